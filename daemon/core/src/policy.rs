@@ -1,0 +1,57 @@
+//! Every knob that a decision reads, as one validated value.
+
+use core::time::Duration;
+
+use crate::request::DataClass;
+use crate::units::{Bytes, Ratio};
+
+/// The operator's settings. Built by the daemon's config, replaced whole by [`Event::Policy`](crate::Event::Policy).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Deadline of a request that names none and whose model has none of its own.
+    pub default_deadline: Duration,
+    /// The longest deadline a request may ask for; longer ones are cut to it.
+    pub max_deadline: Duration,
+    /// Places for requests that wait, all models together.
+    pub max_waiting: usize,
+    /// Room for payloads that wait, all models together.
+    pub max_waiting_bytes: Bytes,
+    /// Share of places, bytes and predicted wait that one client may hold.
+    pub client_share: Ratio,
+    /// Sessions that may run at the same time, all models together.
+    pub lanes: u16,
+    /// Payloads that may be decoded at the same time.
+    pub preparing: u16,
+    /// Largest batch, whatever a manifest says. At most [`Ids::CAPACITY`](crate::Ids::CAPACITY).
+    pub max_batch: u16,
+    /// Class of a request that names none.
+    pub unlabelled: DataClass,
+    /// Freest class that a caller on the bus may claim.
+    pub bus_ceiling: DataClass,
+    /// Freest class that a source on the broker may claim.
+    pub broker_ceiling: DataClass,
+    /// A batch that runs longer than this, and longer than twenty times its estimate, counts as hung.
+    pub hang_after: Duration,
+    /// What a restart of an engine host is assumed to take until one was measured.
+    pub restart_estimate: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy {
+            default_deadline: Duration::from_secs(5),
+            max_deadline: Duration::from_secs(600),
+            max_waiting: 1024,
+            max_waiting_bytes: Bytes(256 << 20),
+            client_share: Ratio::HALF,
+            lanes: 2,
+            preparing: 2,
+            max_batch: 16,
+            unlabelled: DataClass::Regulated,
+            bus_ceiling: DataClass::Public,
+            broker_ceiling: DataClass::Public,
+            hang_after: Duration::from_secs(20),
+            restart_estimate: Duration::from_millis(500),
+        }
+    }
+}

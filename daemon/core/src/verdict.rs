@@ -1,0 +1,173 @@
+//! The answers of the core: closed sets, each with the one word that every surface uses.
+
+use core::time::Duration;
+
+/// Route's answer for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Served by this box.
+    Local(Reason),
+    /// Not acceptable now, or at all.
+    Refuse(Refusal),
+}
+
+impl Verdict {
+    /// The word used on every surface.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Local(_) => "local",
+            Verdict::Refuse(_) => "refuse",
+        }
+    }
+
+    /// Why, in one word.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Verdict::Local(reason) => reason.as_str(),
+            Verdict::Refuse(refusal) => refusal.reason.as_str(),
+        }
+    }
+}
+
+/// Why a verdict is as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The predicted wait and service fit the deadline.
+    Feasible,
+    /// The request may wait as long as it takes.
+    Deferrable,
+    /// The model has not run yet, so that nothing contradicts the deadline.
+    Unmeasured,
+    /// All places for waiting requests are taken.
+    QueueFull,
+    /// All room for waiting payloads is taken.
+    BytesFull,
+    /// This client already holds its share of what can wait.
+    ClientShare,
+    /// The work ahead would take longer than the deadline allows.
+    PredictedWait,
+    /// Even an idle box would be too late.
+    DeadlineTooShort,
+    /// The deadline had passed on arrival.
+    DeadlinePast,
+    /// The model is not loaded and will not be soon.
+    ModelUnavailable,
+    /// The engine host is down for longer than the deadline allows.
+    HostDown,
+    /// The box is draining.
+    Draining,
+    /// The request was alive at two crashes.
+    DiedTwice,
+}
+
+impl Reason {
+    /// The word used on every surface.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reason::Feasible => "feasible",
+            Reason::Deferrable => "deferrable",
+            Reason::Unmeasured => "unmeasured",
+            Reason::QueueFull => "queue_full",
+            Reason::BytesFull => "bytes_full",
+            Reason::ClientShare => "client_share",
+            Reason::PredictedWait => "predicted_wait",
+            Reason::DeadlineTooShort => "deadline_too_short",
+            Reason::DeadlinePast => "deadline_past",
+            Reason::ModelUnavailable => "model_unavailable",
+            Reason::HostDown => "host_down",
+            Reason::Draining => "draining",
+            Reason::DiedTwice => "died_twice",
+        }
+    }
+}
+
+/// A "no" before anything ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The contract's code for it.
+    pub code: RefusalCode,
+    /// Which rule said no.
+    pub reason: Reason,
+    /// With [`RefusalCode::Overloaded`]: when the same request would be taken, by the present estimate.
+    pub retry_after: Option<Duration>,
+    /// What was predicted until completion, when a prediction was made.
+    pub predicted: Option<Duration>,
+}
+
+/// The contract's codes that the core can decide. The shell adds those that need no decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalCode {
+    /// Cannot be answered before its deadline, even by an idle box.
+    DeadlineExceeded,
+    /// Could be served at a lower load.
+    Overloaded,
+    /// The model or its host cannot serve now.
+    Unavailable,
+    /// Will not be tried again.
+    Internal,
+}
+
+/// Why a piece of work failed. The text that belongs to it stays in the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The engine host died with this request on it.
+    HostLost,
+    /// The engine host was ended because it did not answer.
+    Hung,
+    /// The runtime reported an error.
+    Runtime,
+    /// The payload or a tensor is not what the model takes.
+    InvalidInput,
+    /// The payload is larger than the model's limit once decoded.
+    TooLarge,
+    /// The deadline passed in the engine host before the model ran.
+    Late,
+    /// The work was ended on request.
+    Stopped,
+}
+
+impl Fault {
+    /// The word used on every surface.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Fault::HostLost => "host_lost",
+            Fault::Hung => "hung",
+            Fault::Runtime => "runtime_error",
+            Fault::InvalidInput => "invalid_input",
+            Fault::TooLarge => "too_large",
+            Fault::Late => "late",
+            Fault::Stopped => "stopped",
+        }
+    }
+}
+
+/// The final state of a request. Every request that arrives gets exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The model ran and its results are with the driver.
+    Done,
+    /// The work failed for good.
+    Failed(Fault),
+    /// Refused on arrival; nothing ran.
+    Refused(Refusal),
+    /// The deadline passed before the model ran.
+    Expired,
+    /// The caller cancelled it, or left.
+    Cancelled,
+    /// Accepted, then dropped because the box can no longer serve it (its model went away, or a drain ran out of time).
+    Shed(Reason),
+}
+
+impl Outcome {
+    /// The word used on every surface.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Done => "done",
+            Outcome::Failed(_) => "failed",
+            Outcome::Refused(_) => "refused",
+            Outcome::Expired => "expired",
+            Outcome::Cancelled => "cancelled",
+            Outcome::Shed(_) => "shed",
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Messages between the daemon and an engine host. One message is one packet; file descriptors travel beside it and are
+//! named by their place in it.
+//!
+//! Daemon and host are the same binary, so there is no version to negotiate and no compatibility to keep.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The largest packet, without descriptors. What does not fit inline goes into a memfd.
+pub const MAX_PACKET: usize = 160 << 10;
+/// Tensors up to this size may travel inside a packet; larger ones, or many of them, go into a memfd.
+pub const INLINE_BYTES: usize = 16 << 10;
+/// All inline bytes of one packet together stay below this.
+pub const INLINE_TOTAL: usize = 96 << 10;
+/// The kernel's limit of descriptors in one packet (SCM_MAX_FD is 253), with room to spare.
+pub const MAX_FDS: usize = 240;
+
+/// Element types, by their Open Inference Protocol v2 names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Datatype {
+    Bool,
+    Uint8,
+    Uint16,
+    Uint32,
+    Uint64,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    Fp16,
+    Fp32,
+    Fp64,
+    Bf16,
+    Bytes,
+}
+
+impl Datatype {
+    const NAMES: [(Datatype, &'static str, usize); 14] = [
+        (Datatype::Bool, "BOOL", 1),
+        (Datatype::Uint8, "UINT8", 1),
+        (Datatype::Uint16, "UINT16", 2),
+        (Datatype::Uint32, "UINT32", 4),
+        (Datatype::Uint64, "UINT64", 8),
+        (Datatype::Int8, "INT8", 1),
+        (Datatype::Int16, "INT16", 2),
+        (Datatype::Int32, "INT32", 4),
+        (Datatype::Int64, "INT64", 8),
+        (Datatype::Fp16, "FP16", 2),
+        (Datatype::Fp32, "FP32", 4),
+        (Datatype::Fp64, "FP64", 8),
+        (Datatype::Bf16, "BF16", 2),
+        (Datatype::Bytes, "BYTES", 0),
+    ];
+
+    /// The protocol's name.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES.iter().find(|row| row.0 == self).map_or("", |row| row.1)
+    }
+
+    /// The type called `name`.
+    pub fn from_name(name: &str) -> Option<Datatype> {
+        Self::NAMES.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
+
+    /// Bytes of one element; 0 for [`Datatype::Bytes`], whose elements are length-prefixed (u32, little-endian).
+    pub fn size(self) -> usize {
+        Self::NAMES.iter().find(|row| row.0 == self).map_or(0, |row| row.2)
+    }
+}
+
+/// One input or output of a model, as a request sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorSpec {
+    pub name: String,
+    pub datatype: Datatype,
+    /// -1 where any size of at least one is taken.
+    pub shape: Vec<i64>,
+}
+
+/// Where the bytes of a tensor or payload are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Data {
+    /// In the packet.
+    Inline(#[serde(with = "bytes")] Vec<u8>),
+    /// In the descriptor at `fd` of this packet: a sealed memfd (SHRINK, GROW, WRITE), mapped and read in place.
+    Sealed { fd: u16, offset: u64, len: u64 },
+    /// In the descriptor at `fd` of this packet, which is not sealed: read with a bound, never mapped.
+    Unsealed { fd: u16, max_len: u64 },
+}
+
+/// One tensor of a request or a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorData {
+    /// Index into the model's inputs or outputs.
+    pub index: u16,
+    pub shape: Vec<i64>,
+    pub data: Data,
+}
+
+/// How the caller wants its outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Want {
+    /// Inside the packet where they fit, otherwise in a sealed memfd.
+    Inline,
+    /// Each output in a fresh sealed memfd.
+    Sealed,
+}
+
+/// What a member of a batch brings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// What `Prepare` made of its payload.
+    Prepared,
+    /// Tensors, already checked against the spec.
+    Tensors { tensors: Vec<TensorData>, want: Want },
+}
+
+/// One request of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub id: u64,
+    pub input: Input,
+    /// CLOCK_MONOTONIC nanoseconds after which the member is not started any more.
+    pub start_before: u64,
+}
+
+/// A bundle to load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadModel {
+    pub model: u16,
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// Lanes are numbered from here, one per instance.
+    pub first_lane: u16,
+    /// Execution providers that the operator allows.
+    pub allowed_providers: Vec<String>,
+    /// Overrides the manifest's number of instances.
+    pub instances: Option<u16>,
+    /// Run the golden inputs before saying `Loaded`. Off only when this very bundle passed on this runtime before.
+    pub check_goldens: bool,
+}
+
+/// What the daemon asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToHost {
+    /// First message: load this library (already found on disk). Answered by `Started` or `StartFailed`.
+    Start { library: PathBuf },
+    /// Answered by `Loaded` or `LoadFailed`. Several may be under way at once.
+    Load(LoadModel),
+    /// Forget a model; its lanes end after what they run. Answered by `Unloaded`.
+    Unload { model: u16 },
+    /// Decode a payload and keep the tensors under `id`. Answered by `Prepared`.
+    Prepare { id: u64, model: u16, content_type: String, payload: Data },
+    /// Run members together. Answered by `Ran`. A lane takes one batch beyond the one that it runs.
+    Run { lane: u16, members: Vec<Member> },
+    /// Drop what is kept under `id`; if it runs alone, terminate the run (its member then fails with `Stopped`).
+    Discard { id: u64 },
+}
+
+/// What went wrong, for one member or one load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorKind {
+    /// The payload or a tensor is not what the model takes.
+    InvalidInput,
+    /// The decoded payload would exceed the manifest's limits.
+    TooLarge,
+    /// The runtime reported an error.
+    Runtime,
+    /// `start_before` had passed.
+    Late,
+    /// Ended by `Discard`.
+    Stopped,
+}
+
+/// An error with its chain of causes as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostError {
+    pub kind: ErrorKind,
+    pub message: String,
+}
+
+/// What one member gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Output {
+    /// For tensor requests: one per output, in the model's order.
+    Tensors(Vec<TensorData>),
+    /// For encoded requests: the JSON document of the bundle's task.
+    Document(Data),
+}
+
+/// One member's result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberDone {
+    pub id: u64,
+    pub result: Result<Output, HostError>,
+}
+
+/// An execution provider as it really is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProviderReport {
+    /// Short name: `cpu`, `cuda`, `tensorrt`, `openvino`.
+    pub name: String,
+    /// Share of the graph's nodes that it really placed, 0..=1.
+    pub share: f32,
+}
+
+/// A loaded model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadedModel {
+    pub model: u16,
+    pub variant: String,
+    /// As requests see them: the manifest's closed dimensions and the graph's free ones.
+    pub inputs: Vec<TensorSpec>,
+    pub outputs: Vec<TensorSpec>,
+    /// Dimension 0 of every input and output is the batch.
+    pub batched: bool,
+    pub max_batch: u16,
+    pub instances: u16,
+    /// Content types of encoded payloads that the recipe takes; empty if there is no recipe.
+    pub content_types: Vec<String>,
+    /// The provider that runs most nodes first.
+    pub providers: Vec<ProviderReport>,
+    pub load_ms: u32,
+    pub goldens_passed: u16,
+    /// Service time of the last golden of batch 1, nanoseconds: a first estimate.
+    pub service_ns: u64,
+}
+
+/// What the host says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromHost {
+    Started {
+        /// For example `1.32.0`.
+        version: String,
+        /// Providers compiled into the library.
+        providers: Vec<String>,
+    },
+    StartFailed {
+        message: String,
+    },
+    Loaded(LoadedModel),
+    LoadFailed {
+        model: u16,
+        message: String,
+    },
+    Unloaded {
+        model: u16,
+    },
+    Prepared {
+        id: u64,
+        /// Cost in units of the model's smallest request, at least 1.
+        result: Result<u32, HostError>,
+        took_ns: u64,
+    },
+    Ran {
+        lane: u16,
+        /// Time in the model and its output recipe, without waiting in the host.
+        took_ns: u64,
+        members: Vec<MemberDone>,
+    },
+    /// Worth a line in the log.
+    Note {
+        message: String,
+    },
+}
+
+/// `Vec<u8>` as one run of bytes instead of a sequence of numbers.
+mod bytes {
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("bytes")
+            }
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+            fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+        }
+        input.deserialize_byte_buf(Bytes)
+    }
+}

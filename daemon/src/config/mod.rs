@@ -1,0 +1,115 @@
+//! What the operator said, typed and validated.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use edge_core::{Policy, Zone};
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Node name in topics and status.
+    pub node: String,
+    pub bus: BusConfig,
+    pub policy: Policy,
+    pub engine: EngineConfig,
+    pub models: ModelsConfig,
+    pub mqtt: Option<MqttConfig>,
+    pub limits: LimitsConfig,
+    pub telemetry_interval: Duration,
+    /// How long a drain may take before what is left is shed.
+    pub drain_limit: Duration,
+    pub state_dir: PathBuf,
+    pub runtime_dir: PathBuf,
+    /// Files that were read, in order.
+    pub files: Vec<PathBuf>,
+}
+
+/// Which bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BusConfig {
+    System,
+    Session,
+}
+
+/// The engine host and its runtime library.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineConfig {
+    /// Path of the ONNX Runtime library; found otherwise if unset.
+    pub library: Option<PathBuf>,
+    /// Execution providers that may be used, by short name.
+    pub providers: Vec<String>,
+}
+
+/// Where bundles are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelsConfig {
+    pub dirs: Vec<PathBuf>,
+    /// Load bundles that carry no signature.
+    pub allow_unsigned: bool,
+    pub keys_dir: PathBuf,
+}
+
+/// Sizes that are checked before anything is decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Largest inline payload over D-Bus, all tensors together.
+    pub max_inline_bytes: u64,
+    /// Largest payload in a descriptor.
+    pub max_payload_bytes: u64,
+    /// Requests of one `Submit`-ing caller whose objects are kept.
+    pub max_submitted: usize,
+    /// Private peer connections of one user.
+    pub max_peers: usize,
+}
+
+/// The MQTT connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MqttConfig {
+    pub host: String,
+    pub port: u16,
+    pub protocol: MqttProtocol,
+    /// Topic prefix, without a slash at the end.
+    pub prefix: String,
+    /// Group for shared subscriptions.
+    pub group: Option<String>,
+    pub client_id: String,
+    pub keep_alive: Duration,
+    pub username: Option<String>,
+    /// File that holds the password: a systemd credential or a path.
+    pub password_file: Option<PathBuf>,
+    pub tls: Option<TlsConfig>,
+    /// Zone that the broker counts as.
+    pub zone: Zone,
+    /// Patterns of reply topics (MQTT filters) beyond the default.
+    pub reply_allow: Vec<String>,
+    /// Largest request body; above it the answer is `too_large`.
+    pub max_request_bytes: u64,
+    /// Largest packet that the connection survives; above `max_request_bytes`.
+    pub max_packet_bytes: u64,
+    /// A request unsettled for this long is journaled, so that nothing behind it waits.
+    pub journal_after: Duration,
+    /// Requests that the journal holds at most.
+    pub journal_max_rows: u64,
+    /// Bytes that the journal holds at most.
+    pub journal_max_bytes: u64,
+    /// Replies that wait for the broker at most.
+    pub max_replies_waiting: usize,
+    /// Requests received and not yet acknowledged, at most (MQTT 5 receive maximum).
+    pub max_inflight: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MqttProtocol {
+    V5,
+    V311,
+}
+
+/// Certificates of the broker connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// PEM file of the authority that signed the broker's certificate.
+    pub ca: PathBuf,
+    /// PEM files of the client's certificate and key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}

@@ -1,0 +1,315 @@
+//! Plain records that cross the bus, the broker and the command's `--json`. Units are in the field names.
+
+use serde::{Deserialize, Serialize};
+
+/// What came with a reply: who served it, where, why, and how long it took.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Info {
+    /// The caller's own id, or one made up by the daemon.
+    pub request_id: String,
+    /// Logical model name; empty if none was recognised.
+    pub model: String,
+    /// Version that served.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// Variant of the bundle that served.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub variant: String,
+    /// `local`, `spill`, `speculate` or `refuse`.
+    pub verdict: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// Name of the site that served.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub site: String,
+    /// Zone of that site.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zone: String,
+    /// Effective data class.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub data_class: String,
+    /// The execution provider that really ran it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub provider: String,
+    /// RFC 3339, UTC.
+    pub received_at: String,
+    /// RFC 3339, UTC.
+    pub completed_at: String,
+    /// From acceptance to the start of the model, decoding included.
+    pub queue_us: u64,
+    /// In the model.
+    pub compute_us: u64,
+    /// From receipt to reply.
+    pub total_us: u64,
+    /// Requests that ran together with this one, itself included; 0 if it did not run.
+    pub batch: u32,
+    /// What it cost elsewhere; 0 on this box.
+    pub cost_usd: f64,
+    /// A reply given before to the same caller and id.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub duplicate: bool,
+    /// What was ignored or changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// One tensor of a model as requests see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorInfo {
+    /// Name.
+    pub name: String,
+    /// Open Inference Protocol v2 datatype.
+    pub datatype: String,
+    /// -1 where any size of at least one is taken.
+    pub shape: Vec<i64>,
+}
+
+/// An execution provider and how much of the model it really runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProviderInfo {
+    /// Short name, for example `cpu`.
+    pub name: String,
+    /// Share of the graph's nodes that it placed, 0 to 1.
+    pub share: f64,
+}
+
+/// One model of the box.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// Logical name.
+    pub name: String,
+    /// Semantic version.
+    pub version: String,
+    /// The manifest's one line about it.
+    pub description: String,
+    /// The bundle's task, which shapes the result document.
+    pub task: String,
+    /// SPDX licence expression.
+    pub licence: String,
+    /// `found`, `loading`, `ready` or `failed`.
+    pub state: String,
+    /// Why it failed; empty otherwise.
+    pub reason: String,
+    /// Variant in use.
+    pub variant: String,
+    /// Providers that really run it, the largest share first.
+    pub providers: Vec<ProviderInfo>,
+    /// Inputs.
+    pub inputs: Vec<TensorInfo>,
+    /// Outputs.
+    pub outputs: Vec<TensorInfo>,
+    /// Encoded payloads that it takes.
+    pub content_types: Vec<String>,
+    /// Sessions that serve it.
+    pub instances: u32,
+    /// Largest batch.
+    pub max_batch: u32,
+    /// Deadline of requests that name none.
+    pub default_deadline_ms: u64,
+    /// Golden inputs that gave their expected answer at load.
+    pub goldens_passed: u32,
+    /// Time to load.
+    pub load_ms: u32,
+    /// Learnt service time of one request of cost 1; 0 if it has not run.
+    pub service_us: u64,
+    /// Requests that wait for it.
+    pub waiting: u32,
+    /// Requests done since start.
+    pub done: u64,
+    /// Where the bundle is.
+    pub path: String,
+}
+
+/// The engine host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineStatus {
+    /// `starting`, `up`, `down`, `no_library` or `simulated`.
+    pub state: String,
+    /// Why, when it is not up.
+    pub reason: String,
+    /// Path of the ONNX Runtime library.
+    pub library: String,
+    /// How it was found: `config`, `ORT_DYLIB_PATH`, `/usr/lib/edged/onnxruntime`, `python`.
+    pub found_by: String,
+    /// Its version.
+    pub version: String,
+    /// Providers compiled into it.
+    pub providers: Vec<String>,
+    /// Process id; 0 when down.
+    pub pid: u32,
+    /// Times it was started again.
+    pub restarts: u32,
+    /// Resident memory.
+    pub rss_bytes: u64,
+}
+
+/// The link to the broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MqttStatus {
+    /// `off`, `connecting`, `connected` or `taken_over`.
+    pub state: String,
+    /// Why, when it is not connected.
+    pub reason: String,
+    /// Host and port.
+    pub broker: String,
+    /// `5` or `3.1.1`.
+    pub protocol: String,
+    /// Client id.
+    pub client_id: String,
+    /// Zone that the broker counts as.
+    pub zone: String,
+    /// Requests received.
+    pub received: u64,
+    /// Replies that wait for the broker.
+    pub replies_waiting: u32,
+    /// Requests in the journal.
+    pub journaled: u32,
+    /// Connections made since start.
+    pub connects: u64,
+}
+
+/// Sums since start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Requests that came in.
+    pub arrived: u64,
+    /// Accepted.
+    pub accepted: u64,
+    /// Answered with a result.
+    pub done: u64,
+    /// Failed after acceptance.
+    pub failed: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Deadline passed after acceptance.
+    pub expired: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+    /// Shed after acceptance.
+    pub shed: u64,
+    /// Answered from a stored reply.
+    pub duplicates: u64,
+}
+
+/// Something that is not as it should be, and what to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What it is about: `library`, `engine`, `broker`, `model text-line`, `journal` ...
+    pub subject: String,
+    /// What is wrong, with what was tried.
+    pub what: String,
+    /// What a technician can do.
+    pub remedy: String,
+}
+
+/// A probe's answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReadingInfo {
+    /// For example `cpu_load_percent`, `memory_available_bytes`.
+    pub name: String,
+    /// The value; `None` if absent.
+    pub value: Option<f64>,
+    /// `unsupported`, `not_yet` or `failed: why` when there is no value.
+    pub absent: String,
+    /// How old it is.
+    pub age_ms: u64,
+}
+
+/// Everything that `edgectl status` shows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// `starting`, `serving`, `degraded`, `draining` or `drained`.
+    pub state: String,
+    /// Why, in one line.
+    pub reason: String,
+    /// Package version.
+    pub version: String,
+    /// Version of the bus interfaces.
+    pub interface: u32,
+    /// Node name.
+    pub node: String,
+    /// Board or machine, operating system, cores, memory.
+    pub platform: Platform,
+    /// Simulated hardware or engine.
+    pub simulated: bool,
+    /// Since start.
+    pub uptime_ms: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Resident memory of the daemon without its engine host.
+    pub rss_bytes: u64,
+    /// The engine host.
+    pub engine: EngineStatus,
+    /// The broker.
+    pub mqtt: MqttStatus,
+    /// Every model found.
+    pub models: Vec<ModelStatus>,
+    /// Sums since start.
+    pub counters: Counters,
+    /// Requests that wait now.
+    pub waiting: u32,
+    /// Requests that run now.
+    pub running: u32,
+    /// Readings.
+    pub readings: Vec<ReadingInfo>,
+    /// What is not as it should be.
+    pub problems: Vec<Problem>,
+    /// Configuration files read.
+    pub config_files: Vec<String>,
+}
+
+/// What machine this is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    /// Board model, or the processor's name.
+    pub machine: String,
+    /// `x86_64` or `aarch64`.
+    pub architecture: String,
+    /// Operating system, for example `Debian GNU/Linux 12 (bookworm)`.
+    pub os: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Logical processors.
+    pub cores: u32,
+    /// Memory in all.
+    pub memory_bytes: u64,
+}
+
+/// One step in the life of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceStep {
+    /// Microseconds since receipt.
+    pub at_us: u64,
+    /// `received`, `accepted`, `refused`, `preparing`, `prepared`, `running`, `ran`, `journaled`, `settled`, `replied` ...
+    pub step: String,
+    /// Numbers and reasons that belong to it.
+    pub detail: String,
+}
+
+/// What happened to one request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// The id that the caller knows.
+    pub request_id: String,
+    /// Who asked, for example `bus :1.42 (uid 1000)` or `mqtt edge/box/result/text-line`.
+    pub caller: String,
+    /// Model and version.
+    pub model: String,
+    /// `done`, `failed`, `refused`, ... or `open`.
+    pub outcome: String,
+    /// Error code, if there was one.
+    pub code: String,
+    /// Error message, if there was one.
+    pub message: String,
+    /// RFC 3339, UTC.
+    pub received_at: String,
+    /// The steps in order.
+    pub steps: Vec<TraceStep>,
+    /// The reply's info, once settled.
+    pub info: Option<Info>,
+}

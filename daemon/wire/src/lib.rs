@@ -1,0 +1,7 @@
+//! What `edged` says to the outside: names, records, error codes, D-Bus proxies and MQTT payloads.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod dto;
+pub mod error;
+pub mod names;
