@@ -18,19 +18,43 @@ pub type ReplySender = oneshot::Sender<Reply>;
 /// What the driver's inbox takes.
 #[derive(Debug)]
 pub enum Message {
-    Submit { request: Box<Request>, reply: ReplySender },
-    Cancel { caller: Caller, request_id: String, found: oneshot::Sender<bool> },
-    ClientLeft { caller: Caller },
+    Submit {
+        request: Box<Request>,
+        reply: ReplySender,
+    },
+    Cancel {
+        caller: Caller,
+        request_id: String,
+        found: oneshot::Sender<bool>,
+    },
+    ClientLeft {
+        caller: Caller,
+    },
     Drain,
     Resume,
     /// Read the configuration's policy part again; answers with what is wrong with it.
-    Reload { done: oneshot::Sender<Result<(), String>> },
+    Reload {
+        done: oneshot::Sender<Result<(), String>>,
+    },
     /// Load or unload a model by `name` or `name:version`.
-    Load { model: String, done: oneshot::Sender<Result<(), Failure>> },
-    Unload { model: String, done: oneshot::Sender<Result<(), Failure>> },
-    Trace { request_id: String, found: oneshot::Sender<Option<Trace>> },
+    Load {
+        model: String,
+        done: oneshot::Sender<Result<(), Failure>>,
+    },
+    Unload {
+        model: String,
+        done: oneshot::Sender<Result<(), Failure>>,
+    },
+    Trace {
+        request_id: String,
+        found: oneshot::Sender<Option<Trace>>,
+    },
     /// A transport's own note for the trace of a request (`journaled`, `replied`).
-    Note { request_id: String, step: &'static str, detail: String },
+    Note {
+        request_id: String,
+        step: &'static str,
+        detail: String,
+    },
     /// The broker link's state changed.
     Mqtt(Box<edge_wire::dto::MqttStatus>),
 }

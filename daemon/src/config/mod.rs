@@ -1,5 +1,9 @@
 //! What the operator said, typed and validated.
 
+pub mod keys;
+pub mod raw;
+pub mod validate;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -57,6 +61,8 @@ pub struct LimitsConfig {
     pub max_inline_bytes: u64,
     /// Largest payload in a descriptor.
     pub max_payload_bytes: u64,
+    /// Calls of one bus connection that may be open at once.
+    pub max_calls: usize,
     /// Requests of one `Submit`-ing caller whose objects are kept.
     pub max_submitted: usize,
     /// Private peer connections of one user.

@@ -1,0 +1,396 @@
+//! Every key of the configuration, once: its place, kind, range, default and meaning. Validation and the printed
+//! reference both read this table, so that neither can say what the other does not do.
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// A whole number within these bounds, in the unit of the key's suffix.
+    Int {
+        min: i64,
+        max: i64,
+    },
+    /// A number within these bounds.
+    Number {
+        min: f64,
+        max: f64,
+    },
+    Bool,
+    /// Text of 1 to 255 characters.
+    Text,
+    /// Path of a file or directory.
+    Path,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A list of text.
+    Texts,
+}
+
+/// What holds when the key is absent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Absent {
+    Int(i64),
+    Number(f64),
+    Bool(bool),
+    Text(&'static str),
+    Texts(&'static [&'static str]),
+    /// Nothing; the text says what happens then.
+    Unset(&'static str),
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Dotted path, for example `policy.lanes`.
+    pub path: &'static str,
+    pub kind: Kind,
+    pub absent: Absent,
+    pub meaning: &'static str,
+    /// Taken over by a reload (SIGHUP, `edgectl reload`); the others need a restart.
+    pub reload: bool,
+}
+
+const fn key(path: &'static str, kind: Kind, absent: Absent, meaning: &'static str) -> Key {
+    Key { path, kind, absent, meaning, reload: false }
+}
+
+const fn live(path: &'static str, kind: Kind, absent: Absent, meaning: &'static str) -> Key {
+    Key { path, kind, absent, meaning, reload: true }
+}
+
+const CLASSES: &[&str] = &["regulated", "internal", "public"];
+const SECOND: i64 = 1000;
+const HOUR: i64 = 3600 * SECOND;
+
+/// The table, in the order of the reference.
+pub const KEYS: &[Key] = &[
+    key(
+        "node",
+        Kind::Text,
+        Absent::Unset("the host name"),
+        "Name of this box in topics and status: letters, digits, `_`, `-` and `.`.",
+    ),
+    key(
+        "bus.kind",
+        Kind::Word(&["system", "session"]),
+        Absent::Text("system"),
+        "Which bus to serve on; `edged --session` overrides it.",
+    ),
+    key(
+        "engine.library",
+        Kind::Path,
+        Absent::Unset("searched: `ORT_DYLIB_PATH`, `/usr/lib/edged/onnxruntime`, an installed Python wheel"),
+        "The ONNX Runtime library, or the directory that holds it.",
+    ),
+    key(
+        "engine.providers",
+        Kind::Texts,
+        Absent::Texts(&["cpu", "cuda", "tensorrt"]),
+        "Execution providers that models may use; what a manifest asks for beyond this list is an error, not a silent CPU run.",
+    ),
+    key(
+        "models.dirs",
+        Kind::Texts,
+        Absent::Texts(&["/var/lib/edged/bundles", "/usr/share/edged/bundles"]),
+        "Directories whose subdirectories are bundles. A bundle in an earlier directory wins over one of the same name and version in a later one.",
+    ),
+    key(
+        "models.allow_unsigned",
+        Kind::Bool,
+        Absent::Bool(false),
+        "Load bundles without `model.toml.minisig`. A bundle that carries a wrong signature is never loaded.",
+    ),
+    key(
+        "models.keys_dir",
+        Kind::Path,
+        Absent::Text(edge_wire::names::KEYS_DIR),
+        "Directory of trusted minisign public keys (`*.pub`).",
+    ),
+    live(
+        "policy.default_deadline_ms",
+        Kind::Int { min: 1, max: HOUR },
+        Absent::Int(5 * SECOND),
+        "Deadline of requests that name none and whose model has none.",
+    ),
+    live(
+        "policy.max_deadline_ms",
+        Kind::Int { min: 1, max: 24 * HOUR },
+        Absent::Int(600 * SECOND),
+        "The longest deadline a request may ask for.",
+    ),
+    live(
+        "policy.max_waiting",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(1024),
+        "Places for requests that wait, all models together.",
+    ),
+    live(
+        "policy.max_waiting_mib",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(256),
+        "Room for payloads that wait, all models together.",
+    ),
+    live(
+        "policy.client_share",
+        Kind::Number { min: 0.01, max: 1.0 },
+        Absent::Number(0.5),
+        "Share of places, room and predicted wait that one client may hold, so that a flood from one never starves another.",
+    ),
+    live(
+        "policy.lanes",
+        Kind::Int { min: 1, max: 64 },
+        Absent::Unset("the number of processors"),
+        "Sessions that may run at the same time, all models together.",
+    ),
+    live(
+        "policy.preparing",
+        Kind::Int { min: 1, max: 16 },
+        Absent::Int(2),
+        "Payloads that may be decoded at the same time.",
+    ),
+    live(
+        "policy.max_batch",
+        Kind::Int { min: 1, max: 32 },
+        Absent::Int(16),
+        "Largest batch, whatever a manifest says.",
+    ),
+    live("policy.unlabelled", Kind::Word(CLASSES), Absent::Text("regulated"), "Data class of requests that name none."),
+    live(
+        "policy.bus_ceiling",
+        Kind::Word(CLASSES),
+        Absent::Text("public"),
+        "Freest data class that a caller on the bus may claim; a freer claim is cut to it.",
+    ),
+    live(
+        "policy.broker_ceiling",
+        Kind::Word(CLASSES),
+        Absent::Text("public"),
+        "Freest data class that a source on the broker may claim; a freer claim is cut to it.",
+    ),
+    live(
+        "policy.hang_after_ms",
+        Kind::Int { min: 100, max: HOUR },
+        Absent::Int(20 * SECOND),
+        "A batch that runs longer than this, and longer than 20 times its estimate, counts as hung: the engine host is restarted.",
+    ),
+    live(
+        "policy.restart_estimate_ms",
+        Kind::Int { min: 1, max: 600 * SECOND },
+        Absent::Int(500),
+        "What a restart of the engine host is assumed to take until one was measured.",
+    ),
+    key(
+        "policy.drain_limit_ms",
+        Kind::Int { min: 100, max: HOUR },
+        Absent::Int(10 * SECOND),
+        "How long a stop waits for accepted requests before it ends them.",
+    ),
+    key(
+        "limits.max_inline_kib",
+        Kind::Int { min: 1, max: 16_384 },
+        Absent::Int(1024),
+        "Largest inline payload of one `Infer`, all tensors together; larger ones go by descriptor.",
+    ),
+    key("limits.max_payload_mib", Kind::Int { min: 1, max: 4096 }, Absent::Int(64), "Largest payload in a descriptor."),
+    key(
+        "limits.max_calls",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(1024),
+        "Calls of one bus connection that may be open at once.",
+    ),
+    key(
+        "limits.max_submitted",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(256),
+        "Request objects of `Submit` that one caller may have at once.",
+    ),
+    key(
+        "limits.max_peers",
+        Kind::Int { min: 1, max: 1024 },
+        Absent::Int(64),
+        "Private connections of `Connect` that one user may have at once.",
+    ),
+    key(
+        "telemetry.interval_ms",
+        Kind::Int { min: 500, max: HOUR },
+        Absent::Int(5 * SECOND),
+        "How often readings are taken and published.",
+    ),
+    key(
+        "paths.state_dir",
+        Kind::Path,
+        Absent::Text(edge_wire::names::STATE_DIR),
+        "Bundles and the journal; must survive a power cut.",
+    ),
+    key(
+        "paths.runtime_dir",
+        Kind::Path,
+        Absent::Text(edge_wire::names::RUNTIME_DIR),
+        "Files that must survive a crash of the daemon but not a power cut.",
+    ),
+    key("mqtt.host", Kind::Text, Absent::Unset("MQTT is off"), "Host name or address of the broker."),
+    key("mqtt.port", Kind::Int { min: 1, max: 65_535 }, Absent::Unset("1883, with TLS 8883"), "Port of the broker."),
+    key(
+        "mqtt.protocol",
+        Kind::Word(&["5", "3.1.1"]),
+        Absent::Text("5"),
+        "Protocol version of the connection. JSON bodies are taken on either.",
+    ),
+    key(
+        "mqtt.prefix",
+        Kind::Text,
+        Absent::Text(edge_wire::names::TOPIC_PREFIX),
+        "First part of every topic; may hold slashes, no wildcards.",
+    ),
+    key(
+        "mqtt.group",
+        Kind::Text,
+        Absent::Unset("no shared subscription"),
+        "Group of boxes among which the broker spreads requests.",
+    ),
+    key(
+        "mqtt.client_id",
+        Kind::Text,
+        Absent::Unset("`edged-`, the node, a part of the machine id"),
+        "Client id; must differ between boxes.",
+    ),
+    key("mqtt.keep_alive_s", Kind::Int { min: 5, max: 3600 }, Absent::Int(30), "Keep-alive of the connection."),
+    key("mqtt.username", Kind::Text, Absent::Unset("no name"), "User name at the broker."),
+    key(
+        "mqtt.password_file",
+        Kind::Path,
+        Absent::Unset("no password"),
+        "File that holds the password; a bare name is a systemd credential (`$CREDENTIALS_DIRECTORY`).",
+    ),
+    key(
+        "mqtt.zone",
+        Kind::Word(&["device", "premises", "region", "cloud"]),
+        Absent::Unset("`device` for a loopback address, else `premises`"),
+        "Where the broker is. It sees every payload, so this zone counts as reached.",
+    ),
+    key(
+        "mqtt.reply_allow",
+        Kind::Texts,
+        Absent::Texts(&[]),
+        "Topic filters that reply topics may match, besides any topic under the prefix that is no request topic.",
+    ),
+    key(
+        "mqtt.max_request_kib",
+        Kind::Int { min: 1, max: 262_144 },
+        Absent::Int(16_384),
+        "Largest request; above it the answer is `too_large`.",
+    ),
+    key(
+        "mqtt.max_packet_kib",
+        Kind::Int { min: 2, max: 262_144 },
+        Absent::Int(65_536),
+        "Largest packet that is received at all; above `max_request_kib`.",
+    ),
+    key(
+        "mqtt.journal_after_ms",
+        Kind::Int { min: 0, max: 60 * SECOND },
+        Absent::Int(50),
+        "A request unsettled for this long is written to the journal and acknowledged, so that nothing behind it waits.",
+    ),
+    key(
+        "mqtt.journal_max_rows",
+        Kind::Int { min: 1, max: 1_000_000 },
+        Absent::Int(10_000),
+        "Requests that the journal holds at most.",
+    ),
+    key(
+        "mqtt.journal_max_mib",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(256),
+        "Bytes that the journal holds at most.",
+    ),
+    key(
+        "mqtt.max_replies_waiting",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(1024),
+        "Replies that wait for the broker at most.",
+    ),
+    key(
+        "mqtt.max_inflight",
+        Kind::Int { min: 1, max: 65_535 },
+        Absent::Int(256),
+        "Requests received and not yet acknowledged, at most.",
+    ),
+    key(
+        "mqtt.tls.ca",
+        Kind::Path,
+        Absent::Unset("no TLS"),
+        "PEM file of the authority that signed the broker's certificate; its presence turns TLS on.",
+    ),
+    key(
+        "mqtt.tls.client_cert",
+        Kind::Path,
+        Absent::Unset("no client certificate"),
+        "PEM file of the client's certificate chain.",
+    ),
+    key(
+        "mqtt.tls.client_key",
+        Kind::Path,
+        Absent::Unset("no client certificate"),
+        "PEM file of the client's private key; a bare name is a systemd credential.",
+    ),
+];
+
+/// The key at `path`.
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+impl Kind {
+    /// The accepted values in words.
+    pub fn accepts(self) -> String {
+        match self {
+            Kind::Int { min, max } => format!("a whole number from {min} to {max}"),
+            Kind::Number { min, max } => format!("a number from {min} to {max}"),
+            Kind::Bool => "true or false".into(),
+            Kind::Text => "text of 1 to 255 characters".into(),
+            Kind::Path => "a path".into(),
+            Kind::Word(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
+            Kind::Texts => "a list of texts".into(),
+        }
+    }
+}
+
+impl Absent {
+    fn words(self) -> String {
+        match self {
+            Absent::Int(value) => format!("`{value}`"),
+            Absent::Number(value) => format!("`{value}`"),
+            Absent::Bool(value) => format!("`{value}`"),
+            Absent::Text(value) => format!("`\"{value}\"`"),
+            Absent::Texts(values) => format!("`{values:?}`"),
+            Absent::Unset(then) => format!("unset: {then}"),
+        }
+    }
+}
+
+/// The reference of all keys, in Markdown.
+pub fn reference() -> String {
+    let mut out = String::from(
+        "# Configuration\n\n`/etc/edged/edged.toml` is read first, then `/etc/edged/edged.toml.d/*.toml` in name order; a later \
+         value of the same key wins.\nAn absent file is an empty one. `edged --check-config` and `edgectl config check` name \
+         every fault at once, each with its key and\nthe accepted values. Keys marked *live* are taken over by `edgectl \
+         reload` or SIGHUP; the others need a restart.\n\nThis page is printed by `edged --config-reference`.\n",
+    );
+    let mut section = None;
+    for key in KEYS {
+        let (table, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        if section != Some(table) {
+            let title = if table.is_empty() { "Top level".into() } else { format!("[{table}]") };
+            out.push_str(&format!("\n## {title}\n\n| key | takes | default | meaning |\n|---|---|---|---|\n"));
+            section = Some(table);
+        }
+        let live = if key.reload { " *live*" } else { "" };
+        out.push_str(&format!(
+            "| `{name}`{live} | {} | {} | {} |\n",
+            key.kind.accepts(),
+            key.absent.words(),
+            key.meaning
+        ));
+    }
+    out
+}

@@ -1,0 +1,336 @@
+//! Values to [`Config`]: units, defaults that depend on the machine, and rules between keys.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use edge_core::{Bytes, DataClass, Policy, Ratio, Zone};
+use sha2::{Digest, Sha256};
+
+use super::raw::{Fault, Values};
+use super::{BusConfig, Config, EngineConfig, LimitsConfig, ModelsConfig, MqttConfig, MqttProtocol, TlsConfig};
+
+/// What the configuration takes from the machine it runs on; passed in, so that tests need no machine.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    pub host_name: String,
+    /// Contents of `/etc/machine-id`; may be empty.
+    pub machine_id: String,
+    pub processors: u16,
+    /// `$CREDENTIALS_DIRECTORY` of the service.
+    pub credentials: Option<PathBuf>,
+}
+
+/// The typed configuration, or every fault there is.
+pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fault>> {
+    let node = values.text("node").unwrap_or_else(|| clean_name(&machine.host_name));
+    if !is_name(&node) {
+        values.fault_at("node", format!("{node:?} is not accepted: takes 1 to 64 letters, digits, `_`, `-` and `.`"));
+    }
+    let policy = policy(&mut values, machine);
+    let mqtt = values.is_set("mqtt.host").then(|| mqtt(&mut values, machine, &node));
+    if mqtt.is_none() {
+        let stray = super::keys::KEYS.iter().find(|key| key.path.starts_with("mqtt.") && values.is_set(key.path));
+        if let Some(stray) = stray {
+            values.fault_at(stray.path, "set, but `mqtt.host` is not: set it, or remove the [mqtt] section".into());
+        }
+    }
+    let config = Config {
+        node,
+        bus: match values.text("bus.kind").as_deref() {
+            Some("session") => BusConfig::Session,
+            _ => BusConfig::System,
+        },
+        policy,
+        engine: EngineConfig {
+            library: values.text("engine.library").map(PathBuf::from),
+            providers: values.texts("engine.providers"),
+        },
+        models: ModelsConfig {
+            dirs: values.texts("models.dirs").into_iter().map(PathBuf::from).collect(),
+            allow_unsigned: values.flag("models.allow_unsigned"),
+            keys_dir: path(&values, "models.keys_dir"),
+        },
+        mqtt,
+        limits: LimitsConfig {
+            max_inline_bytes: values.int("limits.max_inline_kib") << 10,
+            max_payload_bytes: values.int("limits.max_payload_mib") << 20,
+            max_calls: size(values.int("limits.max_calls")),
+            max_submitted: size(values.int("limits.max_submitted")),
+            max_peers: size(values.int("limits.max_peers")),
+        },
+        telemetry_interval: millis(&values, "telemetry.interval_ms"),
+        drain_limit: millis(&values, "policy.drain_limit_ms"),
+        state_dir: path(&values, "paths.state_dir"),
+        runtime_dir: path(&values, "paths.runtime_dir"),
+        files: values.files.clone(),
+    };
+    if values.faults.is_empty() { Ok(config) } else { Err(values.faults) }
+}
+
+fn policy(values: &mut Values, machine: &Machine) -> Policy {
+    let class =
+        |key: &str| values.text(key).and_then(|word| DataClass::from_word(&word)).unwrap_or(DataClass::Regulated);
+    let lanes =
+        if values.is_set("policy.lanes") { small(values.int("policy.lanes")) } else { machine.processors.max(1) };
+    let policy = Policy {
+        default_deadline: millis(values, "policy.default_deadline_ms"),
+        max_deadline: millis(values, "policy.max_deadline_ms"),
+        max_waiting: size(values.int("policy.max_waiting")),
+        max_waiting_bytes: Bytes(values.int("policy.max_waiting_mib") << 20),
+        client_share: Ratio::new(values.number("policy.client_share")).unwrap_or(Ratio::HALF),
+        lanes,
+        preparing: small(values.int("policy.preparing")),
+        max_batch: small(values.int("policy.max_batch")),
+        unlabelled: class("policy.unlabelled"),
+        bus_ceiling: class("policy.bus_ceiling"),
+        broker_ceiling: class("policy.broker_ceiling"),
+        hang_after: millis(values, "policy.hang_after_ms"),
+        restart_estimate: millis(values, "policy.restart_estimate_ms"),
+    };
+    if policy.default_deadline > policy.max_deadline {
+        let (default, max) = (policy.default_deadline.as_millis(), policy.max_deadline.as_millis());
+        let text = format!("{default} is above `policy.max_deadline_ms` ({max}): takes at most that");
+        values.fault_at("policy.default_deadline_ms", text);
+    }
+    policy
+}
+
+fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
+    let host = values.text("mqtt.host").unwrap_or_default();
+    let tls = tls(values, machine);
+    let port = match values.int("mqtt.port") {
+        0 if tls.is_some() => 8883,
+        0 => 1883,
+        port => small(port),
+    };
+    let prefix = values.text("mqtt.prefix").unwrap_or_default();
+    if prefix.contains(['+', '#', '\0']) || prefix.starts_with(['$', '/']) || prefix.ends_with('/') {
+        values.fault_at(
+            "mqtt.prefix",
+            format!("{prefix:?} is not accepted: no wildcard, no leading `$` or `/`, no slash at the end"),
+        );
+    }
+    let group = values.text("mqtt.group");
+    if group.as_deref().is_some_and(|group| !is_name(group)) {
+        values.fault_at("mqtt.group", "takes 1 to 64 letters, digits, `_`, `-` and `.`".into());
+    }
+    for filter in values.texts("mqtt.reply_allow") {
+        if !is_filter(&filter) {
+            values.fault_at(
+                "mqtt.reply_allow",
+                format!("{filter:?} is no topic filter: `+` and `#` stand alone between slashes, `#` last"),
+            );
+        }
+    }
+    let (max_request_bytes, max_packet_bytes) =
+        (values.int("mqtt.max_request_kib") << 10, values.int("mqtt.max_packet_kib") << 10);
+    if max_packet_bytes <= max_request_bytes {
+        let text = format!(
+            "{} is not above `mqtt.max_request_kib` ({}): requests between the two are answered `too_large`",
+            max_packet_bytes >> 10,
+            max_request_bytes >> 10
+        );
+        values.fault_at("mqtt.max_packet_kib", text);
+    }
+    let zone = values.text("mqtt.zone");
+    MqttConfig {
+        zone: zone.as_deref().and_then(zone_of).unwrap_or(if is_loopback(&host) {
+            Zone::Device
+        } else {
+            Zone::Premises
+        }),
+        port,
+        protocol: if values.text("mqtt.protocol").as_deref() == Some("3.1.1") {
+            MqttProtocol::V311
+        } else {
+            MqttProtocol::V5
+        },
+        prefix,
+        group,
+        client_id: values.text("mqtt.client_id").unwrap_or_else(|| client_id(node, &machine.machine_id)),
+        keep_alive: Duration::from_secs(values.int("mqtt.keep_alive_s")),
+        username: values.text("mqtt.username"),
+        password_file: values.text("mqtt.password_file").map(|file| credential(&file, machine)),
+        tls,
+        reply_allow: values.texts("mqtt.reply_allow"),
+        max_request_bytes,
+        max_packet_bytes,
+        journal_after: millis(values, "mqtt.journal_after_ms"),
+        journal_max_rows: values.int("mqtt.journal_max_rows"),
+        journal_max_bytes: values.int("mqtt.journal_max_mib") << 20,
+        max_replies_waiting: size(values.int("mqtt.max_replies_waiting")),
+        max_inflight: small(values.int("mqtt.max_inflight")),
+        host,
+    }
+}
+
+fn tls(values: &mut Values, machine: &Machine) -> Option<TlsConfig> {
+    let file = |values: &Values, key: &str| values.text(key).map(|file| credential(&file, machine));
+    let (ca, cert, key) =
+        (file(values, "mqtt.tls.ca"), file(values, "mqtt.tls.client_cert"), file(values, "mqtt.tls.client_key"));
+    let client = match (cert, key) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        (Some(_), None) => {
+            values.fault_at("mqtt.tls.client_cert", "set without `mqtt.tls.client_key`: both or neither".into());
+            None
+        }
+        (None, Some(_)) => {
+            values.fault_at("mqtt.tls.client_key", "set without `mqtt.tls.client_cert`: both or neither".into());
+            None
+        }
+    };
+    match ca {
+        Some(ca) => Some(TlsConfig { ca, client }),
+        None if client.is_some() => {
+            values.fault_at("mqtt.tls.client_cert", "set without `mqtt.tls.ca`, which turns TLS on".into());
+            None
+        }
+        None => None,
+    }
+}
+
+/// A bare file name is a systemd credential where the service has any.
+fn credential(file: &str, machine: &Machine) -> PathBuf {
+    match &machine.credentials {
+        Some(dir) if !file.contains('/') => dir.join(file),
+        _ => PathBuf::from(file),
+    }
+}
+
+/// Differs between boxes made from one image: the machine id is part of it, hashed so as not to publish it.
+fn client_id(node: &str, machine_id: &str) -> String {
+    let digest = Sha256::digest(format!("edged client id {machine_id}"));
+    let part: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("edged-{node}-{part}")
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn zone_of(word: &str) -> Option<Zone> {
+    [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud].into_iter().find(|zone| zone.as_str() == word)
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+}
+
+fn clean_name(host: &str) -> String {
+    let name: String =
+        host.chars().take(64).map(|c| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '-' }).collect();
+    if name.is_empty() { "edge-box".into() } else { name }
+}
+
+fn is_filter(filter: &str) -> bool {
+    let parts: Vec<&str> = filter.split('/').collect();
+    let last = parts.len() - 1;
+    !filter.starts_with('$')
+        && parts.iter().enumerate().all(|(at, part)| match *part {
+            "+" => true,
+            "#" => at == last,
+            part => !part.contains(['+', '#']),
+        })
+}
+
+fn path(values: &Values, key: &str) -> PathBuf {
+    Path::new(&values.text(key).unwrap_or_default()).to_owned()
+}
+
+fn millis(values: &Values, key: &str) -> Duration {
+    Duration::from_millis(values.int(key))
+}
+
+fn size(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+fn small(value: u64) -> u16 {
+    u16::try_from(value).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<Config, Vec<String>> {
+        let mut values = Values::default();
+        values.add(Path::new("test.toml"), text);
+        let machine = Machine {
+            host_name: "box 1".into(),
+            machine_id: "abc".into(),
+            processors: 2,
+            credentials: Some("/cred".into()),
+        };
+        validate(values, &machine).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        let config = check("").unwrap();
+        assert_eq!(config.node, "box-1");
+        assert_eq!(config.policy, Policy { lanes: 2, ..Policy::default() });
+        assert_eq!(config.mqtt, None);
+    }
+
+    #[test]
+    fn all_faults_are_named_at_once_with_key_and_range() {
+        let faults =
+            check("node = 5\nextra = 1\n[policy]\nlanes = 0\nlane = 3\nclient_share = 2.0\n[mqtt]\nport = 70000\n")
+                .unwrap_err();
+        for part in [
+            "node: 5",
+            "extra: unknown key",
+            "policy.lanes: 0 is not accepted: takes a whole number from 1 to 64",
+            "did you mean `policy.lanes`",
+            "policy.client_share",
+            "mqtt.port",
+        ] {
+            assert!(faults.iter().any(|fault| fault.contains(part)), "{part} in {faults:#?}");
+        }
+    }
+
+    #[test]
+    fn rules_between_keys_hold() {
+        for (text, key) in [
+            ("[policy]\ndefault_deadline_ms = 2000\nmax_deadline_ms = 1000", "policy.default_deadline_ms"),
+            ("[mqtt]\nhost='b'\nmax_request_kib = 10\nmax_packet_kib = 10", "mqtt.max_packet_kib"),
+            ("[mqtt]\nport = 1883", "mqtt.port"),
+            ("[mqtt]\nhost='b'\n[mqtt.tls]\nca='a'\nclient_cert='c'", "mqtt.tls.client_cert"),
+            ("[mqtt]\nhost='b'\nreply_allow=['a/#/b']", "mqtt.reply_allow"),
+            ("[mqtt]\nhost='b'\nprefix='a/+'", "mqtt.prefix"),
+            ("node = 'a/b'", "node"),
+        ] {
+            let faults = check(text).unwrap_err();
+            assert!(faults.len() == 1 && faults[0].contains(key), "{text}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_loopback_broker_is_on_the_device_and_any_other_on_the_premises() {
+        for (host, zone) in [
+            ("localhost", Zone::Device),
+            ("127.0.0.9", Zone::Device),
+            ("::1", Zone::Device),
+            ("broker", Zone::Premises),
+        ] {
+            assert_eq!(check(&format!("[mqtt]\nhost='{host}'")).unwrap().mqtt.unwrap().zone, zone);
+        }
+    }
+
+    #[test]
+    fn a_bare_password_file_is_a_credential_and_clones_get_different_client_ids() {
+        let mqtt = check("[mqtt]\nhost='b'\npassword_file='pw'").unwrap().mqtt.unwrap();
+        assert_eq!(mqtt.password_file, Some("/cred/pw".into()));
+        assert_ne!(client_id("n", "a"), client_id("n", "b"));
+    }
+
+    #[test]
+    fn the_reference_names_every_key() {
+        let text = super::super::keys::reference();
+        for key in super::super::keys::KEYS {
+            assert!(text.contains(&format!("`{}`", key.path.rsplit('.').next().unwrap())), "{}", key.path);
+        }
+    }
+}
