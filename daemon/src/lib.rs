@@ -3,5 +3,10 @@
 //! `ledger` (what must survive), `transport` (bus and broker), `telemetry`, `service` (the init system).
 
 pub mod config;
+pub mod driver;
 pub mod handle;
+pub mod lanes;
 pub mod request;
+pub mod service;
+pub mod store;
+pub mod telemetry;

@@ -14,6 +14,7 @@ pub mod id;
 pub mod policy;
 pub mod request;
 pub mod scheduler;
+pub mod snapshot;
 pub mod units;
 pub mod verdict;
 

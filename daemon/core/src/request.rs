@@ -1,7 +1,7 @@
 //! What the core knows of a request: metadata only, never its payload or its reply channel.
 
 use crate::id::{ClientId, ModelId, RequestId};
-use crate::units::{Bytes, Mono};
+use crate::units::{Bytes, Cost, Mono};
 
 /// How far the data of a request may go. Ordered from the strictest to the freest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -156,6 +156,8 @@ pub struct RequestMeta {
     pub origin: Origin,
     /// Whether it has to be decoded first.
     pub work: Work,
+    /// Its cost as far as the header tells; decoding may find another.
+    pub cost: Cost,
     /// How often it was alive when a daemon or an engine host died. Two means: never run it again.
     pub deaths: u8,
 }

@@ -262,4 +262,9 @@ impl Scheduler {
     pub fn poll_deadline(&self) -> Option<Mono> {
         None
     }
+
+    /// What status prints.
+    pub fn snapshot(&self) -> crate::snapshot::Snapshot {
+        crate::snapshot::Snapshot::default()
+    }
 }

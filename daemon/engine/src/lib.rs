@@ -4,4 +4,5 @@
 //! sealed memfds. [`host`] is the child's main. This is the only crate that links ONNX Runtime.
 
 pub mod channel;
+pub mod memfile;
 pub mod protocol;

@@ -1,0 +1,48 @@
+//! The only reader of clocks. Everything else is told the time.
+
+use std::time::{Duration, SystemTime};
+
+use edge_core::Mono;
+use tokio::time::Instant;
+
+/// Ties tokio's clock (which tests may pause) to CLOCK_MONOTONIC, which the engine host reads too.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    instant: Instant,
+    nanos: u64,
+}
+
+impl Clock {
+    /// Starts at the present CLOCK_MONOTONIC.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn start() -> Clock {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+        let nanos = u64::try_from(now.tv_nsec).unwrap_or_default();
+        Clock { instant: Instant::now(), nanos: seconds * 1_000_000_000 + nanos }
+    }
+
+    /// Now.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn now(&self) -> Mono {
+        Mono::from_nanos(self.nanos).after(Instant::now() - self.instant)
+    }
+
+    /// The runtime's instant for `at`, for its timer.
+    pub fn instant(&self, at: Mono) -> Instant {
+        let span = at.since(Mono::from_nanos(self.nanos));
+        // Far enough to mean "not in this life of the daemon", near enough for the timer's arithmetic.
+        self.instant + span.min(Duration::from_secs(365 * 24 * 3600))
+    }
+}
+
+/// Wall-clock time, for records that people and other machines read.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
+/// RFC 3339 in UTC with microseconds, for example `2026-11-22T21:40:00.000123Z`.
+pub fn rfc3339(at: SystemTime) -> String {
+    humantime::format_rfc3339_micros(at).to_string()
+}

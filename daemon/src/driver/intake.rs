@@ -1,0 +1,284 @@
+//! A request comes in: its header is checked against the model it names, then the core is asked.
+
+use std::time::Duration;
+
+use edge_core::{Bytes, ClassClaim, Cost, DataClass, Event, ModelId, RequestId, RequestMeta, Work};
+use edge_engine::protocol::LoadedModel;
+use edge_wire::dto::Info;
+use edge_wire::error::ErrorCode;
+
+use super::Driver;
+use super::clock;
+use super::duplicates::{Key, Known};
+use super::entry::{Entry, MAX_WAITERS};
+use super::models::Life;
+use super::resolve::{self, Resolved, shorten};
+use super::trace::{Step, Story};
+use crate::handle::ReplySender;
+use crate::request::{Blob, Failure, Payload, Reply, Request};
+
+/// What the checks found out.
+struct Checked {
+    model: ModelId,
+    resolved: Vec<Resolved>,
+    cost: Cost,
+    bytes: u64,
+    work: Work,
+}
+
+impl Driver {
+    /// Takes one request; its reply comes by `reply`, at once if it is refused here.
+    pub(super) fn submit(&mut self, request: Request, reply: ReplySender) {
+        self.counters.arrived += 1;
+        let id = RequestId(self.next_id);
+        self.next_id += 1;
+        let mut info = self.new_info(id, &request);
+        let checked = match self.check(&request, &mut info) {
+            Ok(checked) => checked,
+            Err(failure) => return self.refuse_early(request, info, failure, reply),
+        };
+        let named = request.options.request_id.is_some();
+        let reply = if named {
+            let key = Key { caller: request.caller.clone(), request_id: info.request_id.clone(), model: checked.model };
+            let Some(reply) = self.answer_duplicate(&key, reply) else { return };
+            self.duplicates.open(key, id);
+            reply
+        } else {
+            reply
+        };
+        self.accept(id, request, checked, info, named, reply);
+    }
+
+    fn new_info(&self, id: RequestId, request: &Request) -> Info {
+        let request_id = match &request.options.request_id {
+            Some(id) => id.clone(),
+            None => format!("{}-{}", self.id_prefix, id.0),
+        };
+        Info {
+            request_id,
+            model: request.model.split(':').next().map(shorten).unwrap_or_default(),
+            received_at: clock::rfc3339(clock::wall()),
+            warnings: request.options.warnings.clone(),
+            ..Info::default()
+        }
+    }
+
+    fn accept(&mut self, id: RequestId, request: Request, checked: Checked, info: Info, named: bool, reply: ReplySender) {
+        let client = self.client(&request.caller);
+        let deadline = request.options.deadline_ms.map(|ms| self.now.after(Duration::from_millis(ms)));
+        let class = match &request.options.data_class {
+            None => ClassClaim::Unlabelled,
+            Some(word) => DataClass::from_word(word).map_or(ClassClaim::Unknown, ClassClaim::Claimed),
+        };
+        let meta = RequestMeta {
+            id,
+            parent: None,
+            client,
+            model: checked.model,
+            deadline,
+            class,
+            priority: request.options.priority,
+            deferrable: request.options.deferrable,
+            bytes: Bytes(checked.bytes),
+            origin: request.caller.origin(),
+            work: checked.work,
+            cost: checked.cost,
+            deaths: request.deaths,
+        };
+        let mut story = self.story(&request, &info);
+        story.steps.push((self.now, Step::Received { bytes: checked.bytes }));
+        let span = tracing::debug_span!(
+            "request", request = %info.request_id, model = %info.model, caller = %request.caller,
+            verdict = tracing::field::Empty, reason = tracing::field::Empty
+        );
+        let entry = Entry {
+            span,
+            story,
+            model: checked.model,
+            named,
+            payload: request.payload,
+            resolved: checked.resolved,
+            want: request.want,
+            reply,
+            waiters: Vec::new(),
+            info,
+            deadline: deadline.unwrap_or_default(),
+            accepted: None,
+            started: None,
+            compute: Duration::ZERO,
+            batch: 0,
+            result: None,
+            error: None,
+        };
+        self.entries.insert(id, entry);
+        if let Some(model) = self.models.get_mut(checked.model) {
+            model.used = id.0;
+        }
+        self.core.handle(self.now, Event::Arrived(meta));
+    }
+
+    fn story(&self, request: &Request, info: &Info) -> Story {
+        Story {
+            request_id: info.request_id.clone(),
+            caller: request.caller.clone(),
+            model: info.model.clone(),
+            received: self.now,
+            received_at: info.received_at.clone(),
+            steps: Vec::with_capacity(8),
+            outcome: "open",
+            code: "",
+            message: String::new(),
+            info: None,
+        }
+    }
+
+    /// Answers from what is known of `key`; gives `reply` back if nothing is.
+    fn answer_duplicate(&mut self, key: &Key, reply: ReplySender) -> Option<ReplySender> {
+        match self.duplicates.find(self.now, key) {
+            None => Some(reply),
+            Some(Known::Settled(stored)) => {
+                let mut stored = stored.clone();
+                stored.info.duplicate = true;
+                self.counters.duplicates += 1;
+                self.stories.note(&key.request_id, self.now, Step::Duplicate);
+                drop(reply.send(stored));
+                None
+            }
+            Some(Known::Open(id)) => {
+                self.counters.duplicates += 1;
+                match self.entries.get_mut(&id) {
+                    Some(entry) if entry.waiters.len() < MAX_WAITERS => {
+                        entry.story.steps.push((self.now, Step::Duplicate));
+                        entry.waiters.push(reply);
+                    }
+                    Some(entry) => {
+                        let text = format!("request_id: asked more than {MAX_WAITERS} times while it is open");
+                        let failure = Failure { retry_after_ms: Some(100), ..Failure::new(ErrorCode::Overloaded, text) };
+                        drop(reply.send(Reply { result: Err(failure), info: entry.info.clone() }));
+                    }
+                    None => return Some(reply),
+                }
+                None
+            }
+        }
+    }
+
+    fn refuse_early(&mut self, request: Request, mut info: Info, failure: Failure, reply: ReplySender) {
+        self.counters.refused += 1;
+        info.verdict = "refuse".into();
+        info.reason = failure.code.as_str().into();
+        info.completed_at = clock::rfc3339(clock::wall());
+        let mut story = self.story(&request, &info);
+        story.steps.push((self.now, Step::Refused { code: failure.code.as_str(), reason: failure.code.as_str() }));
+        (story.outcome, story.code, story.message) = ("refused", failure.code.as_str(), failure.message.clone());
+        story.info = Some(info.clone());
+        tracing::debug!(request = %info.request_id, model = %info.model, verdict = "refuse", reason = %info.reason, message = %failure.message);
+        self.stories.keep(story);
+        drop(reply.send(Reply { result: Err(failure), info }));
+    }
+
+    fn check(&self, request: &Request, info: &mut Info) -> Result<Checked, Failure> {
+        if let Some(task) = &request.options.task
+            && request.model.is_empty()
+        {
+            return self.check_task(task, request, info);
+        }
+        let (name, version) = resolve::model_name(&request.model, request.options.version.as_deref())?;
+        if name.is_empty() {
+            return Err(Failure::new(ErrorCode::UnknownModel, "model: empty: takes a model's name"));
+        }
+        let model = self.models.find(name, version)?;
+        self.check_for(model, request, info)
+    }
+
+    /// `task` instead of a model: the first model in name order that is ready for it.
+    fn check_task(&self, task: &str, request: &Request, info: &mut Info) -> Result<Checked, Failure> {
+        let mut fitting: Vec<_> = self.models.iter().filter(|(_, model)| model.found.task == task && model.life == Life::Ready).collect();
+        fitting.sort_by(|(_, a), (_, b)| a.found.name.cmp(&b.found.name));
+        match fitting.first() {
+            Some((id, _)) => self.check_for(*id, request, info),
+            None => {
+                let mut tasks: Vec<&str> = self.models.iter().map(|(_, model)| model.found.task.as_str()).collect();
+                tasks.sort_unstable();
+                tasks.dedup();
+                let text = format!("task: no model is ready for `{}`: takes {}", shorten(task), tasks.join(", "));
+                Err(Failure::new(ErrorCode::UnknownModel, text))
+            }
+        }
+    }
+
+    fn check_for(&self, id: ModelId, request: &Request, info: &mut Info) -> Result<Checked, Failure> {
+        let model = self.models.get(id).ok_or_else(|| super::internal("model table"))?;
+        info.model = model.found.name.clone();
+        info.version = model.found.version.clone();
+        let unavailable = |why: String| Failure::new(ErrorCode::Unavailable, format!("model `{}`: {why}", model.label()));
+        let loaded = match (&model.life, &model.loaded) {
+            (Life::Failed(why), _) => return Err(unavailable(format!("not served: {why}"))),
+            (Life::Unloaded, _) => return Err(unavailable("unloaded by the operator".into())),
+            (Life::Found | Life::Loading | Life::Ready, Some(loaded)) => loaded,
+            (Life::Found | Life::Loading | Life::Ready, None) => {
+                let why = self.host.why_down().unwrap_or_else(|| "still loading".into());
+                return Err(Failure { retry_after_ms: Some(500), ..unavailable(why) });
+            }
+        };
+        info.variant = loaded.variant.clone();
+        if let Some(word) = &request.options.data_class
+            && DataClass::from_word(word).is_none()
+        {
+            info.warnings.push(format!("data_class: no class `{}`: treated as regulated", shorten(word)));
+        }
+        let limit = model.found.max_payload_bytes.unwrap_or(u64::MAX).min(self.config.limits.max_payload_bytes);
+        match &request.payload {
+            Payload::Tensors(given) => {
+                let resolved = resolve::tensors(given, loaded)?;
+                let bytes = given.iter().map(|tensor| tensor.data.len()).sum();
+                check_size(bytes, limit)?;
+                Ok(Checked { model: id, resolved, cost: Cost::new(resolve::items(given, loaded)), bytes, work: Work::Tensors })
+            }
+            Payload::Encoded { content_type, data } => {
+                check_encoded(content_type, data, loaded)?;
+                let bytes = size_of(data);
+                check_size(bytes, limit)?;
+                Ok(Checked { model: id, resolved: Vec::new(), cost: Cost::ONE, bytes, work: Work::Encoded })
+            }
+        }
+    }
+}
+
+/// What a pipe is taken to bring before it was read; its true size is bounded where it is read.
+const UNKNOWN_SIZE: u64 = 1 << 20;
+
+fn size_of(data: &Blob) -> u64 {
+    match data {
+        Blob::Inline(_) | Blob::Sealed { .. } => data.len(),
+        Blob::Unsealed { fd, .. } => match rustix::fs::fstat(fd) {
+            Ok(stat) if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() => {
+                u64::try_from(stat.st_size).unwrap_or_default()
+            }
+            Ok(_) | Err(_) => UNKNOWN_SIZE,
+        },
+    }
+}
+
+fn check_size(bytes: u64, limit: u64) -> Result<(), Failure> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Failure::new(ErrorCode::TooLarge, format!("payload: {bytes} bytes given: takes at most {limit}")))
+}
+
+fn check_encoded(content_type: &str, data: &Blob, loaded: &LoadedModel) -> Result<(), Failure> {
+    if loaded.content_types.is_empty() {
+        return Err(Failure::invalid("content_type: the model takes tensors only"));
+    }
+    // Parameters such as `;charset=utf-8` do not change what it is.
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    if !loaded.content_types.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
+        let text = format!("content_type: `{}` given: takes {}", shorten(content_type), loaded.content_types.join(", "));
+        return Err(Failure::invalid(text));
+    }
+    if size_of(data) == 0 {
+        return Err(Failure::invalid("payload: empty: takes at least 1 byte"));
+    }
+    Ok(())
+}

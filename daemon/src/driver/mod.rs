@@ -1,0 +1,368 @@
+//! The one loop: takes events from transports and the engine host, reads the clock, feeds the core, carries out its
+//! actions. Owns everything that a request has besides its metadata: payload, reply channel, story.
+//!
+//! It contains no policy. What it decides itself is only what needs the payload's header or the model's description
+//! ([`resolve`]); the rest is the core's.
+
+pub mod clock;
+pub mod duplicates;
+mod entry;
+mod host;
+mod intake;
+pub mod models;
+pub mod resolve;
+mod settle;
+mod status;
+pub mod trace;
+pub mod words;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge_core::{ClientId, Event, Mono, Policy, RequestId, Scheduler};
+use edge_wire::dto::{Counters, MqttStatus, Status};
+use tokio::sync::{mpsc, watch};
+
+use self::clock::Clock;
+use self::duplicates::{Duplicates, Key};
+use self::entry::Entry;
+use self::host::HostState;
+use self::models::{Life, Models};
+use self::trace::{Ring, Step};
+use crate::config::Config;
+use crate::handle::Message;
+use crate::request::{Caller, Failure};
+use crate::store::Found;
+
+/// Messages that wait for the driver.
+pub const INBOX: usize = 4096;
+/// Messages taken before the host and the timers get a turn.
+const BURST: usize = 64;
+/// A change of state is published after this pause, so that many changes make one message.
+const PUBLISH_PAUSE: Duration = Duration::from_millis(250);
+
+/// What the driver says to the rest of the daemon, besides replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// Every model was tried once.
+    Warm,
+    /// A drain has nothing left to wait for.
+    Drained,
+}
+
+/// Things from outside that the driver uses. All of them can be replaced in tests.
+pub struct Outside {
+    pub inbox: mpsc::Receiver<Message>,
+    /// Bundles, one by one as they were checked; closed after the last one.
+    pub bundles: mpsc::Receiver<Found>,
+    pub status: watch::Sender<Arc<Status>>,
+    pub milestones: mpsc::Sender<Milestone>,
+    /// Where the ONNX Runtime library is, or what was tried to find it; `None` under the simulator.
+    pub library: Option<Result<(PathBuf, String), String>>,
+    /// The program to start engine hosts with.
+    pub program: PathBuf,
+    /// Reads the configuration's policy again.
+    pub reload: Box<dyn FnMut() -> Result<Policy, String> + Send>,
+    /// Readings for the status.
+    pub sampler: Box<dyn FnMut() -> Vec<edge_wire::dto::ReadingInfo> + Send>,
+    /// Pinged while the loop turns.
+    pub watchdog: Option<(Duration, Box<dyn FnMut() + Send>)>,
+    /// Facts of the machine that do not change.
+    pub platform: edge_wire::dto::Platform,
+}
+
+/// The driver.
+pub struct Driver {
+    config: Config,
+    outside: Outside,
+    clock: Clock,
+    now: Mono,
+    started: Mono,
+    core: Scheduler,
+    entries: HashMap<RequestId, Entry>,
+    next_id: u64,
+    clients: HashMap<Caller, (ClientId, u32)>,
+    next_client: u32,
+    duplicates: Duplicates,
+    models: Models,
+    host: HostState,
+    stories: Ring,
+    counters: Counters,
+    mqtt: MqttStatus,
+    state: State,
+    bundles_open: bool,
+    warm: bool,
+    dirty_since: Option<Mono>,
+    next_sample: Mono,
+    next_ping: Option<Mono>,
+    /// Start of the made-up ids: differs from one life of the daemon to the next.
+    id_prefix: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Serving,
+    Draining,
+    Drained,
+}
+
+impl Driver {
+    /// A driver that has started nothing yet.
+    pub fn new(config: Config, outside: Outside) -> Driver {
+        let clock = Clock::start();
+        let now = clock.now();
+        let since_epoch = clock::wall().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Driver {
+            core: Scheduler::new(config.policy.clone()),
+            host: HostState::new(outside.library.is_none()),
+            id_prefix: format!("r{:x}", since_epoch.as_millis()),
+            next_ping: outside.watchdog.as_ref().map(|_| now),
+            config,
+            outside,
+            clock,
+            now,
+            started: now,
+            entries: HashMap::new(),
+            next_id: 1,
+            clients: HashMap::new(),
+            next_client: 1,
+            duplicates: Duplicates::default(),
+            models: Models::default(),
+            stories: Ring::default(),
+            counters: Counters::default(),
+            mqtt: MqttStatus { state: "off".into(), ..MqttStatus::default() },
+            state: State::Serving,
+            bundles_open: true,
+            warm: false,
+            dirty_since: Some(now),
+            next_sample: now,
+        }
+    }
+
+    /// Runs until every transport has dropped its handle.
+    pub async fn run(mut self) {
+        self.start_host();
+        loop {
+            let wake = self.next_wake();
+            tokio::select! {
+                biased;
+                event = self.host.next() => self.on_host(event),
+                message = self.outside.inbox.recv() => match message {
+                    Some(message) => self.on_messages(message),
+                    None => return,
+                },
+                found = self.outside.bundles.recv(), if self.bundles_open => self.on_bundle(found),
+                () = tokio::time::sleep_until(self.clock.instant(wake)) => self.tick(),
+            }
+            self.act();
+            self.housekeep();
+        }
+    }
+
+    fn tick(&mut self) {
+        self.now = self.clock.now();
+        self.core.handle(self.now, Event::Tick);
+    }
+
+    fn on_messages(&mut self, first: Message) {
+        self.now = self.clock.now();
+        self.on_message(first);
+        for _ in 1..BURST {
+            match self.outside.inbox.try_recv() {
+                Ok(message) => self.on_message(message),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Submit { request, reply } => {
+                self.submit(*request, reply);
+                self.act();
+            }
+            Message::Cancel { caller, request_id, found } => {
+                let hit = self.cancel(&caller, &request_id);
+                answer(found, hit);
+            }
+            Message::ClientLeft { caller } => {
+                if let Some((client, _)) = self.clients.get(&caller) {
+                    self.core.handle(self.now, Event::ClientLeft { client: *client });
+                }
+            }
+            Message::Drain => self.core.handle(self.now, Event::Drain),
+            Message::Resume => self.core.handle(self.now, Event::Resume),
+            Message::Reload { done } => {
+                let result = self.reload();
+                answer(done, result);
+            }
+            Message::Load { model, done } => {
+                let result = self.load(&model);
+                answer(done, result);
+            }
+            Message::Unload { model, done } => {
+                let result = self.unload(&model);
+                answer(done, result);
+            }
+            Message::Trace { request_id, found } => {
+                let open = || self.entries.values().find(|entry| entry.story.request_id == request_id).map(|entry| &entry.story);
+                let trace = open().or_else(|| self.stories.find(&request_id)).map(trace::Story::to_trace);
+                answer(found, trace);
+            }
+            Message::Note { request_id, step, detail } => {
+                let step = Step::Noted { step, detail };
+                match self.entries.values_mut().find(|entry| entry.story.request_id == request_id) {
+                    Some(entry) if entry.story.steps.len() < 64 => entry.story.steps.push((self.now, step)),
+                    Some(_) => {}
+                    None => self.stories.note(&request_id, self.now, step),
+                }
+            }
+            Message::Mqtt(status) => {
+                self.mqtt = *status;
+                self.touch();
+            }
+        }
+    }
+
+    fn reload(&mut self) -> Result<(), String> {
+        let policy = (self.outside.reload)()?;
+        tracing::info!("policy reloaded");
+        self.config.policy = policy.clone();
+        self.core.handle(self.now, Event::Policy(Box::new(policy)));
+        self.touch();
+        Ok(())
+    }
+
+    fn cancel(&mut self, caller: &Caller, request_id: &str) -> bool {
+        let hit = self.entries.iter().find(|(_, entry)| entry.story.caller == *caller && entry.story.request_id == request_id);
+        match hit.map(|(id, _)| *id) {
+            Some(id) => {
+                self.core.handle(self.now, Event::Cancelled { id });
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn on_bundle(&mut self, found: Option<Found>) {
+        self.now = self.clock.now();
+        match found {
+            Some(found) => {
+                let label = format!("{}:{}", found.name, found.version);
+                if let Some(fault) = &found.fault {
+                    tracing::error!(model = %label, %fault, "bundle cannot be served");
+                }
+                match self.models.add(found) {
+                    Some(id) => self.load_found(id),
+                    None => tracing::warn!(model = %label, "the same bundle again, ignored"),
+                }
+            }
+            None => self.bundles_open = false,
+        }
+        self.check_warm();
+        self.touch();
+    }
+
+    /// Says once that every model was tried.
+    fn check_warm(&mut self) {
+        let settled = |life: &Life| !matches!(life, Life::Found | Life::Loading);
+        let no_engine = self.host.is_hopeless();
+        if !self.warm && !self.bundles_open && (no_engine || self.models.iter().all(|(_, model)| settled(&model.life))) {
+            self.warm = true;
+            self.milestone(Milestone::Warm);
+        }
+    }
+
+    fn milestone(&self, milestone: Milestone) {
+        if let Err(error) = self.outside.milestones.try_send(milestone) {
+            tracing::warn!(?milestone, %error, "nobody takes the milestone");
+        }
+    }
+
+    /// The status is to be published soon.
+    fn touch(&mut self) {
+        self.dirty_since.get_or_insert(self.now);
+    }
+
+    fn next_wake(&self) -> Mono {
+        let candidates = [
+            self.core.poll_deadline(),
+            self.host.next_start(),
+            self.dirty_since.map(|since| since.after(PUBLISH_PAUSE)),
+            Some(self.next_sample),
+            self.next_ping,
+        ];
+        candidates.into_iter().flatten().min().unwrap_or(Mono::MAX)
+    }
+
+    fn housekeep(&mut self) {
+        if self.host.next_start().is_some_and(|at| at <= self.now) {
+            self.start_host();
+        }
+        if self.next_sample <= self.now {
+            self.next_sample = self.now.after(self.config.telemetry_interval);
+            self.sample();
+        }
+        if self.dirty_since.is_some_and(|since| since.after(PUBLISH_PAUSE) <= self.now) {
+            self.publish();
+        }
+        if let (Some(at), Some((interval, ping))) = (self.next_ping, self.outside.watchdog.as_mut())
+            && at <= self.now
+        {
+            ping();
+            self.next_ping = Some(self.now.after(*interval));
+        }
+    }
+
+    fn client(&mut self, caller: &Caller) -> ClientId {
+        if let Some((client, open)) = self.clients.get_mut(caller) {
+            *open += 1;
+            return *client;
+        }
+        let client = ClientId(self.next_client);
+        self.next_client = self.next_client.wrapping_add(1);
+        self.clients.insert(caller.clone(), (client, 1));
+        client
+    }
+
+    fn release_client(&mut self, caller: &Caller) {
+        if let Some((_, open)) = self.clients.get_mut(caller) {
+            *open -= 1;
+            if *open == 0 {
+                self.clients.remove(caller);
+            }
+        }
+    }
+
+    fn key(&self, entry: &Entry) -> Option<Key> {
+        entry.named.then(|| Key {
+            caller: entry.story.caller.clone(),
+            request_id: entry.story.request_id.clone(),
+            model: entry.model,
+        })
+    }
+}
+
+/// Answers a command; a caller that is gone does not want the answer.
+fn answer<T>(to: tokio::sync::oneshot::Sender<T>, value: T) {
+    drop(to.send(value));
+}
+
+/// A failure of the daemon's own making.
+fn internal(message: impl Into<String>) -> Failure {
+    Failure::new(edge_wire::error::ErrorCode::Internal, message)
+}
+
+/// An error with its causes, as one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

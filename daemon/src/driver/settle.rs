@@ -1,0 +1,288 @@
+//! Carries out what the core decided: sends work to the host, and gives every request its one reply.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge_core::{Action, Change, DataClass, Fault, Ids, LaneId, Mono, Outcome, Refusal, RefusalCode, RequestId, Verdict};
+use edge_engine::protocol::{Data, INLINE_BYTES, INLINE_TOTAL, Input, Member, TensorData, ToHost};
+use edge_wire::error::ErrorCode;
+
+use super::entry::Entry;
+use super::trace::Step;
+use super::{Driver, Milestone, State, clock};
+use crate::request::{Blob, Failure, Output, Payload, Reply};
+
+impl Driver {
+    /// Carries out every action that the core has.
+    pub(super) fn act(&mut self) {
+        while let Some(action) = self.core.poll_action() {
+            match action {
+                Action::Accept { id, verdict, class, deadline, predicted } => self.accepted(id, verdict, class, deadline, predicted),
+                Action::Prepare { id } => self.prepare(id),
+                Action::RunBatch { lane, ids, .. } => self.run_batch(lane, &ids),
+                Action::Abort { id } => {
+                    self.host.send(&ToHost::Discard { id: id.0 }, Vec::new());
+                }
+                Action::Settle { id, outcome } => self.settle(id, outcome),
+                Action::RestartHost { lane } => {
+                    tracing::error!(lane = lane.0, "a lane does not answer: the engine host is restarted");
+                    self.host.end(Fault::Hung);
+                }
+                Action::Announce(change) => self.announce(change),
+            }
+        }
+    }
+
+    fn accepted(&mut self, id: RequestId, verdict: Verdict, class: DataClass, deadline: Mono, predicted: Option<Duration>) {
+        self.counters.accepted += 1;
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.accepted = Some(self.now);
+        entry.deadline = deadline;
+        entry.info.verdict = verdict.as_str().into();
+        entry.info.reason = verdict.reason().into();
+        entry.info.data_class = class.as_str().into();
+        let predicted_us = predicted.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        entry.story.steps.push((self.now, Step::Accepted { reason: verdict.reason(), predicted_us, class: class.as_str(), deadline }));
+    }
+
+    fn prepare(&mut self, id: RequestId) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Payload::Encoded { content_type, data } = &entry.payload else { return };
+        let mut fds = Vec::new();
+        let payload = match to_data(data, INLINE_TOTAL, &mut fds) {
+            Ok(payload) => payload,
+            Err(error) => return self.cannot_send(id, &error),
+        };
+        let message = ToHost::Prepare { id: id.0, model: entry.model.0, content_type: content_type.clone(), payload };
+        entry.story.steps.push((self.now, Step::Preparing));
+        self.host.sent_prepare(id);
+        self.host.send(&message, fds);
+    }
+
+    /// No memory file for the payload: the machine is out of memory or descriptors.
+    fn cannot_send(&mut self, id: RequestId, error: &std::io::Error) {
+        tracing::error!(%error, "no memory file for a payload");
+        self.core.handle(self.now, edge_core::Event::Prepared { id, result: Err(Fault::Runtime), took: Duration::ZERO });
+    }
+
+    fn run_batch(&mut self, lane: LaneId, ids: &Ids) {
+        let batch = u32::try_from(ids.as_slice().len()).unwrap_or(u32::MAX);
+        let (mut fds, mut members) = (Vec::new(), Vec::with_capacity(ids.as_slice().len()));
+        let mut room = INLINE_TOTAL;
+        for id in ids.as_slice() {
+            let Some(entry) = self.entries.get_mut(id) else { continue };
+            entry.started = Some(self.now);
+            entry.batch = batch;
+            entry.story.steps.push((self.now, Step::Running { lane: lane.0, batch }));
+            match member(*id, entry, &mut fds, &mut room) {
+                Ok(member) => members.push(member),
+                Err(error) => tracing::error!(%error, "no memory file for a tensor"),
+            }
+        }
+        self.host.sent_batch(lane, ids.as_slice().to_vec());
+        self.host.send(&ToHost::Run { lane: lane.0, members }, fds);
+    }
+
+    fn settle(&mut self, id: RequestId, outcome: Outcome) {
+        let Some(mut entry) = self.entries.remove(&id) else { return };
+        self.release_client(&entry.story.caller);
+        self.count(outcome);
+        let result = match (outcome, entry.result.take()) {
+            (Outcome::Done, Some(output)) => Ok(output),
+            (Outcome::Done, None) => Err(super::internal("the engine host gave no output")),
+            (other, _) => Err(failure(other, &entry, self.now)),
+        };
+        self.finish_info(&mut entry, outcome, result.is_ok());
+        self.finish_story(&mut entry, outcome, result.as_ref().err());
+        let reply = Reply { result, info: entry.info.clone() };
+        if let Some(key) = self.key(&entry) {
+            let (kept, bytes) = worth_keeping(&reply);
+            self.duplicates.settle(self.now, key, kept, bytes);
+        }
+        for waiter in entry.waiters {
+            let mut again = reply.clone();
+            again.info.duplicate = true;
+            drop(waiter.send(again));
+        }
+        self.stories.keep(entry.story);
+        // A caller that is gone does not want its reply.
+        drop(entry.reply.send(reply));
+    }
+
+    fn finish_info(&mut self, entry: &mut Entry, outcome: Outcome, ok: bool) {
+        let received = entry.story.received;
+        let start = entry.started.unwrap_or(self.now);
+        entry.info.completed_at = clock::rfc3339(clock::wall());
+        entry.info.queue_us = micros(start.since(entry.accepted.unwrap_or(received)));
+        entry.info.compute_us = micros(entry.compute);
+        entry.info.total_us = micros(self.now.since(received));
+        entry.info.batch = entry.batch;
+        if let Outcome::Refused(refusal) = outcome {
+            entry.info.verdict = "refuse".into();
+            entry.info.reason = refusal.reason.as_str().into();
+        }
+        if let Some(model) = self.models.get_mut(entry.model)
+            && ok
+        {
+            model.done += 1;
+            entry.info.provider.clone_from(&model.provider);
+            entry.info.site.clone_from(&self.config.node);
+            entry.info.zone = "device".into();
+        }
+    }
+
+    fn finish_story(&mut self, entry: &mut Entry, outcome: Outcome, failure: Option<&Failure>) {
+        if let (Outcome::Refused(refusal), Some(failure)) = (outcome, failure) {
+            entry.story.steps.push((self.now, Step::Refused { code: failure.code.as_str(), reason: refusal.reason.as_str() }));
+        }
+        entry.story.steps.push((self.now, Step::Settled { outcome: outcome.as_str() }));
+        entry.story.outcome = outcome.as_str();
+        if let Some(failure) = failure {
+            entry.story.code = failure.code.as_str();
+            entry.story.message = failure.message.clone();
+        }
+        entry.story.info = Some(entry.info.clone());
+        let info = &entry.info;
+        entry.span.record("verdict", info.verdict.as_str());
+        entry.span.record("reason", info.reason.as_str());
+        let code = entry.story.code;
+        tracing::debug!(parent: &entry.span, outcome = outcome.as_str(), code, total_us = info.total_us, "settled");
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        let counter = match outcome {
+            Outcome::Done => &mut self.counters.done,
+            Outcome::Failed(_) => &mut self.counters.failed,
+            Outcome::Refused(_) => &mut self.counters.refused,
+            Outcome::Expired => &mut self.counters.expired,
+            Outcome::Cancelled => &mut self.counters.cancelled,
+            Outcome::Shed(_) => &mut self.counters.shed,
+        };
+        *counter += 1;
+    }
+
+    fn announce(&mut self, change: Change) {
+        tracing::info!(?change, "state");
+        self.state = match change {
+            Change::Draining => State::Draining,
+            Change::Drained => State::Drained,
+            Change::Serving => State::Serving,
+        };
+        if change == Change::Drained {
+            self.milestone(Milestone::Drained);
+        }
+        // Whoever asked for it looks at the state next.
+        self.publish();
+    }
+}
+
+fn member(id: RequestId, entry: &Entry, fds: &mut Vec<Arc<OwnedFd>>, room: &mut usize) -> std::io::Result<Member> {
+    let input = match &entry.payload {
+        Payload::Encoded { .. } => Input::Prepared,
+        Payload::Tensors(given) => {
+            let mut tensors = Vec::with_capacity(entry.resolved.len());
+            for pair in &entry.resolved {
+                let Some(tensor) = given.get(pair.given) else { continue };
+                let data = to_data(&tensor.data, INLINE_BYTES.min(*room), fds)?;
+                if let Data::Inline(bytes) = &data {
+                    *room -= bytes.len();
+                }
+                tensors.push(TensorData { index: pair.input, shape: tensor.shape.clone(), data });
+            }
+            Input::Tensors { tensors, want: entry.want }
+        }
+    };
+    Ok(Member { id: id.0, input, start_before: entry.deadline.as_nanos() })
+}
+
+/// A payload as the host takes it: in the packet up to `inline` bytes, else in a descriptor. A sealed memfd passes on as
+/// it is.
+fn to_data(blob: &Blob, inline: usize, fds: &mut Vec<Arc<OwnedFd>>) -> std::io::Result<Data> {
+    let mut add = |fd: Arc<OwnedFd>| {
+        let same = |known: &Arc<OwnedFd>| Arc::ptr_eq(known, &fd);
+        let at = fds.iter().position(same).unwrap_or_else(|| {
+            fds.push(fd.clone());
+            fds.len() - 1
+        });
+        u16::try_from(at).map_err(std::io::Error::other)
+    };
+    match blob {
+        Blob::Inline(bytes) if bytes.len() <= inline => Ok(Data::Inline(bytes.to_vec())),
+        Blob::Inline(bytes) => {
+            let file = Arc::new(edge_engine::memfile::sealed(bytes)?);
+            Ok(Data::Sealed { fd: add(file)?, offset: 0, len: bytes.len() as u64 })
+        }
+        Blob::Sealed { fd, offset, len } => Ok(Data::Sealed { fd: add(fd.clone())?, offset: *offset, len: *len }),
+        Blob::Unsealed { fd, max_len } => Ok(Data::Unsealed { fd: add(fd.clone())?, max_len: *max_len }),
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A reply that would be given again, with its size. What may pass (overload, a deadline) is not kept: asking again with
+/// the same id then means trying again. Outputs in descriptors are never given out twice.
+fn worth_keeping(reply: &Reply) -> (Option<Reply>, usize) {
+    const FIXED: usize = 512;
+    match &reply.result {
+        Ok(Output::Document(text)) => (Some(reply.clone()), FIXED + text.len()),
+        Ok(Output::Tensors(tensors)) => {
+            let inline = |blob: &Blob| if let Blob::Inline(bytes) = blob { Some(bytes.len()) } else { None };
+            match tensors.iter().map(|tensor| inline(&tensor.data)).sum::<Option<usize>>() {
+                Some(bytes) => (Some(reply.clone()), FIXED + bytes),
+                None => (None, 0),
+            }
+        }
+        Err(failure) => match failure.code {
+            ErrorCode::InvalidInput | ErrorCode::TooLarge | ErrorCode::Internal => (Some(reply.clone()), FIXED),
+            ErrorCode::UnknownModel
+            | ErrorCode::DeadlineExceeded
+            | ErrorCode::Overloaded
+            | ErrorCode::Confined
+            | ErrorCode::Unavailable
+            | ErrorCode::NotAuthorized
+            | ErrorCode::Cancelled => (None, 0),
+        },
+    }
+}
+
+/// The one table from outcomes to what callers are told.
+fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
+    let text = entry.error.as_ref().map(|error| error.message.as_str());
+    match outcome {
+        Outcome::Done => super::internal("done"),
+        Outcome::Refused(refusal) => refused(refusal),
+        Outcome::Expired => Failure::new(
+            ErrorCode::DeadlineExceeded,
+            format!("deadline_ms: passed {:.1} ms after receipt, before the model ran", now.since(entry.story.received).as_secs_f64() * 1e3),
+        ),
+        Outcome::Cancelled => Failure::new(ErrorCode::Cancelled, "cancelled by the caller"),
+        Outcome::Shed(reason) => Failure::new(ErrorCode::Unavailable, format!("accepted, then dropped: {}", reason.as_str())),
+        Outcome::Failed(fault) => match fault {
+            Fault::InvalidInput => Failure::invalid(text.unwrap_or("payload: not what the model takes")),
+            Fault::TooLarge => Failure::new(ErrorCode::TooLarge, text.unwrap_or("payload: too large once decoded")),
+            Fault::Runtime => super::internal(format!("the runtime failed: {}", text.unwrap_or("no reason given"))),
+            Fault::HostLost => super::internal("the engine host ended twice while this request was on it; it is not run again"),
+            Fault::Hung => super::internal("the engine host did not answer while this request was on it; it is not run again"),
+            Fault::Late => Failure::new(ErrorCode::DeadlineExceeded, "deadline_ms: passed before the model ran"),
+            Fault::Stopped => Failure::new(ErrorCode::Cancelled, "stopped"),
+        },
+    }
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    let code = match refusal.code {
+        RefusalCode::DeadlineExceeded => ErrorCode::DeadlineExceeded,
+        RefusalCode::Overloaded => ErrorCode::Overloaded,
+        RefusalCode::Unavailable => ErrorCode::Unavailable,
+        RefusalCode::Internal => ErrorCode::Internal,
+    };
+    let mut message = super::words::explain(refusal.reason).to_owned();
+    if let Some(predicted) = refusal.predicted {
+        message.push_str(&format!("; predicted {:.1} ms until completion", predicted.as_secs_f64() * 1e3));
+    }
+    let retry_after_ms = refusal.retry_after.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1));
+    Failure { code, message, retry_after_ms }
+}

@@ -1,0 +1,125 @@
+//! What happened to the last requests, kept in a ring so that a technician can ask afterwards.
+
+use std::collections::VecDeque;
+
+use edge_core::Mono;
+use edge_wire::dto::{Info, Trace, TraceStep};
+
+use crate::request::Caller;
+
+/// Settled requests that are remembered.
+pub const KEPT: usize = 2048;
+
+/// One step; its text is made only when somebody asks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    Received { bytes: u64 },
+    Accepted { reason: &'static str, predicted_us: Option<u64>, class: &'static str, deadline: Mono },
+    Refused { code: &'static str, reason: &'static str },
+    Preparing,
+    Prepared { cost: u32, took_us: u64 },
+    Running { lane: u16, batch: u32 },
+    Ran { took_us: u64 },
+    Faulted { fault: &'static str },
+    Settled { outcome: &'static str },
+    Duplicate,
+    /// A transport's own.
+    Noted { step: &'static str, detail: String },
+}
+
+impl Step {
+    fn words(&self, received: Mono) -> (&'static str, String) {
+        match self {
+            Step::Received { bytes } => ("received", format!("{bytes} bytes")),
+            Step::Accepted { reason, predicted_us, class, deadline } => {
+                let predicted = match predicted_us {
+                    Some(us) => format!("predicted {:.1} ms", ms(*us)),
+                    None => "no prediction yet".to_owned(),
+                };
+                let left = u64::try_from(deadline.since(received).as_micros()).unwrap_or(u64::MAX);
+                ("accepted", format!("local: {reason}, {predicted}, deadline {:.0} ms, class {class}", ms(left)))
+            }
+            Step::Refused { code, reason } => ("refused", format!("{code}: {reason}")),
+            Step::Preparing => ("preparing", "decoding in the engine host".into()),
+            Step::Prepared { cost, took_us } => ("prepared", format!("decoded in {:.2} ms, cost {cost}", ms(*took_us))),
+            Step::Running { lane, batch } => ("running", format!("lane {lane}, batch of {batch}")),
+            Step::Ran { took_us } => ("ran", format!("model took {:.2} ms", ms(*took_us))),
+            Step::Faulted { fault } => ("faulted", (*fault).into()),
+            Step::Settled { outcome } => ("settled", (*outcome).into()),
+            Step::Duplicate => ("duplicate", "asked again with the same id".into()),
+            Step::Noted { step, detail } => (step, detail.clone()),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn ms(us: u64) -> f64 {
+    us as f64 / 1000.0
+}
+
+/// The story of one request.
+#[derive(Clone, Debug)]
+pub struct Story {
+    pub request_id: String,
+    pub caller: Caller,
+    pub model: String,
+    pub received: Mono,
+    pub received_at: String,
+    pub steps: Vec<(Mono, Step)>,
+    pub outcome: &'static str,
+    pub code: &'static str,
+    pub message: String,
+    pub info: Option<Info>,
+}
+
+impl Story {
+    /// As it crosses the bus.
+    pub fn to_trace(&self) -> Trace {
+        let steps = self.steps.iter().map(|(at, step)| {
+            let (step, detail) = step.words(self.received);
+            let at_us = u64::try_from(at.since(self.received).as_micros()).unwrap_or(u64::MAX);
+            TraceStep { at_us, step: step.into(), detail }
+        });
+        Trace {
+            request_id: self.request_id.clone(),
+            caller: self.caller.to_string(),
+            model: self.model.clone(),
+            outcome: self.outcome.into(),
+            code: self.code.into(),
+            message: self.message.clone(),
+            received_at: self.received_at.clone(),
+            steps: steps.collect(),
+            info: self.info.clone(),
+        }
+    }
+}
+
+/// The ring.
+#[derive(Debug, Default)]
+pub struct Ring {
+    stories: VecDeque<Story>,
+}
+
+impl Ring {
+    /// Keeps one story; the oldest one goes when the ring is full.
+    pub fn keep(&mut self, story: Story) {
+        if self.stories.len() >= KEPT {
+            self.stories.pop_front();
+        }
+        self.stories.push_back(story);
+    }
+
+    /// The newest story of this id.
+    pub fn find(&self, request_id: &str) -> Option<&Story> {
+        self.stories.iter().rev().find(|story| story.request_id == request_id)
+    }
+
+    /// Adds a step to the newest story of this id; bounded, so that notes cannot grow without end.
+    pub fn note(&mut self, request_id: &str, at: Mono, step: Step) {
+        // Notes follow settlement at once; looking far back would cost time on every reply.
+        let story = self.stories.iter_mut().rev().take(512).find(|story| story.request_id == request_id);
+        if let Some(story) = story.filter(|story| story.steps.len() < 64) {
+            story.steps.push((at, step));
+        }
+    }
+}

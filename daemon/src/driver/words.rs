@@ -1,0 +1,22 @@
+//! What a refusal tells the caller: the rule that said no, and what would make it say yes.
+
+use edge_core::Reason;
+
+/// One sentence for each reason, without a full stop.
+pub fn explain(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Feasible => "feasible",
+        Reason::Deferrable => "deferrable",
+        Reason::Unmeasured => "not measured yet",
+        Reason::QueueFull => "all places for waiting requests are taken (policy.max_waiting)",
+        Reason::BytesFull => "all room for waiting payloads is taken (policy.max_waiting_mib)",
+        Reason::ClientShare => "this client holds its share of what may wait (policy.client_share)",
+        Reason::PredictedWait => "deadline_ms: the work ahead of this request takes longer than its deadline allows",
+        Reason::DeadlineTooShort => "deadline_ms: shorter than the model takes on an idle box",
+        Reason::DeadlinePast => "deadline_ms: passed before the request arrived here",
+        Reason::ModelUnavailable => "the model cannot be served now",
+        Reason::HostDown => "the engine host is being restarted for longer than the deadline allows",
+        Reason::Draining => "the box is draining and takes nothing new",
+        Reason::DiedTwice => "this request was alive at two crashes and is not run again",
+    }
+}

@@ -1,0 +1,169 @@
+//! An engine host as a child process: `edged engine-host`, with one end of a socketpair as its standard input.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use edge_engine::channel::{self, ChannelError, Receiver};
+use edge_engine::protocol::{FromHost, ToHost};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+
+use super::{HostEvent, SpawnError};
+
+/// Messages that wait for a full socket. The core bounds what runs at once far below this; beyond it the host does not
+/// read any more and is treated as gone.
+const MAX_WAITING: usize = 4096;
+
+/// One child.
+#[derive(Debug)]
+pub struct Process {
+    socket: AsyncFd<OwnedFd>,
+    receiver: Receiver,
+    waiting: VecDeque<(Vec<u8>, Vec<Arc<OwnedFd>>)>,
+    pid: u32,
+    /// Filled by the thread that waits for the child.
+    exit: oneshot::Receiver<String>,
+    broken: Option<String>,
+}
+
+impl Process {
+    /// Starts `program engine-host`.
+    pub fn spawn(program: &Path) -> Result<Process, SpawnError> {
+        let tried = format!("{} engine-host", program.display());
+        let fail = |source| SpawnError { tried: tried.clone(), source };
+        let (ours, theirs) = channel::pair().map_err(fail)?;
+        let mut child = Command::new(program)
+            .arg("engine-host")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            // One arena per thread would keep tens of megabytes that nobody uses.
+            .env("MALLOC_ARENA_MAX", "2")
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("DBUS_SESSION_BUS_ADDRESS")
+            .spawn()
+            .map_err(fail)?;
+        let (pid, (sender, exit)) = (child.id(), oneshot::channel());
+        // Waiting may take long (a driver tears down its device), so it has a thread of its own.
+        std::thread::Builder::new()
+            .name("host-reaper".into())
+            .stack_size(64 << 10)
+            .spawn(move || {
+                let how = match child.wait() {
+                    Ok(status) => status.to_string(),
+                    Err(error) => format!("wait for the engine host: {error}"),
+                };
+                // Nobody listens once the daemon has moved on; the child is reaped all the same.
+                let _ = sender.send(how);
+            })
+            .map_err(fail)?;
+        // SAFETY: an `OwnedFd` stays open, and the same, until it is dropped; the `AsyncFd` owns it and never gives it out.
+        let socket = unsafe { AsyncFd::register_with_interest(ours, Interest::READABLE | Interest::WRITABLE) }
+            .map_err(|error| fail(error.into()))?;
+        Ok(Process { socket, receiver: Receiver::default(), waiting: VecDeque::new(), pid, exit, broken: None })
+    }
+
+    /// Sends, or keeps the message until the socket takes it.
+    pub fn send(&mut self, message: &ToHost, fds: Vec<Arc<OwnedFd>>) {
+        let packet = match postcard::to_stdvec(message) {
+            Ok(packet) => packet,
+            Err(error) => return self.fail(&ChannelError::Codec(error)),
+        };
+        if !self.waiting.is_empty() {
+            return self.keep(packet, fds);
+        }
+        match send_now(&self.socket, &packet, &fds) {
+            Ok(()) => {}
+            Err(ChannelError::Full) => self.keep(packet, fds),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn keep(&mut self, packet: Vec<u8>, fds: Vec<Arc<OwnedFd>>) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push_back((packet, fds));
+        } else {
+            self.broken = Some("the engine host does not read its messages".into());
+        }
+    }
+
+    fn fail(&mut self, error: &ChannelError) {
+        self.broken = Some(error.to_string());
+    }
+
+    /// The next message or the end.
+    pub async fn next(&mut self) -> HostEvent {
+        loop {
+            if let Some(why) = self.broken.take() {
+                return self.gone(&why).await;
+            }
+            let wanted = if self.waiting.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            match self.socket.ready(wanted).await {
+                Ok(mut guard) => {
+                    if guard.ready().is_writable() && !self.waiting.is_empty() {
+                        while let Some((packet, fds)) = self.waiting.front() {
+                            match send_now(guard.get_ref(), packet, fds) {
+                                Ok(()) => drop(self.waiting.pop_front()),
+                                Err(ChannelError::Full) => {
+                                    guard.clear_ready_matching(tokio::io::Ready::WRITABLE);
+                                    break;
+                                }
+                                Err(error) => {
+                                    self.broken = Some(error.to_string());
+                                    break;
+                                }
+                            }
+                        }
+                    }
+                    if guard.ready().is_readable() {
+                        match self.receiver.receive::<FromHost>(guard.get_ref()) {
+                            Ok((message, fds)) => return HostEvent::Message(message, fds),
+                            Err(ChannelError::Full) => guard.clear_ready_matching(tokio::io::Ready::READABLE),
+                            Err(error) => return self.gone(&error.to_string()).await,
+                        }
+                    }
+                }
+                Err(error) => return self.gone(&error.to_string()).await,
+            }
+        }
+    }
+
+    async fn gone(&mut self, why: &str) -> HostEvent {
+        self.kill();
+        // A killed child ends at once, save one stuck in a driver; the reason is worth a moment, not more.
+        let status = tokio::time::timeout(std::time::Duration::from_millis(200), &mut self.exit).await;
+        HostEvent::Gone(match status {
+            Ok(Ok(status)) => format!("the engine host ended: {status}"),
+            Ok(Err(_)) | Err(_) => format!("the engine host is gone: {why}"),
+        })
+    }
+
+    /// Ends the child; its memory returns to the system with it.
+    pub fn kill(&mut self) {
+        if let Some(pid) = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw)
+            && matches!(self.exit.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+        {
+            // The reaper has not seen its end, so the pid is still the child's.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+
+    /// Process id of the child.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn send_now(socket: &AsyncFd<OwnedFd>, packet: &[u8], fds: &[Arc<OwnedFd>]) -> Result<(), ChannelError> {
+    let borrowed: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
+    channel::send_packet(socket.get_ref(), packet, &borrowed)
+}

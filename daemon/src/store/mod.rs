@@ -1,0 +1,83 @@
+//! Bundles on disk: finds them, reads their manifests, checks their files and signatures. What is wrong with one is a
+//! fact to show, never a reason to stop.
+
+mod signature;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::ModelsConfig;
+use crate::driver::chain;
+
+/// A bundle as found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// From the manifest; from the directory's name if the manifest cannot be read.
+    pub name: String,
+    pub version: String,
+    pub description: String,
+    pub task: String,
+    pub licence: String,
+    pub dir: PathBuf,
+    pub default_deadline: Option<Duration>,
+    pub max_payload_bytes: Option<u64>,
+    /// Why it cannot be loaded.
+    pub fault: Option<String>,
+}
+
+/// The directories that look like bundles, in the order of the configuration, each directory's in name order.
+pub fn list(config: &ModelsConfig) -> (Vec<PathBuf>, Vec<String>) {
+    let (mut bundles, mut faults) = (Vec::new(), Vec::new());
+    for dir in &config.dirs {
+        match std::fs::read_dir(dir) {
+            Ok(entries) => {
+                let mut found: Vec<PathBuf> =
+                    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.join("model.toml").is_file()).collect();
+                found.sort();
+                bundles.extend(found);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => faults.push(format!("read models directory {}: {error}", dir.display())),
+        }
+    }
+    (bundles, faults)
+}
+
+/// Reads and checks one bundle. Takes as long as hashing its files.
+pub fn inspect(dir: &Path, config: &ModelsConfig) -> Found {
+    let bundle = match edge_engine::bundle::open(dir) {
+        Ok(bundle) => bundle,
+        Err(error) => {
+            let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            return Found { name, dir: dir.to_owned(), fault: Some(chain(&error)), ..Found::default() };
+        }
+    };
+    let signature = signature::check(dir, config).map_err(|error| chain(&error));
+    let files = || edge_engine::bundle::verify(&bundle).map_err(|error| chain(&error));
+    let manifest = &bundle.manifest;
+    Found {
+        name: manifest.name.clone(),
+        version: manifest.version.clone(),
+        description: manifest.description.clone(),
+        task: manifest.task.as_str().into(),
+        licence: manifest.licence.clone(),
+        dir: dir.to_owned(),
+        default_deadline: Some(Duration::from_millis(manifest.deadline_ms)),
+        max_payload_bytes: Some(manifest.limits.payload_bytes),
+        fault: signature.and_then(|()| files()).err(),
+    }
+}
+
+/// The simulator's models.
+pub fn simulated() -> Vec<Found> {
+    let found = |model: &crate::lanes::sim::SimModel| Found {
+        name: model.name.into(),
+        version: "0.0.0".into(),
+        description: model.description.into(),
+        task: model.task.into(),
+        licence: "none".into(),
+        dir: PathBuf::from("simulated"),
+        ..Found::default()
+    };
+    crate::lanes::sim::MODELS.iter().map(found).collect()
+}
