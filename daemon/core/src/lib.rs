@@ -10,17 +10,30 @@
 #![warn(missing_docs)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod action;
+pub mod admit;
+pub mod batch;
+pub mod classify;
+pub mod estimate;
+pub mod event;
 pub mod id;
+pub mod members;
 pub mod policy;
+pub mod queue;
 pub mod request;
+pub mod route;
 pub mod scheduler;
 pub mod snapshot;
 pub mod units;
 pub mod verdict;
 
+pub use action::{Action, Change};
+pub use event::{Event, LaneRange, ModelState};
 pub use id::{ClientId, LaneId, ModelId, RequestId};
+pub use members::{Ids, MemberResult, Results};
 pub use policy::Policy;
 pub use request::{ClassClaim, DataClass, Origin, Priority, RequestMeta, Work, Zone};
-pub use scheduler::{Action, Change, Event, Ids, LaneRange, MemberResult, ModelState, Results, Scheduler};
-pub use units::{Bytes, Cost, Mono, Ratio};
+pub use scheduler::Scheduler;
+pub use snapshot::{ModelSnapshot, Snapshot};
+pub use units::{Bytes, Cost, Mono, Ratio, Span};
 pub use verdict::{Fault, Outcome, Reason, Refusal, RefusalCode, Verdict};

@@ -1,29 +1,44 @@
-//! What status prints: plain data, cheap to copy.
+//! What status prints of the core: plain data, taken at one instant, decided nothing from.
 
 use core::time::Duration;
 
 use crate::id::ModelId;
+use crate::units::Bytes;
 
-/// The load of one model.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ModelLoad {
-    /// Which model.
-    pub model: ModelId,
-    /// Requests that wait for it, decoding included.
-    pub waiting: usize,
-    /// Requests that run.
-    pub running: usize,
-    /// Learnt service time of one request of cost 1 alone; `None` before the first.
-    pub service: Option<Duration>,
-}
-
-/// The state of the scheduler.
+/// The core's state in numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// Requests that wait.
+    /// Accepted requests that wait for a lane, those being decoded included.
     pub waiting: usize,
-    /// Requests that run.
+    /// Their payloads.
+    pub waiting_bytes: Bytes,
+    /// Payloads that the host decodes now.
+    pub preparing: usize,
+    /// Requests given to lanes.
     pub running: usize,
-    /// Per model.
-    pub models: Vec<ModelLoad>,
+    /// Live service rate: lanes' worth of estimated work that is really done per unit of time.
+    pub service_rate: f64,
+    /// Nothing new is taken.
+    pub draining: bool,
+    /// The engine host is up.
+    pub host_up: bool,
+    /// One entry per model that was ever named, in the order of their first mention.
+    pub models: Vec<ModelSnapshot>,
+}
+
+/// One model in numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelSnapshot {
+    /// Which model.
+    pub model: ModelId,
+    /// Requests that wait for it.
+    pub waiting: usize,
+    /// Requests given to its lanes.
+    pub running: usize,
+    /// Estimated run of one request of cost 1 alone; `None` if it never ran.
+    pub service: Option<Duration>,
+    /// The batch size that pays best, as far as measured.
+    pub batch: usize,
+    /// Requests done since the start.
+    pub done: u64,
 }

@@ -36,6 +36,72 @@ impl Mono {
     }
 }
 
+/// A length of time in nanoseconds, for sums that must not overflow: all arithmetic saturates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(u64);
+
+impl Span {
+    /// No time.
+    pub const ZERO: Span = Span(0);
+    /// Longer than anything that happens.
+    pub const MAX: Span = Span(u64::MAX);
+
+    /// `nanos` nanoseconds.
+    pub const fn from_nanos(nanos: u64) -> Span {
+        Span(nanos)
+    }
+
+    /// `millis` milliseconds.
+    pub const fn from_millis(millis: u64) -> Span {
+        Span(millis.saturating_mul(1_000_000))
+    }
+
+    /// `duration`, or [`Span::MAX`] if it is longer than 584 years.
+    pub const fn of(duration: Duration) -> Span {
+        Span(Mono(0).after(duration).0)
+    }
+
+    /// Time from `earlier` to `later`; zero if they are the other way round.
+    pub const fn between(earlier: Mono, later: Mono) -> Span {
+        Span(later.0.saturating_sub(earlier.0))
+    }
+
+    /// Nanoseconds.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The same length as the standard library has it.
+    pub const fn duration(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
+    /// This and `other` together.
+    pub const fn plus(self, other: Span) -> Span {
+        Span(self.0.saturating_add(other.0))
+    }
+
+    /// What is left of this after `other`.
+    pub const fn minus(self, other: Span) -> Span {
+        Span(self.0.saturating_sub(other.0))
+    }
+
+    /// `count` times this.
+    pub const fn times(self, count: u64) -> Span {
+        Span(self.0.saturating_mul(count))
+    }
+
+    /// One of `parts` equal parts, rounded down; all of it if `parts` is 0.
+    pub const fn part(self, parts: u64) -> Span {
+        Span(self.0 / if parts == 0 { 1 } else { parts })
+    }
+
+    /// The instant this long after `start`; saturates at [`Mono::MAX`].
+    pub const fn from(self, start: Mono) -> Mono {
+        Mono(start.0.saturating_add(self.0))
+    }
+}
+
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(pub u64);
@@ -59,6 +125,18 @@ impl Ratio {
     pub const fn get(self) -> f64 {
         self.0
     }
+
+    /// This share of `whole`, rounded down.
+    pub const fn of(self, whole: u64) -> u64 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a float cast saturates and the share is within 0..=1; a bound needs no more than 53 bits"
+        )]
+        let part = (whole as f64 * self.0) as u64;
+        if part > whole { whole } else { part }
+    }
 }
 
 /// Work of one request relative to the smallest request of its model: 1 for a tensor request, the number of windows of
@@ -78,5 +156,30 @@ impl Cost {
     /// The number of units, at least one.
     pub const fn units(self) -> u32 {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_never_exceeds_the_whole_and_never_overflows() {
+        for (share, whole, part) in
+            [(0.5, 1024, 512), (0.5, 1, 0), (1.0, u64::MAX, u64::MAX), (0.0, 99, 0), (0.25, 10, 2), (1.0, 0, 0)]
+        {
+            assert_eq!(Ratio::new(share).map(|ratio| ratio.of(whole)), Some(part), "{share} of {whole}");
+        }
+    }
+
+    #[test]
+    fn spans_saturate_instead_of_wrapping() {
+        assert_eq!(Span::MAX.plus(Span::from_nanos(1)), Span::MAX);
+        assert_eq!(Span::from_nanos(1).minus(Span::from_nanos(2)), Span::ZERO);
+        assert_eq!(Span::from_millis(u64::MAX).times(3), Span::MAX);
+        assert_eq!(Span::of(Duration::MAX), Span::MAX);
+        assert_eq!(Span::from_nanos(7).part(0), Span::from_nanos(7));
+        assert_eq!(Span::from_nanos(5).from(Mono::MAX), Mono::MAX);
+        assert_eq!(Span::between(Mono::from_nanos(9), Mono::from_nanos(4)), Span::ZERO);
     }
 }

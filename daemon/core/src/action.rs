@@ -1,0 +1,71 @@
+//! What the driver is to do. An action contains no choice: whoever carries it out needs no policy.
+
+use core::time::Duration;
+
+use crate::id::{LaneId, ModelId, RequestId};
+use crate::members::Ids;
+use crate::request::DataClass;
+use crate::units::Mono;
+use crate::verdict::{Outcome, Verdict};
+
+/// What the driver is to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Action {
+    /// The request was accepted (not emitted for a refused one, which is only settled).
+    Accept {
+        /// Which request.
+        id: RequestId,
+        /// Why and where.
+        verdict: Verdict,
+        /// Effective data class after ceiling and default.
+        class: DataClass,
+        /// Effective deadline.
+        deadline: Mono,
+        /// Predicted time until completion; `None` if nothing is known of the model yet.
+        predicted: Option<Duration>,
+    },
+    /// Decode the payload.
+    Prepare {
+        /// Which request.
+        id: RequestId,
+    },
+    /// Run these requests together on this lane.
+    RunBatch {
+        /// On which lane.
+        lane: LaneId,
+        /// Of which model.
+        model: ModelId,
+        /// Its members, at least one.
+        ids: Ids,
+    },
+    /// Drop what the engine host holds for this request, and stop it if it runs alone.
+    Abort {
+        /// Which request.
+        id: RequestId,
+    },
+    /// The request ended; reply, forget its payload.
+    Settle {
+        /// Which request.
+        id: RequestId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// End the engine host: a lane does not answer.
+    RestartHost {
+        /// The lane that does not answer.
+        lane: LaneId,
+    },
+    /// Tell the outside about a change.
+    Announce(Change),
+}
+
+/// A change that the outside is told about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Draining began.
+    Draining,
+    /// Draining, and nothing is left.
+    Drained,
+    /// Requests are taken again.
+    Serving,
+}

@@ -1,0 +1,115 @@
+//! Decides which waiting requests run together: the most urgent ones, as many as pay and as none of them is late by.
+//! Must not know lanes, clients or the host; it is offered one request after the other, in order, and says yes or no.
+
+use crate::estimate::service::ServiceTimes;
+use crate::units::{Mono, Span};
+
+/// What becomes of an offered request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is a member of the batch.
+    Take,
+    /// Its deadline cannot be met even if it ran alone and at once.
+    TooLate,
+    /// The batch is complete without it.
+    Complete,
+}
+
+/// One batch in the making.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    times: &'a ServiceTimes,
+    now: Mono,
+    start: Mono,
+    most: usize,
+    len: usize,
+    units: u64,
+    tightest: Mono,
+}
+
+impl<'a> Plan<'a> {
+    /// An empty batch of at most `most` members that will start at `start`, planned at `now`.
+    pub fn new(times: &'a ServiceTimes, now: Mono, start: Mono, most: usize) -> Plan<'a> {
+        Plan { times, now, start, most, len: 0, units: 0, tightest: Mono::MAX }
+    }
+
+    /// Offers the next request in order; it is a member if the answer is [`Answer::Take`].
+    pub fn offer(&mut self, deadline: Mono, units: u64) -> Answer {
+        if self.len >= self.most {
+            return Answer::Complete;
+        }
+        if self.end(1, units) > deadline || self.start >= deadline {
+            return Answer::TooLate;
+        }
+        let units = self.units.saturating_add(units);
+        let tightest = self.tightest.min(deadline);
+        // The first member was just found to be in time on its own; a later one must not make anybody late.
+        if self.len > 0 && self.end(self.len + 1, units) > tightest {
+            return Answer::Complete;
+        }
+        (self.len, self.units, self.tightest) = (self.len + 1, units, tightest);
+        Answer::Take
+    }
+
+    /// Members so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no members.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Units of cost so far.
+    pub fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// When a batch like this will end; its start if nothing is known of the model.
+    fn end(&self, len: usize, units: u64) -> Mono {
+        self.times.current(self.now, len, units).unwrap_or(Span::ZERO).from(self.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Answer::{Complete, Take, TooLate};
+
+    fn ms(ms: u64) -> Mono {
+        Mono::from_nanos(ms * 1_000_000)
+    }
+
+    /// Offers requests of cost 1 with these deadlines (ms) to a model that takes 10 ms per unit, or is unmeasured.
+    fn check(measured: bool, start: u64, most: usize, deadlines: &[u64], expected: &[Answer]) {
+        let mut times = ServiceTimes::default();
+        if measured {
+            times.learn(ms(0), 1, 1, Span::from_millis(10));
+        }
+        let mut plan = Plan::new(&times, ms(0), ms(start), most);
+        let answers: Vec<Answer> = deadlines.iter().map(|deadline| plan.offer(ms(*deadline), 1)).collect();
+        assert_eq!(answers, expected, "start {start}, at most {most}, deadlines {deadlines:?}");
+        assert_eq!(plan.len(), expected.iter().filter(|answer| **answer == Take).count());
+    }
+
+    #[test]
+    fn a_batch_takes_what_is_in_time_and_stops_before_anybody_is_late() {
+        check(true, 0, 8, &[100, 100, 100], &[Take, Take, Take]);
+        check(true, 0, 2, &[100, 100, 100], &[Take, Take, Complete]);
+        check(true, 0, 8, &[9, 10, 100], &[TooLate, Take, Complete]);
+        check(true, 0, 8, &[25, 30, 100], &[Take, Take, Complete]);
+        check(true, 95, 8, &[100, 105, 106], &[TooLate, Take, Complete]);
+    }
+
+    #[test]
+    fn a_later_member_with_an_earlier_deadline_counts_too() {
+        // Of lower priority, so it comes later in order.
+        check(true, 0, 8, &[100, 15, 100], &[Take, Complete, Take]);
+    }
+
+    #[test]
+    fn of_an_unmeasured_model_only_passed_deadlines_are_too_late() {
+        check(false, 5, 8, &[5, 6, 1], &[TooLate, Take, TooLate]);
+    }
+}

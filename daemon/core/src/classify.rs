@@ -1,0 +1,111 @@
+//! Decides how far the data of a request may go and when its reply loses its value, from its header and the policy.
+//! Must not know the state of the box: the same header gets the same answer under any load.
+
+use core::time::Duration;
+
+use crate::policy::Policy;
+use crate::request::{ClassClaim, DataClass, Origin, RequestMeta};
+use crate::units::Mono;
+
+/// The effective data class: the stricter of the claim (or the policy's default) and the ceiling of the source.
+pub fn class(meta: &RequestMeta, policy: &Policy) -> DataClass {
+    let claimed = match meta.class {
+        ClassClaim::Unlabelled => policy.unlabelled,
+        // A word that nobody knows may have been meant to be strict.
+        ClassClaim::Unknown => DataClass::Regulated,
+        ClassClaim::Claimed(class) => class,
+    };
+    let ceiling = match meta.origin {
+        Origin::Bus => policy.bus_ceiling,
+        Origin::Broker => policy.broker_ceiling,
+    };
+    claimed.min(ceiling)
+}
+
+/// The effective deadline of a request that arrived at `now`: its own, else the longest allowed if it may be deferred,
+/// else the model's, else the policy's; never later than the policy allows.
+pub fn deadline(meta: &RequestMeta, now: Mono, of_model: Option<Duration>, policy: &Policy) -> Mono {
+    let latest = now.after(policy.max_deadline);
+    let asked = match meta.deadline {
+        Some(deadline) => deadline,
+        None if meta.deferrable => latest,
+        None => now.after(of_model.unwrap_or(policy.default_deadline)),
+    };
+    asked.min(latest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{ClientId, ModelId, RequestId};
+    use crate::request::{Priority, Work};
+    use crate::units::Bytes;
+    use ClassClaim::{Claimed, Unknown, Unlabelled};
+    use DataClass::{Internal, Public, Regulated};
+
+    fn meta(class: ClassClaim, origin: Origin) -> RequestMeta {
+        RequestMeta {
+            id: RequestId(1),
+            parent: None,
+            client: ClientId(1),
+            model: ModelId(0),
+            deadline: None,
+            class,
+            priority: Priority::Normal,
+            deferrable: false,
+            bytes: Bytes(0),
+            origin,
+            work: Work::Tensors,
+            deaths: 0,
+        }
+    }
+
+    #[test]
+    fn the_stricter_of_claim_and_ceiling_applies() {
+        let policy =
+            Policy { unlabelled: Internal, bus_ceiling: Public, broker_ceiling: Internal, ..Policy::default() };
+        for (claim, origin, expected) in [
+            (Unlabelled, Origin::Bus, Internal),
+            (Unlabelled, Origin::Broker, Internal),
+            (Unknown, Origin::Bus, Regulated),
+            (Unknown, Origin::Broker, Regulated),
+            (Claimed(Public), Origin::Bus, Public),
+            (Claimed(Public), Origin::Broker, Internal),
+            (Claimed(Regulated), Origin::Bus, Regulated),
+            (Claimed(Regulated), Origin::Broker, Regulated),
+        ] {
+            assert_eq!(class(&meta(claim, origin), &policy), expected, "{claim:?} over {origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_ceiling_binds_the_default_too() {
+        let policy = Policy { unlabelled: Public, broker_ceiling: Regulated, ..Policy::default() };
+        assert_eq!(class(&meta(Unlabelled, Origin::Broker), &policy), Regulated);
+    }
+
+    #[test]
+    fn the_most_specific_deadline_applies_up_to_the_longest_allowed() {
+        let policy = Policy {
+            default_deadline: Duration::from_secs(5),
+            max_deadline: Duration::from_secs(60),
+            ..Policy::default()
+        };
+        let now = Mono::from_nanos(1_000);
+        let at = |secs| now.after(Duration::from_secs(secs));
+        let model = Some(Duration::from_secs(2));
+        for (own, deferrable, of_model, expected) in [
+            (None, false, None, at(5)),
+            (None, false, model, at(2)),
+            (None, true, model, at(60)),
+            (Some(at(1)), false, model, at(1)),
+            (Some(at(1)), true, model, at(1)),
+            (Some(at(3600)), false, None, at(60)),
+            (Some(Mono::MAX), true, None, at(60)),
+            (Some(Mono::from_nanos(1)), false, None, Mono::from_nanos(1)),
+        ] {
+            let meta = RequestMeta { deadline: own, deferrable, ..meta(Unlabelled, Origin::Bus) };
+            assert_eq!(deadline(&meta, now, of_model, &policy), expected, "{own:?} {deferrable} {of_model:?}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! How long a model runs for a batch, learnt per batch size and unit of cost from its completions.
+//!
+//! Batch sizes are learnt in classes (1, 2, 3-4, 5-8, 9-16, 17-32), because what a batch costs per unit differs between
+//! models and providers in both directions: some halve it, some double it.
+
+use crate::estimate::mean::Mean;
+use crate::units::{Mono, Span};
+
+/// Number of batch size classes; the last one ends at [`Ids::CAPACITY`](crate::Ids::CAPACITY).
+pub const CLASSES: usize = 6;
+/// Fixed-point scale of the time per unit, so that a unit of a nanosecond is still told from two.
+const SCALE: u64 = 1024;
+/// An estimate without a completion for this long (or twenty times itself) is no reason to refuse any more: a wrong one
+/// would otherwise keep its model shut for ever, as refusing leaves nothing to learn from.
+const STALE: Span = Span::from_millis(10_000);
+const STALE_TIMES: u64 = 20;
+
+/// The class of a batch of `len` members.
+pub fn class_of(len: usize) -> usize {
+    let bits = usize::BITS - len.saturating_sub(1).leading_zeros();
+    usize::try_from(bits).map_or(CLASSES - 1, |class| class.min(CLASSES - 1))
+}
+
+/// Service times of one model.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServiceTimes {
+    /// Scaled nanoseconds per unit, per class.
+    per_unit: [Mean; CLASSES],
+    units_per_member: Mean,
+    last: Option<Mono>,
+}
+
+impl ServiceTimes {
+    /// A batch of `len` members and `units` of cost ran for `took`, and all of it succeeded.
+    pub fn learn(&mut self, now: Mono, len: usize, units: u64, took: Span) {
+        if !self.is_current(now) {
+            self.per_unit.iter_mut().for_each(Mean::distrust);
+        }
+        self.last = Some(now);
+        self.per_unit[class_of(len)].learn(took.times(SCALE).as_nanos() / units.max(1));
+        self.units_per_member.learn(units / u64::try_from(len.max(1)).unwrap_or(u64::MAX));
+    }
+
+    /// Such a batch was stopped after `took`, before it was done.
+    pub fn learn_at_least(&mut self, now: Mono, len: usize, units: u64, took: Span) {
+        self.last = Some(now);
+        self.per_unit[class_of(len)].learn_at_least(took.times(SCALE).as_nanos() / units.max(1));
+    }
+
+    /// How long such a batch will run by what is known now; `None` if nothing is, or if it is too old to say no by.
+    pub fn current(&self, now: Mono, len: usize, units: u64) -> Option<Span> {
+        if self.is_current(now) { self.guess(len, units) } else { None }
+    }
+
+    /// How long such a batch will run by the best guess, however old.
+    pub fn guess(&self, len: usize, units: u64) -> Option<Span> {
+        Some(unscaled(self.nearest(class_of(len))?, units))
+    }
+
+    /// How long `units` of waiting work will take, in batches of about `len`; zero if the model never ran.
+    pub fn work(&self, len: usize, units: u64) -> Span {
+        self.guess(len, units).unwrap_or(Span::ZERO)
+    }
+
+    /// Scaled time per member in batches of this class, without what a batch costs beside the model.
+    pub(super) fn per_member(&self, class: usize) -> Option<u64> {
+        let per_unit = self.per_unit.get(class)?.get()?;
+        Some(per_unit.saturating_mul(self.units_per_member.get().unwrap_or(1).max(1)))
+    }
+
+    /// `span` on the scale of [`ServiceTimes::per_member`].
+    pub(super) fn scaled(span: Span) -> u64 {
+        span.times(SCALE).as_nanos()
+    }
+
+    pub(super) fn samples(&self, class: usize) -> u64 {
+        self.per_unit.get(class).map_or(0, Mean::samples)
+    }
+
+    fn is_current(&self, now: Mono) -> bool {
+        let Some(last) = self.last else { return false };
+        let one = self.guess(1, self.units_per_member.get().unwrap_or(1)).unwrap_or(Span::ZERO);
+        Span::between(last, now) <= STALE.max(one.times(STALE_TIMES))
+    }
+
+    /// The time per unit of the class; if it was not measured, of the next smaller one (a larger batch is not expected
+    /// to be cheaper until it was), else of the next larger one.
+    fn nearest(&self, class: usize) -> Option<u64> {
+        let smaller = self.per_unit.iter().take(class + 1).rev().find_map(Mean::get);
+        smaller.or_else(|| self.per_unit.iter().skip(class + 1).find_map(Mean::get))
+    }
+}
+
+fn unscaled(per_unit: u64, units: u64) -> Span {
+    let nanos = u128::from(per_unit) * u128::from(units) / u128::from(SCALE);
+    u64::try_from(nanos).map_or(Span::MAX, Span::from_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Mono {
+        Mono::from_nanos(secs * 1_000_000_000)
+    }
+
+    #[test]
+    fn sizes_fall_into_classes_that_double() {
+        for (len, class) in
+            [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (8, 3), (9, 4), (16, 4), (17, 5), (32, 5), (99, 5)]
+        {
+            assert_eq!(class_of(len), class, "batch of {len}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_model_that_never_ran() {
+        let times = ServiceTimes::default();
+        assert_eq!((times.guess(1, 1), times.current(at(0), 1, 1)), (None, None));
+        assert_eq!(times.work(4, 100), Span::ZERO);
+    }
+
+    #[test]
+    fn an_unmeasured_size_costs_as_much_per_unit_as_the_nearest_measured_one() {
+        let mut times = ServiceTimes::default();
+        times.learn(at(1), 1, 1, Span::from_millis(10));
+        assert_eq!(times.guess(8, 8), Some(Span::from_millis(80)));
+        times.learn(at(1), 8, 8, Span::from_millis(40));
+        for (len, units, ms) in [(1, 1, 10), (1, 3, 30), (4, 4, 40), (8, 8, 40), (16, 16, 80)] {
+            assert_eq!(times.guess(len, units), Some(Span::from_millis(ms)), "{units} units in a batch of {len}");
+        }
+    }
+
+    #[test]
+    fn an_old_estimate_is_no_reason_to_refuse_and_new_samples_replace_it() {
+        let mut times = ServiceTimes::default();
+        for _ in 0..8 {
+            times.learn(at(1), 1, 1, Span::from_millis(2000));
+        }
+        assert_eq!(times.current(at(30), 1, 1), Some(Span::from_millis(2000)));
+        assert_eq!(times.current(at(60), 1, 1), None);
+        assert_eq!(times.guess(1, 1), Some(Span::from_millis(2000)));
+        times.learn(at(60), 1, 1, Span::from_millis(10));
+        assert_eq!(times.current(at(60), 1, 1), Some(Span::from_millis(1005)));
+    }
+
+    #[test]
+    fn a_stopped_run_teaches_a_lower_bound() {
+        let mut times = ServiceTimes::default();
+        times.learn_at_least(at(1), 1, 1, Span::from_millis(500));
+        assert_eq!(times.current(at(1), 1, 1), Some(Span::from_millis(500)));
+        times.learn_at_least(at(1), 1, 1, Span::from_millis(100));
+        assert_eq!(times.current(at(1), 1, 1), Some(Span::from_millis(500)));
+    }
+
+    #[test]
+    fn units_of_less_than_a_nanosecond_are_still_told_apart() {
+        let mut times = ServiceTimes::default();
+        times.learn(at(1), 1, 1_000_000, Span::from_nanos(500_000));
+        assert_eq!(times.guess(1, 2_000_000), Some(Span::from_nanos(1_000_000)));
+        assert!(times.guess(1, u64::MAX).is_some_and(|span| span > Span::from_millis(1)));
+    }
+}

@@ -1,0 +1,105 @@
+//! What happens to the core. Events carry no time: [`Scheduler::handle`](crate::Scheduler::handle) gets it beside them.
+
+use core::time::Duration;
+
+use crate::id::{ClientId, LaneId, ModelId, RequestId};
+use crate::members::Results;
+use crate::policy::Policy;
+use crate::request::RequestMeta;
+use crate::units::Cost;
+use crate::verdict::Fault;
+
+/// The lanes of one model: `count` ids from `first` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneRange {
+    /// First lane.
+    pub first: LaneId,
+    /// Number of lanes, at least one.
+    pub count: u16,
+}
+
+/// What the driver says of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelState {
+    /// Being loaded; requests may wait for it.
+    Loading,
+    /// Loaded on these lanes.
+    Ready {
+        /// Its lanes.
+        lanes: LaneRange,
+        /// Largest batch that the manifest allows.
+        max_batch: u16,
+        /// Deadline of requests that name none.
+        default_deadline: Option<Duration>,
+    },
+    /// Cannot be served: its load failed, or it was unloaded. Waiting requests are shed.
+    Unavailable,
+}
+
+/// What happens to the core.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an event lives for one call; results in place cost a copy, in a box an allocation per batch"
+)]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A request came in; only its header was read.
+    Arrived(RequestMeta),
+    /// A payload was decoded, or could not be.
+    Prepared {
+        /// Which request.
+        id: RequestId,
+        /// Its cost once decoded.
+        result: Result<Cost, Fault>,
+        /// How long decoding took, without waiting.
+        took: Duration,
+    },
+    /// A batch ended, one result per member.
+    BatchDone {
+        /// On which lane.
+        lane: LaneId,
+        /// How long the model ran, without waiting in the host.
+        took: Duration,
+        /// One result per member.
+        results: Results,
+    },
+    /// The caller does not want the reply any more.
+    Cancelled {
+        /// Which request.
+        id: RequestId,
+    },
+    /// A client left: everything it waits for is cancelled.
+    ClientLeft {
+        /// Who.
+        client: ClientId,
+    },
+    /// A model was loaded, failed, or went away.
+    ModelState {
+        /// Which model.
+        model: ModelId,
+        /// Its state from now on.
+        state: ModelState,
+    },
+    /// A model was timed when it was loaded (its golden inputs): a first estimate, before any request ran.
+    Measured {
+        /// Which model.
+        model: ModelId,
+        /// Members of the batch that was timed, each of cost 1.
+        batch: u16,
+        /// How long it ran.
+        took: Duration,
+    },
+    /// The engine host died: what was on it was reported before by `BatchDone` and `Prepared` with
+    /// [`Fault::HostLost`] or [`Fault::Hung`]; what it had decoded is gone.
+    HostDown,
+    /// The engine host is back; its models follow by `ModelState`.
+    HostUp,
+    /// The operator's settings changed.
+    Policy(Box<Policy>),
+    /// Take nothing new, finish what was accepted.
+    Drain,
+    /// Take requests again.
+    Resume,
+    /// Nothing happened but time: sent when `poll_deadline` is reached.
+    Tick,
+}

@@ -1,0 +1,171 @@
+//! A request comes in: what admission sees of the box, and what becomes of an accepted one.
+
+use crate::action::Action;
+use crate::admit::{Seen, Standing};
+use crate::classify;
+use crate::estimate::prepare::blocks;
+use crate::queue::{Key, Slot};
+use crate::request::{RequestMeta, Work};
+use crate::route::route;
+use crate::scheduler::model::{Line, Model, State};
+use crate::scheduler::table::{Live, Stage};
+use crate::scheduler::{Gate, Host, Scheduler};
+use crate::units::{Mono, Span};
+use crate::verdict::{Outcome, Verdict};
+
+impl Scheduler {
+    pub(super) fn arrived(&mut self, now: Mono, meta: &RequestMeta) {
+        // What is over by now holds no place against the newcomer.
+        self.expire(now);
+        if self.table.find(meta.id).is_some() {
+            // The driver never uses an id twice. Had it, the first request keeps it and is settled once.
+            return;
+        }
+        let model = self.models.iter().position(|model| model.id == meta.model);
+        let of_model = model.and_then(|index| self.models[index].default_deadline);
+        let deadline = classify::deadline(meta, now, of_model, &self.policy);
+        let key = Key { priority: meta.priority, deadline, sequence: self.sequence };
+        let seen = self.seen(now, meta, key, model);
+        match (route(meta, deadline, now, &seen, &self.policy), model) {
+            (Verdict::Refuse(refusal), _) => self.push_settle(meta.id, Outcome::Refused(refusal)),
+            (verdict @ Verdict::Local(_), Some(model)) => {
+                let class = classify::class(meta, &self.policy);
+                let predicted = seen.predicted().map(Span::duration);
+                self.push(Action::Accept { id: meta.id, verdict, class, deadline, predicted });
+                self.accept(meta, key, model);
+            }
+            // Route refuses what has no model.
+            (Verdict::Local(_), None) => {}
+        }
+    }
+
+    fn accept(&mut self, meta: &RequestMeta, key: Key, model: usize) {
+        self.sequence += 1;
+        let mut live = Live::new(meta.id, meta.client, model, key, meta.bytes, meta.work);
+        live.deaths = meta.deaths;
+        // Alive at a crash, by the journal: the next crash must not take others along.
+        live.alone = meta.deaths > 0;
+        if meta.work == Work::Encoded {
+            live.units = self.models[model].prepare.expected_cost();
+        }
+        live.priced = self.price(&live);
+        let slot = self.table.insert(live);
+        self.dues.insert(&mut self.due, slot, Scheduler::due_key(key), 0);
+        self.enter_line(slot);
+    }
+
+    /// Estimated time to prepare and run a request that waits.
+    pub(super) fn price(&self, live: &Live) -> Span {
+        let model = &self.models[live.model];
+        let run = model.times.work(self.usual_batch(model), live.units);
+        if live.stage == Stage::Undecoded { run.plus(model.prepare.work(blocks(live.bytes))) } else { run }
+    }
+
+    /// Puts a waiting request into the line that its stage belongs to.
+    pub(super) fn enter_line(&mut self, slot: Slot) {
+        let Some(live) = self.table.get(slot) else { return };
+        let Some((line, units)) = place_of(live) else { return };
+        let model = &mut self.models[live.model];
+        model.decoded += usize::from(live.stage == Stage::Queued && live.work == Work::Encoded);
+        self.lines.insert(model.line_mut(line), slot, live.key, units);
+    }
+
+    /// Takes a waiting request out of its line.
+    pub(super) fn leave_line(&mut self, slot: Slot) {
+        let Some(live) = self.table.get(slot) else { return };
+        let Some((line, _)) = place_of(live) else { return };
+        let model = &mut self.models[live.model];
+        model.decoded -= usize::from(live.stage == Stage::Queued && live.work == Work::Encoded);
+        self.lines.remove(model.line_mut(line), live.key);
+    }
+
+    /// The batch size at which a backlog of this model is worked off.
+    pub(super) fn usual_batch(&self, model: &Model) -> usize {
+        model.size.usual(&model.times, model.most(self.policy.max_batch))
+    }
+
+    /// All that the decision about this request reads.
+    fn seen(&self, now: Mono, meta: &RequestMeta, key: Key, model: Option<usize>) -> Seen {
+        let held = self.table.held();
+        let (mut ahead, mut ahead_own, mut lanes_of_others) = (Span::ZERO, Span::ZERO, 0);
+        for (index, other) in self.models.iter().enumerate() {
+            let work = self.work_before(now, other, key);
+            ahead = ahead.plus(work);
+            if Some(index) == model {
+                ahead_own = work;
+            } else if work > Span::ZERO {
+                lanes_of_others += other.usable_lanes();
+            }
+        }
+        let own = model.and_then(|index| self.models.get(index));
+        let (prepare, service) = own.map_or((Span::ZERO, None), |model| own_work(now, model, meta));
+        Seen {
+            draining: self.gate != Gate::Serving,
+            model: own.map_or(Standing::Absent, |model| self.standing(now, model)),
+            waiting: held.places,
+            waiting_bytes: held.bytes,
+            client: self.table.held_by(meta.client),
+            ahead,
+            ahead_own,
+            lanes: u64::try_from(own.map_or(0, Model::usable_lanes)).unwrap_or(u64::MAX),
+            lanes_spare: u64::try_from(usize::from(self.policy.lanes).saturating_sub(lanes_of_others)).unwrap_or(0),
+            rate: self.rate,
+            prepare,
+            service,
+        }
+    }
+
+    /// Work of a model that is due before a request with this key, waiting or running.
+    fn work_before(&self, now: Mono, model: &Model, key: Key) -> Span {
+        let mut work = model.remaining(now);
+        let size = self.usual_batch(model);
+        for line in Line::ALL {
+            if model.line(line).is_empty() {
+                continue;
+            }
+            let load = self.lines.before(model.line(line), key);
+            let units = match line {
+                Line::Run | Line::RunAlone => load.units,
+                Line::Decode | Line::DecodeAlone => {
+                    work = work.plus(model.prepare.work(load.units));
+                    load.count.saturating_mul(model.prepare.expected_cost())
+                }
+            };
+            work = work.plus(model.times.work(size, units));
+        }
+        work
+    }
+
+    fn standing(&self, now: Mono, model: &Model) -> Standing {
+        let since = match model.state {
+            State::Absent => return Standing::Absent,
+            State::Ready if self.host == Host::Up => return Standing::Ready,
+            // The host is about to be ended.
+            State::Ready => now,
+            State::Coming { since, .. } => since,
+        };
+        let ready_in = self.restart.remaining(since, now, Span::of(self.policy.restart_estimate));
+        Standing::Coming { ready_in, host_down: self.host != Host::Up }
+    }
+}
+
+/// What a request itself takes: preparing it, and running it alone if the model is measured.
+fn own_work(now: Mono, model: &Model, meta: &RequestMeta) -> (Span, Option<Span>) {
+    match meta.work {
+        Work::Tensors => (Span::ZERO, model.times.current(now, 1, 1)),
+        Work::Encoded => {
+            (model.prepare.work(blocks(meta.bytes)), model.times.current(now, 1, model.prepare.expected_cost()))
+        }
+    }
+}
+
+/// The line of a waiting request, and the units it counts as there.
+fn place_of(live: &Live) -> Option<(Line, u64)> {
+    match (live.stage, live.alone) {
+        (Stage::Undecoded, false) => Some((Line::Decode, blocks(live.bytes))),
+        (Stage::Undecoded, true) => Some((Line::DecodeAlone, blocks(live.bytes))),
+        (Stage::Queued, false) => Some((Line::Run, live.units)),
+        (Stage::Queued, true) => Some((Line::RunAlone, live.units)),
+        (Stage::Decoding | Stage::Running, _) => None,
+    }
+}

@@ -1,0 +1,177 @@
+//! What can start is started: payloads to be decoded, batches on lanes.
+
+use crate::action::Action;
+use crate::batch::{Answer, Plan};
+use crate::estimate::prepare::blocks;
+use crate::members::Ids;
+use crate::queue::{Key, Slot};
+use crate::scheduler::model::{Batch, Line, Model};
+use crate::scheduler::table::Stage;
+use crate::scheduler::{Decoding, Host, Scheduler};
+use crate::units::{Mono, Span};
+use crate::verdict::Outcome;
+
+/// Batches that may lie decoded for each lane: one to be sent next, one because decoding takes time. More would only
+/// fill the host's memory with tensors.
+const DECODED_AHEAD: usize = 2;
+
+/// The most urgent request that could start, and where.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    key: Key,
+    model: usize,
+    line: Line,
+    place: Place,
+}
+
+/// Where the head of a line can go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// To a lane that runs nothing.
+    Free(usize),
+    /// To a lane that is still busy.
+    Ahead(usize),
+    /// To a free lane, once fewer lanes run.
+    Capped,
+}
+
+impl Scheduler {
+    pub(super) fn dispatch(&mut self, now: Mono) {
+        if self.host != Host::Up {
+            self.rate.backlog(now, false);
+            return;
+        }
+        while let Some((slot, line)) = self.next_to_decode() {
+            self.decode(now, slot, line);
+        }
+        while let Some(head) = self.next_to_run(now) {
+            match head.place {
+                Place::Free(lane) => self.run(now, head, lane, now),
+                Place::Ahead(lane) => {
+                    let start = self.models[head.model].lanes[lane].remaining(now).from(now);
+                    self.run(now, head, lane, start);
+                }
+                // The next lane to become free is its; nobody less urgent takes it by being sent ahead.
+                Place::Capped => break,
+            }
+        }
+        let waits = |model: &Model| !model.line(Line::Run).is_empty() || !model.line(Line::Decode).is_empty();
+        let backlog = self.models.iter().any(|model| model.is_ready() && waits(model));
+        self.rate.backlog(now, backlog);
+    }
+
+    /// The most urgent payload, if one more may be decoded.
+    fn next_to_decode(&self) -> Option<(Slot, Line)> {
+        if self.decoding.len() >= usize::from(self.policy.preparing.max(1)) {
+            return None;
+        }
+        let ready = self.models.iter().filter(|model| model.is_ready());
+        let heads = ready.flat_map(|model| {
+            let ordinary = model.line(Line::Decode).first().filter(|(key, _)| self.may_decode(model, *key));
+            let alone = model.line(Line::DecodeAlone).first().filter(|_| self.retries_on_host == 0);
+            [ordinary.map(|head| (head, Line::Decode)), alone.map(|head| (head, Line::DecodeAlone))]
+        });
+        let ((_, slot), line) = heads.flatten().min_by_key(|((key, _), _)| *key)?;
+        Some((slot, line))
+    }
+
+    /// Whether the lanes will soon want more than what lies decoded for them. What is more urgent than all of that may
+    /// pass it, up to as much again.
+    fn may_decode(&self, model: &Model, key: Key) -> bool {
+        let room = usize::from(self.policy.lanes.max(1)) * self.usual_batch(model) * DECODED_AHEAD;
+        let urgent = model.line(Line::Run).first().is_some_and(|(first, _)| key < first);
+        model.decoded < if urgent { room * 2 } else { room }
+    }
+
+    fn decode(&mut self, now: Mono, slot: Slot, line: Line) {
+        let Some(live) = self.table.get(slot) else { return };
+        let (id, bytes, index, deadline) = (live.id, live.bytes, live.model, live.key.deadline);
+        let model = &self.models[index];
+        let service = model.times.current(now, 1, live.units).unwrap_or(Span::ZERO);
+        if model.prepare.work(blocks(bytes)).plus(service).from(now) > deadline {
+            self.drop_live(slot, Outcome::Expired);
+            return;
+        }
+        self.leave_line(slot);
+        self.table.change(slot, |live| live.stage = Stage::Decoding);
+        let alone = line == Line::DecodeAlone;
+        self.retries_on_host += usize::from(alone);
+        self.decoding.push(Decoding { id, model: index, bytes, started: now, alone });
+        self.push(Action::Prepare { id });
+    }
+
+    /// The most urgent request among the heads of all lines that could start now, or as soon as the policy's lanes
+    /// allow.
+    fn next_to_run(&self, now: Mono) -> Option<Head> {
+        let busy: usize = self.models.iter().map(Model::busy_lanes).sum();
+        let capped = busy >= usize::from(self.policy.lanes.max(1));
+        let heads = self.models.iter().enumerate().filter(|(_, model)| model.is_ready());
+        let heads = heads.filter_map(|(index, model)| self.head(now, index, model, capped));
+        heads.min_by_key(|head| head.key)
+    }
+
+    fn head(&self, now: Mono, index: usize, model: &Model, capped: bool) -> Option<Head> {
+        let ordinary = model.line(Line::Run).first().map(|head| (head, Line::Run));
+        let alone = model.line(Line::RunAlone).first().filter(|_| self.retries_on_host == 0);
+        let alone = alone.map(|head| (head, Line::RunAlone));
+        let ((key, _), line) = [ordinary, alone].into_iter().flatten().min_by_key(|((key, _), _)| *key)?;
+        let place = match model.free_lane() {
+            Some(_) if capped => Place::Capped,
+            Some(lane) => Place::Free(lane),
+            // A retry is never sent ahead: it would share the fate of what runs before it.
+            None if line == Line::RunAlone => return None,
+            None => Place::Ahead(model.lane_ahead(now)?),
+        };
+        Some(Head { key, model: index, line, place })
+    }
+
+    /// Gives the most urgent requests of a line to a lane; drops those on the way that would be too late.
+    fn run(&mut self, now: Mono, head: Head, lane: usize, start: Mono) {
+        let model = &self.models[head.model];
+        let times = model.times;
+        let mut plan = Plan::new(&times, now, start, self.ceiling(model, head.line));
+        let mut ids = Ids::new();
+        while let Some((key, slot)) = self.models[head.model].line(head.line).first() {
+            let Some(live) = self.table.get(slot) else { break };
+            let id = live.id;
+            match plan.offer(key.deadline, live.units) {
+                Answer::Take => {
+                    self.leave_line(slot);
+                    self.table.change(slot, |live| live.stage = Stage::Running);
+                    ids.push(id);
+                }
+                Answer::TooLate => self.drop_live(slot, Outcome::Expired),
+                Answer::Complete => break,
+            }
+        }
+        if plan.is_empty() {
+            return;
+        }
+        let alone = head.line == Line::RunAlone;
+        let (len, units) = (plan.len(), plan.units());
+        let batch = Batch { ids, units, started: start, estimate: times.guess(len, units), alone };
+        self.retries_on_host += usize::from(alone);
+        let model = &mut self.models[head.model];
+        model.size.count();
+        model.running += len;
+        let place = &mut model.lanes[lane];
+        if place.running.is_none() {
+            place.running = Some(batch);
+        } else {
+            place.next = Some(batch);
+        }
+        let action = Action::RunBatch { lane: place.id, model: model.id, ids };
+        self.push(action);
+    }
+
+    /// The most members that the next batch may have: what pays for this model, and no more than the share of one of
+    /// the lanes that are free, as two half batches side by side are done sooner than one after the other.
+    fn ceiling(&self, model: &Model, line: Line) -> usize {
+        if line == Line::RunAlone {
+            return 1;
+        }
+        let waiting = usize::try_from(self.lines.total(model.line(line)).count).unwrap_or(usize::MAX);
+        let share = waiting.div_ceil(model.free_lanes().max(1));
+        model.size.next(&model.times, model.most(self.policy.max_batch)).min(share.max(1))
+    }
+}

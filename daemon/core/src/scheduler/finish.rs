@@ -1,0 +1,180 @@
+//! Work comes back from the host: results, what they teach, and the one retry rule.
+//!
+//! | a member failed by | what follows |
+//! |---|---|
+//! | `HostLost`, `Hung` | it was alive at a death: once more, alone, and never after the second death |
+//! | `Runtime` in company | once more, alone: another member may have been the cause |
+//! | `Runtime` alone | failed |
+//! | `InvalidInput`, `TooLarge` | failed: it would fail again |
+//! | `Late` | expired |
+//! | `Stopped` | cancelled |
+
+use core::time::Duration;
+
+use crate::estimate::prepare::blocks;
+use crate::id::{LaneId, ModelId, RequestId};
+use crate::members::{MemberResult, Results};
+use crate::queue::Slot;
+use crate::request::Work;
+use crate::route::DEATHS;
+use crate::scheduler::Scheduler;
+use crate::scheduler::model::{Batch, State};
+use crate::scheduler::table::Stage;
+use crate::units::{Cost, Mono, Span};
+use crate::verdict::{Fault, Outcome, Reason};
+
+impl Scheduler {
+    pub(super) fn prepared(&mut self, now: Mono, id: RequestId, result: Result<Cost, Fault>, took: Duration) {
+        let Some(index) = self.decoding.iter().position(|decoding| decoding.id == id) else { return };
+        let decoding = self.decoding.remove(index);
+        self.retries_on_host -= usize::from(decoding.alone);
+        let model = &mut self.models[decoding.model];
+        if let Ok(cost) = result {
+            let expected = model.prepare.work(blocks(decoding.bytes));
+            model.prepare.learn(decoding.bytes, Span::of(took), cost);
+            self.rate.done(now, if expected == Span::ZERO { Span::of(took) } else { expected });
+        }
+        let Some(slot) = self.table.find(id) else { return };
+        if self.table.get(slot).is_none_or(|live| live.stage != Stage::Decoding) {
+            return;
+        }
+        match result {
+            Ok(cost) => {
+                self.table.change(slot, |live| {
+                    live.stage = Stage::Queued;
+                    live.units = u64::from(cost.units());
+                });
+                self.reprice(slot);
+                self.enter_line(slot);
+            }
+            Err(fault) => self.failed(slot, fault, true),
+        }
+    }
+
+    pub(super) fn batch_done(&mut self, now: Mono, lane: LaneId, took: Duration, results: &Results) {
+        let lanes = |(index, model): (usize, &crate::scheduler::model::Model)| {
+            let lane = model.lanes.iter().position(|place| place.id == lane && place.running.is_some());
+            lane.map(|lane| (index, lane))
+        };
+        let Some((model, lane)) = self.models.iter().enumerate().find_map(lanes) else { return };
+        let place = &mut self.models[model].lanes[lane];
+        let Some(batch) = place.running.take() else { return };
+        place.running = place.next.take().map(|next| Batch { started: now, ..next });
+        if place.retired && place.running.is_none() {
+            self.models[model].lanes.remove(lane);
+        }
+        self.learn(now, model, &batch, Span::of(took), results);
+        self.end_batch(model, &batch, |position, id| result_of(results, position, id));
+    }
+
+    /// Settles or retries each member of a batch that has left its lane.
+    pub(super) fn end_batch(
+        &mut self,
+        model: usize,
+        batch: &Batch,
+        result: impl Fn(usize, RequestId) -> Result<(), Fault>,
+    ) {
+        self.retries_on_host -= usize::from(batch.alone);
+        let alone = batch.ids.as_slice().len() == 1;
+        for (position, id) in batch.ids.as_slice().iter().enumerate() {
+            // Cancelled or expired meanwhile: settled then.
+            let Some(slot) = self.table.find(*id) else { continue };
+            match result(position, *id) {
+                Ok(()) => {
+                    self.models[model].done += 1;
+                    self.settle(slot, Outcome::Done);
+                }
+                Err(fault) => self.failed(slot, fault, alone),
+            }
+        }
+    }
+
+    /// The one retry rule; see the table above.
+    fn failed(&mut self, slot: Slot, fault: Fault, alone: bool) {
+        match fault {
+            Fault::HostLost | Fault::Hung => {
+                self.table.change(slot, |live| live.deaths = live.deaths.saturating_add(1));
+                if self.table.get(slot).is_some_and(|live| live.deaths < DEATHS) {
+                    self.retry(slot);
+                } else {
+                    self.settle(slot, Outcome::Failed(fault));
+                }
+            }
+            Fault::Runtime if !alone => self.retry(slot),
+            Fault::Runtime | Fault::InvalidInput | Fault::TooLarge => self.settle(slot, Outcome::Failed(fault)),
+            Fault::Late => self.settle(slot, Outcome::Expired),
+            Fault::Stopped => self.settle(slot, Outcome::Cancelled),
+        }
+    }
+
+    /// Lets a request that was on the host wait again, to be tried alone. What was decoded for it is gone or used up.
+    fn retry(&mut self, slot: Slot) {
+        let Some(live) = self.table.get(slot) else { return };
+        let model = &mut self.models[live.model];
+        model.running -= usize::from(live.stage == Stage::Running);
+        let absent = model.state == State::Absent;
+        self.table.change(slot, |live| {
+            live.alone = true;
+            live.stage = match live.work {
+                Work::Encoded => Stage::Undecoded,
+                Work::Tensors => Stage::Queued,
+            };
+        });
+        self.reprice(slot);
+        self.enter_line(slot);
+        if absent {
+            self.settle(slot, Outcome::Shed(Reason::ModelUnavailable));
+        }
+    }
+
+    /// A measurement that came with a load: a first estimate.
+    pub(super) fn measured(&mut self, now: Mono, model: ModelId, batch: u16, took: Duration) {
+        let Some(index) = self.models.iter().position(|place| place.id == model) else { return };
+        self.learn_service(now, index, usize::from(batch.max(1)), u64::from(batch.max(1)), Span::of(took));
+    }
+
+    fn learn(&mut self, now: Mono, index: usize, batch: &Batch, took: Span, results: &Results) {
+        let ids = batch.ids.as_slice();
+        let mut ended = ids.iter().enumerate().map(|(position, id)| result_of(results, position, *id));
+        if ended.clone().all(|result| result.is_ok()) {
+            self.learn_service(now, index, ids.len(), batch.units, took);
+        } else if ids.len() == 1 && ended.next() == Some(Err(Fault::Stopped)) {
+            self.models[index].times.learn_at_least(now, 1, batch.units, took);
+        } else {
+            return;
+        }
+        let model = &self.models[index];
+        // In the same currency as what waits, so that the rate corrects what both have in common.
+        let work = model.times.work(self.usual_batch(model), batch.units);
+        self.rate.done(now, work);
+    }
+
+    fn learn_service(&mut self, now: Mono, index: usize, len: usize, units: u64, took: Span) {
+        let first = self.models[index].times.guess(1, 1).is_none();
+        self.models[index].times.learn(now, len, units, took);
+        if first {
+            // What waits for it was taken in without a price.
+            for slot in self.table.places() {
+                if self.table.get(slot).is_some_and(|live| live.model == index) {
+                    self.reprice(slot);
+                }
+            }
+        }
+    }
+
+    /// Charges a waiting request's client with what it is now expected to take.
+    fn reprice(&mut self, slot: Slot) {
+        let Some(live) = self.table.get(slot) else { return };
+        let price = self.price(live);
+        self.table.change(slot, |live| live.priced = price);
+    }
+}
+
+/// The result of a member; results come in the order of the members unless some are missing.
+fn result_of(results: &Results, position: usize, id: RequestId) -> Result<(), Fault> {
+    let results = results.as_slice();
+    let in_order = results.get(position).filter(|item| item.id == id);
+    let found: Option<&MemberResult> = in_order.or_else(|| results.iter().find(|item| item.id == id));
+    // A member that the host forgot did not run, as far as anybody can tell.
+    found.map_or(Err(Fault::Runtime), |item| item.result)
+}

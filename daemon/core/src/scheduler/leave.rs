@@ -1,0 +1,73 @@
+//! Requests end: settled once, whatever the way. Expiry, cancellation, drain.
+
+use crate::action::{Action, Change};
+use crate::id::{ClientId, RequestId};
+use crate::queue::Slot;
+use crate::scheduler::table::Stage;
+use crate::scheduler::{Gate, Scheduler};
+use crate::units::Mono;
+use crate::verdict::Outcome;
+
+impl Scheduler {
+    pub(super) fn cancelled(&mut self, id: RequestId) {
+        if let Some(slot) = self.table.find(id) {
+            self.drop_live(slot, Outcome::Cancelled);
+        }
+    }
+
+    pub(super) fn client_left(&mut self, client: ClientId) {
+        while let Some(slot) = self.table.any_of(client) {
+            self.drop_live(slot, Outcome::Cancelled);
+        }
+    }
+
+    /// Drops what has reached its deadline, wherever it is: a reply would have no value any more.
+    pub(super) fn expire(&mut self, now: Mono) {
+        while let Some((key, slot)) = self.due.first() {
+            if key.deadline > now {
+                break;
+            }
+            self.drop_live(slot, Outcome::Expired);
+        }
+    }
+
+    /// Ends a request before its work is done, and tells the host if it holds something for it.
+    pub(super) fn drop_live(&mut self, slot: Slot, outcome: Outcome) {
+        let Some(live) = self.table.get(slot) else { return };
+        if live.on_host() {
+            let id = live.id;
+            self.push(Action::Abort { id });
+        }
+        self.settle(slot, outcome);
+    }
+
+    /// The one way out of the table.
+    pub(super) fn settle(&mut self, slot: Slot, outcome: Outcome) {
+        self.leave_line(slot);
+        let Some(live) = self.table.remove(slot) else { return };
+        self.models[live.model].running -= usize::from(live.stage == Stage::Running);
+        self.dues.remove(&mut self.due, Scheduler::due_key(live.key));
+        self.push_settle(live.id, outcome);
+    }
+
+    pub(super) fn drain(&mut self) {
+        if self.gate == Gate::Serving {
+            self.gate = Gate::Draining;
+            self.push(Action::Announce(Change::Draining));
+        }
+    }
+
+    pub(super) fn resume(&mut self) {
+        if self.gate != Gate::Serving {
+            self.gate = Gate::Serving;
+            self.push(Action::Announce(Change::Serving));
+        }
+    }
+
+    pub(super) fn announce_drained(&mut self) {
+        if self.gate == Gate::Draining && self.table.len() == 0 {
+            self.gate = Gate::Drained;
+            self.push(Action::Announce(Change::Drained));
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Reads the state without changing it.
+
+use core::time::Duration;
+
+use crate::id::ModelId;
+use crate::scheduler::model::{Line, Model};
+use crate::scheduler::{Gate, Host, Scheduler};
+use crate::snapshot::{ModelSnapshot, Snapshot};
+use crate::units::{Mono, Span};
+
+impl Scheduler {
+    /// The state in numbers. Allocates the list of models; meant for a few times a second.
+    pub fn snapshot(&self) -> Snapshot {
+        let held = self.table.held();
+        let waiting = usize::try_from(held.places).unwrap_or(usize::MAX);
+        #[expect(clippy::cast_precision_loss, reason = "at most 65,535,000")]
+        let service_rate = self.rate.milli_lanes() as f64 / 1000.0;
+        Snapshot {
+            waiting,
+            waiting_bytes: held.bytes,
+            preparing: self.decoding.len(),
+            running: self.table.len().saturating_sub(waiting),
+            service_rate,
+            draining: self.gate != Gate::Serving,
+            host_up: self.host == Host::Up,
+            models: self.models.iter().map(|model| self.model_snapshot(model)).collect(),
+        }
+    }
+
+    fn model_snapshot(&self, model: &Model) -> ModelSnapshot {
+        let waiting: u64 = Line::ALL.iter().map(|line| self.lines.total(model.line(*line)).count).sum();
+        ModelSnapshot {
+            model: model.id,
+            waiting: usize::try_from(waiting).unwrap_or(usize::MAX),
+            running: model.running,
+            service: model.times.guess(1, 1).map(Span::duration),
+            batch: self.usual_batch(model),
+            done: model.done,
+        }
+    }
+
+    /// How long a batch of `len` requests that cost `units` together would run by what is known at `now`; `None` if
+    /// the model was not measured or not for long.
+    pub fn estimate(&self, now: Mono, model: ModelId, len: usize, units: u64) -> Option<Duration> {
+        let model = self.models.iter().find(|place| place.id == model)?;
+        model.times.current(now, len, units).map(Span::duration)
+    }
+}

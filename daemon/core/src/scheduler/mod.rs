@@ -1,0 +1,171 @@
+//! The facade: events and a time in, actions and the next deadline out. The only module that knows all the others.
+//!
+//! What happens on which event is told by the sub-modules: `arrive` (admission), `dispatch` (preparing and batches),
+//! `finish` (results and the one retry rule), `leave` (settling, expiry, cancellation, drain), `host` (models, lanes,
+//! restarts, hangs). After each event the same three steps follow: what is too late is dropped, what can start is
+//! started, and a drain that has nothing left is announced.
+
+mod arrive;
+mod dispatch;
+mod finish;
+mod host;
+mod leave;
+mod look;
+mod model;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use crate::action::Action;
+use crate::estimate::rate::Rate;
+use crate::estimate::restart::Restart;
+use crate::event::Event;
+use crate::id::RequestId;
+use crate::policy::Policy;
+use crate::queue::{Forest, Key, Queue};
+use crate::request::Priority;
+use crate::units::{Bytes, Mono};
+use crate::verdict::Outcome;
+
+use model::Model;
+use table::Table;
+
+/// The state machine.
+///
+/// Its memory is reserved by the bounds of the policy (for up to 4096 places at once; a policy with more grows when they
+/// are first used), and by models and lanes when they become ready. After that no event allocates, except
+/// [`Event::Policy`] and [`Event::ModelState`].
+#[derive(Debug)]
+pub struct Scheduler {
+    policy: Policy,
+    gate: Gate,
+    host: Host,
+    models: Vec<Model>,
+    table: Table,
+    /// Nodes of the models' lines.
+    lines: Forest,
+    /// Nodes of `due`.
+    dues: Forest,
+    /// All live requests by deadline.
+    due: Queue,
+    /// Payloads that the host decodes now.
+    decoding: Vec<Decoding>,
+    /// Retries that the host decodes or runs now; at most one.
+    retries_on_host: usize,
+    rate: Rate,
+    restart: Restart,
+    sequence: u64,
+    actions: VecDeque<Action>,
+}
+
+/// Whether requests are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    Serving,
+    Draining,
+    Drained,
+}
+
+/// The engine host as far as the core knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Host {
+    Up,
+    /// Its end was asked for, because something on it does not answer.
+    Ending,
+    Down,
+}
+
+/// One payload that the host decodes. Outlives its request if that is cancelled: the host is still at it.
+#[derive(Clone, Copy, Debug)]
+struct Decoding {
+    id: RequestId,
+    model: usize,
+    bytes: Bytes,
+    started: Mono,
+    alone: bool,
+}
+
+impl Scheduler {
+    /// A scheduler without models, with room for everything that `policy` bounds.
+    pub fn new(policy: Policy) -> Scheduler {
+        // Beside those that wait there are those that run, and retries that come back to wait.
+        let places = policy.max_waiting.saturating_add(table::EAGER / 8).min(table::EAGER);
+        Scheduler {
+            gate: Gate::Serving,
+            host: Host::Up,
+            models: Vec::new(),
+            table: Table::with_room(places),
+            lines: Forest::with_room(places),
+            dues: Forest::with_room(places),
+            due: Queue::default(),
+            decoding: Vec::with_capacity(usize::from(policy.preparing.max(1))),
+            retries_on_host: 0,
+            rate: Rate::new(policy.lanes),
+            restart: Restart::default(),
+            sequence: 0,
+            // At most two per live request (what the host holds is dropped, then it is settled), and some of its own.
+            actions: VecDeque::with_capacity(places * 2 + 64),
+            policy,
+        }
+    }
+
+    /// Takes one event that happened at `now`. Times never go backwards.
+    pub fn handle(&mut self, now: Mono, event: Event) {
+        match event {
+            Event::Arrived(meta) => self.arrived(now, &meta),
+            Event::Prepared { id, result, took } => self.prepared(now, id, result, took),
+            Event::BatchDone { lane, took, results } => self.batch_done(now, lane, took, &results),
+            Event::Cancelled { id } => self.cancelled(id),
+            Event::ClientLeft { client } => self.client_left(client),
+            Event::ModelState { model, state } => self.model_state(now, model, state),
+            Event::Measured { model, batch, took } => self.measured(now, model, batch, took),
+            Event::HostDown => self.host_down(now),
+            Event::HostUp => self.host = Host::Up,
+            Event::Policy(policy) => self.set_policy(*policy),
+            Event::Drain => self.drain(),
+            Event::Resume => self.resume(),
+            Event::Tick => {}
+        }
+        self.expire(now);
+        self.end_hung_host(now);
+        self.dispatch(now);
+        self.announce_drained();
+    }
+
+    /// The next thing to do, if any. Call until `None` after each `handle`.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        let action = self.actions.pop_front();
+        if action.is_none() {
+            // An empty ring starts at its beginning again, so that calm days touch little of its memory.
+            self.actions.clear();
+        }
+        action
+    }
+
+    /// Call `handle` with [`Event::Tick`] no later than this.
+    pub fn poll_deadline(&self) -> Option<Mono> {
+        let due = self.due.first().map(|(key, _)| key.deadline);
+        [due, self.hang_deadline()].into_iter().flatten().min()
+    }
+
+    fn set_policy(&mut self, policy: Policy) {
+        self.rate.set_lanes(policy.lanes);
+        self.decoding.reserve(usize::from(policy.preparing.max(1)));
+        self.policy = policy;
+    }
+
+    /// The place of a live request in the order of deadlines.
+    fn due_key(key: Key) -> Key {
+        Key { priority: Priority::High, ..key }
+    }
+
+    fn push(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    fn push_settle(&mut self, id: RequestId, outcome: Outcome) {
+        self.push(Action::Settle { id, outcome });
+    }
+}

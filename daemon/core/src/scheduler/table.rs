@@ -1,0 +1,249 @@
+//! The live requests and what each client holds of them. Decides nothing; keeps counts and lists consistent.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::admit::Held;
+use crate::id::{ClientId, RequestId};
+use crate::queue::{Key, Slot};
+use crate::request::Work;
+use crate::units::{Bytes, Span};
+
+/// Places reserved ahead at most. A policy with more places allocates when they are first used: a bound that is never
+/// reached should not cost memory.
+pub(super) const EAGER: usize = 4096;
+
+/// Where an accepted request is.
+///
+/// ```text
+///   Encoded ──► Undecoded ──► Decoding ──► Queued ──► Running ──► settled
+///                  ▲                          │▲         │
+///                  └──── host died ───────────┘│         │ to be tried once more, alone
+///                  └───────────────────────────┼─────────┤ (encoded)
+///   Tensors ───────────────────────────────────┴─────────┘ (tensors)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Waits to be decoded.
+    Undecoded,
+    /// Is being decoded.
+    Decoding,
+    /// Waits for a lane.
+    Queued,
+    /// Was given to a lane.
+    Running,
+}
+
+/// One accepted request.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub id: RequestId,
+    pub client: ClientId,
+    /// Index into the scheduler's models.
+    pub model: usize,
+    pub key: Key,
+    pub bytes: Bytes,
+    pub work: Work,
+    /// Cost; expected until it is decoded.
+    pub units: u64,
+    pub stage: Stage,
+    pub deaths: u8,
+    /// It failed in company or was alive at a crash: from now on it runs alone.
+    pub alone: bool,
+    /// What its client is charged with while it waits.
+    pub priced: Span,
+    /// Neighbours in its client's list.
+    before: Option<Slot>,
+    after: Option<Slot>,
+}
+
+impl Live {
+    /// A new request, in nobody's list yet.
+    pub fn new(id: RequestId, client: ClientId, model: usize, key: Key, bytes: Bytes, work: Work) -> Live {
+        let stage = match work {
+            Work::Encoded => Stage::Undecoded,
+            Work::Tensors => Stage::Queued,
+        };
+        let (units, deaths, alone, priced) = (1, 0, false, Span::ZERO);
+        Live { id, client, model, key, bytes, work, units, stage, deaths, alone, priced, before: None, after: None }
+    }
+
+    /// Whether it takes a place among those that wait.
+    pub fn waits(&self) -> bool {
+        self.stage != Stage::Running
+    }
+
+    /// Whether the engine host holds something for it.
+    pub fn on_host(&self) -> bool {
+        match self.stage {
+            Stage::Undecoded => false,
+            Stage::Decoding | Stage::Running => true,
+            Stage::Queued => self.work == Work::Encoded,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Client {
+    held: Held,
+    first: Option<Slot>,
+}
+
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
+
+/// All live requests.
+#[derive(Debug)]
+pub(super) struct Table {
+    slots: Vec<Option<Live>>,
+    free: Vec<Slot>,
+    by_id: Map<RequestId, Slot>,
+    clients: Map<ClientId, Client>,
+    held: Held,
+}
+
+impl Table {
+    /// A table that allocates nothing more up to `places` requests.
+    pub fn with_room(places: usize) -> Table {
+        // Twice the entries: a map that is at most half full makes room in place instead of growing.
+        Table {
+            slots: Vec::with_capacity(places),
+            free: Vec::with_capacity(places),
+            by_id: Map::with_capacity_and_hasher(places * 2, BuildHasherDefault::default()),
+            clients: Map::with_capacity_and_hasher(places * 2, BuildHasherDefault::default()),
+            held: Held::default(),
+        }
+    }
+
+    /// Requests that are accepted and not settled.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// What all clients together hold.
+    pub fn held(&self) -> Held {
+        self.held
+    }
+
+    /// What one client holds.
+    pub fn held_by(&self, client: ClientId) -> Held {
+        self.clients.get(&client).map_or(Held::default(), |client| client.held)
+    }
+
+    pub fn find(&self, id: RequestId) -> Option<Slot> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub fn get(&self, slot: Slot) -> Option<&Live> {
+        self.slots.get(slot.index())?.as_ref()
+    }
+
+    /// One request of a client, if it has any.
+    pub fn any_of(&self, client: ClientId) -> Option<Slot> {
+        self.clients.get(&client)?.first
+    }
+
+    /// Every place there may be a request at.
+    pub fn places(&self) -> impl Iterator<Item = Slot> + use<> {
+        let len = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        (0..len).map(Slot)
+    }
+
+    /// Takes a request in; it takes a place.
+    pub fn insert(&mut self, live: Live) -> Slot {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            Slot(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
+        });
+        self.by_id.insert(live.id, slot);
+        self.charge(&live);
+        let client = self.clients.entry(live.client).or_default();
+        let after = client.first.replace(slot);
+        if let Some(neighbour) = after.and_then(|after| self.slots.get_mut(after.index())).and_then(Option::as_mut) {
+            neighbour.before = Some(slot);
+        }
+        if let Some(place) = self.slots.get_mut(slot.index()) {
+            *place = Some(Live { before: None, after, ..live });
+        }
+        slot
+    }
+
+    /// Takes a request out for good.
+    pub fn remove(&mut self, slot: Slot) -> Option<Live> {
+        let live = self.slots.get_mut(slot.index())?.take()?;
+        self.free.push(slot);
+        self.by_id.remove(&live.id);
+        if live.waits() {
+            self.credit(&live);
+        }
+        self.unlink(&live);
+        Some(live)
+    }
+
+    /// Changes a request, keeping the counts of what waits.
+    pub fn change(&mut self, slot: Slot, change: impl FnOnce(&mut Live)) {
+        let Some(mut live) = self.slots.get_mut(slot.index()).and_then(Option::take) else { return };
+        if live.waits() {
+            self.credit(&live);
+        }
+        change(&mut live);
+        if live.waits() {
+            self.charge(&live);
+        }
+        self.slots[slot.index()] = Some(live);
+    }
+
+    fn unlink(&mut self, live: &Live) {
+        if let Some(after) = live.after.and_then(|slot| self.slots.get_mut(slot.index())).and_then(Option::as_mut) {
+            after.before = live.before;
+        }
+        if let Some(before) = live.before.and_then(|slot| self.slots.get_mut(slot.index())).and_then(Option::as_mut) {
+            before.after = live.after;
+        } else if live.after.is_none() {
+            self.clients.remove(&live.client);
+        } else if let Some(client) = self.clients.get_mut(&live.client) {
+            client.first = live.after;
+        }
+    }
+
+    fn charge(&mut self, live: &Live) {
+        let client = self.clients.entry(live.client).or_default();
+        for held in [&mut self.held, &mut client.held] {
+            held.places += 1;
+            held.bytes = Bytes(held.bytes.0.saturating_add(live.bytes.0));
+            held.work = held.work.plus(live.priced);
+        }
+    }
+
+    fn credit(&mut self, live: &Live) {
+        let client = self.clients.entry(live.client).or_default();
+        for held in [&mut self.held, &mut client.held] {
+            held.places = held.places.saturating_sub(1);
+            held.bytes = Bytes(held.bytes.0.saturating_sub(live.bytes.0));
+            held.work = held.work.minus(live.priced);
+        }
+    }
+}
+
+/// Spreads ids, which are counted upwards by the driver and chosen by nobody outside.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        self.write_u64(u64::from(id));
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // The map takes its place from the low bits and its tag from the high ones; a product fills the latter.
+        let product = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
