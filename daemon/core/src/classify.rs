@@ -39,7 +39,7 @@ mod tests {
     use super::*;
     use crate::id::{ClientId, ModelId, RequestId};
     use crate::request::{Priority, Work};
-    use crate::units::Bytes;
+    use crate::units::{Bytes, Cost};
     use ClassClaim::{Claimed, Unknown, Unlabelled};
     use DataClass::{Internal, Public, Regulated};
 
@@ -56,6 +56,7 @@ mod tests {
             bytes: Bytes(0),
             origin,
             work: Work::Tensors,
+            cost: Cost::ONE,
             deaths: 0,
         }
     }

@@ -156,7 +156,7 @@ pub struct RequestMeta {
     pub origin: Origin,
     /// Whether it has to be decoded first.
     pub work: Work,
-    /// Its cost as far as the header tells; decoding may find another.
+    /// Cost of tensors, as their batch tells; for encoded work the decoder finds it.
     pub cost: Cost,
     /// How often it was alive when a daemon or an engine host died. Two means: never run it again.
     pub deaths: u8,

@@ -54,7 +54,7 @@ pub fn inspect(dir: &Path, config: &ModelsConfig) -> Found {
     };
     let signature = signature::check(dir, config).map_err(|error| chain(&error));
     let files = || edge_engine::bundle::verify(&bundle).map_err(|error| chain(&error));
-    let manifest = &bundle.manifest;
+    let manifest = bundle.manifest();
     Found {
         name: manifest.name.clone(),
         version: manifest.version.clone(),

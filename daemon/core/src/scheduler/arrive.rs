@@ -45,9 +45,10 @@ impl Scheduler {
         live.deaths = meta.deaths;
         // Alive at a crash, by the journal: the next crash must not take others along.
         live.alone = meta.deaths > 0;
-        if meta.work == Work::Encoded {
-            live.units = self.models[model].prepare.expected_cost();
-        }
+        live.units = match meta.work {
+            Work::Encoded => self.models[model].prepare.expected_cost(),
+            Work::Tensors => u64::from(meta.cost.units()),
+        };
         live.priced = self.price(&live);
         let slot = self.table.insert(live);
         self.dues.insert(&mut self.due, slot, Scheduler::due_key(key), 0);
@@ -152,7 +153,7 @@ impl Scheduler {
 /// What a request itself takes: preparing it, and running it alone if the model is measured.
 fn own_work(now: Mono, model: &Model, meta: &RequestMeta) -> (Span, Option<Span>) {
     match meta.work {
-        Work::Tensors => (Span::ZERO, model.times.current(now, 1, 1)),
+        Work::Tensors => (Span::ZERO, model.times.current(now, 1, u64::from(meta.cost.units()))),
         Work::Encoded => {
             (model.prepare.work(blocks(meta.bytes)), model.times.current(now, 1, model.prepare.expected_cost()))
         }

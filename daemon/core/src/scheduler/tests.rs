@@ -27,6 +27,7 @@ fn meta(id: u64, work: Work) -> RequestMeta {
         bytes: Bytes(100),
         origin: Origin::Bus,
         work,
+        cost: Cost::ONE,
         deaths: 0,
     }
 }

@@ -1,0 +1,296 @@
+//! What `model.toml` may say: the shape of the file and nothing about the disk. [`super::rules`] checks the values.
+
+use serde::Deserialize;
+
+/// A bundle's manifest. Build it with [`Manifest::parse`], which checks every value.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Logical name, `[a-z0-9_-]`.
+    pub name: String,
+    /// Semantic version of the bundle.
+    pub version: String,
+    /// What the model does; it shapes the result document.
+    pub task: Task,
+    /// SPDX expression.
+    pub licence: String,
+    /// One line for people.
+    pub description: String,
+    /// Where the weights come from.
+    #[serde(default)]
+    pub source: String,
+    /// Deadline of requests that name none, milliseconds.
+    pub deadline_ms: u64,
+    /// Builds of the model, the most wanted first. The first whose providers are all allowed is used.
+    pub variant: Vec<Variant>,
+    /// Inputs and outputs whose open dimensions are closed or bounded.
+    #[serde(default)]
+    pub tensor: Vec<TensorRule>,
+    /// Present if dimension 0 of every input and output is the batch.
+    pub batching: Option<Batching>,
+    /// What one request may bring.
+    pub limits: Limits,
+    /// How an encoded payload becomes tensors.
+    pub input: Option<InputRecipe>,
+    /// How outputs become the result document.
+    pub output: Option<OutputRecipe>,
+    /// Inputs with their expected answers, run before the model is served.
+    #[serde(default)]
+    pub golden: Vec<Golden>,
+    /// Every file of the bundle besides the manifest.
+    pub file: Vec<FileEntry>,
+}
+
+/// What a model does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Text of one line in a picture.
+    TextRecognition,
+    /// Labels with scores.
+    Classification,
+    /// Type of a file's content.
+    FileType,
+    /// Where in a sound somebody speaks.
+    SpeechSegments,
+    /// Tensors only; no encoded payload.
+    Tensors,
+}
+
+impl Task {
+    /// The word used on every surface.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Task::TextRecognition => "text-recognition",
+            Task::Classification => "classification",
+            Task::FileType => "file-type",
+            Task::SpeechSegments => "speech-segments",
+            Task::Tensors => "tensors",
+        }
+    }
+}
+
+/// One build of the model.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// Name within the bundle.
+    pub name: String,
+    /// The ONNX file.
+    pub file: String,
+    /// Execution providers in order of wish; all of them must be there. Without `cpu` no node may fall to the CPU.
+    pub providers: Vec<String>,
+    /// Intra-op threads of one session.
+    pub threads: u16,
+    /// Sessions side by side.
+    pub instances: u16,
+}
+
+/// Closes or bounds what the graph leaves open.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorRule {
+    /// An input or output of the graph.
+    pub name: String,
+    /// -1 stays open.
+    pub shape: Vec<i64>,
+    /// Largest size of each dimension; empty for no bound.
+    #[serde(default)]
+    pub max: Vec<i64>,
+}
+
+/// Requests that may run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batching {
+    /// Most members of one batch; 1 where measuring showed no gain.
+    pub max: u16,
+}
+
+/// What one request may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Payload, or all tensors together, bytes.
+    pub payload_bytes: u64,
+    /// Pixels of a decoded picture.
+    pub pixels: Option<u64>,
+    /// Length of a sound, seconds.
+    pub seconds: Option<u32>,
+}
+
+/// How an encoded payload becomes tensors.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum InputRecipe {
+    /// A JPEG or PNG.
+    Image(ImageRecipe),
+    /// The beginning and the end of any file.
+    FileBytes(FileBytesRecipe),
+    /// A WAV, cut into windows that carry a state along.
+    Sound(SoundRecipe),
+}
+
+/// A picture, scaled to one height with its aspect kept, padded to a width, normalised, `[1, 3, height, width]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageRecipe {
+    /// Input of the graph.
+    pub tensor: String,
+    /// Height in pixels.
+    pub height: u32,
+    /// Narrower pictures are padded to this width.
+    pub min_width: u32,
+    /// Widest picture at that height.
+    pub max_width: u32,
+    /// What happens to a picture wider than that.
+    pub when_wider: WhenWider,
+    /// Order of the channels.
+    pub channels: Channels,
+    /// Subtracted from values in 0..=1, per channel in that order.
+    pub mean: [f32; 3],
+    /// Divides what is left.
+    pub std: [f32; 3],
+}
+
+/// What happens to a picture that is wider than `max_width` at the recipe's height.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenWider {
+    /// The request is answered `too_large`.
+    Refuse,
+    /// It is squeezed to `max_width`.
+    Squeeze,
+}
+
+/// Order of the channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Channels {
+    Rgb,
+    Bgr,
+}
+
+/// Beginning and end of a file, stripped and padded as the named configuration says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileBytesRecipe {
+    /// Input of the graph.
+    pub tensor: String,
+    /// Magika's `config.min.json`.
+    pub config: String,
+}
+
+/// A sound at one rate, cut into windows; each window is one run that takes the state of the run before.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SoundRecipe {
+    /// Samples per second.
+    pub rate: u32,
+    /// New samples per window.
+    pub window: u32,
+    /// Samples of the window before, put in front.
+    pub context: u32,
+    /// Input that takes context and window, `[1, context + window]`.
+    pub signal: String,
+    /// Input that takes the state.
+    pub state: String,
+    /// Shape of the state, which starts as zeros.
+    pub state_shape: Vec<i64>,
+    /// Input that takes the rate as an INT64 scalar.
+    pub rate_tensor: String,
+}
+
+/// How outputs become the result document.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum OutputRecipe {
+    /// One score per label.
+    Classes(ClassesRecipe),
+    /// Connectionist temporal classification over a dictionary.
+    Ctc(CtcRecipe),
+    /// Magika's labels, thresholds and overwrites.
+    FileType(FileTypeRecipe),
+    /// Probabilities of speech, one per window.
+    Speech(SpeechRecipe),
+}
+
+/// One score per label.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassesRecipe {
+    /// Output of the graph, `[N, labels]`.
+    pub tensor: String,
+    /// Labels in the order of the output.
+    pub labels: Vec<String>,
+    /// How many of them an answer lists, the best first.
+    pub top: u16,
+}
+
+/// Text from `[N, T, dictionary]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CtcRecipe {
+    /// Output of the graph.
+    pub tensor: String,
+    /// Key of the model's metadata that holds the dictionary, one entry a line.
+    pub dictionary_key: String,
+}
+
+/// A file's type from `[N, labels]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileTypeRecipe {
+    /// Output of the graph.
+    pub tensor: String,
+    /// Magika's `config.min.json`: labels, thresholds, overwrites.
+    pub config: String,
+    /// Magika's `content_types_kb.min.json`: MIME type, group and so on of each label.
+    pub content_types: String,
+}
+
+/// Segments of speech from one probability per window.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpeechRecipe {
+    /// Output that holds the probability, `[1, 1]`.
+    pub probability: String,
+    /// Output that holds the next state.
+    pub state: String,
+    /// Speech begins at this probability.
+    pub threshold: f32,
+    /// Speech may end below this one.
+    pub neg_threshold: f32,
+    /// Shorter segments are dropped.
+    pub min_speech_ms: u32,
+    /// Shorter gaps do not end a segment.
+    pub min_silence_ms: u32,
+    /// Added to both sides of a segment.
+    pub pad_ms: u32,
+}
+
+/// An input with its expected answer.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Golden {
+    /// The payload; a JSON file of tensors if there is no `content_type`.
+    pub input: String,
+    /// Content type of an encoded payload.
+    pub content_type: Option<String>,
+    /// The expected document, or a JSON file of tensors.
+    pub expected: String,
+    /// Numbers may differ by this times max(1, |expected|); in a tensor, times max(1, its largest |expected|).
+    pub tolerance: f64,
+}
+
+/// One file of the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Relative to the manifest.
+    pub path: String,
+    /// Size.
+    pub bytes: u64,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+}

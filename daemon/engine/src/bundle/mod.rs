@@ -1,0 +1,144 @@
+//! Bundles on disk: open one, and prove that its files are the ones that its manifest promises. Knows nothing of the
+//! runtime. The daemon opens and verifies a bundle before it asks the engine host to load it.
+
+mod manifest;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+pub use manifest::{
+    Batching, Channels, ClassesRecipe, CtcRecipe, FileBytesRecipe, FileEntry, FileTypeRecipe, Golden, ImageRecipe,
+    InputRecipe, Limits, Manifest, OutputRecipe, SoundRecipe, SpeechRecipe, Task, TensorRule, Variant, WhenWider,
+};
+pub use rules::PROVIDERS;
+use sha2::{Digest, Sha256};
+
+/// The manifest's file name.
+pub const MANIFEST: &str = "model.toml";
+
+/// Largest manifest that is read.
+const MAX_MANIFEST: u64 = 1 << 20;
+
+/// Why a text is no manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    #[error("read as TOML")]
+    Syntax(#[from] toml::de::Error),
+    #[error("{}", .0.join("; "))]
+    Values(Vec<String>),
+}
+
+/// Why a directory is no usable bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    #[error("open bundle manifest {}", path.display())]
+    Open { path: PathBuf, source: std::io::Error },
+    #[error("bundle manifest {} is larger than {MAX_MANIFEST} bytes", path.display())]
+    TooLarge { path: PathBuf },
+    #[error("bundle manifest {}", path.display())]
+    Manifest { path: PathBuf, source: ManifestError },
+    #[error("open bundle file {}", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("bundle file {} leads out of its bundle", path.display())]
+    Outside { path: PathBuf },
+    #[error("bundle file {} has {found} bytes, the manifest promises {expected}", path.display())]
+    Size { path: PathBuf, expected: u64, found: u64 },
+    #[error("bundle file {} has sha256 {found}, the manifest promises {expected}", path.display())]
+    Digest { path: PathBuf, expected: String, found: String },
+}
+
+impl Manifest {
+    /// Reads a manifest and checks every value. Never panics, whatever the text.
+    pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
+        let manifest: Manifest = toml::from_str(text)?;
+        let faults = rules::faults(&manifest);
+        if faults.is_empty() { Ok(manifest) } else { Err(ManifestError::Values(faults)) }
+    }
+
+    /// The first variant whose providers are all allowed.
+    pub fn variant_for(&self, allowed: &[String]) -> Option<&Variant> {
+        self.variant.iter().find(|variant| variant.providers.iter().all(|name| allowed.contains(name)))
+    }
+}
+
+/// A directory with a good manifest. Its files are proven by [`verify`].
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    dir: PathBuf,
+    manifest: Manifest,
+}
+
+impl Bundle {
+    /// Where it is, with links resolved.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What it says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Where a file that the manifest names is. Links that lead out of the bundle are refused.
+    pub fn file(&self, name: &str) -> Result<PathBuf, BundleError> {
+        let path = self.dir.join(name);
+        let real = path.canonicalize().map_err(|source| BundleError::File { path: path.clone(), source })?;
+        if real.starts_with(&self.dir) { Ok(real) } else { Err(BundleError::Outside { path }) }
+    }
+
+    /// The content of a file that the manifest names, of the size that it promises.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, BundleError> {
+        let path = self.file(name)?;
+        std::fs::read(&path).map_err(|source| BundleError::File { path, source })
+    }
+}
+
+/// Opens the bundle in `dir`: reads and checks its manifest, not its files.
+pub fn open(dir: &Path) -> Result<Bundle, BundleError> {
+    let path = dir.join(MANIFEST);
+    let failed = |source| BundleError::Open { path: path.clone(), source };
+    let real = dir.canonicalize().map_err(failed)?;
+    let mut text = String::new();
+    File::open(&path).map_err(failed)?.take(MAX_MANIFEST + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > MAX_MANIFEST {
+        return Err(BundleError::TooLarge { path });
+    }
+    let manifest = Manifest::parse(&text).map_err(|source| BundleError::Manifest { path, source })?;
+    Ok(Bundle { dir: real, manifest })
+}
+
+/// Proves size and sha256 of every file that the manifest lists. Takes about a millisecond per megabyte.
+pub fn verify(bundle: &Bundle) -> Result<(), BundleError> {
+    bundle.manifest.file.iter().try_for_each(|entry| verify_file(bundle, entry))
+}
+
+fn verify_file(bundle: &Bundle, entry: &FileEntry) -> Result<(), BundleError> {
+    let path = bundle.file(&entry.path)?;
+    let failed = |source| BundleError::File { path: path.clone(), source };
+    let mut file = File::open(&path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?.len();
+    if found != entry.bytes {
+        return Err(BundleError::Size { path, expected: entry.bytes, found });
+    }
+    let found = digest(&mut file).map_err(failed)?;
+    if found != entry.sha256 {
+        return Err(BundleError::Digest { path, expected: entry.sha256.clone(), found });
+    }
+    Ok(())
+}
+
+fn digest(from: &mut impl Read) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => break,
+            read => hash.update(buffer.get(..read).unwrap_or_default()),
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,268 @@
+//! What the values of a manifest must be. Every fault names its key and the accepted range; all are reported at once.
+
+use std::collections::BTreeSet;
+
+use super::manifest::{
+    ClassesRecipe, FileEntry, Golden, ImageRecipe, InputRecipe, Limits, Manifest, OutputRecipe, SoundRecipe,
+    SpeechRecipe, Task, TensorRule, Variant,
+};
+
+/// Execution providers that a manifest may wish for.
+pub const PROVIDERS: [&str; 4] = ["cpu", "cuda", "tensorrt", "openvino"];
+
+/// Collects faults under their keys.
+#[derive(Default)]
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn unless(&mut self, good: bool, key: &str, accepted: &str) {
+        if !good {
+            self.0.push(format!("{key}: must be {accepted}"));
+        }
+    }
+}
+
+/// Every fault of a manifest, each `key: must be ...`.
+pub fn faults(manifest: &Manifest) -> Vec<String> {
+    let mut faults = Faults::default();
+    head(manifest, &mut faults);
+    variants(&manifest.variant, &mut faults);
+    tensors(&manifest.tensor, &mut faults);
+    if let Some(batching) = manifest.batching {
+        faults.unless((1..=32).contains(&batching.max), "batching.max", "1..=32");
+    }
+    limits(&manifest.limits, manifest.input.as_ref(), &mut faults);
+    recipes(manifest, &mut faults);
+    goldens(&manifest.golden, manifest.input.is_some(), &mut faults);
+    files(manifest, &mut faults);
+    faults.0
+}
+
+fn head(manifest: &Manifest, faults: &mut Faults) {
+    faults.unless(is_name(&manifest.name), "name", "1..=64 characters of [a-z0-9_-], a letter or digit first");
+    faults.unless(is_semver(&manifest.version), "version", "a semantic version such as 1.2.3 or 1.2.3-rc.1");
+    faults.unless(is_line(&manifest.licence, 120), "licence", "an SPDX expression of 1..=120 characters");
+    faults.unless(is_line(&manifest.description, 300), "description", "one line of 1..=300 characters");
+    faults.unless(manifest.source.len() <= 300, "source", "at most 300 characters");
+    faults.unless((1..=600_000).contains(&manifest.deadline_ms), "deadline_ms", "1..=600000");
+}
+
+fn variants(variants: &[Variant], faults: &mut Faults) {
+    faults.unless((1..=16).contains(&variants.len()), "variant", "1..=16 tables");
+    let mut names = BTreeSet::new();
+    for (at, variant) in variants.iter().enumerate() {
+        let key = |name: &str| format!("variant[{at}].{name}");
+        faults.unless(
+            is_name(&variant.name) && names.insert(&variant.name),
+            &key("name"),
+            "a name of [a-z0-9_-] that no other variant has",
+        );
+        faults.unless((1..=64).contains(&variant.threads), &key("threads"), "1..=64");
+        faults.unless((1..=16).contains(&variant.instances), &key("instances"), "1..=16");
+        let distinct: BTreeSet<_> = variant.providers.iter().collect();
+        let known = variant.providers.iter().all(|name| PROVIDERS.contains(&name.as_str()));
+        faults.unless(
+            known && !distinct.is_empty() && distinct.len() == variant.providers.len(),
+            &key("providers"),
+            "1..=4 of \"cpu\", \"cuda\", \"tensorrt\", \"openvino\", each once",
+        );
+    }
+}
+
+fn tensors(tensors: &[TensorRule], faults: &mut Faults) {
+    for (at, tensor) in tensors.iter().enumerate() {
+        let once = tensors.iter().filter(|other| other.name == tensor.name).count() == 1;
+        faults.unless(once, &format!("tensor[{at}].name"), "a name that no other tensor table has");
+        let open_or_sized = tensor.shape.iter().all(|size| *size == -1 || *size >= 1);
+        faults.unless(open_or_sized, &format!("tensor[{at}].shape"), "-1 or at least 1 in each place");
+        let bounded = tensor.max.is_empty() || tensor.max.len() == tensor.shape.len();
+        let above = tensor.max.iter().zip(&tensor.shape).all(|(max, size)| *max >= 1 && max >= size);
+        faults.unless(
+            bounded && above,
+            &format!("tensor[{at}].max"),
+            "absent, or as long as shape and nowhere below it or below 1",
+        );
+    }
+}
+
+fn limits(limits: &Limits, input: Option<&InputRecipe>, faults: &mut Faults) {
+    faults.unless((1..=1 << 30).contains(&limits.payload_bytes), "limits.payload_bytes", "1..=1073741824");
+    let image = matches!(input, Some(InputRecipe::Image(_)));
+    let pixels = limits.pixels.map_or(!image, |pixels| (1..=268_435_456).contains(&pixels));
+    faults.unless(pixels, "limits.pixels", "1..=268435456, and present for an image");
+    let sound = matches!(input, Some(InputRecipe::Sound(_)));
+    let seconds = limits.seconds.map_or(!sound, |seconds| (1..=86_400).contains(&seconds));
+    faults.unless(seconds, "limits.seconds", "1..=86400, and present for a sound");
+}
+
+fn recipes(manifest: &Manifest, faults: &mut Faults) {
+    let fits = match (&manifest.input, &manifest.output) {
+        (None, None) => manifest.task == Task::Tensors,
+        (Some(InputRecipe::Image(_)), Some(OutputRecipe::Ctc(_))) => manifest.task == Task::TextRecognition,
+        (Some(InputRecipe::Image(_)), Some(OutputRecipe::Classes(_))) => manifest.task == Task::Classification,
+        (Some(InputRecipe::FileBytes(_)), Some(OutputRecipe::FileType(_))) => manifest.task == Task::FileType,
+        (Some(InputRecipe::Sound(_)), Some(OutputRecipe::Speech(_))) => manifest.task == Task::SpeechSegments,
+        _ => false,
+    };
+    faults.unless(
+        fits,
+        "task",
+        "\"text-recognition\" with input image and output ctc, \"classification\" with image and classes, \
+         \"file-type\" with file-bytes and file-type, \"speech-segments\" with sound and speech, or \"tensors\" with \
+         neither",
+    );
+    match &manifest.input {
+        Some(InputRecipe::Image(recipe)) => image(recipe, faults),
+        Some(InputRecipe::Sound(recipe)) => sound(recipe, faults),
+        Some(InputRecipe::FileBytes(_)) | None => {}
+    }
+    match &manifest.output {
+        Some(OutputRecipe::Classes(recipe)) => classes(recipe, faults),
+        Some(OutputRecipe::Speech(recipe)) => speech(recipe, faults),
+        Some(OutputRecipe::Ctc(_) | OutputRecipe::FileType(_)) | None => {}
+    }
+}
+
+fn image(recipe: &ImageRecipe, faults: &mut Faults) {
+    faults.unless((1..=4096).contains(&recipe.height), "input.height", "1..=4096");
+    faults.unless((1..=65_535).contains(&recipe.max_width), "input.max_width", "1..=65535");
+    faults.unless((1..=recipe.max_width).contains(&recipe.min_width), "input.min_width", "1..=max_width");
+    faults.unless(recipe.mean.iter().all(|mean| mean.is_finite()), "input.mean", "finite numbers");
+    let divides = recipe.std.iter().all(|std| std.is_finite() && *std > 0.0);
+    faults.unless(divides, "input.std", "numbers above 0");
+}
+
+fn sound(recipe: &SoundRecipe, faults: &mut Faults) {
+    faults.unless((4000..=192_000).contains(&recipe.rate), "input.rate", "4000..=192000");
+    faults.unless((1..=65_536).contains(&recipe.window), "input.window", "1..=65536");
+    faults.unless(recipe.context <= recipe.window, "input.context", "0..=window");
+    let elements = recipe.state_shape.iter().try_fold(1i64, |sum, size| sum.checked_mul(*size));
+    let shaped = recipe.state_shape.iter().all(|size| *size >= 1) && elements.is_some_and(|sum| sum <= 1 << 20);
+    faults.unless(shaped, "input.state_shape", "sizes of at least 1, at most 1048576 elements in all");
+}
+
+fn classes(recipe: &ClassesRecipe, faults: &mut Faults) {
+    faults.unless((1..=100_000).contains(&recipe.labels.len()), "output.labels", "1..=100000 labels");
+    let top = usize::from(recipe.top);
+    faults.unless((1..=recipe.labels.len()).contains(&top), "output.top", "1..=the number of labels");
+}
+
+fn speech(recipe: &SpeechRecipe, faults: &mut Faults) {
+    faults.unless((0.0..=1.0).contains(&recipe.threshold), "output.threshold", "0..=1");
+    let below = (0.0..=recipe.threshold).contains(&recipe.neg_threshold);
+    faults.unless(below, "output.neg_threshold", "0..=threshold");
+    for (key, value) in [
+        ("output.min_speech_ms", recipe.min_speech_ms),
+        ("output.min_silence_ms", recipe.min_silence_ms),
+        ("output.pad_ms", recipe.pad_ms),
+    ] {
+        faults.unless(value <= 60_000, key, "0..=60000");
+    }
+}
+
+fn goldens(goldens: &[Golden], encoded: bool, faults: &mut Faults) {
+    faults.unless(goldens.len() <= 64, "golden", "at most 64 tables");
+    for (at, golden) in goldens.iter().enumerate() {
+        let tolerance = golden.tolerance.is_finite() && (0.0..=1.0).contains(&golden.tolerance);
+        faults.unless(tolerance, &format!("golden[{at}].tolerance"), "0..=1");
+        let typed = golden.content_type.is_none() || encoded;
+        faults.unless(typed, &format!("golden[{at}].content_type"), "absent in a bundle without an input recipe");
+    }
+}
+
+fn files(manifest: &Manifest, faults: &mut Faults) {
+    let mut listed = BTreeSet::new();
+    for (at, file) in manifest.file.iter().enumerate() {
+        file_entry(at, file, listed.insert(file.path.as_str()), faults);
+    }
+    for (key, path) in named_files(manifest) {
+        faults.unless(listed.contains(path), &key, &format!("listed as a [[file]] (\"{path}\" is not)"));
+    }
+}
+
+fn file_entry(at: usize, file: &FileEntry, once: bool, faults: &mut Faults) {
+    faults.unless(
+        once && is_inside(&file.path),
+        &format!("file[{at}].path"),
+        "a relative path inside the bundle, without \"..\", listed once, not model.toml",
+    );
+    faults.unless((1..=8 << 30).contains(&file.bytes), &format!("file[{at}].bytes"), "1..=8589934592");
+    let hex = file.sha256.len() == 64 && file.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    faults.unless(hex, &format!("file[{at}].sha256"), "64 characters of [0-9a-f]");
+}
+
+/// Every file that the manifest names somewhere, with the key that names it.
+fn named_files(manifest: &Manifest) -> Vec<(String, &str)> {
+    let variants = manifest.variant.iter().enumerate();
+    let mut named: Vec<_> = variants.map(|(at, v)| (format!("variant[{at}].file"), v.file.as_str())).collect();
+    if let Some(InputRecipe::FileBytes(recipe)) = &manifest.input {
+        named.push(("input.config".into(), &recipe.config));
+    }
+    if let Some(OutputRecipe::FileType(recipe)) = &manifest.output {
+        named.push(("output.config".into(), &recipe.config));
+        named.push(("output.content_types".into(), &recipe.content_types));
+    }
+    for (at, golden) in manifest.golden.iter().enumerate() {
+        named.push((format!("golden[{at}].input"), &golden.input));
+        named.push((format!("golden[{at}].expected"), &golden.expected));
+    }
+    named
+}
+
+fn is_name(text: &str) -> bool {
+    let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    first && text.len() <= 64 && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+}
+
+fn is_line(text: &str, most: usize) -> bool {
+    !text.trim().is_empty() && text.len() <= most && !text.chars().any(char::is_control)
+}
+
+fn is_inside(path: &str) -> bool {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0']);
+    path != "model.toml" && path.len() <= 255 && path.split('/').all(plain)
+}
+
+fn is_semver(text: &str) -> bool {
+    let (rest, build) = text.split_once('+').map_or((text, None), |(rest, build)| (rest, Some(build)));
+    let (core, pre) = rest.split_once('-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
+    let number = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) && (part == "0" || !part.starts_with('0'))
+    };
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let words = |text: Option<&str>| text.is_none_or(|text| text.split('.').all(word));
+    text.len() <= 64 && core.split('.').count() == 3 && core.split('.').all(number) && words(pre) && words(build)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn semantic_versions_are_told_from_other_text() {
+        for good in ["0.1.0", "1.2.3", "10.20.30-rc.1", "1.0.0+build.5", "1.0.0-a-b.1+c"] {
+            assert!(is_semver(good), "{good}");
+        }
+        for bad in ["", "1", "1.2", "1.2.3.4", "01.2.3", "v1.2.3", "1.2.3-", "1.2.3+", "1.2.3-a..b", "1.2.x"] {
+            assert!(!is_semver(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_could_leave_the_bundle_is_refused() {
+        for good in ["model.onnx", "golden/a.json", "a/b/c.txt"] {
+            assert!(is_inside(good), "{good}");
+        }
+        for bad in ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a\\b", "model.toml", "a/"] {
+            assert!(!is_inside(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_lower_case_and_short() {
+        assert!(is_name("text-line_2"));
+        for bad in ["", "Text", "-a", "a b", "ä", &"a".repeat(65)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The one clock reader of the engine host: the same clock that `start_before` counts on.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// CLOCK_MONOTONIC, nanoseconds.
+pub fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// Nanoseconds since `start`.
+pub fn since_ns(start: u64) -> u64 {
+    now_ns().saturating_sub(start)
+}

@@ -1,0 +1,87 @@
+//! What the host gives up before it loads foreign code: the network, the bus, new privileges, core dumps. It dies with
+//! the daemon and ignores the signals that a terminal or the init system sends to all processes of a service, because
+//! only the daemon knows when its requests are finished.
+
+use std::collections::BTreeMap;
+
+use rustix::process::{Resource, Rlimit, Signal};
+use rustix::thread::UnshareFlags;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
+/// Why the host cannot be confined; it does not start then.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfineError {
+    #[error("tie the engine host to its parent")]
+    ParentDeath(#[source] std::io::Error),
+    #[error("forbid core dumps")]
+    CoreDumps(#[source] std::io::Error),
+    #[error("build the system call filter")]
+    Build(#[source] seccompiler::BackendError),
+    #[error("set the system call filter")]
+    Set(#[source] seccompiler::Error),
+}
+
+/// System calls by which a process gets at a network, a bus, or another process that has them.
+const DENIED: [libc::c_long; 14] = [
+    libc::SYS_socket,
+    libc::SYS_socketpair,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+];
+
+/// Confines the calling process for good and returns what is worth a note. Call it before any thread is started.
+pub fn confine() -> Result<Vec<String>, ConfineError> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|errno| ConfineError::ParentDeath(errno.into()))?;
+    forbid_core_dumps()?;
+    ignore_service_signals();
+    let notes = own_network_namespace().err().into_iter().collect();
+    let filter = filter().map_err(ConfineError::Build)?;
+    seccompiler::apply_filter_all_threads(&filter).map_err(ConfineError::Set)?;
+    Ok(notes)
+}
+
+/// A limit of 1 and not 0: the kernel pipes a dump to a helper program at any limit but 1, and payloads are in memory.
+fn forbid_core_dumps() -> Result<(), ConfineError> {
+    let limit = Rlimit { current: Some(1), maximum: Some(1) };
+    rustix::process::setrlimit(Resource::Core, limit).map_err(|errno| ConfineError::CoreDumps(errno.into()))
+}
+
+fn ignore_service_signals() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // SAFETY: SIG_IGN is a valid disposition and no handler of this process is replaced.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// An empty network namespace; needs a privilege that the host has only under some init systems.
+fn own_network_namespace() -> Result<(), String> {
+    // SAFETY: a new network namespace touches no memory, descriptor table or file system of this process.
+    let result = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) };
+    result.map_err(|errno| {
+        format!("no network namespace of its own ({errno}): the system call filter alone keeps the engine host off the network")
+    })
+}
+
+/// Denies with EPERM, so that a library that tries sees an ordinary error.
+fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
+    let mut rules = BTreeMap::new();
+    for call in DENIED {
+        rules.insert(call, Vec::new());
+        // The x32 calls of the same kernel have the same numbers with this bit.
+        #[cfg(target_arch = "x86_64")]
+        rules.insert(call | 0x4000_0000, Vec::new());
+    }
+    let deny = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    SeccompFilter::new(rules, SeccompAction::Allow, deny, std::env::consts::ARCH.try_into()?)?.try_into()
+}

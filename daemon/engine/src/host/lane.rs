@@ -1,0 +1,96 @@
+//! A lane: the one thread that runs one session. It takes a batch, resolves what its members bring, runs them in groups
+//! of equal shape, and answers the daemon itself.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::batch::{Ready, Runner};
+use super::clock;
+use super::memfd::Packer;
+use super::outbox::{Outbox, host_error};
+use super::post::{Post, Work};
+use super::store::Store;
+use crate::protocol::{ErrorKind, FromHost, HostError, Input, Member, MemberDone, Output};
+
+/// Everything that a lane's thread owns or shares.
+pub struct Lane {
+    pub number: u16,
+    pub runner: Runner,
+    pub post: Arc<Post>,
+    pub store: Arc<Store>,
+    pub outbox: Outbox,
+}
+
+/// A member that can run, or what it is answered with.
+type Slot = (u64, Result<Ready, HostError>);
+
+impl Lane {
+    /// Serves batches until the post is closed.
+    pub fn serve(mut self) {
+        while let Some(work) = self.post.take() {
+            let ids: Vec<u64> = work.members.iter().map(|member| member.id).collect();
+            let start = clock::now_ns();
+            let mut packer = Packer::default();
+            let members = catch_unwind(AssertUnwindSafe(|| self.run(work, &mut packer)));
+            let members = members.unwrap_or_else(|panic| failed(&ids, &panicked(panic.as_ref())));
+            self.post.end();
+            let took_ns = clock::since_ns(start);
+            self.outbox.send(&FromHost::Ran { lane: self.number, took_ns, members }, &packer.fds());
+        }
+    }
+
+    fn run(&mut self, work: Work, packer: &mut Packer) -> Vec<MemberDone> {
+        let Work { members, fds, stopped } = work;
+        let now = clock::now_ns();
+        let slots: Vec<Slot> = members
+            .into_iter()
+            .map(|member| {
+                let discarded = stopped.contains(&member.id);
+                (member.id, if discarded { Err(told()) } else { self.ready(member, &fds, now) })
+            })
+            .collect();
+        drop(fds);
+        self.runner.run(slots, &self.post, packer)
+    }
+
+    /// What a member brings, unless it is too late for it.
+    fn ready(&self, member: Member, fds: &[std::os::fd::OwnedFd], now: u64) -> Result<Ready, HostError> {
+        match member.input {
+            Input::Prepared => {
+                let prepared = self.store.take(member.id);
+                in_time(member.start_before, now)?;
+                Ready::prepared(prepared?, member.start_before)
+            }
+            Input::Tensors { tensors, want } => {
+                in_time(member.start_before, now)?;
+                Ready::tensors(self.runner.model(), tensors, fds, want, member.start_before)
+            }
+        }
+    }
+}
+
+/// Whether there is still a point in running.
+pub fn in_time(start_before: u64, now: u64) -> Result<(), HostError> {
+    if now <= start_before {
+        return Ok(());
+    }
+    let late = (now - start_before) / 1_000;
+    Err(host_error(ErrorKind::Late, format!("{late} us too late to be started")))
+}
+
+/// The answer of a request that was told to stop.
+pub fn told() -> HostError {
+    host_error(ErrorKind::Stopped, "stopped on request")
+}
+
+fn failed(ids: &[u64], message: &str) -> Vec<MemberDone> {
+    let error: Result<Output, HostError> = Err(host_error(ErrorKind::Runtime, message));
+    ids.iter().map(|id| MemberDone { id: *id, result: error.clone() }).collect()
+}
+
+/// What a caught panic says.
+pub fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the engine host panicked: {}", text.unwrap_or("no message"))
+}

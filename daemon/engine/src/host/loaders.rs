@@ -1,0 +1,124 @@
+//! The threads that load models: as many as there are cores, started when there is something to load and gone after it.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::lane::{Lane, panicked};
+use super::load::{self, Loaded};
+use super::outbox::{Outbox, chain, cut};
+use super::registry::{LaneEntry, Registry, end};
+use super::session::Runtime;
+use super::store::Store;
+use crate::protocol::{FromHost, LoadModel};
+
+#[derive(Default)]
+struct Waiting {
+    /// At most one per model id, because a model that loads is not loaded again.
+    requests: VecDeque<LoadModel>,
+    threads: usize,
+}
+
+#[derive(Clone)]
+pub struct Loaders {
+    waiting: Arc<Mutex<Waiting>>,
+    runtime: Arc<Runtime>,
+    registry: Arc<Registry>,
+    store: Arc<Store>,
+    outbox: Outbox,
+}
+
+impl Loaders {
+    /// No thread yet.
+    pub fn new(runtime: Arc<Runtime>, registry: Arc<Registry>, store: Arc<Store>, outbox: Outbox) -> Loaders {
+        Loaders { waiting: Arc::default(), runtime, registry, store, outbox }
+    }
+
+    /// Loads a model when a core is free for it; in the order of the requests.
+    pub fn submit(&self, request: LoadModel) {
+        let model = request.model;
+        if !self.registry.begin(model) {
+            return self.failed(model, "the model is loaded, or being loaded");
+        }
+        let most = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+        let mut waiting = self.lock();
+        waiting.requests.push_back(request);
+        if waiting.threads >= most {
+            return;
+        }
+        let loaders = self.clone();
+        match std::thread::Builder::new().name("load".into()).spawn(move || loaders.work()) {
+            Ok(_) => waiting.threads += 1,
+            Err(error) if waiting.threads == 0 => {
+                waiting.requests.pop_back();
+                drop(waiting);
+                self.registry.abandon(model);
+                self.failed(model, &format!("start a thread: {error}"));
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn work(&self) {
+        loop {
+            let mut waiting = self.lock();
+            let Some(request) = waiting.requests.pop_front() else {
+                waiting.threads -= 1;
+                return;
+            };
+            drop(waiting);
+            self.load(&request);
+        }
+    }
+
+    fn load(&self, request: &LoadModel) {
+        let result = catch_unwind(AssertUnwindSafe(|| load::load(&self.runtime, request)));
+        let result = match result {
+            Ok(Ok(loaded)) => self.serve(request, loaded),
+            Ok(Err(error)) => Err(chain(&error)),
+            Err(panic) => Err(panicked(panic.as_ref())),
+        };
+        match result {
+            Ok(said) => self.outbox.send(&said, &[]),
+            Err(message) => {
+                self.registry.abandon(request.model);
+                self.failed(request.model, &message);
+            }
+        }
+        // Loading leaves large holes in the heap.
+        // SAFETY: the call only gives unused memory back to the system.
+        unsafe { libc::malloc_trim(0) };
+    }
+
+    /// Starts the lanes.
+    fn serve(&self, request: &LoadModel, loaded: Loaded) -> Result<FromHost, String> {
+        let mut lanes = Vec::new();
+        for (number, (runner, post)) in (request.first_lane..).zip(loaded.lanes) {
+            let (store, outbox) = (self.store.clone(), self.outbox.clone());
+            let lane = Lane { number, runner, post: post.clone(), store, outbox };
+            let thread = std::thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.serve());
+            match thread {
+                Ok(thread) => lanes.push(LaneEntry { post, thread }),
+                Err(error) => {
+                    end(lanes, || {});
+                    return Err(format!("start a thread: {error}"));
+                }
+            }
+        }
+        match self.registry.complete(loaded.model, request.first_lane, lanes) {
+            Ok(()) => Ok(FromHost::Loaded(loaded.said)),
+            Err(lanes) => {
+                end(lanes, || {});
+                Err("unloaded while it was loaded, or its lanes belong to another model".into())
+            }
+        }
+    }
+
+    fn failed(&self, model: u16, message: &str) {
+        self.outbox.send(&FromHost::LoadFailed { model, message: cut(message.into()) }, &[]);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

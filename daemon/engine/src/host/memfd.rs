@@ -1,0 +1,55 @@
+//! Puts outputs where the caller wants them: in the packet, or each in a fresh sealed memfd that is never used again.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+
+use crate::protocol::{Data, INLINE_BYTES, INLINE_TOTAL, MAX_FDS, Want};
+
+/// Why an output could not be handed out.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    #[error("make a memfd of {len} bytes for an output")]
+    Memfd { len: usize, source: std::io::Error },
+    #[error("{MAX_FDS} outputs in one packet are the most that there is room for")]
+    TooMany,
+}
+
+/// The descriptors of one packet, and how much of its inline room is taken.
+#[derive(Default)]
+pub struct Packer {
+    inline: usize,
+    fds: Vec<OwnedFd>,
+}
+
+impl Packer {
+    /// Packs one output.
+    pub fn pack(&mut self, bytes: &[u8], want: Want) -> Result<Data, PackError> {
+        let fits = bytes.len() <= INLINE_BYTES && self.inline + bytes.len() <= INLINE_TOTAL;
+        if want == Want::Inline && fits {
+            self.inline += bytes.len();
+            return Ok(Data::Inline(bytes.to_vec()));
+        }
+        let index = u16::try_from(self.fds.len()).ok().filter(|_| self.fds.len() < MAX_FDS);
+        let fd = index.ok_or(PackError::TooMany)?;
+        self.fds.push(sealed(bytes).map_err(|source| PackError::Memfd { len: bytes.len(), source })?);
+        Ok(Data::Sealed { fd, offset: 0, len: bytes.len() as u64 })
+    }
+
+    /// The descriptors, in the order in which the packed data names them.
+    pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.fds.iter().map(AsFd::as_fd).collect()
+    }
+}
+
+/// A memfd that holds `bytes` and can change no more.
+pub fn sealed(bytes: &[u8]) -> std::io::Result<OwnedFd> {
+    let fd = rustix::fs::memfd_create("edged-output", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let written = rustix::io::write(&fd, rest)?;
+        rest = rest.get(written..).unwrap_or_default();
+    }
+    rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
+    Ok(fd)
+}

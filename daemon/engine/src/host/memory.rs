@@ -1,0 +1,218 @@
+//! Bytes of a request, wherever they are: in the packet, mapped from a sealed memfd, or copied from a descriptor that
+//! is not sealed. What is mapped cannot change or shrink under the runtime, because the seals are checked here.
+
+use std::ops::Deref;
+use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::NonNull;
+
+use rustix::fs::SealFlags;
+use rustix::mm::{MapFlags, ProtFlags};
+
+use super::unsealed;
+use crate::protocol::{Data, ErrorKind, HostError};
+use crate::tensor::Aligned;
+
+/// Why the bytes of a payload or tensor cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    #[error("descriptor {index} was not sent ({sent} were)")]
+    NoDescriptor { index: u16, sent: usize },
+    #[error("memfd without the seals SHRINK, GROW and WRITE")]
+    NotSealed,
+    #[error("offset {offset} and length {len} reach beyond the {size} bytes of the memfd")]
+    OutOfRange { offset: u64, len: u64, size: u64 },
+    #[error("{len} bytes, at most {most} are accepted")]
+    TooLarge { len: u64, most: u64 },
+    #[error("more than {0} bytes, which is the most that is accepted")]
+    TooLong(u64),
+    #[error("descriptor is a {0}; accepted are memfds, regular files, pipes and sockets")]
+    Kind(&'static str),
+    #[error("descriptor gave no end within {0} ms")]
+    Slow(u64),
+    #[error("map {len} bytes of a memfd")]
+    Map { len: u64, source: std::io::Error },
+    #[error("read descriptor")]
+    Read(#[source] std::io::Error),
+}
+
+impl MemoryError {
+    /// As the daemon is told, with the name of what could not be had in front.
+    pub fn into_host_error(self, what: &str) -> HostError {
+        let kind = match self {
+            MemoryError::TooLarge { .. } | MemoryError::TooLong(_) => ErrorKind::TooLarge,
+            MemoryError::Map { .. } => ErrorKind::Runtime,
+            _ => ErrorKind::InvalidInput,
+        };
+        super::outbox::host_error(kind, format!("{what}: {}", super::outbox::chain(&self)))
+    }
+}
+
+/// Bytes that stay where they are while a request runs.
+pub enum Memory {
+    Owned(Vec<u8>),
+    Aligned(Aligned),
+    Mapped(Mapping),
+}
+
+impl Memory {
+    /// The bytes that `data` names, at most `most` of them. The descriptors stay the caller's.
+    pub fn of(data: Data, fds: &[OwnedFd], most: u64) -> Result<Memory, MemoryError> {
+        let bounded = |len: u64| if len > most { Err(MemoryError::TooLarge { len, most }) } else { Ok(()) };
+        match data {
+            Data::Inline(bytes) => {
+                bounded(bytes.len() as u64)?;
+                Ok(Memory::Owned(bytes))
+            }
+            Data::Sealed { fd, offset, len } => {
+                bounded(len)?;
+                Mapping::new(descriptor(fds, fd)?, offset, len).map(Memory::Mapped)
+            }
+            Data::Unsealed { fd, max_len } => {
+                unsealed::read(descriptor(fds, fd)?, max_len.min(most)).map(Memory::Owned)
+            }
+        }
+    }
+
+    /// The same bytes at an address that is a multiple of `align`, a power of two up to 8; copied only if they are not.
+    pub fn aligned(self, align: usize) -> Memory {
+        if self.as_ptr().addr().is_multiple_of(align.max(1)) { self } else { Memory::Aligned(Aligned::copy_of(&self)) }
+    }
+}
+
+impl Deref for Memory {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Memory::Owned(bytes) => bytes,
+            Memory::Aligned(bytes) => bytes.as_slice(),
+            Memory::Mapped(mapping) => mapping.as_slice(),
+        }
+    }
+}
+
+fn descriptor(fds: &[OwnedFd], index: u16) -> Result<&OwnedFd, MemoryError> {
+    fds.get(usize::from(index)).ok_or(MemoryError::NoDescriptor { index, sent: fds.len() })
+}
+
+/// A part of a sealed memfd, mapped for reading.
+pub struct Mapping {
+    base: NonNull<u8>,
+    mapped: usize,
+    skip: usize,
+    len: usize,
+}
+
+// SAFETY: the memory is only read, never changes (it is sealed), and belongs to this value alone.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(fd: impl AsFd, offset: u64, len: u64) -> Result<Mapping, MemoryError> {
+        let all = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+        if !rustix::fs::fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(all)) {
+            return Err(MemoryError::NotSealed);
+        }
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| MemoryError::Read(errno.into()))?;
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        if offset.checked_add(len).is_none_or(|end| end > size) {
+            return Err(MemoryError::OutOfRange { offset, len, size });
+        }
+        if len == 0 {
+            return Ok(Mapping { base: NonNull::dangling(), mapped: 0, skip: 0, len: 0 });
+        }
+        let page = rustix::param::page_size() as u64;
+        let failed = |source| MemoryError::Map { len, source };
+        let sizes = (usize::try_from(len), usize::try_from(offset % page), usize::try_from(len + offset % page));
+        let (Ok(len), Ok(skip), Ok(mapped)) = sizes else {
+            return Err(failed(std::io::ErrorKind::OutOfMemory.into()));
+        };
+        // SAFETY: a new mapping at an address of the kernel's choice aliases nothing; the seals keep the file from
+        // shrinking, so that reading cannot fault, and from being written.
+        let base = unsafe {
+            let flags = MapFlags::SHARED | MapFlags::POPULATE;
+            rustix::mm::mmap(std::ptr::null_mut(), mapped, ProtFlags::READ, flags, &fd, offset - offset % page)
+        };
+        let base = base.map_err(|errno| failed(errno.into()))?;
+        let base = NonNull::new(base.cast()).ok_or_else(|| failed(std::io::ErrorKind::OutOfMemory.into()))?;
+        Ok(Mapping { base, mapped, skip, len })
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        // SAFETY: `skip + len` bytes from `base` are mapped (or `len` is 0 and `base` dangles) until this is dropped.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(self.skip), self.len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        if self.mapped > 0 {
+            // SAFETY: exactly this was mapped, and nothing borrows from `self` any more.
+            let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.mapped) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::MemfdFlags;
+
+    use super::*;
+
+    fn memfd(bytes: &[u8], seals: SealFlags) -> OwnedFd {
+        let fd = rustix::fs::memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        rustix::io::write(&fd, bytes).unwrap();
+        rustix::fs::fcntl_add_seals(&fd, seals).unwrap();
+        fd
+    }
+
+    fn all() -> SealFlags {
+        SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE
+    }
+
+    fn sealed(offset: u64, len: u64) -> Data {
+        Data::Sealed { fd: 0, offset, len }
+    }
+
+    #[test]
+    fn a_sealed_memfd_is_read_in_place_at_any_offset() {
+        let bytes: Vec<u8> = (0..10_000u32).map(|n| (n % 251) as u8).collect();
+        let fds = [memfd(&bytes, all())];
+        for (offset, len) in [(0, 10_000), (1, 9_999), (4096, 100), (4100, 5_000), (10_000, 0)] {
+            let memory = Memory::of(sealed(offset, len), &fds, 1 << 20).unwrap();
+            let from = usize::try_from(offset).unwrap();
+            assert_eq!(&*memory, &bytes[from..from + usize::try_from(len).unwrap()], "{offset} {len}");
+        }
+    }
+
+    #[test]
+    fn a_memfd_without_every_seal_is_never_mapped() {
+        for seals in [SealFlags::empty(), SealFlags::SHRINK, SealFlags::SHRINK | SealFlags::GROW, SealFlags::SEAL] {
+            let error = Memory::of(sealed(0, 4), &[memfd(b"abcd", seals)], 10).err().unwrap();
+            assert!(matches!(error, MemoryError::NotSealed), "{seals:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_range_outside_the_memfd_is_named() {
+        let fds = [memfd(b"abcd", all())];
+        for (offset, len) in [(0, 5), (4, 1), (5, 0), (u64::MAX, 1), (1, u64::MAX)] {
+            let error = Memory::of(sealed(offset, len), &fds, u64::MAX).err().unwrap();
+            assert!(matches!(error, MemoryError::OutOfRange { .. }), "{offset} {len}: {error}");
+        }
+        let error = Memory::of(Data::Sealed { fd: 3, offset: 0, len: 1 }, &fds, 10).err().unwrap();
+        assert_eq!(error.to_string(), "descriptor 3 was not sent (1 were)");
+        let error = Memory::of(sealed(0, 4), &fds, 3).err().unwrap();
+        assert_eq!(error.to_string(), "4 bytes, at most 3 are accepted");
+    }
+
+    #[test]
+    fn bytes_at_an_odd_address_are_moved_to_an_even_one() {
+        let fds = [memfd(&[9; 100], all())];
+        let memory = Memory::of(sealed(3, 16), &fds, 100).unwrap().aligned(8);
+        assert!(matches!(memory, Memory::Aligned(_)));
+        assert_eq!((&*memory, memory.as_ptr().addr() % 8), (&[9u8; 16][..], 0));
+        assert!(matches!(Memory::of(sealed(8, 16), &fds, 100).unwrap().aligned(8), Memory::Mapped(_)));
+    }
+}

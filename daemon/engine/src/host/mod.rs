@@ -1,0 +1,182 @@
+//! The child's main: reads what the daemon asks and hands it to the thread that does it. Decides nothing about requests;
+//! the daemon's core did.
+//!
+//! Threads: this one reads the socket; up to as many loaders as there are cores, while models load; two that decode
+//! payloads; one per lane, which owns one session. All answers go straight from the thread that has them to the socket.
+
+mod batch;
+mod clock;
+mod confine;
+mod golden;
+mod lane;
+mod load;
+mod loaders;
+mod memfd;
+mod memory;
+mod model;
+mod outbox;
+mod post;
+mod prepare;
+mod raw;
+mod registry;
+mod session;
+mod store;
+mod unsealed;
+
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::channel::{ChannelError, Receiver};
+use crate::protocol::{ErrorKind, FromHost, MemberDone, ToHost};
+use loaders::Loaders;
+use outbox::{Outbox, chain, cut, host_error};
+use post::Work;
+use prepare::{Job, Preparers};
+use registry::Registry;
+use session::Runtime;
+use store::Store;
+
+/// The descriptor on which the daemon leaves the host its end of the socketpair.
+pub const SOCKET_FD: RawFd = 3;
+
+/// Takes the socket that the daemon left on [`SOCKET_FD`]. Call it once, first thing in the child.
+pub fn inherited_socket() -> std::io::Result<OwnedFd> {
+    // SAFETY: in a child that the daemon made, descriptor 3 is the socket and nothing else owns it; that it is a socket
+    // is checked before it is used.
+    let socket = unsafe { OwnedFd::from_raw_fd(SOCKET_FD) };
+    let stat = rustix::fs::fstat(&socket);
+    match stat.map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode)) {
+        Ok(rustix::fs::FileType::Socket) => {
+            rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+            Ok(socket)
+        }
+        found => {
+            // Not ours: closing it would hide the mistake from whoever owns it.
+            let fd = std::os::fd::IntoRawFd::into_raw_fd(socket);
+            let message = format!("descriptor {fd} is not the daemon's socket ({found:?})");
+            Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, message))
+        }
+    }
+}
+
+/// Serves the daemon at the other end of `socket` until it closes it. Confines the process for good, so it must be
+/// called before any other thread is started. Returns an exit code if the host cannot start; once the runtime is loaded
+/// it ends the process itself, without running foreign exit handlers beside threads that are still in foreign code.
+pub fn main(socket: OwnedFd) -> i32 {
+    let socket = Arc::new(socket);
+    let outbox = Outbox::new(socket.clone());
+    match confine::confine() {
+        Ok(notes) => notes.into_iter().for_each(|note| outbox.note(note)),
+        Err(error) => {
+            outbox.send(&FromHost::StartFailed { message: cut(chain(&error)) }, &[]);
+            return 1;
+        }
+    }
+    let store = Arc::new(Store::default());
+    let preparers = match Preparers::start(store.clone(), outbox.clone()) {
+        Ok(preparers) => preparers,
+        Err(error) => {
+            outbox.send(&FromHost::StartFailed { message: cut(format!("start threads: {error}")) }, &[]);
+            return 1;
+        }
+    };
+    let registry = Arc::new(Registry::default());
+    let mut host = Host { outbox, store, preparers, registry, loaders: None };
+    let code = host.serve(&socket);
+    leave(code)
+}
+
+struct Host {
+    outbox: Outbox,
+    store: Arc<Store>,
+    preparers: Preparers,
+    registry: Arc<Registry>,
+    /// There once the runtime is.
+    loaders: Option<Loaders>,
+}
+
+impl Host {
+    fn serve(&mut self, socket: &OwnedFd) -> i32 {
+        let mut receiver = Receiver::default();
+        loop {
+            match receiver.receive::<ToHost>(socket.as_fd()) {
+                Ok((message, fds)) => self.handle(message, fds),
+                Err(ChannelError::Closed) => return 0,
+                Err(error) => {
+                    self.outbox.note(format!("read from the daemon: {}", chain(&error)));
+                    return 1;
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, message: ToHost, fds: Vec<OwnedFd>) {
+        match message {
+            ToHost::Start { library } => self.start(&library),
+            ToHost::Load(request) => match &self.loaders {
+                Some(loaders) => loaders.submit(request),
+                None => self.load_failed(request.model, "the runtime is not started"),
+            },
+            ToHost::Unload { model } => self.registry.unload(model, &self.outbox),
+            ToHost::Prepare { id, model, content_type, payload } => match self.registry.model(model) {
+                Some(model) => self.preparers.submit(Job { id, model, content_type, payload, fds }),
+                None => {
+                    let result = Err(host_error(ErrorKind::Runtime, "the model is not loaded"));
+                    self.outbox.send(&FromHost::Prepared { id, result, took_ns: 0 }, &[]);
+                }
+            },
+            ToHost::Run { lane, members } => self.run(lane, Work { members, fds, stopped: Vec::new() }),
+            ToHost::Discard { id } => {
+                self.store.discard(id);
+                self.registry.discard(id);
+            }
+        }
+    }
+
+    fn start(&mut self, library: &Path) {
+        if self.loaders.is_some() {
+            return self.outbox.send(&FromHost::StartFailed { message: "started before".into() }, &[]);
+        }
+        let outbox = self.outbox.clone();
+        let started = std::panic::catch_unwind(move || Runtime::start(library, outbox));
+        let said = match started {
+            Ok(Ok(runtime)) => {
+                let said = FromHost::Started { version: runtime.version.clone(), providers: runtime.providers.clone() };
+                self.loaders = Some(Loaders::new(
+                    Arc::new(runtime),
+                    self.registry.clone(),
+                    self.store.clone(),
+                    self.outbox.clone(),
+                ));
+                said
+            }
+            Ok(Err(error)) => FromHost::StartFailed { message: cut(chain(&error)) },
+            Err(panic) => FromHost::StartFailed { message: cut(lane::panicked(panic.as_ref())) },
+        };
+        self.outbox.send(&said, &[]);
+    }
+
+    fn load_failed(&self, model: u16, message: &str) {
+        self.outbox.send(&FromHost::LoadFailed { model, message: message.into() }, &[]);
+    }
+
+    fn run(&self, lane: u16, work: Work) {
+        let (work, why) = match self.registry.post(lane) {
+            Some(post) => match post.put(work) {
+                Ok(()) => return,
+                Err(work) => (work, "a batch waits in front of this lane already"),
+            },
+            None => (work, "there is no such lane"),
+        };
+        let failed = |id| MemberDone { id, result: Err(host_error(ErrorKind::Runtime, why)) };
+        let members = work.members.into_iter().map(|member| failed(member.id)).collect();
+        self.outbox.send(&FromHost::Ran { lane, took_ns: 0, members }, &[]);
+    }
+}
+
+/// Ends the process at once.
+fn leave(code: i32) -> ! {
+    // SAFETY: nothing of this process must be flushed or cleaned up; the kernel frees what it holds.
+    unsafe { libc::_exit(code) }
+}

@@ -1,0 +1,111 @@
+//! The two threads that decode payloads, away from the reader and the lanes.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::clock;
+use super::lane::{panicked, told};
+use super::memory::Memory;
+use super::model::Model;
+use super::outbox::{Outbox, host_error};
+use super::store::Store;
+use crate::media::MediaError;
+use crate::protocol::{Data, ErrorKind, FromHost, HostError};
+
+const THREADS: usize = 2;
+const MAX_WAITING: usize = 1024;
+
+/// One payload to decode.
+pub struct Job {
+    pub id: u64,
+    pub model: Arc<Model>,
+    pub content_type: String,
+    pub payload: Data,
+    pub fds: Vec<OwnedFd>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: Mutex<VecDeque<Job>>,
+    arrived: Condvar,
+}
+
+/// The queue in front of the preparing threads.
+pub struct Preparers {
+    queue: Arc<Queue>,
+    store: Arc<Store>,
+    outbox: Outbox,
+}
+
+impl Preparers {
+    /// Starts the threads.
+    pub fn start(store: Arc<Store>, outbox: Outbox) -> std::io::Result<Preparers> {
+        let queue = Arc::new(Queue::default());
+        for number in 0..THREADS {
+            let (queue, store, outbox) = (queue.clone(), store.clone(), outbox.clone());
+            std::thread::Builder::new()
+                .name(format!("prepare-{number}"))
+                .spawn(move || serve(&queue, &store, &outbox))?;
+        }
+        Ok(Preparers { queue, store, outbox })
+    }
+
+    /// Takes a payload, or answers at once why not.
+    pub fn submit(&self, job: Job) {
+        let id = job.id;
+        if let Err(error) = self.store.promise(id) {
+            return self.refuse(id, error);
+        }
+        let mut jobs = self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.len() >= MAX_WAITING {
+            drop(jobs);
+            self.store.discard(id);
+            let message = format!("{MAX_WAITING} payloads wait to be decoded");
+            return self.refuse(id, host_error(ErrorKind::Runtime, message));
+        }
+        jobs.push_back(job);
+        drop(jobs);
+        self.queue.arrived.notify_one();
+    }
+
+    fn refuse(&self, id: u64, error: HostError) {
+        self.outbox.send(&FromHost::Prepared { id, result: Err(error), took_ns: 0 }, &[]);
+    }
+}
+
+fn serve(queue: &Queue, store: &Store, outbox: &Outbox) {
+    loop {
+        let mut jobs = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let job = loop {
+            match jobs.pop_front() {
+                Some(job) => break job,
+                None => jobs = queue.arrived.wait(jobs).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        drop(jobs);
+        let (id, start) = (job.id, clock::now_ns());
+        let result = catch_unwind(AssertUnwindSafe(|| prepare(job, store)));
+        let result = result.unwrap_or_else(|panic| Err(host_error(ErrorKind::Runtime, panicked(panic.as_ref()))));
+        if result.is_err() {
+            store.discard(id);
+        }
+        outbox.send(&FromHost::Prepared { id, result, took_ns: clock::since_ns(start) }, &[]);
+    }
+}
+
+fn prepare(job: Job, store: &Store) -> Result<u32, HostError> {
+    if !store.wants(job.id) {
+        return Err(told());
+    }
+    let Some(recipe) = &job.model.recipe else {
+        return Err(host_error(ErrorKind::InvalidInput, "the model takes tensors only, no encoded payload"));
+    };
+    let payload =
+        Memory::of(job.payload, &job.fds, job.model.payload_bytes).map_err(|error| error.into_host_error("payload"))?;
+    let (prepared, cost) = recipe.prepare(&job.content_type, &payload).map_err(MediaError::into_host_error)?;
+    drop(payload);
+    store.keep(job.id, prepared)?;
+    Ok(cost.max(1))
+}

@@ -1,0 +1,246 @@
+//! One session: made as the manifest says, on the providers that it asks for and no others, run by one thread.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ort::environment::Environment;
+use ort::ep::{CUDA, ExecutionProviderDispatch, TensorRT};
+use ort::logging::LogLevel;
+use ort::memory::MemoryInfo;
+use ort::session::builder::SessionBuilder;
+use ort::session::{RunOptions, Session};
+use ort::value::{DynValue, Tensor, ValueType};
+
+use super::outbox::Outbox;
+use super::raw;
+use crate::bundle::Variant;
+use crate::protocol::{Datatype, ProviderReport, TensorSpec};
+use crate::tensor::{self, Answer, AnswerData, Feed};
+
+/// Why the runtime could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("load ONNX Runtime from {}: {error}", path.display())]
+    Load { path: PathBuf, error: ort::LoadDynamicError },
+    #[error("start ONNX Runtime {version} from {}", path.display())]
+    Environment { path: PathBuf, version: String, source: ort::Error },
+}
+
+/// Why a session could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error("provider {name} was asked for, but ONNX Runtime {version} has only {}", available.join(", "))]
+    NotCompiled { name: String, version: String, available: Vec<String> },
+    #[error("provider {name} was asked for and could not be registered")]
+    Register { name: String, source: ort::Error },
+    #[error("provider {name} was asked for and took none of the model's {nodes} nodes")]
+    Idle { name: String, nodes: usize },
+    #[error("make a session of {}", path.display())]
+    Make { path: PathBuf, source: ort::Error },
+    #[error("{what} {name} has the type {found}, which requests cannot carry")]
+    Type { what: &'static str, name: String, found: String },
+}
+
+/// ONNX Runtime, loaded once per process.
+#[derive(Debug)]
+pub struct Runtime {
+    environment: Environment,
+    /// For example `1.32.0`.
+    pub version: String,
+    /// Short names of the providers compiled in.
+    pub providers: Vec<String>,
+}
+
+impl Runtime {
+    /// Loads the library. Its warnings become notes.
+    pub fn start(library: &Path, outbox: Outbox) -> Result<Runtime, StartError> {
+        let builder = ort::init_from(library).map_err(|error| StartError::Load { path: library.to_owned(), error })?;
+        let version = raw::version(library).unwrap_or_else(|| "of unknown version".into());
+        let failed = |source| StartError::Environment { path: library.to_owned(), version: version.clone(), source };
+        let logger = Arc::new(move |level: LogLevel, _: &str, _: &str, place: &str, message: &str| {
+            if level >= LogLevel::Warning {
+                outbox.note(format!("onnxruntime: {message} ({place})"));
+            }
+        });
+        let environment =
+            builder.with_name("edged").with_telemetry(false).with_logger(logger).build().map_err(failed)?;
+        // The binding asks for every message and drops most; the runtime must not build them in the first place.
+        environment.set_log_level(LogLevel::Warning);
+        let providers = raw::available_providers().map_err(failed)?.iter().map(|name| short_name(name)).collect();
+        Ok(Runtime { environment, version, providers })
+    }
+}
+
+/// The product's name of a provider.
+pub fn short_name(name: &str) -> String {
+    match name.strip_suffix("ExecutionProvider").unwrap_or(name) {
+        "NvTensorRTRTX" => "tensorrt-rtx".into(),
+        other => other.to_ascii_lowercase(),
+    }
+}
+
+/// A session and what the runtime says of it.
+pub struct Engine {
+    session: Session,
+    memory: MemoryInfo<'static>,
+    /// As the graph declares them.
+    pub inputs: Vec<TensorSpec>,
+    /// As the graph declares them.
+    pub outputs: Vec<TensorSpec>,
+}
+
+impl Engine {
+    /// Makes a session of `file` as `variant` says.
+    pub fn make(runtime: &Runtime, variant: &Variant, file: &Path) -> Result<Engine, SessionError> {
+        let failed = |source| SessionError::Make { path: file.to_owned(), source };
+        let mut builder = options(runtime, variant).map_err(failed)?;
+        for name in variant.providers.iter().filter(|name| *name != "cpu") {
+            builder = register(builder, runtime, name)?;
+        }
+        let session = builder.commit_from_file(file).map_err(failed)?;
+        let inputs = specs("input", session.inputs())?;
+        let outputs = specs("output", session.outputs())?;
+        Ok(Engine { session, memory: MemoryInfo::default(), inputs, outputs })
+    }
+
+    /// Which provider took which share of the nodes, the largest first. Fails if the most wanted one took none.
+    pub fn placement(&self, variant: &Variant) -> Result<Vec<ProviderReport>, SessionError> {
+        let failed = |source| SessionError::Make { path: PathBuf::from(&variant.file), source };
+        let mut placed = raw::placement(&self.session).map_err(failed)?;
+        placed.sort_by_key(|row| std::cmp::Reverse(row.1));
+        let nodes: usize = placed.iter().map(|row| row.1).sum();
+        let shares =
+            placed.iter().map(|(name, count)| ProviderReport { name: short_name(name), share: share(*count, nodes) });
+        let reports: Vec<_> = shares.collect();
+        match variant.providers.first() {
+            Some(first) if nodes > 0 && !reports.iter().any(|report| report.name == *first) => {
+                Err(SessionError::Idle { name: first.clone(), nodes })
+            }
+            _ => Ok(reports),
+        }
+    }
+
+    /// A text of the model's own metadata.
+    pub fn metadata(&self, key: &str) -> Option<String> {
+        self.session.metadata().ok()?.custom(key)
+    }
+
+    /// Runs the model on one value per input, in the graph's order, and hands the outputs to `take`.
+    pub fn run<T>(
+        &mut self,
+        feeds: &[Feed<'_>],
+        options: &RunOptions,
+        take: impl FnOnce(&[Answer<'_>]) -> T,
+    ) -> Result<T, RunError> {
+        let allocator = self.session.allocator();
+        let held: Vec<Held<'_>> =
+            feeds.iter().map(|feed| Held::of(feed, &self.memory, allocator)).collect::<Result<_, _>>()?;
+        let inputs: Vec<_> = held.iter().map(Held::as_input).collect();
+        let outputs = self.session.run_with_options(&inputs[..], options)?;
+        let answers: Vec<Answer<'_>> = (0..outputs.len()).map(|at| answer(&outputs[at])).collect::<Result<_, _>>()?;
+        Ok(take(&answers))
+    }
+}
+
+/// Why a run gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("{0}")]
+    Strings(&'static str),
+    #[error("onnxruntime")]
+    Runtime(#[from] ort::Error),
+}
+
+#[expect(clippy::cast_precision_loss, reason = "node counts are far below 2^24")]
+fn share(part: usize, whole: usize) -> f32 {
+    part as f32 / whole as f32
+}
+
+fn options(runtime: &Runtime, variant: &Variant) -> ort::Result<SessionBuilder> {
+    let builder = Session::builder(&runtime.environment)?
+        .with_intra_threads(usize::from(variant.threads))?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(false)?
+        .with_inter_op_spinning(false)?
+        // A pattern is kept per shape for ever, and requests choose the shapes.
+        .with_memory_pattern(false)?
+        .with_log_level(LogLevel::Warning)?
+        .with_config_entry("session.record_ep_graph_assignment_info", "1")?;
+    if variant.providers.iter().any(|name| name == "cpu") {
+        Ok(builder)
+    } else {
+        Ok(builder.with_disable_cpu_fallback()?)
+    }
+}
+
+fn register(builder: SessionBuilder, runtime: &Runtime, name: &str) -> Result<SessionBuilder, SessionError> {
+    let missing = || SessionError::NotCompiled {
+        name: name.to_owned(),
+        version: runtime.version.clone(),
+        available: runtime.providers.clone(),
+    };
+    let provider = provider(name).filter(|_| runtime.providers.iter().any(|have| have == name)).ok_or_else(missing)?;
+    builder
+        .with_execution_providers([provider.error_on_failure()])
+        .map_err(|error| SessionError::Register { name: name.to_owned(), source: error.into() })
+}
+
+fn provider(name: &str) -> Option<ExecutionProviderDispatch> {
+    match name {
+        "cuda" => Some(CUDA::default().build()),
+        "tensorrt" => Some(TensorRT::default().build()),
+        _ => None,
+    }
+}
+
+fn specs(what: &'static str, outlets: &[ort::value::Outlet]) -> Result<Vec<TensorSpec>, SessionError> {
+    let spec = |outlet: &ort::value::Outlet| {
+        let found = || SessionError::Type { what, name: outlet.name().into(), found: outlet.dtype().to_string() };
+        match outlet.dtype() {
+            ValueType::Tensor { ty, shape, .. } => {
+                let datatype = raw::datatype(*ty).ok_or_else(found)?;
+                // Any negative size is an open one.
+                let shape = shape.iter().map(|size| (*size).max(-1)).collect();
+                Ok(TensorSpec { name: outlet.name().into(), datatype, shape })
+            }
+            _ => Err(found()),
+        }
+    };
+    outlets.iter().map(spec).collect()
+}
+
+/// An input value for the time of one run.
+enum Held<'a> {
+    Borrowed(raw::Borrowed<'a>),
+    Strings(Tensor<String>),
+}
+
+impl<'a> Held<'a> {
+    fn of(feed: &Feed<'a>, memory: &MemoryInfo<'_>, allocator: &ort::memory::Allocator) -> Result<Held<'a>, RunError> {
+        if feed.datatype == Datatype::Bytes {
+            let count = tensor::elements(feed.shape).ok_or(RunError::Strings("the shape is too large"))?;
+            let strings = tensor::strings(feed.bytes, count).map_err(RunError::Strings)?;
+            return Ok(Held::Strings(Tensor::from_string_array((feed.shape, &strings[..]))?));
+        }
+        Ok(Held::Borrowed(raw::borrow(feed.bytes, feed.datatype, feed.shape, memory, allocator)?))
+    }
+
+    fn as_input(&self) -> ort::session::SessionInputValue<'_> {
+        match self {
+            Held::Borrowed(value) => value.as_input(),
+            Held::Strings(value) => ort::session::SessionInputValue::from(value),
+        }
+    }
+}
+
+fn answer(value: &DynValue) -> ort::Result<Answer<'_>> {
+    let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
+        return Err(ort::Error::new(format!("output is a {}, not a tensor", value.dtype())));
+    };
+    let datatype = raw::datatype(*ty).ok_or_else(|| ort::Error::new(format!("output has elements of type {ty}")))?;
+    let data = match datatype {
+        Datatype::Bytes => AnswerData::Strings(value.try_extract_strings()?.1),
+        _ => AnswerData::Plain(raw::bytes(value)?),
+    };
+    Ok(Answer { datatype, shape: shape.to_vec(), data })
+}

@@ -1,0 +1,286 @@
+//! Starts an engine host as a child and speaks the daemon's side of the protocol to it.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use edge_engine::channel::{self, ChannelError, Receiver};
+use edge_engine::protocol::{
+    Data, FromHost, HostError, Input, LoadModel, LoadedModel, Member, MemberDone, Output, TensorData, ToHost, Want,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, SealFlags};
+
+/// Longest wait for one message.
+pub const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+pub const NO_LIMIT: u64 = u64::MAX;
+
+/// The directory that `fetch.py` filled, unless the environment names other places.
+fn fetched() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.fetch")
+}
+
+/// The runtime library, or a word that the test was skipped.
+pub fn library() -> Option<PathBuf> {
+    let named = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
+    let path = named.unwrap_or_else(|| fetched().join("runtime/libonnxruntime.so.1.32.0"));
+    if path.is_file() {
+        return Some(path.canonicalize().unwrap());
+    }
+    println!("SKIPPED: no ONNX Runtime at {} (python3 onnx-models/fetch.py .fetch)", path.display());
+    None
+}
+
+/// A bundle with real weights.
+pub fn bundle(name: &str) -> PathBuf {
+    let named = std::env::var_os("EDGE_MODELS_DIR").map(PathBuf::from);
+    named.unwrap_or_else(|| fetched().join("bundles")).join(name)
+}
+
+/// A tiny bundle of the repository.
+pub fn test_bundle(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../onnx-models/test").join(name)
+}
+
+pub struct Host {
+    pub child: Child,
+    socket: OwnedFd,
+    receiver: Receiver,
+    /// Messages that came while another was waited for.
+    early: Vec<(FromHost, Vec<OwnedFd>)>,
+    pub notes: Vec<String>,
+    next: u64,
+}
+
+impl Host {
+    /// A child that has not been told to start the runtime.
+    pub fn spawn() -> Host {
+        let (ours, theirs) = channel::pair().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_engine-host"));
+        command.arg("--probe").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let fd = theirs.as_raw_fd();
+        // SAFETY: dup2 and fcntl are async-signal-safe, and nothing else is called.
+        unsafe {
+            command.pre_exec(move || {
+                let copied = if fd == 3 { libc::fcntl(3, libc::F_SETFD, 0) } else { libc::dup2(fd, 3) };
+                if copied < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+            });
+        }
+        let child = command.spawn().unwrap();
+        let receiver = Receiver::default();
+        Host { child, socket: ours, receiver, early: Vec::new(), notes: Vec::new(), next: 1 }
+    }
+
+    /// A child with the runtime loaded; `None` (and a word about it) if there is no library.
+    pub fn start() -> Option<Host> {
+        let library = library()?;
+        let mut host = Host::spawn();
+        host.send(&ToHost::Start { library }, &[]);
+        match host.receive().0 {
+            FromHost::Started { version, providers } => {
+                assert!(version.starts_with("1."), "{version}");
+                assert!(providers.contains(&"cpu".to_owned()), "{providers:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+        Some(host)
+    }
+
+    pub fn send(&self, message: &ToHost, fds: &[&OwnedFd]) {
+        let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
+        channel::send(&self.socket, message, &fds).unwrap();
+    }
+
+    /// The next message that is not a note.
+    pub fn receive(&mut self) -> (FromHost, Vec<OwnedFd>) {
+        self.try_receive().expect("the engine host is gone")
+    }
+
+    /// The same, or `None` once the host is gone.
+    pub fn try_receive(&mut self) -> Option<(FromHost, Vec<OwnedFd>)> {
+        if !self.early.is_empty() {
+            return Some(self.early.remove(0));
+        }
+        loop {
+            match self.receiver.receive::<FromHost>(&self.socket) {
+                Ok((FromHost::Note { message }, _)) => self.notes.push(message),
+                Ok(message) => return Some(message),
+                Err(ChannelError::Full) => {
+                    let mut wanted = [PollFd::new(&self.socket, PollFlags::IN)];
+                    assert_eq!(poll(&mut wanted, Some(&PATIENCE)).unwrap(), 1, "the engine host says nothing");
+                }
+                Err(ChannelError::Closed) => return None,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// The first message that `wanted` accepts; others stay for later.
+    pub fn receive_when(&mut self, wanted: impl Fn(&FromHost) -> bool) -> (FromHost, Vec<OwnedFd>) {
+        let mut others = Vec::new();
+        loop {
+            let message = self.receive();
+            if wanted(&message.0) {
+                others.append(&mut self.early);
+                self.early = others;
+                return message;
+            }
+            others.push(message);
+        }
+    }
+
+    pub fn ask_load(&self, bundle: &Path, model: u16, first_lane: u16) {
+        self.send(
+            &ToHost::Load(LoadModel {
+                model,
+                bundle: bundle.to_owned(),
+                first_lane,
+                allowed_providers: vec!["cpu".into()],
+                instances: Some(1),
+                check_goldens: true,
+            }),
+            &[],
+        );
+    }
+
+    pub fn loaded(&mut self) -> Result<LoadedModel, String> {
+        let finished = |message: &FromHost| matches!(message, FromHost::Loaded(_) | FromHost::LoadFailed { .. });
+        match self.receive_when(finished).0 {
+            FromHost::Loaded(loaded) => Ok(loaded),
+            FromHost::LoadFailed { message, .. } => Err(message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Loads a bundle as model 0 on lane 0.
+    pub fn load(&mut self, bundle: &Path) -> LoadedModel {
+        self.ask_load(bundle, 0, 0);
+        self.loaded().unwrap()
+    }
+
+    /// Another id.
+    pub fn id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// What a lane says of a batch.
+    pub fn ran(&mut self) -> (Vec<MemberDone>, Vec<OwnedFd>) {
+        match self.receive_when(|message| matches!(message, FromHost::Ran { .. })) {
+            (FromHost::Ran { members, .. }, fds) => (members, fds),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Runs one request of tensors on lane 0 and returns (shape, bytes) of its outputs.
+    pub fn infer(&mut self, inputs: &[(&[i64], &[u8])]) -> Result<Vec<(Vec<i64>, Vec<u8>)>, HostError> {
+        let tensors = inputs.iter().enumerate().map(|(index, (shape, bytes))| inline(index, shape, bytes)).collect();
+        let id = self.id();
+        let input = Input::Tensors { tensors, want: Want::Inline };
+        self.send(&ToHost::Run { lane: 0, members: vec![member(id, input)] }, &[]);
+        let (mut members, fds) = self.ran();
+        assert_eq!((members.len(), members[0].id), (1, id));
+        match members.remove(0).result? {
+            Output::Tensors(tensors) => {
+                Ok(tensors.into_iter().map(|tensor| (tensor.shape, bytes(&tensor.data, &fds))).collect())
+            }
+            Output::Document(_) => panic!("a document for tensors"),
+        }
+    }
+
+    /// Prepares and runs one encoded request on model 0, lane 0.
+    pub fn infer_encoded(&mut self, content_type: &str, payload: &[u8]) -> Result<(serde_json::Value, u32), HostError> {
+        let id = self.id();
+        let fd = memfd(payload);
+        let data = Data::Sealed { fd: 0, offset: 0, len: payload.len() as u64 };
+        self.send(&ToHost::Prepare { id, model: 0, content_type: content_type.into(), payload: data }, &[&fd]);
+        let cost = self.prepared(id)?;
+        self.send(&ToHost::Run { lane: 0, members: vec![member(id, Input::Prepared)] }, &[]);
+        let (mut members, fds) = self.ran();
+        match members.remove(0).result? {
+            Output::Document(data) => Ok((serde_json::from_slice(&bytes(&data, &fds)).unwrap(), cost)),
+            Output::Tensors(_) => panic!("tensors for a document"),
+        }
+    }
+
+    pub fn prepared(&mut self, wanted: u64) -> Result<u32, HostError> {
+        let message = self.receive_when(|message| matches!(message, FromHost::Prepared { id, .. } if *id == wanted));
+        match message.0 {
+            FromHost::Prepared { result, .. } => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Asks the thread inside the host to reach these addresses.
+    pub fn probe(&mut self, tcp: &str, unix: &str) -> Vec<String> {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{tcp} {unix}").unwrap();
+        let mut line = String::new();
+        BufReader::new(self.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        line.trim().split(',').map(str::to_owned).collect()
+    }
+
+    /// Closes the channel and returns how the host ended.
+    pub fn close(self) -> std::process::ExitStatus {
+        let Host { mut child, socket, .. } = self;
+        drop(socket);
+        child.wait().unwrap()
+    }
+}
+
+pub fn member(id: u64, input: Input) -> Member {
+    Member { id, input, start_before: NO_LIMIT }
+}
+
+pub fn inline(index: usize, shape: &[i64], bytes: &[u8]) -> TensorData {
+    TensorData { index: u16::try_from(index).unwrap(), shape: shape.to_vec(), data: Data::Inline(bytes.to_vec()) }
+}
+
+/// A sealed memfd.
+pub fn memfd(bytes: &[u8]) -> OwnedFd {
+    let fd = open_memfd(bytes);
+    rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE).unwrap();
+    fd
+}
+
+/// A memfd that anybody may still write to.
+pub fn open_memfd(bytes: &[u8]) -> OwnedFd {
+    let fd = rustix::fs::memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let written = rustix::io::write(&fd, rest).unwrap();
+        rest = &rest[written..];
+    }
+    fd
+}
+
+/// The bytes of an output.
+pub fn bytes(data: &Data, fds: &[OwnedFd]) -> Vec<u8> {
+    match data {
+        Data::Inline(bytes) => bytes.clone(),
+        Data::Sealed { fd, offset, len } => {
+            let fd = &fds[usize::from(*fd)];
+            let all = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+            assert!(rustix::fs::fcntl_get_seals(fd).unwrap().contains(all));
+            let mut bytes = vec![0; usize::try_from(*len).unwrap()];
+            let mut at = 0;
+            while at < bytes.len() {
+                let read = rustix::io::pread(fd, &mut bytes[at..], offset + at as u64).unwrap();
+                assert!(read > 0, "an output is shorter than it says");
+                at += read;
+            }
+            bytes
+        }
+        Data::Unsealed { .. } => panic!("an output in an unsealed descriptor"),
+    }
+}
+
+pub fn f32s(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+pub fn to_f32s(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
+}

