@@ -69,7 +69,10 @@ mod tests {
     fn what_is_not_sealed_is_named() {
         let file = rustix::fs::memfd_create("test", MemfdFlags::ALLOW_SEALING).unwrap();
         rustix::fs::fcntl_add_seals(&file, SealFlags::GROW).unwrap();
-        assert_eq!(check(&file).unwrap_err().to_string(), "memfd without the seal SHRINK, WRITE: takes SHRINK, GROW and WRITE");
+        assert_eq!(
+            check(&file).unwrap_err().to_string(),
+            "memfd without the seal SHRINK, WRITE: takes SHRINK, GROW and WRITE"
+        );
         assert!(matches!(check(std::fs::File::open("/dev/zero").unwrap()), Err(SealError::NotAMemfd)));
     }
 }

@@ -4,7 +4,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use edge_core::{Cost, Event, Fault, LaneId, MemberResult, ModelId, ModelState, Mono, RequestId, Results};
-use edge_engine::protocol::{Data, ErrorKind, FromHost, HostError, LoadModel, LoadedModel, MemberDone, Output as HostOutput, ToHost};
+use edge_engine::protocol::{
+    Data, ErrorKind, FromHost, HostError, LoadModel, LoadedModel, MemberDone, Output as HostOutput, ToHost,
+};
 use edge_wire::dto::EngineStatus;
 use edge_wire::error::ErrorCode;
 
@@ -349,27 +351,35 @@ impl Driver {
         self.core.handle(self.now, Event::BatchDone { lane, took, results });
     }
 
-    fn take_output(&mut self, id: RequestId, output: HostOutput, fds: &[Arc<OwnedFd>], took: std::time::Duration) -> Result<(), Fault> {
+    fn take_output(
+        &mut self,
+        id: RequestId,
+        output: HostOutput,
+        fds: &[Arc<OwnedFd>],
+        took: std::time::Duration,
+    ) -> Result<(), Fault> {
         // Settled meanwhile (cancelled): nobody wants the output.
         let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
         entry.story.steps.push((self.now, Step::Ran { took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX) }));
         entry.compute = took;
         let converted = match output {
             HostOutput::Document(data) => document(data, fds).map(Output::Document),
-            HostOutput::Tensors(tensors) => match self.models.get(entry.model).and_then(|model| Some((model, model.loaded.as_ref()?))) {
-                Some((model, loaded)) => tensors
-                    .into_iter()
-                    .map(|tensor| {
-                        let at = usize::from(tensor.index);
-                        let (name, spec) = (model.output_names.get(at)?, loaded.outputs.get(at)?);
-                        let data = blob(tensor.data, fds)?;
-                        Some(TensorOut { name: name.clone(), datatype: spec.datatype, shape: tensor.shape, data })
-                    })
-                    .collect::<Option<Vec<_>>>()
-                    .map(Output::Tensors)
-                    .ok_or_else(|| "an output without its descriptor".to_owned()),
-                None => Err("an output of an unknown model".to_owned()),
-            },
+            HostOutput::Tensors(tensors) => {
+                match self.models.get(entry.model).and_then(|model| Some((model, model.loaded.as_ref()?))) {
+                    Some((model, loaded)) => tensors
+                        .into_iter()
+                        .map(|tensor| {
+                            let at = usize::from(tensor.index);
+                            let (name, spec) = (model.output_names.get(at)?, loaded.outputs.get(at)?);
+                            let data = blob(tensor.data, fds)?;
+                            Some(TensorOut { name: name.clone(), datatype: spec.datatype, shape: tensor.shape, data })
+                        })
+                        .collect::<Option<Vec<_>>>()
+                        .map(Output::Tensors)
+                        .ok_or_else(|| "an output without its descriptor".to_owned()),
+                    None => Err("an output of an unknown model".to_owned()),
+                }
+            }
         };
         match converted {
             Ok(output) => {
@@ -436,13 +446,15 @@ impl Driver {
                 }
             }
         }
-        let ready: Vec<ModelId> = self.models.iter().filter(|(_, model)| model.life == Life::Ready).map(|(id, _)| id).collect();
+        let ready: Vec<ModelId> =
+            self.models.iter().filter(|(_, model)| model.life == Life::Ready).map(|(id, _)| id).collect();
         for id in ready {
             if let Some(model) = self.models.get_mut(id) {
                 model.life = Life::Found;
             }
         }
-        let found: Vec<ModelId> = self.models.iter().filter(|(_, model)| model.life == Life::Found).map(|(id, _)| id).collect();
+        let found: Vec<ModelId> =
+            self.models.iter().filter(|(_, model)| model.life == Life::Found).map(|(id, _)| id).collect();
         for id in found {
             self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Loading });
         }

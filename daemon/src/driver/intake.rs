@@ -63,7 +63,15 @@ impl Driver {
         }
     }
 
-    fn accept(&mut self, id: RequestId, request: Request, checked: Checked, info: Info, named: bool, reply: ReplySender) {
+    fn accept(
+        &mut self,
+        id: RequestId,
+        request: Request,
+        checked: Checked,
+        info: Info,
+        named: bool,
+        reply: ReplySender,
+    ) {
         let client = self.client(&request.caller);
         let deadline = request.options.deadline_ms.map(|ms| self.now.after(Duration::from_millis(ms)));
         let class = match &request.options.data_class {
@@ -153,7 +161,8 @@ impl Driver {
                     }
                     Some(entry) => {
                         let text = format!("request_id: asked more than {MAX_WAITERS} times while it is open");
-                        let failure = Failure { retry_after_ms: Some(100), ..Failure::new(ErrorCode::Overloaded, text) };
+                        let failure =
+                            Failure { retry_after_ms: Some(100), ..Failure::new(ErrorCode::Overloaded, text) };
                         drop(reply.send(Reply { result: Err(failure), info: entry.info.clone() }));
                     }
                     None => return Some(reply),
@@ -193,7 +202,8 @@ impl Driver {
 
     /// `task` instead of a model: the first model in name order that is ready for it.
     fn check_task(&self, task: &str, request: &Request, info: &mut Info) -> Result<Checked, Failure> {
-        let mut fitting: Vec<_> = self.models.iter().filter(|(_, model)| model.found.task == task && model.life == Life::Ready).collect();
+        let mut fitting: Vec<_> =
+            self.models.iter().filter(|(_, model)| model.found.task == task && model.life == Life::Ready).collect();
         fitting.sort_by(|(_, a), (_, b)| a.found.name.cmp(&b.found.name));
         match fitting.first() {
             Some((id, _)) => self.check_for(*id, request, info),
@@ -211,7 +221,8 @@ impl Driver {
         let model = self.models.get(id).ok_or_else(|| super::internal("model table"))?;
         info.model = model.found.name.clone();
         info.version = model.found.version.clone();
-        let unavailable = |why: String| Failure::new(ErrorCode::Unavailable, format!("model `{}`: {why}", model.label()));
+        let unavailable =
+            |why: String| Failure::new(ErrorCode::Unavailable, format!("model `{}`: {why}", model.label()));
         let loaded = match (&model.life, &model.loaded) {
             (Life::Failed(why), _) => return Err(unavailable(format!("not served: {why}"))),
             (Life::Unloaded, _) => return Err(unavailable("unloaded by the operator".into())),
@@ -233,7 +244,13 @@ impl Driver {
                 let resolved = resolve::tensors(given, loaded)?;
                 let bytes = given.iter().map(|tensor| tensor.data.len()).sum();
                 check_size(bytes, limit)?;
-                Ok(Checked { model: id, resolved, cost: Cost::new(resolve::items(given, loaded)), bytes, work: Work::Tensors })
+                Ok(Checked {
+                    model: id,
+                    resolved,
+                    cost: Cost::new(resolve::items(given, loaded)),
+                    bytes,
+                    work: Work::Tensors,
+                })
             }
             Payload::Encoded { content_type, data } => {
                 check_encoded(content_type, data, loaded)?;
@@ -274,7 +291,8 @@ fn check_encoded(content_type: &str, data: &Blob, loaded: &LoadedModel) -> Resul
     // Parameters such as `;charset=utf-8` do not change what it is.
     let kind = content_type.split(';').next().unwrap_or_default().trim();
     if !loaded.content_types.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
-        let text = format!("content_type: `{}` given: takes {}", shorten(content_type), loaded.content_types.join(", "));
+        let text =
+            format!("content_type: `{}` given: takes {}", shorten(content_type), loaded.content_types.join(", "));
         return Err(Failure::invalid(text));
     }
     if size_of(data) == 0 {

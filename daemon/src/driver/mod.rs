@@ -207,7 +207,9 @@ impl Driver {
                 answer(done, result);
             }
             Message::Trace { request_id, found } => {
-                let open = || self.entries.values().find(|entry| entry.story.request_id == request_id).map(|entry| &entry.story);
+                let open = || {
+                    self.entries.values().find(|entry| entry.story.request_id == request_id).map(|entry| &entry.story)
+                };
                 let trace = open().or_else(|| self.stories.find(&request_id)).map(trace::Story::to_trace);
                 answer(found, trace);
             }
@@ -236,7 +238,10 @@ impl Driver {
     }
 
     fn cancel(&mut self, caller: &Caller, request_id: &str) -> bool {
-        let hit = self.entries.iter().find(|(_, entry)| entry.story.caller == *caller && entry.story.request_id == request_id);
+        let hit = self
+            .entries
+            .iter()
+            .find(|(_, entry)| entry.story.caller == *caller && entry.story.request_id == request_id);
         match hit.map(|(id, _)| *id) {
             Some(id) => {
                 self.core.handle(self.now, Event::Cancelled { id });
@@ -269,7 +274,8 @@ impl Driver {
     fn check_warm(&mut self) {
         let settled = |life: &Life| !matches!(life, Life::Found | Life::Loading);
         let no_engine = self.host.is_hopeless();
-        if !self.warm && !self.bundles_open && (no_engine || self.models.iter().all(|(_, model)| settled(&model.life))) {
+        if !self.warm && !self.bundles_open && (no_engine || self.models.iter().all(|(_, model)| settled(&model.life)))
+        {
             self.warm = true;
             self.milestone(Milestone::Warm);
         }

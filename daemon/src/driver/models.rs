@@ -109,7 +109,8 @@ impl Models {
             if version.is_some_and(|version| version != model.found.version) {
                 continue;
             }
-            let rank = |model: &Model| (model.life == Life::Ready || model.loaded.is_some(), order(&model.found.version));
+            let rank =
+                |model: &Model| (model.life == Life::Ready || model.loaded.is_some(), order(&model.found.version));
             if best.is_none_or(|(_, other)| rank(model) > rank(other)) {
                 best = Some((id, model));
             }
@@ -118,8 +119,12 @@ impl Models {
     }
 
     fn unknown(&self, name: &str, version: Option<&str>) -> Failure {
-        let mut versions: Vec<&str> =
-            self.list.iter().filter(|model| model.found.name == name).map(|model| model.found.version.as_str()).collect();
+        let mut versions: Vec<&str> = self
+            .list
+            .iter()
+            .filter(|model| model.found.name == name)
+            .map(|model| model.found.version.as_str())
+            .collect();
         versions.sort_unstable();
         let name = super::resolve::shorten(name);
         let message = match version {
@@ -132,7 +137,8 @@ impl Models {
                 names.sort_unstable();
                 names.dedup();
                 names.truncate(32);
-                let takes = if names.is_empty() { "none is installed".into() } else { format!("takes {}", names.join(", ")) };
+                let takes =
+                    if names.is_empty() { "none is installed".into() } else { format!("takes {}", names.join(", ")) };
                 format!("model: no model `{name}`: {takes}")
             }
         };

@@ -29,7 +29,11 @@ pub fn model_name<'a>(model: &'a str, version: Option<&'a str>) -> Result<(&'a s
 pub fn tensors(given: &[TensorIn], model: &LoadedModel) -> Result<Vec<Resolved>, Failure> {
     for (at, tensor) in given.iter().enumerate() {
         if !model.inputs.iter().any(|spec| spec.name == tensor.name) {
-            return Err(Failure::invalid(format!("inputs: no input `{}`: takes {}", shorten(&tensor.name), names(&model.inputs))));
+            return Err(Failure::invalid(format!(
+                "inputs: no input `{}`: takes {}",
+                shorten(&tensor.name),
+                names(&model.inputs)
+            )));
         }
         if given.iter().take(at).any(|earlier| earlier.name == tensor.name) {
             return Err(Failure::invalid(format!("inputs: `{}` given twice", tensor.name)));
@@ -38,13 +42,19 @@ pub fn tensors(given: &[TensorIn], model: &LoadedModel) -> Result<Vec<Resolved>,
     let mut resolved = Vec::with_capacity(model.inputs.len());
     for (input, spec) in model.inputs.iter().enumerate() {
         let Some(at) = given.iter().position(|tensor| tensor.name == spec.name) else {
-            return Err(Failure::invalid(format!("inputs: `{}` is missing: takes {}", spec.name, names(&model.inputs))));
+            return Err(Failure::invalid(format!(
+                "inputs: `{}` is missing: takes {}",
+                spec.name,
+                names(&model.inputs)
+            )));
         };
         let tensor = given.get(at).ok_or_else(|| Failure::invalid("inputs: empty"))?;
         check_tensor(tensor, spec)?;
         resolved.push(Resolved { given: at, input: u16::try_from(input).unwrap_or(u16::MAX) });
     }
-    if model.batched { same_batch(given, &resolved)? }
+    if model.batched {
+        same_batch(given, &resolved)?
+    }
     Ok(resolved)
 }
 
@@ -62,9 +72,9 @@ fn same_batch(given: &[TensorIn], resolved: &[Resolved]) -> Result<(), Failure> 
     let mut all = resolved.iter().filter_map(|pair| first(pair.given));
     let Some((one, size)) = all.next() else { return Ok(()) };
     match all.find(|(_, other)| *other != size) {
-        Some((other, _)) => {
-            Err(Failure::invalid(format!("inputs.{other}.shape: dimension 0 differs from that of `{one}`: takes the same batch for all inputs")))
-        }
+        Some((other, _)) => Err(Failure::invalid(format!(
+            "inputs.{other}.shape: dimension 0 differs from that of `{one}`: takes the same batch for all inputs"
+        ))),
         None => Ok(()),
     }
 }
@@ -72,7 +82,11 @@ fn same_batch(given: &[TensorIn], resolved: &[Resolved]) -> Result<(), Failure> 
 fn check_tensor(tensor: &TensorIn, spec: &TensorSpec) -> Result<(), Failure> {
     let name = &spec.name;
     let Some(datatype) = Datatype::from_name(&tensor.datatype) else {
-        let text = format!("inputs.{name}.datatype: no datatype `{}`: takes {}", shorten(&tensor.datatype), spec.datatype.as_str());
+        let text = format!(
+            "inputs.{name}.datatype: no datatype `{}`: takes {}",
+            shorten(&tensor.datatype),
+            spec.datatype.as_str()
+        );
         return Err(Failure::invalid(text));
     };
     if datatype != spec.datatype {
@@ -80,7 +94,12 @@ fn check_tensor(tensor: &TensorIn, spec: &TensorSpec) -> Result<(), Failure> {
         return Err(Failure::invalid(text));
     }
     if tensor.shape.len() != spec.shape.len() {
-        let text = format!("inputs.{name}.shape: {} dimensions given: takes {} {}", tensor.shape.len(), spec.shape.len(), shape(&spec.shape));
+        let text = format!(
+            "inputs.{name}.shape: {} dimensions given: takes {} {}",
+            tensor.shape.len(),
+            spec.shape.len(),
+            shape(&spec.shape)
+        );
         return Err(Failure::invalid(text));
     }
     let mut elements: u64 = 1;
@@ -88,11 +107,15 @@ fn check_tensor(tensor: &TensorIn, spec: &TensorSpec) -> Result<(), Failure> {
         let accepted = if fixed < 0 { "1 or more".to_owned() } else { fixed.to_string() };
         let size = u64::try_from(dim).ok().filter(|size| *size > 0 && (fixed < 0 || dim == fixed));
         let Some(size) = size else {
-            let text = format!("inputs.{name}.shape[{at}]: {dim} given: takes {accepted}; whole shape {}", shape(&spec.shape));
+            let text =
+                format!("inputs.{name}.shape[{at}]: {dim} given: takes {accepted}; whole shape {}", shape(&spec.shape));
             return Err(Failure::invalid(text));
         };
         elements = elements.checked_mul(size).filter(|count| *count <= MAX_ELEMENTS).ok_or_else(|| {
-            Failure::invalid(format!("inputs.{name}.shape: {} is too many elements: takes at most {MAX_ELEMENTS}", shape(&tensor.shape)))
+            Failure::invalid(format!(
+                "inputs.{name}.shape: {} is too many elements: takes at most {MAX_ELEMENTS}",
+                shape(&tensor.shape)
+            ))
         })?;
     }
     check_length(tensor, datatype, elements)
@@ -109,7 +132,9 @@ fn check_length(tensor: &TensorIn, datatype: Datatype, elements: u64) -> Result<
         return if given >= least {
             Ok(())
         } else {
-            Err(Failure::invalid(format!("inputs.{name}.data: {given} bytes given: takes at least {least} for {elements} elements")))
+            Err(Failure::invalid(format!(
+                "inputs.{name}.data: {given} bytes given: takes at least {least} for {elements} elements"
+            )))
         };
     }
     let expected = elements.saturating_mul(datatype.size() as u64);
@@ -117,17 +142,25 @@ fn check_length(tensor: &TensorIn, datatype: Datatype, elements: u64) -> Result<
         return Ok(());
     }
     let shape = shape(&tensor.shape);
-    Err(Failure::invalid(format!("inputs.{name}.data: {given} bytes given: shape {shape} of {} takes {expected}", datatype.as_str())))
+    Err(Failure::invalid(format!(
+        "inputs.{name}.data: {given} bytes given: shape {shape} of {} takes {expected}",
+        datatype.as_str()
+    )))
 }
 
 /// `[-1, 3, 48, 192]` with free dimensions as `?`.
 pub fn shape(dims: &[i64]) -> String {
-    let dims: Vec<String> = dims.iter().take(16).map(|&dim| if dim == -1 { "?".into() } else { dim.to_string() }).collect();
+    let dims: Vec<String> =
+        dims.iter().take(16).map(|&dim| if dim == -1 { "?".into() } else { dim.to_string() }).collect();
     format!("[{}]", dims.join(", "))
 }
 
 fn names(specs: &[TensorSpec]) -> String {
-    specs.iter().map(|spec| format!("`{}` {} {}", spec.name, spec.datatype.as_str(), shape(&spec.shape))).collect::<Vec<_>>().join(", ")
+    specs
+        .iter()
+        .map(|spec| format!("`{}` {} {}", spec.name, spec.datatype.as_str(), shape(&spec.shape)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// A caller's own word in a message: bounded, and without control characters.
@@ -142,7 +175,8 @@ mod tests {
     use crate::request::Blob;
 
     fn model() -> LoadedModel {
-        let spec = |name: &str, datatype, shape: &[i64]| TensorSpec { name: name.into(), datatype, shape: shape.into() };
+        let spec =
+            |name: &str, datatype, shape: &[i64]| TensorSpec { name: name.into(), datatype, shape: shape.into() };
         LoadedModel {
             model: 0,
             variant: "fp32".into(),
@@ -160,7 +194,12 @@ mod tests {
     }
 
     fn tensor(name: &str, datatype: &str, shape: &[i64], bytes: usize) -> TensorIn {
-        TensorIn { name: name.into(), datatype: datatype.into(), shape: shape.into(), data: Blob::Inline(vec![0; bytes].into()) }
+        TensorIn {
+            name: name.into(),
+            datatype: datatype.into(),
+            shape: shape.into(),
+            data: Blob::Inline(vec![0; bytes].into()),
+        }
     }
 
     #[test]

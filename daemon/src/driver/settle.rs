@@ -4,7 +4,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{Action, Change, DataClass, Fault, Ids, LaneId, Mono, Outcome, Refusal, RefusalCode, RequestId, Verdict};
+use edge_core::{
+    Action, Change, DataClass, Fault, Ids, LaneId, Mono, Outcome, Refusal, RefusalCode, RequestId, Verdict,
+};
 use edge_engine::protocol::{Data, INLINE_BYTES, INLINE_TOTAL, Input, Member, TensorData, ToHost};
 use edge_wire::error::ErrorCode;
 
@@ -18,7 +20,9 @@ impl Driver {
     pub(super) fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
             match action {
-                Action::Accept { id, verdict, class, deadline, predicted } => self.accepted(id, verdict, class, deadline, predicted),
+                Action::Accept { id, verdict, class, deadline, predicted } => {
+                    self.accepted(id, verdict, class, deadline, predicted)
+                }
                 Action::Prepare { id } => self.prepare(id),
                 Action::RunBatch { lane, ids, .. } => self.run_batch(lane, &ids),
                 Action::Abort { id } => {
@@ -34,7 +38,14 @@ impl Driver {
         }
     }
 
-    fn accepted(&mut self, id: RequestId, verdict: Verdict, class: DataClass, deadline: Mono, predicted: Option<Duration>) {
+    fn accepted(
+        &mut self,
+        id: RequestId,
+        verdict: Verdict,
+        class: DataClass,
+        deadline: Mono,
+        predicted: Option<Duration>,
+    ) {
         self.counters.accepted += 1;
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.accepted = Some(self.now);
@@ -43,7 +54,10 @@ impl Driver {
         entry.info.reason = verdict.reason().into();
         entry.info.data_class = class.as_str().into();
         let predicted_us = predicted.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-        entry.story.steps.push((self.now, Step::Accepted { reason: verdict.reason(), predicted_us, class: class.as_str(), deadline }));
+        entry.story.steps.push((
+            self.now,
+            Step::Accepted { reason: verdict.reason(), predicted_us, class: class.as_str(), deadline },
+        ));
     }
 
     fn prepare(&mut self, id: RequestId) {
@@ -63,7 +77,8 @@ impl Driver {
     /// No memory file for the payload: the machine is out of memory or descriptors.
     fn cannot_send(&mut self, id: RequestId, error: &std::io::Error) {
         tracing::error!(%error, "no memory file for a payload");
-        self.core.handle(self.now, edge_core::Event::Prepared { id, result: Err(Fault::Runtime), took: Duration::ZERO });
+        self.core
+            .handle(self.now, edge_core::Event::Prepared { id, result: Err(Fault::Runtime), took: Duration::ZERO });
     }
 
     fn run_batch(&mut self, lane: LaneId, ids: &Ids) {
@@ -134,7 +149,10 @@ impl Driver {
 
     fn finish_story(&mut self, entry: &mut Entry, outcome: Outcome, failure: Option<&Failure>) {
         if let (Outcome::Refused(refusal), Some(failure)) = (outcome, failure) {
-            entry.story.steps.push((self.now, Step::Refused { code: failure.code.as_str(), reason: refusal.reason.as_str() }));
+            entry
+                .story
+                .steps
+                .push((self.now, Step::Refused { code: failure.code.as_str(), reason: refusal.reason.as_str() }));
         }
         entry.story.steps.push((self.now, Step::Settled { outcome: outcome.as_str() }));
         entry.story.outcome = outcome.as_str();
@@ -256,16 +274,25 @@ fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
         Outcome::Refused(refusal) => refused(refusal),
         Outcome::Expired => Failure::new(
             ErrorCode::DeadlineExceeded,
-            format!("deadline_ms: passed {:.1} ms after receipt, before the model ran", now.since(entry.story.received).as_secs_f64() * 1e3),
+            format!(
+                "deadline_ms: passed {:.1} ms after receipt, before the model ran",
+                now.since(entry.story.received).as_secs_f64() * 1e3
+            ),
         ),
         Outcome::Cancelled => Failure::new(ErrorCode::Cancelled, "cancelled by the caller"),
-        Outcome::Shed(reason) => Failure::new(ErrorCode::Unavailable, format!("accepted, then dropped: {}", reason.as_str())),
+        Outcome::Shed(reason) => {
+            Failure::new(ErrorCode::Unavailable, format!("accepted, then dropped: {}", reason.as_str()))
+        }
         Outcome::Failed(fault) => match fault {
             Fault::InvalidInput => Failure::invalid(text.unwrap_or("payload: not what the model takes")),
             Fault::TooLarge => Failure::new(ErrorCode::TooLarge, text.unwrap_or("payload: too large once decoded")),
             Fault::Runtime => super::internal(format!("the runtime failed: {}", text.unwrap_or("no reason given"))),
-            Fault::HostLost => super::internal("the engine host ended twice while this request was on it; it is not run again"),
-            Fault::Hung => super::internal("the engine host did not answer while this request was on it; it is not run again"),
+            Fault::HostLost => {
+                super::internal("the engine host ended twice while this request was on it; it is not run again")
+            }
+            Fault::Hung => {
+                super::internal("the engine host did not answer while this request was on it; it is not run again")
+            }
             Fault::Late => Failure::new(ErrorCode::DeadlineExceeded, "deadline_ms: passed before the model ran"),
             Fault::Stopped => Failure::new(ErrorCode::Cancelled, "stopped"),
         },

@@ -83,8 +83,13 @@ impl Driver {
         }
         for (_, model) in self.models.iter() {
             if let Life::Failed(why) = &model.life {
-                let remedy = "put the bundle right and restart, or remove its directory; `edgectl models show` has the details";
-                problems.push(Problem { subject: format!("model {}", model.label()), what: why.clone(), remedy: remedy.into() });
+                let remedy =
+                    "put the bundle right and restart, or remove its directory; `edgectl models show` has the details";
+                problems.push(Problem {
+                    subject: format!("model {}", model.label()),
+                    what: why.clone(),
+                    remedy: remedy.into(),
+                });
             }
         }
         if self.warm && self.models.iter().next().is_none() {
@@ -98,8 +103,14 @@ impl Driver {
         if self.config.mqtt.is_some() && self.mqtt.state != "connected" {
             problems.push(Problem {
                 subject: "broker".into(),
-                what: format!("{}: {}", self.mqtt.broker, if self.mqtt.reason.is_empty() { &self.mqtt.state } else { &self.mqtt.reason }),
-                remedy: "check `mqtt.host` and `mqtt.port`, that the broker runs, and its log; the bus serves meanwhile".into(),
+                what: format!(
+                    "{}: {}",
+                    self.mqtt.broker,
+                    if self.mqtt.reason.is_empty() { &self.mqtt.state } else { &self.mqtt.reason }
+                ),
+                remedy:
+                    "check `mqtt.host` and `mqtt.port`, that the broker runs, and its log; the bus serves meanwhile"
+                        .into(),
             });
         }
         problems

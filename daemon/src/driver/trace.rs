@@ -13,18 +13,43 @@ pub const KEPT: usize = 2048;
 /// One step; its text is made only when somebody asks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    Received { bytes: u64 },
-    Accepted { reason: &'static str, predicted_us: Option<u64>, class: &'static str, deadline: Mono },
-    Refused { code: &'static str, reason: &'static str },
+    Received {
+        bytes: u64,
+    },
+    Accepted {
+        reason: &'static str,
+        predicted_us: Option<u64>,
+        class: &'static str,
+        deadline: Mono,
+    },
+    Refused {
+        code: &'static str,
+        reason: &'static str,
+    },
     Preparing,
-    Prepared { cost: u32, took_us: u64 },
-    Running { lane: u16, batch: u32 },
-    Ran { took_us: u64 },
-    Faulted { fault: &'static str },
-    Settled { outcome: &'static str },
+    Prepared {
+        cost: u32,
+        took_us: u64,
+    },
+    Running {
+        lane: u16,
+        batch: u32,
+    },
+    Ran {
+        took_us: u64,
+    },
+    Faulted {
+        fault: &'static str,
+    },
+    Settled {
+        outcome: &'static str,
+    },
     Duplicate,
     /// A transport's own.
-    Noted { step: &'static str, detail: String },
+    Noted {
+        step: &'static str,
+        detail: String,
+    },
 }
 
 impl Step {

@@ -100,7 +100,8 @@ impl Process {
             if let Some(why) = self.broken.take() {
                 return self.gone(&why).await;
             }
-            let wanted = if self.waiting.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            let wanted =
+                if self.waiting.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
             match self.socket.ready(wanted).await {
                 Ok(mut guard) => {
                     if guard.ready().is_writable() && !self.waiting.is_empty() {

@@ -95,7 +95,9 @@ impl Simulator {
     /// Takes one message.
     pub fn send(&mut self, message: &ToHost) {
         match message {
-            ToHost::Start { .. } => self.say(FromHost::Started { version: "simulated".into(), providers: vec!["simulated".into()] }),
+            ToHost::Start { .. } => {
+                self.say(FromHost::Started { version: "simulated".into(), providers: vec!["simulated".into()] })
+            }
             ToHost::Load(load) => match MODELS.get(usize::from(load.model)) {
                 Some(model) => self.load(load.model, load.first_lane, model),
                 None => self.say(FromHost::LoadFailed { model: load.model, message: "no such simulated model".into() }),
@@ -118,7 +120,11 @@ impl Simulator {
             let task = tokio::spawn(run_lane(lane, model, inbox, self.sender.clone()));
             self.lanes.insert(lane, Lane { batches, task });
         }
-        let spec = |(name, datatype, shape): (&str, Datatype, &[i64])| TensorSpec { name: name.into(), datatype, shape: shape.into() };
+        let spec = |(name, datatype, shape): (&str, Datatype, &[i64])| TensorSpec {
+            name: name.into(),
+            datatype,
+            shape: shape.into(),
+        };
         self.say(FromHost::Loaded(LoadedModel {
             model: id,
             variant: "simulated".into(),

@@ -9,7 +9,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Logs to the journal when standard error is connected to it, else to standard error for people. `RUST_LOG` sets the
 /// detail; without it INFO, which tells a day's story in one screen.
 pub fn start_logging() -> Result<(), String> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,zbus=warn,rumqttc=warn,ort=warn"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,zbus=warn,rumqttc=warn,ort=warn"));
     let registry = tracing_subscriber::registry().with(filter);
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
     match under_systemd.then(tracing_journald::layer) {

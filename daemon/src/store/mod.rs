@@ -31,8 +31,10 @@ pub fn list(config: &ModelsConfig) -> (Vec<PathBuf>, Vec<String>) {
     for dir in &config.dirs {
         match std::fs::read_dir(dir) {
             Ok(entries) => {
-                let mut found: Vec<PathBuf> =
-                    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.join("model.toml").is_file()).collect();
+                let mut found: Vec<PathBuf> = entries
+                    .filter_map(|entry| Some(entry.ok()?.path()))
+                    .filter(|path| path.join("model.toml").is_file())
+                    .collect();
                 found.sort();
                 bundles.extend(found);
             }

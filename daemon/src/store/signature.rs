@@ -70,7 +70,8 @@ mod tests {
 
     // Made with `minisign -G -W` and `minisign -S`; the secret key was thrown away.
     const MANIFEST: &str = "test";
-    const KEY: &str = "untrusted comment: minisign public key\nRWSCcVLv83J2UwfLwO20oj3EvECx7+Psl2BgjS8Y+YmC48ZHUpWj5ud3\n";
+    const KEY: &str =
+        "untrusted comment: minisign public key\nRWSCcVLv83J2UwfLwO20oj3EvECx7+Psl2BgjS8Y+YmC48ZHUpWj5ud3\n";
     const SIGNATURE: &str = "untrusted comment: signature from minisign secret key\n\
         RUSCcVLv83J2U4QVMV/r13+MrLKyDTPvfH9CXv8W3BcOqWzWv7TeHPX/+C1nlogm/QJfVyovee0welzsbUQj3P1ycShcdFE9fws=\n\
         trusted comment: timestamp:1795385006\tfile:model.toml\thashed\n\

@@ -29,14 +29,17 @@ impl Sampler {
                 system.refresh_memory();
                 system.refresh_cpu_usage();
                 // Usage is a difference: the first sample has nothing to differ from.
-                let load = if self.samples > 1 { Ok(f64::from(system.global_cpu_usage())) } else { Err("not_yet".into()) };
+                let load =
+                    if self.samples > 1 { Ok(f64::from(system.global_cpu_usage())) } else { Err("not_yet".into()) };
                 vec![
                     reading("cpu_load_percent", load),
                     reading("memory_available_bytes", Ok(to_float(system.available_memory()))),
                     reading("memory_total_bytes", Ok(to_float(system.total_memory()))),
                 ]
             }
-            Err(why) => vec![reading("cpu_load_percent", Err(why.clone())), reading("memory_available_bytes", Err(why.clone()))],
+            Err(why) => {
+                vec![reading("cpu_load_percent", Err(why.clone())), reading("memory_available_bytes", Err(why.clone()))]
+            }
         };
         readings.extend(zones());
         readings
@@ -115,7 +118,9 @@ mod tests {
     #[test]
     fn the_first_sample_says_that_load_is_not_known_yet() {
         let mut sampler = Sampler::default();
-        let load = |readings: Vec<ReadingInfo>| readings.into_iter().find(|reading| reading.name == "cpu_load_percent").unwrap();
+        let load = |readings: Vec<ReadingInfo>| {
+            readings.into_iter().find(|reading| reading.name == "cpu_load_percent").unwrap()
+        };
         assert_eq!(load(sampler.read()).absent, "not_yet");
         assert!(load(sampler.read()).value.is_some());
     }

@@ -20,7 +20,8 @@ pub fn platform() -> Platform {
 
 /// A board names itself in the device tree; a PC by its firmware, else by its processor.
 fn machine() -> String {
-    let read = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim_matches(['\0', '\n', ' ']).to_owned());
+    let read =
+        |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim_matches(['\0', '\n', ' ']).to_owned());
     read("/proc/device-tree/model")
         .or_else(|| read("/sys/class/dmi/id/product_name"))
         .filter(|name| !name.is_empty())
@@ -44,7 +45,10 @@ mod tests {
 
     #[test]
     fn names_are_read_from_the_usual_files() {
-        assert_eq!(os_name("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"), "Debian GNU/Linux 12 (bookworm)");
+        assert_eq!(
+            os_name("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
+            "Debian GNU/Linux 12 (bookworm)"
+        );
         assert_eq!(os_name(""), "unknown");
         assert_eq!(processor("processor\t: 0\nmodel name\t: AMD EPYC\n").as_deref(), Some("AMD EPYC"));
     }

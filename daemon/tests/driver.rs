@@ -1,0 +1,235 @@
+//! The driver with the simulated engine host, on a paused clock: what a transport can count on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge_core::Policy;
+use edge_engine::protocol::Want;
+use edge_wire::dto::{Platform, Status};
+use edge_wire::error::ErrorCode;
+use edged::config::raw::Values;
+use edged::config::validate::{Machine, validate};
+use edged::driver::{Driver, INBOX, Milestone, Outside};
+use edged::handle::{Handle, Message};
+use edged::request::{Blob, Caller, Options, Output, Payload, Reply, Request, TensorIn};
+use tokio::sync::{mpsc, oneshot, watch};
+
+struct Daemon {
+    handle: Handle,
+    milestones: mpsc::Receiver<Milestone>,
+}
+
+async fn daemon() -> Daemon {
+    let machine = Machine { host_name: "box".into(), processors: 2, ..Machine::default() };
+    let config = validate(Values::default(), &machine).unwrap();
+    let (inbox, receiver) = mpsc::channel(INBOX);
+    let (status, watcher) = watch::channel(Arc::new(Status::default()));
+    let (sender, mut milestones) = mpsc::channel(8);
+    let (bundles, found) = mpsc::channel(16);
+    for model in edged::store::simulated() {
+        bundles.try_send(model).unwrap();
+    }
+    drop(bundles);
+    let outside = Outside {
+        inbox: receiver,
+        bundles: found,
+        status,
+        milestones: sender,
+        library: None,
+        program: "none".into(),
+        reload: Box::new(|| Ok(Policy { max_waiting: 1, ..Policy::default() })),
+        sampler: Box::new(Vec::new),
+        watchdog: None,
+        platform: Platform::default(),
+    };
+    tokio::spawn(Driver::new(config, outside).run());
+    assert_eq!(milestones.recv().await, Some(Milestone::Warm));
+    Daemon { handle: Handle::new(inbox, watcher), milestones }
+}
+
+fn request(caller: &str, model: &str, id: Option<&str>) -> Request {
+    Request {
+        caller: Caller::Bus { name: caller.into(), uid: 0 },
+        model: model.into(),
+        options: Options { request_id: id.map(Into::into), ..Options::default() },
+        payload: Payload::Encoded { content_type: "image/jpeg".into(), data: Blob::Inline(vec![1].into()) },
+        want: Want::Inline,
+        deaths: 0,
+    }
+}
+
+impl Daemon {
+    fn submit(&self, request: Request) -> oneshot::Receiver<Reply> {
+        self.handle.submit(request).unwrap()
+    }
+
+    async fn ask(&self, request: Request) -> Reply {
+        self.submit(request).await.unwrap()
+    }
+
+    async fn status(&self, wanted: impl Fn(&Status) -> bool) -> Arc<Status> {
+        let mut watch = self.handle.watch();
+        watch.wait_for(|status| wanted(status)).await.unwrap().clone()
+    }
+}
+
+fn code(reply: &Reply) -> ErrorCode {
+    reply.result.as_ref().unwrap_err().code
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_answered_with_what_ran_it_and_why() {
+    let daemon = daemon().await;
+    let reply = daemon.ask(request(":1.1", "text-line", None)).await;
+    assert!(matches!(&reply.result, Ok(Output::Document(text)) if text.contains("SIMULATED")));
+    let info = &reply.info;
+    assert_eq!(
+        (info.model.as_str(), info.verdict.as_str(), info.provider.as_str()),
+        ("text-line", "local", "simulated")
+    );
+    assert_eq!(
+        (info.zone.as_str(), info.site.as_str(), info.data_class.as_str(), info.batch),
+        ("device", "box", "regulated", 1)
+    );
+    assert!(info.total_us >= info.compute_us && info.compute_us == 35_000);
+    let trace = daemon
+        .handle
+        .ask(|found| Message::Trace { request_id: info.request_id.clone(), found })
+        .await
+        .unwrap()
+        .unwrap();
+    let steps: Vec<&str> = trace.steps.iter().map(|step| step.step.as_str()).collect();
+    assert_eq!(steps, ["received", "accepted", "preparing", "prepared", "running", "ran", "settled"]);
+    let status = daemon.status(|status| status.counters.done == 1).await;
+    assert!(status.simulated && status.models.iter().all(|model| model.state == "ready"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tensors_come_back_in_the_shape_that_was_asked() {
+    let daemon = daemon().await;
+    let tensor = TensorIn {
+        name: "x".into(),
+        datatype: "FP32".into(),
+        shape: vec![2, 3, 48, 192],
+        data: Blob::Inline(vec![0; 2 * 110_592].into()),
+    };
+    let reply = daemon
+        .ask(Request { payload: Payload::Tensors(vec![tensor]), ..request(":1.1", "text-direction", None) })
+        .await;
+    let Ok(Output::Tensors(tensors)) = reply.result else { panic!("{reply:?}") };
+    assert_eq!((&*tensors[0].name, tensors[0].shape.as_slice(), tensors[0].data.len()), ("direction", &[2, 2][..], 16));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_caller_and_id_gets_the_same_reply_and_another_caller_its_own() {
+    let daemon = daemon().await;
+    let (first, second) = (
+        daemon.submit(request(":1.1", "text-line", Some("a"))),
+        daemon.submit(request(":1.1", "text-line", Some("a"))),
+    );
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    let third = daemon.ask(request(":1.1", "text-line", Some("a"))).await;
+    let other = daemon.ask(request(":1.2", "text-line", Some("a"))).await;
+    assert_eq!([&first, &second, &third, &other].map(|reply| reply.info.duplicate), [false, true, true, false]);
+    assert_eq!(first.info.completed_at, third.info.completed_at);
+    let status = daemon.status(|status| status.counters.done == 2).await;
+    assert_eq!((status.counters.done, status.counters.duplicates), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_of_the_header_are_named_before_anything_runs() {
+    let daemon = daemon().await;
+    let base = || request(":1.1", "text-line", None);
+    let encoded = |kind: &str, bytes: &[u8]| Payload::Encoded {
+        content_type: kind.into(),
+        data: Blob::Inline(bytes.to_vec().into()),
+    };
+    for (request, expected, part) in [
+        (request(":1.1", "nope", None), ErrorCode::UnknownModel, "takes file-type, speech, text-direction, text-line"),
+        (request(":1.1", "text-line:9", None), ErrorCode::UnknownModel, "no version `9`"),
+        (request(":1.1", "", None), ErrorCode::UnknownModel, "empty"),
+        (
+            Request { payload: encoded("image/gif", b"x"), ..base() },
+            ErrorCode::InvalidInput,
+            "takes image/jpeg, image/png",
+        ),
+        (Request { payload: encoded("image/png", b""), ..base() }, ErrorCode::InvalidInput, "payload: empty"),
+        (Request { payload: Payload::Tensors(Vec::new()), ..base() }, ErrorCode::InvalidInput, "`x` is missing"),
+    ] {
+        let reply = daemon.ask(request).await;
+        let failure = reply.result.as_ref().unwrap_err();
+        assert_eq!(failure.code, expected);
+        assert!(failure.message.contains(part), "{part} in {}", failure.message);
+        assert_eq!(reply.info.verdict, "refuse");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_data_class_is_regulated_and_said() {
+    let daemon = daemon().await;
+    let mut request = request(":1.1", "text-line", None);
+    request.options.data_class = Some("secret".into());
+    let reply = daemon.ask(request).await;
+    assert_eq!(reply.info.data_class, "regulated");
+    assert!(reply.info.warnings[0].contains("no class `secret`"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_can_cancel_its_own_request_only() {
+    let daemon = daemon().await;
+    let open = daemon.submit(request(":1.1", "text-line", Some("a")));
+    let cancel = |caller: &str| {
+        let caller = Caller::Bus { name: caller.into(), uid: 0 };
+        daemon.handle.ask(move |found| Message::Cancel { caller, request_id: "a".into(), found })
+    };
+    assert!(!cancel(":1.2").await.unwrap());
+    assert!(cancel(":1.1").await.unwrap());
+    assert_eq!(code(&open.await.unwrap()), ErrorCode::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_frees_its_queued_work() {
+    let daemon = daemon().await;
+    let open: Vec<_> = (0..8).map(|_| daemon.submit(request(":1.1", "text-line", None))).collect();
+    let caller = Caller::Bus { name: ":1.1".into(), uid: 0 };
+    daemon.handle.send(Message::ClientLeft { caller }).await.unwrap();
+    for reply in open {
+        assert_eq!(code(&reply.await.unwrap()), ErrorCode::Cancelled);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_finishes_what_was_accepted_and_refuses_the_rest_until_resumed() {
+    let mut daemon = daemon().await;
+    let open = daemon.submit(request(":1.1", "text-line", None));
+    daemon.handle.send(Message::Drain).await.unwrap();
+    assert_eq!(code(&daemon.ask(request(":1.1", "text-line", None)).await), ErrorCode::Unavailable);
+    assert!(open.await.unwrap().result.is_ok());
+    assert_eq!(daemon.milestones.recv().await, Some(Milestone::Drained));
+    assert_eq!(daemon.status(|status| status.state == "drained").await.state, "drained");
+    daemon.handle.send(Message::Resume).await.unwrap();
+    assert!(daemon.ask(request(":1.1", "text-line", None)).await.result.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_takes_the_new_policy_at_once() {
+    let daemon = daemon().await;
+    daemon.handle.ask(|done| Message::Reload { done }).await.unwrap().unwrap();
+    let replies: Vec<_> = (0..8).map(|_| daemon.submit(request(":1.1", "text-line", None))).collect();
+    let mut refused = 0;
+    for reply in replies {
+        refused += usize::from(reply.await.unwrap().result.is_err_and(|failure| failure.code == ErrorCode::Overloaded));
+    }
+    assert!(refused >= 4, "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unloaded_model_is_unavailable_until_it_is_loaded_again() {
+    let daemon = daemon().await;
+    daemon.handle.ask(|done| Message::Unload { model: "text-line".into(), done }).await.unwrap().unwrap();
+    assert_eq!(code(&daemon.ask(request(":1.1", "text-line", None)).await), ErrorCode::Unavailable);
+    daemon.handle.ask(|done| Message::Load { model: "text-line".into(), done }).await.unwrap().unwrap();
+    let ready = |status: &Status| status.models.iter().all(|model| model.state == "ready");
+    tokio::time::timeout(Duration::from_secs(5), daemon.status(ready)).await.unwrap();
+    assert!(daemon.ask(request(":1.1", "text-line", None)).await.result.is_ok());
+}
