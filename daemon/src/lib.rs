@@ -5,3 +5,4 @@
 pub mod config;
 pub mod handle;
 pub mod request;
+pub mod transport;
