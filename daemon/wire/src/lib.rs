@@ -4,4 +4,5 @@
 
 pub mod dto;
 pub mod error;
+pub mod mqtt;
 pub mod names;
