@@ -5,6 +5,7 @@
 pub mod dict;
 pub mod dto;
 pub mod error;
+pub mod mqtt;
 pub mod names;
 pub mod proxy;
 pub mod tensor;

@@ -1,0 +1,240 @@
+//! What a box says of itself: its state and its models (retained, on change), its readings (every few seconds).
+//!
+//! The state leaves out all that changes with a request (counters, queues, ages, memory), so that publishing it on
+//! change is publishing it seldom.
+
+use serde::Serialize;
+
+use crate::dto::{Counters, ModelStatus, Platform, ProviderInfo, ReadingInfo, Status, TensorInfo};
+
+/// Last will, and the word of a box that left.
+pub const OFFLINE: &str = "offline";
+/// The word of a box that takes requests.
+pub const ONLINE: &str = "online";
+
+/// `<prefix>/<node>/state`.
+pub fn state(status: &Status) -> String {
+    #[derive(Serialize)]
+    struct State<'a> {
+        node: &'a str,
+        state: &'a str,
+        reason: &'a str,
+        version: &'a str,
+        interface: u32,
+        simulated: bool,
+        platform: &'a Platform,
+        engine: Engine<'a>,
+        models: Vec<Model<'a>>,
+        problems: Vec<Problem<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Engine<'a> {
+        state: &'a str,
+        reason: &'a str,
+        version: &'a str,
+        providers: &'a [String],
+    }
+    #[derive(Serialize)]
+    struct Model<'a> {
+        name: &'a str,
+        version: &'a str,
+        state: &'a str,
+        reason: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Problem<'a> {
+        subject: &'a str,
+        what: &'a str,
+        remedy: &'a str,
+    }
+    let engine = &status.engine;
+    text(&State {
+        node: &status.node,
+        state: &status.state,
+        reason: &status.reason,
+        version: &status.version,
+        interface: status.interface,
+        simulated: status.simulated,
+        platform: &status.platform,
+        engine: Engine {
+            state: &engine.state,
+            reason: &engine.reason,
+            version: &engine.version,
+            providers: &engine.providers,
+        },
+        models: status
+            .models
+            .iter()
+            .map(|m| Model { name: &m.name, version: &m.version, state: &m.state, reason: &m.reason })
+            .collect(),
+        problems: status
+            .problems
+            .iter()
+            .map(|p| Problem { subject: &p.subject, what: &p.what, remedy: &p.remedy })
+            .collect(),
+    })
+}
+
+/// `<prefix>/<node>/models/<model>`.
+pub fn model(model: &ModelStatus) -> String {
+    #[derive(Serialize)]
+    struct Record<'a> {
+        name: &'a str,
+        version: &'a str,
+        description: &'a str,
+        task: &'a str,
+        licence: &'a str,
+        state: &'a str,
+        reason: &'a str,
+        variant: &'a str,
+        provider: &'a str,
+        providers: &'a [ProviderInfo],
+        inputs: &'a [TensorInfo],
+        outputs: &'a [TensorInfo],
+        content_types: &'a [String],
+        max_batch: u32,
+        default_deadline_ms: u64,
+    }
+    text(&Record {
+        name: &model.name,
+        version: &model.version,
+        description: &model.description,
+        task: &model.task,
+        licence: &model.licence,
+        state: &model.state,
+        reason: &model.reason,
+        variant: &model.variant,
+        provider: model.providers.first().map_or("", |provider| &provider.name),
+        providers: &model.providers,
+        inputs: &model.inputs,
+        outputs: &model.outputs,
+        content_types: &model.content_types,
+        max_batch: model.max_batch,
+        default_deadline_ms: model.default_deadline_ms,
+    })
+}
+
+/// The version of each model that its topic shows: the one that is ready, or else the first found.
+pub fn shown_models(status: &Status) -> Vec<&ModelStatus> {
+    let mut shown: Vec<&ModelStatus> = Vec::with_capacity(status.models.len());
+    for model in &status.models {
+        match shown.iter_mut().find(|other| other.name == model.name) {
+            Some(other) if other.state != "ready" && model.state == "ready" => *other = model,
+            Some(_) => {}
+            None => shown.push(model),
+        }
+    }
+    shown
+}
+
+/// `<prefix>/<node>/telemetry`, taken at `at` (RFC 3339, UTC).
+pub fn telemetry(status: &Status, at: &str) -> String {
+    #[derive(Serialize)]
+    struct Telemetry<'a> {
+        at: &'a str,
+        node: &'a str,
+        state: &'a str,
+        uptime_ms: u64,
+        rss_bytes: u64,
+        engine_rss_bytes: u64,
+        waiting: u32,
+        running: u32,
+        counters: &'a Counters,
+        models: Vec<Model<'a>>,
+        readings: &'a [ReadingInfo],
+    }
+    #[derive(Serialize)]
+    struct Model<'a> {
+        name: &'a str,
+        version: &'a str,
+        waiting: u32,
+        done: u64,
+        service_us: u64,
+    }
+    text(&Telemetry {
+        at,
+        node: &status.node,
+        state: &status.state,
+        uptime_ms: status.uptime_ms,
+        rss_bytes: status.rss_bytes,
+        engine_rss_bytes: status.engine.rss_bytes,
+        waiting: status.waiting,
+        running: status.running,
+        counters: &status.counters,
+        models: status
+            .models
+            .iter()
+            .map(|m| Model {
+                name: &m.name,
+                version: &m.version,
+                waiting: m.waiting,
+                done: m.done,
+                service_us: m.service_us,
+            })
+            .collect(),
+        readings: &status.readings,
+    })
+}
+
+fn text(record: &impl Serialize) -> String {
+    // Plain records with text keys: nothing here can fail to serialize.
+    serde_json::to_string(record).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Status {
+        let model = ModelStatus {
+            name: "text-line".into(),
+            version: "1.0.0".into(),
+            state: "ready".into(),
+            providers: vec![ProviderInfo { name: "cpu".into(), share: 1.0 }],
+            ..ModelStatus::default()
+        };
+        Status { node: "box".into(), state: "serving".into(), models: vec![model], ..Status::default() }
+    }
+
+    #[test]
+    fn the_state_does_not_change_with_a_request() {
+        let before = status();
+        let mut after = before.clone();
+        after.counters.done += 1;
+        after.uptime_ms += 1000;
+        after.rss_bytes += 1;
+        after.waiting += 1;
+        after.mqtt.received += 1;
+        after.models[0].done += 1;
+        after.models[0].service_us += 1;
+        assert_eq!(state(&before), state(&after));
+        assert_eq!(model(&before.models[0]), model(&after.models[0]));
+        after.state = "draining".into();
+        assert_ne!(state(&before), state(&after));
+    }
+
+    #[test]
+    fn the_record_of_a_model_names_what_a_sender_needs() {
+        let record: serde_json::Value = serde_json::from_str(&model(&status().models[0])).unwrap();
+        for key in ["name", "version", "inputs", "outputs", "provider", "state", "content_types"] {
+            assert!(record.get(key).is_some(), "{key}");
+        }
+        assert_eq!(record["provider"], "cpu");
+    }
+
+    #[test]
+    fn a_ready_version_is_shown_rather_than_a_failed_one() {
+        let mut status = status();
+        let failed = ModelStatus { version: "2.0.0".into(), state: "failed".into(), ..status.models[0].clone() };
+        status.models.insert(0, failed);
+        let shown = shown_models(&status);
+        assert_eq!((shown.len(), shown[0].version.as_str()), (1, "1.0.0"));
+    }
+
+    #[test]
+    fn telemetry_carries_its_time_and_the_counters() {
+        let record: serde_json::Value = serde_json::from_str(&telemetry(&status(), "2026-01-01T00:00:00Z")).unwrap();
+        assert_eq!(record["at"], "2026-01-01T00:00:00Z");
+        assert_eq!(record["counters"]["done"], 0);
+    }
+}

@@ -1,0 +1,301 @@
+//! The names of topics: built, taken apart, and which of them a reply may go to.
+
+use std::fmt;
+
+/// First level below the prefix for requests to any box of a group. No node may have this name.
+const GROUP: &str = "_group";
+const INFER: &str = "infer";
+const CANCEL: &str = "cancel";
+/// Topics that a box speaks on of its own accord.
+const SPOKEN: [&str; 4] = ["available", "state", "telemetry", "models"];
+/// The protocol's limit of a topic, in bytes.
+const MAX_TOPIC_BYTES: usize = 65_535;
+
+/// The topics of one box.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    prefix: String,
+    base: String,
+}
+
+/// What a topic that was subscribed to means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning<'a> {
+    /// A request for `model`, as written; by way of `group` if it came through the shared subscription.
+    Infer {
+        /// The last level; not checked.
+        model: &'a str,
+        /// Which group, if any.
+        group: Option<&'a str>,
+    },
+    /// The request with this id is to be cancelled.
+    Cancel {
+        /// All that follows `cancel/`.
+        request_id: &'a str,
+    },
+}
+
+impl Topics {
+    /// The topics of `node` below `prefix` (no slash at its end).
+    pub fn new(prefix: &str, node: &str) -> Topics {
+        Topics { prefix: prefix.to_owned(), base: format!("{prefix}/{node}") }
+    }
+
+    /// Filter of the requests to this box.
+    pub fn infer_filter(&self) -> String {
+        format!("{}/{INFER}/+", self.base)
+    }
+
+    /// Filter of cancellations; an id may hold slashes.
+    pub fn cancel_filter(&self) -> String {
+        format!("{}/{CANCEL}/#", self.base)
+    }
+
+    /// Filter by which the boxes of `group` share its requests.
+    pub fn group_filter(&self, group: &str) -> String {
+        format!("$share/{group}/{}/{GROUP}/{group}/{INFER}/+", self.prefix)
+    }
+
+    /// Where replies go when the request names no topic.
+    pub fn result(&self, model: &str) -> String {
+        format!("{}/result/{model}", self.base)
+    }
+
+    /// Retained `online` or `offline`.
+    pub fn available(&self) -> String {
+        format!("{}/available", self.base)
+    }
+
+    /// Retained state of the box.
+    pub fn state(&self) -> String {
+        format!("{}/state", self.base)
+    }
+
+    /// Retained record of one model.
+    pub fn model(&self, model: &str) -> String {
+        format!("{}/models/{model}", self.base)
+    }
+
+    /// Readings, every few seconds.
+    pub fn telemetry(&self) -> String {
+        format!("{}/telemetry", self.base)
+    }
+
+    /// What a received topic means; `None` if it is none of the subscribed ones.
+    pub fn parse<'a>(&self, topic: &'a str) -> Option<Meaning<'a>> {
+        if let Some(rest) = below(topic, &self.base) {
+            let (first, rest) = rest.split_once('/')?;
+            return match first {
+                INFER if !rest.contains('/') => Some(Meaning::Infer { model: rest, group: None }),
+                CANCEL if !rest.is_empty() => Some(Meaning::Cancel { request_id: rest }),
+                _ => None,
+            };
+        }
+        let mut levels = below(topic, &self.prefix)?.split('/');
+        match (levels.next(), levels.next(), levels.next(), levels.next(), levels.next()) {
+            (Some(GROUP), Some(group), Some(INFER), Some(model), None) => {
+                Some(Meaning::Infer { model, group: Some(group) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a reply may go to `topic`, given the operator's further patterns (MQTT filters).
+    ///
+    /// Topics on which any box below the prefix takes requests or speaks of itself are never allowed: a reply there
+    /// would start a loop or a false alarm.
+    pub fn check_reply_topic(&self, topic: &str, allow: &[String]) -> Result<(), BadReplyTopic> {
+        if topic.is_empty() {
+            return Err(BadReplyTopic::Empty);
+        }
+        if topic.len() > MAX_TOPIC_BYTES {
+            return Err(BadReplyTopic::Long);
+        }
+        if topic.contains(['+', '#']) {
+            return Err(BadReplyTopic::Wildcard);
+        }
+        if topic.starts_with('$') {
+            return Err(BadReplyTopic::Dollar);
+        }
+        if topic.chars().any(char::is_control) {
+            return Err(BadReplyTopic::Control);
+        }
+        let rest = below(topic, &self.prefix);
+        if rest.is_some_and(reserved) {
+            return Err(BadReplyTopic::Reserved);
+        }
+        if rest.is_some_and(|rest| !rest.is_empty()) || allow.iter().any(|filter| matches(filter, topic)) {
+            return Ok(());
+        }
+        Err(BadReplyTopic::NotAllowed { prefix: self.prefix.clone() })
+    }
+}
+
+/// What follows `base` and a slash.
+fn below<'a>(topic: &'a str, base: &str) -> Option<&'a str> {
+    topic.strip_prefix(base)?.strip_prefix('/')
+}
+
+/// Whether a box takes requests or speaks on this topic; `rest` follows the prefix.
+fn reserved(rest: &str) -> bool {
+    let mut levels = rest.split('/');
+    match (levels.next(), levels.next(), levels.next()) {
+        (Some(GROUP), Some(_), Some(INFER)) => true,
+        (Some(_), Some(second), _) => second == INFER || second == CANCEL || SPOKEN.contains(&second),
+        _ => false,
+    }
+}
+
+/// Why a reply may not go to a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadReplyTopic {
+    /// No characters at all.
+    Empty,
+    /// Longer than the protocol allows.
+    Long,
+    /// `+` or `#` in it.
+    Wildcard,
+    /// A `$` at its start.
+    Dollar,
+    /// A control character in it.
+    Control,
+    /// A request topic, or one that a box speaks on.
+    Reserved,
+    /// Matches no pattern.
+    NotAllowed {
+        /// Below which everything else is allowed.
+        prefix: String,
+    },
+}
+
+impl fmt::Display for BadReplyTopic {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadReplyTopic::Empty => out.write_str("it is empty"),
+            BadReplyTopic::Long => write!(out, "it is longer than {MAX_TOPIC_BYTES} bytes"),
+            BadReplyTopic::Wildcard => out.write_str("it holds a wildcard (`+` or `#`)"),
+            BadReplyTopic::Dollar => out.write_str("it starts with `$`"),
+            BadReplyTopic::Control => out.write_str("it holds a control character"),
+            BadReplyTopic::Reserved => out.write_str("a box takes requests or speaks of itself there"),
+            BadReplyTopic::NotAllowed { prefix } => {
+                write!(out, "it is neither below `{prefix}/` nor matched by `mqtt.reply_allow`")
+            }
+        }
+    }
+}
+
+/// Whether `filter` (with `+` and `#`) matches `topic`. A wildcard in the first level matches no topic with a `$` there.
+pub fn matches(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for wanted in filter.split('/') {
+        if wanted == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some(level) if wanted == "+" || wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics() -> Topics {
+        Topics::new("plant/edge", "box-7")
+    }
+
+    #[test]
+    fn received_topics_are_taken_apart() {
+        let topics = topics();
+        let infer = |model, group| Some(Meaning::Infer { model, group });
+        let cases = [
+            ("plant/edge/box-7/infer/text-line", infer("text-line", None)),
+            ("plant/edge/box-7/infer/", infer("", None)),
+            ("plant/edge/_group/ocr/infer/text-line", infer("text-line", Some("ocr"))),
+            ("plant/edge/box-7/cancel/line-3/0042", Some(Meaning::Cancel { request_id: "line-3/0042" })),
+            ("plant/edge/box-7/cancel/", None),
+            ("plant/edge/box-7/cancel", None),
+            ("plant/edge/box-7/infer/a/b", None),
+            ("plant/edge/box-77/infer/a", None),
+            ("plant/edge/box-7", None),
+            ("plant/edgebox-7/infer/a", None),
+            ("", None),
+        ];
+        for (topic, meaning) in cases {
+            assert_eq!(topics.parse(topic), meaning, "{topic}");
+        }
+    }
+
+    #[test]
+    fn every_filter_matches_the_topics_it_is_for() {
+        let topics = topics();
+        assert!(matches(&topics.infer_filter(), "plant/edge/box-7/infer/text-line"));
+        assert!(matches(&topics.cancel_filter(), "plant/edge/box-7/cancel/a/b"));
+        let group = topics.group_filter("ocr");
+        assert!(matches(group.strip_prefix("$share/ocr/").unwrap(), "plant/edge/_group/ocr/infer/text-line"));
+    }
+
+    #[test]
+    fn reply_topics_are_refused_by_name_and_allowed_below_the_prefix_or_by_pattern() {
+        use BadReplyTopic::*;
+        let topics = topics();
+        let allow = ["line/+/answers".to_owned(), "scada/#".to_owned()];
+        let foreign = || Err(NotAllowed { prefix: "plant/edge".into() });
+        let cases = [
+            ("plant/edge/box-7/result/text-line", Ok(())),
+            ("plant/edge/replies/7", Ok(())),
+            ("plant/edge/box-7/result/infer", Ok(())),
+            ("line/4/answers", Ok(())),
+            ("scada", Ok(())),
+            ("scada/a/b", Ok(())),
+            ("", Err(Empty)),
+            ("plant/edge/+/result", Err(Wildcard)),
+            ("plant/edge/#", Err(Wildcard)),
+            ("$SYS/broker", Err(Dollar)),
+            ("plant/edge/a\0b", Err(Control)),
+            ("plant/edge/box-7/infer/text-line", Err(Reserved)),
+            ("plant/edge/other/infer/text-line", Err(Reserved)),
+            ("plant/edge/_group/ocr/infer/text-line", Err(Reserved)),
+            ("plant/edge/box-7/cancel/1", Err(Reserved)),
+            ("plant/edge/box-7/available", Err(Reserved)),
+            ("plant/edge/box-7/models/x", Err(Reserved)),
+            ("plant/edge/", foreign()),
+            ("plant/edge", foreign()),
+            ("plant", foreign()),
+            ("line/4/5/answers", foreign()),
+            ("elsewhere", foreign()),
+        ];
+        for (topic, expected) in cases {
+            assert_eq!(topics.check_reply_topic(topic, &allow), expected, "{topic}");
+        }
+        assert_eq!(topics.check_reply_topic(&"x".repeat(65_536), &["#".into()]), Err(Long));
+        assert_eq!(topics.check_reply_topic("plant/edge/b/infer/x", &["#".into()]), Err(Reserved));
+    }
+
+    #[test]
+    fn filters_match_as_the_protocol_says() {
+        let cases = [
+            ("#", "a/b", true),
+            ("#", "$SYS/x", false),
+            ("+/x", "$SYS/x", false),
+            ("$SYS/#", "$SYS/x", true),
+            ("a/#", "a", true),
+            ("a/#", "ab", false),
+            ("a/+", "a/", true),
+            ("a/+", "a", false),
+            ("+", "a/b", false),
+            ("a/b", "a/b", true),
+            ("a/b", "a/b/c", false),
+            ("ü/+", "ü/x", true),
+        ];
+        for (filter, topic, expected) in cases {
+            assert_eq!(matches(filter, topic), expected, "{filter} {topic}");
+        }
+    }
+}
