@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::clock::{PATIENCE, eventually_blocking};
+use crate::places;
 use crate::process::{Life, Process};
 
 /// Largest message that the bus takes.
@@ -25,7 +26,7 @@ pub struct Bus {
 impl Bus {
     /// Starts one whose socket and log are in `dir`.
     pub fn start(dir: &Path, life: Life) -> Result<Bus> {
-        let socket = dir.join("bus");
+        let socket = places::socket(dir, "bus");
         let config = dir.join("bus.conf");
         // A socket left by a bus that was killed would be in the way.
         fs::remove_file(&socket).ok();

@@ -92,7 +92,7 @@ impl Daemon {
     /// Starts it, and does not wait for anything.
     pub fn spawn(launch: &Launch) -> Result<Daemon> {
         let mut command = launch.command()?;
-        let socket = launch.dir.join("notify");
+        let socket = places::socket(&launch.dir, "notify");
         let notices = listen(&socket)?;
         command.env("NOTIFY_SOCKET", &socket);
         let process = Process::spawn("edged", command, &launch.dir, launch.life)?;

@@ -14,5 +14,6 @@ pub mod memfd;
 pub mod places;
 pub mod process;
 pub mod runner;
+pub mod spin;
 pub mod stack;
 pub mod usage;

@@ -77,3 +77,16 @@ pub fn bundle(name: &str) -> Result<PathBuf> {
     }
     bail!("no bundle {name} among the demo bundles and onnx-models/test")
 }
+
+/// Where a socket called `name` may be: in `dir`, or in the system's temporary directory if the path were too long for a
+/// socket, under a name that no other directory has.
+pub fn socket(dir: &Path, name: &str) -> PathBuf {
+    /// `sun_path` has 108 bytes, its end included.
+    const LONGEST: usize = 100;
+    let path = dir.join(name);
+    if path.as_os_str().len() <= LONGEST {
+        return path;
+    }
+    let mark = crc32fast::hash(path.as_os_str().as_encoded_bytes());
+    env::temp_dir().join(format!("edged-{mark:08x}-{name}"))
+}

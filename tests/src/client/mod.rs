@@ -4,3 +4,4 @@ pub mod bus;
 pub mod mqtt;
 pub mod peer;
 pub mod reply;
+pub mod routes;
