@@ -1,1 +1,19 @@
-//! The whole system under test.
+//! The whole system under test: a private bus, a local broker, the real binaries, and clients that know the contract only.
+//!
+//! Read in this order: [`stack`] starts everything, [`client`] talks to it, [`answer`] is what comes back, [`runner`]
+//! runs named trials against one stack; [`media`], [`memfd`] and [`usage`] make inputs and measure processes.
+
+pub mod answer;
+pub mod broker;
+pub mod bus;
+pub mod client;
+pub mod clock;
+pub mod daemon;
+pub mod media;
+pub mod memfd;
+pub mod places;
+pub mod process;
+pub mod runner;
+pub mod spin;
+pub mod stack;
+pub mod usage;

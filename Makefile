@@ -1,0 +1,86 @@
+# What can be done here. `make help` lists it; CI calls nothing else.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+export CARGO_TARGET_DIR ?= target
+BIN := $(CARGO_TARGET_DIR)/release
+# One profile and one set of features for everything, so that each crate is compiled once.
+PROFILE := --release --workspace --locked
+# Seconds for each fuzz target, and for the soak.
+FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 600
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: need
+need: ## Install what building and running needs (Debian packages), where it is missing
+	@packaging/dev/need.sh
+
+.PHONY: fetch
+fetch: need ## Fetch ONNX Runtime and the models, pinned and checked
+	@python3 onnx-models/fetch.py .fetch
+
+.PHONY: build
+build: need ## Build everything
+	$(CARGO) build $(PROFILE)
+
+.PHONY: demo
+demo: build fetch ## Start a stack of its own, infer over D-Bus and MQTT, check every answer, stop it
+	@EDGE_BIN_DIR='$(BIN)' packaging/dev/demo.sh
+
+.PHONY: up
+up: build fetch ## Leave a stack running; its settings are in .run/env
+	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-stack' up .run
+
+.PHONY: down
+down: ## Stop what `make up` started
+	@if [ -x '$(BIN)/edge-stack' ]; then '$(BIN)/edge-stack' down .run; fi
+
+.PHONY: test
+test: build fetch ## Everything that must hold, system tests included
+	$(CARGO) test $(PROFILE) --no-fail-fast
+
+.PHONY: arch
+arch: ## The direction of dependencies between crates
+	$(CARGO) test $(PROFILE) --test arch
+
+.PHONY: bench
+bench: build fetch ## The promised numbers beside the measured ones
+	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-bench'
+
+.PHONY: soak
+soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, with crashes
+	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-soak' '$(SOAK_SECONDS)'
+
+.PHONY: fuzz
+fuzz: need ## Each fuzz target for FUZZ_SECONDS
+	@packaging/dev/fuzz.sh '$(FUZZ_SECONDS)'
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+.PHONY: fmt-check
+fmt-check: ## Is it formatted?
+	$(CARGO) fmt --all --check
+
+.PHONY: lint
+lint: ## Clippy on every target; a warning is an error
+	$(CARGO) clippy $(PROFILE) --all-targets -- -D warnings
+
+.PHONY: deny
+deny: ## Licences, sources and versions of dependencies; known vulnerabilities where their database can be reached
+	@packaging/dev/deny.sh
+
+.PHONY: gen
+gen: build ## Write man pages, completions and the key reference
+	@packaging/dev/gen.sh
+
+.PHONY: gen-check
+gen-check: build ## Are the generated files what the code says?
+	@packaging/dev/gen.sh --check
