@@ -1,1 +1,49 @@
-fn main() {}
+//! `edgectl`: the command of `edged`. Reading order: [`cli`] (the words), [`cmd`] (what each verb does), [`client`] (the
+//! bus), [`render`] (what is shown), [`exit`] and [`failure`] (how a run ends).
+#![forbid(unsafe_code)]
+
+mod check;
+mod cli;
+mod client;
+mod clock;
+mod cmd;
+mod diagnose;
+mod duration;
+mod edged;
+mod exit;
+mod failure;
+mod out;
+mod payload;
+mod reference;
+mod remote;
+mod render;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => run(&cli).into(),
+        // Help and version are answers and go to stdout; everything else is a fault of the command line.
+        Err(told) => {
+            let _ = told.print();
+            if told.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Exit {
+    if let Some(host) = &cli.common.host {
+        return remote::run(host).unwrap_or_else(|failure| out::finish(Err(failure), cli.common.json));
+    }
+    let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(cmd::run(cli)),
+        Err(error) => Err(Failure::unreachable(format!("start the command's event loop: {error}"), "`ulimit -n`")),
+    };
+    out::finish(result, cli.common.json)
+}

@@ -1,35 +1,38 @@
 //! Plain records that cross the bus, the broker and the command's `--json`. Units are in the field names.
+//!
+//! A field that is missing means its empty value and one that is unknown is skipped, so that either side may be newer.
 
 use serde::{Deserialize, Serialize};
 
 /// What came with a reply: who served it, where, why, and how long it took.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Info {
     /// The caller's own id, or one made up by the daemon.
     pub request_id: String,
     /// Logical model name; empty if none was recognised.
     pub model: String,
     /// Version that served.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub version: String,
     /// Variant of the bundle that served.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub variant: String,
     /// `local`, `spill`, `speculate` or `refuse`.
     pub verdict: String,
     /// Why, in one word.
     pub reason: String,
     /// Name of the site that served.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub site: String,
     /// Zone of that site.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub zone: String,
     /// Effective data class.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub data_class: String,
     /// The execution provider that really ran it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub provider: String,
     /// RFC 3339, UTC.
     pub received_at: String,
@@ -46,10 +49,10 @@ pub struct Info {
     /// What it cost elsewhere; 0 on this box.
     pub cost_usd: f64,
     /// A reply given before to the same caller and id.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_false")]
     pub duplicate: bool,
     /// What was ignored or changed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
@@ -60,6 +63,7 @@ fn is_false(value: &bool) -> bool {
 
 /// One tensor of a model as requests see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TensorInfo {
     /// Name.
     pub name: String,
@@ -71,6 +75,7 @@ pub struct TensorInfo {
 
 /// An execution provider and how much of the model it really runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProviderInfo {
     /// Short name, for example `cpu`.
     pub name: String,
@@ -80,6 +85,7 @@ pub struct ProviderInfo {
 
 /// One model of the box.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ModelStatus {
     /// Logical name.
     pub name: String,
@@ -127,6 +133,7 @@ pub struct ModelStatus {
 
 /// The engine host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EngineStatus {
     /// `starting`, `up`, `down`, `no_library` or `simulated`.
     pub state: String,
@@ -150,6 +157,7 @@ pub struct EngineStatus {
 
 /// The link to the broker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MqttStatus {
     /// `off`, `connecting`, `connected` or `taken_over`.
     pub state: String,
@@ -175,6 +183,7 @@ pub struct MqttStatus {
 
 /// Sums since start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Requests that came in.
     pub arrived: u64,
@@ -198,6 +207,7 @@ pub struct Counters {
 
 /// Something that is not as it should be, and what to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Problem {
     /// What it is about: `library`, `engine`, `broker`, `model text-line`, `journal` ...
     pub subject: String,
@@ -209,6 +219,7 @@ pub struct Problem {
 
 /// A probe's answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ReadingInfo {
     /// For example `cpu_load_percent`, `memory_available_bytes`.
     pub name: String,
@@ -222,6 +233,7 @@ pub struct ReadingInfo {
 
 /// Everything that `edgectl status` shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Status {
     /// `starting`, `serving`, `degraded`, `draining` or `drained`.
     pub state: String,
@@ -265,6 +277,7 @@ pub struct Status {
 
 /// What machine this is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Platform {
     /// Board model, or the processor's name.
     pub machine: String,
@@ -282,6 +295,7 @@ pub struct Platform {
 
 /// One step in the life of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TraceStep {
     /// Microseconds since receipt.
     pub at_us: u64,
@@ -293,6 +307,7 @@ pub struct TraceStep {
 
 /// What happened to one request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Trace {
     /// The id that the caller knows.
     pub request_id: String,
@@ -312,4 +327,17 @@ pub struct Trace {
     pub steps: Vec<TraceStep>,
     /// The reply's info, once settled.
     pub info: Option<Info>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_an_older_or_newer_daemon_is_read() {
+        let status: Status =
+            serde_json::from_str(r#"{"state": "serving", "models": [{"name": "a", "new": 1}]}"#).unwrap();
+        let model = ModelStatus { name: "a".into(), ..ModelStatus::default() };
+        assert_eq!(status, Status { state: "serving".into(), models: vec![model], ..Status::default() });
+    }
 }

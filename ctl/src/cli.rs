@@ -1,0 +1,258 @@
+//! The command line: types only. What a verb does is in `cmd`, what it prints in `render`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::duration;
+
+/// Ask and steer edged, the inference daemon of this box
+#[derive(Debug, Parser)]
+#[command(
+    name = "edgectl",
+    version,
+    propagate_version = false,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "Examples:\n  edgectl status\n  edgectl infer text-line label.png --deadline 200ms\n  \
+                  edgectl --host root@press-7 doctor"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every verb.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Print the answer as JSON: keys are stable, new ones may be added
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Bus on which to find the daemon [default: the environment's EDGED_BUS, else system]
+    #[arg(long, global = true, value_name = "BUS")]
+    pub bus: Option<Bus>,
+    /// Run the same command on this box over ssh; files are files there, `-` is sent along
+    #[arg(long, global = true, value_name = "USER@BOX")]
+    pub host: Option<String>,
+    /// Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration::parse)]
+    pub timeout: Option<Duration>,
+}
+
+/// A bus on which the daemon may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Bus {
+    /// The bus of the whole box: where the service runs
+    System,
+    /// The bus of the user's session: for development
+    Session,
+}
+
+impl Bus {
+    /// The word on the command line and in `EDGED_BUS`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Bus::System => "system",
+            Bus::Session => "session",
+        }
+    }
+}
+
+/// A verb.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what the daemon does now: state, engine, broker, models, problems
+    #[command(after_help = "Examples:\n  edgectl status\n  edgectl status --check && echo all is well")]
+    Status(StatusArgs),
+    /// Show the models of this box
+    #[command(subcommand, after_help = "Examples:\n  edgectl models list\n  edgectl models show text-line")]
+    Models(ModelsCommand),
+    /// Run a model on a file: an image, a WAV file, any bytes
+    #[command(after_help = "Examples:\n  edgectl infer text-line label.png\n  \
+                            edgectl infer speech call.wav --deadline 2s --json\n  \
+                            edgectl --host box infer file-type - < unknown.bin")]
+    Infer(InferArgs),
+    /// Check everything that inference needs, and say what is wrong and what to do
+    #[command(
+        after_help = "Examples:\n  edgectl doctor\n  edgectl doctor --json | jq '.checks[] | select(.level == \"fail\")'"
+    )]
+    Doctor(ConfigArgs),
+    /// Take no new requests; finish those that were accepted
+    #[command(after_help = "Examples:\n  edgectl drain\n  edgectl drain --wait --timeout 2m && systemctl stop edged")]
+    Drain(DrainArgs),
+    /// Take requests again after a drain
+    #[command(after_help = "Example:\n  edgectl resume")]
+    Resume,
+    /// Read the configuration again, without a restart
+    #[command(after_help = "Example:\n  edgectl config check && edgectl reload")]
+    Reload,
+    /// Show what happened to one request, and when
+    #[command(after_help = "Example:\n  edgectl trace 5f0c2a71")]
+    Trace(TraceArgs),
+    /// Work with the configuration
+    #[command(subcommand, after_help = "Example:\n  edgectl config check")]
+    Config(ConfigCommand),
+    /// Print the completions for a shell
+    #[command(after_help = "Example:\n  edgectl completions bash > ~/.local/share/bash-completion/completions/edgectl")]
+    Completions(CompletionsArgs),
+    /// Write man pages and completions into a source tree
+    #[command(hide = true, after_help = "Example:\n  edgectl gen .")]
+    Gen(GenArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Exit with 6 unless the daemon serves and nothing is wrong
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// List every model that was found
+    #[command(after_help = "Example:\n  edgectl models list --json | jq -r '.[].name'")]
+    List,
+    /// Show one model: inputs, outputs, providers, why it is not served
+    #[command(after_help = "Examples:\n  edgectl models show text-line\n  edgectl models show text-line:1.0.0")]
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Name, or name:version
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct InferArgs {
+    /// Model, or model:version
+    pub model: String,
+    /// File to send; `-` reads standard input
+    pub file: PathBuf,
+    /// What the file is [default: told from its first bytes and its name]
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
+    /// After this time the reply has no value and work on it stops
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub deadline: Option<Duration>,
+    /// How far the data may go [default: the operator's policy]
+    #[arg(long, value_name = "CLASS")]
+    pub data_class: Option<DataClass>,
+    /// Place among waiting requests [default: normal]
+    #[arg(long, value_name = "PRIORITY")]
+    pub priority: Option<Priority>,
+    /// Your own id, by which `edgectl trace` finds the request [default: a fresh one]
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
+    /// Also print who served, why, and how long it took
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// How far data may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DataClass {
+    /// Stays on the device
+    Regulated,
+    /// May reach the premises
+    Internal,
+    /// May reach the cloud
+    Public,
+}
+
+impl DataClass {
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DataClass::Regulated => "regulated",
+            DataClass::Internal => "internal",
+            DataClass::Public => "public",
+        }
+    }
+}
+
+/// Place among waiting requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Priority {
+    /// Before all others
+    High,
+    /// The ordinary case
+    Normal,
+    /// After all others
+    Low,
+}
+
+impl Priority {
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Priority::High => "high",
+            Priority::Normal => "normal",
+            Priority::Low => "low",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    /// Return only when nothing is left to finish
+    #[arg(long)]
+    pub wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// The id that the caller gave, or that came in the reply's info
+    pub request_id: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Let edged check a configuration and list all that is wrong with it
+    #[command(after_help = "Examples:\n  edgectl config check\n  edgectl config check --config ./edged.toml")]
+    Check(ConfigArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Configuration file to check [default: what the daemon would read]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Shell to complete in
+    pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct GenArgs {
+    /// Root of the source tree
+    pub dir: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_an_example() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example") && help.contains("edgectl"), "{} has no example", command.get_name());
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

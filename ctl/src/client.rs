@@ -1,0 +1,243 @@
+//! The connection to the daemon: connect, call with a time limit, check the interface, name what went wrong.
+//!
+//! Knows the bus and its errors; knows no verb and prints nothing.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use edge_wire::dto::{Info, Status, Trace};
+use edge_wire::error::{ErrorCode, Refused};
+use edge_wire::names;
+pub use edge_wire::proxy::Options;
+use edge_wire::proxy::{InferenceProxy, ManagerProxy};
+use serde::Deserialize;
+use serde_json::Value;
+use zbus::proxy::CacheProperties;
+use zbus::{Connection, OwnedVariant, connection, fdo};
+
+use crate::cli::Bus;
+use crate::failure::Failure;
+use crate::render::units;
+
+/// Time limit of calls that only look.
+pub const CALL_LIMIT: Duration = Duration::from_secs(30);
+/// Time limit of changes: an administrator may have to be asked for a password first.
+pub const CHANGE_LIMIT: Duration = Duration::from_secs(120);
+/// The oldest interface version that this command can talk to. Later ones only add.
+const OLDEST_INTERFACE: u32 = 1;
+
+/// A connection to the bus on which the daemon is, or should be.
+#[derive(Debug)]
+pub struct Client {
+    connection: Connection,
+    bus: Bus,
+    limit: Option<Duration>,
+}
+
+/// Who owns the daemon's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub pid: u32,
+    pub uid: u32,
+}
+
+/// A change of the daemon's state that takes no arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Drain,
+    Resume,
+    Reload,
+}
+
+/// What is to be inferred.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub model: &'a str,
+    pub content_type: &'a str,
+    pub payload: OwnedFd,
+    pub options: Options<'a>,
+}
+
+/// A result and what came with it.
+#[derive(Debug)]
+pub struct Inferred {
+    /// The task's document.
+    pub result: Value,
+    pub info: Info,
+}
+
+impl Client {
+    /// Connects to the bus. Whether the daemon is on it shows at the first call. `limit` replaces every time limit.
+    pub async fn connect(bus: Bus, limit: Option<Duration>) -> Result<Client, Failure> {
+        let builder = match bus {
+            Bus::System => connection::Builder::system(),
+            Bus::Session => connection::Builder::session(),
+        };
+        let patience = limit.unwrap_or(CALL_LIMIT);
+        match tokio::time::timeout(patience, builder.build()).await {
+            Ok(Ok(connection)) => Ok(Client { connection, bus, limit }),
+            Ok(Err(error)) => Err(no_bus(bus, &error.to_string())),
+            Err(_) => Err(no_bus(bus, &format!("no answer within {}", units::duration(patience)))),
+        }
+    }
+
+    /// Which bus this is.
+    pub fn bus(&self) -> Bus {
+        self.bus
+    }
+
+    /// Who owns the daemon's name; `None` if nobody does.
+    pub async fn owner(&self) -> Result<Option<Owner>, Failure> {
+        let ask = async {
+            let bus = fdo::DBusProxy::new(&self.connection).await?;
+            let name = zbus::names::BusName::from_static_str(names::BUS_NAME)?;
+            let pid = bus.get_connection_unix_process_id(name.clone()).await?;
+            Ok(Owner { pid, uid: bus.get_connection_unix_user(name).await? })
+        };
+        match self.within(CALL_LIMIT, ask).await? {
+            Ok(owner) => Ok(Some(owner)),
+            Err(fdo::Error::NameHasNoOwner(_)) => Ok(None),
+            Err(error) => Err(self.bus_said(error)),
+        }
+    }
+
+    /// The whole state, from a daemon whose interface is known to this command.
+    pub async fn status(&self) -> Result<Status, Failure> {
+        let text = self.call(CALL_LIMIT, async { self.manager().await?.describe().await }).await?;
+        let seen: Seen = parse(&text, "Describe")?;
+        if seen.interface < OLDEST_INTERFACE {
+            let Seen { interface, version } = seen;
+            return Err(Failure::Mismatch {
+                what: format!("edged {version} speaks interface {interface}; this edgectl needs {OLDEST_INTERFACE}"),
+            });
+        }
+        parse(&text, "Describe")
+    }
+
+    /// What happened to one request.
+    pub async fn trace(&self, request_id: &str) -> Result<Trace, Failure> {
+        let text = self.call(CALL_LIMIT, async { self.manager().await?.trace(request_id).await }).await?;
+        parse(&text, "Trace")
+    }
+
+    /// Changes the daemon's state.
+    pub async fn change(&self, change: Change) -> Result<(), Failure> {
+        let ask = async {
+            let manager = self.manager().await?;
+            match change {
+                Change::Drain => manager.drain().await,
+                Change::Resume => manager.resume().await,
+                Change::Reload => manager.reload().await,
+            }
+        };
+        self.call(CHANGE_LIMIT, ask).await
+    }
+
+    /// Runs a model on an encoded payload, waiting at most `limit` unless the command line says otherwise.
+    pub async fn infer(&self, request: Request<'_>, limit: Duration) -> Result<Inferred, Failure> {
+        let Request { model, content_type, payload, options } = request;
+        let ask = async {
+            let builder = InferenceProxy::builder(&self.connection).cache_properties(CacheProperties::No);
+            builder.build().await?.infer_encoded(model, content_type, payload.into(), &options).await
+        };
+        let (text, info) = self.call(limit, ask).await?;
+        Ok(Inferred { result: parse(&text, "InferEncoded")?, info: info.into_inner() })
+    }
+
+    /// Whether the kernel's clock is disciplined, as told by systemd-timedated; `None` if it cannot be asked.
+    pub async fn clock_synchronised(&self) -> Option<bool> {
+        let ask = async {
+            let name = "org.freedesktop.timedate1";
+            let clock = zbus::Proxy::new(&self.connection, name, "/org/freedesktop/timedate1", name).await?;
+            clock.get_property::<OwnedVariant>("NTPSynchronized").await
+        };
+        let value = tokio::time::timeout(Duration::from_secs(2), ask).await.ok()?.ok()?;
+        bool::try_from(value).ok()
+    }
+
+    async fn manager(&self) -> zbus::Result<ManagerProxy<'static>> {
+        ManagerProxy::builder(&self.connection).cache_properties(CacheProperties::No).build().await
+    }
+
+    async fn call<T>(&self, limit: Duration, work: impl Future<Output = zbus::Result<T>>) -> Result<T, Failure> {
+        self.within(limit, work).await?.map_err(|error| self.failure(error))
+    }
+
+    async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let limit = self.limit.unwrap_or(limit);
+        tokio::time::timeout(limit, work).await.map_err(|_| {
+            Failure::unreachable(
+                format!("edged did not answer within {}", units::duration(limit)),
+                "is it busy or stopped? `systemctl status edged`; a longer --timeout waits longer",
+            )
+        })
+    }
+
+    fn failure(&self, error: zbus::Error) -> Failure {
+        if let Some(refused) = Refused::from_dbus(&error) {
+            return Failure::Refused { refused, info: None };
+        }
+        match error {
+            zbus::Error::MethodError(name, text, _) => Failure::Mismatch {
+                what: format!("edged answered with an error of unknown kind: {name}: {}", text.unwrap_or_default()),
+            },
+            zbus::Error::FDO(error) => self.bus_said(*error),
+            other => self.lost(&other.to_string()),
+        }
+    }
+
+    fn bus_said(&self, error: fdo::Error) -> Failure {
+        match error {
+            fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_) => absent(self.bus),
+            fdo::Error::AccessDenied(text) | fdo::Error::AuthFailed(text) => {
+                Failure::Forbidden { what: format!("the bus does not let you do this: {text}") }
+            }
+            fdo::Error::InteractiveAuthorizationRequired(text) => {
+                Failure::Forbidden { what: format!("this needs an administrator: {text}") }
+            }
+            fdo::Error::UnknownMethod(text) | fdo::Error::UnknownInterface(text) | fdo::Error::UnknownObject(text) => {
+                Failure::Mismatch { what: format!("this edged does not know what was asked: {text}") }
+            }
+            fdo::Error::NoReply(text) => self.lost(&format!("it went away before it answered: {text}")),
+            fdo::Error::InvalidArgs(text) => Failure::refused(ErrorCode::InvalidInput, text),
+            other => self.lost(&other.to_string()),
+        }
+    }
+
+    fn lost(&self, why: &str) -> Failure {
+        Failure::unreachable(format!("talk to edged on the {} bus: {why}", self.bus.as_str()), REMEDY)
+    }
+}
+
+const REMEDY: &str = "`systemctl status edged`, `journalctl -u edged -b`, `edgectl config check`";
+
+/// Nobody owns the daemon's name.
+pub fn absent(bus: Bus) -> Failure {
+    let remedy = match bus {
+        Bus::System => REMEDY,
+        Bus::Session => "start one with `edged --session`, or ask the system bus with --bus system",
+    };
+    Failure::unreachable(format!("edged is not on the {} bus: nobody owns {}", bus.as_str(), names::BUS_NAME), remedy)
+}
+
+fn no_bus(bus: Bus, why: &str) -> Failure {
+    let remedy = match bus {
+        Bus::System => "`systemctl status dbus`; for a daemon of your own set EDGED_BUS=session",
+        Bus::Session => "set DBUS_SESSION_BUS_ADDRESS (`. .run/env` after `make up`), or use --bus system",
+    };
+    Failure::unreachable(format!("connect to the {} bus: {why}", bus.as_str()), remedy)
+}
+
+/// What has to be known before the rest is read.
+#[derive(Deserialize)]
+struct Seen {
+    #[serde(default)]
+    interface: u32,
+    #[serde(default)]
+    version: String,
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(text: &str, method: &str) -> Result<T, Failure> {
+    serde_json::from_str(text)
+        .map_err(|error| Failure::Mismatch { what: format!("read the answer of {method}: {error}") })
+}

@@ -1,0 +1,100 @@
+//! `edgectl doctor`: gathers facts; what they mean is decided in `diagnose`.
+
+use std::process::Command;
+
+use edge_wire::names::{CONFIG_FILE, INFER_GROUP};
+
+use crate::cli::{Bus, Common, ConfigArgs};
+use crate::client::Client;
+use crate::clock;
+use crate::diagnose::{self, Caller, Clock, Daemon, Facts, Group};
+use crate::edged;
+use crate::failure::Failure;
+use crate::out::Answer;
+use crate::render::{human, json};
+
+pub async fn run(common: &Common, args: &ConfigArgs) -> Result<Answer, Failure> {
+    let bus = super::bus(common)?;
+    let (daemon, synchronised) = match Client::connect(bus, common.timeout).await {
+        Ok(client) => (ask(&client).await, synchronised(&client).await),
+        Err(failure) => (Daemon::NoBus(failure), None),
+    };
+    let config = args.config.clone().or_else(|| config_of(&daemon));
+    let facts = Facts {
+        bus,
+        config: edged::check_config(config.as_deref()),
+        daemon,
+        caller: caller(),
+        clock: Clock { unix_seconds: clock::unix_seconds(), synchronised },
+    };
+    let report = diagnose::report(&facts);
+    let text = if common.json { json::record(&report) } else { human::checks::report(&report) };
+    Ok(Answer::done(text).ending(report.exit))
+}
+
+async fn ask(client: &Client) -> Daemon {
+    let owner = match client.owner().await {
+        Ok(Some(owner)) => owner,
+        Ok(None) => return Daemon::NoOwner,
+        Err(failure) => return Daemon::NoBus(failure),
+    };
+    match client.status().await {
+        Ok(status) => Daemon::Here { owner, status: Box::new(status) },
+        Err(failure) => Daemon::Silent { owner, failure },
+    }
+}
+
+/// Only the box's own bus has somebody who knows about its clock.
+async fn synchronised(client: &Client) -> Option<bool> {
+    match client.bus() {
+        Bus::System => client.clock_synchronised().await,
+        Bus::Session => None,
+    }
+}
+
+/// The file that the running daemon was given, when it is not the one that it finds by itself.
+fn config_of(daemon: &Daemon) -> Option<std::path::PathBuf> {
+    let Daemon::Here { status, .. } = daemon else { return None };
+    status.config_files.first().filter(|file| *file != CONFIG_FILE).map(Into::into)
+}
+
+fn caller() -> Caller {
+    let uid = rustix::process::getuid().as_raw();
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    let own = rustix::process::getgid();
+    let name = database("passwd", &uid.to_string()).and_then(|line| line.split(':').next().map(str::to_owned));
+    Caller {
+        uid,
+        name: name.unwrap_or_else(|| format!("uid {uid}")),
+        groups: groups.into_iter().chain([own]).map(rustix::process::Gid::as_raw).collect(),
+        infer_group: database("group", INFER_GROUP).and_then(|line| group(&line)),
+    }
+}
+
+/// An entry of the user database, from wherever this box keeps it (files, LDAP): only getent knows.
+fn database(table: &str, key: &str) -> Option<String> {
+    let output = Command::new("getent").args([table, key]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// `edge:x:995:ana,ben`.
+fn group(line: &str) -> Option<Group> {
+    let mut fields = line.split(':');
+    let gid = fields.nth(2)?.parse().ok()?;
+    let members =
+        fields.next().unwrap_or_default().split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    Some(Group { gid, members })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_group_database_is_read_with_and_without_members() {
+        let members = vec!["ana".to_owned(), "ben".to_owned()];
+        assert_eq!(group("edge:x:995:ana,ben"), Some(Group { gid: 995, members }));
+        assert_eq!(group("edge:x:995:"), Some(Group { gid: 995, members: vec![] }));
+        assert_eq!(group("nonsense"), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! `edgectl infer MODEL FILE`.
+
+use std::time::Duration;
+
+use edge_wire::dto::Status;
+use zbus::Variant;
+
+use crate::cli::{Common, InferArgs};
+use crate::client::{Client, Inferred, Options, Request};
+use crate::failure::Failure;
+use crate::out::{self, Answer};
+use crate::payload;
+use crate::render::{human, json};
+
+/// How much longer than the deadline an answer is waited for: the daemon's own "too late" should still arrive.
+const GRACE: Duration = Duration::from_secs(5);
+/// Longer than the longest deadline that a daemon gives a request by itself, unless its operator raised that.
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(605);
+/// Before this, nobody wonders whether something happens.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+pub async fn run(common: &Common, args: &InferArgs) -> Result<Answer, Failure> {
+    let payload = payload::open(&args.file)?;
+    let client = super::connect(common).await?;
+    let status = client.status().await?;
+    let content_type =
+        payload::choose(args.content_type.as_deref(), payload.content_type, &taken(&status, &args.model));
+    let id = args.request_id.clone().or_else(fresh_id);
+    let options = options(args, id.as_deref());
+    let request = Request { model: &args.model, content_type, payload: payload.fd, options };
+    let limit = args.deadline.map_or(WITHOUT_DEADLINE, |deadline| deadline.saturating_add(GRACE));
+    match patiently(client.infer(request, limit), &args.model).await {
+        Ok(inferred) => Ok(answer(common, args, &inferred, status.simulated)),
+        Err(failure) => Err(with_info(failure, &client, id.as_deref()).await),
+    }
+}
+
+/// What the model takes, as far as is known; the daemon has the last word.
+fn taken(status: &Status, model: &str) -> Vec<String> {
+    super::models::find(status, model).map(|model| model.content_types.clone()).unwrap_or_default()
+}
+
+/// An id of our own, so that a request that got no answer can still be traced. Without one the daemon makes one up.
+fn fresh_id() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/uuid").ok().map(|id| id.trim().to_owned())
+}
+
+fn options<'a>(args: &'a InferArgs, id: Option<&'a str>) -> Options<'a> {
+    let deadline = args.deadline.map(|deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));
+    let named = [
+        ("deadline_ms", deadline.map(Variant::from)),
+        ("data_class", args.data_class.map(|class| Variant::from(class.as_str()))),
+        ("priority", args.priority.map(|priority| Variant::from(priority.as_str()))),
+        ("request_id", id.map(Variant::from)),
+    ];
+    named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// Says at a terminal that something happens when it takes a while.
+async fn patiently<T>(work: impl Future<Output = T>, model: &str) -> T {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = tokio::time::sleep(PATIENCE) => out::progress(&format!("edgectl: waiting for {model} ...")),
+    }
+    work.await
+}
+
+fn answer(common: &Common, args: &InferArgs, inferred: &Inferred, simulated: bool) -> Answer {
+    let Inferred { result, info } = inferred;
+    if common.json {
+        return Answer::done(json::inferred(result, info, simulated));
+    }
+    let mut text = human::infer::result(result);
+    if simulated {
+        text.push_str(human::status::SIMULATED);
+    }
+    if args.verbose {
+        text.push_str(&human::infer::info(info));
+    }
+    human::infer::warnings(info).into_iter().fold(Answer::done(text), Answer::noting)
+}
+
+/// A refusal with what the daemon remembers of the request, if it does. The refusal itself is the answer either way.
+async fn with_info(failure: Failure, client: &Client, id: Option<&str>) -> Failure {
+    match (failure, id) {
+        (Failure::Refused { refused, .. }, Some(id)) => {
+            let info = client.trace(id).await.ok().and_then(|trace| trace.info).map(Box::new);
+            Failure::Refused { refused, info }
+        }
+        (other, _) => other,
+    }
+}

@@ -1,0 +1,89 @@
+//! The verbs, one per file: ask the client, hand the record to a renderer, name the exit. None of them prints.
+
+mod completions;
+mod config;
+mod doctor;
+mod drain;
+mod gen_docs;
+mod infer;
+mod models;
+mod reload;
+mod resume;
+mod status;
+mod trace;
+
+use std::time::Duration;
+
+use edge_wire::dto::Status;
+
+use crate::cli::{Bus, Cli, Command, Common};
+use crate::client::{Change, Client};
+use crate::failure::Failure;
+use crate::out::Answer;
+
+/// Runs the verb of this command line.
+pub async fn run(cli: &Cli) -> Result<Answer, Failure> {
+    let common = &cli.common;
+    match &cli.command {
+        Command::Status(args) => status::run(common, args).await,
+        Command::Models(command) => models::run(common, command).await,
+        Command::Infer(args) => infer::run(common, args).await,
+        Command::Doctor(args) => doctor::run(common, args).await,
+        Command::Drain(args) => drain::run(common, args).await,
+        Command::Resume => resume::run(common).await,
+        Command::Reload => reload::run(common).await,
+        Command::Trace(args) => trace::run(common, args).await,
+        Command::Config(command) => config::run(common, command),
+        Command::Completions(args) => completions::run(common, args),
+        Command::Gen(args) => gen_docs::run(args),
+    }
+}
+
+/// A client on the bus that this command line and environment name.
+async fn connect(common: &Common) -> Result<Client, Failure> {
+    Client::connect(bus(common)?, common.timeout).await
+}
+
+/// The option, else the environment, else the system bus.
+fn bus(common: &Common) -> Result<Bus, Failure> {
+    use edge_wire::names::BUS_ENV;
+    match (common.bus, std::env::var(BUS_ENV)) {
+        (Some(bus), _) => Ok(bus),
+        (None, Ok(word)) => {
+            bus_named(&word).ok_or_else(|| Failure::usage(format!("{BUS_ENV} is {word:?}; it takes system or session")))
+        }
+        (None, Err(_)) => Ok(Bus::System),
+    }
+}
+
+fn bus_named(word: &str) -> Option<Bus> {
+    match word {
+        "" => Some(Bus::System),
+        _ => [Bus::System, Bus::Session].into_iter().find(|bus| bus.as_str() == word),
+    }
+}
+
+/// The daemon publishes its state a few times a second; asking more often would show nothing new.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Longer than the daemon takes to publish a change.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(2);
+
+/// Makes a change and returns the state that shows it, or after a short time whatever state there is.
+async fn change(client: &Client, change: Change, shows: fn(&str) -> bool) -> Result<Status, Failure> {
+    client.change(change).await?;
+    let mut status = client.status().await?;
+    let seen = async {
+        while !shows(&status.state) {
+            tokio::time::sleep(INTERVAL).await;
+            status = client.status().await?;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(PUBLISHED_WITHIN, seen).await.unwrap_or(Ok(()))?;
+    Ok(status)
+}
+
+/// Requests are not taken.
+fn is_draining(state: &str) -> bool {
+    matches!(state, "draining" | "drained")
+}

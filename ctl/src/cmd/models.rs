@@ -1,0 +1,64 @@
+//! `edgectl models list` and `edgectl models show NAME`.
+
+use edge_wire::dto::{ModelStatus, Status};
+use edge_wire::error::ErrorCode;
+
+use crate::cli::{Common, ModelsCommand};
+use crate::failure::Failure;
+use crate::out::Answer;
+use crate::render::{human, json};
+
+pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Failure> {
+    let status = super::connect(common).await?.status().await?;
+    let text = match command {
+        ModelsCommand::List if common.json => json::record(&status.models),
+        ModelsCommand::List => human::models::list(&status.models, status.simulated),
+        ModelsCommand::Show(args) => {
+            let model = find(&status, &args.name)?;
+            if common.json { json::record(model) } else { human::models::show(model, status.simulated) }
+        }
+    };
+    Ok(Answer::done(text))
+}
+
+/// The model called `name` or `name:version`; without a version the one that serves.
+pub fn find<'a>(status: &'a Status, name: &str) -> Result<&'a ModelStatus, Failure> {
+    let (wanted, version) = name.split_once(':').map_or((name, None), |(name, version)| (name, Some(version)));
+    let fits = |model: &&ModelStatus| model.name == wanted && version.is_none_or(|version| model.version == version);
+    let found = status.models.iter().filter(fits);
+    found.clone().find(|model| model.state == "ready").or_else(|| found.clone().next()).ok_or_else(|| {
+        let names: Vec<String> =
+            status.models.iter().map(|model| format!("{}:{}", model.name, model.version)).collect();
+        let there = if names.is_empty() { "there are none".into() } else { format!("there are {}", names.join(", ")) };
+        Failure::refused(ErrorCode::UnknownModel, format!("no model {name}; {there}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Status {
+        let model = |version: &str, state: &str| ModelStatus {
+            name: "text-line".into(),
+            version: version.into(),
+            state: state.into(),
+            ..ModelStatus::default()
+        };
+        Status { models: vec![model("1.0.0", "failed"), model("2.0.0", "ready")], ..Status::default() }
+    }
+
+    #[test]
+    fn the_version_that_serves_is_shown_unless_another_is_named() {
+        assert_eq!(find(&status(), "text-line").unwrap().version, "2.0.0");
+        assert_eq!(find(&status(), "text-line:1.0.0").unwrap().version, "1.0.0");
+    }
+
+    #[test]
+    fn an_unknown_model_is_refused_with_the_names_that_there_are() {
+        for name in ["text", "text-line:3.0.0"] {
+            let text = find(&status(), name).unwrap_err().to_string();
+            assert!(text.contains("unknown_model") && text.contains("text-line:2.0.0"), "{text}");
+        }
+    }
+}

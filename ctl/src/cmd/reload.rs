@@ -1,0 +1,13 @@
+//! `edgectl reload`.
+
+use crate::cli::Common;
+use crate::client::Change;
+use crate::failure::Failure;
+use crate::out::Answer;
+use crate::render::{human, json};
+
+pub async fn run(common: &Common) -> Result<Answer, Failure> {
+    let client = super::connect(common).await?;
+    let status = super::change(&client, Change::Reload, |_| true).await?;
+    Ok(Answer::done(if common.json { json::flow(&status) } else { human::reloaded(&status) }))
+}

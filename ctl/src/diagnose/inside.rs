@@ -1,0 +1,95 @@
+//! What the daemon says of itself: its problems, and a line for each part that has none.
+
+use edge_wire::dto::{EngineStatus, ModelStatus, Status};
+
+use crate::check::Check;
+use crate::render::units::{bytes, count, whole};
+
+/// All parts, in the order in which one needs the other.
+pub fn parts(status: &Status) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut part = |subject: &str, otherwise: Check| {
+        let named = status.problems.iter().filter(|problem| problem.subject == subject);
+        let failures: Vec<Check> = named.map(|problem| Check::fail(subject, &problem.what, &problem.remedy)).collect();
+        checks.extend(if failures.is_empty() { vec![otherwise] } else { failures });
+    };
+    part("library", library(&status.engine));
+    part("engine", engine(status));
+    for one in &status.models {
+        part(&format!("model {}:{}", one.name, one.version), model(one));
+    }
+    part("broker", broker(status));
+    part("state", storage(status));
+    let shown: Vec<String> = checks.iter().map(|check| check.subject.clone()).collect();
+    let others = status.problems.iter().filter(|problem| !shown.contains(&problem.subject));
+    checks.extend(others.map(|problem| Check::fail(&problem.subject, &problem.what, &problem.remedy)));
+    checks
+}
+
+fn library(engine: &EngineStatus) -> Check {
+    if engine.state == "simulated" {
+        return Check::skip("library", "simulated: none is loaded");
+    }
+    if engine.library.is_empty() {
+        return Check::fail(
+            "library",
+            format!("not found: {}", engine.reason),
+            "set [engine] library to libonnxruntime.so",
+        );
+    }
+    Check::ok("library", format!("ONNX Runtime {}, {} (found by {})", engine.version, engine.library, engine.found_by))
+}
+
+fn engine(status: &Status) -> Check {
+    let engine = &status.engine;
+    let restarts = count(engine.restarts.into(), "restart");
+    match engine.state.as_str() {
+        "up" => Check::ok(
+            "engine",
+            format!("host up, pid {}, {restarts}, providers {}", engine.pid, engine.providers.join(" ")),
+        ),
+        "simulated" => Check::warn("engine", "SIMULATED: no model really runs", "start edged without --sim"),
+        "no_library" => Check::skip("engine", "not started: it has no library"),
+        "starting" => Check::warn("engine", format!("host starting, {restarts}"), "wait, then ask again"),
+        state => Check::fail("engine", format!("{state}: {}, {restarts}", engine.reason), "`journalctl -u edged -b`"),
+    }
+}
+
+fn model(model: &ModelStatus) -> Check {
+    let subject = format!("model {}:{}", model.name, model.version);
+    match model.state.as_str() {
+        "ready" => {
+            let goldens = count(model.goldens_passed.into(), "golden answer");
+            let providers: Vec<&str> = model.providers.iter().map(|provider| provider.name.as_str()).collect();
+            Check::ok(subject, format!("ready on {}, {goldens} right", providers.join(" ")))
+        }
+        "failed" => Check::fail(subject, format!("failed: {}", model.reason), "install the bundle again"),
+        state => Check::warn(subject, state, "wait, then ask again"),
+    }
+}
+
+fn broker(status: &Status) -> Check {
+    let mqtt = &status.mqtt;
+    match mqtt.state.as_str() {
+        "off" | "" => Check::skip("broker", "off: no [mqtt] in the configuration"),
+        "connected" => {
+            Check::ok("broker", format!("connected to {} as {}, MQTT {}", mqtt.broker, mqtt.client_id, mqtt.protocol))
+        }
+        "connecting" => Check::warn(
+            "broker",
+            format!("connecting to {}: {}", mqtt.broker, mqtt.reason),
+            "is the broker up, and reachable from here?",
+        ),
+        state => Check::fail("broker", format!("{state}: {}", mqtt.reason), "give each box its own [mqtt] client_id"),
+    }
+}
+
+/// The state directory: the daemon names its troubles as problems; otherwise the room that is left.
+fn storage(status: &Status) -> Check {
+    let free =
+        status.readings.iter().find(|reading| reading.name == "state_free_bytes").and_then(|reading| reading.value);
+    match free {
+        Some(free) => Check::ok("state", format!("writable, {} free", bytes(whole(free)))),
+        None => Check::ok("state", "the daemon reports no trouble with its state directory"),
+    }
+}

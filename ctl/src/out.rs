@@ -1,0 +1,75 @@
+//! The two streams: the answer on stdout, everything else on stderr. Nothing else in the command prints.
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render;
+
+/// What a verb found: text for stdout, and how the run ends.
+#[derive(Debug)]
+pub struct Answer {
+    /// Complete lines for stdout.
+    pub text: String,
+    /// Lines for stderr that belong beside the answer.
+    pub notes: Vec<String>,
+    pub exit: Exit,
+}
+
+impl Answer {
+    /// An answer of a run that went well.
+    pub fn done(text: String) -> Answer {
+        Answer { text, notes: Vec::new(), exit: Exit::Done }
+    }
+
+    /// The same with another exit.
+    pub fn ending(self, exit: Exit) -> Answer {
+        Answer { exit, ..self }
+    }
+
+    /// The same with a line for stderr.
+    pub fn noting(mut self, note: impl Into<String>) -> Answer {
+        self.notes.push(note.into());
+        self
+    }
+}
+
+/// Prints an answer or a failure; returns the exit of the run.
+pub fn finish(result: Result<Answer, Failure>, json: bool) -> Exit {
+    match result {
+        Ok(answer) => {
+            answer.notes.iter().for_each(|note| complain(note));
+            print(&answer.text).unwrap_or(answer.exit)
+        }
+        Err(failure) => {
+            complain(&render::human::failure(&failure));
+            let printed = if json { print(&render::json::failure(&failure)) } else { None };
+            printed.unwrap_or_else(|| failure.exit())
+        }
+    }
+}
+
+/// Shows a passing state to somebody who waits at a terminal, and to nobody else.
+pub fn progress(text: &str) {
+    if io::stderr().is_terminal() {
+        complain(text);
+    }
+}
+
+/// Writes to stderr. When even that is gone there is nobody left to tell.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", text.trim_end());
+}
+
+/// Writes to stdout. Says how the run ends if that did not work: a reader that left early has all it wanted.
+fn print(text: &str) -> Option<Exit> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => None,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Some(Exit::Done),
+        Err(error) => {
+            complain(&format!("edgectl: write the answer: {error}"));
+            Some(Exit::Usage)
+        }
+    }
+}

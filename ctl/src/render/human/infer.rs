@@ -1,0 +1,118 @@
+//! `edgectl infer`: the answer in the form of its task, and on request the line about who served it.
+
+use edge_wire::dto::Info;
+use serde_json::{Map, Value};
+
+use crate::render::json;
+use crate::render::table::{clean, field};
+use crate::render::units::{micros, percent};
+
+/// The result document for people. A document of unknown shape is shown as it is.
+pub fn result(document: &Value) -> String {
+    let known =
+        document.as_object().and_then(|fields| labels(fields).or_else(|| segments(fields)).or_else(|| text(fields)));
+    known.unwrap_or_else(|| json::record(document))
+}
+
+/// `{"labels": [{"label", "score"}]}`: one line each, best first as the daemon sorted them.
+fn labels(fields: &Map<String, Value>) -> Option<String> {
+    let rows: Option<Vec<(String, f64)>> = fields
+        .get("labels")?
+        .as_array()?
+        .iter()
+        .map(|row| Some((clean(row.get("label")?.as_str()?), row.get("score")?.as_f64()?)))
+        .collect();
+    let rows = rows?;
+    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+    let lines: String =
+        rows.iter().map(|(label, score)| format!("{label:<width$}  {:>6}\n", percent(*score))).collect();
+    Some(if lines.is_empty() { "no labels\n".into() } else { lines })
+}
+
+/// `{"text", "confidence"}`.
+fn text(fields: &Map<String, Value>) -> Option<String> {
+    let text = clean(fields.get("text")?.as_str()?);
+    let text = if text.is_empty() { "no text".into() } else { text };
+    Some(match fields.get("confidence").and_then(Value::as_f64) {
+        Some(confidence) => format!("{text}  ({})\n", percent(confidence)),
+        None => format!("{text}\n"),
+    })
+}
+
+/// `{"segments": [{"start_ms", "end_ms"}]}`: one line each.
+fn segments(fields: &Map<String, Value>) -> Option<String> {
+    let rows: Option<Vec<String>> = fields
+        .get("segments")?
+        .as_array()?
+        .iter()
+        .map(|row| {
+            let (start, end) = (row.get("start_ms")?.as_f64()?, row.get("end_ms")?.as_f64()?);
+            Some(format!("{:>9.3} s to {:>9.3} s\n", start / 1000.0, end / 1000.0))
+        })
+        .collect();
+    let rows = rows?;
+    Some(if rows.is_empty() { "no segments\n".into() } else { rows.concat() })
+}
+
+/// Who served, why, and how long it took.
+pub fn info(info: &Info) -> String {
+    let model = [info.model.as_str(), &info.version, &info.variant].join(" ");
+    let served = format!("{} by provider {}, {} ({})", model.trim_end(), provider(info), info.verdict, info.reason);
+    let times = format!(
+        "queue {}, model {}, total {}, batch {}",
+        micros(info.queue_us),
+        micros(info.compute_us),
+        micros(info.total_us),
+        info.batch
+    );
+    let mut text =
+        [field("served", &clean(&served)), field("times", &times), field("request", &clean(&info.request_id))].concat();
+    if info.duplicate {
+        text.push_str(&field("", "answered from a stored reply"));
+    }
+    text
+}
+
+fn provider(info: &Info) -> &str {
+    if info.provider.is_empty() { "unknown" } else { &info.provider }
+}
+
+/// What was ignored or changed, one line each for stderr.
+pub fn warnings(info: &Info) -> Vec<String> {
+    info.warnings.iter().map(|warning| format!("edgectl: warning: {}", clean(warning))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(document: Value, expected: &str) {
+        assert_eq!(result(&document), expected, "{document}");
+    }
+
+    #[test]
+    fn each_task_has_its_form() {
+        check(
+            json!({"labels": [{"label": "pdf", "score": 0.973}, {"label": "html", "score": 0.0201}]}),
+            "pdf    97.3%\nhtml    2.0%\n",
+        );
+        check(json!({"text": "LOT 4711", "confidence": 0.9999}), "LOT 4711  (100%)\n");
+        check(json!({"text": "LOT 4711"}), "LOT 4711\n");
+        check(json!({"segments": [{"start_ms": 320, "end_ms": 1500}]}), "    0.320 s to     1.500 s\n");
+    }
+
+    #[test]
+    fn an_empty_answer_says_so() {
+        check(json!({"labels": []}), "no labels\n");
+        check(json!({"text": "", "confidence": 0.0}), "no text  (0.0%)\n");
+        check(json!({"segments": []}), "no segments\n");
+    }
+
+    #[test]
+    fn a_document_of_unknown_shape_is_shown_as_it_is() {
+        check(json!({"labels": ["bare"]}), "{\n  \"labels\": [\n    \"bare\"\n  ]\n}\n");
+        check(json!([1]), "[\n  1\n]\n");
+    }
+}

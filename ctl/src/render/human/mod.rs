@@ -1,0 +1,39 @@
+//! The form for people: aligned, calm, 80 columns. May change from release to release; scripts use `--json`.
+
+pub mod checks;
+pub mod infer;
+pub mod models;
+pub mod status;
+pub mod trace;
+
+use edge_wire::dto::Status;
+
+use crate::failure::Failure;
+use crate::render::table::{clean, paragraph};
+use crate::render::units::count;
+
+/// A failure for stderr: what is wrong, then what to do.
+pub fn failure(failure: &Failure) -> String {
+    let mut text = format!("edgectl: {}\n", clean(&failure.to_string()));
+    if let Some(remedy) = failure.remedy() {
+        text.push_str(&paragraph("  try: ", &clean(&remedy)));
+    }
+    if let Failure::Refused { info: Some(info), .. } = failure {
+        text.push_str(&paragraph("  see: ", &clean(&format!("`edgectl trace {}`", info.request_id))));
+    }
+    text
+}
+
+/// Whether requests are taken, and what is under way.
+pub fn flow(status: &Status) -> String {
+    let reason = if status.reason.is_empty() { String::new() } else { format!(" ({})", status.reason) };
+    let waiting = count(status.waiting.into(), "request");
+    paragraph("", &clean(&format!("{}{reason}: {waiting} waiting, {} running", status.state, status.running)))
+}
+
+/// A reload that went well.
+pub fn reloaded(status: &Status) -> String {
+    let files =
+        if status.config_files.is_empty() { "built-in defaults".into() } else { status.config_files.join(", ") };
+    format!("{}{}", paragraph("", &clean(&format!("configuration read again: {files}"))), flow(status))
+}

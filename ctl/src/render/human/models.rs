@@ -1,0 +1,106 @@
+//! `edgectl models`: the table of all, the page of one.
+
+use edge_wire::dto::{ModelStatus, ProviderInfo, TensorInfo};
+
+use crate::render::table::{Align, clean, field, paragraph, table};
+use crate::render::units::{count, micros, percent, span};
+
+/// All models, and why some are not served.
+pub fn list(models: &[ModelStatus], simulated: bool) -> String {
+    let simulated = if simulated { super::status::SIMULATED } else { "" };
+    let reasons = models.iter().filter(|model| !model.reason.is_empty());
+    let reasons: String = reasons
+        .map(|model| paragraph("  ", &clean(&format!("{} {}: {}", model.name, model.state, model.reason))))
+        .collect();
+    let gap = if reasons.is_empty() { "" } else { "\n" };
+    format!("{simulated}{}{gap}{reasons}", table_of(models))
+}
+
+/// One line for each model.
+pub fn table_of(models: &[ModelStatus]) -> String {
+    if models.is_empty() {
+        return "no models found\n".into();
+    }
+    let rows: Vec<Vec<String>> = models.iter().map(row).collect();
+    let head = [
+        ("MODEL", Align::Left),
+        ("VERSION", Align::Left),
+        ("STATE", Align::Left),
+        ("PROVIDER", Align::Left),
+        ("SERVICE", Align::Right),
+        ("WAITING", Align::Right),
+        ("DONE", Align::Right),
+    ];
+    table(&head, &rows)
+}
+
+fn row(model: &ModelStatus) -> Vec<String> {
+    vec![
+        clean(&model.name),
+        clean(&model.version),
+        clean(&model.state),
+        clean(&providers(&model.providers)),
+        service(model.service_us),
+        model.waiting.to_string(),
+        model.done.to_string(),
+    ]
+}
+
+/// Where the model really runs; the share is shown when it is not one provider alone.
+fn providers(providers: &[ProviderInfo]) -> String {
+    match providers {
+        [] => "-".into(),
+        [one] if one.share >= 0.9995 => one.name.clone(),
+        many => many.iter().map(|one| format!("{} {}", one.name, percent(one.share))).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn service(us: u64) -> String {
+    if us == 0 { "not run".into() } else { micros(us) }
+}
+
+/// All about one model.
+pub fn show(model: &ModelStatus, simulated: bool) -> String {
+    let state =
+        if model.reason.is_empty() { model.state.clone() } else { format!("{}: {}", model.state, model.reason) };
+    let goldens = format!("{} gave the expected answer at load", count(model.goldens_passed.into(), "golden input"));
+    let work = format!("{} waiting, {} done since start", model.waiting, model.done);
+    let sessions = format!("{}, batches of at most {}", count(model.instances.into(), "session"), model.max_batch);
+    let learnt = format!("{} for a request of cost 1, learnt on this box", micros(model.service_us));
+    let learnt = if model.service_us == 0 { "not known: it has not run yet".into() } else { learnt };
+    let mut fields = vec![
+        ("state", state),
+        ("task", model.task.clone()),
+        ("licence", model.licence.clone()),
+        ("variant", model.variant.clone()),
+        ("provider", providers(&model.providers)),
+        ("sessions", sessions),
+        ("service", learnt),
+        ("deadline", format!("{} unless the request names one", span(model.default_deadline_ms))),
+        ("requests", work),
+        ("loaded in", span(model.load_ms.into())),
+        ("checked", goldens),
+        ("takes", model.content_types.join(", ")),
+        ("bundle", model.path.clone()),
+    ];
+    fields.retain(|(_, text)| !text.is_empty());
+    let fields: String = fields.iter().map(|(label, text)| field(label, &clean(text))).collect();
+    let head = paragraph("", &clean(&format!("{} {}: {}", model.name, model.version, model.description)));
+    let simulated = if simulated { super::status::SIMULATED } else { "" };
+    format!("{head}{simulated}{fields}{}{}", tensors("INPUT", &model.inputs), tensors("OUTPUT", &model.outputs))
+}
+
+fn tensors(title: &str, tensors: &[TensorInfo]) -> String {
+    if tensors.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> =
+        tensors.iter().map(|tensor| vec![clean(&tensor.name), clean(&tensor.datatype), shape(&tensor.shape)]).collect();
+    format!("\n{}", table(&[(title, Align::Left), ("DATATYPE", Align::Left), ("SHAPE", Align::Left)], &rows))
+}
+
+/// `[any, 3, 48, 320]`: any size of at least one where the model leaves it open.
+fn shape(shape: &[i64]) -> String {
+    let sizes: Vec<String> = shape.iter().map(|size| if *size < 0 { "any".into() } else { size.to_string() }).collect();
+    format!("[{}]", sizes.join(", "))
+}

@@ -1,0 +1,182 @@
+//! `edgectl status`: one screen that tells the story of the box.
+
+use edge_wire::dto::{EngineStatus, MqttStatus, Platform, Problem, ReadingInfo, Status};
+
+use super::models;
+use crate::render::table::{Align, clean, field, paragraph, table};
+use crate::render::units::{age, bytes, count, span, whole};
+
+/// The whole state.
+pub fn status(status: &Status) -> String {
+    let parts = [
+        head(status),
+        service(status),
+        models::table_of(&status.models),
+        readings(&status.readings),
+        problems(&status.problems),
+    ];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// Name and state, and on which ground everything below stands.
+fn head(status: &Status) -> String {
+    // A degraded daemon gives its first problem as the reason; all of them stand below, with their remedies.
+    let reason = match (status.reason.as_str(), status.problems.is_empty()) {
+        ("", true) => String::new(),
+        (reason, true) => format!(", {reason}"),
+        (_, false) => ", see the problems below".into(),
+    };
+    let head = format!("edged {} on {}: {}{reason}", status.version, status.node, status.state);
+    let mut text = paragraph("", &clean(&head));
+    if status.simulated {
+        text.push_str(SIMULATED);
+    }
+    text
+}
+
+/// Said wherever numbers of a simulator are shown.
+pub const SIMULATED: &str = "SIMULATED: no hardware was measured and no model ran\n";
+
+fn service(status: &Status) -> String {
+    let since = format!(
+        "{}, pid {}, {} resident, interface {}",
+        span(status.uptime_ms),
+        status.pid,
+        bytes(status.rss_bytes),
+        status.interface
+    );
+    let config =
+        if status.config_files.is_empty() { "built-in defaults".into() } else { status.config_files.join(", ") };
+    [
+        field("running", &since),
+        field("machine", &clean(&machine(&status.platform))),
+        field("config", &clean(&config)),
+        engine(&status.engine),
+        broker(&status.mqtt),
+        requests(status),
+    ]
+    .concat()
+}
+
+fn machine(platform: &Platform) -> String {
+    let Platform { machine, architecture, os, kernel, cores, memory_bytes } = platform;
+    let name = if machine.is_empty() { "unknown machine" } else { machine };
+    format!(
+        "{name}, {architecture}, {}, {}, {os}, kernel {kernel}",
+        count((*cores).into(), "core"),
+        bytes(*memory_bytes)
+    )
+}
+
+fn engine(engine: &EngineStatus) -> String {
+    let reason = if engine.reason.is_empty() { String::new() } else { format!(" ({})", engine.reason) };
+    let mut lines = vec![format!("{}{reason}", engine.state)];
+    if !engine.library.is_empty() {
+        lines[0] = format!(
+            "{}, ONNX Runtime {}, providers {}",
+            lines[0],
+            or_unknown(&engine.version),
+            list(&engine.providers)
+        );
+        lines.push(format!("{} (found by {})", engine.library, engine.found_by));
+    }
+    if engine.pid != 0 {
+        let restarts = count(engine.restarts.into(), "restart");
+        lines.push(format!("host pid {}, {} resident, {restarts}", engine.pid, bytes(engine.rss_bytes)));
+    } else if engine.restarts > 0 {
+        lines.push(format!("no host process now, {} so far", count(engine.restarts.into(), "restart")));
+    }
+    block("engine", &lines)
+}
+
+fn broker(mqtt: &MqttStatus) -> String {
+    if mqtt.state == "off" {
+        return field("broker", "off (no [mqtt] in the configuration)");
+    }
+    let reason = if mqtt.reason.is_empty() { String::new() } else { format!(" ({})", mqtt.reason) };
+    let lines = [
+        format!("{}{reason}, {}, MQTT {}, zone {}", mqtt.state, mqtt.broker, mqtt.protocol, mqtt.zone),
+        format!("client id {}, {} since start", mqtt.client_id, count(mqtt.connects, "connection")),
+        format!(
+            "{} received, {} waiting for the broker, {} in the journal",
+            count(mqtt.received, "request"),
+            if mqtt.replies_waiting == 1 { "1 reply".into() } else { format!("{} replies", mqtt.replies_waiting) },
+            mqtt.journaled
+        ),
+    ];
+    block("broker", &lines)
+}
+
+fn requests(status: &Status) -> String {
+    let sums = &status.counters;
+    let named = [
+        ("failed", sums.failed),
+        ("refused", sums.refused),
+        ("expired", sums.expired),
+        ("cancelled", sums.cancelled),
+        ("shed", sums.shed),
+        ("from a stored reply", sums.duplicates),
+    ];
+    let mut text = format!("{} arrived, {} done", sums.arrived, sums.done);
+    for (word, number) in named.into_iter().filter(|(_, number)| *number > 0) {
+        text.push_str(&format!(", {number} {word}"));
+    }
+    block("requests", &[text, format!("{} waiting, {} running now", status.waiting, status.running)])
+}
+
+/// A field of several lines.
+fn block(label: &str, lines: &[String]) -> String {
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    labels.zip(lines).map(|(label, line)| field(label, &clean(line))).collect()
+}
+
+fn list(words: &[String]) -> String {
+    if words.is_empty() { "unknown".into() } else { words.join(" ") }
+}
+
+fn or_unknown(word: &str) -> &str {
+    if word.is_empty() { "of unknown version" } else { word }
+}
+
+fn readings(readings: &[ReadingInfo]) -> String {
+    if readings.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> =
+        readings.iter().map(|reading| vec![clean(&reading.name), value(reading), taken(reading)]).collect();
+    table(&[("READING", Align::Left), ("VALUE", Align::Right), ("TAKEN", Align::Left)], &rows)
+}
+
+fn taken(reading: &ReadingInfo) -> String {
+    if reading.value.is_some() { age(reading.age_ms) } else { "-".into() }
+}
+
+/// The value in the unit that its name ends with, or why there is none.
+fn value(reading: &ReadingInfo) -> String {
+    let Some(value) = reading.value else { return clean(&reading.absent) };
+    let name = reading.name.as_str();
+    match () {
+        () if name.ends_with("_bytes") => bytes(whole(value)),
+        () if name.ends_with("_percent") => format!("{value:.1}%"),
+        () if name.ends_with("_milli_c") => format!("{:.1} C", value / 1000.0),
+        () if name.ends_with("_celsius") || name.ends_with("_c") => format!("{value:.1} C"),
+        () if name.ends_with("_milli_w") => format!("{:.1} W", value / 1000.0),
+        () if name.ends_with("_hz") => format!("{value:.0} Hz"),
+        () => format!("{value}"),
+    }
+}
+
+/// What is not as it should be, each with its remedy.
+pub fn problems(problems: &[Problem]) -> String {
+    if problems.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("PROBLEMS\n");
+    for problem in problems {
+        text.push_str(&paragraph("  ", &clean(&format!("{}: {}", problem.subject, problem.what))));
+        if !problem.remedy.is_empty() {
+            text.push_str(&paragraph("    try: ", &clean(&problem.remedy)));
+        }
+    }
+    text
+}

@@ -1,0 +1,79 @@
+//! The stable form: the records of edge-wire as they are, one JSON document and a line end.
+
+use edge_wire::dto::{Info, Status};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// Any record.
+pub fn record<T: Serialize>(record: &T) -> String {
+    // A record of strings and numbers always has a JSON form; should one ever not, its error is the best answer left.
+    serde_json::to_string_pretty(record).unwrap_or_else(|error| Value::from(error.to_string()).to_string()) + "\n"
+}
+
+/// `{"result", "info"}` of an inference; `simulated` only where no model ran.
+pub fn inferred(result: &Value, info: &Info, simulated: bool) -> String {
+    #[derive(Serialize)]
+    struct Inferred<'a> {
+        result: &'a Value,
+        info: &'a Info,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        simulated: Option<bool>,
+    }
+    record(&Inferred { result, info, simulated: simulated.then_some(true) })
+}
+
+/// Whether requests are taken, and what is under way: the answer of drain, resume and reload.
+pub fn flow(status: &Status) -> String {
+    #[derive(Serialize)]
+    struct Flow<'a> {
+        state: &'a str,
+        reason: &'a str,
+        waiting: u32,
+        running: u32,
+    }
+    record(&Flow { state: &status.state, reason: &status.reason, waiting: status.waiting, running: status.running })
+}
+
+/// The verdict on a configuration, one message per line that was said.
+pub fn verdict(valid: bool, said: &str) -> String {
+    #[derive(Serialize)]
+    struct Verdict<'a> {
+        valid: bool,
+        messages: Vec<&'a str>,
+    }
+    record(&Verdict { valid, messages: said.lines().collect() })
+}
+
+/// Completions of one shell.
+pub fn script(shell: &str, script: &str) -> String {
+    #[derive(Serialize)]
+    struct Script<'a> {
+        shell: &'a str,
+        script: &'a str,
+    }
+    record(&Script { shell, script })
+}
+
+/// `{"error": {"code", "message", "retry_after_ms"}, "info"}`; the last two only where they are known.
+pub fn failure(failure: &Failure) -> String {
+    #[derive(Serialize)]
+    struct Failed<'a> {
+        error: Error<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        info: Option<&'a Info>,
+    }
+    #[derive(Serialize)]
+    struct Error<'a> {
+        code: &'a str,
+        message: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
+    }
+    let (info, retry_after_ms) = match failure {
+        Failure::Refused { info, refused } => (info.as_deref(), refused.retry_after_ms),
+        _ => (None, None),
+    };
+    record(&Failed { error: Error { code: failure.word(), message: failure.message(), retry_after_ms }, info })
+}

@@ -1,0 +1,6 @@
+//! Records as text: pure functions, each from a record to a string. Nothing here prints, asks or decides.
+
+pub mod human;
+pub mod json;
+pub mod table;
+pub mod units;

@@ -1,0 +1,108 @@
+//! Numbers for people: at most three or four digits and the unit.
+
+use std::time::Duration;
+
+/// Bytes in binary units: `110 B`, `108.0 KiB`, `15.3 GiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match UNITS.into_iter().find(|(_, shift)| count >> shift > 0) {
+        Some((unit, shift)) => format!("{} {unit}", tenths(u128::from(count) * 10 / (1 << shift))),
+        None => format!("{count} B"),
+    }
+}
+
+/// A span of work: `0 us`, `350 us`, `8.1 ms`, `1.25 s`.
+pub fn micros(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} us"),
+        1_000..1_000_000 => format!("{} ms", tenths(u128::from(us) / 100)),
+        _ => format!("{}.{:02} s", us / 1_000_000, us / 10_000 % 100),
+    }
+}
+
+/// Milliseconds with three places, for columns that are compared: `12.345`.
+pub fn exact_ms(us: u64) -> String {
+    format!("{}.{:03}", us / 1000, us % 1000)
+}
+
+/// A time span of daily life: `350 ms`, `42 s`, `3 min 5 s`, `3 h 12 min`, `12 d 4 h`.
+pub fn span(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match () {
+        () if seconds == 0 => format!("{ms} ms"),
+        () if minutes == 0 => format!("{seconds} s"),
+        () if hours == 0 => format!("{minutes} min {} s", seconds % 60),
+        () if days == 0 => format!("{hours} h {} min", minutes % 60),
+        () => format!("{days} d {} h", hours % 24),
+    }
+}
+
+/// How old something is: `0.4 s ago`, `3 min 5 s ago`.
+pub fn age(ms: u64) -> String {
+    if ms < 10_000 { format!("{} s ago", tenths(u128::from(ms) / 100)) } else { format!("{} ago", span(ms)) }
+}
+
+/// The same for a [`Duration`].
+pub fn duration(duration: Duration) -> String {
+    span(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A share of one in percent: `100%`, `97.3%`.
+pub fn percent(share: f64) -> String {
+    if (share - 1.0).abs() < 0.0005 { "100%".into() } else { format!("{:.1}%", share * 100.0) }
+}
+
+/// `1 request`, `2 requests`.
+pub fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// A count that came as a floating number.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates, which is right for a size"
+)]
+pub fn whole(value: f64) -> u64 {
+    value as u64
+}
+
+fn tenths(tenths: u128) -> String {
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_get_the_unit_that_fits() {
+        let cases = [
+            (bytes(0), "0 B"),
+            (bytes(1023), "1023 B"),
+            (bytes(110_592), "108.0 KiB"),
+            (bytes(16_428_634_112), "15.3 GiB"),
+            (bytes(u64::MAX), "16777215.9 TiB"),
+            (micros(0), "0 us"),
+            (micros(999), "999 us"),
+            (micros(8_149), "8.1 ms"),
+            (micros(1_259_999), "1.25 s"),
+            (exact_ms(12_345), "12.345"),
+            (span(0), "0 ms"),
+            (span(42_900), "42 s"),
+            (span(185_000), "3 min 5 s"),
+            (span(11_520_000), "3 h 12 min"),
+            (span(1_051_200_000), "12 d 4 h"),
+            (age(400), "0.4 s ago"),
+            (age(185_000), "3 min 5 s ago"),
+            (percent(1.0), "100%"),
+            (percent(0.973), "97.3%"),
+            (count(1, "restart"), "1 restart"),
+            (count(0, "restart"), "0 restarts"),
+        ];
+        for (shown, expected) in cases {
+            assert_eq!(shown, expected);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The real binary against a scripted daemon on a private bus: what it prints, where, and how it exits.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set its scene up has failed")]
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use support::bus::PrivateBus;
+use support::canned;
+use support::fake::Fake;
+use support::transcript::{Edgectl, check};
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n rest of a picture";
+
+fn files(bus: &PrivateBus) {
+    fs::write(bus.path().join("label.png"), PNG).unwrap();
+    fs::write(bus.path().join("call.wav"), b"RIFF\0\0\0\0WAVEfmt rest of a sound").unwrap();
+}
+
+#[test]
+fn status_shows_the_box_and_check_its_health() {
+    let bus = PrivateBus::start();
+    let edgectl = Edgectl::on(&bus);
+    let mut runs = Vec::new();
+    for status in [canned::serving(), canned::degraded(), canned::simulated()] {
+        let _fake = Fake::start(&bus, status);
+        runs.push(edgectl.tell(&["status", "--check"]));
+    }
+    let _fake = Fake::start(&bus, canned::degraded());
+    runs.push(edgectl.tell(&["status", "--json"]));
+    check("status", &runs);
+}
+
+#[test]
+fn models_are_listed_and_shown() {
+    let bus = PrivateBus::start();
+    let edgectl = Edgectl::on(&bus);
+    let mut runs = Vec::new();
+    for status in
+        [canned::serving(), canned::degraded(), edge_wire::dto::Status { models: vec![], ..canned::simulated() }]
+    {
+        let _fake = Fake::start(&bus, status);
+        runs.push(edgectl.tell(&["models", "list"]));
+    }
+    let _fake = Fake::start(&bus, canned::serving());
+    runs.push(edgectl.tell(&["models", "show", "text-line"]));
+    runs.push(edgectl.tell(&["models", "show", "speech:1.0.0"]));
+    runs.push(edgectl.tell(&["models", "show", "speech", "--json"]));
+    runs.push(edgectl.tell(&["models", "show", "speech:2.0.0"]));
+    runs.push(edgectl.tell(&["models", "show", "speech:2.0.0", "--json"]));
+    check("models", &runs);
+}
+
+#[test]
+fn answers_have_the_form_of_their_task_and_refusals_their_exit() {
+    let bus = PrivateBus::start();
+    files(&bus);
+    let edgectl = Edgectl::on(&bus);
+    let _fake = Fake::start(&bus, canned::serving());
+    let lines: [&[&str]; 14] = [
+        &["infer", "text-line", "label.png"],
+        &["infer", "file-type", "label.png", "-v", "--request-id", "mine-1"],
+        &["infer", "speech", "call.wav"],
+        &["infer", "embed", "call.wav"],
+        &["infer", "text-line", "label.png", "--json", "--request-id", "mine-1"],
+        &["infer", "busy", "label.png"],
+        &["infer", "busy", "label.png", "--json", "--request-id", "line-4"],
+        &["infer", "busy", "label.png", "--request-id", "line-4"],
+        &["infer", "late", "label.png", "--deadline", "1ms"],
+        &["infer", "guarded", "label.png"],
+        &["infer", "guarded", "label.png", "--json"],
+        &["infer", "nothing", "label.png"],
+        &["infer", "text-line", "missing.png"],
+        &["infer", "slow", "label.png", "--timeout", "100ms"],
+    ];
+    check("infer", &lines.map(|line| edgectl.tell(line)));
+}
+
+#[test]
+fn the_daemon_gets_a_sealed_payload_with_the_type_and_options_that_were_meant() {
+    let bus = PrivateBus::start();
+    files(&bus);
+    let edgectl = Edgectl::on(&bus);
+    let fake = Fake::start(&bus, canned::serving());
+    let sent = |args: &[&str]| {
+        let output = edgectl.run(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        fake.calls().pop().unwrap()
+    };
+    let cases: [(&[&str], &str); 6] = [
+        (&["infer", "text-line", "label.png"], "text-line image/png 26 bytes sealed=true {}"),
+        (&["infer", "speech", "call.wav"], "speech audio/wav 31 bytes sealed=true {}"),
+        (&["infer", "file-type", "label.png"], "file-type application/octet-stream 26 bytes sealed=true {}"),
+        (&["infer", "text-line:1.0.0", "/dev/null"], "text-line:1.0.0 application/octet-stream 0 bytes sealed=true {}"),
+        (
+            &["infer", "text-line", "call.wav", "--content-type", "image/jpeg", "--deadline", "2s"],
+            "text-line image/jpeg 31 bytes sealed=true {deadline_ms=uint64 2000}",
+        ),
+        (
+            &["infer", "text-line", "label.png", "--data-class", "internal", "--priority", "high"],
+            "text-line image/png 26 bytes sealed=true {data_class=\"internal\", priority=\"high\"}",
+        ),
+    ];
+    for (args, expected) in cases {
+        assert_eq!(sent(args), expected, "{args:?}");
+    }
+}
+
+#[test]
+fn standard_input_is_sent_like_a_file() {
+    let bus = PrivateBus::start();
+    let fake = Fake::start(&bus, canned::serving());
+    let mut child = Edgectl::on(&bus)
+        .command(&["infer", "text-line", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(PNG).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    assert_eq!(fake.calls().pop().unwrap(), "text-line image/png 26 bytes sealed=true {}");
+}
+
+#[test]
+fn what_a_simulator_answered_is_marked_as_such() {
+    let bus = PrivateBus::start();
+    files(&bus);
+    let edgectl = Edgectl::on(&bus);
+    let _fake = Fake::start(&bus, canned::simulated());
+    let lines: [&[&str]; 3] = [
+        &["infer", "text-line", "label.png"],
+        &["infer", "text-line", "label.png", "--json", "--request-id", "mine-1"],
+        &["models", "show", "text-line"],
+    ];
+    check("simulated", &lines.map(|line| edgectl.tell(line)));
+}
+
+#[test]
+fn drain_resume_and_reload_show_the_state_that_came_of_them() {
+    let bus = PrivateBus::start();
+    let edgectl = Edgectl::on(&bus);
+    let fake = Fake::start(&bus, canned::serving());
+    let lines: [&[&str]; 6] = [
+        &["drain"],
+        &["drain", "--wait"],
+        &["drain", "--wait", "--json"],
+        &["resume"],
+        &["resume", "--json"],
+        &["reload"],
+    ];
+    let mut runs = lines.map(|line| edgectl.tell(line)).to_vec();
+    fake.script.lock().unwrap().reload_fault =
+        Some("/etc/edged/edged.toml: policy.lanes: 0 is not accepted: takes a whole number from 1 to 64".into());
+    runs.push(edgectl.tell(&["reload"]));
+    check("flow", &runs);
+}
+
+#[test]
+fn a_trace_is_a_timeline() {
+    let bus = PrivateBus::start();
+    let edgectl = Edgectl::on(&bus);
+    let _fake = Fake::start(&bus, canned::serving());
+    let lines: [&[&str]; 4] =
+        [&["trace", "line-3"], &["trace", "line-4"], &["trace", "line-4", "--json"], &["trace", "line-5"]];
+    check("trace", &lines.map(|line| edgectl.tell(line)));
+}
+
+#[test]
+fn doctor_names_what_is_wrong_and_what_to_do() {
+    let bus = PrivateBus::start();
+    let edgectl = Edgectl::beside_daemon(&bus, "configuration is valid", 0);
+    let mut runs = Vec::new();
+    for status in [canned::serving(), canned::degraded(), canned::simulated()] {
+        let _fake = Fake::start(&bus, status);
+        runs.push(edgectl.tell(&["doctor"]));
+    }
+    runs.push(edgectl.tell(&["doctor"]));
+    runs.push(edgectl.tell(&["doctor", "--json"]));
+    let broken = Edgectl::beside_daemon(&bus, "policy.lanes: 0 is not accepted", 2);
+    runs.push(broken.with("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere/bus").tell(&["doctor"]));
+    check("doctor", &runs);
+}
+
+#[test]
+fn the_verdict_on_a_configuration_is_that_of_the_daemon() {
+    let bus = PrivateBus::start();
+    let valid = Edgectl::beside_daemon(&bus, "valid", 0);
+    let mut runs =
+        vec![valid.tell(&["config", "check"]), valid.tell(&["config", "check", "--config", "my.toml", "--json"])];
+    let invalid = Edgectl::beside_daemon(&bus, "policy.lanes: 0 is not accepted", 2);
+    runs.push(invalid.tell(&["config", "check"]));
+    runs.push(invalid.tell(&["config", "check", "--json"]));
+    fs::remove_file(bus.path().join("bin/edged")).unwrap();
+    runs.push(invalid.with("PATH", "/nowhere").tell(&["config", "check"]));
+    check("config", &runs);
+}
+
+#[test]
+fn a_daemon_that_is_not_there_or_too_old_is_told_apart() {
+    let bus = PrivateBus::start();
+    files(&bus);
+    let edgectl = Edgectl::on(&bus);
+    let mut runs = vec![edgectl.tell(&["status"]), edgectl.tell(&["infer", "text-line", "label.png", "--json"])];
+    runs.push(Edgectl::on(&bus).with("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere/bus").tell(&["status"]));
+    runs.push(
+        Edgectl::on(&bus)
+            .with("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")
+            .tell(&["status", "--bus", "system"]),
+    );
+    let _fake = Fake::start(&bus, edge_wire::dto::Status { interface: 0, ..canned::serving() });
+    runs.push(edgectl.tell(&["status"]));
+    check("unreachable", &runs);
+}
+
+#[test]
+fn a_command_line_that_cannot_be_used_exits_with_2() {
+    let bus = PrivateBus::start();
+    let edgectl = Edgectl::on(&bus);
+    let lines: [&[&str]; 11] = [
+        &[],
+        &["fly"],
+        &["infer", "text-line"],
+        &["infer", "text-line", "x.png", "--deadline", "200"],
+        &["infer", "text-line", "x.png", "--priority", "urgent"],
+        &["infer", "text-line", "x.png", "--data-class", "secret"],
+        &["infer", "text-line", "/"],
+        &["status", "--timeout", "5"],
+        &["status", "--host=-oProxyCommand=x"],
+        &["trace"],
+        &["completions", "tcsh"],
+    ];
+    let mut runs = lines.map(|line| edgectl.tell(line)).to_vec();
+    runs.push(Edgectl::on(&bus).with("EDGED_BUS", "both").tell(&["status"]));
+    assert!(runs.iter().all(|run| run.ends_with("[exit 2]\n")), "{runs:#?}");
+    check("usage", &runs);
+}
+
+#[test]
+fn every_verb_explains_itself() {
+    let bus = PrivateBus::start();
+    let edgectl = Edgectl::on(&bus);
+    let verbs: [&[&str]; 14] = [
+        &[],
+        &["status"],
+        &["models"],
+        &["models", "list"],
+        &["models", "show"],
+        &["infer"],
+        &["doctor"],
+        &["drain"],
+        &["resume"],
+        &["reload"],
+        &["trace"],
+        &["config"],
+        &["config", "check"],
+        &["completions"],
+    ];
+    let runs = verbs.map(|verb| edgectl.tell(&[verb, &["--help"]].concat()));
+    for run in &runs {
+        assert!(run.contains("Example") && run.ends_with("[exit 0]\n"), "{run}");
+    }
+    check("help", &runs);
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let bus = PrivateBus::start();
+    let _fake = Fake::start(&bus, canned::serving());
+    let mut child = Edgectl::on(&bus)
+        .command(&["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_remote_run_hands_the_command_line_to_ssh_and_its_exit_back() {
+    use std::os::unix::fs::PermissionsExt;
+    let bus = PrivateBus::start();
+    let ssh = bus.path().join("ssh");
+    fs::write(&ssh, "#!/bin/sh\nfor word in \"$@\"; do echo \"<$word>\"; done\ncat\nexit 6\n").unwrap();
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", bus.path().display());
+    let output =
+        Edgectl::on(&bus).with("PATH", &path).run(&["--host", "root@press-7", "trace", "it's $HOME", "--json"]);
+    assert_eq!(output.status.code(), Some(6));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "<-->\n<root@press-7>\n<edgectl 'trace' 'it'\\''s $HOME' '--json'>\n");
+}
+
+#[test]
+fn completions_are_printed_as_they_are_installed() {
+    let bus = PrivateBus::start();
+    for (shell, file) in [("bash", "edgectl.bash"), ("zsh", "_edgectl"), ("fish", "edgectl.fish")] {
+        let output = Edgectl::on(&bus).run(&["completions", shell]);
+        let installed = fs::read(format!("{}/../packaging/completions/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        assert!(output.stdout == installed, "{shell}");
+    }
+}

@@ -1,0 +1,269 @@
+//! Records as a daemon would give them on some box.
+
+use edge_wire::dto::{
+    Counters, EngineStatus, Info, ModelStatus, MqttStatus, Platform, Problem, ProviderInfo, ReadingInfo, Status,
+    TensorInfo, Trace, TraceStep,
+};
+
+/// A box in order.
+pub fn serving() -> Status {
+    Status {
+        state: "serving".into(),
+        reason: "everything is as it should be".into(),
+        version: "0.1.0".into(),
+        interface: 1,
+        node: "press-7".into(),
+        platform: platform(),
+        uptime_ms: 11_520_000,
+        pid: 812,
+        rss_bytes: 14_680_064,
+        engine: engine(),
+        mqtt: mqtt(),
+        models: vec![text_line(), file_type(), speech()],
+        counters: Counters {
+            arrived: 1402,
+            accepted: 1390,
+            done: 1377,
+            failed: 1,
+            refused: 12,
+            expired: 9,
+            cancelled: 3,
+            duplicates: 2,
+            ..Counters::default()
+        },
+        waiting: 1,
+        running: 2,
+        readings: vec![
+            reading("cpu_load_percent", Some(31.25), ""),
+            reading("memory_available_bytes", Some(6_871_947_673.0), ""),
+            reading("temperature_c", Some(54.5), ""),
+            reading("power_milli_w", None, "unsupported"),
+        ],
+        config_files: vec!["/etc/edged/edged.toml".into(), "/etc/edged/edged.toml.d/10-site.toml".into()],
+        ..Status::default()
+    }
+}
+
+/// The same box without its library, its broker and one good model.
+pub fn degraded() -> Status {
+    let problem = |subject: &str, what: &str, remedy: &str| Problem {
+        subject: subject.into(),
+        what: what.into(),
+        remedy: remedy.into(),
+    };
+    let mut status = serving();
+    status.state = "degraded".into();
+    status.engine = EngineStatus {
+        state: "no_library".into(),
+        reason: "no libonnxruntime.so in ORT_DYLIB_PATH (unset), /usr/lib/edged/onnxruntime, any Python wheel".into(),
+        restarts: 3,
+        ..EngineStatus::default()
+    };
+    status.mqtt.state = "connecting".into();
+    status.mqtt.reason = "connection refused (os error 111)".into();
+    status.models[0].state = "failed".into();
+    status.models[0].reason = "sha256 of text-line.onnx is 5f0c..., the manifest says 91aa...".into();
+    status.models[0].providers.clear();
+    status.problems = vec![
+        problem(
+            "library",
+            &status.engine.reason,
+            "install the package edged-onnxruntime, or `pip install onnxruntime`",
+        ),
+        problem("model text-line:1.0.0", &status.models[0].reason, "put the bundle right and restart"),
+        problem(
+            "broker",
+            "10.0.0.5:1883: connection refused (os error 111)",
+            "check mqtt.host and that the broker runs",
+        ),
+    ];
+    status.reason = format!("library: {}", status.engine.reason);
+    status
+}
+
+/// `edged --sim`.
+pub fn simulated() -> Status {
+    let engine = EngineStatus { state: "simulated".into(), providers: vec!["cpu".into()], ..EngineStatus::default() };
+    let mqtt = MqttStatus { state: "off".into(), ..MqttStatus::default() };
+    let counters = Counters { arrived: 1, accepted: 1, done: 1, ..Counters::default() };
+    Status { simulated: true, engine, mqtt, counters, readings: vec![], config_files: vec![], ..serving() }
+}
+
+fn platform() -> Platform {
+    Platform {
+        machine: "NVIDIA Jetson Orin NX Engineering Reference Developer Kit".into(),
+        architecture: "aarch64".into(),
+        os: "Ubuntu 22.04.5 LTS".into(),
+        kernel: "5.15.148-tegra".into(),
+        cores: 8,
+        memory_bytes: 16_428_634_112,
+    }
+}
+
+fn engine() -> EngineStatus {
+    EngineStatus {
+        state: "up".into(),
+        library: "/usr/lib/edged/onnxruntime/libonnxruntime.so.1.24.0".into(),
+        found_by: "/usr/lib/edged/onnxruntime".into(),
+        version: "1.24.0".into(),
+        providers: vec!["cuda".into(), "cpu".into()],
+        pid: 813,
+        restarts: 1,
+        rss_bytes: 96_468_992,
+        ..EngineStatus::default()
+    }
+}
+
+fn mqtt() -> MqttStatus {
+    MqttStatus {
+        state: "connected".into(),
+        broker: "10.0.0.5:1883".into(),
+        protocol: "5".into(),
+        client_id: "edged-press-7-3f2a90bc".into(),
+        zone: "premises".into(),
+        received: 611,
+        replies_waiting: 1,
+        connects: 2,
+        ..MqttStatus::default()
+    }
+}
+
+fn reading(name: &str, value: Option<f64>, absent: &str) -> ReadingInfo {
+    ReadingInfo { name: name.into(), value, absent: absent.into(), age_ms: 430 }
+}
+
+fn tensor(name: &str, datatype: &str, shape: &[i64]) -> TensorInfo {
+    TensorInfo { name: name.into(), datatype: datatype.into(), shape: shape.to_vec() }
+}
+
+fn model(name: &str, task: &str, service_us: u64) -> ModelStatus {
+    ModelStatus {
+        name: name.into(),
+        version: "1.0.0".into(),
+        task: task.into(),
+        licence: "Apache-2.0".into(),
+        state: "ready".into(),
+        variant: "fp32".into(),
+        providers: vec![ProviderInfo { name: "cpu".into(), share: 1.0 }],
+        instances: 2,
+        max_batch: 8,
+        default_deadline_ms: 5000,
+        goldens_passed: 2,
+        load_ms: 310,
+        service_us,
+        path: format!("/var/lib/edged/bundles/{name}"),
+        ..ModelStatus::default()
+    }
+}
+
+fn text_line() -> ModelStatus {
+    ModelStatus {
+        description: "Reads one line of printed text".into(),
+        providers: vec![
+            ProviderInfo { name: "cuda".into(), share: 0.973 },
+            ProviderInfo { name: "cpu".into(), share: 0.027 },
+        ],
+        inputs: vec![tensor("x", "FP32", &[-1, 3, 48, -1])],
+        outputs: vec![tensor("softmax_2.tmp_0", "FP32", &[-1, -1, 6625])],
+        content_types: vec!["image/jpeg".into(), "image/png".into()],
+        waiting: 1,
+        done: 742,
+        ..model("text-line", "ctc_text", 8149)
+    }
+}
+
+fn file_type() -> ModelStatus {
+    ModelStatus {
+        description: "Tells what a file is by its bytes".into(),
+        inputs: vec![tensor("bytes", "INT32", &[-1, 2048])],
+        outputs: vec![tensor("target_label", "FP32", &[-1, 214])],
+        content_types: vec!["application/octet-stream".into()],
+        done: 635,
+        ..model("file-type", "classification", 912)
+    }
+}
+
+fn speech() -> ModelStatus {
+    ModelStatus {
+        description: "Finds the parts of a sound in which somebody speaks".into(),
+        content_types: vec!["audio/wav".into()],
+        ..model("speech", "speech_segments", 0)
+    }
+}
+
+/// What comes with a reply.
+pub fn info() -> Info {
+    Info {
+        version: "1.0.0".into(),
+        variant: "fp32".into(),
+        verdict: "local".into(),
+        reason: "feasible".into(),
+        site: "press-7".into(),
+        zone: "device".into(),
+        data_class: "regulated".into(),
+        provider: "cuda".into(),
+        received_at: "2026-11-22T10:00:00.120Z".into(),
+        completed_at: "2026-11-22T10:00:00.131Z".into(),
+        queue_us: 1204,
+        compute_us: 8149,
+        total_us: 10_922,
+        batch: 1,
+        ..Info::default()
+    }
+}
+
+/// The document of each model's task.
+pub fn document(model: &str) -> String {
+    match model {
+        "text-line" => r#"{"text": "LOT 4711\u001b[2J", "confidence": 0.9934}"#,
+        "file-type" => r#"{"labels": [{"label": "pdf", "score": 0.9731}, {"label": "postscript", "score": 0.0201}]}"#,
+        "speech" => r#"{"segments": [{"start_ms": 320, "end_ms": 1500}, {"start_ms": 2010, "end_ms": 12004}]}"#,
+        _ => r#"{"embedding": [0.5, -0.25]}"#,
+    }
+    .into()
+}
+
+/// Two requests that the daemon remembers.
+pub fn traces() -> Vec<Trace> {
+    let step = |at_us, step: &str, detail: &str| TraceStep { at_us, step: step.into(), detail: detail.into() };
+    let done = Trace {
+        request_id: "line-3".into(),
+        caller: "mqtt edge/press-7/result/text-line".into(),
+        model: "text-line:1.0.0".into(),
+        outcome: "done".into(),
+        received_at: "2026-11-22T10:00:00.120Z".into(),
+        steps: vec![
+            step(0, "received", "48211 bytes"),
+            step(38, "accepted", "local: feasible, predicted 9.9 ms, deadline 200 ms, class regulated"),
+            step(61, "preparing", "decoding in the engine host"),
+            step(1190, "prepared", "decoded in 1.08 ms, cost 1"),
+            step(1242, "running", "lane 0, batch of 1"),
+            step(9391, "ran", "model took 8.15 ms"),
+            step(9420, "settled", "done"),
+            step(10_922, "replied", "to edge/press-7/result/text-line, PUBACK after 1.5 ms"),
+        ],
+        info: Some(Info { request_id: "line-3".into(), model: "text-line".into(), ..info() }),
+        ..Trace::default()
+    };
+    let refused = Trace {
+        request_id: "line-4".into(),
+        caller: "bus :1.42 (uid 1000)".into(),
+        model: "text-line".into(),
+        outcome: "refused".into(),
+        code: "overloaded".into(),
+        message: "all places for waiting requests are taken (policy.max_waiting)".into(),
+        received_at: "2026-11-22T10:00:01.007Z".into(),
+        steps: vec![step(0, "received", "48211 bytes"), step(12, "refused", "overloaded: queue_full")],
+        info: Some(Info {
+            request_id: "line-4".into(),
+            model: "text-line".into(),
+            verdict: "refuse".into(),
+            reason: "queue_full".into(),
+            received_at: "2026-11-22T10:00:01.007Z".into(),
+            completed_at: "2026-11-22T10:00:01.007Z".into(),
+            total_us: 12,
+            ..Info::default()
+        }),
+    };
+    vec![done, refused]
+}

@@ -1,0 +1,229 @@
+//! A daemon that answers by script: the interfaces that the command uses, with canned records behind them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use edge_wire::dict::InfoDict;
+use edge_wire::dto::{Info, Status, Trace};
+use edge_wire::error::ErrorCode;
+use edge_wire::names;
+use tokio::sync::oneshot;
+use zbus::message::{Header, Message};
+use zbus::names::ErrorName;
+use zbus::{OwnedVariant, interface};
+
+use super::bus::PrivateBus;
+use super::canned;
+
+/// What the daemon shows and what it was asked.
+#[derive(Default)]
+pub struct Script {
+    pub status: Status,
+    pub traces: Vec<Trace>,
+    /// A reload is refused with this.
+    pub reload_fault: Option<String>,
+    /// Calls in order, as text.
+    pub calls: Vec<String>,
+}
+
+pub type Shared = Arc<Mutex<Script>>;
+
+/// The daemon, on a thread of its own.
+pub struct Fake {
+    pub script: Shared,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Fake {
+    /// Starts it; it owns the daemon's name when this returns.
+    pub fn start(bus: &PrivateBus, status: Status) -> Fake {
+        let script = Arc::new(Mutex::new(Script { status, traces: canned::traces(), ..Script::default() }));
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = mpsc::channel();
+        let (address, shared) = (bus.address.clone(), Arc::clone(&script));
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let connection = zbus::connection::Builder::address(address.as_str())
+                    .serve_at(names::ROOT_PATH, Manager(Arc::clone(&shared)))
+                    .serve_at(names::ROOT_PATH, Inference(shared))
+                    .name(names::BUS_NAME)
+                    .build()
+                    .await
+                    .unwrap();
+                ready.send(()).unwrap();
+                let _ = stopped.await;
+                drop(connection);
+            });
+        });
+        is_ready.recv().unwrap();
+        Fake { script, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// The calls so far.
+    pub fn calls(&self) -> Vec<String> {
+        self.script.lock().unwrap().calls.clone()
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A "no" as the daemon sends it.
+#[derive(Debug)]
+struct No {
+    code: ErrorCode,
+    message: String,
+    retry_after_ms: Option<u64>,
+}
+
+impl No {
+    fn new(code: ErrorCode, message: impl Into<String>) -> No {
+        No { code, message: message.into(), retry_after_ms: None }
+    }
+}
+
+impl zbus::DBusError for No {
+    fn create_reply(&self, call: &Header<'_>) -> zbus::Result<Message> {
+        let reply = Message::error(call, self.name());
+        match self.retry_after_ms {
+            Some(after) => reply.build(&(&self.message, after)),
+            None => reply.build(&self.message),
+        }
+    }
+
+    fn name(&self) -> ErrorName<'_> {
+        ErrorName::try_from(self.code.dbus_name()).unwrap()
+    }
+
+    fn description(&self) -> Option<&str> {
+        Some(&self.message)
+    }
+}
+
+struct Manager(Shared);
+
+impl Manager {
+    fn enter(&self, state: &str, left: u32) {
+        let mut script = self.0.lock().unwrap();
+        script.status.state = state.into();
+        script.status.reason = if left > 0 { format!("{left} requests are left") } else { String::new() };
+        (script.status.waiting, script.status.running) = (left, 0);
+    }
+}
+
+#[interface(name = "org.edged.Edge1.Manager")]
+impl Manager {
+    async fn describe(&self) -> String {
+        let mut script = self.0.lock().unwrap();
+        script.calls.push("Describe".into());
+        let told = serde_json::to_string(&script.status).unwrap();
+        // A drain goes on by itself: the next look finds it done.
+        if script.status.state == "draining" {
+            script.status.state = "drained".into();
+            script.status.reason = "nothing is left; nothing new is taken".into();
+            script.status.waiting = 0;
+        }
+        told
+    }
+
+    async fn trace(&self, request_id: String) -> Result<String, No> {
+        let script = self.0.lock().unwrap();
+        let found = script.traces.iter().find(|trace| trace.request_id == request_id);
+        found
+            .map(|trace| serde_json::to_string(trace).unwrap())
+            .ok_or_else(|| No::new(ErrorCode::InvalidInput, format!("request_id \"{request_id}\" has no trace here")))
+    }
+
+    async fn drain(&self) {
+        self.enter("draining", 2);
+    }
+
+    async fn resume(&self) {
+        self.enter("serving", 0);
+    }
+
+    async fn reload(&self) -> Result<(), No> {
+        match self.0.lock().unwrap().reload_fault.clone() {
+            Some(fault) => Err(No::new(ErrorCode::InvalidInput, fault)),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Inference(Shared);
+
+#[interface(name = "org.edged.Edge1.Inference")]
+impl Inference {
+    async fn infer_encoded(
+        &self,
+        model: String,
+        content_type: String,
+        payload: zbus::OwnedFd,
+        options: BTreeMap<String, OwnedVariant>,
+    ) -> Result<(String, InfoDict<'static>), No> {
+        let (bytes, sealed) = read(OwnedFd::from(payload));
+        let told: Vec<String> = options.iter().filter(|(key, _)| *key != "request_id").map(option).collect();
+        let call = format!("{model} {content_type} {bytes} bytes sealed={sealed} {{{}}}", told.join(", "));
+        self.0.lock().unwrap().calls.push(call);
+        let id = options.get("request_id").and_then(|id| String::try_from(id.try_clone().unwrap()).ok());
+        let name = model.split(':').next().unwrap_or_default();
+        match refusal(name) {
+            Some(no) => Err(no),
+            None if name == "slow" => std::future::pending().await,
+            None => Ok((canned::document(name), info(name, id).into())),
+        }
+    }
+}
+
+fn option((key, value): (&String, &OwnedVariant)) -> String {
+    format!("{key}={value}", value = zbus::Variant::from(value.try_clone().unwrap()))
+}
+
+fn info(model: &str, id: Option<String>) -> Info {
+    Info { model: model.into(), request_id: id.unwrap_or_default(), ..canned::info() }
+}
+
+/// Models that always say no.
+fn refusal(model: &str) -> Option<No> {
+    let no = match model {
+        "busy" => No {
+            retry_after_ms: Some(70),
+            ..No::new(ErrorCode::Overloaded, "all places for waiting requests are taken (policy.max_waiting)")
+        },
+        "late" => No::new(ErrorCode::DeadlineExceeded, "deadline_ms: shorter than the model takes on an idle box"),
+        "guarded" => No::new(ErrorCode::NotAuthorized, "user 1000 is not in the group edge"),
+        "nothing" => No::new(ErrorCode::UnknownModel, "no model nothing"),
+        _ => return None,
+    };
+    Some(no)
+}
+
+/// Size of the payload, and whether it is a memfd that nobody can change.
+fn read(fd: OwnedFd) -> (usize, bool) {
+    use rustix::fs::{SealFlags, fcntl_get_seals};
+    let wanted = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    let sealed = fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(wanted));
+    let mut file = File::from(fd);
+    let mut bytes = Vec::new();
+    if sealed {
+        bytes.resize(usize::try_from(file.metadata().unwrap().len()).unwrap(), 0);
+        file.read_exact_at(&mut bytes, 0).unwrap();
+    } else {
+        file.read_to_end(&mut bytes).unwrap();
+    }
+    (bytes.len(), sealed)
+}

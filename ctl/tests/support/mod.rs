@@ -1,0 +1,6 @@
+//! A private bus, a scripted daemon on it, and transcripts of what the command says.
+
+pub mod bus;
+pub mod canned;
+pub mod fake;
+pub mod transcript;

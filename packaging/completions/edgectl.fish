@@ -1,0 +1,138 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_edgectl_global_optspecs
+    string join \n json bus= host= timeout= h/help V/version
+end
+
+function __fish_edgectl_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_edgectl_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_edgectl_using_subcommand
+    set -l cmd (__fish_edgectl_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c edgectl -n "__fish_edgectl_needs_command" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_needs_command" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_needs_command" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_needs_command" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_needs_command" -s V -l version -d 'Print version'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "status" -d 'Show what the daemon does now: state, engine, broker, models, problems'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "models" -d 'Show the models of this box'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "infer" -d 'Run a model on a file: an image, a WAV file, any bytes'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "doctor" -d 'Check everything that inference needs, and say what is wrong and what to do'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "drain" -d 'Take no new requests; finish those that were accepted'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "resume" -d 'Take requests again after a drain'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "reload" -d 'Read the configuration again, without a restart'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "trace" -d 'Show what happened to one request, and when'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "config" -d 'Work with the configuration'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "completions" -d 'Print the completions for a shell'
+complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l check -d 'Exit with 6 unless the daemon serves and nothing is wrong'
+complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -f -a "list" -d 'List every model that was found'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -f -a "show" -d 'Show one model: inputs, outputs, providers, why it is not served'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l content-type -d 'What the file is [default: told from its first bytes and its name]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l deadline -d 'After this time the reply has no value and work on it stops' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l data-class -d 'How far the data may go [default: the operator\'s policy]' -r -f -a "regulated\t'Stays on the device'
+internal\t'May reach the premises'
+public\t'May reach the cloud'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l priority -d 'Place among waiting requests [default: normal]' -r -f -a "high\t'Before all others'
+normal\t'The ordinary case'
+low\t'After all others'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l request-id -d 'Your own id, by which `edgectl trace` finds the request [default: a fresh one]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -s v -l verbose -d 'Also print who served, why, and how long it took'
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l config -d 'Configuration file to check [default: what the daemon would read]' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l wait -d 'Return only when nothing is left to finish'
+complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -f -a "check" -d 'Let edged check a configuration and list all that is wrong with it'
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'Configuration file to check [default: what the daemon would read]' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
