@@ -80,6 +80,27 @@ impl fmt::Display for ErrorCode {
     }
 }
 
+/// A "no" of the daemon as a client got it over the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub code: ErrorCode,
+    /// What was wrong, naming the field and the accepted range.
+    pub message: String,
+    /// When to try again; the error's second argument, which only some errors have.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Refused {
+    /// The "no" in a D-Bus error; `None` if the error is not one of the daemon's.
+    pub fn from_dbus(error: &zbus::Error) -> Option<Refused> {
+        let zbus::Error::MethodError(name, message, reply) = error else { return None };
+        let code = ErrorCode::from_dbus_name(name.as_str())?;
+        let retry = reply.body().deserialize::<(String, u64)>().ok().map(|(_, after)| after);
+        Some(Refused { code, message: message.clone().unwrap_or_default(), retry_after_ms: retry })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +113,20 @@ mod tests {
             assert_eq!(ErrorCode::from_dbus_name(&code.dbus_name()), Some(code));
             assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{word}\""));
         }
+    }
+
+    #[test]
+    fn a_client_reads_code_message_and_retry_time_from_a_bus_error() {
+        let call = zbus::Message::method_call("/", "Infer").build(&()).unwrap();
+        let no = |name: &str| zbus::Message::error(&call.header(), name.to_owned());
+        let plain = no("org.edged.Edge1.Error.InvalidInput").build(&"input x").unwrap();
+        let timed = no("org.edged.Edge1.Error.Overloaded").build(&("full", 50u64)).unwrap();
+        let foreign = no("org.example.Error.Overloaded").build(&"full").unwrap();
+        let read = |message: zbus::Message| Refused::from_dbus(&zbus::Error::from(message));
+        let expected =
+            |code, message: &str, retry| Some(Refused { code, message: message.into(), retry_after_ms: retry });
+        assert_eq!(read(plain), expected(ErrorCode::InvalidInput, "input x", None));
+        assert_eq!(read(timed), expected(ErrorCode::Overloaded, "full", Some(50)));
+        assert_eq!(read(foreign), None);
     }
 }

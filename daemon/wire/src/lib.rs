@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod dict;
 pub mod dto;
 pub mod error;
 pub mod names;
+pub mod proxy;
+pub mod tensor;

@@ -44,3 +44,47 @@ pub const RUNTIME_DIR: &str = "/run/edged";
 pub const INFER_GROUP: &str = "edge";
 /// Environment variable by which `edgectl` picks the bus: `session` or `system`.
 pub const BUS_ENV: &str = "EDGED_BUS";
+
+/// polkit action for draining, resuming and reloading.
+pub const ACTION_MANAGE: &str = "org.edged.edge1.manage";
+/// polkit action for loading and unloading models.
+pub const ACTION_MODELS: &str = "org.edged.edge1.models";
+
+/// Version of the bus interfaces; grows with each addition, so that a client can tell what is there.
+pub const INTERFACE_VERSION: u32 = 1;
+
+/// The object path of a version of a model. Characters that a path may not hold become `_` and their code in
+/// hexadecimal, so that no two models share a path.
+pub fn model_path(name: &str, version: &str) -> String {
+    let mut path = String::from(MODELS_PATH);
+    for element in [name, version] {
+        path.push('/');
+        if element.is_empty() {
+            path.push('_');
+        }
+        for byte in element.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => path.push(char::from(byte)),
+                other => path.push_str(&format!("_{other:02x}")),
+            }
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_of_different_names_have_different_valid_paths() {
+        assert_eq!(model_path("text-line", "1.0.0"), "/org/edged/Edge1/models/text_2dline/1_2e0_2e0");
+        let models = [("a_b", "1"), ("a-b", "1"), ("a", "b_1"), ("", "1"), ("_", "1"), ("a", "")];
+        let paths: std::collections::BTreeSet<_> =
+            models.iter().map(|(name, version)| model_path(name, version)).collect();
+        assert_eq!(paths.len(), models.len());
+        for path in paths {
+            zbus::ObjectPath::try_from(path.as_str()).unwrap();
+        }
+    }
+}
