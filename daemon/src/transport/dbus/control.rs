@@ -1,0 +1,108 @@
+//! The interface `Manager`: the daemon itself.
+
+use edge_wire::dict::PlatformDict;
+use edge_wire::dto::Status;
+use edge_wire::names::{ACTION_MANAGE, INTERFACE_VERSION};
+use zbus::interface;
+use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
+
+use super::authorize::Access;
+use super::door::Door;
+use super::error::{No, internal};
+use crate::handle::Message;
+use crate::request::Failure;
+
+/// The interface on one connection.
+#[derive(Debug)]
+pub struct Manager(pub Door);
+
+impl Manager {
+    /// Signals what changed between two states.
+    pub async fn announce(&self, old: &Status, new: &Status, emitter: &SignalEmitter<'_>) -> zbus::Result<()> {
+        if old.state != new.state {
+            self.state_changed(emitter).await?;
+        }
+        if old.reason != new.reason {
+            self.reason_changed(emitter).await?;
+        }
+        Ok(())
+    }
+
+    async fn command(&self, call: &Header<'_>, message: Message) -> Result<(), No> {
+        let _place = self.0.open(call, Access::Change { action: ACTION_MANAGE, call }).await?;
+        Ok(self.0.service.handle.send(message).await?)
+    }
+}
+
+#[interface(name = "org.edged.Edge1.Manager")]
+impl Manager {
+    /// Takes nothing new and finishes what was accepted; returns at once, State tells when it is done.
+    async fn drain(&self, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
+        self.command(&header, Message::Drain).await
+    }
+
+    /// Takes requests again.
+    async fn resume(&self, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
+        self.command(&header, Message::Resume).await
+    }
+
+    /// Reads the policy part of the configuration again; fails with every fault if there is one.
+    async fn reload(&self, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
+        let access = Access::Change { action: ACTION_MANAGE, call: &header };
+        let _place = self.0.open(&header, access).await?;
+        let read = self.0.service.handle.ask(|done| Message::Reload { done }).await?;
+        Ok(read.map_err(Failure::invalid)?)
+    }
+
+    /// The whole state as JSON, for tools; its keys are stable.
+    #[zbus(out_args("json"))]
+    async fn describe(&self, #[zbus(header)] header: Header<'_>) -> Result<String, No> {
+        let _place = self.0.open(&header, Access::Read).await?;
+        Ok(json(&*self.0.status())?)
+    }
+
+    /// What happened to a request and when, as JSON.
+    #[zbus(out_args("json"))]
+    async fn trace(&self, request_id: String, #[zbus(header)] header: Header<'_>) -> Result<String, No> {
+        let _place = self.0.open(&header, Access::Read).await?;
+        let id = request_id.clone();
+        let found = self.0.service.handle.ask(|found| Message::Trace { request_id: id, found }).await?;
+        let trace = found.ok_or_else(|| Failure::invalid(format!("request_id \"{request_id}\" has no trace here")))?;
+        Ok(json(&trace)?)
+    }
+
+    /// Package version.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> String {
+        self.0.status().version.clone()
+    }
+
+    /// Version of these interfaces; grows with each addition.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn interface_version(&self) -> u32 {
+        INTERFACE_VERSION
+    }
+
+    /// What machine this is: machine, architecture, os, kernel, cores, memory_bytes.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn platform(&self) -> PlatformDict<'static> {
+        PlatformDict::from(self.0.status().platform.clone())
+    }
+
+    /// starting, serving, degraded, draining or drained.
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.0.status().state.clone()
+    }
+
+    /// Why, in one line.
+    #[zbus(property)]
+    fn reason(&self) -> String {
+        self.0.status().reason.clone()
+    }
+}
+
+fn json<T: serde::Serialize>(record: &T) -> Result<String, Failure> {
+    serde_json::to_string(record).map_err(|error| internal(format!("write a record as JSON: {error}")))
+}

@@ -1,0 +1,37 @@
+//! The way into the methods that are not inference: who calls, whether it may, and a place for the call.
+
+use std::sync::Arc;
+
+use edge_wire::dto::Status;
+use tokio::sync::OwnedSemaphorePermit;
+use zbus::message::Header;
+
+use super::authorize::Access;
+use super::client::Clients;
+use super::service::Service;
+use crate::request::Failure;
+
+/// Shared by the interfaces of one connection.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pub service: Arc<Service>,
+    pub clients: Arc<Clients>,
+}
+
+impl Door {
+    /// Lets a call in, and holds a place for it. Reads cost the bus no question about the caller.
+    pub async fn open(&self, header: &Header<'_>, access: Access<'_>) -> Result<OwnedSemaphorePermit, Failure> {
+        let client = self.clients.sender(header)?;
+        let place = client.open_call()?;
+        if !matches!(access, Access::Read) {
+            let known = self.clients.know(&client, header).await?;
+            self.service.authority.check(&known.identity, access).await?;
+        }
+        Ok(place)
+    }
+
+    /// The state as last published.
+    pub fn status(&self) -> Arc<Status> {
+        self.service.handle.status()
+    }
+}

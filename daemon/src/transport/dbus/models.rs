@@ -1,0 +1,252 @@
+//! The interfaces `Models` and `Model`: the set of models, and one object for each version of each.
+
+use std::sync::Arc;
+
+use edge_wire::dto::{ModelStatus, Status, TensorInfo};
+use edge_wire::names::{ACTION_MODELS, model_path};
+use tokio::sync::oneshot;
+use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
+use zbus::{ObjectPath, OwnedObjectPath, interface};
+
+use super::arguments::Given;
+use super::authorize::Access;
+use super::door::Door;
+use super::error::{No, internal};
+use crate::handle::Message;
+use crate::request::Failure;
+
+/// The interface of the set.
+#[derive(Debug)]
+pub struct Models(pub Door);
+
+#[interface(name = "org.edged.Edge1.Models", spawn = false)]
+impl Models {
+    /// The object of every model.
+    #[zbus(out_args("models"))]
+    async fn list(&self, #[zbus(header)] header: Header<'_>) -> Result<Vec<OwnedObjectPath>, No> {
+        let _place = self.0.open(&header, Access::Read).await?;
+        Ok(self.0.status().models.iter().map(path).collect::<Result<_, _>>()?)
+    }
+}
+
+/// The path of a model's object.
+pub fn path(model: &ModelStatus) -> Result<OwnedObjectPath, Failure> {
+    ObjectPath::try_from(model_path(&model.name, &model.version))
+        .map(Into::into)
+        .map_err(|error| internal(format!("name the object of model {}: {error}", model.name)))
+}
+
+/// The model `name`, `version` among those of a state.
+pub fn find<'s>(status: &'s Status, name: &str, version: &str) -> Option<&'s ModelStatus> {
+    status.models.iter().find(|model| model.name == name && model.version == version)
+}
+
+/// The interface of one version of one model.
+#[derive(Debug)]
+pub struct Model {
+    door: Door,
+    name: Arc<str>,
+    version: Arc<str>,
+}
+
+impl Model {
+    /// The object of `model`.
+    pub fn new(door: Door, model: &ModelStatus) -> Model {
+        Model { door, name: model.name.as_str().into(), version: model.version.as_str().into() }
+    }
+
+    /// A field as last published; empty once the model is gone, shortly before its object is.
+    fn field<T: Default>(&self, field: impl FnOnce(&ModelStatus) -> T) -> T {
+        find(&self.door.status(), &self.name, &self.version).map(field).unwrap_or_default()
+    }
+
+    async fn command(
+        &self,
+        call: &Header<'_>,
+        message: fn(String, oneshot::Sender<Result<(), Failure>>) -> Message,
+    ) -> Result<(), No> {
+        let _place = self.door.open(call, Access::Change { action: ACTION_MODELS, call }).await?;
+        let model = format!("{}:{}", self.name, self.version);
+        Ok(self.door.service.handle.ask(|done| message(model, done)).await??)
+    }
+}
+
+macro_rules! announce {
+    ($self:ident, $old:ident, $new:ident, $emitter:ident: $($field:ident => $changed:ident,)*) => {
+        $(if $old.$field != $new.$field {
+            $self.$changed($emitter).await?;
+        })*
+    };
+}
+
+impl Model {
+    /// Signals what changed between two states of the model.
+    pub async fn announce(
+        &self,
+        old: &ModelStatus,
+        new: &ModelStatus,
+        emitter: &SignalEmitter<'_>,
+    ) -> zbus::Result<()> {
+        announce!(self, old, new, emitter:
+            state => state_changed,
+            reason => reason_changed,
+            variant => variant_changed,
+            providers => providers_changed,
+            inputs => inputs_changed,
+            outputs => outputs_changed,
+            content_types => content_types_changed,
+            instances => instances_changed,
+            max_batch => max_batch_changed,
+            default_deadline_ms => default_deadline_ms_changed,
+            goldens_passed => goldens_passed_changed,
+            load_ms => load_ms_changed,
+        );
+        Ok(())
+    }
+}
+
+fn tensors(tensors: &[TensorInfo]) -> Vec<(String, String, Vec<i64>)> {
+    tensors.iter().map(|tensor| (tensor.name.clone(), tensor.datatype.clone(), tensor.shape.clone())).collect()
+}
+
+#[interface(name = "org.edged.Edge1.Model")]
+impl Model {
+    /// Loads it; returns when it serves, or with the reason why it does not.
+    async fn load(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
+        let _unused = options;
+        self.command(&header, |model, done| Message::Load { model, done }).await
+    }
+
+    /// Unloads it; what waits for it is shed.
+    async fn unload(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
+        let _unused = options;
+        self.command(&header, |model, done| Message::Unload { model, done }).await
+    }
+
+    /// Logical name.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn name(&self) -> String {
+        String::from(&*self.name)
+    }
+
+    /// Semantic version.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> String {
+        String::from(&*self.version)
+    }
+
+    /// The manifest's one line about it.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn description(&self) -> String {
+        self.field(|model| model.description.clone())
+    }
+
+    /// The bundle's task.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn task(&self) -> String {
+        self.field(|model| model.task.clone())
+    }
+
+    /// SPDX licence expression.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn licence(&self) -> String {
+        self.field(|model| model.licence.clone())
+    }
+
+    /// Where the bundle is.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn path(&self) -> String {
+        self.field(|model| model.path.clone())
+    }
+
+    /// found, loading, ready or failed.
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.field(|model| model.state.clone())
+    }
+
+    /// Why it failed; empty otherwise.
+    #[zbus(property)]
+    fn reason(&self) -> String {
+        self.field(|model| model.reason.clone())
+    }
+
+    /// Variant in use.
+    #[zbus(property)]
+    fn variant(&self) -> String {
+        self.field(|model| model.variant.clone())
+    }
+
+    /// Execution providers that really run it, with their share of the graph, the largest first.
+    #[zbus(property)]
+    fn providers(&self) -> Vec<(String, f64)> {
+        self.field(|model| model.providers.iter().map(|provider| (provider.name.clone(), provider.share)).collect())
+    }
+
+    /// Name, datatype and shape of each input; -1 where any size of at least one is taken.
+    #[zbus(property)]
+    fn inputs(&self) -> Vec<(String, String, Vec<i64>)> {
+        self.field(|model| tensors(&model.inputs))
+    }
+
+    /// Name, datatype and shape of each output.
+    #[zbus(property)]
+    fn outputs(&self) -> Vec<(String, String, Vec<i64>)> {
+        self.field(|model| tensors(&model.outputs))
+    }
+
+    /// Encoded payloads that it takes.
+    #[zbus(property)]
+    fn content_types(&self) -> Vec<String> {
+        self.field(|model| model.content_types.clone())
+    }
+
+    /// Sessions that serve it.
+    #[zbus(property)]
+    fn instances(&self) -> u32 {
+        self.field(|model| model.instances)
+    }
+
+    /// Largest batch.
+    #[zbus(property)]
+    fn max_batch(&self) -> u32 {
+        self.field(|model| model.max_batch)
+    }
+
+    /// Deadline of requests that name none, in milliseconds.
+    #[zbus(property)]
+    fn default_deadline_ms(&self) -> u64 {
+        self.field(|model| model.default_deadline_ms)
+    }
+
+    /// Golden inputs that gave their expected answer at load.
+    #[zbus(property)]
+    fn goldens_passed(&self) -> u32 {
+        self.field(|model| model.goldens_passed)
+    }
+
+    /// Time to load, in milliseconds.
+    #[zbus(property)]
+    fn load_ms(&self) -> u32 {
+        self.field(|model| model.load_ms)
+    }
+
+    /// Learnt service time of one request, in microseconds; 0 if it has not run.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn service_us(&self) -> u64 {
+        self.field(|model| model.service_us)
+    }
+
+    /// Requests that wait for it.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn waiting(&self) -> u32 {
+        self.field(|model| model.waiting)
+    }
+
+    /// Requests done since start.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn done(&self) -> u64 {
+        self.field(|model| model.done)
+    }
+}

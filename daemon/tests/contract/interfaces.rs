@@ -1,0 +1,274 @@
+//! Every proxy method and property.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use edge_core::Priority;
+use edge_wire::dto::{Status, Trace};
+use edge_wire::error::ErrorCode;
+use edge_wire::proxy::{InferenceProxy, ManagerProxy, ModelProxy, ModelsProxy, TelemetryProxy};
+use edge_wire::tensor::Tensor;
+use edged::request::{Blob, Payload};
+use rustix::fs::SealFlags;
+use zbus::fdo::ObjectManagerProxy;
+use zbus::{Fd, Variant};
+
+use crate::fake::{
+    Allow, SEALS, client, client_with, fd_tensor, limits, memfd, next, no_options, refused, soon, status, until,
+};
+
+fn inline(name: &str, bytes: &[u8]) -> Tensor {
+    let shape = vec![1, bytes.len() as u64];
+    Tensor { name: name.into(), datatype: "UINT8".into(), shape, data: bytes.to_vec().into() }
+}
+
+#[tokio::test]
+async fn infer_carries_tensors_in_the_message_both_ways() {
+    let client = client().await;
+    let inference = InferenceProxy::new(&client.connection).await.unwrap();
+    let inputs = [inline("a", b"abc"), inline("b", &[9; 100_000])];
+    for model in ["echo", "sealed"] {
+        let (outputs, info) = soon("reply", inference.infer(model, &inputs, &no_options())).await.unwrap();
+        assert_eq!(outputs, inputs);
+        assert_eq!(info.0.model, model);
+        assert_eq!((info.0.provider.as_str(), info.0.queue_us, info.0.batch), ("cpu", 10, 1));
+    }
+    let seen = client.driver.seen.lock().unwrap();
+    let Payload::Tensors(tensors) = &seen.requests[0].payload else { panic!("no tensors") };
+    assert!(matches!(&tensors[1].data, Blob::Inline(bytes) if bytes.len() == 100_000));
+}
+
+#[tokio::test]
+async fn infer_fd_carries_tensors_in_sealed_memfds_both_ways() {
+    let client = client().await;
+    let inference = InferenceProxy::new(&client.connection).await.unwrap();
+    let mut part = fd_tensor("b", b"0123456789");
+    (part.offset, part.length, part.shape) = (3, 4, vec![4]);
+    let inputs = [fd_tensor("a", &[7; 110_592]), part];
+    let (outputs, info) = soon("reply", inference.infer_fd("echo", &inputs, &no_options())).await.unwrap();
+    assert_eq!(info.0.model, "echo");
+    let expected: [&[u8]; 2] = [&[7; 110_592], b"3456"];
+    for (output, expected) in outputs.iter().zip(expected) {
+        assert!(rustix::fs::fcntl_get_seals(&output.fd).unwrap().contains(SEALS));
+        let mut bytes = vec![0; usize::try_from(output.length).unwrap()];
+        let fd = output.fd.as_fd().try_clone_to_owned().unwrap();
+        File::from(fd).read_exact_at(&mut bytes, output.offset).unwrap();
+        assert_eq!(bytes, expected);
+    }
+}
+
+#[tokio::test]
+async fn outputs_that_come_inline_are_sealed_for_infer_fd() {
+    let client = client().await;
+    let inference = InferenceProxy::new(&client.connection).await.unwrap();
+    let (outputs, _) = soon("reply", inference.infer_fd("big", &[fd_tensor("a", b"a")], &no_options())).await.unwrap();
+    assert_eq!((outputs[0].offset, outputs[0].length, outputs[0].shape.clone()), (0, 1 << 20, vec![1 << 20]));
+    assert!(rustix::fs::fcntl_get_seals(&outputs[0].fd).unwrap().contains(SEALS));
+}
+
+#[tokio::test]
+async fn infer_encoded_takes_sealed_memfds_files_and_pipes() {
+    let client = client().await;
+    let inference = InferenceProxy::new(&client.connection).await.unwrap();
+    let (pipe, _writer) = rustix::pipe::pipe().unwrap();
+    let cases: [(OwnedFd, &str); 3] = [
+        (memfd(b"abc", SEALS), "sealed 3"),
+        (memfd(b"abc", SealFlags::SHRINK), "unsealed 1048576"),
+        (pipe, "unsealed 1048576"),
+    ];
+    for (fd, expected) in cases {
+        let options = no_options();
+        let called = inference.infer_encoded("echo", "image/png", Fd::from(&fd), &options);
+        let (json, info) = soon("reply", called).await.unwrap();
+        assert_eq!(json, format!("{{\"content_type\":\"image/png\",\"data\":\"{expected}\"}}"));
+        assert_eq!(info.0.verdict, "local");
+    }
+}
+
+#[tokio::test]
+async fn options_reach_the_driver_and_warnings_come_back() {
+    let client = client().await;
+    let inference = InferenceProxy::new(&client.connection).await.unwrap();
+    let options = HashMap::from([
+        ("deadline_ms", Variant::from(250u16)),
+        ("priority", Variant::from("high")),
+        ("request_id", Variant::from("line-3")),
+        ("colour", Variant::from(vec![1u8])),
+    ]);
+    let (_, info) = soon("reply", inference.infer("echo:1.0.0", &[inline("a", b"a")], &options)).await.unwrap();
+    assert_eq!(info.0.warnings, ["unknown option \"colour\" was ignored"]);
+    assert_eq!(info.0.request_id, "line-3");
+    let seen = client.driver.seen.lock().unwrap();
+    let request = &seen.requests[0];
+    assert_eq!((request.model.as_str(), request.options.deadline_ms), ("echo:1.0.0", Some(250)));
+    assert_eq!(request.options.priority, Priority::High);
+}
+
+#[tokio::test]
+async fn a_refusal_comes_with_its_code_and_the_time_to_wait() {
+    let client = client().await;
+    let inference = InferenceProxy::new(&client.connection).await.unwrap();
+    let no = refused(soon("reply", inference.infer("no", &[inline("a", b"a")], &no_options())).await);
+    assert_eq!((no.code, no.retry_after_ms), (ErrorCode::Overloaded, Some(800)));
+    assert!(no.message.contains("predicted wait"), "{}", no.message);
+}
+
+#[tokio::test]
+async fn a_reply_that_the_driver_dropped_is_an_internal_error_and_not_silence() {
+    let client = client().await;
+    let inference = InferenceProxy::new(&client.connection).await.unwrap();
+    let no = refused(soon("reply", inference.infer("dropped", &[inline("a", b"a")], &no_options())).await);
+    assert_eq!(no.code, ErrorCode::Internal);
+}
+
+#[tokio::test]
+async fn cancel_ends_an_open_request_by_its_id() {
+    let client = client().await;
+    let inference = InferenceProxy::new(&client.connection).await.unwrap();
+    let options = HashMap::from([("request_id", Variant::from("mine"))]);
+    let inputs = [inline("a", b"a")];
+    let waiting = inference.infer("hold", &inputs, &options);
+    let cancelling = async {
+        until("held", || !client.driver.seen.lock().unwrap().held.is_empty()).await;
+        let no = refused(inference.cancel("other").await);
+        assert!(no.code == ErrorCode::InvalidInput && no.message.contains("other"), "{}", no.message);
+        inference.cancel("mine").await.unwrap();
+    };
+    let (reply, ()) = soon("both", async { tokio::join!(waiting, cancelling) }).await;
+    assert_eq!(refused(reply).code, ErrorCode::Cancelled);
+}
+
+#[tokio::test]
+async fn the_manager_describes_traces_drains_resumes_and_reloads() {
+    let client = client().await;
+    let manager = ManagerProxy::new(&client.connection).await.unwrap();
+    let described: Status = serde_json::from_str(&manager.describe().await.unwrap()).unwrap();
+    assert_eq!(described, status());
+    let trace: Trace = serde_json::from_str(&manager.trace("known").await.unwrap()).unwrap();
+    assert_eq!(trace.request_id, "known");
+    assert_eq!(refused(manager.trace("unknown").await).code, ErrorCode::InvalidInput);
+    assert_eq!(manager.version().await.unwrap(), "0.1.0");
+    assert_eq!(manager.interface_version().await.unwrap(), edge_wire::names::INTERFACE_VERSION);
+    assert_eq!(manager.platform().await.unwrap().into_inner(), status().platform);
+    let no = refused(manager.reload().await);
+    assert!(no.code == ErrorCode::InvalidInput && no.message.contains("policy.lanes"), "{}", no.message);
+
+    let mut states = manager.receive_state_changed().await;
+    assert_eq!(next(&mut states).await.get().await.unwrap(), "serving");
+    manager.drain().await.unwrap();
+    assert_eq!(next(&mut states).await.get().await.unwrap(), "draining");
+    assert_eq!(manager.reason().await.unwrap(), "asked to");
+    manager.resume().await.unwrap();
+    assert_eq!(next(&mut states).await.get().await.unwrap(), "serving");
+}
+
+#[tokio::test]
+async fn every_model_is_an_object_that_follows_the_published_state() {
+    let client = client().await;
+    let connection = &client.connection;
+    let paths = ModelsProxy::new(connection).await.unwrap().list().await.unwrap();
+    assert_eq!(paths.len(), 1);
+    assert_eq!(paths[0].as_str(), "/org/edged/Edge1/models/text_2dline/1_2e0_2e0");
+    let model = ModelProxy::new(connection, paths[0].clone()).await.unwrap();
+    assert_eq!((model.name().await.unwrap(), model.version().await.unwrap()), ("text-line".into(), "1.0.0".into()));
+    assert_eq!(model.providers().await.unwrap(), [("cpu".to_owned(), 1.0)]);
+    assert_eq!(model.inputs().await.unwrap(), [("x".to_owned(), "FP32".to_owned(), vec![-1, 3])]);
+    assert_eq!(model.outputs().await.unwrap().len(), 2);
+    assert_eq!(model.content_types().await.unwrap(), ["image/jpeg"]);
+    assert_eq!((model.instances().await.unwrap(), model.max_batch().await.unwrap()), (2, 8));
+    assert_eq!((model.default_deadline_ms().await.unwrap(), model.goldens_passed().await.unwrap()), (5000, 3));
+    assert_eq!((model.load_ms().await.unwrap(), model.service_us().await.unwrap()), (120, 1500));
+    assert_eq!((model.waiting().await.unwrap(), model.done().await.unwrap()), (0, 7));
+    assert_eq!((model.task().await.unwrap(), model.licence().await.unwrap()), ("ctc_text".into(), "Apache-2.0".into()));
+    assert_eq!(model.description().await.unwrap(), "reads a line of text");
+    assert_eq!(model.path().await.unwrap(), "/var/lib/edged/text-line");
+    assert_eq!((model.variant().await.unwrap(), model.reason().await.unwrap()), ("fp32".into(), String::new()));
+
+    let mut states = model.receive_state_changed().await;
+    assert_eq!(next(&mut states).await.get().await.unwrap(), "ready");
+    let mut changed = status();
+    changed.models[0].state = "failed".into();
+    changed.models[0].reason = "wrong sha256".into();
+    client.driver.status.send_replace(changed.into());
+    assert_eq!(next(&mut states).await.get().await.unwrap(), "failed");
+
+    let manager = ObjectManagerProxy::new(connection, "org.edged.Edge1", "/org/edged/Edge1").await.unwrap();
+    let mut added = manager.receive_interfaces_added().await.unwrap();
+    let mut removed = manager.receive_interfaces_removed().await.unwrap();
+    let mut changed = status();
+    changed.models[0].name = "speech".into();
+    client.driver.status.send_replace(changed.into());
+    let gone = next(&mut removed).await;
+    assert_eq!(gone.args().unwrap().object_path.as_str(), paths[0].as_str());
+    let new = next(&mut added).await;
+    assert_eq!(new.args().unwrap().object_path.as_str(), "/org/edged/Edge1/models/speech/1_2e0_2e0");
+    let objects = manager.get_managed_objects().await.unwrap();
+    let speech = &objects[&zbus::OwnedObjectPath::try_from("/org/edged/Edge1/models/speech/1_2e0_2e0").unwrap()];
+    let properties = speech.iter().find(|(name, _)| name.as_str() == "org.edged.Edge1.Model").unwrap().1;
+    assert_eq!(<&str>::try_from(&properties["Name"]).unwrap(), "speech");
+    assert!(objects.keys().all(|path| !path.contains("text_2dline")));
+}
+
+#[tokio::test]
+async fn models_are_loaded_and_unloaded_by_name_and_version() {
+    let client = client().await;
+    let path = "/org/edged/Edge1/models/text_2dline/1_2e0_2e0";
+    let model = ModelProxy::new(&client.connection, path).await.unwrap();
+    model.load(&no_options()).await.unwrap();
+    assert_eq!(refused(model.unload(&no_options()).await).code, ErrorCode::UnknownModel);
+    assert_eq!(client.driver.seen.lock().unwrap().events, ["load text-line:1.0.0", "unload text-line:1.0.0"]);
+}
+
+#[tokio::test]
+async fn telemetry_says_what_is_known_and_since_when() {
+    let client = client().await;
+    let telemetry = TelemetryProxy::new(&client.connection).await.unwrap();
+    let readings = telemetry.readings().await.unwrap();
+    assert_eq!(<&str>::try_from(&readings[0]["name"]).unwrap(), "cpu_load");
+    assert_eq!(f64::try_from(&readings[0]["value"]).unwrap(), 3.5);
+    assert_eq!(u64::try_from(&readings[0]["age_ms"]).unwrap(), 9);
+    assert_eq!(telemetry.regime().await.unwrap(), "unknown");
+    assert!(!telemetry.regime_reason().await.unwrap().is_empty());
+    assert_eq!(telemetry.providers().await.unwrap(), HashMap::from([("cpu".into(), vec!["text-line:1.0.0".into()])]));
+
+    let mut changes = telemetry.receive_readings_changed().await;
+    next(&mut changes).await;
+    let mut older = status();
+    older.readings[0].age_ms = 5000;
+    client.driver.status.send_replace(older.into());
+    let mut newer = status();
+    newer.readings[0].value = Some(4.0);
+    client.driver.status.send_replace(newer.into());
+    let readings = next(&mut changes).await.get().await.unwrap();
+    assert_eq!(f64::try_from(&readings[0]["value"]).unwrap(), 4.0);
+}
+
+#[tokio::test]
+async fn who_may_not_infer_or_change_may_still_look() {
+    let client = client_with(Allow { infer: false, change: false }, limits()).await;
+    let inference = InferenceProxy::new(&client.connection).await.unwrap();
+    let manager = ManagerProxy::new(&client.connection).await.unwrap();
+    let path = "/org/edged/Edge1/models/text_2dline/1_2e0_2e0";
+    let model = ModelProxy::new(&client.connection, path).await.unwrap();
+    let fd = memfd(b"a", SEALS);
+    let denials = [
+        refused(inference.infer("echo", &[], &no_options()).await),
+        refused(inference.infer_fd("echo", &[], &no_options()).await),
+        refused(inference.infer_encoded("echo", "t", Fd::from(&fd), &no_options()).await),
+        refused(inference.submit("echo", "t", Fd::from(&fd), &no_options()).await),
+        refused(inference.cancel("id").await),
+        refused(inference.connect(&no_options()).await),
+        refused(manager.drain().await),
+        refused(manager.resume().await),
+        refused(manager.reload().await),
+        refused(model.load(&no_options()).await),
+        refused(model.unload(&no_options()).await),
+    ];
+    assert!(denials.iter().all(|no| no.code == ErrorCode::NotAuthorized), "{denials:?}");
+    assert!(manager.describe().await.is_ok() && manager.trace("known").await.is_ok());
+    assert!(model.state().await.is_ok());
+    let seen = client.driver.seen.lock().unwrap();
+    assert!(seen.requests.is_empty() && seen.events.is_empty());
+}
