@@ -167,3 +167,152 @@ fn overloaded(reason: Reason, retry_after: Span, seen: &Seen) -> Verdict {
 pub(crate) fn refuse(code: RefusalCode, reason: Reason, seen: &Seen) -> Verdict {
     Verdict::Refuse(Refusal { code, reason, retry_after: None, predicted: seen.predicted().map(Span::duration) })
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::id::{ClientId, ModelId, RequestId};
+    use crate::request::{ClassClaim, Origin, Priority, Work};
+    use crate::units::Ratio;
+
+    pub(crate) fn meta() -> RequestMeta {
+        RequestMeta {
+            id: RequestId(1),
+            parent: None,
+            client: ClientId(1),
+            model: ModelId(0),
+            deadline: None,
+            class: ClassClaim::Unlabelled,
+            priority: Priority::Normal,
+            deferrable: false,
+            bytes: Bytes(100),
+            origin: Origin::Bus,
+            work: Work::Tensors,
+            deaths: 0,
+        }
+    }
+
+    pub(crate) fn policy() -> Policy {
+        Policy {
+            max_waiting: 10,
+            max_waiting_bytes: Bytes(1000),
+            client_share: Ratio::HALF,
+            lanes: 2,
+            ..Policy::default()
+        }
+    }
+
+    fn ms(ms: u64) -> Span {
+        Span::from_millis(ms)
+    }
+
+    /// An idle box whose model takes 10 ms and has two lanes.
+    pub(crate) fn idle() -> Seen {
+        Seen {
+            draining: false,
+            model: Standing::Ready,
+            waiting: 0,
+            waiting_bytes: Bytes(0),
+            client: Held::default(),
+            ahead: Span::ZERO,
+            ahead_own: Span::ZERO,
+            lanes: 2,
+            lanes_spare: 2,
+            rate: Rate::new(2),
+            prepare: Span::ZERO,
+            service: Some(ms(10)),
+        }
+    }
+
+    /// The verdict on a request with 100 ms left.
+    fn check(name: &str, meta: &RequestMeta, seen: &Seen, expected: Result<Reason, (Reason, Option<Span>)>) {
+        let now = Mono::from_nanos(5_000_000);
+        let found = match admit(meta, ms(100).from(now), now, seen, &policy()) {
+            Verdict::Local(reason) => Ok(reason),
+            Verdict::Refuse(refusal) => Err((refusal.reason, refusal.retry_after.map(Span::of))),
+        };
+        assert_eq!(found, expected, "{name}");
+    }
+
+    #[test]
+    fn an_idle_box_takes_what_it_can_do_in_time() {
+        check("fits", &meta(), &idle(), Ok(Reason::Feasible));
+        check("exactly fits", &meta(), &Seen { service: Some(ms(100)), ..idle() }, Ok(Reason::Feasible));
+        let late = Err((Reason::DeadlineTooShort, None));
+        check("runs too long", &meta(), &Seen { service: Some(ms(101)), ..idle() }, late);
+        let seen = Seen { service: Some(ms(60)), prepare: ms(60), ..idle() };
+        check("preparing counts", &meta(), &seen, late);
+        check("unmeasured", &meta(), &Seen { service: None, ..idle() }, Ok(Reason::Unmeasured));
+        let patient = RequestMeta { deferrable: true, ..meta() };
+        check("deferrable", &patient, &idle(), Ok(Reason::Deferrable));
+        check("deferrable but hopeless", &patient, &Seen { service: Some(ms(101)), ..idle() }, late);
+    }
+
+    #[test]
+    fn work_ahead_is_divided_by_the_rate_and_held_against_the_deadline() {
+        let behind = |all, own| Seen { ahead: ms(all), ahead_own: ms(own), lanes_spare: 0, ..idle() };
+        check("180 ms on two lanes", &meta(), &behind(180, 180), Ok(Reason::Feasible));
+        check("200 ms on two lanes", &meta(), &behind(200, 0), Err((Reason::PredictedWait, Some(ms(10)))));
+        let patient = RequestMeta { deferrable: true, ..meta() };
+        check("deferrable", &patient, &behind(200, 0), Ok(Reason::Deferrable));
+        let narrow = Seen { lanes: 1, ..behind(100, 100) };
+        check("its own model has one lane", &meta(), &narrow, Err((Reason::PredictedWait, Some(ms(10)))));
+        let beside = Seen { lanes_spare: 1, ..behind(200, 20) };
+        check("a lane that others cannot take", &meta(), &beside, Ok(Reason::Feasible));
+        let unmeasured = Seen { service: None, ..behind(220, 0) };
+        check("known work blocks the unknown", &meta(), &unmeasured, Err((Reason::PredictedWait, Some(ms(10)))));
+    }
+
+    #[test]
+    fn a_model_that_comes_back_in_time_may_be_waited_for() {
+        let coming = |ready_in, host_down| Seen { model: Standing::Coming { ready_in, host_down }, ..idle() };
+        check("in time", &meta(), &coming(ms(90), true), Ok(Reason::Feasible));
+        check("host too late", &meta(), &coming(ms(91), true), Err((Reason::HostDown, None)));
+        check("load too late", &meta(), &coming(ms(91), false), Err((Reason::ModelUnavailable, None)));
+        let patient = RequestMeta { deferrable: true, ..meta() };
+        check("deferrable", &patient, &coming(ms(91), true), Ok(Reason::Deferrable));
+        let behind = Seen { ahead: ms(40), lanes_spare: 0, ..coming(ms(80), true) };
+        check("with work ahead", &meta(), &behind, Err((Reason::PredictedWait, Some(ms(10)))));
+    }
+
+    #[test]
+    fn places_and_bytes_are_bounded_for_all_and_for_one() {
+        let turnover = Some(ms(5));
+        let with = |waiting, bytes, places, held| Seen {
+            waiting,
+            waiting_bytes: Bytes(bytes),
+            client: Held { places, bytes: Bytes(held), work: Span::ZERO },
+            ..idle()
+        };
+        check("last place", &meta(), &with(9, 0, 0, 0), Ok(Reason::Feasible));
+        check("no place", &meta(), &with(10, 0, 0, 0), Err((Reason::QueueFull, turnover)));
+        check("last bytes", &meta(), &with(1, 900, 0, 0), Ok(Reason::Feasible));
+        check("no bytes", &meta(), &with(1, 901, 0, 0), Err((Reason::BytesFull, turnover)));
+        check("last place of one", &meta(), &with(4, 0, 4, 0), Ok(Reason::Feasible));
+        check("no place of one", &meta(), &with(5, 0, 5, 0), Err((Reason::ClientShare, turnover)));
+        check("no bytes of one", &meta(), &with(1, 401, 1, 401), Err((Reason::ClientShare, turnover)));
+        let large = RequestMeta { bytes: Bytes(900), ..meta() };
+        check("the only one may be large", &large, &with(0, 0, 0, 0), Ok(Reason::Feasible));
+        let unmeasured = Seen { service: None, ..with(10, 0, 0, 0) };
+        check("unmeasured", &meta(), &unmeasured, Err((Reason::QueueFull, Some(RETRY_UNKNOWN))));
+    }
+
+    #[test]
+    fn one_client_may_fill_its_share_of_the_time_only() {
+        let own = |work| Seen { client: Held { places: 1, bytes: Bytes(0), work: ms(work) }, ..idle() };
+        check("100 ms on two lanes", &meta(), &own(100), Ok(Reason::Feasible));
+        check("120 ms on two lanes", &meta(), &own(120), Err((Reason::ClientShare, Some(ms(10)))));
+        let patient = RequestMeta { deferrable: true, ..meta() };
+        check("deferrable is no way around", &patient, &own(120), Err((Reason::ClientShare, Some(ms(10)))));
+    }
+
+    #[test]
+    fn a_share_too_small_for_one_place_still_allows_one() {
+        let policy = Policy { client_share: Ratio::new(0.01).unwrap(), ..policy() };
+        let now = Mono::default();
+        let verdict = |seen: &Seen| admit(&meta(), ms(100).from(now), now, seen, &policy);
+        assert_eq!(verdict(&idle()), Verdict::Local(Reason::Feasible));
+        let second = Seen { client: Held { places: 1, ..Held::default() }, ..idle() };
+        assert_eq!(verdict(&second).reason(), "client_share");
+    }
+}

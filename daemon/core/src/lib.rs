@@ -23,6 +23,8 @@ pub mod queue;
 pub mod request;
 pub mod route;
 pub mod scheduler;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod snapshot;
 pub mod units;
 pub mod verdict;

@@ -10,10 +10,10 @@ use crate::units::{Mono, Span};
 pub const CLASSES: usize = 6;
 /// Fixed-point scale of the time per unit, so that a unit of a nanosecond is still told from two.
 const SCALE: u64 = 1024;
-/// An estimate without a completion for this long (or twenty times itself) is no reason to refuse any more: a wrong one
+/// An estimate without a completion for this long (or four times itself) is no reason to refuse any more: a wrong one
 /// would otherwise keep its model shut for ever, as refusing leaves nothing to learn from.
 const STALE: Span = Span::from_millis(10_000);
-const STALE_TIMES: u64 = 20;
+const STALE_TIMES: u64 = 4;
 
 /// The class of a batch of `len` members.
 pub fn class_of(len: usize) -> usize {
@@ -137,8 +137,8 @@ mod tests {
         for _ in 0..8 {
             times.learn(at(1), 1, 1, Span::from_millis(2000));
         }
-        assert_eq!(times.current(at(30), 1, 1), Some(Span::from_millis(2000)));
-        assert_eq!(times.current(at(60), 1, 1), None);
+        assert_eq!(times.current(at(11), 1, 1), Some(Span::from_millis(2000)));
+        assert_eq!(times.current(at(12), 1, 1), None);
         assert_eq!(times.guess(1, 1), Some(Span::from_millis(2000)));
         times.learn(at(60), 1, 1, Span::from_millis(10));
         assert_eq!(times.current(at(60), 1, 1), Some(Span::from_millis(1005)));

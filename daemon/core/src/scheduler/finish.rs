@@ -17,9 +17,9 @@ use crate::members::{MemberResult, Results};
 use crate::queue::Slot;
 use crate::request::Work;
 use crate::route::DEATHS;
-use crate::scheduler::Scheduler;
 use crate::scheduler::model::{Batch, State};
 use crate::scheduler::table::Stage;
+use crate::scheduler::{Host, Scheduler};
 use crate::units::{Cost, Mono, Span};
 use crate::verdict::{Fault, Outcome, Reason};
 
@@ -34,6 +34,7 @@ impl Scheduler {
             model.prepare.learn(decoding.bytes, Span::of(took), cost);
             self.rate.done(now, if expected == Span::ZERO { Span::of(took) } else { expected });
         }
+        self.notice_death(result.err());
         let Some(slot) = self.table.find(id) else { return };
         if self.table.get(slot).is_none_or(|live| live.stage != Stage::Decoding) {
             return;
@@ -63,6 +64,7 @@ impl Scheduler {
         if place.retired && place.running.is_none() {
             self.models[model].lanes.remove(lane);
         }
+        results.as_slice().iter().for_each(|item| self.notice_death(item.result.err()));
         self.learn(now, model, &batch, Span::of(took), results);
         self.end_batch(model, &batch, |position, id| result_of(results, position, id));
     }
@@ -86,6 +88,13 @@ impl Scheduler {
                 }
                 Err(fault) => self.failed(slot, fault, alone),
             }
+        }
+    }
+
+    /// What died with the host is reported before the death itself: until that comes, nothing more is sent there.
+    fn notice_death(&mut self, fault: Option<Fault>) {
+        if self.host == Host::Up && matches!(fault, Some(Fault::HostLost | Fault::Hung)) {
+            self.host = Host::Ending;
         }
     }
 

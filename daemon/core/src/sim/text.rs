@@ -1,0 +1,339 @@
+//! Logs as plain text, one line per event (its time in nanoseconds first) and per action (behind `>`):
+//!
+//! ```text
+//! # comment
+//! 0 policy max_waiting=16 ...
+//! 1000 arrived id=1 client=2 model=0 deadline=5001000 class=unlabelled priority=normal ...
+//! > accept id=1 verdict=local reason=unmeasured class=regulated deadline=5001000 predicted=-
+//! > run lane=0 model=0 ids=1
+//! ```
+//!
+//! Events are written and read; actions are only written, as a replay compares their text. The first event of a log is
+//! the policy that the core starts with.
+
+use core::fmt::Write;
+use core::time::Duration;
+
+use crate::action::{Action, Change};
+use crate::event::{Event, LaneRange, ModelState};
+use crate::id::{ClientId, LaneId, ModelId, RequestId};
+use crate::members::{Ids, MemberResult, Results};
+use crate::policy::Policy;
+use crate::request::{ClassClaim, DataClass, Origin, Priority, RequestMeta, Work};
+use crate::units::{Bytes, Cost, Mono, Ratio, Span};
+use crate::verdict::{Fault, Outcome, Refusal, RefusalCode, Verdict};
+
+/// One event as a line, without its end.
+pub fn event(at: Mono, event: &Event) -> String {
+    let text = match event {
+        Event::Arrived(meta) => arrived(meta),
+        Event::Prepared { id, result, took } => {
+            let result = result.map_or_else(|fault| fault.as_str().to_owned(), |cost| cost.units().to_string());
+            format!("prepared id={} result={result} took={}", id.0, nanos(*took))
+        }
+        Event::BatchDone { lane, took, results } => {
+            let mut text = format!("batch_done lane={} took={} results=", lane.0, nanos(*took));
+            for (index, item) in results.as_slice().iter().enumerate() {
+                let word = item.result.map_or_else(Fault::as_str, |()| "ok");
+                append(&mut text, format_args!("{}{}:{word}", if index > 0 { "," } else { "" }, item.id.0));
+            }
+            text
+        }
+        Event::Cancelled { id } => format!("cancelled id={}", id.0),
+        Event::ClientLeft { client } => format!("client_left client={}", client.0),
+        Event::ModelState { model, state } => model_state(*model, *state),
+        Event::Measured { model, batch, took } => {
+            format!("measured model={} batch={batch} took={}", model.0, nanos(*took))
+        }
+        Event::HostDown => "host_down".to_owned(),
+        Event::HostUp => "host_up".to_owned(),
+        Event::Policy(policy) => self::policy(policy),
+        Event::Drain => "drain".to_owned(),
+        Event::Resume => "resume".to_owned(),
+        Event::Tick => "tick".to_owned(),
+    };
+    format!("{} {text}", at.as_nanos())
+}
+
+/// One action as a line, without its end.
+pub fn action(action: &Action) -> String {
+    match action {
+        Action::Accept { id, verdict, class, deadline, predicted } => format!(
+            "> accept id={} verdict={} reason={} class={} deadline={} predicted={}",
+            id.0,
+            verdict.as_str(),
+            verdict.reason(),
+            class.as_str(),
+            deadline.as_nanos(),
+            option(predicted.map(nanos))
+        ),
+        Action::Prepare { id } => format!("> prepare id={}", id.0),
+        Action::RunBatch { lane, model, ids } => {
+            format!("> run lane={} model={} ids={}", lane.0, model.0, list(ids))
+        }
+        Action::Abort { id } => format!("> abort id={}", id.0),
+        Action::Settle { id, outcome } => format!("> settle id={} {}", id.0, self::outcome(*outcome)),
+        Action::RestartHost { lane } => format!("> restart_host lane={}", lane.0),
+        Action::Announce(Change::Draining) => "> announce draining".to_owned(),
+        Action::Announce(Change::Drained) => "> announce drained".to_owned(),
+        Action::Announce(Change::Serving) => "> announce serving".to_owned(),
+    }
+}
+
+/// The event of a line, or what is wrong with it.
+pub fn read(line: &str) -> Result<(Mono, Event), String> {
+    let mut words = line.split_whitespace();
+    let at = words.next().and_then(|word| word.parse().ok()).map(Mono::from_nanos);
+    let at = at.ok_or_else(|| format!("no time at the start of: {line}"))?;
+    let kind = words.next().unwrap_or_default();
+    let fields = Fields { line, words: words.collect() };
+    fields.event(kind).map(|event| (at, event))
+}
+
+fn arrived(meta: &RequestMeta) -> String {
+    let class = match meta.class {
+        ClassClaim::Unlabelled => "unlabelled",
+        ClassClaim::Unknown => "unknown",
+        ClassClaim::Claimed(class) => class.as_str(),
+    };
+    format!(
+        "arrived id={} parent={} client={} model={} deadline={} class={class} priority={} deferrable={} bytes={} \
+         origin={} work={} deaths={}",
+        meta.id.0,
+        option(meta.parent.map(|id| id.0)),
+        meta.client.0,
+        meta.model.0,
+        option(meta.deadline.map(Mono::as_nanos)),
+        meta.priority.as_str(),
+        meta.deferrable,
+        meta.bytes.0,
+        meta.origin.as_str(),
+        work_word(meta.work),
+        meta.deaths
+    )
+}
+
+fn model_state(model: ModelId, state: ModelState) -> String {
+    match state {
+        ModelState::Loading => format!("model_state model={} state=loading", model.0),
+        ModelState::Unavailable => format!("model_state model={} state=unavailable", model.0),
+        ModelState::Ready { lanes, max_batch, default_deadline } => format!(
+            "model_state model={} state=ready first={} count={} max_batch={max_batch} default_deadline={}",
+            model.0,
+            lanes.first.0,
+            lanes.count,
+            option(default_deadline.map(nanos))
+        ),
+    }
+}
+
+fn policy(policy: &Policy) -> String {
+    format!(
+        "policy default_deadline={} max_deadline={} max_waiting={} max_waiting_bytes={} client_share={} lanes={} \
+         preparing={} max_batch={} unlabelled={} bus_ceiling={} broker_ceiling={} hang_after={} restart_estimate={}",
+        nanos(policy.default_deadline),
+        nanos(policy.max_deadline),
+        policy.max_waiting,
+        policy.max_waiting_bytes.0,
+        policy.client_share.get(),
+        policy.lanes,
+        policy.preparing,
+        policy.max_batch,
+        policy.unlabelled.as_str(),
+        policy.bus_ceiling.as_str(),
+        policy.broker_ceiling.as_str(),
+        nanos(policy.hang_after),
+        nanos(policy.restart_estimate)
+    )
+}
+
+fn outcome(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Done | Outcome::Expired | Outcome::Cancelled => format!("outcome={}", outcome.as_str()),
+        Outcome::Failed(fault) => format!("outcome=failed fault={}", fault.as_str()),
+        Outcome::Shed(reason) => format!("outcome=shed reason={}", reason.as_str()),
+        Outcome::Refused(refusal) => refused(refusal),
+    }
+}
+
+fn refused(refusal: Refusal) -> String {
+    let code = match refusal.code {
+        RefusalCode::DeadlineExceeded => "deadline_exceeded",
+        RefusalCode::Overloaded => "overloaded",
+        RefusalCode::Unavailable => "unavailable",
+        RefusalCode::Internal => "internal",
+    };
+    format!(
+        "outcome=refused code={code} reason={} retry_after={} predicted={}",
+        Verdict::Refuse(refusal).reason(),
+        option(refusal.retry_after.map(nanos)),
+        option(refusal.predicted.map(nanos))
+    )
+}
+
+fn work_word(work: Work) -> &'static str {
+    match work {
+        Work::Tensors => "tensors",
+        Work::Encoded => "encoded",
+    }
+}
+
+fn list(ids: &Ids) -> String {
+    let mut text = String::new();
+    for (index, id) in ids.as_slice().iter().enumerate() {
+        append(&mut text, format_args!("{}{}", if index > 0 { "," } else { "" }, id.0));
+    }
+    text
+}
+
+fn append(text: &mut String, args: core::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = text.write_fmt(args);
+}
+
+fn nanos(span: Duration) -> u64 {
+    Span::of(span).as_nanos()
+}
+
+fn option(value: Option<u64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// The `name=value` words of one line.
+struct Fields<'a> {
+    line: &'a str,
+    words: Vec<&'a str>,
+}
+
+impl Fields<'_> {
+    fn event(&self, kind: &str) -> Result<Event, String> {
+        Ok(match kind {
+            "arrived" => Event::Arrived(self.meta()?),
+            "prepared" => {
+                Event::Prepared { id: self.id()?, result: self.one("result", cost_or_fault)?, took: self.span("took")? }
+            }
+            "batch_done" => Event::BatchDone {
+                lane: LaneId(self.number("lane")?),
+                took: self.span("took")?,
+                results: self.one("results", results)?,
+            },
+            "cancelled" => Event::Cancelled { id: self.id()? },
+            "client_left" => Event::ClientLeft { client: ClientId(self.number("client")?) },
+            "model_state" => Event::ModelState { model: ModelId(self.number("model")?), state: self.state()? },
+            "measured" => Event::Measured {
+                model: ModelId(self.number("model")?),
+                batch: self.number("batch")?,
+                took: self.span("took")?,
+            },
+            "host_down" => Event::HostDown,
+            "host_up" => Event::HostUp,
+            "policy" => Event::Policy(Box::new(self.policy()?)),
+            "drain" => Event::Drain,
+            "resume" => Event::Resume,
+            "tick" => Event::Tick,
+            _ => return Err(format!("no such event: {}", self.line)),
+        })
+    }
+
+    fn meta(&self) -> Result<RequestMeta, String> {
+        Ok(RequestMeta {
+            id: self.id()?,
+            parent: self.optional("parent")?.map(RequestId),
+            client: ClientId(self.number("client")?),
+            model: ModelId(self.number("model")?),
+            deadline: self.optional("deadline")?.map(Mono::from_nanos),
+            class: self.one("class", |word| match word {
+                "unlabelled" => Some(ClassClaim::Unlabelled),
+                "unknown" => Some(ClassClaim::Unknown),
+                word => DataClass::from_word(word).map(ClassClaim::Claimed),
+            })?,
+            priority: self.one("priority", Priority::from_word)?,
+            deferrable: self.one("deferrable", |word| word.parse().ok())?,
+            bytes: Bytes(self.number("bytes")?),
+            origin: self.one("origin", |word| {
+                [Origin::Bus, Origin::Broker].into_iter().find(|origin| origin.as_str() == word)
+            })?,
+            work: self
+                .one("work", |word| [Work::Tensors, Work::Encoded].into_iter().find(|work| work_word(*work) == word))?,
+            deaths: self.number("deaths")?,
+        })
+    }
+
+    fn state(&self) -> Result<ModelState, String> {
+        match self.word("state")? {
+            "loading" => Ok(ModelState::Loading),
+            "unavailable" => Ok(ModelState::Unavailable),
+            "ready" => Ok(ModelState::Ready {
+                lanes: LaneRange { first: LaneId(self.number("first")?), count: self.number("count")? },
+                max_batch: self.number("max_batch")?,
+                default_deadline: self.optional("default_deadline")?.map(Duration::from_nanos),
+            }),
+            word => Err(format!("no such state: {word}")),
+        }
+    }
+
+    fn policy(&self) -> Result<Policy, String> {
+        Ok(Policy {
+            default_deadline: self.span("default_deadline")?,
+            max_deadline: self.span("max_deadline")?,
+            max_waiting: self.number("max_waiting")?,
+            max_waiting_bytes: Bytes(self.number("max_waiting_bytes")?),
+            client_share: self.one("client_share", |word| word.parse().ok().and_then(Ratio::new))?,
+            lanes: self.number("lanes")?,
+            preparing: self.number("preparing")?,
+            max_batch: self.number("max_batch")?,
+            unlabelled: self.one("unlabelled", DataClass::from_word)?,
+            bus_ceiling: self.one("bus_ceiling", DataClass::from_word)?,
+            broker_ceiling: self.one("broker_ceiling", DataClass::from_word)?,
+            hang_after: self.span("hang_after")?,
+            restart_estimate: self.span("restart_estimate")?,
+        })
+    }
+
+    fn word(&self, name: &str) -> Result<&str, String> {
+        let value = |word: &&str| word.split_once('=').is_some_and(|(key, _)| key == name);
+        let word = self.words.iter().copied().find(value).and_then(|word| word.split_once('='));
+        word.map(|(_, value)| value).ok_or_else(|| format!("no {name} in: {}", self.line))
+    }
+
+    fn one<T>(&self, name: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+        let word = self.word(name)?;
+        read(word).ok_or_else(|| format!("{name} is not {word} in: {}", self.line))
+    }
+
+    fn number<T: core::str::FromStr>(&self, name: &str) -> Result<T, String> {
+        self.one(name, |word| word.parse().ok())
+    }
+
+    fn optional(&self, name: &str) -> Result<Option<u64>, String> {
+        if self.word(name)? == "-" { Ok(None) } else { self.number(name).map(Some) }
+    }
+
+    fn span(&self, name: &str) -> Result<Duration, String> {
+        self.number(name).map(Duration::from_nanos)
+    }
+
+    fn id(&self) -> Result<RequestId, String> {
+        self.number("id").map(RequestId)
+    }
+}
+
+fn fault(word: &str) -> Option<Fault> {
+    use Fault::{HostLost, Hung, InvalidInput, Late, Runtime, Stopped, TooLarge};
+    let all = [HostLost, Hung, Runtime, InvalidInput, TooLarge, Late, Stopped];
+    all.into_iter().find(|fault| fault.as_str() == word)
+}
+
+fn cost_or_fault(word: &str) -> Option<Result<Cost, Fault>> {
+    word.parse().ok().map(|units| Ok(Cost::new(units))).or_else(|| fault(word).map(Err))
+}
+
+fn results(word: &str) -> Option<Results> {
+    let mut results = Results::new();
+    for item in word.split(',').filter(|item| !item.is_empty()) {
+        let (id, result) = item.split_once(':')?;
+        let result = if result == "ok" { Ok(()) } else { Err(fault(result)?) };
+        results.push(MemberResult { id: RequestId(id.parse().ok()?), result }).then_some(())?;
+    }
+    Some(results)
+}

@@ -1,0 +1,401 @@
+//! The virtual clock and the fake engine host: does what the core's actions say, and tells it what came of them.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+
+use crate::action::{Action, Change};
+use crate::event::{Event, LaneRange, ModelState};
+use crate::id::{LaneId, ModelId, RequestId};
+use crate::members::{Ids, MemberResult, Results};
+use crate::policy::Policy;
+use crate::request::RequestMeta;
+use crate::scheduler::Scheduler;
+use crate::sim::text;
+use crate::units::{Bytes, Cost, Mono, Span};
+use crate::verdict::{Fault, Outcome};
+
+/// How a model behaves on the fake host.
+#[derive(Clone, Copy, Debug)]
+pub struct FakeModel {
+    /// Its lanes.
+    pub lanes: LaneRange,
+    /// By its manifest.
+    pub max_batch: u16,
+    /// Time of a run beside that of its members.
+    pub fixed: Span,
+    /// Time per member and unit of cost.
+    pub each: Span,
+    /// Time to decode a payload.
+    pub decode: Span,
+    /// Cost of a decoded payload.
+    pub cost: Cost,
+}
+
+impl FakeModel {
+    /// A model with `count` lanes from `first` on that takes `each` per member, whatever the batch.
+    pub fn new(first: u16, count: u16, each: Span) -> FakeModel {
+        let lanes = LaneRange { first: LaneId(first), count };
+        let decode = each.part(4);
+        FakeModel { lanes, max_batch: 16, fixed: Span::ZERO, each, decode, cost: Cost::ONE }
+    }
+
+    fn ready(&self) -> ModelState {
+        ModelState::Ready { lanes: self.lanes, max_batch: self.max_batch, default_deadline: None }
+    }
+}
+
+/// One event with what came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// When.
+    pub at: Mono,
+    /// What happened.
+    pub event: Event,
+    /// What the core wanted done.
+    pub actions: Vec<Action>,
+}
+
+impl Step {
+    /// The step in the log format.
+    pub fn text(&self) -> String {
+        let mut lines = text::event(self.at, &self.event);
+        for action in &self.actions {
+            lines.push('\n');
+            lines.push_str(&text::action(action));
+        }
+        lines
+    }
+}
+
+/// What will happen by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    Decoded { id: RequestId, model: ModelId },
+    Ran { lane: LaneId },
+    Crash,
+    HostBack,
+}
+
+/// A happening that is planned; only those of the host's present life come true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Planned {
+    at: Mono,
+    sequence: u64,
+    life: u64,
+    what: Happening,
+}
+
+/// The batches on a lane: the first one runs.
+#[derive(Clone, Debug, Default)]
+struct FakeLane {
+    batches: VecDeque<(ModelId, Ids)>,
+    began: Mono,
+}
+
+type Observer = Box<dyn FnMut(&Scheduler, &Step)>;
+
+/// A core with everything around it.
+pub struct World {
+    core: Scheduler,
+    now: Mono,
+    models: BTreeMap<ModelId, FakeModel>,
+    requests: BTreeMap<RequestId, RequestMeta>,
+    lanes: BTreeMap<LaneId, FakeLane>,
+    decoding: BTreeSet<RequestId>,
+    planned: BinaryHeap<Reverse<Planned>>,
+    sequence: u64,
+    life: u64,
+    up: bool,
+    /// Time that a dead host takes to come back with its models.
+    pub restart: Span,
+    /// Requests that kill the host when they run.
+    pub poison: BTreeSet<RequestId>,
+    /// Requests that never end.
+    pub endless: BTreeSet<RequestId>,
+    /// Requests whose run was stopped.
+    stopped: BTreeSet<RequestId>,
+    /// Requests whose batch fails with a runtime error.
+    pub faulty: BTreeSet<RequestId>,
+    settled: BTreeMap<RequestId, Vec<(Mono, Outcome)>>,
+    announced: Vec<Change>,
+    log: Vec<Step>,
+    observer: Option<Observer>,
+}
+
+impl World {
+    /// A world whose core starts with this policy, at time zero.
+    pub fn new(policy: Policy) -> World {
+        World {
+            core: Scheduler::new(policy.clone()),
+            now: Mono::default(),
+            models: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            decoding: BTreeSet::new(),
+            planned: BinaryHeap::new(),
+            sequence: 0,
+            life: 0,
+            up: true,
+            restart: Span::from_millis(300),
+            poison: BTreeSet::new(),
+            endless: BTreeSet::new(),
+            stopped: BTreeSet::new(),
+            faulty: BTreeSet::new(),
+            settled: BTreeMap::new(),
+            announced: Vec::new(),
+            log: vec![Step { at: Mono::default(), event: Event::Policy(Box::new(policy)), actions: Vec::new() }],
+            observer: None,
+        }
+    }
+
+    /// Calls `observer` after every event, with the core and what came of it.
+    pub fn observe(&mut self, observer: impl FnMut(&Scheduler, &Step) + 'static) {
+        self.observer = Some(Box::new(observer));
+    }
+
+    /// The time.
+    pub fn now(&self) -> Mono {
+        self.now
+    }
+
+    /// The core.
+    pub fn core(&self) -> &Scheduler {
+        &self.core
+    }
+
+    /// All that happened, in order. The first step is the policy that the core was made with.
+    pub fn log(&self) -> &[Step] {
+        &self.log
+    }
+
+    /// What was announced, in order.
+    pub fn announced(&self) -> &[Change] {
+        &self.announced
+    }
+
+    /// How a request ended, if it has; the last time, should it have ended twice.
+    pub fn outcome(&self, id: u64) -> Option<Outcome> {
+        self.settled.get(&RequestId(id))?.last().map(|(_, outcome)| *outcome)
+    }
+
+    /// When a request ended.
+    pub fn ended(&self, id: u64) -> Option<Mono> {
+        self.settled.get(&RequestId(id))?.last().map(|(at, _)| *at)
+    }
+
+    /// Every settlement of every request.
+    pub fn settlements(&self) -> &BTreeMap<RequestId, Vec<(Mono, Outcome)>> {
+        &self.settled
+    }
+
+    /// Requests that arrived.
+    pub fn arrived(&self) -> impl Iterator<Item = &RequestMeta> {
+        self.requests.values()
+    }
+
+    /// Loads a model.
+    pub fn load(&mut self, id: u16, model: FakeModel) {
+        self.models.insert(ModelId(id), model);
+        if self.up {
+            self.feed(Event::ModelState { model: ModelId(id), state: model.ready() });
+        }
+    }
+
+    /// Ends a model for good; its lanes finish what they run.
+    pub fn unload(&mut self, id: u16) {
+        self.models.remove(&ModelId(id));
+        self.feed(Event::ModelState { model: ModelId(id), state: ModelState::Unavailable });
+    }
+
+    /// A request comes in.
+    pub fn arrive(&mut self, meta: RequestMeta) {
+        self.requests.insert(meta.id, meta.clone());
+        self.feed(Event::Arrived(meta));
+    }
+
+    /// Anything else happens, now.
+    pub fn tell(&mut self, event: Event) {
+        self.feed(event);
+    }
+
+    /// The host dies.
+    pub fn kill_host(&mut self) {
+        self.end_host(None);
+    }
+
+    /// Lets time pass until `until`, and happen what happens by then.
+    pub fn run_until(&mut self, until: Mono) {
+        while self.step(until) {}
+        self.now = self.now.max(until);
+    }
+
+    /// Lets `span` pass.
+    pub fn run_for(&mut self, span: Span) {
+        self.run_until(span.from(self.now));
+    }
+
+    /// Lets time pass until nothing will happen any more.
+    pub fn run_out(&mut self) {
+        while self.step(Mono::MAX) {}
+    }
+
+    /// The next happening or deadline before or at `until`; whether there was one.
+    fn step(&mut self, until: Mono) -> bool {
+        let planned = self.planned.peek().map(|Reverse(planned)| planned.at);
+        let deadline = self.core.poll_deadline().map(|deadline| deadline.max(self.now));
+        let Some(next) = [planned, deadline].into_iter().flatten().min().filter(|next| *next <= until) else {
+            return false;
+        };
+        self.now = self.now.max(next);
+        // What the host says at the very moment of a deadline comes first.
+        if planned == Some(next) {
+            if let Some(Reverse(planned)) = self.planned.pop() {
+                self.happen(planned);
+            }
+        } else {
+            self.feed(Event::Tick);
+        }
+        true
+    }
+
+    fn feed(&mut self, event: Event) {
+        self.core.handle(self.now, event.clone());
+        let actions: Vec<Action> = core::iter::from_fn(|| self.core.poll_action()).collect();
+        let step = Step { at: self.now, event, actions };
+        if let Some(observer) = &mut self.observer {
+            observer(&self.core, &step);
+        }
+        self.log.push(step.clone());
+        step.actions.into_iter().for_each(|action| self.carry_out(action));
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Accept { .. } => {}
+            Action::Prepare { id } => self.begin_decoding(id),
+            Action::RunBatch { lane, model, ids } => {
+                let place = self.lanes.entry(lane).or_default();
+                place.batches.push_back((model, ids));
+                if place.batches.len() == 1 {
+                    self.begin_batch(lane);
+                }
+            }
+            Action::Abort { id } => self.abort(id),
+            Action::Settle { id, outcome } => self.settled.entry(id).or_default().push((self.now, outcome)),
+            Action::RestartHost { lane } => self.end_host(Some(lane)),
+            Action::Announce(change) => self.announced.push(change),
+        }
+    }
+
+    fn plan(&mut self, after: Span, what: Happening) {
+        self.sequence += 1;
+        let at = after.from(self.now);
+        self.planned.push(Reverse(Planned { at, sequence: self.sequence, life: self.life, what }));
+    }
+
+    fn happen(&mut self, planned: Planned) {
+        if planned.life != self.life {
+            return;
+        }
+        match planned.what {
+            Happening::Decoded { id, model } => {
+                let Some(model) = self.models.get(&model).copied() else { return };
+                self.decoding.remove(&id);
+                self.feed(Event::Prepared { id, result: Ok(model.cost), took: model.decode.duration() });
+            }
+            Happening::Ran { lane } => self.end_batch(lane, None),
+            Happening::Crash => self.end_host(None),
+            Happening::HostBack => {
+                self.up = true;
+                self.feed(Event::HostUp);
+                let models: Vec<(ModelId, FakeModel)> = self.models.iter().map(|(id, model)| (*id, *model)).collect();
+                for (id, model) in models {
+                    self.feed(Event::ModelState { model: id, state: model.ready() });
+                }
+            }
+        }
+    }
+
+    fn begin_decoding(&mut self, id: RequestId) {
+        let model = self.requests.get(&id).map_or(ModelId(0), |meta| meta.model);
+        let after = self.models.get(&model).map_or(Span::ZERO, |fake| fake.decode);
+        self.decoding.insert(id);
+        if !self.endless.contains(&id) {
+            self.plan(after, Happening::Decoded { id, model });
+        }
+    }
+
+    fn begin_batch(&mut self, lane: LaneId) {
+        let Some(place) = self.lanes.get_mut(&lane) else { return };
+        place.began = self.now;
+        let Some((model, ids)) = place.batches.front().copied() else { return };
+        let took = self.run_time(model, &ids);
+        let has = |set: &BTreeSet<RequestId>| ids.as_slice().iter().any(|id| set.contains(id));
+        if has(&self.poison) {
+            self.plan(took.part(2), Happening::Crash);
+        } else if !has(&self.endless) {
+            self.plan(took, Happening::Ran { lane });
+        }
+    }
+
+    fn run_time(&self, model: ModelId, ids: &Ids) -> Span {
+        let Some(fake) = self.models.get(&model) else { return Span::from_millis(1) };
+        let cost = |id: &RequestId| {
+            let encoded = self.requests.get(id).is_some_and(|meta| meta.work == crate::request::Work::Encoded);
+            u64::from(if encoded { fake.cost.units() } else { 1 })
+        };
+        fake.fixed.plus(fake.each.times(ids.as_slice().iter().map(cost).sum()))
+    }
+
+    fn end_batch(&mut self, lane: LaneId, fault: Option<Fault>) {
+        let Some(place) = self.lanes.get_mut(&lane) else { return };
+        let Some((_, ids)) = place.batches.pop_front() else { return };
+        let took = Span::between(place.began, self.now);
+        let more = !place.batches.is_empty();
+        let faulty = ids.as_slice().iter().any(|id| self.faulty.contains(id));
+        let fault = fault.or(faulty.then_some(Fault::Runtime));
+        let mut results = Results::new();
+        for id in ids.as_slice() {
+            let stopped = self.stopped.remove(id).then_some(Fault::Stopped);
+            results.push(MemberResult { id: *id, result: fault.or(stopped).map_or(Ok(()), Err) });
+        }
+        if more && self.up {
+            self.begin_batch(lane);
+        }
+        self.feed(Event::BatchDone { lane, took: took.duration(), results });
+    }
+
+    /// Stops a run that has no other member.
+    fn abort(&mut self, id: RequestId) {
+        let alone = |place: &FakeLane| place.batches.front().is_some_and(|(_, ids)| ids.as_slice() == [id]);
+        let Some(lane) = self.lanes.iter().find(|(_, place)| alone(place)).map(|(lane, _)| *lane) else { return };
+        self.planned.retain(|Reverse(planned)| planned.what != Happening::Ran { lane });
+        self.plan(Span::from_nanos(1000), Happening::Ran { lane });
+        self.stopped.insert(id);
+    }
+
+    fn end_host(&mut self, hung: Option<LaneId>) {
+        if !self.up {
+            return;
+        }
+        self.up = false;
+        self.life += 1;
+        let lanes: Vec<LaneId> = self.lanes.keys().copied().collect();
+        for lane in lanes {
+            let fault = if hung == Some(lane) { Fault::Hung } else { Fault::HostLost };
+            while self.lanes.get(&lane).is_some_and(|place| !place.batches.is_empty()) {
+                self.end_batch(lane, Some(fault));
+            }
+        }
+        for id in core::mem::take(&mut self.decoding) {
+            self.feed(Event::Prepared { id, result: Err(Fault::HostLost), took: Span::ZERO.duration() });
+        }
+        self.feed(Event::HostDown);
+        self.plan(self.restart, Happening::HostBack);
+    }
+}
+
+/// The policy of most tests: two lanes, room for 64 requests, 1 MiB.
+pub fn small_policy() -> Policy {
+    Policy { max_waiting: 64, max_waiting_bytes: Bytes(1 << 20), ..Policy::default() }
+}
