@@ -6,6 +6,7 @@ pub mod config;
 pub mod driver;
 pub mod handle;
 pub mod lanes;
+pub mod ledger;
 pub mod request;
 pub mod service;
 pub mod store;

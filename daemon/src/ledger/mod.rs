@@ -1,0 +1,34 @@
+//! What must survive the daemon: requests that were acknowledged before they were answered ([`journal`], on disk), and
+//! replies that may have to be given again with the same bytes ([`replies`], in the runtime directory).
+//!
+//! Each has a database and a thread of its own, because one waits for the disk and the other must not. Neither decides
+//! what is kept, refused or run again: they store what they are told, in batches, and say when it is done.
+
+mod database;
+pub mod journal;
+pub mod replies;
+
+use std::path::PathBuf;
+
+/// By what a reply is known: who asked (the reply topic stands for it), under which id, for which model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub reply_topic: String,
+    pub request_id: String,
+    pub model: String,
+}
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error("create directory {path}")]
+    Directory { path: PathBuf, source: std::io::Error },
+    #[error("create {path}")]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("{action} {path}")]
+    Sql { action: &'static str, path: PathBuf, source: rusqlite::Error },
+    #[error("move the unreadable {path} aside")]
+    MoveAside { path: PathBuf, source: std::io::Error },
+    #[error("start a thread for {path}")]
+    Thread { path: PathBuf, source: std::io::Error },
+}
