@@ -1,10 +1,19 @@
 //! The table of keys as the files that people read: the manual page and the default configuration. The Markdown page
 //! is [`keys::reference`](super::keys::reference). A test holds all three against the source tree.
 
-use super::keys::{Absent, KEYS, Key};
+use super::keys::{self, Absent, KEYS, Key};
 
 /// Columns of comments in the default configuration.
 const WIDTH: usize = 96;
+
+/// Every file that follows from the table, by its path from the root of the source tree.
+pub fn files() -> [(&'static str, String); 3] {
+    [
+        ("docs/config.md", keys::reference()),
+        ("packaging/man/edged.toml.5", man_page()),
+        ("packaging/edged.toml", default_file()),
+    ]
+}
 
 /// `edged.toml(5)`.
 pub fn man_page() -> String {
@@ -122,7 +131,6 @@ fn roff(text: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::super::keys;
     use super::super::raw::Values;
     use super::super::validate::{Machine, validate};
     use super::*;
@@ -163,12 +171,7 @@ mod tests {
     #[test]
     fn the_files_in_the_tree_are_those_that_the_table_gives() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let files = [
-            ("docs/config.md", keys::reference()),
-            ("packaging/man/edged.toml.5", man_page()),
-            ("packaging/edged.toml", default_file()),
-        ];
-        for (path, text) in files {
+        for (path, text) in files() {
             let file = root.join(path);
             if std::env::var_os("UPDATE_GOLDENS").is_some() {
                 std::fs::create_dir_all(file.parent().unwrap()).unwrap();
