@@ -13,8 +13,10 @@ pub fn result(document: &Value) -> String {
     known.unwrap_or_else(|| json::record(document))
 }
 
-/// The forms of the tasks; a document fits one of them or none.
-const FORMS: [fn(&Map<String, Value>) -> Option<String>; 4] = [labels, segments, text, file_type];
+/// A document in the form of one task, if it has its fields.
+type Form = fn(&Map<String, Value>) -> Option<String>;
+
+const FORMS: [Form; 4] = [labels, segments, text, file_type];
 
 /// `{"labels": [{"label", "score"}]}`: one line each, best first as the daemon sorted them.
 fn labels(fields: &Map<String, Value>) -> Option<String> {
