@@ -59,8 +59,9 @@ fn answers_have_the_form_of_their_task_and_refusals_their_exit() {
     files(&bus);
     let edgectl = Edgectl::on(&bus);
     let _fake = Fake::start(&bus, canned::serving());
-    let lines: [&[&str]; 14] = [
+    let lines: [&[&str]; 15] = [
         &["infer", "text-line", "label.png"],
+        &["infer", "text-direction", "label.png"],
         &["infer", "file-type", "label.png", "-v", "--request-id", "mine-1"],
         &["infer", "speech", "call.wav"],
         &["infer", "embed", "call.wav"],

@@ -168,7 +168,7 @@ fn text_line() -> ModelStatus {
         content_types: vec!["image/jpeg".into(), "image/png".into()],
         waiting: 1,
         done: 742,
-        ..model("text-line", "ctc_text", 8149)
+        ..model("text-line", "text-recognition", 8149)
     }
 }
 
@@ -179,7 +179,7 @@ fn file_type() -> ModelStatus {
         outputs: vec![tensor("target_label", "FP32", &[-1, 214])],
         content_types: vec!["application/octet-stream".into()],
         done: 635,
-        ..model("file-type", "classification", 912)
+        ..model("file-type", "file-type", 912)
     }
 }
 
@@ -187,7 +187,7 @@ fn speech() -> ModelStatus {
     ModelStatus {
         description: "Finds the parts of a sound in which somebody speaks".into(),
         content_types: vec!["audio/wav".into()],
-        ..model("speech", "speech_segments", 0)
+        ..model("speech", "speech-segments", 0)
     }
 }
 
@@ -216,8 +216,16 @@ pub fn info() -> Info {
 pub fn document(model: &str) -> String {
     match model {
         "text-line" => r#"{"text": "LOT 4711\u001b[2J", "confidence": 0.9934}"#,
-        "file-type" => r#"{"labels": [{"label": "pdf", "score": 0.9731}, {"label": "postscript", "score": 0.0201}]}"#,
-        "speech" => r#"{"segments": [{"start_ms": 320, "end_ms": 1500}, {"start_ms": 2010, "end_ms": 12004}]}"#,
+        "file-type" => r#"{"label": "pdf", "mime_type": "application/pdf", "group": "document", "description": "PDF document",
+            "extensions": ["pdf"], "is_text": false, "score": 0.9731, "model_label": "pdf", "overwrite_reason": "none"}"#,
+        "text-direction" => {
+            r#"{"label": "0", "score": 0.973, "labels": [{"label": "0", "score": 0.973}, {"label": "180", "score": 0.027}]}"#
+        }
+        "speech" => {
+            r#"{"segments": [{"start_ms": 320, "end_ms": 1500, "start_sample": 5120, "end_sample": 24000},
+            {"start_ms": 2010, "end_ms": 12004, "start_sample": 32160, "end_sample": 192064}],
+            "speech_ms": 11174, "duration_ms": 12500, "sample_rate": 16000}"#
+        }
         _ => r#"{"embedding": [0.5, -0.25]}"#,
     }
     .into()

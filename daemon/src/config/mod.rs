@@ -2,6 +2,7 @@
 
 pub mod keys;
 pub mod raw;
+pub mod reference;
 pub mod validate;
 
 use std::path::PathBuf;

@@ -9,10 +9,14 @@ use crate::render::units::{micros, percent};
 
 /// The result document for people. A document of unknown shape is shown as it is.
 pub fn result(document: &Value) -> String {
-    let known =
-        document.as_object().and_then(|fields| labels(fields).or_else(|| segments(fields)).or_else(|| text(fields)));
+    let known = document.as_object().and_then(|fields| FORMS.iter().find_map(|form| form(fields)));
     known.unwrap_or_else(|| json::record(document))
 }
+
+/// A document in the form of one task, if it has its fields.
+type Form = fn(&Map<String, Value>) -> Option<String>;
+
+const FORMS: [Form; 4] = [labels, segments, text, file_type];
 
 /// `{"labels": [{"label", "score"}]}`: one line each, best first as the daemon sorted them.
 fn labels(fields: &Map<String, Value>) -> Option<String> {
@@ -39,7 +43,7 @@ fn text(fields: &Map<String, Value>) -> Option<String> {
     })
 }
 
-/// `{"segments": [{"start_ms", "end_ms"}]}`: one line each.
+/// `{"segments": [{"start_ms", "end_ms"}], "speech_ms", "duration_ms"}`: one line each, and how much of the sound it is.
 fn segments(fields: &Map<String, Value>) -> Option<String> {
     let rows: Option<Vec<String>> = fields
         .get("segments")?
@@ -51,7 +55,20 @@ fn segments(fields: &Map<String, Value>) -> Option<String> {
         })
         .collect();
     let rows = rows?;
-    Some(if rows.is_empty() { "no segments\n".into() } else { rows.concat() })
+    let mut shown = if rows.is_empty() { "no segments\n".into() } else { rows.concat() };
+    let ms = |name: &str| fields.get(name).and_then(Value::as_f64);
+    if let (Some(speech), Some(duration)) = (ms("speech_ms"), ms("duration_ms")) {
+        shown.push_str(&format!("{:.3} s of {:.3} s\n", speech / 1000.0, duration / 1000.0));
+    }
+    Some(shown)
+}
+
+/// `{"label", "score", "description", "mime_type"}`: one line.
+fn file_type(fields: &Map<String, Value>) -> Option<String> {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    let score = percent(fields.get("score")?.as_f64()?);
+    let line = format!("{}  {score}  {} ({})", text("label")?, text("description")?, text("mime_type")?);
+    Some(clean(&line) + "\n")
 }
 
 /// Who served, why, and how long it took.
@@ -101,6 +118,11 @@ mod tests {
         check(json!({"text": "LOT 4711", "confidence": 0.9999}), "LOT 4711  (100%)\n");
         check(json!({"text": "LOT 4711"}), "LOT 4711\n");
         check(json!({"segments": [{"start_ms": 320, "end_ms": 1500}]}), "    0.320 s to     1.500 s\n");
+        check(json!({"segments": [], "speech_ms": 0, "duration_ms": 2500}), "no segments\n0.000 s of 2.500 s\n");
+        check(
+            json!({"label": "pdf", "score": 0.99, "description": "PDF document", "mime_type": "application/pdf"}),
+            "pdf  99.0%  PDF document (application/pdf)\n",
+        );
     }
 
     #[test]
