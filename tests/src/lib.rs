@@ -9,6 +9,7 @@ pub mod bus;
 pub mod client;
 pub mod clock;
 pub mod daemon;
+pub mod measure;
 pub mod media;
 pub mod memfd;
 pub mod places;

@@ -177,7 +177,7 @@ async fn a_broken_body_that_names_its_id_and_topic_is_answered_there(stack: &Sta
 async fn a_lying_header_length_of_binary_tensors_is_refused(stack: &Stack) -> Result<()> {
     let routes = Routes::open(stack).await?;
     let good = Example::from(stack, MODEL).await?;
-    let (body, header) = reply::binary_body("x", &good.inputs)?;
+    let (body, header) = reply::binary_body(&good.inputs)?;
     for length in [
         "-1".to_owned(),
         "many".into(),

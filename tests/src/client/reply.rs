@@ -64,8 +64,9 @@ fn binary(output: &Value, data: &[u8]) -> Result<Tensor> {
     Ok(Tensor { data: data.to_vec(), ..shell })
 }
 
-/// A request body with binary tensors: the JSON header, the bytes behind it, and the header's length.
-pub fn binary_body(id: &str, inputs: &[Tensor]) -> Result<(Vec<u8>, usize)> {
+/// A request body with binary tensors, and the length of the JSON header before them. Without an id: it can come as a
+/// property.
+pub fn binary_body(inputs: &[Tensor]) -> Result<(Vec<u8>, usize)> {
     let described: Vec<Value> = inputs
         .iter()
         .map(|tensor| {
@@ -75,7 +76,7 @@ pub fn binary_body(id: &str, inputs: &[Tensor]) -> Result<(Vec<u8>, usize)> {
             })
         })
         .collect();
-    let mut body = serde_json::to_vec(&serde_json::json!({"id": id, "inputs": described}))?;
+    let mut body = serde_json::to_vec(&serde_json::json!({"inputs": described}))?;
     let header = body.len();
     inputs.iter().for_each(|tensor| body.extend_from_slice(&tensor.data));
     Ok((body, header))

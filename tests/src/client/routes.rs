@@ -93,7 +93,7 @@ impl Routes {
     }
 
     async fn binary(&self, model: &str, inputs: &[Tensor], options: &Options) -> Result<Outcome> {
-        let (body, header) = binary_body(&self.five.fresh_id(), inputs)?;
+        let (body, header) = binary_body(inputs)?;
         let mut user = properties(options);
         user.push((HEADER_LENGTH.into(), header.to_string()));
         let content_type = Some("application/octet-stream".into());

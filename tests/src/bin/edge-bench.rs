@@ -1,0 +1,294 @@
+//! The promised numbers beside the measured ones, in one run on one machine.
+//!
+//! Every ratio is the median over rounds of the baseline and of the system in turn, so that a machine that slows down
+//! slows both. Nothing here fails for a number: it is printed, and the table says which promise it misses.
+
+use std::env;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use edge_tests::answer::Options;
+use edge_tests::client::routes::Example;
+use edge_tests::clock::{PATIENCE, Stopwatch, eventually, measure_for};
+use edge_tests::measure::baseline::{Baseline, Input, input_of};
+use edge_tests::measure::load::{Load, Served, Way};
+use edge_tests::measure::table::{Promise, Table};
+use edge_tests::measure::work::{FILE_TYPE, TEXT_DIRECTION, TEXT_LINE, Work};
+use edge_tests::measure::{Round, median};
+use edge_tests::places;
+use edge_tests::process::alive;
+use edge_tests::runner::block_on;
+use edge_tests::stack::{Setup, Stack, name_is_owned};
+use edge_tests::usage;
+
+const BUNDLES: [&str; 4] = ["text-line", "text-direction", "file-type", "speech"];
+/// Rounds of each ratio: odd, so that the median is a round that happened.
+const ROUNDS: usize = 11;
+/// Processor time that a round is to take, so that it is measured well whatever the model costs.
+const ROUND: Duration = Duration::from_millis(600);
+/// How long idleness is watched.
+const IDLE: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    match block_on(bench()).and_then(|done| done) {
+        Ok(table) => {
+            println!("\n{}\n\n{table}", usage::machine());
+            println!("{} of the promises are missed in this run.", table.missed());
+            ExitCode::SUCCESS
+        }
+        Err(fault) => {
+            eprintln!("edge-bench: {fault:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn bench() -> Result<Table> {
+    let mut table = Table::default();
+    starts(&mut table).await?;
+    let stack = Setup::new().bundles(&BUNDLES).start().await?;
+    memory(&stack, &mut table).await?;
+    idle(&stack, &mut table).await?;
+    ratios(&stack, &mut table).await.with_context(|| stack.logs())?;
+    host_killed(&stack, &mut table).await.with_context(|| stack.logs())?;
+    core(&mut table)?;
+    Ok(table)
+}
+
+/// Times to the bus name and to READY, each the median of some starts.
+async fn starts(table: &mut Table) -> Result<()> {
+    let (mut owned, mut ready) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let mut stack = Setup::new().bundles(&BUNDLES).prepare()?;
+        let connection = stack.bus.connect().await?;
+        let watch = Stopwatch::start();
+        let mut daemon = edge_tests::daemon::Daemon::spawn(&stack.launch)?;
+        eventually("the name is owned", PATIENCE, async || Ok(name_is_owned(&connection).await?.then_some(()))).await?;
+        owned.push(watch.elapsed().as_secs_f64());
+        daemon.wait_ready().await?;
+        ready.push(watch.elapsed().as_secs_f64());
+        stack.daemon = Some(daemon);
+    }
+    let spread =
+        |times: &[f64]| format!("median of {}, worst {:.3} s", times.len(), times.iter().copied().fold(0.0, f64::max));
+    let what = "process start to bus name owned";
+    table.add(what, "s", Promise::AtMost(0.15), median(owned.iter().copied()), spread(&owned));
+    let what = "process start to READY with the four bundles";
+    table.add(what, "s", Promise::AtMost(2.0), median(ready.iter().copied()), spread(&ready));
+    Ok(())
+}
+
+/// Resident memory of the daemon, and of its host over a process that holds the same runtime, models and sessions.
+async fn memory(stack: &Stack, table: &mut Table) -> Result<()> {
+    let (daemon, host) = (stack.daemon()?.process.pid(), stack.host_pid().await?);
+    let mut baseline = Baseline::start()?;
+    for model in stack.status().await?.models {
+        let inputs = match Work::of(&model.name) {
+            Some(work) => vec![input_of(work)],
+            None => example_inputs(&Example::of(&model)),
+        };
+        baseline.load(&model_file(&model.name)?, inputs, usize::try_from(model.instances)?)?;
+    }
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let (of_daemon, of_host) = (usage::resident(daemon)?, usage::resident(host)?);
+    let of_baseline = usage::resident(baseline.pid())?;
+    table.add(
+        "resident memory of the daemon, without its host",
+        "MB",
+        Promise::AtMost(20.0),
+        megabytes(of_daemon),
+        String::new(),
+    );
+    let note = format!("host {:.1} MB, runtime and models alone {:.1} MB", megabytes(of_host), megabytes(of_baseline));
+    let over = megabytes(of_host) - megabytes(of_baseline);
+    table.add("resident memory of the host over runtime and models", "MB", Promise::AtMost(12.0), over, note);
+    Ok(())
+}
+
+/// The manifest's shapes with zeros; a rate of 16 kHz where a sound model asks for one.
+fn example_inputs(example: &Example) -> Vec<Input> {
+    let input = |tensor: &edge_tests::answer::Tensor| Input {
+        name: tensor.name.clone(),
+        datatype: tensor.datatype.clone(),
+        shape: tensor.shape.clone(),
+        data: if tensor.datatype == "INT64" { 16_000_i64.to_le_bytes().to_vec() } else { tensor.data.clone() },
+    };
+    example.inputs.iter().map(input).collect()
+}
+
+fn model_file(name: &str) -> Result<std::path::PathBuf> {
+    let file = places::bundle(name)?.join("model.onnx");
+    ensure!(file.is_file(), "no {}", file.display());
+    Ok(file)
+}
+
+async fn idle(stack: &Stack, table: &mut Table) -> Result<()> {
+    let (daemon, host) = (stack.daemon()?.process.pid(), stack.host_pid().await?);
+    // What a start leaves to do is no idleness.
+    measure_for(Duration::from_secs(2)).await;
+    let before = usage::cpu_time(daemon)? + usage::cpu_time(host)?;
+    let watch = Stopwatch::start();
+    measure_for(IDLE).await;
+    let used = usage::cpu_time(daemon)? + usage::cpu_time(host)? - before;
+    let percent = used.as_secs_f64() / watch.elapsed().as_secs_f64() * 100.0;
+    let note = format!("daemon and host over {} s", IDLE.as_secs());
+    table.add("idle processor time of a core, MQTT connected", "%", Promise::AtMost(0.2), percent, note);
+    Ok(())
+}
+
+/// Baseline and system in turn, on one kind of work.
+struct Duel {
+    baseline: Vec<Round>,
+    served: Vec<Served>,
+}
+
+impl Duel {
+    fn cpu_ratio(&self) -> f64 {
+        median(self.pairs().map(|(base, served)| served.round.cpu_us() / base.cpu_us()))
+    }
+
+    fn throughput_ratio(&self) -> f64 {
+        median(self.pairs().map(|(base, served)| served.round.rate() / base.rate()))
+    }
+
+    fn added_p50_us(&self) -> f64 {
+        median(self.pairs().map(|(base, served)| served.round.p50_us() - base.p50_us()))
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&Round, &Served)> {
+        self.baseline.iter().zip(&self.served)
+    }
+
+    /// What a call costs everybody, in microseconds.
+    fn note(&self) -> String {
+        let per_call = |read: fn(&Served) -> Duration| {
+            median(
+                self.served
+                    .iter()
+                    .map(|served| read(served).as_secs_f64() * 1e6 / f64::from(served.round.calls.max(1))),
+            )
+        };
+        let base = median(self.baseline.iter().map(Round::cpu_us));
+        let mut note = format!(
+            "us a call: baseline {base:.0}, daemon {:.0}, host {:.0}, bus {:.0}, clients {:.0}",
+            per_call(|served| served.daemon),
+            per_call(|served| served.host),
+            per_call(|served| served.bus),
+            per_call(|served| served.clients),
+        );
+        let broker = per_call(|served| served.broker);
+        if broker >= 1.0 {
+            note.push_str(&format!(", broker {broker:.0}"));
+        }
+        note
+    }
+}
+
+struct Bench<'a> {
+    stack: &'a Stack,
+    baseline: Baseline,
+    models: Vec<(Work, usize)>,
+}
+
+impl Bench<'_> {
+    async fn duel(&mut self, way: Way, work: Work, clients: usize, callers: usize) -> Result<Duel> {
+        let model = self.models.iter().find(|known| known.0 == work).context("the work was loaded")?.1;
+        let load = Load::connect(self.stack, way, work, clients).await?;
+        let calls = self.calls(model, clients)?;
+        load.round(calls / 2).await?;
+        let mut duel = Duel { baseline: Vec::new(), served: Vec::new() };
+        for _ in 0..ROUNDS {
+            duel.baseline.push(self.baseline.run(model, calls, callers)?);
+            duel.served.push(load.round(calls).await?);
+        }
+        Ok(duel)
+    }
+
+    /// Calls of a round: as many as fit, the same number for every client.
+    fn calls(&mut self, model: usize, clients: usize) -> Result<u32> {
+        let one = self.baseline.run(model, 10, 1)?.cpu_us().max(1.0);
+        let fitting = (ROUND.as_secs_f64() * 1e6 / one).clamp(40.0, 2000.0);
+        let clients = f64::from(u32::try_from(clients)?);
+        let share = (fitting / clients).ceil();
+        Ok(format!("{:.0}", share * clients).parse()?)
+    }
+}
+
+async fn ratios(stack: &Stack, table: &mut Table) -> Result<()> {
+    let mut baseline = Baseline::start()?;
+    let mut models = Vec::new();
+    for work in [TEXT_DIRECTION, FILE_TYPE, TEXT_LINE] {
+        models.push((work, baseline.load(&model_file(work.model)?, vec![input_of(work)], 2)?));
+    }
+    let mut bench = Bench { stack, baseline, models };
+
+    let duel = bench.duel(Way::Fd, TEXT_DIRECTION, 1, 1).await?;
+    table.add("text-direction, InferFd, 1 client: CPU", "x", Promise::AtMost(1.18), duel.cpu_ratio(), duel.note());
+    table.add("  the same: added p50", "us", Promise::AtMost(350.0), duel.added_p50_us(), String::new());
+
+    let duel = bench.duel(Way::Fd, TEXT_DIRECTION, 16, 2).await?;
+    table.add("text-direction, InferFd, 16 clients: CPU", "x", Promise::AtMost(1.10), duel.cpu_ratio(), duel.note());
+    let what = "  the same: throughput / baseline with two callers";
+    table.add(what, "x", Promise::AtLeast(0.80), duel.throughput_ratio(), String::new());
+
+    let duel = bench.duel(Way::Fd, TEXT_LINE, 16, 2).await?;
+    let what = "text-line, InferFd, 16 clients: throughput / two callers";
+    table.add(what, "x", Promise::AtLeast(0.95), duel.throughput_ratio(), duel.note());
+    let duel = bench.duel(Way::Inline, FILE_TYPE, 16, 2).await?;
+    let what = "file-type, Infer, 16 clients: throughput / two callers";
+    table.add(what, "x", Promise::AtLeast(0.95), duel.throughput_ratio(), duel.note());
+    table.add("  the same: CPU", "x", Promise::AtMost(1.06), duel.cpu_ratio(), String::new());
+    let duel = bench.duel(Way::Inline, FILE_TYPE, 1, 1).await?;
+    table.add("file-type, Infer, 1 client: CPU", "x", Promise::AtMost(1.06), duel.cpu_ratio(), duel.note());
+
+    for (clients, callers) in [(1, 1), (16, 2)] {
+        let duel = bench.duel(Way::Mqtt, TEXT_DIRECTION, clients, callers).await?;
+        let what = format!("text-direction, MQTT 5 QoS 1, {clients} clients: CPU").replace("1 clients", "1 client");
+        table.add(&what, "x", Promise::AtMost(1.22), duel.cpu_ratio(), duel.note());
+    }
+    let resident = usage::resident(stack.daemon()?.process.pid())? as f64 / 1e6;
+    table.add("resident memory of the daemon after all that", "MB", Promise::AtMost(20.0), resident, String::new());
+    Ok(())
+}
+
+/// Kills the engine host, and takes the time to the next answer.
+async fn host_killed(stack: &Stack, table: &mut Table) -> Result<()> {
+    let client = stack.client().await?;
+    let input = TEXT_DIRECTION.tensor();
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let killed = stack.kill_host().await?;
+        let watch = Stopwatch::start();
+        eventually("the next answer", PATIENCE, async || {
+            let inputs = std::slice::from_ref(&input);
+            Ok(client.infer_sealed(TEXT_DIRECTION.model, inputs, &Options::new()).await?.ok())
+        })
+        .await?;
+        times.push(watch.elapsed().as_secs_f64());
+        ensure!(!alive(killed), "the killed host is alive");
+        // The backoff after a crash is not what is measured: the next one shall be a first one again.
+        measure_for(Duration::from_secs(3)).await;
+    }
+    let note = format!("median of {}, worst {:.3} s", times.len(), times.iter().copied().fold(0.0, f64::max));
+    let what = "kill -9 of the engine host to the next answer";
+    table.add(what, "s", Promise::AtMost(1.0), median(times.iter().copied()), note);
+    Ok(())
+}
+
+/// The core's own bench: `us per decision` and `allocations per decision` on lines of their own.
+fn core(table: &mut Table) -> Result<()> {
+    let Some(program) = env::var_os("EDGE_DECIDE_BENCH") else {
+        eprintln!("  the core's decisions are measured by `make bench` only");
+        return Ok(());
+    };
+    let output = Command::new(&program).arg("--bench").output().context("run the core's bench")?;
+    let text = String::from_utf8(output.stdout)?;
+    print!("{text}");
+    for (key, unit, promise) in [("us per decision", "us", 2.0), ("allocations per decision", "", 0.0)] {
+        let line = text.lines().find(|line| line.contains(key)).with_context(|| format!("no line with {key:?}"))?;
+        let value = line.split_whitespace().find_map(|word| word.parse().ok()).context("a number")?;
+        table.add(&format!("core: {key}"), unit, Promise::AtMost(promise), value, String::new());
+    }
+    Ok(())
+}
