@@ -8,6 +8,7 @@ pub mod handle;
 pub mod lanes;
 pub mod ledger;
 pub mod request;
+pub mod run;
 pub mod service;
 pub mod store;
 pub mod telemetry;

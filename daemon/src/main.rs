@@ -1,1 +1,116 @@
-fn main() {}
+//! `edged`: arguments, configuration, logging, run, exit code.
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use edge_core::Policy;
+use edged::config::raw::{Fault, Values};
+use edged::config::validate::{Machine, validate};
+use edged::config::{BusConfig, Config, keys};
+use edged::run::{self, Options};
+use edged::service;
+
+/// Inference daemon for edge boxes. Exit codes: 0 stopped as told, 1 fault, 2 bad configuration or arguments, 3 no bus.
+#[derive(Parser)]
+#[command(name = "edged", version, max_term_width = 100)]
+struct Arguments {
+    /// Configuration file; files of the directory FILE.d are read after it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Serve on the session bus
+    #[arg(long)]
+    session: bool,
+    /// Simulated engine and models: answers say so
+    #[arg(long)]
+    sim: bool,
+    /// Check the configuration, name every fault, and exit
+    #[arg(long)]
+    check_config: bool,
+    /// Print the reference of all configuration keys
+    #[arg(long)]
+    config_reference: bool,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Be an engine host (started by the daemon itself)
+    #[command(hide = true)]
+    EngineHost,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(Role::EngineHost) = arguments.role {
+        return engine_host();
+    }
+    if arguments.config_reference {
+        print!("{}", keys::reference());
+        return ExitCode::SUCCESS;
+    }
+    let config = match configure(&arguments) {
+        Ok(config) => config,
+        Err(faults) => {
+            for fault in faults {
+                eprintln!("edged: {fault}");
+            }
+            return ExitCode::from(2);
+        }
+    };
+    if arguments.check_config {
+        println!("configuration is fine ({} files read)", config.files.len());
+        return ExitCode::SUCCESS;
+    }
+    match serve(config, arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, error)) => {
+            eprintln!("edged: {error:#}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn serve(config: Config, arguments: Arguments) -> Result<(), (u8, anyhow::Error)> {
+    service::start_logging().map_err(|why| (1, anyhow::anyhow!(why)))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| (1, anyhow::Error::new(error).context("start the runtime")))?;
+    let options = Options { simulated: arguments.sim, reload: Box::new(move || reload(&arguments)) };
+    runtime.block_on(run::run(config, options)).map_err(|error| (error.exit_code(), error.into()))
+}
+
+fn configure(arguments: &Arguments) -> Result<Config, Vec<Fault>> {
+    let main = arguments.config.clone().unwrap_or_else(|| edge_wire::names::CONFIG_FILE.into());
+    let values = Values::read(&main, arguments.config.is_some());
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let machine = Machine {
+        host_name: read("/proc/sys/kernel/hostname"),
+        machine_id: read("/etc/machine-id"),
+        processors: std::thread::available_parallelism().map_or(1, |count| u16::try_from(count.get()).unwrap_or(u16::MAX)),
+        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+    };
+    let mut config = validate(values, &machine)?;
+    if arguments.session {
+        config.bus = BusConfig::Session;
+    }
+    Ok(config)
+}
+
+fn reload(arguments: &Arguments) -> Result<Policy, String> {
+    let words = |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    configure(arguments).map(|config| config.policy).map_err(words)
+}
+
+fn engine_host() -> ExitCode {
+    match std::io::stdin().as_fd().try_clone_to_owned() {
+        Ok(socket) => ExitCode::from(u8::try_from(edge_engine::host::main(socket)).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("edged engine-host: take the socket: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

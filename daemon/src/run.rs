@@ -1,0 +1,230 @@
+//! The daemon from start to exit: puts the parts together, says when it is ready, drains when told to stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge_core::Policy;
+use edge_wire::dto::Status;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::config::Config;
+use crate::driver::{Driver, INBOX, Milestone, Outside};
+use crate::handle::{Handle, Message};
+use crate::service;
+use crate::store::{self, Found};
+use crate::telemetry::{self, Sampler};
+use crate::transport::dbus::{self, Bus, BusError};
+
+/// What the command line adds to the configuration.
+pub struct Options {
+    /// Simulated engine, models and answers.
+    pub simulated: bool,
+    /// Reads the configuration's policy again.
+    pub reload: Box<dyn FnMut() -> Result<Policy, String> + Send>,
+}
+
+/// Why the daemon ended other than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("serve on the bus")]
+    Bus(#[source] BusError),
+    #[error("listen for signals")]
+    Signals(#[source] std::io::Error),
+    #[error("find the program to start engine hosts with")]
+    Program(#[source] std::io::Error),
+    #[error("the driver stopped: {0}")]
+    Driver(String),
+}
+
+impl RunError {
+    /// Exit code of the daemon, as its manual page lists them.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            RunError::Bus(_) => 3,
+            RunError::Signals(_) | RunError::Program(_) | RunError::Driver(_) => 1,
+        }
+    }
+}
+
+/// Runs until told to stop.
+pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
+    let mut signals = Signals::listen().map_err(RunError::Signals)?;
+    let (inbox, receiver) = mpsc::channel(INBOX);
+    let (status, watcher) = watch::channel(Arc::new(Status { state: "starting".into(), ..Status::default() }));
+    let (milestones, mut reached) = mpsc::channel(8);
+    let handle = Handle::new(inbox, watcher);
+
+    let outside = outside(&config, options, receiver, status, milestones)?;
+    let driver = tokio::spawn(Driver::new(config.clone(), outside).run());
+    let bus = dbus::serve(handle.clone(), &config.bus, &config.limits).await.map_err(RunError::Bus)?;
+    bus.own_name().await.map_err(RunError::Bus)?;
+    tracing::info!(node = %config.node, name = edge_wire::names::BUS_NAME, "serving on the bus");
+
+    let result = serve(&handle, &mut signals, &mut reached, &bus, driver).await;
+    service::notify(&[NotifyState::Stopping]);
+    if result.is_ok() {
+        drain(&handle, &mut signals, &mut reached, config.drain_limit).await;
+    }
+    bus.close().await;
+    result
+}
+
+async fn serve(
+    handle: &Handle,
+    signals: &mut Signals,
+    reached: &mut mpsc::Receiver<Milestone>,
+    bus: &Bus,
+    mut driver: tokio::task::JoinHandle<()>,
+) -> Result<(), RunError> {
+    let mut states = handle.watch();
+    let mut told = String::new();
+    loop {
+        tokio::select! {
+            Some(milestone) = reached.recv() => if milestone == Milestone::Warm {
+                service::notify(&[NotifyState::Ready]);
+                tracing::info!("ready");
+            },
+            Ok(()) = states.changed() => {
+                let status = states.borrow_and_update().clone();
+                let line = format!("{}: {}", status.state, status.reason);
+                if line != told {
+                    service::notify(&[NotifyState::Status(&line)]);
+                    told = line;
+                }
+            }
+            told = signals.next() => match told {
+                Told::Stop => return Ok(()),
+                Told::Reload => reload(handle).await,
+            },
+            why = bus.lost() => return Err(RunError::Bus(why)),
+            ended = &mut driver => return Err(RunError::Driver(match ended {
+                Ok(()) => "its inbox closed".into(),
+                Err(error) => error.to_string(),
+            })),
+        }
+    }
+}
+
+async fn reload(handle: &Handle) {
+    match handle.ask(|done| Message::Reload { done }).await {
+        Ok(Ok(())) => {}
+        Ok(Err(why)) => tracing::error!(%why, "configuration not taken over; the old one holds"),
+        Err(failure) => tracing::error!(message = %failure.message, "reload"),
+    }
+}
+
+/// Waits until everything accepted is settled, the limit has passed, or a second signal asks for an end at once.
+async fn drain(handle: &Handle, signals: &mut Signals, reached: &mut mpsc::Receiver<Milestone>, limit: Duration) {
+    if handle.send(Message::Drain).await.is_err() {
+        return;
+    }
+    let drained = async {
+        while let Some(milestone) = reached.recv().await {
+            if milestone == Milestone::Drained {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = drained => tracing::info!("drained"),
+        () = tokio::time::sleep(limit) => tracing::warn!(?limit, "not drained within the limit; the rest is ended"),
+        () = signals.stop() => tracing::warn!("second signal: the rest is ended"),
+    }
+}
+
+fn outside(
+    config: &Config,
+    options: Options,
+    inbox: mpsc::Receiver<Message>,
+    status: watch::Sender<Arc<Status>>,
+    milestones: mpsc::Sender<Milestone>,
+) -> Result<Outside, RunError> {
+    let library = (!options.simulated).then(|| {
+        let env = |name: &str| std::env::var_os(name);
+        edge_engine::library::find(config.engine.library.as_deref(), &env)
+            .map(|found| (found.path, found.found_by.to_string()))
+            .map_err(|error| crate::driver::chain(&error))
+    });
+    let mut sampler = Sampler::default();
+    Ok(Outside {
+        inbox,
+        bundles: bundles(config, options.simulated),
+        status,
+        milestones,
+        library,
+        program: std::env::current_exe().map_err(RunError::Program)?,
+        reload: options.reload,
+        sampler: Box::new(move || sampler.read()),
+        watchdog: service::watchdog(),
+        platform: telemetry::platform(),
+    })
+}
+
+/// Bundles come one by one, each as soon as its files were checked, from threads of their own.
+fn bundles(config: &Config, simulated: bool) -> mpsc::Receiver<Found> {
+    let (sender, receiver) = mpsc::channel(64);
+    if simulated {
+        for found in store::simulated() {
+            // Fewer than the channel holds.
+            drop(sender.try_send(found));
+        }
+        return receiver;
+    }
+    let models = config.models.clone();
+    let (dirs, faults) = store::list(&models);
+    for fault in faults {
+        tracing::error!(%fault, "models");
+    }
+    let queue = Arc::new(std::sync::Mutex::new(dirs.into_iter()));
+    for _ in 0..std::thread::available_parallelism().map_or(1, |count| count.get().min(4)) {
+        let (sender, queue, models) = (sender.clone(), queue.clone(), models.clone());
+        std::thread::spawn(move || {
+            let take = || -> Option<PathBuf> { queue.lock().ok()?.next() };
+            while let Some(dir) = take() {
+                if sender.blocking_send(store::inspect(&dir, &models)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    receiver
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal that means something.
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
+}
+
+/// What a signal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Stop,
+    Reload,
+}
