@@ -3,8 +3,8 @@
 
     python3 onnx-models/seal.py [TARGET]
 
-TARGET is where fetch.py put the weights (default .fetch). Run it after changing a golden answer or a test model; review
-the difference before committing it.
+TARGET is where fetch.py put the weights (default .fetch). Run it after changing a golden answer; review the difference
+before committing it. The test models are sealed by make_test_models.py.
 """
 
 import hashlib
@@ -24,19 +24,17 @@ def goldens(bundle, directory):
         given = expected.name.removesuffix(".expected.json")
         yield "[[golden]]"
         yield f'input = "golden/{given}"'
-        if bundle in TOLERANCE:
-            yield f'content_type = "{TYPES.get(Path(given).suffix, "application/octet-stream")}"'
+        yield f'content_type = "{TYPES.get(Path(given).suffix, "application/octet-stream")}"'
         yield f'expected = "golden/{expected.name}"'
-        yield f"tolerance = {TOLERANCE.get(bundle, 0.0)}"
+        yield f"tolerance = {TOLERANCE[bundle]}"
         yield ""
 
 
 def files(bundle, directory):
     fetched = TARGET / "bundles" / bundle
-    for place in [fetched] if bundle in TOLERANCE else []:
-        for path in sorted(place.glob("*")):
-            if path.is_file() and path.name != "model.toml" and not (directory / path.name).exists():
-                yield path.name, path.read_bytes()
+    for path in sorted(fetched.glob("*")):
+        if path.is_file() and path.name != "model.toml":
+            yield path.name, path.read_bytes()
     for path in sorted(directory.rglob("*")):
         if path.is_file() and path.name != "model.toml":
             yield str(path.relative_to(directory)), path.read_bytes()
@@ -53,8 +51,8 @@ def seal(bundle, directory):
 
 
 def main():
-    for manifest in sorted(HERE.glob("*/model.toml")) + sorted(HERE.glob("test/*/model.toml")):
-        seal(manifest.parent.name, manifest.parent)
+    for bundle in TOLERANCE:
+        seal(bundle, HERE / bundle)
 
 
 if __name__ == "__main__":
