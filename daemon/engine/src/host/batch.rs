@@ -24,6 +24,9 @@ struct Value {
     memory: Memory,
 }
 
+/// Shape and elements of an output, as they travel.
+pub type Shaped = (Vec<i64>, Vec<u8>);
+
 /// How a member wants to be answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reply {
@@ -273,7 +276,7 @@ impl Runner {
     }
 
     /// One run on plain tensors, for goldens: the outputs as they travel, with their shapes.
-    pub fn tensors(&mut self, ready: Ready) -> Result<Vec<(Vec<i64>, Vec<u8>)>, HostError> {
+    pub fn tensors(&mut self, ready: Ready) -> Result<Vec<Shaped>, HostError> {
         let Runner { model, engine, options } = self;
         let Body::Values(values, _) = ready.body else {
             return Err(host_error(ErrorKind::InvalidInput, "no tensors"));

@@ -15,7 +15,7 @@ use crate::tensor;
 #[error("golden {input}")]
 pub struct GoldenError {
     input: String,
-    source: Cause,
+    source: Box<Cause>,
 }
 
 /// What was wrong with it.
@@ -53,7 +53,8 @@ pub fn check(runner: &mut Runner, bundle: &Bundle) -> Result<Checked, GoldenErro
             Some(content_type) => encoded(runner, bundle, golden, content_type),
             None => tensors(runner, bundle, golden),
         };
-        checked.service_ns = done.map_err(|source| GoldenError { input: golden.input.clone(), source })?;
+        checked.service_ns =
+            done.map_err(|cause| GoldenError { input: golden.input.clone(), source: Box::new(cause) })?;
         checked.passed += 1;
     }
     Ok(checked)
@@ -169,7 +170,7 @@ fn tensors(runner: &mut Runner, bundle: &Bundle, golden: &Golden) -> Result<u64,
         }
         let (wanted, got) = (numbers(spec.datatype, &wanted), numbers(spec.datatype, got));
         let most = wanted.iter().fold(1f64, |most, number| most.max(number.abs())) * golden.tolerance;
-        let differs = wanted.iter().zip(&got).position(|(wanted, got)| !((wanted - got).abs() <= most));
+        let differs = wanted.iter().zip(&got).position(|(wanted, got)| (wanted - got).abs() > most || got.is_nan());
         if let Some(place) = differs {
             let value = |numbers: &[f64]| numbers.get(place).map_or(String::new(), f64::to_string);
             return Err(at(format!("element {place}"), value(&wanted), value(&got)));
@@ -249,7 +250,7 @@ mod tests {
         let expected = json!({"label": "a", "score": 0.5, "rows": [{"ms": 1000}]});
         let cases = [
             (json!({"label": "a", "score": 0.5, "rows": [{"ms": 1000}], "more": 1}), ""),
-            (json!({"label": "a", "score": 0.51, "rows": [{"ms": 1009}]}), ""),
+            (json!({"label": "a", "score": 0.509, "rows": [{"ms": 1009}]}), ""),
             (json!({"label": "b", "score": 0.5, "rows": [{"ms": 1000}]}), "at label: expected \"a\", got \"b\""),
             (json!({"label": "a", "score": 0.52, "rows": [{"ms": 1000}]}), "at score: expected 0.5, got 0.52"),
             (json!({"label": "a", "score": 0.5, "rows": [{"ms": 1011}]}), "at rows[0].ms: expected 1000, got 1011"),

@@ -186,3 +186,93 @@ impl Config {
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four bytes from each end, white space stripped in blocks of eight; three labels and the special ones.
+    fn files() -> FileType {
+        let known = |is_text: bool| Known {
+            mime_type: None,
+            group: None,
+            description: None,
+            extensions: vec!["x".into()],
+            is_text,
+        };
+        let names = [("a", true), ("b", false), ("c", true), ("txt", true), ("unknown", false), ("empty", false)];
+        let mut table: HashMap<_, _> = names.map(|(name, is_text)| (name.to_owned(), known(is_text))).into();
+        table.insert("undefined".into(), known(false));
+        let config = Config {
+            beg_size: 4,
+            mid_size: 0,
+            end_size: 4,
+            use_inputs_at_offsets: false,
+            medium_confidence_threshold: 0.5,
+            min_file_size_for_dl: 3,
+            padding_token: 256,
+            block_size: 8,
+            target_labels_space: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            thresholds: [("a".to_owned(), 0.9)].into(),
+            overwrite_map: [("c".to_owned(), "txt".to_owned())].into(),
+        };
+        FileType { config, known: table }
+    }
+
+    #[test]
+    fn the_model_sees_both_ends_without_the_white_space_around_them() {
+        let places = |text: &str| text.bytes().map(|byte| if byte == b'_' { 256 } else { u16::from(byte) }).collect();
+        let cases: [(&str, &str); 6] = [
+            ("abc", "abc__abc"),
+            ("abcdefgh", "abcdefgh"),
+            ("  abcdefgh\n\n", "abcdefgh"),
+            ("abcdefghijklmnop", "abcdmnop"),
+            // Only the block at each end is looked at: the end's block is all white space.
+            ("abcdefgh        ", "abcd____"),
+            ("\t abc", "abc_\t abc"),
+        ];
+        for (file, expected) in cases {
+            let expected: Vec<u16> = match expected.strip_prefix("abc_\t") {
+                // Four places from the end: the white space at the front of the end's block stays.
+                Some(_) => places("abc_ abc"),
+                None => places(expected),
+            };
+            assert_eq!(files().prepare(file.as_bytes()).unwrap(), Prepared::Places(expected), "{file:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_too_few_bytes_is_answered_without_the_model() {
+        for (file, label) in [
+            (&b""[..], "empty"),
+            (b"ab", "txt"),
+            (b"\xff\xfe", "unknown"),
+            (b"        a", "txt"),
+            (b"          ", "txt"),
+            (b"       a\xff", "txt"),
+            (b"      \xffa", "unknown"),
+        ] {
+            let Prepared::Answer(document) = files().prepare(file).unwrap() else { panic!("{file:?}") };
+            assert!(document.starts_with(&format!("{{\"label\":\"{label}\"")), "{file:?}: {document}");
+            assert!(document.ends_with(r#""score":1.0,"model_label":"undefined","overwrite_reason":"none"}"#));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_believed_only_above_its_threshold() {
+        let cases = [
+            ([0.95, 0.0, 0.0], "a", "a", "none"),
+            ([0.85, 0.0, 0.0], "txt", "a", "low_confidence"),
+            ([0.0, 0.6, 0.0], "b", "b", "none"),
+            ([0.0, 0.4, 0.0], "unknown", "b", "low_confidence"),
+            ([0.0, 0.0, 0.6], "txt", "c", "overwrite_map"),
+            ([0.0, 0.0, 0.4], "txt", "c", "low_confidence"),
+        ];
+        for (scores, label, model_label, reason) in cases {
+            let row: Vec<u8> = scores.iter().flat_map(|score: &f32| score.to_ne_bytes()).collect();
+            let document: serde_json::Value = serde_json::from_str(&files().document(&row).unwrap()).unwrap();
+            let found = ["label", "model_label", "overwrite_reason"].map(|key| document[key].as_str().unwrap());
+            assert_eq!(found, [label, model_label, reason], "{scores:?}");
+        }
+    }
+}

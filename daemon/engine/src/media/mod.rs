@@ -4,10 +4,13 @@
 pub mod classes;
 pub mod ctc;
 pub mod file_type;
-pub mod image;
+
 pub mod jpeg;
+pub mod picture;
 pub mod resample;
 pub mod speech;
+#[cfg(test)]
+mod tests;
 pub mod wav;
 
 use crate::bundle::{Bundle, InputRecipe, OutputRecipe};
@@ -17,7 +20,7 @@ use crate::tensor::{Aligned, Answer, Feed};
 use self::classes::Classes;
 use self::ctc::Ctc;
 use self::file_type::FileType;
-use self::image::{Images, Picture};
+use self::picture::{Picture, Pictures};
 use self::speech::{Sound, Speech};
 
 /// Why a payload cannot be prepared, outputs cannot be understood, or a recipe does not fit its model.
@@ -79,7 +82,7 @@ pub struct Filled {
 }
 
 enum Input {
-    Image(Images),
+    Image(Box<Pictures>),
     FileBytes,
     Sound,
 }
@@ -113,7 +116,7 @@ impl Recipe {
         let recipe = match (input, output) {
             (InputRecipe::Image(image), output) => {
                 only_input(inputs, &image.tensor, Datatype::Fp32)?;
-                let image = Images::new(image.clone(), manifest.limits.pixels.unwrap_or(u64::MAX));
+                let image = Pictures::new(image.clone(), manifest.limits.pixels.unwrap_or(u64::MAX));
                 let (output, answer) = match output {
                     OutputRecipe::Classes(recipe) => {
                         let (answer, spec) = find("output.tensor", outputs, &recipe.tensor)?;
@@ -125,7 +128,7 @@ impl Recipe {
                     }
                     OutputRecipe::FileType(_) | OutputRecipe::Speech(_) => return Err(unfit()),
                 };
-                Recipe { input: Input::Image(image), output, answer }
+                Recipe { input: Input::Image(Box::new(image)), output, answer }
             }
             (InputRecipe::FileBytes(places), OutputRecipe::FileType(labels)) => {
                 only_input(inputs, &places.tensor, Datatype::Int32)?;

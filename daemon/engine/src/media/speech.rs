@@ -211,3 +211,70 @@ fn pad(segments: &mut [Segment], by: u64, length: u64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound() -> SoundRecipe {
+        let name = String::new;
+        SoundRecipe {
+            rate: 16_000,
+            window: 512,
+            context: 64,
+            signal: name(),
+            state: name(),
+            state_shape: vec![2, 1, 128],
+            rate_tensor: name(),
+        }
+    }
+
+    fn rules() -> SpeechRecipe {
+        let (probability, state) = (String::new(), String::new());
+        let (threshold, neg_threshold, min_speech_ms, min_silence_ms, pad_ms) = (0.5, 0.35, 250, 100, 30);
+        SpeechRecipe { probability, state, threshold, neg_threshold, min_speech_ms, min_silence_ms, pad_ms }
+    }
+
+    /// Windows of speech (`#`), silence (`.`) and doubt (`-`).
+    fn found(windows: &str) -> Vec<(u64, u64)> {
+        let probabilities: Vec<f32> = windows
+            .chars()
+            .map(|window| match window {
+                '#' => 0.9,
+                '-' => 0.4,
+                _ => 0.1,
+            })
+            .collect();
+        let length = probabilities.len() as u64 * 512;
+        segments(&probabilities, length, &sound(), &rules()).iter().map(|row| (row.start, row.end)).collect()
+    }
+
+    #[test]
+    fn segments_follow_the_published_rules() {
+        // 250 ms are 7.8 windows, 100 ms are 3.1, 30 ms are 480 samples.
+        let cases: [(&str, &[(u64, u64)]); 9] = [
+            ("", &[]),
+            ("......", &[]),
+            ("..########.....", &[(2 * 512 - 480, 10 * 512 + 480)]),
+            ("..#######......", &[]),
+            // A short pause and doubt do not end a segment.
+            ("..#####...#####......", &[(2 * 512 - 480, 15 * 512 + 480)]),
+            ("..####-----####......", &[(2 * 512 - 480, 15 * 512 + 480)]),
+            // Speech to the very end, and from the very beginning.
+            ("##########", &[(0, 5120)]),
+            ("..#########...", &[(2 * 512 - 480, 14 * 512)]),
+            // A longer pause ends it.
+            ("########.....########.....", &[(0, 8 * 512 + 480), (13 * 512 - 480, 21 * 512 + 480)]),
+        ];
+        for (windows, expected) in cases {
+            assert_eq!(found(windows), expected, "{windows}");
+        }
+    }
+
+    #[test]
+    fn two_segments_that_would_meet_share_the_gap() {
+        let mut near = vec![Segment { start: 1000, end: 2000 }, Segment { start: 2600, end: 4000 }];
+        pad(&mut near, 480, 4100);
+        assert_eq!(near, [Segment { start: 520, end: 2300 }, Segment { start: 2300, end: 4100 }]);
+    }
+}

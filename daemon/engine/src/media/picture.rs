@@ -27,16 +27,16 @@ pub struct Picture {
 }
 
 /// Decodes and normalises as one recipe says.
-pub struct Images {
+pub struct Pictures {
     recipe: ImageRecipe,
     max_pixels: u64,
     /// The normalised value of each byte, per channel in the recipe's order.
     table: [[f32; 256]; 3],
 }
 
-impl Images {
+impl Pictures {
     /// A recipe with the manifest's limit of pixels.
-    pub fn new(recipe: ImageRecipe, max_pixels: u64) -> Images {
+    pub fn new(recipe: ImageRecipe, max_pixels: u64) -> Pictures {
         let channel = |mean: f32, std: f32| {
             let mut values = [0.0; 256];
             for (value, byte) in values.iter_mut().zip(0u8..=255) {
@@ -46,7 +46,7 @@ impl Images {
         };
         let (mean, std) = (recipe.mean, recipe.std);
         let table = [channel(mean[0], std[0]), channel(mean[1], std[1]), channel(mean[2], std[2])];
-        Images { recipe, max_pixels, table }
+        Pictures { recipe, max_pixels, table }
     }
 
     /// Decodes a JPEG or PNG, turns it upright, and scales it to the recipe's height.
