@@ -7,6 +7,7 @@
 
 pub mod bundle;
 pub mod channel;
+mod fault;
 pub mod host;
 pub mod library;
 pub mod media;

@@ -93,7 +93,7 @@ impl Answer<'_> {
     pub fn rows(&self, first: usize, rows: usize) -> Option<Cow<'_, [u8]>> {
         let all = usize::try_from(*self.shape.first()?).ok()?;
         let part = |len: usize| {
-            let row = if all == 0 { 0 } else { len / all };
+            let row = len.checked_div(all).unwrap_or(0);
             Some((first.checked_mul(row)?, first.checked_add(rows).filter(|end| *end <= all)?.checked_mul(row)?))
         };
         match &self.data {

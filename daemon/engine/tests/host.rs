@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 
 use edge_engine::protocol::{Data, FromHost, Input, Output, TensorData, ToHost, Want};
-use support::{Host, bundle, bytes, f32s, member, memfd, to_f32s};
+use support::{Host, bundle, bytes, f32s, inline, member, memfd, test_bundle, to_f32s};
 
 const DIRECTION: [i64; 4] = [1, 3, 48, 192];
 
@@ -49,4 +49,59 @@ fn a_tensor_in_a_sealed_memfd_gets_its_outputs_in_fresh_sealed_memfds() {
     assert_eq!((fds.len(), outputs[0].shape.as_slice()), (1, &[1i64, 2][..]));
     let scores = to_f32s(&bytes(&outputs[0].data, &fds));
     assert!((scores.iter().sum::<f32>() - 1.0).abs() < 1e-3, "{scores:?}");
+}
+
+/// Lines of `/proc/PID/NAME`.
+fn proc(host: &Host, name: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{}/{name}", host.child.id())).unwrap()
+}
+
+#[test]
+fn every_thread_of_the_host_is_filtered_and_no_core_is_dumped() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&test_bundle("add"));
+    let threads = std::fs::read_dir(format!("/proc/{}/task", host.child.id())).unwrap();
+    let mut count = 0;
+    for thread in threads {
+        let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        assert!(status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"), "{status}");
+        count += 1;
+    }
+    assert!(count >= 4, "{count} threads");
+    let limits = proc(&host, "limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["1", "1"], "{core}");
+}
+
+#[test]
+fn signals_to_the_whole_service_do_not_end_the_host() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&test_bundle("add"));
+    let pid = rustix::process::Pid::from_child(&host.child);
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT, rustix::process::Signal::HUP] {
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+    let row = f32s(&[1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(to_f32s(&host.infer(&[(&[1, 4], &row), (&[1, 4], &row)]).unwrap()[0].1), [2.0, 4.0, 6.0, 8.0]);
+    assert!(host.close().success());
+}
+
+#[test]
+fn the_host_ends_with_the_channel_even_while_a_model_runs() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&test_bundle("spin"));
+    let tensors = vec![inline(0, &[1], &i64::MAX.to_le_bytes())];
+    let input = Input::Tensors { tensors, want: Want::Inline };
+    host.send(&ToHost::Run { lane: 0, members: vec![member(1, input)] }, &[]);
+    assert!(host.close().success());
+}
+
+#[test]
+fn a_descriptor_that_is_no_socket_is_refused() {
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_engine-host"))
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(2));
 }

@@ -1,1 +1,153 @@
+use std::path::Path;
 
+use proptest::prelude::*;
+
+use super::*;
+
+const ADD: &str = include_str!("../../../../onnx-models/test/add/model.toml");
+const LINE: &str = include_str!("../../../../onnx-models/text-line/model.toml");
+const SPEECH: &str = include_str!("../../../../onnx-models/speech/model.toml");
+
+fn models() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../onnx-models"))
+}
+
+fn fault(text: &str) -> String {
+    match Manifest::parse(text) {
+        Ok(_) => String::new(),
+        Err(error) => crate::fault::chain(&error),
+    }
+}
+
+#[test]
+fn every_manifest_of_the_repository_is_good() {
+    for name in ["text-line", "text-direction", "file-type", "speech", "test/add", "test/echo-types", "test/spin"] {
+        open(&models().join(name)).unwrap();
+    }
+}
+
+#[test]
+fn a_fault_is_told_with_its_key_and_the_accepted_range() {
+    let cases = [
+        (ADD, "name = \"add\"", "name = \"Add\"", "name: must be 1..=64 characters of [a-z0-9_-]"),
+        (ADD, "1.0.0", "1.0", "version: must be a semantic version"),
+        (ADD, "deadline_ms = 5000", "deadline_ms = 0", "deadline_ms: must be 1..=600000"),
+        (ADD, "threads = 1", "threads = 0", "variant[0].threads: must be 1..=64"),
+        (ADD, "threads = 1", "threads = -1", "invalid value: integer `-1`, expected u16"),
+        (ADD, "instances = 1", "instances = 17", "variant[0].instances: must be 1..=16"),
+        (ADD, "[\"cpu\"]", "[]", "variant[0].providers: must be 1..=4 of"),
+        (ADD, "[\"cpu\"]", "[\"cpu\", \"cpu\"]", "variant[0].providers: must be 1..=4 of"),
+        (ADD, "[\"cpu\"]", "[\"abacus\"]", "variant[0].providers: must be 1..=4 of"),
+        (ADD, "max = 8", "max = 33", "batching.max: must be 1..=32"),
+        (ADD, "task = \"tensors\"", "task = \"classification\"", "task: must be \"text-recognition\" with input image"),
+        (ADD, "task = \"tensors\"", "task = \"guessing\"", "unknown variant `guessing`"),
+        (ADD, "payload_bytes = 16777216", "payload_bytes = 0", "limits.payload_bytes: must be 1..=1073741824"),
+        (ADD, "tolerance = 0.000001", "tolerance = 1.5", "golden[0].tolerance: must be 0..=1"),
+        (ADD, "file = \"model.onnx\"", "file = \"other.onnx\"", "variant[0].file: must be listed as a [[file]]"),
+        (ADD, "path = \"model.onnx\"", "path = \"../model.onnx\"", "file[2].path: must be a relative path inside"),
+        (ADD, "sha256 = \"", "sha256 = \"x", "file[0].sha256: must be 64 characters"),
+        (ADD, "[limits]", "[limits]\ncolour = 1", "unknown field `colour`"),
+        (ADD, "[limits]", "[tensor]\n[limits]", "invalid type: map, expected a sequence"),
+        (LINE, "pixels = 40000000", "", "limits.pixels: must be 1..=268435456, and present for an image"),
+        (LINE, "min_width = 320", "min_width = 5000", "input.min_width: must be 1..=max_width"),
+        (LINE, "std = [0.5, 0.5, 0.5]", "std = [0.5, 0.0, 0.5]", "input.std: must be numbers above 0"),
+        (LINE, "channels = \"bgr\"", "channels = \"grb\"", "unknown variant `grb`"),
+        (LINE, "when_wider = \"refuse\"", "when_wider = \"refuse\"\nzoom = 2", "unknown field `zoom`"),
+        (LINE, "shape = [-1, 3, 48, -1]", "shape = [-1, 3, 48, 0]", "tensor[0].shape: must be -1 or at least 1"),
+        (LINE, "max = [16, 3, 48, 3200]", "max = [16, 3]", "tensor[0].max: must be absent, or as long as shape"),
+        (SPEECH, "seconds = 600", "", "limits.seconds: must be 1..=86400, and present for a sound"),
+        (SPEECH, "threshold = 0.5\n", "threshold = 1.5\n", "output.threshold: must be 0..=1"),
+        (SPEECH, "neg_threshold = 0.35", "neg_threshold = 0.6", "output.neg_threshold: must be 0..=threshold"),
+        (SPEECH, "window = 512", "window = 0", "input.window: must be 1..=65536"),
+        (SPEECH, "[2, 1, 128]", "[2, 1, 4294967296000]", "input.state_shape: must be sizes of at least 1"),
+    ];
+    for (text, from, to, expected) in cases {
+        assert!(text.contains(from), "{from}");
+        let said = fault(&text.replacen(from, to, 1));
+        assert!(said.contains(expected), "{to}: {said}");
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let said = fault(&ADD.replace("1.0.0", "one").replace("threads = 1", "threads = 99").replace("max = 8", "max = 0"));
+    assert_eq!(said.matches("must be").count(), 3, "{said}");
+}
+
+/// A copy of the bundle `add`.
+fn copy() -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("golden")).unwrap();
+    for name in ["model.toml", "model.onnx", "golden/one.json", "golden/one.expected.json"] {
+        std::fs::copy(models().join("test/add").join(name), copy.path().join(name)).unwrap();
+    }
+    copy
+}
+
+fn verified(path: &Path) -> String {
+    match open(path).and_then(|bundle| verify(&bundle)) {
+        Ok(()) => "good".into(),
+        Err(error) => crate::fault::chain(&error),
+    }
+}
+
+#[test]
+fn a_bundle_whose_files_are_not_as_promised_is_refused() {
+    assert_eq!(verified(&models().join("test/add")), "good");
+    assert!(verified(&models().join("test/wrong-sha256")).contains("the manifest promises 0000"));
+
+    let bundle = copy();
+    assert_eq!(verified(bundle.path()), "good");
+    let model = bundle.path().join("model.onnx");
+    let content = std::fs::read(&model).unwrap();
+    std::fs::write(&model, &content[1..]).unwrap();
+    assert!(verified(bundle.path()).contains("has 103 bytes, the manifest promises 104"));
+    std::fs::remove_file(&model).unwrap();
+    assert!(verified(bundle.path()).contains("model.onnx: No such file"));
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(outside.path(), &content).unwrap();
+    std::os::unix::fs::symlink(outside.path(), &model).unwrap();
+    assert!(verified(bundle.path()).contains("leads out of its bundle"));
+    assert!(verified(Path::new("/nowhere")).contains("open bundle manifest /nowhere/model.toml"));
+}
+
+#[test]
+fn an_endless_manifest_is_not_read_to_its_end() {
+    let bundle = copy();
+    std::fs::write(bundle.path().join(MANIFEST), "#".repeat(2 << 20)).unwrap();
+    assert!(verified(bundle.path()).contains("is larger than 1048576 bytes"));
+}
+
+#[test]
+fn the_first_variant_that_is_allowed_is_used() {
+    let text = ADD.replacen(
+        "[[variant]]",
+        "[[variant]]\nname = \"gpu\"\nfile = \"model.onnx\"\nproviders = [\"cuda\", \"cpu\"]\nthreads = 1\n\
+         instances = 1\n\n[[variant]]",
+        1,
+    );
+    let manifest = Manifest::parse(&text).unwrap();
+    let used = |allowed: &[&str]| {
+        let allowed: Vec<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
+        manifest.variant_for(&allowed).map(|variant| variant.name.clone())
+    };
+    assert_eq!(used(&["cpu", "cuda"]).unwrap(), "gpu");
+    assert_eq!(used(&["cpu"]).unwrap(), "only");
+    assert_eq!(used(&["cuda"]), None);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "(?s).{0,400}") {
+        let _ = Manifest::parse(&text);
+    }
+
+    #[test]
+    fn no_change_to_a_manifest_makes_the_parser_panic(at in 0..2000usize, cut in 0..40usize, with in "(?s).{0,8}") {
+        for text in [ADD, LINE, SPEECH] {
+            let head: String = text.chars().take(at).collect();
+            let tail: String = text.chars().skip(at + cut).collect();
+            let _ = Manifest::parse(&format!("{head}{with}{tail}"));
+        }
+    }
+}

@@ -11,9 +11,9 @@ use super::lane::{in_time, told};
 use super::memfd::{PackError, Packer};
 use super::memory::Memory;
 use super::model::Model;
-use super::outbox::{chain, host_error};
 use super::post::Post;
 use super::session::{Engine, RunError};
+use crate::fault::{chain, host_error};
 use crate::media::{MediaError, Prepared};
 use crate::protocol::{ErrorKind, HostError, MemberDone, Output, TensorData, Want};
 use crate::tensor::{Aligned, Answer, Feed};
@@ -23,6 +23,9 @@ struct Value {
     shape: Vec<i64>,
     memory: Memory,
 }
+
+/// Shape and elements of an output, as they travel.
+pub type Shaped = (Vec<i64>, Vec<u8>);
 
 /// How a member wants to be answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -268,11 +271,12 @@ impl Runner {
         let run = |feeds: &[Feed<'_>], take: &mut dyn FnMut(&[Answer<'_>])| {
             engine.run(feeds, options, |answers| take(answers)).map_err(|error| run_error(&error))
         };
-        recipe.document(prepared, run)
+        let inputs: Vec<_> = model.inputs.iter().map(|place| place.spec.clone()).collect();
+        recipe.document(prepared, &inputs, run)
     }
 
     /// One run on plain tensors, for goldens: the outputs as they travel, with their shapes.
-    pub fn tensors(&mut self, ready: Ready) -> Result<Vec<(Vec<i64>, Vec<u8>)>, HostError> {
+    pub fn tensors(&mut self, ready: Ready) -> Result<Vec<Shaped>, HostError> {
         let Runner { model, engine, options } = self;
         let Body::Values(values, _) = ready.body else {
             return Err(host_error(ErrorKind::InvalidInput, "no tensors"));

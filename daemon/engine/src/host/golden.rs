@@ -1,16 +1,272 @@
-//! Golden answers.
-use super::batch::Runner;
-use crate::bundle::Bundle;
+//! Golden answers: a model that does not give them on this machine is not served.
 
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::batch::{Ready, Runner};
+use super::clock;
+use crate::bundle::{Bundle, BundleError, Golden};
+use crate::media::MediaError;
+use crate::protocol::{Data, Datatype, HostError, TensorData, TensorSpec, Want};
+use crate::tensor;
+
+/// Why a golden answer was not given.
 #[derive(Debug, thiserror::Error)]
-pub enum GoldenError {}
+#[error("golden {input}")]
+pub struct GoldenError {
+    input: String,
+    source: Box<Cause>,
+}
 
+/// What was wrong with it.
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    #[error("read {file}")]
+    Json { file: String, source: serde_json::Error },
+    #[error("{file}: {what}")]
+    Tensors { file: String, what: String },
+    #[error("the bundle has no input recipe")]
+    NoRecipe,
+    #[error(transparent)]
+    Prepare(#[from] MediaError),
+    #[error("{}", .0.message)]
+    Run(HostError),
+    #[error("at {at}: expected {expected}, got {got} (tolerance {tolerance})")]
+    Differs { at: String, expected: String, got: String, tolerance: f64 },
+}
+
+/// How the goldens went.
 #[derive(Default)]
 pub struct Checked {
     pub passed: u16,
+    /// Time of the last one's run, per unit of its cost.
     pub service_ns: u64,
 }
 
-pub fn check(_runner: &mut Runner, _bundle: &Bundle) -> Result<Checked, GoldenError> {
-    Ok(Checked::default())
+/// Runs every golden input and compares. The first one that differs is the error.
+pub fn check(runner: &mut Runner, bundle: &Bundle) -> Result<Checked, GoldenError> {
+    let mut checked = Checked::default();
+    for golden in &bundle.manifest().golden {
+        let done = match &golden.content_type {
+            Some(content_type) => encoded(runner, bundle, golden, content_type),
+            None => tensors(runner, bundle, golden),
+        };
+        checked.service_ns =
+            done.map_err(|cause| GoldenError { input: golden.input.clone(), source: Box::new(cause) })?;
+        checked.passed += 1;
+    }
+    Ok(checked)
+}
+
+fn encoded(runner: &mut Runner, bundle: &Bundle, golden: &Golden, content_type: &str) -> Result<u64, Cause> {
+    let payload = bundle.read(&golden.input)?;
+    let recipe = runner.model().recipe.as_ref().ok_or(Cause::NoRecipe)?;
+    let (prepared, cost) = recipe.prepare(content_type, &payload)?;
+    drop(payload);
+    let start = clock::now_ns();
+    let document = runner.document(&prepared).map_err(Cause::Run)?;
+    let took = clock::since_ns(start) / u64::from(cost.max(1));
+    let got = parse(&golden.input, document.as_bytes())?;
+    let expected = parse(&golden.expected, &bundle.read(&golden.expected)?)?;
+    compare(&mut String::new(), &expected, &got, golden.tolerance)?;
+    Ok(took)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T, Cause> {
+    serde_json::from_slice(bytes).map_err(|source| Cause::Json { file: file.to_owned(), source })
+}
+
+/// Every key of `expected` must be there, every text the same, every number within the tolerance times
+/// max(1, |expected|).
+fn compare(at: &mut String, expected: &Value, got: &Value, tolerance: f64) -> Result<(), Cause> {
+    let length = at.len();
+    match (expected, got) {
+        (Value::Object(expected), Value::Object(got)) => {
+            for (key, expected) in expected {
+                at.push_str(if at.is_empty() { "" } else { "." });
+                at.push_str(key);
+                compare(at, expected, got.get(key).unwrap_or(&Value::Null), tolerance)?;
+                at.truncate(length);
+            }
+            return Ok(());
+        }
+        (Value::Array(expected), Value::Array(got)) if expected.len() == got.len() => {
+            for (index, (expected, got)) in expected.iter().zip(got).enumerate() {
+                at.push_str(&format!("[{index}]"));
+                compare(at, expected, got, tolerance)?;
+                at.truncate(length);
+            }
+            return Ok(());
+        }
+        (Value::Number(wanted), Value::Number(given)) => {
+            let (wanted, given) = (wanted.as_f64().unwrap_or(f64::NAN), given.as_f64().unwrap_or(f64::NAN));
+            if (wanted - given).abs() <= tolerance * wanted.abs().max(1.0) {
+                return Ok(());
+            }
+        }
+        _ if expected == got => return Ok(()),
+        _ => {}
+    }
+    let at = if at.is_empty() { "the document".to_owned() } else { at.clone() };
+    Err(Cause::Differs { at, expected: short(expected), got: short(got), tolerance })
+}
+
+fn short(value: &Value) -> String {
+    let mut text = value.to_string();
+    if let Some((end, _)) = text.char_indices().nth(200) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
+}
+
+/// Tensors in a golden's JSON file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tensors {
+    tensors: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    name: String,
+    shape: Vec<i64>,
+    /// Flat, row by row.
+    data: Vec<Value>,
+}
+
+fn tensors(runner: &mut Runner, bundle: &Bundle, golden: &Golden) -> Result<u64, Cause> {
+    let given: Tensors = parse(&golden.input, &bundle.read(&golden.input)?)?;
+    let expected: Tensors = parse(&golden.expected, &bundle.read(&golden.expected)?)?;
+    let wrong = |file: &str, what: String| Cause::Tensors { file: file.to_owned(), what };
+    let model = runner.model();
+    let specs: Vec<TensorSpec> = model.inputs.iter().map(|place| place.spec.clone()).collect();
+    let outputs = model.outputs.clone();
+    let inputs = given.tensors.iter().map(|tensor| {
+        let (index, spec) = named(&specs, &tensor.name)?;
+        let bytes = bytes(spec.datatype, &tensor.data)?;
+        Ok(TensorData { index, shape: tensor.shape.clone(), data: Data::Inline(bytes) })
+    });
+    let inputs = inputs.collect::<Result<Vec<_>, String>>().map_err(|what| wrong(&golden.input, what))?;
+    let ready = Ready::tensors(model, inputs, &[], Want::Inline, u64::MAX).map_err(Cause::Run)?;
+    let start = clock::now_ns();
+    let answers = runner.tensors(ready).map_err(Cause::Run)?;
+    let took = clock::since_ns(start);
+    for tensor in &expected.tensors {
+        let (index, spec) = named(&outputs, &tensor.name).map_err(|what| wrong(&golden.expected, what))?;
+        let Some((shape, got)) = answers.get(usize::from(index)) else { continue };
+        let wanted = bytes(spec.datatype, &tensor.data).map_err(|what| wrong(&golden.expected, what))?;
+        let at = |what: String, expected: String, got: String| Cause::Differs {
+            at: format!("{} {what}", tensor.name),
+            expected,
+            got,
+            tolerance: golden.tolerance,
+        };
+        if *shape != tensor.shape {
+            return Err(at("shape".into(), format!("{:?}", tensor.shape), format!("{shape:?}")));
+        }
+        let (wanted, got) = (numbers(spec.datatype, &wanted), numbers(spec.datatype, got));
+        let most = wanted.iter().fold(1f64, |most, number| most.max(number.abs())) * golden.tolerance;
+        let differs = wanted.iter().zip(&got).position(|(wanted, got)| (wanted - got).abs() > most || got.is_nan());
+        if let Some(place) = differs {
+            let value = |numbers: &[f64]| numbers.get(place).map_or(String::new(), f64::to_string);
+            return Err(at(format!("element {place}"), value(&wanted), value(&got)));
+        }
+    }
+    Ok(took)
+}
+
+fn named<'a>(specs: &'a [TensorSpec], name: &str) -> Result<(u16, &'a TensorSpec), String> {
+    let found = specs.iter().enumerate().find(|(_, spec)| spec.name == name);
+    let found = found.and_then(|(index, spec)| Some((u16::try_from(index).ok()?, spec)));
+    found.ok_or_else(|| format!("the model has no tensor {name}"))
+}
+
+/// Elements of JSON as bytes.
+fn bytes(datatype: Datatype, elements: &[Value]) -> Result<Vec<u8>, String> {
+    if datatype == Datatype::Bytes {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let strings = elements.iter().map(text).collect::<Option<Vec<_>>>();
+        return strings.map(|strings| tensor::prefixed(&strings)).ok_or_else(|| "an element is no string".into());
+    }
+    let mut bytes = Vec::with_capacity(elements.len() * datatype.size());
+    for value in elements {
+        let element = element(datatype, value);
+        bytes.extend(element.ok_or_else(|| format!("{value} is no {} that goldens can hold", datatype.as_str()))?);
+    }
+    Ok(bytes)
+}
+
+fn element(datatype: Datatype, value: &Value) -> Option<Vec<u8>> {
+    let (signed, unsigned) = (value.as_i64(), value.as_u64());
+    Some(match datatype {
+        Datatype::Bool => vec![u8::from(value.as_bool()?)],
+        Datatype::Uint8 => u8::try_from(unsigned?).ok()?.to_ne_bytes().to_vec(),
+        Datatype::Uint16 => u16::try_from(unsigned?).ok()?.to_ne_bytes().to_vec(),
+        Datatype::Uint32 => u32::try_from(unsigned?).ok()?.to_ne_bytes().to_vec(),
+        Datatype::Uint64 => unsigned?.to_ne_bytes().to_vec(),
+        Datatype::Int8 => i8::try_from(signed?).ok()?.to_ne_bytes().to_vec(),
+        Datatype::Int16 => i16::try_from(signed?).ok()?.to_ne_bytes().to_vec(),
+        Datatype::Int32 => i32::try_from(signed?).ok()?.to_ne_bytes().to_vec(),
+        Datatype::Int64 => signed?.to_ne_bytes().to_vec(),
+        #[expect(clippy::cast_possible_truncation, reason = "a golden in decimal is rounded to what the tensor holds")]
+        Datatype::Fp32 => (value.as_f64()? as f32).to_ne_bytes().to_vec(),
+        Datatype::Fp64 => value.as_f64()?.to_ne_bytes().to_vec(),
+        Datatype::Fp16 | Datatype::Bf16 | Datatype::Bytes => return None,
+    })
+}
+
+/// Bytes as numbers to compare; strings and booleans as their bytes.
+fn numbers(datatype: Datatype, bytes: &[u8]) -> Vec<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "both sides are rounded alike")]
+    let number = |element: &[u8]| -> Option<f64> {
+        Some(match datatype {
+            Datatype::Uint16 => f64::from(u16::from_ne_bytes(element.try_into().ok()?)),
+            Datatype::Uint32 => f64::from(u32::from_ne_bytes(element.try_into().ok()?)),
+            Datatype::Uint64 => u64::from_ne_bytes(element.try_into().ok()?) as f64,
+            Datatype::Int8 => f64::from(i8::from_ne_bytes(element.try_into().ok()?)),
+            Datatype::Int16 => f64::from(i16::from_ne_bytes(element.try_into().ok()?)),
+            Datatype::Int32 => f64::from(i32::from_ne_bytes(element.try_into().ok()?)),
+            Datatype::Int64 => i64::from_ne_bytes(element.try_into().ok()?) as f64,
+            Datatype::Fp32 => f64::from(f32::from_ne_bytes(element.try_into().ok()?)),
+            Datatype::Fp64 => f64::from_ne_bytes(element.try_into().ok()?),
+            _ => f64::from(*element.first()?),
+        })
+    };
+    bytes.chunks(datatype.size().max(1)).filter_map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn documents_are_compared_within_the_tolerance() {
+        let expected = json!({"label": "a", "score": 0.5, "rows": [{"ms": 1000}]});
+        let cases = [
+            (json!({"label": "a", "score": 0.5, "rows": [{"ms": 1000}], "more": 1}), ""),
+            (json!({"label": "a", "score": 0.509, "rows": [{"ms": 1009}]}), ""),
+            (json!({"label": "b", "score": 0.5, "rows": [{"ms": 1000}]}), "at label: expected \"a\", got \"b\""),
+            (json!({"label": "a", "score": 0.52, "rows": [{"ms": 1000}]}), "at score: expected 0.5, got 0.52"),
+            (json!({"label": "a", "score": 0.5, "rows": [{"ms": 1011}]}), "at rows[0].ms: expected 1000, got 1011"),
+            (json!({"label": "a", "score": 0.5, "rows": []}), "at rows: expected [{\"ms\":1000}], got []"),
+            (json!({"label": "a", "rows": [{"ms": 1000}]}), "at score: expected 0.5, got null"),
+        ];
+        for (got, message) in cases {
+            let said = compare(&mut String::new(), &expected, &got, 0.01).err().map(|cause| cause.to_string());
+            assert!(said.clone().unwrap_or_default().starts_with(message), "{said:?}");
+            assert_eq!(said.is_none(), message.is_empty(), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_none_never_passes() {
+        assert!(numbers(Datatype::Fp32, &f32::NAN.to_ne_bytes())[0].is_nan());
+        assert!(compare(&mut String::new(), &json!(1.0), &json!(null), 1.0).is_err());
+    }
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::batch::{Ready, Runner};
 use super::clock;
 use super::memfd::Packer;
-use super::outbox::{Outbox, host_error};
+use super::outbox::Outbox;
 use super::post::{Post, Work};
 use super::store::Store;
+use crate::fault::{host_error, panicked};
 use crate::protocol::{ErrorKind, FromHost, HostError, Input, Member, MemberDone, Output};
 
 /// Everything that a lane's thread owns or shares.
@@ -86,11 +87,4 @@ pub fn told() -> HostError {
 fn failed(ids: &[u64], message: &str) -> Vec<MemberDone> {
     let error: Result<Output, HostError> = Err(host_error(ErrorKind::Runtime, message));
     ids.iter().map(|id| MemberDone { id: *id, result: error.clone() }).collect()
-}
-
-/// What a caught panic says.
-pub fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the engine host panicked: {}", text.unwrap_or("no message"))
 }

@@ -53,7 +53,7 @@ pub fn load(runtime: &Runtime, request: &LoadModel) -> Result<Loaded, LoadError>
     let failed = |source| LoadError::Session { variant: variant.name.clone(), source };
     let engine = Engine::make(runtime, variant, &file).map_err(failed)?;
     let providers = engine.placement(variant).map_err(failed)?;
-    let recipe = Recipe::load(&bundle, |key| engine.metadata(key))?;
+    let recipe = Recipe::load(&bundle, &engine.inputs, &engine.outputs, |key| engine.metadata(key))?;
     let model = Arc::new(Model::new(request.model, &bundle, (&engine.inputs, &engine.outputs), recipe)?);
 
     let mut lanes = vec![lane(&model, engine)?];

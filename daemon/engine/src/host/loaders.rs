@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::lane::{Lane, panicked};
+use super::lane::Lane;
 use super::load::{self, Loaded};
-use super::outbox::{Outbox, chain, cut};
+use super::outbox::Outbox;
 use super::registry::{LaneEntry, Registry, end};
 use super::session::Runtime;
 use super::store::Store;
+use crate::fault::{chain, cut, panicked};
 use crate::protocol::{FromHost, LoadModel};
 
 #[derive(Default)]

@@ -9,6 +9,7 @@ use rustix::fs::SealFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::unsealed;
+use crate::fault::{chain, host_error};
 use crate::protocol::{Data, ErrorKind, HostError};
 use crate::tensor::Aligned;
 
@@ -43,7 +44,7 @@ impl MemoryError {
             MemoryError::Map { .. } => ErrorKind::Runtime,
             _ => ErrorKind::InvalidInput,
         };
-        super::outbox::host_error(kind, format!("{what}: {}", super::outbox::chain(&self)))
+        host_error(kind, format!("{what}: {}", chain(&self)))
     }
 }
 

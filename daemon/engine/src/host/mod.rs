@@ -28,9 +28,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::channel::{ChannelError, Receiver};
+use crate::fault::{chain, cut, host_error, panicked};
 use crate::protocol::{ErrorKind, FromHost, MemberDone, ToHost};
 use loaders::Loaders;
-use outbox::{Outbox, chain, cut, host_error};
+use outbox::Outbox;
 use post::Work;
 use prepare::{Job, Preparers};
 use registry::Registry;
@@ -152,7 +153,7 @@ impl Host {
                 said
             }
             Ok(Err(error)) => FromHost::StartFailed { message: cut(chain(&error)) },
-            Err(panic) => FromHost::StartFailed { message: cut(lane::panicked(panic.as_ref())) },
+            Err(panic) => FromHost::StartFailed { message: cut(panicked(panic.as_ref())) },
         };
         self.outbox.send(&said, &[]);
     }

@@ -1,11 +1,10 @@
 //! A loaded model as the threads of the host share it: what the bundle says and what the graph says, made one.
 
 use crate::bundle::{Bundle, Manifest, TensorRule};
+use crate::fault::host_error;
 use crate::media::Recipe;
 use crate::protocol::{Datatype, ErrorKind, HostError, TensorSpec};
 use crate::tensor;
-
-use super::outbox::host_error;
 
 /// Why bundle and graph do not fit together.
 #[derive(Debug, thiserror::Error)]

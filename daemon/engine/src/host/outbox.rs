@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::channel::{self, ChannelError};
-use crate::protocol::{FromHost, HostError};
+use crate::fault::{chain, cut};
+use crate::protocol::FromHost;
 
-/// Longest message of one error or note, bytes.
-pub const MAX_MESSAGE: usize = 1 << 10;
 /// Notes that the runtime may cause in the life of one host.
 const MAX_NOTES: u32 = 200;
 
@@ -51,31 +50,4 @@ impl Outbox {
             }
         }
     }
-}
-
-/// An error with its causes, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(error.to_string().trim_end());
-        cause = error.source();
-    }
-    text
-}
-
-/// Cuts a text to what one packet can carry many times.
-pub fn cut(mut text: String) -> String {
-    if text.len() > MAX_MESSAGE {
-        let end = (0..=MAX_MESSAGE).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-        text.push_str(" ...");
-    }
-    text
-}
-
-/// An error for the daemon.
-pub fn host_error(kind: crate::protocol::ErrorKind, message: impl Into<String>) -> HostError {
-    HostError { kind, message: cut(message.into()) }
 }

@@ -6,11 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::clock;
-use super::lane::{panicked, told};
+use super::lane::told;
 use super::memory::Memory;
 use super::model::Model;
-use super::outbox::{Outbox, host_error};
+use super::outbox::Outbox;
 use super::store::Store;
+use crate::fault::{host_error, panicked};
 use crate::media::MediaError;
 use crate::protocol::{Data, ErrorKind, FromHost, HostError};
 

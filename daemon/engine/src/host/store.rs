@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::lane::told;
-use super::outbox::host_error;
+use crate::fault::host_error;
 use crate::media::Prepared;
 use crate::protocol::{ErrorKind, HostError};
 

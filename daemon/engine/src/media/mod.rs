@@ -1,26 +1,64 @@
-//! Encoded payloads: what they become before a model, and what its outputs mean. Knows nothing of the runtime.
+//! Encoded payloads: what they become before a model, and what its outputs mean. Knows bundles and tensors, nothing of
+//! the runtime, the daemon or the clock. One file per kind; this one joins them as a bundle's manifest says.
 
-use crate::bundle::Bundle;
-use crate::protocol::{ErrorKind, HostError};
+pub mod classes;
+pub mod ctc;
+pub mod file_type;
+
+pub mod jpeg;
+pub mod picture;
+pub mod resample;
+pub mod speech;
+#[cfg(test)]
+mod tests;
+pub mod wav;
+
+use crate::bundle::{Bundle, InputRecipe, OutputRecipe};
+use crate::protocol::{Datatype, ErrorKind, HostError, TensorSpec};
 use crate::tensor::{Aligned, Answer, Feed};
 
-/// Why a payload cannot be prepared, or outputs cannot be understood.
+use self::classes::Classes;
+use self::ctc::Ctc;
+use self::file_type::FileType;
+use self::picture::{Picture, Pictures};
+use self::speech::{Sound, Speech};
+
+/// Why a payload cannot be prepared, outputs cannot be understood, or a recipe does not fit its model.
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {
-    #[error("{0}")]
+    #[error("payload: {0}")]
     Invalid(String),
+    #[error("payload: {0}")]
+    TooLarge(String),
+    #[error("content type {given}: accepted are {}", accepted.join(", "))]
+    ContentType { given: String, accepted: Vec<String> },
+    #[error("{key}: {what}")]
+    Recipe { key: &'static str, what: String },
+    #[error("{0}")]
+    Output(String),
 }
 
 impl MediaError {
     /// As the daemon is told.
     pub fn into_host_error(self) -> HostError {
-        HostError { kind: ErrorKind::InvalidInput, message: self.to_string() }
+        let kind = match self {
+            MediaError::Invalid(_) | MediaError::ContentType { .. } => ErrorKind::InvalidInput,
+            MediaError::TooLarge(_) => ErrorKind::TooLarge,
+            MediaError::Recipe { .. } | MediaError::Output(_) => ErrorKind::Runtime,
+        };
+        crate::fault::host_error(kind, self.to_string())
     }
 }
 
 /// What a payload became; kept until its request runs.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Prepared {
+    /// A picture at its final size.
+    Picture(Picture),
+    /// Bytes of a file, or padding, one per place.
+    Places(Vec<u16>),
+    /// One channel of sound at the model's rate.
+    Sound(Sound),
     /// The answer is known without the model: a JSON document.
     Answer(String),
 }
@@ -29,6 +67,9 @@ impl Prepared {
     /// Size in memory.
     pub fn bytes(&self) -> usize {
         match self {
+            Prepared::Picture(picture) => picture.rgb.len(),
+            Prepared::Places(places) => places.len() * 2,
+            Prepared::Sound(sound) => sound.samples.len() * 4,
             Prepared::Answer(text) => text.len(),
         }
     }
@@ -40,31 +81,187 @@ pub struct Filled {
     pub bytes: Aligned,
 }
 
+enum Input {
+    Image(Box<Pictures>),
+    FileBytes,
+    Sound,
+}
+
+enum Output {
+    Classes(Classes),
+    Ctc(Ctc),
+    FileType(Box<FileType>),
+    Speech(Box<Speech>),
+}
+
 /// The recipes of one model.
-pub struct Recipe;
+pub struct Recipe {
+    input: Input,
+    output: Output,
+    /// Index of the output that an answer is made of.
+    answer: usize,
+}
 
 impl Recipe {
-    /// The recipes of a bundle, if it has any.
-    pub fn load(_bundle: &Bundle, _metadata: impl Fn(&str) -> Option<String>) -> Result<Option<Recipe>, MediaError> {
-        Ok(None)
+    /// The recipes of a bundle, if it has any, held against the graph's inputs and outputs. `metadata` looks up a text
+    /// in the model file.
+    pub fn load(
+        bundle: &Bundle,
+        inputs: &[TensorSpec],
+        outputs: &[TensorSpec],
+        metadata: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Recipe>, MediaError> {
+        let manifest = bundle.manifest();
+        let (Some(input), Some(output)) = (&manifest.input, &manifest.output) else { return Ok(None) };
+        let recipe = match (input, output) {
+            (InputRecipe::Image(image), output) => {
+                only_input(inputs, &image.tensor, Datatype::Fp32)?;
+                let image = Pictures::new(image.clone(), manifest.limits.pixels.unwrap_or(u64::MAX));
+                let (output, answer) = match output {
+                    OutputRecipe::Classes(recipe) => {
+                        let (answer, spec) = find("output.tensor", outputs, &recipe.tensor)?;
+                        (Output::Classes(Classes::new(recipe.clone(), spec)?), answer)
+                    }
+                    OutputRecipe::Ctc(recipe) => {
+                        let (answer, spec) = find("output.tensor", outputs, &recipe.tensor)?;
+                        (Output::Ctc(Ctc::new(recipe, metadata(&recipe.dictionary_key), spec)?), answer)
+                    }
+                    OutputRecipe::FileType(_) | OutputRecipe::Speech(_) => return Err(unfit()),
+                };
+                Recipe { input: Input::Image(Box::new(image)), output, answer }
+            }
+            (InputRecipe::FileBytes(places), OutputRecipe::FileType(labels)) => {
+                only_input(inputs, &places.tensor, Datatype::Int32)?;
+                let (answer, spec) = find("output.tensor", outputs, &labels.tensor)?;
+                let file = FileType::load(bundle, &places.config, labels, spec)?;
+                Recipe { input: Input::FileBytes, output: Output::FileType(Box::new(file)), answer }
+            }
+            (InputRecipe::Sound(sound), OutputRecipe::Speech(speech)) => {
+                let seconds = manifest.limits.seconds.unwrap_or(u32::MAX);
+                let speech = Speech::new(sound.clone(), speech.clone(), seconds, inputs, outputs)?;
+                Recipe { input: Input::Sound, output: Output::Speech(Box::new(speech)), answer: 0 }
+            }
+            _ => return Err(unfit()),
+        };
+        Ok(Some(recipe))
     }
+
+    /// Content types that [`Recipe::prepare`] takes.
     pub fn content_types(&self) -> Vec<String> {
-        Vec::new()
+        let types: &[&str] = match self.input {
+            Input::Image(_) => &["image/jpeg", "image/png"],
+            Input::FileBytes => {
+                &["application/octet-stream", "text/plain", "image/jpeg", "image/png", "audio/wav", "application/json"]
+            }
+            Input::Sound => &["audio/wav", "audio/x-wav", "audio/vnd.wave"],
+        };
+        types.iter().map(|name| (*name).to_owned()).collect()
     }
-    pub fn prepare(&self, _content_type: &str, _payload: &[u8]) -> Result<(Prepared, u32), MediaError> {
-        Ok((Prepared::Answer(String::new()), 1))
+
+    /// Decodes a payload. Returns its cost too, in units of the model's smallest request. Never panics, whatever the
+    /// bytes.
+    pub fn prepare(&self, content_type: &str, payload: &[u8]) -> Result<(Prepared, u32), MediaError> {
+        let accepted = self.content_types();
+        let plain = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if !accepted.contains(&plain) {
+            return Err(MediaError::ContentType { given: content_type.to_owned(), accepted });
+        }
+        match (&self.input, &self.output) {
+            (Input::Image(images), _) => {
+                let picture = images.decode(&plain, payload)?;
+                let cost = images.cost(&picture);
+                Ok((Prepared::Picture(picture), cost))
+            }
+            (Input::FileBytes, Output::FileType(file)) => Ok((file.prepare(payload)?, 1)),
+            (Input::Sound, Output::Speech(speech)) => {
+                let sound = speech.prepare(payload)?;
+                let cost = speech.windows(&sound);
+                Ok((Prepared::Sound(sound), cost))
+            }
+            _ => Err(unfit()),
+        }
     }
-    pub fn fill(&self, _prepared: &Prepared) -> Option<Filled> {
-        None
+
+    /// The input tensor of a prepared payload; `None` if it needs more than one run, or none.
+    pub fn fill(&self, prepared: &Prepared) -> Option<Filled> {
+        match (&self.input, prepared) {
+            (Input::Image(images), Prepared::Picture(picture)) => Some(images.fill(picture)),
+            (Input::FileBytes, Prepared::Places(places)) => Some(Filled {
+                shape: vec![1, i64::try_from(places.len()).ok()?],
+                bytes: Aligned::from_i32(places.iter().map(|place| i32::from(*place))),
+            }),
+            _ => None,
+        }
     }
-    pub fn interpret(&self, _answers: &[Answer<'_>], _row: usize) -> Result<String, MediaError> {
-        Ok(String::new())
+
+    /// The document of one row of the outputs.
+    pub fn interpret(&self, answers: &[Answer<'_>], row: usize) -> Result<String, MediaError> {
+        let answer = answers.get(self.answer).ok_or_else(|| MediaError::Output("the output is missing".into()))?;
+        let lost = || MediaError::Output(format!("the output has no row {row}"));
+        let row = answer.rows(row, 1).ok_or_else(lost)?;
+        match &self.output {
+            Output::Classes(classes) => classes.document(&row),
+            Output::Ctc(ctc) => ctc.document(&row),
+            Output::FileType(file) => file.document(&row),
+            Output::Speech(_) => Err(unfit()),
+        }
     }
+
+    /// The document of a prepared payload, with as many runs of the model as it takes.
     pub fn document(
         &self,
-        _prepared: &Prepared,
-        _run: impl FnMut(&[Feed<'_>], &mut dyn FnMut(&[Answer<'_>])) -> Result<(), HostError>,
+        prepared: &Prepared,
+        inputs: &[TensorSpec],
+        mut run: impl FnMut(&[Feed<'_>], &mut dyn FnMut(&[Answer<'_>])) -> Result<(), HostError>,
     ) -> Result<String, HostError> {
-        Ok(String::new())
+        match (prepared, &self.output) {
+            (Prepared::Answer(document), _) => return Ok(document.clone()),
+            (Prepared::Sound(sound), Output::Speech(speech)) => return speech.document(sound, run),
+            _ => {}
+        }
+        let filled = self.fill(prepared).ok_or_else(|| unfit().into_host_error())?;
+        let datatype = inputs.first().map_or(Datatype::Fp32, |spec| spec.datatype);
+        let feed = Feed { datatype, shape: &filled.shape, bytes: filled.bytes.as_slice() };
+        let mut document = Err(unfit());
+        run(&[feed], &mut |answers| document = self.interpret(answers, 0))?;
+        document.map_err(MediaError::into_host_error)
     }
+}
+
+fn unfit() -> MediaError {
+    MediaError::Recipe { key: "input", what: "the recipe does not fit what was prepared".into() }
+}
+
+/// The tensor called `name`, with its place.
+fn find<'a>(key: &'static str, specs: &'a [TensorSpec], name: &str) -> Result<(usize, &'a TensorSpec), MediaError> {
+    specs.iter().enumerate().find(|(_, spec)| spec.name == name).ok_or_else(|| {
+        let have: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        MediaError::Recipe { key, what: format!("the graph has no {name}; it has {}", have.join(", ")) }
+    })
+}
+
+/// A model that is fed by one recipe has one input.
+fn only_input(inputs: &[TensorSpec], name: &str, datatype: Datatype) -> Result<(), MediaError> {
+    let (_, spec) = find("input.tensor", inputs, name)?;
+    let what = match (inputs.len(), spec.datatype == datatype) {
+        (1, true) => return Ok(()),
+        (1, false) => format!("{name} is {}, the recipe gives {}", spec.datatype.as_str(), datatype.as_str()),
+        (count, _) => format!("the graph has {count} inputs, the recipe gives one"),
+    };
+    Err(MediaError::Recipe { key: "input.tensor", what })
+}
+
+/// The numbers of an FP32 row.
+fn numbers(row: &[u8]) -> impl ExactSizeIterator<Item = f32> + Clone + '_ {
+    row.as_chunks::<4>().0.iter().map(|four| f32::from_ne_bytes(*four))
+}
+
+/// Place and value of the largest number; `None` if there are none.
+fn largest(numbers: impl Iterator<Item = f32>) -> Option<(usize, f32)> {
+    numbers.enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best })
+}
+
+/// A document as JSON.
+fn json(document: &impl serde::Serialize) -> Result<String, MediaError> {
+    serde_json::to_string(document).map_err(|error| MediaError::Output(format!("write JSON: {error}")))
 }

@@ -45,6 +45,9 @@ pub fn test_bundle(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../onnx-models/test").join(name)
 }
 
+/// Shape and bytes of an output.
+pub type Shaped = (Vec<i64>, Vec<u8>);
+
 pub struct Host {
     pub child: Child,
     socket: OwnedFd,
@@ -176,7 +179,7 @@ impl Host {
     }
 
     /// Runs one request of tensors on lane 0 and returns (shape, bytes) of its outputs.
-    pub fn infer(&mut self, inputs: &[(&[i64], &[u8])]) -> Result<Vec<(Vec<i64>, Vec<u8>)>, HostError> {
+    pub fn infer(&mut self, inputs: &[(&[i64], &[u8])]) -> Result<Vec<Shaped>, HostError> {
         let tensors = inputs.iter().enumerate().map(|(index, (shape, bytes))| inline(index, shape, bytes)).collect();
         let id = self.id();
         let input = Input::Tensors { tensors, want: Want::Inline };

@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Writes the expected answer beside each golden input, as the original Python packages give it.
+
+    text-line, text-direction    rapidocr_onnxruntime 1.4.4: its own TextRecognizer and TextClassifier on the upright picture
+    file-type                    magika 1.0.3: Magika().identify_bytes
+    speech                       silero_vad 6.2.3: get_speech_timestamps with the ONNX model, opset 15; the WAV is read by
+                                 the standard library, mixed by the mean, resampled by SciPy
+
+Needs a virtual environment of its own:
+    pip install rapidocr-onnxruntime==1.4.4 magika==1.0.3 onnxruntime==1.32.0 pillow scipy packaging
+    pip install --no-deps silero-vad==6.2.3
+
+silero_vad wants PyTorch, a gigabyte that it uses to slice and join arrays when it runs on ONNX Runtime. A stand-in of a
+few lines over NumPy takes its place here; the package's own code runs unchanged.
+"""
+
+import json
+import sys
+import types
+import wave
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+
+
+def inputs(bundle):
+    directory = HERE / bundle / "golden"
+    return sorted(path for path in directory.iterdir() if not path.name.endswith(".expected.json"))
+
+
+def write(path, document):
+    expected = path.with_name(path.name + ".expected.json")
+    expected.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    print(f"{path.parent.parent.name}/{path.name}: {json.dumps(document, ensure_ascii=False)[:160]}")
+
+
+def picture(path):
+    """Upright, blue-green-red, as the recognisers take it."""
+    from PIL import Image, ImageOps
+
+    return np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))[:, :, ::-1].copy()
+
+
+def rapidocr():
+    import rapidocr_onnxruntime
+    from rapidocr_onnxruntime.ch_ppocr_cls import TextClassifier
+    from rapidocr_onnxruntime.ch_ppocr_rec import TextRecognizer
+    from rapidocr_onnxruntime.utils import read_yaml
+
+    root = Path(rapidocr_onnxruntime.__file__).parent
+    config = read_yaml(root / "config.yaml")
+    for part in ["Cls", "Rec"]:
+        config[part]["model_path"] = str(root / config[part]["model_path"])
+    recognise, classify = TextRecognizer(config["Rec"]), TextClassifier(config["Cls"])
+    for path in inputs("text-line"):
+        [(text, confidence)], _ = recognise(picture(path))
+        write(path, {"text": text, "confidence": round(confidence, 6)})
+    for path in inputs("text-direction"):
+        _, [[label, score]], _ = classify(picture(path))
+        other = {"0": "180", "180": "0"}[label]
+        scores = [(label, float(score)), (other, 1 - float(score))]
+        write(path, {"label": label, "score": round(float(score), 6),
+                     "labels": [{"label": name, "score": round(value, 6)} for name, value in scores]})
+
+
+def magika():
+    from magika import Magika
+
+    tool = Magika()
+    for path in inputs("file-type"):
+        found = tool.identify_bytes(path.read_bytes()).prediction
+        write(path, {
+            "label": str(found.output.label), "mime_type": found.output.mime_type, "group": found.output.group,
+            "description": found.output.description, "extensions": found.output.extensions,
+            "is_text": found.output.is_text, "score": round(found.score, 6), "model_label": str(found.dl.label),
+            "overwrite_reason": str(found.overwrite_reason)})
+
+
+class Tensor(np.ndarray):
+    """As much of torch.Tensor as silero_vad uses on its ONNX path."""
+
+    def dim(self):
+        return self.ndim
+
+    def unsqueeze(self, axis):
+        return np.expand_dims(self, axis).view(Tensor)
+
+    def float(self):
+        return self.astype(np.float32).view(Tensor)
+
+    def numpy(self):
+        return np.asarray(self)
+
+
+def stand_in_for_torch():
+    torch = types.ModuleType("torch")
+    torch.Tensor = Tensor
+    torch.device = lambda name: name
+    torch.set_num_threads = lambda count: None
+    torch.no_grad = lambda: lambda function: function
+    torch.is_tensor = lambda value: isinstance(value, Tensor)
+    torch.zeros = lambda *shape: np.zeros(shape[0] if isinstance(shape[0], tuple) else shape, np.float32).view(Tensor)
+    torch.from_numpy = lambda array: array.view(Tensor)
+    torch.cat = lambda parts, dim=0: np.concatenate(parts, axis=dim).view(Tensor)
+    functional = types.SimpleNamespace(pad=lambda x, sides, *_, **__: np.pad(x, sides).view(Tensor))
+    torch.nn = types.SimpleNamespace(functional=functional)
+    sys.modules["torch"] = torch
+
+
+def sound(path, rate):
+    from scipy.signal import resample_poly
+
+    with wave.open(str(path)) as file:
+        raw, width = file.readframes(file.getnframes()), file.getsampwidth()
+        samples = (np.frombuffer(raw, np.uint8).astype(np.float64) - 128) / 128 if width == 1 else \
+            np.frombuffer(raw, "<i2").astype(np.float64) / 32768
+        mono = samples.reshape(-1, file.getnchannels()).mean(axis=1)
+        if file.getframerate() != rate:
+            mono = resample_poly(mono, rate, file.getframerate())
+    return mono.astype(np.float32).view(Tensor)
+
+
+def silero():
+    stand_in_for_torch()
+    from silero_vad import get_speech_timestamps, load_silero_vad
+
+    model = load_silero_vad(onnx=True, opset_version=15)
+    ms = lambda samples: (samples * 1000 + 8000) // 16000
+    for path in inputs("speech"):
+        samples = sound(path, 16000)
+        found = get_speech_timestamps(samples, model)
+        write(path, {
+            "segments": [{"start_ms": ms(row["start"]), "end_ms": ms(row["end"]), "start_sample": row["start"],
+                          "end_sample": row["end"]} for row in found],
+            "speech_ms": ms(sum(row["end"] - row["start"] for row in found)),
+            "duration_ms": ms(len(samples)), "sample_rate": 16000})
+
+
+def main():
+    rapidocr()
+    magika()
+    silero()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Makes the golden inputs of the bundles. They are committed; run this only to change them, then make_goldens.py.
+
+Nothing here was recorded in a plant. The photographs are drawn: a label with a real font on paper, seen at an angle,
+unevenly lit, a little out of focus, with sensor noise, saved by a real JPEG encoder, two of them turned by their EXIF
+orientation as a phone does. The speech is spoken by eSpeak NG. The files for file-type are real files of their types,
+written by the usual libraries.
+
+Needs: pip install pillow numpy opencv-python-headless; Debian: fonts-dejavu-core fonts-liberation espeak-ng.
+"""
+
+import gzip
+import io
+import json
+import subprocess
+import tarfile
+import wave
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+HERE = Path(__file__).resolve().parent
+DEJAVU = "/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf"
+MONO = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf"
+LIBERATION = "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf"
+
+
+def photograph(text, font, size, seed, tilt=0.02, paper=(236, 232, 220), ink=(38, 36, 44), margin=0.5):
+    """One printed line as a camera would see it: RGB."""
+    random = np.random.default_rng(seed)
+    face = ImageFont.truetype(font, size)
+    left, top, right, bottom = face.getbbox(text)
+    margin = int(size * margin)
+    width, height = right - left + 2 * margin, bottom - top + 2 * margin
+    label = Image.new("RGB", (width, height), paper)
+    ImageDraw.Draw(label).text((margin - left, margin - top), text, font=face, fill=ink)
+    pixels = np.asarray(label).astype(np.float32)
+
+    # Seen at an angle: the corners move by a few percent of the height.
+    shift = lambda: random.uniform(-tilt, tilt, 2) * (width * 0.3, height * 2)
+    corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    seen = np.float32([corner + shift() for corner in corners])
+    matrix = cv2.getPerspectiveTransform(corners, seen)
+    pixels = cv2.warpPerspective(pixels, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+
+    # Lit from one side, slightly out of focus, noisy.
+    light = np.linspace(random.uniform(0.75, 0.9), random.uniform(0.95, 1.05), width)[None, :, None]
+    pixels = cv2.GaussianBlur(pixels * light, (0, 0), size / 60)
+    pixels += random.normal(0, 4, pixels.shape)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def jpeg(image, path, orientation=None):
+    """Saves a photograph; with an EXIF orientation the pixels are stored turned the other way."""
+    exif = Image.Exif()
+    if orientation is not None:
+        stored = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+        image = image.transpose(stored[orientation])
+        exif[0x0112] = orientation
+    image.save(path, "JPEG", quality=88, exif=exif)
+
+
+def text_line(directory):
+    jpeg(photograph("LOT:4711-A23", DEJAVU, 96, 1), directory / "lot.jpg")
+    jpeg(photograph("EXP 2027-03-31", MONO, 72, 2), directory / "expiry-turned.jpg", orientation=6)
+    jpeg(photograph("Keep dry. This side up. Do not stack.", LIBERATION, 64, 3), directory / "handling.jpg")
+    photograph("SN 0093-5521-X7", DEJAVU, 32, 4, margin=0.2).save(directory / "serial.png")
+
+
+def text_direction(directory):
+    line = photograph("LOT:4711-A23", DEJAVU, 96, 1)
+    jpeg(line, directory / "upright.jpg")
+    jpeg(line.transpose(Image.Transpose.ROTATE_180), directory / "upside-down.jpg")
+    jpeg(photograph("Pump P-204 north", LIBERATION, 64, 5), directory / "upright-turned.jpg", orientation=3)
+
+
+def file_type(directory):
+    def write(name, content):
+        (directory / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    write("config.json", json.dumps({"node": "press-7", "cameras": [{"id": n, "fps": 25} for n in range(20)]}, indent=2))
+    write("script.py", (HERE / "fetch.py").read_text()[:3000])
+    write("readings.csv", "time,celsius,bar\n" + "".join(
+        f"2026-11-22T10:{n:02d}:00Z,{20 + n / 7:.2f},{1 + n / 100:.3f}\n" for n in range(60)))
+    write("unit.ini", "[Unit]\nDescription=Edge inference\nAfter=network.target\n\n[Service]\nType=notify\n"
+          "ExecStart=/usr/bin/edged\nRestart=always\n")
+    write("note.txt", "x = 1; y := 2; z <- 3\n")
+    write("noise.bin", np.random.default_rng(11).integers(0, 256, 3000, dtype=np.uint8).tobytes())
+    write("short.txt", "ok\n")
+    write("blank.bin", b" \n" * 5000)
+    write("log.txt.gz", gzip.compress(b"".join(b"line %d of the log\n" % n for n in range(400)), mtime=0))
+    picture = io.BytesIO()
+    photograph("A1", DEJAVU, 24, 6).save(picture, "PNG")
+    write("picture.png", picture.getvalue())
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name in ["a.txt", "b.txt"]:
+            entry = tarfile.TarInfo(name)
+            entry.size = 1000
+            tar.addfile(entry, io.BytesIO(name.encode() * 200))
+    write("archive.tar", archive.getvalue())
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as pack:
+        pack.writestr(zipfile.ZipInfo("readme.txt", (2026, 1, 1, 0, 0, 0)), "Read me. " * 300)
+    write("package.zip", packed.getvalue())
+
+
+def speak(text):
+    """eSpeak's 22,050 samples per second, one channel, 16 bit."""
+    spoken = subprocess.run(["espeak-ng", "-v", "en", "-s", "150", "--stdout", text], check=True, capture_output=True)
+    # Its header claims an unknown length, so the samples are taken from behind it.
+    return np.frombuffer(spoken.stdout[44:], dtype="<i2").astype(np.float64) / 32768
+
+
+def save(path, samples, rate, channels=1, width=2):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        if width == 1:
+            file.writeframes((np.clip(samples, -1, 1) * 127 + 128).astype(np.uint8).tobytes())
+        else:
+            file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+def speech(directory):
+    random = np.random.default_rng(7)
+    noise = lambda count, loud: random.normal(0, loud, count)
+    silence = lambda seconds, rate: np.zeros(int(seconds * rate))
+    first, second = speak("Conveyor three has stopped."), speak("Pressure is back to normal.")
+    whole = np.concatenate([silence(0.7, 22050), first, silence(1.2, 22050), second, silence(0.5, 22050)])
+
+    # At the model's own rate, with a little room noise.
+    count = int(len(whole) * 16000 / 22050)
+    same = np.interp(np.arange(count) * 22050 / 16000, np.arange(len(whole)), whole)
+    save(directory / "two-sentences.wav", same * 0.8 + noise(count, 0.001), 16000)
+    # At another rate, in stereo, one channel quieter.
+    short = np.concatenate([silence(0.4, 22050), first, silence(0.4, 22050)])
+    save(directory / "stereo-22050.wav", np.stack([short, short * 0.5], axis=1).reshape(-1), 22050, channels=2)
+    # Nobody speaks.
+    save(directory / "hum.wav", noise(16000, 0.01) + 0.05 * np.sin(np.arange(16000) * 2 * np.pi * 50 / 8000), 8000,
+         width=1)
+
+
+def main():
+    for bundle, make in [("text-line", text_line), ("text-direction", text_direction), ("file-type", file_type),
+                         ("speech", speech)]:
+        directory = HERE / bundle / "golden"
+        directory.mkdir(parents=True, exist_ok=True)
+        for old in directory.iterdir():
+            old.unlink()
+        make(directory)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Makes the tiny bundles under test/, which are committed: some that work, and one with each fault.
+
+    add             c = a + b, FP32 [-1, 4]; batches of up to 8
+    echo-types      one input and one output of nearly every datatype, each returned as it came
+    spin            runs as long as the request says: `trips` iterations of a small multiplication, a microsecond or so each
+    wants-cuda      asks for CUDA and for nothing else
+    wrong-golden    add, with an expected answer that is not the sum
+    wrong-sha256    add, with a digest in its manifest that is not the file's
+    unknown-key     add, with a key in its manifest that nobody knows
+    corrupt         a model file that is no model
+
+Needs: pip install onnx numpy
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, checker, helper, numpy_helper
+
+TEST = Path(__file__).resolve().parent / "test"
+
+TYPES = {
+    "bool": TensorProto.BOOL, "uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16, "uint32": TensorProto.UINT32,
+    "uint64": TensorProto.UINT64, "int8": TensorProto.INT8, "int16": TensorProto.INT16, "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64, "fp16": TensorProto.FLOAT16, "fp32": TensorProto.FLOAT, "fp64": TensorProto.DOUBLE,
+    "bytes": TensorProto.STRING,
+}
+
+
+def model(graph):
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="edged", ir_version=8)
+    checker.check_model(made)
+    return made.SerializeToString()
+
+
+def value(name, kind, shape):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def add():
+    kind, shape = TensorProto.FLOAT, ["n", 4]
+    nodes = [helper.make_node("Add", ["a", "b"], ["c"])]
+    return model(helper.make_graph(nodes, "add", [value("a", kind, shape), value("b", kind, shape)],
+                                   [value("c", kind, shape)]))
+
+
+def echo_types():
+    nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name in TYPES]
+    return model(helper.make_graph(
+        nodes, "echo", [value(name, kind, ["n", 2]) for name, kind in TYPES.items()],
+        [value(f"{name}_out", kind, ["n", 2]) for name, kind in TYPES.items()]))
+
+
+def spin():
+    matrix = numpy_helper.from_array(np.eye(16, dtype=np.float32), "matrix")
+    start = numpy_helper.from_array(np.ones((16, 16), np.float32), "start")
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("MatMul", ["before", "matrix"], ["after"])],
+        "body", [value("at", TensorProto.INT64, []), value("go", TensorProto.BOOL, []),
+                 value("before", TensorProto.FLOAT, [16, 16])],
+        [value("go_on", TensorProto.BOOL, []), value("after", TensorProto.FLOAT, [16, 16])], [matrix])
+    nodes = [helper.make_node("Loop", ["trips", "", "start"], ["end"], body=body),
+             helper.make_node("ReduceSum", ["end"], ["sum"], keepdims=0)]
+    return model(helper.make_graph(nodes, "spin", [value("trips", TensorProto.INT64, [1])],
+                                   [value("sum", TensorProto.FLOAT, [])], [start]))
+
+
+def tensors(**named):
+    return json.dumps({"tensors": [{"name": name, "shape": list(np.shape(data)), "data": np.ravel(data).tolist()}
+                                   for name, data in named.items()]}) + "\n"
+
+
+ADD_IN = tensors(a=[[1.0, 2.0, 3.0, 4.0]], b=[[0.5, 0.5, -3.0, 10.0]])
+ADD_OUT = tensors(c=[[1.5, 2.5, 0.0, 14.0]])
+
+
+def bundle(name, onnx, about, goldens=(), batch=None, providers='["cpu"]', more="", spoil=lambda manifest: manifest,
+           deadline=5000):
+    directory = TEST / name
+    files = {"model.onnx": onnx}
+    lines = [f'name = "{name}"', 'version = "1.0.0"', 'task = "tensors"', 'licence = "Apache-2.0"',
+             f'description = "{about}"', f"deadline_ms = {deadline}", *([more] if more else []), "", "[[variant]]",
+             'name = "only"', 'file = "model.onnx"', f"providers = {providers}", "threads = 1", "instances = 1", ""]
+    if batch:
+        lines += ["[batching]", f"max = {batch}", ""]
+    lines += ["[limits]", "payload_bytes = 16777216", ""]
+    for given, expected in goldens:
+        files["golden/one.json"], files["golden/one.expected.json"] = given.encode(), expected.encode()
+        lines += ["[[golden]]", 'input = "golden/one.json"', 'expected = "golden/one.expected.json"',
+                  "tolerance = 0.000001", ""]
+    for path, content in sorted(files.items()):
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_bytes(content)
+        lines += ["[[file]]", f'path = "{path}"', f"bytes = {len(content)}",
+                  f'sha256 = "{hashlib.sha256(content).hexdigest()}"', ""]
+    (directory / "model.toml").write_text(spoil("\n".join(lines).rstrip("\n") + "\n"))
+
+
+def main():
+    shutil.rmtree(TEST, ignore_errors=True)
+    sums = [(ADD_IN, ADD_OUT)]
+    bundle("add", add(), "Adds two tensors", sums, batch=8)
+    bundle("echo-types", echo_types(), "Returns what it gets, in every datatype", batch=4)
+    bundle("spin", spin(), "Runs as long as it is told", [(tensors(trips=[10]), tensors(sum=256.0))], deadline=60000)
+    bundle("wants-cuda", add(), "Asks for CUDA", sums, batch=8, providers='["cuda"]')
+    bundle("wrong-golden", add(), "Expects a wrong sum", [(ADD_IN, ADD_OUT.replace("2.5", "2.75"))], batch=8)
+    bundle("wrong-sha256", add(), "Promises another file", sums, batch=8,
+           spoil=lambda text: text.replace(hashlib.sha256(add()).hexdigest(), "0" * 64))
+    bundle("unknown-key", add(), "Has a key that nobody knows", sums, batch=8, more='colour = "blue"')
+    bundle("corrupt", b"this is no model\n" * 100, "Has a model file that is none")
+
+
+if __name__ == "__main__":
+    main()
