@@ -50,7 +50,25 @@ pub struct Bus {
 
 /// Connects, puts every object up, and follows the driver's state. The name is not owned yet: see [`Bus::own_name`].
 pub async fn serve(handle: Handle, bus: &BusConfig, limits: &LimitsConfig) -> Result<Bus, BusError> {
-    let connection = connect(bus).await?;
+    let address = match bus {
+        BusConfig::System => Address::system(),
+        BusConfig::Session => Address::session(),
+    };
+    let unusable =
+        |source| BusError::Absent { kind: kind(bus), address: "the address in the environment".into(), source };
+    serve_at(handle, bus, address.map_err(unusable)?, limits).await
+}
+
+/// The same for a bus at this address; `bus` says by which rules.
+pub async fn serve_at(
+    handle: Handle,
+    bus: &BusConfig,
+    address: Address,
+    limits: &LimitsConfig,
+) -> Result<Bus, BusError> {
+    let shown = address.to_string();
+    let absent = |source| BusError::Absent { kind: kind(bus), address: shown, source };
+    let connection = Builder::address(address).build().await.map_err(absent)?;
     let proxy = DBusProxy::new(&connection).await.map_err(failed("ask the bus about itself"))?;
     let authority = authority(bus, &connection, &proxy).await?;
     let service = Service::new(handle, limits.clone(), authority);
@@ -104,15 +122,11 @@ impl Bus {
     }
 }
 
-async fn connect(bus: &BusConfig) -> Result<Connection, BusError> {
-    let (kind, address) = match bus {
-        BusConfig::System => ("system", Address::system()),
-        BusConfig::Session => ("session", Address::session()),
-    };
-    let absent = |address: String| move |source| BusError::Absent { kind, address, source };
-    let address = address.map_err(absent("the address that the environment gives".to_owned()))?;
-    let shown = address.to_string();
-    Builder::address(address).build().await.map_err(absent(shown))
+fn kind(bus: &BusConfig) -> &'static str {
+    match bus {
+        BusConfig::System => "system",
+        BusConfig::Session => "session",
+    }
 }
 
 async fn authority(

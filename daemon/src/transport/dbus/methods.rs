@@ -94,7 +94,7 @@ pub fn introspect(out: &mut dyn Write, level: usize) -> std::fmt::Result {
     writeln!(out, "{:level$}<interface name=\"{}\">", "", names::INFERENCE)?;
     for (_, name, doc, takes, gives) in Method::ALL {
         let inner = level + 2;
-        writeln!(out, "{:inner$}<!--\n{:inner$}{doc}\n{:inner$} -->", "", "", "")?;
+        writeln!(out, "{:inner$}<!--\n{:inner$} {doc}\n{:inner$} -->", "", "", "")?;
         writeln!(out, "{:inner$}<method name=\"{name}\">", "")?;
         for (arguments, direction) in [(takes, "in"), (gives, "out")] {
             for (argument, signature) in arguments {

@@ -31,5 +31,5 @@ pub mod submit;
 pub mod telemetry;
 
 pub use authorize::{Access, Authority, Identity, Via};
-pub use bus::{Bus, BusError, serve};
+pub use bus::{Bus, BusError, serve, serve_at};
 pub use service::Service;
