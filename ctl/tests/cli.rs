@@ -74,7 +74,7 @@ fn answers_have_the_form_of_their_task_and_refusals_their_exit() {
         &["infer", "guarded", "label.png", "--json"],
         &["infer", "nothing", "label.png"],
         &["infer", "text-line", "missing.png"],
-        &["infer", "slow", "label.png", "--timeout", "100ms"],
+        &["infer", "slow", "label.png", "--timeout", "500ms"],
     ];
     check("infer", &lines.map(|line| edgectl.tell(line)));
 }

@@ -4,11 +4,11 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use edge_core::Policy;
 use edged::config::raw::{Fault, Values};
 use edged::config::validate::{Machine, validate};
-use edged::config::{BusConfig, Config, keys};
+use edged::config::{BusConfig, Config, keys, reference};
 use edged::run::{self, Options};
 use edged::service;
 
@@ -28,11 +28,29 @@ struct Arguments {
     /// Check the configuration, name every fault, and exit
     #[arg(long)]
     check_config: bool,
-    /// Print the reference of all configuration keys
-    #[arg(long)]
-    config_reference: bool,
+    /// Print the reference of all configuration keys: a page, a manual page, or a file with the defaults
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "markdown")]
+    config_reference: Option<Form>,
     #[command(subcommand)]
     role: Option<Role>,
+}
+
+/// A form of the key reference.
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    Markdown,
+    Man,
+    Toml,
+}
+
+impl Form {
+    fn text(self) -> String {
+        match self {
+            Form::Markdown => keys::reference(),
+            Form::Man => reference::man_page(),
+            Form::Toml => reference::default_file(),
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -47,8 +65,8 @@ fn main() -> ExitCode {
     if let Some(Role::EngineHost) = arguments.role {
         return engine_host();
     }
-    if arguments.config_reference {
-        print!("{}", keys::reference());
+    if let Some(form) = arguments.config_reference {
+        print!("{}", form.text());
         return ExitCode::SUCCESS;
     }
     let config = match configure(&arguments) {

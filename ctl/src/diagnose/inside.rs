@@ -59,9 +59,12 @@ fn model(model: &ModelStatus) -> Check {
     let subject = format!("model {}:{}", model.name, model.version);
     match model.state.as_str() {
         "ready" => {
-            let goldens = count(model.goldens_passed.into(), "golden answer");
+            let goldens = match model.goldens_passed {
+                0 => "without golden answers".into(),
+                passed => format!("{} right", count(passed.into(), "golden answer")),
+            };
             let providers: Vec<&str> = model.providers.iter().map(|provider| provider.name.as_str()).collect();
-            Check::ok(subject, format!("ready on {}, {goldens} right", providers.join(" ")))
+            Check::ok(subject, format!("ready on {}, {goldens}", providers.join(" ")))
         }
         "failed" => Check::fail(subject, format!("failed: {}", model.reason), "install the bundle again"),
         state => Check::warn(subject, state, "wait, then ask again"),

@@ -63,7 +63,10 @@ fn service(us: u64) -> String {
 pub fn show(model: &ModelStatus, simulated: bool) -> String {
     let state =
         if model.reason.is_empty() { model.state.clone() } else { format!("{}: {}", model.state, model.reason) };
-    let goldens = format!("{} gave the expected answer at load", count(model.goldens_passed.into(), "golden input"));
+    let goldens = match model.goldens_passed {
+        0 => "the bundle has no golden inputs, or they were not run".into(),
+        passed => format!("{} gave the expected answer at load", count(passed.into(), "golden input")),
+    };
     let work = format!("{} waiting, {} done since start", model.waiting, model.done);
     let sessions = format!("{}, batches of at most {}", count(model.instances.into(), "session"), model.max_batch);
     let learnt = format!("{} for a request of cost 1, learnt on this box", micros(model.service_us));

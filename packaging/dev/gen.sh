@@ -1,0 +1,28 @@
+#!/bin/sh
+# Writes what follows from the code: manual pages, completions, the key reference, the default configuration.
+# With --check nothing is written; files that differ from what the code says are named. Run at the root of the tree.
+set -eu
+
+bin="${EDGE_BIN_DIR:-${CARGO_TARGET_DIR:-target}/release}"
+made=$(mktemp -d)
+trap 'rm -rf "$made"' EXIT
+
+mkdir -p "$made/docs" "$made/packaging/man"
+"$bin/edgectl" gen "$made" >/dev/null
+"$bin/edged" --config-reference >"$made/docs/config.md"
+"$bin/edged" --config-reference=man >"$made/packaging/man/edged.toml.5"
+"$bin/edged" --config-reference=toml >"$made/packaging/edged.toml"
+
+stale=0
+for file in $(cd "$made" && find . -type f | sort | sed 's,^\./,,'); do
+    cmp -s "$made/$file" "$file" && continue
+    if [ "${1:-}" = --check ]; then
+        echo "$file is out of date: run make gen" >&2
+        stale=1
+    else
+        mkdir -p "$(dirname "$file")"
+        cp "$made/$file" "$file"
+        echo "$file"
+    fi
+done
+exit "$stale"
