@@ -1,1 +1,215 @@
-fn main() {}
+//! What one decision costs: time and allocations, beside what is promised.
+//!
+//! A decision is one event with its actions: an arrival that is accepted and sent to a lane, a batch that ends and
+//! settles its members, a refusal. The driver here (`Pump`) is counted in; it does next to nothing.
+#![expect(unsafe_code, reason = "counting allocations takes an allocator")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use edge_core::sim::Pump;
+use edge_core::{Bytes, ClientId, Event, ModelId, Policy, Ratio, RequestMeta, Span, Work};
+
+/// Promised for one decision.
+const PROMISED: Duration = Duration::from_micros(2);
+/// Repetitions of a measurement; the median counts.
+const ROUNDS: usize = 31;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: `place` came from `alloc` above with this layout, so from the system's allocator.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+/// One row of the table.
+struct Row {
+    what: &'static str,
+    median: Duration,
+    worst: Duration,
+    allocations: u64,
+    promised: Option<Duration>,
+}
+
+/// Times `timed` (which makes `decisions`) after `prepare`, over and over.
+fn measure(
+    what: &'static str,
+    decisions: u32,
+    pump: &mut Pump,
+    mut prepare: impl FnMut(&mut Pump),
+    mut timed: impl FnMut(&mut Pump),
+) -> Row {
+    let mut times = Vec::with_capacity(ROUNDS);
+    let mut allocations = 0;
+    for round in 0..ROUNDS + 5 {
+        prepare(pump);
+        let before = ALLOCATIONS.load(Relaxed);
+        let began = clock();
+        timed(pump);
+        let took = began.elapsed();
+        // The first rounds warm up caches and tables.
+        if round >= 5 {
+            allocations += ALLOCATIONS.load(Relaxed) - before;
+            times.push(took / decisions);
+        }
+    }
+    times.sort();
+    let promised = (decisions > 0).then_some(PROMISED);
+    Row { what, median: times[ROUNDS / 2], worst: times[ROUNDS - 1], allocations, promised }
+}
+
+fn policy() -> Policy {
+    Policy { max_waiting: 2048, max_waiting_bytes: Bytes(1 << 40), client_share: Ratio::ONE, ..Policy::default() }
+}
+
+fn arrive(pump: &mut Pump, client: u32, work: Work) {
+    let meta = pump.meta(client);
+    let deadline = Some(Span::from_millis(60_000).from(pump.now()));
+    pump.tell(Event::Arrived(RequestMeta { deadline, work, ..meta }));
+}
+
+/// Arrival, batch, end, settlement: 2 decisions a request, on an idle box.
+fn cycle() -> Row {
+    let mut pump = Pump::new(policy(), 2, 16);
+    measure(
+        "request cycle on an idle box (2 decisions)",
+        2000,
+        &mut pump,
+        |_| {},
+        |pump| {
+            for _ in 0..1000 {
+                arrive(pump, 1, Work::Tensors);
+                pump.wait(Span::from_millis(10));
+                pump.finish(0, Duration::from_millis(10), Ok(()));
+            }
+        },
+    )
+}
+
+/// The same with decoding: 3 decisions a request.
+fn encoded_cycle() -> Row {
+    let mut pump = Pump::new(policy(), 2, 16);
+    measure(
+        "encoded request cycle (3 decisions)",
+        3000,
+        &mut pump,
+        |_| {},
+        |pump| {
+            for _ in 0..1000 {
+                arrive(pump, 1, Work::Encoded);
+                pump.decoded(Duration::from_millis(1));
+                pump.wait(Span::from_millis(10));
+                pump.finish(0, Duration::from_millis(10), Ok(()));
+            }
+        },
+    )
+}
+
+/// The same with 1,000 requests waiting all the time.
+fn busy_cycle() -> Row {
+    let mut pump = loaded(1000);
+    measure(
+        "request cycle behind 1,000 waiting (2 decisions)",
+        2000,
+        &mut pump,
+        |_| {},
+        |pump| {
+            for _ in 0..1000 {
+                arrive(pump, 7, Work::Tensors);
+                pump.wait(Span::from_millis(10));
+                black_box(pump.finish(0, Duration::from_millis(10), Ok(())));
+            }
+        },
+    )
+}
+
+/// Arrivals behind `waiting` others, of which nothing can start.
+fn arrival(what: &'static str, waiting: usize) -> Row {
+    let mut pump = loaded(waiting);
+    let leave = |pump: &mut Pump| pump.tell(Event::ClientLeft { client: ClientId(99) });
+    measure(what, 64, &mut pump, leave, |pump| (0..64).for_each(|_| arrive(pump, 99, Work::Tensors)))
+}
+
+/// Refusals while 1,000 wait.
+fn refusal() -> Row {
+    let mut pump = loaded(1000);
+    pump.tell(Event::Policy(Box::new(Policy { max_waiting: 1000, ..policy() })));
+    measure(
+        "refused arrival, 1,000 waiting",
+        64,
+        &mut pump,
+        |_| {},
+        |pump| {
+            (0..64).for_each(|_| arrive(pump, 99, Work::Tensors));
+        },
+    )
+}
+
+/// 64 requests wait for a model; they leave in two batches of 32, and the first of them is settled.
+fn plan() -> Row {
+    let mut pump = Pump::new(Policy { max_batch: 32, lanes: 1, ..policy() }, 1, 32);
+    let fill = |pump: &mut Pump| {
+        while pump.finish(0, Duration::from_millis(10), Ok(())) {
+            pump.wait(Span::from_millis(10));
+        }
+        (0..65).for_each(|_| arrive(pump, 1, Work::Tensors));
+    };
+    // The same time for one as for 32: larger batches pay.
+    (0..40).for_each(|_| fill(&mut pump));
+    measure("batch plan of 64 requests (3 events, 33 settled)", 1, &mut pump, fill, |pump| {
+        pump.finish(0, Duration::from_millis(10), Ok(()));
+        pump.finish(0, Duration::from_millis(10), Ok(()));
+    })
+}
+
+/// A box on which `waiting` requests wait behind a batch that does not end.
+fn loaded(waiting: usize) -> Pump {
+    let mut pump = Pump::new(policy(), 1, 1);
+    pump.tell(Event::Measured { model: ModelId(0), batch: 1, took: Duration::from_millis(10) });
+    (0..=waiting).for_each(|_| arrive(&mut pump, 7, Work::Tensors));
+    assert_eq!(pump.core.snapshot().waiting, waiting);
+    pump
+}
+
+fn main() {
+    let mut rows = vec![
+        cycle(),
+        encoded_cycle(),
+        busy_cycle(),
+        arrival("accepted arrival, idle queue", 0),
+        arrival("accepted arrival, 1,000 waiting", 1000),
+        refusal(),
+        plan(),
+    ];
+    if let Some(plan) = rows.last_mut() {
+        plan.promised = None;
+    }
+    println!("| per decision | median ns | worst ns | promised ns | allocations |");
+    println!("|---|---|---|---|---|");
+    for row in &rows {
+        let promised = row.promised.map_or_else(|| "-".into(), |promised| promised.as_nanos().to_string());
+        let (median, worst) = (row.median.as_nanos(), row.worst.as_nanos());
+        println!("| {} | {median} | {worst} | {promised} | {} |", row.what, row.allocations);
+    }
+}

@@ -72,6 +72,8 @@ pub struct Seen {
     pub prepare: Span,
     /// Its own run on an idle box; `None` if the model is not measured.
     pub service: Option<Span>,
+    /// What its run takes at least, measured or not.
+    pub at_least: Span,
 }
 
 impl Seen {
@@ -90,7 +92,7 @@ impl Seen {
 
     /// Time that it needs itself, as far as known.
     fn own(&self) -> Span {
-        self.prepare.plus(self.service.unwrap_or(Span::ZERO))
+        self.prepare.plus(self.service.unwrap_or(self.at_least))
     }
 
     /// Predicted time until completion; `None` if the model is not measured.
@@ -221,6 +223,7 @@ pub(crate) mod tests {
             rate: Rate::new(2),
             prepare: Span::ZERO,
             service: Some(ms(10)),
+            at_least: ms(10),
         }
     }
 
@@ -243,6 +246,8 @@ pub(crate) mod tests {
         let seen = Seen { service: Some(ms(60)), prepare: ms(60), ..idle() };
         check("preparing counts", &meta(), &seen, late);
         check("unmeasured", &meta(), &Seen { service: None, ..idle() }, Ok(Reason::Unmeasured));
+        let stopped = Seen { service: None, at_least: ms(101), ..idle() };
+        check("unmeasured, but known to be slow", &meta(), &stopped, late);
         let patient = RequestMeta { deferrable: true, ..meta() };
         check("deferrable", &patient, &idle(), Ok(Reason::Deferrable));
         check("deferrable but hopeless", &patient, &Seen { service: Some(ms(101)), ..idle() }, late);
@@ -259,7 +264,7 @@ pub(crate) mod tests {
         check("its own model has one lane", &meta(), &narrow, Err((Reason::PredictedWait, Some(ms(10)))));
         let beside = Seen { lanes_spare: 1, ..behind(200, 20) };
         check("a lane that others cannot take", &meta(), &beside, Ok(Reason::Feasible));
-        let unmeasured = Seen { service: None, ..behind(220, 0) };
+        let unmeasured = Seen { service: None, ..behind(200, 0) };
         check("known work blocks the unknown", &meta(), &unmeasured, Err((Reason::PredictedWait, Some(ms(10)))));
     }
 

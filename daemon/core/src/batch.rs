@@ -2,7 +2,7 @@
 //! Must not know lanes, clients or the host; it is offered one request after the other, in order, and says yes or no.
 
 use crate::estimate::service::ServiceTimes;
-use crate::units::{Mono, Span};
+use crate::units::Mono;
 
 /// What becomes of an offered request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +68,14 @@ impl<'a> Plan<'a> {
 
     /// When a batch like this will end; its start if nothing is known of the model.
     fn end(&self, len: usize, units: u64) -> Mono {
-        self.times.current(self.now, len, units).unwrap_or(Span::ZERO).from(self.start)
+        self.times.at_least(self.now, len, units).from(self.start)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Span;
     use Answer::{Complete, Take, TooLate};
 
     fn ms(ms: u64) -> Mono {

@@ -4,8 +4,10 @@
 //! log of events in the format of [`text`], and replays in milliseconds.
 
 pub mod arrivals;
+pub mod pump;
 pub mod text;
 pub mod world;
 
 pub use arrivals::{Arrivals, Dice};
+pub use pump::Pump;
 pub use world::{FakeModel, Step, World};

@@ -31,12 +31,15 @@ impl Mean {
         }
     }
 
-    /// Takes a sample of which only a lower bound is known, because the work was stopped.
+    /// Takes a sample of which only a lower bound is known, because the work was stopped. Before the first whole sample
+    /// that gives a bound, not a mean.
     pub fn learn_at_least(&mut self, bound: u64) {
-        if self.samples == 0 || self.value < bound {
-            self.value = bound;
-            self.samples = self.samples.max(1);
-        }
+        self.value = self.value.max(bound);
+    }
+
+    /// The mean, or as long as there is none the largest lower bound.
+    pub fn at_least(&self) -> u64 {
+        self.value
     }
 
     /// Lets the next samples weigh as if only one had been seen: what was learnt is old.
@@ -99,10 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_only_raises() {
+    fn a_bound_only_raises_and_the_first_sample_replaces_it() {
         let mut mean = Mean::default();
         mean.learn_at_least(50);
         mean.learn_at_least(20);
-        assert_eq!(mean.get(), Some(50));
+        assert_eq!((mean.get(), mean.at_least()), (None, 50));
+        mean.learn(30);
+        assert_eq!(mean.get(), Some(30));
+        mean.learn_at_least(90);
+        assert_eq!((mean.get(), mean.at_least()), (Some(90), 90));
     }
 }

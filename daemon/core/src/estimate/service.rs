@@ -57,9 +57,15 @@ impl ServiceTimes {
         Some(unscaled(self.nearest(class_of(len))?, units))
     }
 
-    /// How long `units` of waiting work will take, in batches of about `len`; zero if the model never ran.
+    /// How long such a batch will run at least: what is known now, else how long one that was stopped had run, else
+    /// no time.
+    pub fn at_least(&self, now: Mono, len: usize, units: u64) -> Span {
+        if self.is_current(now) { self.work(len, units) } else { Span::ZERO }
+    }
+
+    /// How long `units` of waiting work will take, in batches of about `len`, as far as anything is known.
     pub fn work(&self, len: usize, units: u64) -> Span {
-        self.guess(len, units).unwrap_or(Span::ZERO)
+        self.guess(len, units).unwrap_or_else(|| unscaled(self.per_unit[0].at_least(), units))
     }
 
     /// Scaled time per member in batches of this class, without what a batch costs beside the model.
@@ -148,9 +154,12 @@ mod tests {
     fn a_stopped_run_teaches_a_lower_bound() {
         let mut times = ServiceTimes::default();
         times.learn_at_least(at(1), 1, 1, Span::from_millis(500));
-        assert_eq!(times.current(at(1), 1, 1), Some(Span::from_millis(500)));
         times.learn_at_least(at(1), 1, 1, Span::from_millis(100));
-        assert_eq!(times.current(at(1), 1, 1), Some(Span::from_millis(500)));
+        assert_eq!(times.current(at(1), 1, 1), None);
+        assert_eq!(times.at_least(at(1), 1, 2), Span::from_millis(1000));
+        assert_eq!(times.at_least(at(60), 1, 1), Span::ZERO, "that is long ago");
+        times.learn(at(60), 1, 1, Span::from_millis(700));
+        assert_eq!(times.current(at(60), 1, 1), Some(Span::from_millis(700)));
     }
 
     #[test]

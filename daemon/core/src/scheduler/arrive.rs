@@ -99,7 +99,7 @@ impl Scheduler {
             }
         }
         let own = model.and_then(|index| self.models.get(index));
-        let (prepare, service) = own.map_or((Span::ZERO, None), |model| own_work(now, model, meta));
+        let own_work = own.map_or(OwnWork::default(), |model| own_work(now, model, meta));
         Seen {
             draining: self.gate != Gate::Serving,
             model: own.map_or(Standing::Absent, |model| self.standing(now, model)),
@@ -111,8 +111,9 @@ impl Scheduler {
             lanes: u64::try_from(own.map_or(0, Model::usable_lanes)).unwrap_or(u64::MAX),
             lanes_spare: u64::try_from(usize::from(self.policy.lanes).saturating_sub(lanes_of_others)).unwrap_or(0),
             rate: self.rate,
-            prepare,
-            service,
+            prepare: own_work.prepare,
+            service: own_work.service,
+            at_least: own_work.at_least,
         }
     }
 
@@ -150,14 +151,21 @@ impl Scheduler {
     }
 }
 
-/// What a request itself takes: preparing it, and running it alone if the model is measured.
-fn own_work(now: Mono, model: &Model, meta: &RequestMeta) -> (Span, Option<Span>) {
-    match meta.work {
-        Work::Tensors => (Span::ZERO, model.times.current(now, 1, u64::from(meta.cost.units()))),
-        Work::Encoded => {
-            (model.prepare.work(blocks(meta.bytes)), model.times.current(now, 1, model.prepare.expected_cost()))
-        }
-    }
+/// What a request itself takes on an idle box.
+#[derive(Clone, Copy, Debug, Default)]
+struct OwnWork {
+    prepare: Span,
+    service: Option<Span>,
+    at_least: Span,
+}
+
+fn own_work(now: Mono, model: &Model, meta: &RequestMeta) -> OwnWork {
+    let (prepare, units) = match meta.work {
+        Work::Tensors => (Span::ZERO, u64::from(meta.cost.units())),
+        Work::Encoded => (model.prepare.work(blocks(meta.bytes)), model.prepare.expected_cost()),
+    };
+    let (service, at_least) = (model.times.current(now, 1, units), model.times.at_least(now, 1, units));
+    OwnWork { prepare, service, at_least }
 }
 
 /// The line of a waiting request, and the units it counts as there.

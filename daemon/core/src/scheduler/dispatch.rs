@@ -8,7 +8,7 @@ use crate::queue::{Key, Slot};
 use crate::scheduler::model::{Batch, Line, Model};
 use crate::scheduler::table::Stage;
 use crate::scheduler::{Decoding, Host, Scheduler};
-use crate::units::{Mono, Span};
+use crate::units::Mono;
 use crate::verdict::Outcome;
 
 /// Batches that may lie decoded for each lane: one to be sent next, one because decoding takes time. More would only
@@ -87,7 +87,7 @@ impl Scheduler {
         let Some(live) = self.table.get(slot) else { return };
         let (id, bytes, index, deadline) = (live.id, live.bytes, live.model, live.key.deadline);
         let model = &self.models[index];
-        let service = model.times.current(now, 1, live.units).unwrap_or(Span::ZERO);
+        let service = model.times.at_least(now, 1, live.units);
         if model.prepare.work(blocks(bytes)).plus(service).from(now) > deadline {
             self.drop_live(slot, Outcome::Expired);
             return;

@@ -1,0 +1,132 @@
+//! A driver that keeps nothing on the heap, to count what the core allocates and to time it.
+
+use core::time::Duration;
+
+use crate::action::Action;
+use crate::event::{Event, LaneRange, ModelState};
+use crate::id::{LaneId, ModelId, RequestId};
+use crate::members::{Ids, MemberResult, Results};
+use crate::policy::Policy;
+use crate::request::RequestMeta;
+use crate::scheduler::Scheduler;
+use crate::sim::arrivals::meta;
+use crate::units::{Cost, Mono, Span};
+use crate::verdict::{Fault, Outcome};
+
+/// Lanes that it can drive.
+const LANES: usize = 8;
+
+/// What came of the actions so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests accepted.
+    pub accepted: u64,
+    /// Requests refused.
+    pub refused: u64,
+    /// Requests done.
+    pub done: u64,
+    /// Requests that ended in any other way.
+    pub lost: u64,
+    /// Batches sent.
+    pub batches: u64,
+    /// Members of these.
+    pub members: u64,
+}
+
+/// A core and the work that it has given away.
+#[derive(Debug)]
+pub struct Pump {
+    /// The core.
+    pub core: Scheduler,
+    /// What came of it.
+    pub counts: Counts,
+    now: Mono,
+    next: u64,
+    lanes: [[Option<Ids>; 2]; LANES],
+    decoding: [Option<RequestId>; LANES],
+}
+
+impl Pump {
+    /// A core with this policy and one model on `lanes` lanes (at most eight).
+    pub fn new(policy: Policy, lanes: u16, max_batch: u16) -> Pump {
+        let mut pump = Pump {
+            core: Scheduler::new(policy),
+            counts: Counts::default(),
+            now: Mono::from_nanos(1),
+            next: 0,
+            lanes: [[None; 2]; LANES],
+            decoding: [None; LANES],
+        };
+        let lanes = LaneRange { first: LaneId(0), count: lanes };
+        let state = ModelState::Ready { lanes, max_batch, default_deadline: None };
+        pump.tell(Event::ModelState { model: ModelId(0), state });
+        pump
+    }
+
+    /// Lets `span` pass.
+    pub fn wait(&mut self, span: Span) {
+        self.now = span.from(self.now);
+    }
+
+    /// The time.
+    pub fn now(&self) -> Mono {
+        self.now
+    }
+
+    /// A header for model 0 under the next id.
+    pub fn meta(&mut self, client: u32) -> RequestMeta {
+        self.next += 1;
+        meta(self.next, client, 0)
+    }
+
+    /// Hands an event in and takes the actions.
+    pub fn tell(&mut self, event: Event) {
+        self.core.handle(self.now, event);
+        while let Some(action) = self.core.poll_action() {
+            self.take(&action);
+        }
+    }
+
+    /// The first batch on this lane ends, all members with `result`; whether there was one.
+    pub fn finish(&mut self, lane: u16, took: Duration, result: Result<(), Fault>) -> bool {
+        let Some(place) = self.lanes.get_mut(usize::from(lane)) else { return false };
+        let Some(ids) = place[0].take() else { return false };
+        place[0] = place[1].take();
+        let mut results = Results::new();
+        for id in ids.as_slice() {
+            results.push(MemberResult { id: *id, result });
+        }
+        self.tell(Event::BatchDone { lane: LaneId(lane), took, results });
+        true
+    }
+
+    /// Some payload is decoded; whether there was one.
+    pub fn decoded(&mut self, took: Duration) -> bool {
+        let Some(id) = self.decoding.iter_mut().find_map(Option::take) else { return false };
+        self.tell(Event::Prepared { id, result: Ok(Cost::ONE), took });
+        true
+    }
+
+    fn take(&mut self, action: &Action) {
+        match action {
+            Action::Accept { .. } => self.counts.accepted += 1,
+            Action::Settle { outcome: Outcome::Refused(_), .. } => self.counts.refused += 1,
+            Action::Settle { outcome: Outcome::Done, .. } => self.counts.done += 1,
+            Action::Settle { .. } => self.counts.lost += 1,
+            Action::Prepare { id } => {
+                if let Some(place) = self.decoding.iter_mut().find(|place| place.is_none()) {
+                    *place = Some(*id);
+                }
+            }
+            Action::RunBatch { lane, ids, .. } => {
+                self.counts.batches += 1;
+                self.counts.members += u64::try_from(ids.as_slice().len()).unwrap_or(0);
+                if let Some(place) = self.lanes.get_mut(usize::from(lane.0)) {
+                    let free = usize::from(place[0].is_some());
+                    place[free] = Some(*ids);
+                }
+            }
+            Action::Abort { .. } | Action::RestartHost { .. } | Action::Announce(_) => {}
+        }
+    }
+}

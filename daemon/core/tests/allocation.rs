@@ -1,0 +1,119 @@
+//! No allocation on the decision path, once everything has been used for the first time.
+#![expect(unsafe_code, reason = "counting allocations takes an allocator")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+use common::{ms, small_policy};
+use edge_core::sim::{Dice, Pump};
+use edge_core::*;
+
+thread_local! {
+    /// Allocations of this thread; other tests run on other threads.
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn count() {
+    // At the end of a thread the counter may be gone already.
+    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: `place` came from `alloc` above with this layout, so from the system's allocator.
+        unsafe { System.dealloc(place, layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as for `dealloc`, and the caller's promise about `size` is passed on.
+        unsafe { System.realloc(place, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One thing happens: most often a request comes or a batch ends, sometimes something goes wrong.
+fn happen(pump: &mut Pump, dice: &mut Dice) {
+    pump.wait(Span::from_nanos(dice.below(400_000)));
+    let client = u32::try_from(dice.below(1 << 20)).unwrap_or(0);
+    match dice.below(100) {
+        0..55 => {
+            let meta = pump.meta(client % [3, 1 << 20][client as usize % 2]);
+            let deadline = Some(ms(5 + dice.below(300)).from(pump.now()));
+            let work = [Work::Tensors, Work::Encoded][client as usize % 2];
+            let priority = [Priority::High, Priority::Normal, Priority::Low][client as usize % 3];
+            pump.tell(Event::Arrived(RequestMeta { deadline, work, priority, ..meta }));
+        }
+        55..80 => {
+            let lane = u16::try_from(dice.below(2)).unwrap_or(0);
+            pump.finish(lane, Duration::from_micros(900 + dice.below(200)), Ok(()));
+        }
+        80..92 => {
+            pump.decoded(Duration::from_micros(300));
+        }
+        92..94 => {
+            pump.finish(0, Duration::from_micros(500), Err(Fault::Runtime));
+        }
+        94..96 => {
+            let id = RequestId(pump.meta(0).id.0.saturating_sub(dice.below(30)));
+            pump.tell(Event::Cancelled { id });
+        }
+        96 => pump.tell(Event::ClientLeft { client: ClientId(client % 3) }),
+        97 => pump.tell(Event::Drain),
+        98 => pump.tell(Event::Resume),
+        _ => pump.tell(Event::Tick),
+    }
+}
+
+#[test]
+fn a_hundred_thousand_decisions_allocate_nothing() {
+    let mut pump = Pump::new(Policy { max_waiting: 512, ..small_policy() }, 2, 16);
+    let mut dice = Dice::new(7);
+    (0..10_000).for_each(|_| happen(&mut pump, &mut dice));
+    let before = COUNT.get();
+    (0..100_000).for_each(|_| happen(&mut pump, &mut dice));
+    assert_eq!(COUNT.get() - before, 0, "allocations");
+    let counts = pump.counts;
+    assert!(counts.done > 10_000 && counts.refused > 1_000 && counts.lost > 1_000, "{counts:?}");
+    assert!(counts.members > counts.batches, "batches of several: {counts:?}");
+}
+
+#[test]
+fn a_full_queue_that_is_shed_at_once_allocates_nothing_beyond_what_was_reserved() {
+    let policy = Policy { max_waiting: 1024, client_share: Ratio::ONE, ..small_policy() };
+    let mut pump = Pump::new(Policy { max_waiting_bytes: Bytes(1 << 30), ..policy }, 2, 16);
+    let before = COUNT.get();
+    for round in 0..3 {
+        for _ in 0..1100 {
+            let meta = pump.meta(round);
+            pump.tell(Event::Arrived(RequestMeta { deferrable: true, ..meta }));
+        }
+        pump.tell(Event::ClientLeft { client: ClientId(round) });
+        pump.finish(0, Duration::from_millis(1), Err(Fault::Stopped));
+        pump.finish(1, Duration::from_millis(1), Err(Fault::Stopped));
+    }
+    assert_eq!(COUNT.get() - before, 0, "allocations");
+    assert!(pump.counts.lost >= 3 * 1026, "{:?}", pump.counts);
+}
+
+#[test]
+fn an_enormous_bound_costs_no_memory_before_it_is_used() {
+    let before = COUNT.get();
+    let core = Scheduler::new(Policy { max_waiting: usize::MAX, ..small_policy() });
+    assert!(COUNT.get() - before < 20);
+    assert_eq!(core.snapshot().waiting, 0);
+}
