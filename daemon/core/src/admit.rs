@@ -2,12 +2,18 @@
 //! stay within its share? Must not know queues, lanes or other requests: it reads one [`Seen`].
 //!
 //! ```text
-//!            work due before it, waiting or running
-//!   wait  =  ──────────────────────────────────────  +  rest of a restart        wait + prepare + service <= slack
-//!                   live service rate
+//!                  decoding due before it     running due before it, waiting or on a lane
+//!   wait  =  max ( ────────────────────── ,   ───────────────────────────────────────────  )  +  rest of a restart
+//!                   live rate of decoders             live rate of lanes
+//!
+//!   taken if  wait + own preparation + own service  <=  time until the deadline
 //! ```
+//!
+//! A request of tensors waits for lanes only. One that is decoded meanwhile loses nothing by it, so its preparation
+//! counts where it is longer than the wait for a lane.
 
-use crate::estimate::rate::Rate;
+use crate::estimate::Demand;
+use crate::estimate::rate::Rates;
 use crate::policy::Policy;
 use crate::request::RequestMeta;
 use crate::units::{Bytes, Mono, Span};
@@ -41,8 +47,8 @@ pub struct Held {
     pub places: u64,
     /// Their payloads.
     pub bytes: Bytes,
-    /// Estimated time to prepare and run them.
-    pub work: Span,
+    /// Estimated work of them.
+    pub work: Demand,
 }
 
 /// All that the decision about one request reads, taken at one instant.
@@ -59,15 +65,15 @@ pub struct Seen {
     /// What its client holds of these.
     pub client: Held,
     /// Work due before it, of all models.
-    pub ahead: Span,
-    /// Of that, work of its own model.
+    pub ahead: Demand,
+    /// Of that, runs of its own model.
     pub ahead_own: Span,
     /// Lanes of its model.
     pub lanes: u64,
     /// Lanes that work ahead of it on other models leaves to its own.
     pub lanes_spare: u64,
-    /// Live service rate.
-    pub rate: Rate,
+    /// Live service rates.
+    pub rates: Rates,
     /// Its own preparation.
     pub prepare: Span,
     /// Its own run on an idle box; `None` if the model is not measured.
@@ -77,32 +83,47 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Predicted time until the box gets to it.
-    pub fn wait(&self) -> Span {
-        let all = self.rate.time_for(self.ahead, u64::MAX);
+    /// Predicted time until it is decoded and a lane gets to it.
+    fn wait(&self) -> Span {
+        let Rates { prepare, run } = self.rates;
+        let all = run.time_for(self.ahead.run, u64::MAX);
         // Other models' work does not delay it on a lane that they cannot take.
-        let beside = self.rate.time_for(self.ahead_own, self.lanes_spare);
+        let beside = run.time_for(self.ahead_own, self.lanes_spare);
         let shared = if self.lanes_spare > 0 { all.min(beside) } else { all };
-        let queue = shared.max(self.rate.time_for(self.ahead_own, self.lanes.max(1)));
+        let lanes = shared.max(run.time_for(self.ahead_own, self.lanes.max(1)));
+        let decoders = match self.prepare {
+            Span::ZERO => Span::ZERO,
+            own => prepare.time_for(self.ahead.prepare, u64::MAX).plus(own),
+        };
         match self.model {
-            Standing::Absent | Standing::Ready => queue,
-            Standing::Coming { ready_in, .. } => queue.plus(ready_in),
+            Standing::Absent | Standing::Ready => lanes.max(decoders),
+            Standing::Coming { ready_in, .. } => lanes.max(decoders).plus(ready_in),
         }
     }
 
-    /// Time that it needs itself, as far as known.
+    /// Time that it takes by itself on an idle box, as far as known.
     fn own(&self) -> Span {
-        self.prepare.plus(self.service.unwrap_or(self.at_least))
+        self.prepare.plus(self.run())
+    }
+
+    fn run(&self) -> Span {
+        self.service.unwrap_or(self.at_least)
+    }
+
+    /// Predicted time until completion as far as known.
+    fn end(&self) -> Span {
+        self.wait().plus(self.run())
     }
 
     /// Predicted time until completion; `None` if the model is not measured.
     pub fn predicted(&self) -> Option<Span> {
-        self.service.map(|_| self.wait().plus(self.own()))
+        self.service.map(|_| self.end())
     }
 
     /// About how long it takes until a request like this one makes room.
     fn turnover(&self) -> Span {
-        if self.service.is_none() { RETRY_UNKNOWN } else { self.rate.time_for(self.own(), u64::MAX) }
+        let like = Demand { prepare: self.prepare, run: self.run() };
+        if self.service.is_none() { RETRY_UNKNOWN } else { self.rates.time_for(like) }
     }
 }
 
@@ -124,16 +145,15 @@ pub fn admit(meta: &RequestMeta, deadline: Mono, now: Mono, seen: &Seen, policy:
         return overloaded(reason, seen.turnover(), seen);
     }
     let share = Span::from_nanos(policy.client_share.of(slack.as_nanos()));
-    let held = seen.rate.time_for(seen.client.work, u64::MAX);
+    let held = seen.rates.time_for(seen.client.work);
     if held > share {
         return overloaded(Reason::ClientShare, held.minus(share), seen);
     }
     if meta.deferrable {
         return Verdict::Local(Reason::Deferrable);
     }
-    let end = seen.wait().plus(seen.own());
-    if end > slack {
-        return overloaded(Reason::PredictedWait, end.minus(slack), seen);
+    if seen.end() > slack {
+        return overloaded(Reason::PredictedWait, seen.end().minus(slack), seen);
     }
     Verdict::Local(if seen.service.is_some() { Reason::Feasible } else { Reason::Unmeasured })
 }
@@ -208,6 +228,10 @@ pub(crate) mod tests {
         Span::from_millis(ms)
     }
 
+    fn runs(millis: u64) -> Demand {
+        Demand { run: ms(millis), prepare: Span::ZERO }
+    }
+
     /// An idle box whose model takes 10 ms and has two lanes.
     pub(crate) fn idle() -> Seen {
         Seen {
@@ -216,11 +240,11 @@ pub(crate) mod tests {
             waiting: 0,
             waiting_bytes: Bytes(0),
             client: Held::default(),
-            ahead: Span::ZERO,
+            ahead: Demand::default(),
             ahead_own: Span::ZERO,
             lanes: 2,
             lanes_spare: 2,
-            rate: Rate::new(2),
+            rates: Rates::new(2, 2),
             prepare: Span::ZERO,
             service: Some(ms(10)),
             at_least: ms(10),
@@ -255,7 +279,7 @@ pub(crate) mod tests {
 
     #[test]
     fn work_ahead_is_divided_by_the_rate_and_held_against_the_deadline() {
-        let behind = |all, own| Seen { ahead: ms(all), ahead_own: ms(own), lanes_spare: 0, ..idle() };
+        let behind = |all, own| Seen { ahead: runs(all), ahead_own: ms(own), lanes_spare: 0, ..idle() };
         check("180 ms on two lanes", &meta(), &behind(180, 180), Ok(Reason::Feasible));
         check("200 ms on two lanes", &meta(), &behind(200, 0), Err((Reason::PredictedWait, Some(ms(10)))));
         let patient = RequestMeta { deferrable: true, ..meta() };
@@ -269,6 +293,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn decoding_goes_on_beside_the_lanes_and_the_slower_of_both_counts() {
+        let busy = |decoding, running, own| Seen {
+            ahead: Demand { prepare: ms(decoding), run: ms(running) },
+            lanes_spare: 0,
+            prepare: ms(own),
+            ..idle()
+        };
+        check("lanes are slower", &meta(), &busy(40, 180, 10), Ok(Reason::Feasible));
+        check("decoders are slower", &meta(), &busy(160, 40, 10), Ok(Reason::Feasible));
+        check("decoders too slow", &meta(), &busy(180, 40, 10), Err((Reason::PredictedWait, Some(ms(10)))));
+        check("tensors do not wait for decoders", &meta(), &busy(10_000, 180, 0), Ok(Reason::Feasible));
+    }
+
+    #[test]
     fn a_model_that_comes_back_in_time_may_be_waited_for() {
         let coming = |ready_in, host_down| Seen { model: Standing::Coming { ready_in, host_down }, ..idle() };
         check("in time", &meta(), &coming(ms(90), true), Ok(Reason::Feasible));
@@ -276,7 +314,7 @@ pub(crate) mod tests {
         check("load too late", &meta(), &coming(ms(91), false), Err((Reason::ModelUnavailable, None)));
         let patient = RequestMeta { deferrable: true, ..meta() };
         check("deferrable", &patient, &coming(ms(91), true), Ok(Reason::Deferrable));
-        let behind = Seen { ahead: ms(40), lanes_spare: 0, ..coming(ms(80), true) };
+        let behind = Seen { ahead: runs(40), lanes_spare: 0, ..coming(ms(80), true) };
         check("with work ahead", &meta(), &behind, Err((Reason::PredictedWait, Some(ms(10)))));
     }
 
@@ -286,7 +324,7 @@ pub(crate) mod tests {
         let with = |waiting, bytes, places, held| Seen {
             waiting,
             waiting_bytes: Bytes(bytes),
-            client: Held { places, bytes: Bytes(held), work: Span::ZERO },
+            client: Held { places, bytes: Bytes(held), work: Demand::default() },
             ..idle()
         };
         check("last place", &meta(), &with(9, 0, 0, 0), Ok(Reason::Feasible));
@@ -304,7 +342,7 @@ pub(crate) mod tests {
 
     #[test]
     fn one_client_may_fill_its_share_of_the_time_only() {
-        let own = |work| Seen { client: Held { places: 1, bytes: Bytes(0), work: ms(work) }, ..idle() };
+        let own = |work| Seen { client: Held { places: 1, bytes: Bytes(0), work: runs(work) }, ..idle() };
         check("100 ms on two lanes", &meta(), &own(100), Ok(Reason::Feasible));
         check("120 ms on two lanes", &meta(), &own(120), Err((Reason::ClientShare, Some(ms(10)))));
         let patient = RequestMeta { deferrable: true, ..meta() };

@@ -10,3 +10,26 @@ pub mod prepare;
 pub mod rate;
 pub mod restart;
 pub mod service;
+
+use crate::units::Span;
+
+/// Estimated work in the two stages that a request passes. They have workers of their own and go on side by side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// Decoding payloads.
+    pub prepare: Span,
+    /// Running models.
+    pub run: Span,
+}
+
+impl Demand {
+    /// This and `other` together.
+    pub const fn plus(self, other: Demand) -> Demand {
+        Demand { prepare: self.prepare.plus(other.prepare), run: self.run.plus(other.run) }
+    }
+
+    /// What is left of this without `other`.
+    pub const fn minus(self, other: Demand) -> Demand {
+        Demand { prepare: self.prepare.minus(other.prepare), run: self.run.minus(other.run) }
+    }
+}

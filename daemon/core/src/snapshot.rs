@@ -16,7 +16,7 @@ pub struct Snapshot {
     pub preparing: usize,
     /// Requests given to lanes.
     pub running: usize,
-    /// Live service rate: lanes' worth of estimated work that is really done per unit of time.
+    /// Live service rate: lanes' worth of estimated work that is really done per unit of time, while work waits.
     pub service_rate: f64,
     /// Nothing new is taken.
     pub draining: bool,

@@ -335,11 +335,11 @@ fn audited(ops: &[Op]) -> (World, Ledger) {
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    prop::collection::vec(op(), 1..250)
+    prop::collection::vec(op(), 1..200)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn invariant_1_every_accepted_request_is_settled_exactly_once(ops in ops()) {
@@ -497,7 +497,9 @@ proptest! {
         let mut core = Scheduler::new(policy());
         let (mut now, mut live, mut arrivals, mut refused, mut ended) = (0, BTreeSet::new(), 0, 0, 0);
         let last = (1_000_000, Event::Tick);
-        for (pause, event) in events.into_iter().chain([last]) {
+        // The time passes first: an id may be used again by then, but not before.
+        let steps = events.into_iter().chain([last]).flat_map(|(pause, event)| [(pause, Event::Tick), (0, event)]);
+        for (pause, event) in steps {
             now += pause;
             if let Event::Arrived(meta) = &event && !live.contains(&meta.id) {
                 arrivals += 1;

@@ -1,14 +1,16 @@
-//! How fast work is really done: lanes' worth of estimated work per unit of time, learnt while there was a backlog.
+//! How fast work is really done: workers' worth of estimated work per unit of time, learnt while there was a backlog.
+//! Lanes and decoders are the two kinds of workers, each with a rate of its own.
 //!
 //! Two lanes that share two cores with a bus, a broker and decoding do less than two lanes' work, and batching may make
 //! them do more than was estimated. Only time in which work waited for a lane tells: an idle lane says nothing about
 //! its speed, and counting it would make a box believe that it is slow because it has nothing to do.
 
+use crate::estimate::Demand;
 use crate::units::{Mono, Span};
 
-/// Thousandths of a lane.
+/// Thousandths of a worker.
 const MILLI: u64 = 1000;
-/// A box is never believed to be slower than a tenth of a lane: a rate near zero would refuse all and learn nothing.
+/// A box is never believed to be slower than a tenth of a worker: a rate near zero would refuse all and learn nothing.
 const SLOWEST: u64 = 100;
 /// Completions per sample: fewer, and the one that was half done when the backlog began weighs too much.
 const WINDOW_COUNT: u32 = 8;
@@ -24,7 +26,7 @@ struct Window {
     count: u32,
 }
 
-/// The live service rate.
+/// The live service rate of one kind of workers.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
     milli: u64,
@@ -33,15 +35,15 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The rate of a box on which nothing was measured: all `lanes` at full speed.
-    pub fn new(lanes: u16) -> Rate {
-        let most = u64::from(lanes.max(1)) * MILLI;
+    /// The rate of a box on which nothing was measured: all `workers` at full speed.
+    pub fn new(workers: u16) -> Rate {
+        let most = u64::from(workers.max(1)) * MILLI;
         Rate { milli: most, most, window: None }
     }
 
-    /// The policy allows another number of lanes; what was learnt scales with it.
-    pub fn set_lanes(&mut self, lanes: u16) {
-        let most = u64::from(lanes.max(1)) * MILLI;
+    /// The policy allows another number of workers; what was learnt scales with it.
+    pub fn set_workers(&mut self, workers: u16) {
+        let most = u64::from(workers.max(1)) * MILLI;
         self.milli = (self.milli * most / self.most).clamp(SLOWEST, most);
         self.most = most;
         self.window = None;
@@ -70,18 +72,39 @@ impl Rate {
         }
     }
 
-    /// How long `work` takes at this rate, on at most `lanes` lanes.
-    pub fn time_for(&self, work: Span, lanes: u64) -> Span {
-        let milli = self.milli.min(lanes.saturating_mul(MILLI)).max(SLOWEST);
+    /// How long `work` takes at this rate, by at most `workers` of them.
+    pub fn time_for(&self, work: Span, workers: u64) -> Span {
+        let milli = self.milli.min(workers.saturating_mul(MILLI)).max(SLOWEST);
         match work.as_nanos().checked_mul(MILLI) {
             Some(scaled) => Span::from_nanos(scaled / milli),
             None => work.part(milli / MILLI),
         }
     }
 
-    /// Thousandths of a lane.
-    pub fn milli_lanes(&self) -> u64 {
+    /// Thousandths of a worker.
+    pub fn milli_workers(&self) -> u64 {
         self.milli
+    }
+}
+
+/// The rates of both stages.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    /// Decoding payloads.
+    pub prepare: Rate,
+    /// Running models.
+    pub run: Rate,
+}
+
+impl Rates {
+    /// The rates of a box on which nothing was measured.
+    pub fn new(preparing: u16, lanes: u16) -> Rates {
+        Rates { prepare: Rate::new(preparing), run: Rate::new(lanes) }
+    }
+
+    /// How long work in both stages takes: as long as in the slower one, since they go on side by side.
+    pub fn time_for(&self, work: Demand) -> Span {
+        self.prepare.time_for(work.prepare, u64::MAX).max(self.run.time_for(work.run, u64::MAX))
     }
 }
 
@@ -99,12 +122,12 @@ mod tests {
             rate.done(now, Span::from_millis(work));
             rate.backlog(now, waits);
         }
-        rate.milli_lanes()
+        rate.milli_workers()
     }
 
     #[test]
     fn the_rate_is_learnt_under_a_backlog_only() {
-        assert_eq!(Rate::new(2).milli_lanes(), 2000);
+        assert_eq!(Rate::new(2).milli_workers(), 2000);
         assert_eq!(learnt(2, 10, 10, false), 2000);
         assert!((1000..1010).contains(&learnt(2, 10, 10, true)), "{}", learnt(2, 10, 10, true));
         assert!((500..510).contains(&learnt(2, 10, 20, true)), "{}", learnt(2, 10, 20, true));
@@ -128,9 +151,9 @@ mod tests {
     fn other_lanes_keep_the_proportion() {
         let mut rate = Rate::new(2);
         rate.milli = 1000;
-        rate.set_lanes(4);
-        assert_eq!(rate.milli_lanes(), 2000);
-        rate.set_lanes(0);
-        assert_eq!(rate.milli_lanes(), 500);
+        rate.set_workers(4);
+        assert_eq!(rate.milli_workers(), 2000);
+        rate.set_workers(0);
+        assert_eq!(rate.milli_workers(), 500);
     }
 }

@@ -3,6 +3,7 @@
 use crate::action::Action;
 use crate::admit::{Seen, Standing};
 use crate::classify;
+use crate::estimate::Demand;
 use crate::estimate::prepare::blocks;
 use crate::queue::{Key, Slot};
 use crate::request::{RequestMeta, Work};
@@ -55,11 +56,14 @@ impl Scheduler {
         self.enter_line(slot);
     }
 
-    /// Estimated time to prepare and run a request that waits.
-    pub(super) fn price(&self, live: &Live) -> Span {
+    /// Estimated work of a request that waits.
+    pub(super) fn price(&self, live: &Live) -> Demand {
         let model = &self.models[live.model];
-        let run = model.times.work(self.usual_batch(model), live.units);
-        if live.stage == Stage::Undecoded { run.plus(model.prepare.work(blocks(live.bytes))) } else { run }
+        let undecoded = live.stage == Stage::Undecoded;
+        Demand {
+            prepare: if undecoded { model.prepare.work(blocks(live.bytes)) } else { Span::ZERO },
+            run: model.times.work(self.usual_batch(model), live.units),
+        }
     }
 
     /// Puts a waiting request into the line that its stage belongs to.
@@ -88,13 +92,13 @@ impl Scheduler {
     /// All that the decision about this request reads.
     fn seen(&self, now: Mono, meta: &RequestMeta, key: Key, model: Option<usize>) -> Seen {
         let held = self.table.held();
-        let (mut ahead, mut ahead_own, mut lanes_of_others) = (Span::ZERO, Span::ZERO, 0);
+        let (mut ahead, mut ahead_own, mut lanes_of_others) = (self.decoding_now(now), Span::ZERO, 0);
         for (index, other) in self.models.iter().enumerate() {
             let work = self.work_before(now, other, key);
             ahead = ahead.plus(work);
             if Some(index) == model {
-                ahead_own = work;
-            } else if work > Span::ZERO {
+                ahead_own = work.run;
+            } else if work.run > Span::ZERO {
                 lanes_of_others += other.usable_lanes();
             }
         }
@@ -110,32 +114,43 @@ impl Scheduler {
             ahead_own,
             lanes: u64::try_from(own.map_or(0, Model::usable_lanes)).unwrap_or(u64::MAX),
             lanes_spare: u64::try_from(usize::from(self.policy.lanes).saturating_sub(lanes_of_others)).unwrap_or(0),
-            rate: self.rate,
+            rates: self.rates,
             prepare: own_work.prepare,
             service: own_work.service,
             at_least: own_work.at_least,
         }
     }
 
-    /// Work of a model that is due before a request with this key, waiting or running.
-    fn work_before(&self, now: Mono, model: &Model, key: Key) -> Span {
-        let mut work = model.remaining(now);
+    /// Work of a model that is due before a request with this key, waiting or on a lane.
+    fn work_before(&self, now: Mono, model: &Model, key: Key) -> Demand {
         let size = self.usual_batch(model);
+        let mut work = Demand { prepare: Span::ZERO, run: model.remaining(now) };
         for line in Line::ALL {
             if model.line(line).is_empty() {
                 continue;
             }
             let load = self.lines.before(model.line(line), key);
-            let units = match line {
-                Line::Run | Line::RunAlone => load.units,
+            let (prepare, units) = match line {
+                Line::Run | Line::RunAlone => (Span::ZERO, load.units),
                 Line::Decode | Line::DecodeAlone => {
-                    work = work.plus(model.prepare.work(load.units));
-                    load.count.saturating_mul(model.prepare.expected_cost())
+                    (model.prepare.work(load.units), load.count.saturating_mul(model.prepare.expected_cost()))
                 }
             };
-            work = work.plus(model.times.work(size, units));
+            work = work.plus(Demand { prepare, run: model.times.work(size, units) });
         }
         work
+    }
+
+    /// What is left of the payloads that are being decoded, and their runs.
+    fn decoding_now(&self, now: Mono) -> Demand {
+        self.decoding.iter().fold(Demand::default(), |sum, decoding| {
+            let model = &self.models[decoding.model];
+            let elapsed = Span::between(decoding.started, now);
+            sum.plus(Demand {
+                prepare: model.prepare.work(blocks(decoding.bytes)).minus(elapsed),
+                run: model.times.work(self.usual_batch(model), model.prepare.expected_cost()),
+            })
+        })
     }
 
     fn standing(&self, now: Mono, model: &Model) -> Standing {

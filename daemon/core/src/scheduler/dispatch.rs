@@ -38,7 +38,8 @@ enum Place {
 impl Scheduler {
     pub(super) fn dispatch(&mut self, now: Mono) {
         if self.host != Host::Up {
-            self.rate.backlog(now, false);
+            self.rates.run.backlog(now, false);
+            self.rates.prepare.backlog(now, false);
             return;
         }
         while let Some((slot, line)) = self.next_to_decode() {
@@ -55,24 +56,31 @@ impl Scheduler {
                 Place::Capped => break,
             }
         }
-        let waits = |model: &Model| !model.line(Line::Run).is_empty() || !model.line(Line::Decode).is_empty();
-        let backlog = self.models.iter().any(|model| model.is_ready() && waits(model));
-        self.rate.backlog(now, backlog);
+        let waits = |line| self.models.iter().any(|model| model.is_ready() && !model.line(line).is_empty());
+        let (to_run, to_decode) = (waits(Line::Run), waits(Line::Decode) && self.decoders_are_busy());
+        self.rates.run.backlog(now, to_run);
+        self.rates.prepare.backlog(now, to_decode);
     }
 
     /// The most urgent payload, if one more may be decoded.
     fn next_to_decode(&self) -> Option<(Slot, Line)> {
-        if self.decoding.len() >= usize::from(self.policy.preparing.max(1)) {
+        if self.decoders_are_busy() {
             return None;
         }
-        let ready = self.models.iter().filter(|model| model.is_ready());
-        let heads = ready.flat_map(|model| {
+        let ready = || self.models.iter().filter(|model| model.is_ready());
+        // A retry that is decoded runs before the next one is decoded.
+        let retry = self.retries_on_host == 0 && ready().all(|model| model.line(Line::RunAlone).is_empty());
+        let heads = ready().flat_map(|model| {
             let ordinary = model.line(Line::Decode).first().filter(|(key, _)| self.may_decode(model, *key));
-            let alone = model.line(Line::DecodeAlone).first().filter(|_| self.retries_on_host == 0);
+            let alone = model.line(Line::DecodeAlone).first().filter(|_| retry);
             [ordinary.map(|head| (head, Line::Decode)), alone.map(|head| (head, Line::DecodeAlone))]
         });
         let ((_, slot), line) = heads.flatten().min_by_key(|((key, _), _)| *key)?;
         Some((slot, line))
+    }
+
+    fn decoders_are_busy(&self) -> bool {
+        self.decoding.len() >= usize::from(self.policy.preparing.max(1))
     }
 
     /// Whether the lanes will soon want more than what lies decoded for them. What is more urgent than all of that may

@@ -32,7 +32,7 @@ impl Scheduler {
         if let Ok(cost) = result {
             let expected = model.prepare.work(blocks(decoding.bytes));
             model.prepare.learn(decoding.bytes, Span::of(took), cost);
-            self.rate.done(now, if expected == Span::ZERO { Span::of(took) } else { expected });
+            self.rates.prepare.done(now, if expected == Span::ZERO { Span::of(took) } else { expected });
         }
         self.notice_death(result.err());
         let Some(slot) = self.table.find(id) else { return };
@@ -155,7 +155,7 @@ impl Scheduler {
         let model = &self.models[index];
         // In the same currency as what waits, so that the rate corrects what both have in common.
         let work = model.times.work(self.usual_batch(model), batch.units);
-        self.rate.done(now, work);
+        self.rates.run.done(now, work);
     }
 
     fn learn_service(&mut self, now: Mono, index: usize, len: usize, units: u64, took: Span) {

@@ -14,7 +14,7 @@ impl Scheduler {
         let held = self.table.held();
         let waiting = usize::try_from(held.places).unwrap_or(usize::MAX);
         #[expect(clippy::cast_precision_loss, reason = "at most 65,535,000")]
-        let service_rate = self.rate.milli_lanes() as f64 / 1000.0;
+        let service_rate = self.rates.run.milli_workers() as f64 / 1000.0;
         Snapshot {
             waiting,
             waiting_bytes: held.bytes,

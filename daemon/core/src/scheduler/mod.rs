@@ -19,7 +19,7 @@ mod tests;
 use std::collections::VecDeque;
 
 use crate::action::Action;
-use crate::estimate::rate::Rate;
+use crate::estimate::rate::Rates;
 use crate::estimate::restart::Restart;
 use crate::event::Event;
 use crate::id::RequestId;
@@ -54,7 +54,7 @@ pub struct Scheduler {
     decoding: Vec<Decoding>,
     /// Retries that the host decodes or runs now; at most one.
     retries_on_host: usize,
-    rate: Rate,
+    rates: Rates,
     restart: Restart,
     sequence: u64,
     actions: VecDeque<Action>,
@@ -102,7 +102,7 @@ impl Scheduler {
             due: Queue::default(),
             decoding: Vec::with_capacity(usize::from(policy.preparing.max(1))),
             retries_on_host: 0,
-            rate: Rate::new(policy.lanes),
+            rates: Rates::new(policy.preparing, policy.lanes),
             restart: Restart::default(),
             sequence: 0,
             // At most two per live request (what the host holds is dropped, then it is settled), and some of its own.
@@ -151,7 +151,8 @@ impl Scheduler {
     }
 
     fn set_policy(&mut self, policy: Policy) {
-        self.rate.set_lanes(policy.lanes);
+        self.rates.run.set_workers(policy.lanes);
+        self.rates.prepare.set_workers(policy.preparing);
         self.decoding.reserve(usize::from(policy.preparing.max(1)));
         self.policy = policy;
     }

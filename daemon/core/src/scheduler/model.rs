@@ -12,9 +12,10 @@ use crate::queue::Queue;
 use crate::units::{Mono, Span};
 
 /// A batch may be sent to a lane ahead if the one that runs there takes no longer than this. It closes the gap between
-/// two batches of a fast model, which would otherwise be a large part of its time; for a slow one the gap is nothing,
-/// and to commit early would only make a more urgent request wait.
-const SHORT: Span = Span::from_millis(5);
+/// two batches (messages and wake-ups of two processes, a few tenths of a millisecond), which costs a model of this time
+/// two percent and a faster one more; for a slow one the gap is nothing, and to commit early would only make a more
+/// urgent request wait.
+const SHORT: Span = Span::from_millis(15);
 
 /// Whether a model can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::admit::Held;
+use crate::estimate::Demand;
 use crate::id::{ClientId, RequestId};
 use crate::queue::{Key, Slot};
 use crate::request::Work;
-use crate::units::{Bytes, Span};
+use crate::units::Bytes;
 
 /// Places reserved ahead at most. A policy with more places allocates when they are first used: a bound that is never
 /// reached should not cost memory.
@@ -51,7 +52,7 @@ pub(super) struct Live {
     /// It failed in company or was alive at a crash: from now on it runs alone.
     pub alone: bool,
     /// What its client is charged with while it waits.
-    pub priced: Span,
+    pub priced: Demand,
     /// Neighbours in its client's list.
     before: Option<Slot>,
     after: Option<Slot>,
@@ -64,7 +65,7 @@ impl Live {
             Work::Encoded => Stage::Undecoded,
             Work::Tensors => Stage::Queued,
         };
-        let (units, deaths, alone, priced) = (1, 0, false, Span::ZERO);
+        let (units, deaths, alone, priced) = (1, 0, false, Demand::default());
         Live { id, client, model, key, bytes, work, units, stage, deaths, alone, priced, before: None, after: None }
     }
 
