@@ -29,6 +29,13 @@ pub struct Key {
     pub sequence: u64,
 }
 
+impl Key {
+    /// The same place in an order that knows no priorities.
+    pub fn by_deadline(self) -> Key {
+        Key { priority: Priority::High, ..self }
+    }
+}
+
 /// A place in the table of live requests, and the node that belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(pub(crate) u32);
@@ -128,6 +135,31 @@ impl Forest {
         if queue.first.is_some_and(|first| first.0 == key) {
             queue.first = self.leftmost(queue.root);
         }
+    }
+
+    /// The most urgent request in `queue` that does not come before `key`.
+    pub fn first_from(&self, queue: &Queue, key: Key) -> Option<(Key, Slot)> {
+        let mut found = None;
+        let mut at = queue.root;
+        while let Some(node) = self.nodes.get(at.index()) {
+            if node.key < key {
+                at = node.right;
+            } else {
+                found = Some((node.key, at));
+                at = node.left;
+            }
+        }
+        found
+    }
+
+    /// The request with the earliest deadline in `queue`, whatever its priority.
+    pub fn earliest(&self, queue: &Queue) -> Option<(Key, Slot)> {
+        let classes = [Priority::High, Priority::Normal, Priority::Low];
+        let first = |priority| {
+            let found = self.first_from(queue, Key { priority, deadline: Mono::default(), sequence: 0 });
+            found.filter(|(key, _)| key.priority == priority)
+        };
+        classes.into_iter().filter_map(first).min_by_key(|(key, _)| key.by_deadline())
     }
 
     /// All that waits in `queue`.
@@ -308,12 +340,16 @@ mod tests {
                     list.sort_by_key(|item| item.0);
                 }
                 prop_assert_eq!(queue.first(), list.first().map(|item| (item.0, item.1)));
+                let earliest = list.iter().map(|item| item.0).min_by_key(|key| key.by_deadline());
+                prop_assert_eq!(forest.earliest(&queue).map(|first| first.0), earliest);
                 for probe in list.iter().map(|item| item.0).chain([key(Priority::Normal, 10, 0)]) {
                     let before = list.iter().filter(|item| item.0 < probe);
                     let expected = before.fold(Load::default(), |load, item| {
                         load.plus(Load { count: 1, units: item.2 })
                     });
                     prop_assert_eq!(forest.before(&queue, probe), expected);
+                    let from = list.iter().find(|item| item.0 >= probe).map(|item| item.0);
+                    prop_assert_eq!(forest.first_from(&queue, probe).map(|first| first.0), from);
                 }
             }
         }

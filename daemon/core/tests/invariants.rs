@@ -339,7 +339,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn invariant_1_every_accepted_request_is_settled_exactly_once(ops in ops()) {
@@ -490,7 +490,7 @@ fn nonsense() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn invariant_1_holds_whatever_the_driver_says(events in prop::collection::vec((0..20_u64, nonsense()), 1..300)) {

@@ -65,7 +65,8 @@ fn the_most_urgent_request_runs_first_whatever_its_model() {
         world.arrive(RequestMeta { model: ModelId(model), priority, ..due(id, 1, deadline) });
     }
     world.run_out();
-    assert_eq!(batches(&world), [vec![1], vec![5], vec![3], vec![4], vec![2], vec![7], vec![6]]);
+    // The fourth batch goes to the earliest deadline, whatever its priority.
+    assert_eq!(batches(&world), [vec![1], vec![5], vec![3], vec![6], vec![4], vec![2], vec![7]]);
 }
 
 #[test]
@@ -248,6 +249,28 @@ fn a_flood_of_one_client_does_not_starve_a_second_one() {
         }
         assert!(waits.iter().max() < Some(&ms(slack)), "{:?}", waits.iter().max());
         world.run_out();
+    }
+}
+
+#[test]
+fn a_flood_of_high_priority_does_not_starve_the_ordinary() {
+    for work in [Work::Tensors, Work::Encoded] {
+        let mut world = world_with(Policy { max_waiting: 1024, ..small_policy() }, 10);
+        let (slack, priority) = (1000, Priority::High);
+        let (mut rounds, mut mine) = (0, 1_000_000);
+        for id in 0..4000 {
+            let deadline = Some(ms(slack).from(world.now()));
+            world.arrive(RequestMeta { deadline, work, priority, ..meta(id, 1, 0) });
+            if id == 100 || world.outcome(mine).is_some() {
+                mine += 1;
+                rounds += 1;
+                world.arrive(RequestMeta { deadline, work, ..meta(mine, 2, 0) });
+            }
+            world.run_for(ms(2));
+            let outcome = world.outcome(mine);
+            assert!(outcome.is_none_or(|outcome| outcome == Outcome::Done), "{work:?} {mine}: {outcome:?}");
+        }
+        assert!(rounds > 10, "{rounds} rounds of {work:?}");
     }
 }
 

@@ -52,7 +52,7 @@ impl Scheduler {
         };
         live.priced = self.price(&live);
         let slot = self.table.insert(live);
-        self.dues.insert(&mut self.due, slot, Scheduler::due_key(key), 0);
+        self.dues.insert(&mut self.due, slot, key.by_deadline(), 0);
         self.enter_line(slot);
     }
 

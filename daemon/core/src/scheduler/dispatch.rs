@@ -15,6 +15,10 @@ use crate::verdict::Outcome;
 /// fill the host's memory with tensors.
 const DECODED_AHEAD: usize = 2;
 
+/// Every so many batches (and payloads) the earliest deadline counts, whatever its priority: a client that calls all its
+/// work urgent would otherwise keep everybody else's from ever being done.
+const PRIORITY_TURNS: u64 = 4;
+
 /// The most urgent request that could start, and where.
 #[derive(Clone, Copy, Debug)]
 struct Head {
@@ -70,13 +74,19 @@ impl Scheduler {
         let ready = || self.models.iter().filter(|model| model.is_ready());
         // A retry that is decoded runs before the next one is decoded.
         let retry = self.retries_on_host == 0 && ready().all(|model| model.line(Line::RunAlone).is_empty());
+        let turn = self.payloads;
         let heads = ready().flat_map(|model| {
-            let ordinary = model.line(Line::Decode).first().filter(|(key, _)| self.may_decode(model, *key));
-            let alone = model.line(Line::DecodeAlone).first().filter(|_| retry);
+            let ordinary = self.first(turn, model, Line::Decode).filter(|(key, _)| self.may_decode(model, *key));
+            let alone = self.first(turn, model, Line::DecodeAlone).filter(|_| retry);
             [ordinary.map(|head| (head, Line::Decode)), alone.map(|head| (head, Line::DecodeAlone))]
         });
-        let ((_, slot), line) = heads.flatten().min_by_key(|((key, _), _)| *key)?;
+        let ((_, slot), line) = heads.flatten().min_by_key(|((key, _), _)| in_turn(turn, *key))?;
         Some((slot, line))
+    }
+
+    /// The request of a line whose turn it is.
+    fn first(&self, turn: u64, model: &Model, line: Line) -> Option<(Key, Slot)> {
+        if is_deadlines_turn(turn) { self.lines.earliest(model.line(line)) } else { model.line(line).first() }
     }
 
     fn decoders_are_busy(&self) -> bool {
@@ -105,6 +115,7 @@ impl Scheduler {
         let alone = line == Line::DecodeAlone;
         self.retries_on_host += usize::from(alone);
         self.decoding.push(Decoding { id, model: index, bytes, started: now, alone });
+        self.payloads = self.payloads.wrapping_add(1);
         self.push(Action::Prepare { id });
     }
 
@@ -115,14 +126,16 @@ impl Scheduler {
         let capped = busy >= usize::from(self.policy.lanes.max(1));
         let heads = self.models.iter().enumerate().filter(|(_, model)| model.is_ready());
         let heads = heads.filter_map(|(index, model)| self.head(now, index, model, capped));
-        heads.min_by_key(|head| head.key)
+        heads.min_by_key(|head| in_turn(self.batches, head.key))
     }
 
     fn head(&self, now: Mono, index: usize, model: &Model, capped: bool) -> Option<Head> {
-        let ordinary = model.line(Line::Run).first().map(|head| (head, Line::Run));
-        let alone = model.line(Line::RunAlone).first().filter(|_| self.retries_on_host == 0);
+        let turn = self.batches;
+        let ordinary = self.first(turn, model, Line::Run).map(|head| (head, Line::Run));
+        let alone = self.first(turn, model, Line::RunAlone).filter(|_| self.retries_on_host == 0);
         let alone = alone.map(|head| (head, Line::RunAlone));
-        let ((key, _), line) = [ordinary, alone].into_iter().flatten().min_by_key(|((key, _), _)| *key)?;
+        let both = [ordinary, alone].into_iter().flatten();
+        let ((key, _), line) = both.min_by_key(|((key, _), _)| in_turn(turn, *key))?;
         let place = match model.free_lane() {
             Some(_) if capped => Place::Capped,
             Some(lane) => Place::Free(lane),
@@ -133,13 +146,13 @@ impl Scheduler {
         Some(Head { key, model: index, line, place })
     }
 
-    /// Gives the most urgent requests of a line to a lane; drops those on the way that would be too late.
+    /// Gives the requests of a line from the head on to a lane; drops those on the way that would be too late.
     fn run(&mut self, now: Mono, head: Head, lane: usize, start: Mono) {
         let model = &self.models[head.model];
         let times = model.times;
         let mut plan = Plan::new(&times, now, start, self.ceiling(model, head.line));
         let mut ids = Ids::new();
-        while let Some((key, slot)) = self.models[head.model].line(head.line).first() {
+        while let Some((key, slot)) = self.lines.first_from(self.models[head.model].line(head.line), head.key) {
             let Some(live) = self.table.get(slot) else { break };
             let id = live.id;
             match plan.offer(key.deadline, live.units) {
@@ -159,6 +172,7 @@ impl Scheduler {
         let (len, units) = (plan.len(), plan.units());
         let batch = Batch { ids, units, started: start, estimate: times.guess(len, units), alone };
         self.retries_on_host += usize::from(alone);
+        self.batches = self.batches.wrapping_add(1);
         let model = &mut self.models[head.model];
         model.size.count();
         model.running += len;
@@ -182,4 +196,13 @@ impl Scheduler {
         let share = waiting.div_ceil(model.free_lanes().max(1));
         model.size.next(&model.times, model.most(self.policy.max_batch)).min(share.max(1))
     }
+}
+
+fn is_deadlines_turn(turn: u64) -> bool {
+    turn % PRIORITY_TURNS == PRIORITY_TURNS - 1
+}
+
+/// The order that counts in this turn.
+fn in_turn(turn: u64, key: Key) -> Key {
+    if is_deadlines_turn(turn) { key.by_deadline() } else { key }
 }

@@ -46,7 +46,7 @@ impl Scheduler {
         self.leave_line(slot);
         let Some(live) = self.table.remove(slot) else { return };
         self.models[live.model].running -= usize::from(live.stage == Stage::Running);
-        self.dues.remove(&mut self.due, Scheduler::due_key(live.key));
+        self.dues.remove(&mut self.due, live.key.by_deadline());
         self.push_settle(live.id, outcome);
     }
 

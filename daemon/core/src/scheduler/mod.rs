@@ -24,8 +24,7 @@ use crate::estimate::restart::Restart;
 use crate::event::Event;
 use crate::id::RequestId;
 use crate::policy::Policy;
-use crate::queue::{Forest, Key, Queue};
-use crate::request::Priority;
+use crate::queue::{Forest, Queue};
 use crate::units::{Bytes, Mono};
 use crate::verdict::Outcome;
 
@@ -57,6 +56,9 @@ pub struct Scheduler {
     rates: Rates,
     restart: Restart,
     sequence: u64,
+    /// Batches sent, and payloads given to be decoded, so far.
+    batches: u64,
+    payloads: u64,
     actions: VecDeque<Action>,
 }
 
@@ -88,13 +90,14 @@ struct Decoding {
 }
 
 impl Scheduler {
-    /// A scheduler without models, with room for everything that `policy` bounds.
+    /// A scheduler without models, with room for everything that `policy` bounds. The engine host counts as down until
+    /// [`Event::HostUp`] or the first model that is ready.
     pub fn new(policy: Policy) -> Scheduler {
         // Beside those that wait there are those that run, and retries that come back to wait.
         let places = policy.max_waiting.saturating_add(table::EAGER / 8).min(table::EAGER);
         Scheduler {
             gate: Gate::Serving,
-            host: Host::Up,
+            host: Host::Down,
             models: Vec::new(),
             table: Table::with_room(places),
             lines: Forest::with_room(places),
@@ -105,6 +108,8 @@ impl Scheduler {
             rates: Rates::new(policy.preparing, policy.lanes),
             restart: Restart::default(),
             sequence: 0,
+            batches: 0,
+            payloads: 0,
             // At most two per live request (what the host holds is dropped, then it is settled), and some of its own.
             actions: VecDeque::with_capacity(places * 2 + 64),
             policy,
@@ -155,11 +160,6 @@ impl Scheduler {
         self.rates.prepare.set_workers(policy.preparing);
         self.decoding.reserve(usize::from(policy.preparing.max(1)));
         self.policy = policy;
-    }
-
-    /// The place of a live request in the order of deadlines.
-    fn due_key(key: Key) -> Key {
-        Key { priority: Priority::High, ..key }
     }
 
     fn push(&mut self, action: Action) {

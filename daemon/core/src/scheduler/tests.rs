@@ -6,7 +6,7 @@ use super::*;
 use crate::event::{LaneRange, ModelState};
 use crate::id::{ClientId, LaneId, ModelId};
 use crate::members::{Ids, MemberResult, Results};
-use crate::request::{ClassClaim, Origin, RequestMeta, Work};
+use crate::request::{ClassClaim, Origin, Priority, RequestMeta, Work};
 use crate::units::{Cost, Span};
 use crate::verdict::Fault;
 
