@@ -1,4 +1,5 @@
 //! The ways in: each transport bounds, authorises, parses its own syntax and turns what it got into a
 //! [`Request`](crate::request::Request). None of them decides anything about a model, a deadline or a place.
 
+pub mod mqtt;
 pub mod options;

@@ -1,0 +1,7 @@
+//! MQTT.
+
+mod acks;
+mod codec;
+mod outbox;
+mod packet;
+mod session;
