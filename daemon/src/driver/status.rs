@@ -102,6 +102,7 @@ impl Driver {
                 remedy: "check `mqtt.host` and `mqtt.port`, that the broker runs, and its log; the bus serves meanwhile".into(),
             });
         }
+        problems.extend(self.mqtt.problems.iter().cloned());
         problems
     }
 }
