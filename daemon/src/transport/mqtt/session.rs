@@ -142,6 +142,8 @@ pub struct Session {
     unsent: HashMap<u16, Unsent>,
     /// QoS 2 messages that were taken and that the broker has not released yet.
     unreleased: HashSet<u16>,
+    /// Subscriptions and the like, before all else.
+    control: VecDeque<ToBroker>,
     completions: VecDeque<u16>,
     due: VecDeque<(Mono, JobId)>,
     /// Requests of a former daemon that wait for their turn.
@@ -169,6 +171,7 @@ impl Session {
             outbox: Outbox::default(),
             unsent: HashMap::new(),
             unreleased: HashSet::new(),
+            control: VecDeque::new(),
             completions: VecDeque::new(),
             due: VecDeque::new(),
             parked: VecDeque::new(),
@@ -212,6 +215,7 @@ impl Session {
     pub fn lost(&mut self) {
         self.connected = false;
         self.outbox.lost();
+        self.control.clear();
         self.completions.clear();
         for owed in self.acks.clear() {
             self.unsent.insert(owed.packet_id, Unsent { job: owed.job, bytes: owed.bytes });
@@ -330,9 +334,21 @@ impl Session {
         self.outbox.push_status(message);
     }
 
-    /// A packet id for a subscription.
-    pub fn subscription_id(&mut self) -> u16 {
-        self.outbox.subscription_id()
+    /// Subscribes to filters on this connection.
+    pub fn subscribe(&mut self, filters: Vec<(String, Qos)>) {
+        let packet_id = self.outbox.subscription_id();
+        self.control.push_back(ToBroker::Subscribe { packet_id, filters });
+    }
+
+    /// Ends subscriptions.
+    pub fn unsubscribe(&mut self, filters: Vec<String>) {
+        let packet_id = self.outbox.subscription_id();
+        self.control.push_back(ToBroker::Unsubscribe { packet_id, filters });
+    }
+
+    /// A message that carried no request, or needs no answer: it is acknowledged in its turn.
+    pub fn discard(&mut self, job: JobId) {
+        self.settle(job, None);
     }
 
     /// Time passed: requests that have been unsettled for too long go to the journal.
@@ -369,6 +385,9 @@ impl Session {
         if !self.connected {
             return None;
         }
+        if let Some(packet) = self.control.pop_front() {
+            return Some(packet);
+        }
         if let Some(packet_id) = self.completions.pop_front() {
             return Some(ToBroker::PubComp(packet_id));
         }
@@ -392,7 +411,8 @@ impl Session {
 
     /// Whether [`poll_packet`](Session::poll_packet) would give something.
     pub fn has_packet(&self) -> bool {
-        self.connected && (!self.completions.is_empty() || self.acks.is_ready() || self.outbox.is_ready())
+        let own = !self.control.is_empty() || !self.completions.is_empty();
+        self.connected && (own || self.acks.is_ready() || self.outbox.is_ready())
     }
 
     /// Open requests with this id, for a cancellation.
@@ -410,6 +430,11 @@ impl Session {
     /// Whether every request that was taken is answered, and the broker has the answers.
     pub fn is_drained(&self) -> bool {
         self.outbox.is_empty() && self.jobs.values().all(|job| job.phase == Phase::Parked)
+    }
+
+    /// Whether every request that was taken has its answer, be it with the broker or not.
+    pub fn is_answered(&self) -> bool {
+        self.jobs.values().all(|job| matches!(job.phase, Phase::Parked | Phase::Sending))
     }
 
     /// The numbers now.
@@ -584,6 +609,12 @@ impl Session {
             }
             Journaled::Writing => self.forget_row(open.bytes),
             Journaled::No | Journaled::Failed => {}
+        }
+        // Requests mostly end in the order in which they came, so that no timer is left behind by one that is over.
+        while let Some((_, due)) = self.due.front()
+            && !self.jobs.contains_key(due)
+        {
+            self.due.pop_front();
         }
         if open.restored {
             self.restored = self.restored.saturating_sub(1);

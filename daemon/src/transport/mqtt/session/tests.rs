@@ -218,8 +218,7 @@ fn a_redelivery_over_a_reconnect_joins_the_request_that_runs() {
     assert_eq!(actions(&mut session), [Action::Run { job, deaths: 0 }]);
     session.replied(at(12), job, reply(Qos::AtLeastOnce), false);
     packets(&mut session);
-    let id = session.subscription_id() - 1;
-    session.puback(at(13), id, true);
+    session.puback(at(13), 33, true);
     assert_eq!(packets(&mut session), ["ack 5"]);
 }
 
