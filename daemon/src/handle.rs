@@ -93,6 +93,11 @@ impl Handle {
         self.inbox.send(message).await.map_err(|_| Failure::new(ErrorCode::Unavailable, "the daemon is stopping"))
     }
 
+    /// Sends a command unless the inbox is full; for those who must not wait and can do without.
+    pub fn offer(&self, message: Message) -> bool {
+        self.inbox.try_send(message).is_ok()
+    }
+
     /// Sends a command and waits for its answer.
     pub async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, Failure> {
         let (sender, receiver) = oneshot::channel();

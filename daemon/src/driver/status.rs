@@ -113,6 +113,7 @@ impl Driver {
                         .into(),
             });
         }
+        problems.extend(self.mqtt.problems.iter().cloned());
         problems
     }
 }

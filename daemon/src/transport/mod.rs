@@ -3,4 +3,5 @@
 
 pub mod convert;
 pub mod dbus;
+pub mod mqtt;
 pub mod options;

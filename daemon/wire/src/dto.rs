@@ -179,6 +179,18 @@ pub struct MqttStatus {
     pub journaled: u32,
     /// Connections made since start.
     pub connects: u64,
+    /// Replies of QoS 0 that found no room while the broker was slow or away.
+    #[serde(default)]
+    pub replies_dropped: u64,
+    /// Replies that the broker refused.
+    #[serde(default)]
+    pub replies_refused: u64,
+    /// Requests that the journal had no room for; they were acknowledged only when answered.
+    #[serde(default)]
+    pub unjournaled: u64,
+    /// What is not as it should be with the journal or the subscriptions.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
 }
 
 /// Sums since start.

@@ -1,0 +1,141 @@
+//! MQTT, 5 or 3.1.1, one connection.
+//!
+//! Read [`packet`] (what travels), [`codec`] (bytes), [`link`] with [`dial`] and [`reconnect`] (one connection, and when
+//! there is another), [`session`] with [`acks`] and [`outbox`] (the rules: order, journal, redelivery, bounds),
+//! [`ingress`] and [`egress`] (messages to requests, replies to messages), [`task`] (the one loop that ties them).
+//!
+//! rumqttc gives the packets. Its event loop is not used: after a reconnect with a kept session it answers the second
+//! half of a QoS 2 delivery with an error and reconnects, for ever; it ends the connection at a packet above its limit,
+//! which under 3.1.1 the broker then delivers again, for ever; and it chooses packet ids out of our sight, so that
+//! neither retransmission nor the release of what a former daemon left can be done right.
+
+mod acks;
+mod codec;
+mod dial;
+mod egress;
+mod ingress;
+mod link;
+mod outbox;
+mod packet;
+mod reconnect;
+mod session;
+mod task;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use edge_wire::dto::Problem;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use self::task::{Ledger, Stop, Task};
+use crate::config::MqttConfig;
+use crate::driver::chain;
+use crate::driver::clock::Clock;
+use crate::handle::Handle;
+use crate::ledger::journal::{Found, Journal};
+use crate::ledger::replies::Replies;
+
+/// Reports of the ledger's threads that wait for the loop.
+const REPORTS: usize = 256;
+
+/// What the transport needs.
+pub struct Setup {
+    pub config: MqttConfig,
+    pub node: String,
+    pub handle: Handle,
+    pub clock: Clock,
+    pub wall: fn() -> SystemTime,
+    /// For the journal; on disk.
+    pub state_dir: PathBuf,
+    /// For replies that may have to be given again; in memory.
+    pub runtime_dir: PathBuf,
+    pub telemetry_interval: Duration,
+}
+
+/// The running transport.
+#[derive(Debug)]
+pub struct Mqtt {
+    stop: oneshot::Sender<Stop>,
+    task: JoinHandle<()>,
+}
+
+/// Starts the transport. Never fails and never waits: without a broker, a journal or a runtime directory it says so in
+/// the status and goes on with what there is. It connects when the status leaves `starting`.
+pub fn spawn(setup: Setup) -> Mqtt {
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        let (journal_file, replies_file) = (setup.state_dir.join("journal.db"), setup.runtime_dir.join("replies.db"));
+        let opening = tokio::task::spawn_blocking(move || open(&journal_file, &replies_file));
+        let Ok((ledger, problems)) = opening.await else { return };
+        let mut task = Task::new(setup, ledger);
+        for problem in problems {
+            tracing::error!(subject = %problem.subject, what = %problem.what, "mqtt");
+            task.report_problem(problem);
+        }
+        if let Some(journal) = task.run(stopped).await
+            && tokio::task::spawn_blocking(move || journal.close()).await.is_err()
+        {
+            tracing::error!("the journal was not closed");
+        }
+    });
+    Mqtt { stop, task }
+}
+
+impl Mqtt {
+    /// Ends in good order, within about `limit`: takes nothing new that the broker would keep, waits until what was
+    /// taken is answered and the broker has the answers, says `offline` and disconnects. Call it together with the
+    /// driver's drain, which gives the answers.
+    pub async fn stop(self, limit: Duration) {
+        if self.stop.send(Stop { limit }).is_err() {
+            tracing::debug!("the transport has ended already");
+        }
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the broker transport did not end in good order");
+        }
+    }
+}
+
+fn open(journal_file: &Path, replies_file: &Path) -> (Ledger, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let (journal_sender, journal_reports) = mpsc::channel(REPORTS);
+    let (reply_sender, reply_reports) = mpsc::channel(REPORTS);
+    let (journal, found) = match Journal::open(journal_file, journal_sender) {
+        Ok((journal, found)) => (Some(journal), found),
+        Err(error) => {
+            problems.push(Problem {
+                subject: "journal".into(),
+                what: chain(&error),
+                remedy:
+                    "make the state directory writable for the daemon; until then requests are acknowledged only when \
+                         they are answered"
+                        .into(),
+            });
+            (None, Found { left: Vec::new(), crashed: false, moved: None })
+        }
+    };
+    if let Some((aside, why)) = &found.moved {
+        problems.push(Problem {
+            subject: "journal".into(),
+            what: format!("the journal was unreadable ({why}); it lies in {}", aside.display()),
+            remedy: "requests that were in it are lost to this box; remove the file when it has been looked into"
+                .into(),
+        });
+    }
+    let replies = match Replies::open(replies_file, reply_sender) {
+        Ok(replies) => Some(replies),
+        Err(error) => {
+            problems.push(Problem {
+                subject: "replies".into(),
+                what: chain(&error),
+                remedy:
+                    "make the runtime directory writable for the daemon; until then a request that the broker repeats \
+                         after a crash is run again"
+                        .into(),
+            });
+            None
+        }
+    };
+    let Found { left, crashed, .. } = found;
+    (Ledger { journal, replies, journal_reports, reply_reports, left, crashed }, problems)
+}

@@ -1,0 +1,390 @@
+//! Messages of ours on their way to the broker: they wait here until it has taken them, over reconnects.
+//!
+//! Decides what is sent next, under which packet id, and what is sent again. Replies keep their order. Packet ids of
+//! QoS 2 come from a small range of their own: a broker that kept the session of a daemon that died may hold one of
+//! ours half-received, and would take a new message under that id for the old one; the first connection of a daemon
+//! therefore releases the whole range before any of it is used.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use edge_core::Mono;
+
+use super::packet::{Granted, Outbound, Qos, ToBroker};
+use super::session::JobId;
+
+/// Messages of ours that may be unacknowledged, whatever the broker allows.
+const WINDOW: usize = 64;
+/// Packet ids 1 to this are for QoS 2, the others for QoS 1 and subscriptions.
+const LAST_QOS2_ID: u16 = 32;
+
+/// Whose message it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tag {
+    Reply(JobId),
+    /// What the box says of itself; put together anew for each connection.
+    Status,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The broker has it; for QoS 0, the connection does.
+    Accepted,
+    /// The broker will not take it, or it is larger than it takes.
+    Refused,
+}
+
+#[derive(Debug)]
+struct Flying {
+    tag: Tag,
+    message: Outbound,
+    /// The broker has it and was told so (QoS 2): only its last word is missing.
+    released: bool,
+    /// Place in the order of sending.
+    order: u64,
+}
+
+/// The outbox.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    granted: Option<Granted>,
+    /// Whether this daemon was connected before.
+    known: bool,
+    /// Sent before all else: repetitions, and the second half of QoS 2.
+    again: VecDeque<ToBroker>,
+    status: VecDeque<Outbound>,
+    replies: VecDeque<(JobId, Outbound)>,
+    flying: HashMap<u16, Flying>,
+    next_order: u64,
+    next_id: u16,
+    /// QoS 2 ids that a former daemon may have left behind, until the broker says otherwise.
+    haunted: HashSet<u16>,
+    /// When the broker last acknowledged anything, or something was sent with nothing before it.
+    progress: Mono,
+}
+
+impl Outbox {
+    /// Replies that wait for the broker, sent or not.
+    pub fn waiting(&self) -> usize {
+        self.replies.len() + self.flying.values().filter(|flying| flying.tag != Tag::Status).count()
+    }
+
+    /// Whether nothing is left that the broker should have.
+    pub fn is_empty(&self) -> bool {
+        self.replies.is_empty() && self.status.is_empty() && self.flying.is_empty()
+    }
+
+    /// Since when the broker has owed an acknowledgement without giving any.
+    pub fn stalled_since(&self) -> Option<Mono> {
+        (self.granted.is_some() && !self.flying.is_empty()).then_some(self.progress)
+    }
+
+    /// Adds a reply.
+    pub fn push_reply(&mut self, job: JobId, message: Outbound) {
+        self.replies.push_back((job, message));
+    }
+
+    /// Adds a message of the box about itself; one that waits for the same topic is replaced.
+    pub fn push_status(&mut self, message: Outbound) {
+        match self.status.iter_mut().find(|waiting| waiting.topic == message.topic) {
+            Some(waiting) => *waiting = message,
+            None => self.status.push_back(message),
+        }
+    }
+
+    /// A connection stands.
+    pub fn connected(&mut self, now: Mono, granted: Granted) {
+        self.progress = now;
+        self.again.clear();
+        let mut flying: Vec<(u16, Flying)> = self.flying.drain().collect();
+        flying.sort_by_key(|(_, flying)| flying.order);
+        if granted.session_present {
+            for (packet_id, flying) in flying {
+                self.again.push_back(match flying.released {
+                    true => ToBroker::PubRel(packet_id),
+                    false => ToBroker::Publish { packet_id, again: true, message: flying.message.clone() },
+                });
+                self.flying.insert(packet_id, flying);
+            }
+            if !self.known {
+                self.haunted = (1..=LAST_QOS2_ID).collect();
+                self.again.extend((1..=LAST_QOS2_ID).map(ToBroker::PubRel));
+            }
+        } else {
+            // The broker has forgotten us. What it was told to release may be lost with the session, so it goes again.
+            for (_, flying) in flying.into_iter().rev() {
+                if let Tag::Reply(job) = flying.tag {
+                    self.replies.push_front((job, flying.message));
+                }
+            }
+            self.haunted.clear();
+        }
+        self.known = true;
+        self.granted = Some(granted);
+    }
+
+    /// The connection is gone.
+    pub fn lost(&mut self) {
+        self.granted = None;
+        self.again.clear();
+        self.status.clear();
+        self.flying.retain(|_, flying| flying.tag != Tag::Status);
+    }
+
+    /// The next packet, and the message that is done with once it is sent.
+    pub fn next(&mut self, now: Mono) -> Option<(Option<ToBroker>, Option<(Tag, Fate)>)> {
+        let granted = self.granted?;
+        if let Some(packet) = self.again.pop_front() {
+            return Some((Some(packet), None));
+        }
+        let qos = self.front()?.qos.min(granted.max_qos);
+        let packet_id = match qos {
+            Qos::AtMostOnce => 0,
+            Qos::AtLeastOnce | Qos::ExactlyOnce => self.free_id(qos, granted)?,
+        };
+        let (tag, mut message) = self.pop()?;
+        message.qos = qos;
+        if granted.max_packet.is_some_and(|limit| message.packet_bytes() > usize::try_from(limit).unwrap_or(usize::MAX))
+        {
+            return Some((None, Some((tag, Fate::Refused))));
+        }
+        if packet_id == 0 {
+            return Some((Some(ToBroker::Publish { packet_id, again: false, message }), Some((tag, Fate::Accepted))));
+        }
+        if self.flying.is_empty() {
+            self.progress = now;
+        }
+        let packet = ToBroker::Publish { packet_id, again: false, message: message.clone() };
+        self.flying.insert(packet_id, Flying { tag, message, released: false, order: self.next_order });
+        self.next_order += 1;
+        Some((Some(packet), None))
+    }
+
+    /// Whether [`next`](Outbox::next) would give something.
+    pub fn is_ready(&self) -> bool {
+        let Some(granted) = self.granted else { return false };
+        let Some(front) = self.front() else { return !self.again.is_empty() };
+        !self.again.is_empty()
+            || front.qos.min(granted.max_qos) == Qos::AtMostOnce
+            || self.has_window(front.qos, granted)
+    }
+
+    /// A QoS 1 message was taken or refused.
+    pub fn puback(&mut self, now: Mono, packet_id: u16, taken: bool) -> Option<(Tag, Fate)> {
+        self.progress = now;
+        let flying = self.flying.remove(&packet_id)?;
+        Some((flying.tag, if taken { Fate::Accepted } else { Fate::Refused }))
+    }
+
+    /// A QoS 2 message was taken, so that it can be released, or refused.
+    pub fn pubrec(&mut self, now: Mono, packet_id: u16, taken: bool) -> Option<(Tag, Fate)> {
+        self.progress = now;
+        if !taken {
+            return self.flying.remove(&packet_id).map(|flying| (flying.tag, Fate::Refused));
+        }
+        if let Some(flying) = self.flying.get_mut(&packet_id) {
+            flying.released = true;
+        }
+        // An unknown one is released as well: else the broker would keep it for ever.
+        self.again.push_back(ToBroker::PubRel(packet_id));
+        None
+    }
+
+    /// A QoS 2 message is where it belongs.
+    pub fn pubcomp(&mut self, now: Mono, packet_id: u16) -> Option<(Tag, Fate)> {
+        self.progress = now;
+        self.haunted.remove(&packet_id);
+        self.flying.remove(&packet_id).map(|flying| (flying.tag, Fate::Accepted))
+    }
+
+    /// A packet id for a subscription.
+    pub fn subscription_id(&mut self) -> u16 {
+        self.next_qos1_id()
+    }
+
+    fn front(&self) -> Option<&Outbound> {
+        self.status.front().or_else(|| self.replies.front().map(|(_, message)| message))
+    }
+
+    fn pop(&mut self) -> Option<(Tag, Outbound)> {
+        match self.status.pop_front() {
+            Some(message) => Some((Tag::Status, message)),
+            None => self.replies.pop_front().map(|(job, message)| (Tag::Reply(job), message)),
+        }
+    }
+
+    fn has_window(&self, qos: Qos, granted: Granted) -> bool {
+        let room = self.flying.len() < WINDOW.min(granted.receive_max.into());
+        room && (qos != Qos::ExactlyOnce || self.free_qos2_id().is_some())
+    }
+
+    fn free_id(&mut self, qos: Qos, granted: Granted) -> Option<u16> {
+        if !self.has_window(qos, granted) {
+            return None;
+        }
+        if qos == Qos::ExactlyOnce { self.free_qos2_id() } else { Some(self.next_qos1_id()) }
+    }
+
+    fn free_qos2_id(&self) -> Option<u16> {
+        (1..=LAST_QOS2_ID).find(|id| !self.flying.contains_key(id) && !self.haunted.contains(id))
+    }
+
+    /// There are a thousand times more ids than places in the window, so the search is short.
+    fn next_qos1_id(&mut self) -> u16 {
+        loop {
+            self.next_id = self.next_id.checked_add(1).unwrap_or(0).max(LAST_QOS2_ID + 1);
+            if !self.flying.contains_key(&self.next_id) {
+                return self.next_id;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const NOW: Mono = Mono::from_nanos(5);
+
+    fn granted(session_present: bool) -> Granted {
+        Granted { session_present, receive_max: 3, max_packet: None, max_qos: Qos::ExactlyOnce, keep_alive_s: None }
+    }
+
+    fn message(topic: &str, qos: Qos) -> Outbound {
+        Outbound {
+            topic: topic.into(),
+            payload: Bytes::from_static(b"{}"),
+            qos,
+            retain: false,
+            correlation: None,
+            content_type: "application/json",
+        }
+    }
+
+    /// Sends all that can be sent; gives topics of publications (with `!` when repeated) and releases.
+    fn sent(outbox: &mut Outbox) -> Vec<String> {
+        std::iter::from_fn(|| outbox.next(NOW))
+            .map(|(packet, _)| match packet {
+                Some(ToBroker::Publish { message, again, .. }) => message.topic + if again { "!" } else { "" },
+                Some(ToBroker::PubRel(id)) => format!("release {id}"),
+                other => format!("{other:?}"),
+            })
+            .collect()
+    }
+
+    fn outbox(session_present: bool, replies: &[(&str, Qos)]) -> Outbox {
+        let mut outbox = Outbox::default();
+        outbox.connected(NOW, granted(session_present));
+        for (index, (topic, qos)) in replies.iter().enumerate() {
+            outbox.push_reply(JobId(i64::try_from(index).unwrap()), message(topic, *qos));
+        }
+        outbox
+    }
+
+    #[test]
+    fn no_more_is_sent_than_the_broker_allows_and_status_goes_first() {
+        let one = Qos::AtLeastOnce;
+        let mut outbox = outbox(false, &[("a", one), ("b", one), ("c", one), ("d", one)]);
+        outbox.push_status(message("state", one));
+        assert_eq!(sent(&mut outbox), ["state", "a", "b"]);
+        assert!(!outbox.is_ready());
+        assert_eq!(outbox.waiting(), 4);
+        assert_eq!(outbox.puback(NOW, LAST_QOS2_ID + 1, true), Some((Tag::Status, Fate::Accepted)));
+        assert!(outbox.is_ready());
+        assert_eq!(sent(&mut outbox), ["c"]);
+        assert_eq!(outbox.puback(NOW, LAST_QOS2_ID + 2, false), Some((Tag::Reply(JobId(0)), Fate::Refused)));
+        assert_eq!(outbox.puback(NOW, 9999, true), None);
+        assert_eq!(sent(&mut outbox), ["d"]);
+    }
+
+    #[test]
+    fn a_kept_session_gets_the_same_packets_again_in_their_order() {
+        let mut outbox = outbox(false, &[("a", Qos::ExactlyOnce), ("b", Qos::AtLeastOnce), ("c", Qos::ExactlyOnce)]);
+        assert_eq!(sent(&mut outbox), ["a", "b", "c"]);
+        assert_eq!(outbox.pubrec(NOW, 1, true), None);
+        outbox.lost();
+        assert!(outbox.next(NOW).is_none());
+        outbox.push_reply(JobId(9), message("d", Qos::AtLeastOnce));
+        outbox.connected(NOW, granted(true));
+        assert_eq!(sent(&mut outbox), ["release 1", "b!", "c!"]);
+        assert_eq!(outbox.pubcomp(NOW, 1), Some((Tag::Reply(JobId(0)), Fate::Accepted)));
+        assert_eq!(sent(&mut outbox), ["d"]);
+    }
+
+    #[test]
+    fn a_forgotten_session_gets_everything_anew() {
+        let mut outbox = outbox(false, &[("a", Qos::ExactlyOnce), ("b", Qos::AtLeastOnce), ("c", Qos::AtMostOnce)]);
+        outbox.push_status(message("state", Qos::AtLeastOnce));
+        assert_eq!(sent(&mut outbox), ["state", "a", "b", "c"]);
+        assert_eq!(outbox.pubrec(NOW, 1, true), None);
+        outbox.lost();
+        outbox.connected(NOW, granted(false));
+        assert_eq!(sent(&mut outbox), ["a", "b"]);
+    }
+
+    #[test]
+    fn ids_that_a_former_daemon_may_have_left_are_released_before_they_are_used() {
+        let mut outbox = outbox(true, &[("a", Qos::ExactlyOnce)]);
+        let releases = sent(&mut outbox);
+        assert_eq!((releases.len(), releases[0].as_str()), (usize::from(LAST_QOS2_ID), "release 1"));
+        assert!(!outbox.is_ready());
+        assert_eq!(outbox.pubcomp(NOW, 7), None);
+        let Some((Some(ToBroker::Publish { packet_id, .. }), None)) = outbox.next(NOW) else { panic!("not sent") };
+        assert_eq!(packet_id, 7);
+        outbox.lost();
+        outbox.connected(NOW, granted(true));
+        assert_eq!(sent(&mut outbox), ["a!"]);
+    }
+
+    #[test]
+    fn what_the_broker_cannot_take_is_told_and_what_it_can_take_less_of_is_lowered() {
+        let mut outbox = Outbox::default();
+        outbox.connected(NOW, Granted { max_packet: Some(60), max_qos: Qos::AtLeastOnce, ..granted(false) });
+        outbox.push_reply(JobId(1), Outbound { payload: Bytes::from(vec![0; 100]), ..message("a", Qos::AtLeastOnce) });
+        outbox.push_reply(JobId(2), message("b", Qos::ExactlyOnce));
+        assert_eq!(outbox.next(NOW), Some((None, Some((Tag::Reply(JobId(1)), Fate::Refused)))));
+        let Some((Some(ToBroker::Publish { message, packet_id, .. }), None)) = outbox.next(NOW) else {
+            panic!("not sent")
+        };
+        assert_eq!(message.qos, Qos::AtLeastOnce);
+        assert!(packet_id > LAST_QOS2_ID);
+    }
+
+    #[test]
+    fn a_later_state_replaces_one_that_still_waits() {
+        let mut outbox = Outbox::default();
+        outbox.push_status(message("state", Qos::AtLeastOnce));
+        outbox.push_status(message("models/m", Qos::AtLeastOnce));
+        outbox.push_status(Outbound { payload: Bytes::from_static(b"new"), ..message("state", Qos::AtLeastOnce) });
+        outbox.connected(NOW, granted(false));
+        let Some((Some(ToBroker::Publish { message, .. }), _)) = outbox.next(NOW) else { panic!("not sent") };
+        assert_eq!((message.topic.as_str(), &message.payload[..]), ("state", &b"new"[..]));
+        assert_eq!(sent(&mut outbox), ["models/m"]);
+    }
+
+    #[test]
+    fn packet_ids_go_round_without_touching_one_that_is_in_use() {
+        let mut outbox = outbox(false, &[("a", Qos::AtLeastOnce)]);
+        assert_eq!(sent(&mut outbox), ["a"]);
+        for n in 0..70_000_i64 {
+            outbox.push_reply(JobId(n), message("b", Qos::AtLeastOnce));
+            let Some((Some(ToBroker::Publish { packet_id, .. }), None)) = outbox.next(NOW) else { panic!("not sent") };
+            assert!(packet_id > LAST_QOS2_ID + 1);
+            outbox.puback(NOW, packet_id, true);
+        }
+    }
+
+    #[test]
+    fn a_broker_that_owes_an_acknowledgement_is_noticed() {
+        let mut outbox = outbox(false, &[]);
+        assert_eq!(outbox.stalled_since(), None);
+        outbox.push_reply(JobId(1), message("a", Qos::AtLeastOnce));
+        let sent_at = Mono::from_nanos(50);
+        outbox.next(sent_at);
+        assert_eq!(outbox.stalled_since(), Some(sent_at));
+        outbox.lost();
+        assert_eq!(outbox.stalled_since(), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! Packets of either protocol version in one set of types, so that nothing above the codec asks for the version.
+
+use bytes::Bytes;
+
+/// Quality of service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Qos {
+    #[default]
+    AtMostOnce,
+    AtLeastOnce,
+    ExactlyOnce,
+}
+
+/// What the broker sends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FromBroker {
+    /// The answer to CONNECT; an error says why not.
+    Connected(Result<Granted, String>),
+    Publish(Box<Inbound>),
+    /// A QoS 1 message of ours was taken, or refused with this reason.
+    PubAck(u16, Result<(), String>),
+    /// A QoS 2 message of ours was taken, or refused with this reason.
+    PubRec(u16, Result<(), String>),
+    PubRel(u16),
+    PubComp(u16),
+    /// One answer per filter.
+    SubAck(Vec<Result<(), String>>),
+    UnsubAck,
+    Pong,
+    Disconnect {
+        taken_over: bool,
+        reason: String,
+    },
+}
+
+/// What a broker that accepts us allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The broker kept subscriptions and unacknowledged messages of an earlier connection.
+    pub session_present: bool,
+    /// Messages of ours that may be unacknowledged.
+    pub receive_max: u16,
+    /// Largest packet of ours.
+    pub max_packet: Option<u32>,
+    pub max_qos: Qos,
+    /// The broker's own choice, in seconds.
+    pub keep_alive_s: Option<u16>,
+}
+
+/// A message that was received.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inbound {
+    pub topic: String,
+    /// A slice of the packet.
+    pub payload: Bytes,
+    pub qos: Qos,
+    /// 0 for QoS 0.
+    pub packet_id: u16,
+    /// The broker sent it before, or may have.
+    pub redelivered: bool,
+    /// Kept by the broker from an earlier time.
+    pub retained: bool,
+    pub properties: Properties,
+    /// Size of a packet above the limit; its payload was read and thrown away.
+    pub oversized: Option<usize>,
+}
+
+/// What MQTT 5 says besides; empty under 3.1.1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Properties {
+    pub content_type: Option<String>,
+    pub response_topic: Option<String>,
+    #[serde(with = "serde_bytes")]
+    pub correlation: Option<Vec<u8>>,
+    pub expiry_s: Option<u32>,
+    pub user: Vec<(String, String)>,
+}
+
+/// A message of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outbound {
+    pub topic: String,
+    pub payload: Bytes,
+    pub qos: Qos,
+    pub retain: bool,
+    pub correlation: Option<Bytes>,
+    /// Content type, under MQTT 5.
+    pub content_type: &'static str,
+}
+
+impl Outbound {
+    /// Upper bound of the packet's size.
+    pub fn packet_bytes(&self) -> usize {
+        const HEADERS: usize = 32;
+        let correlation = self.correlation.as_ref().map_or(0, Bytes::len);
+        HEADERS + self.topic.len() + self.payload.len() + correlation + self.content_type.len()
+    }
+}
+
+/// What we send once connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToBroker {
+    Publish { packet_id: u16, again: bool, message: Outbound },
+    PubAck(u16),
+    PubRec(u16),
+    PubRel(u16),
+    PubComp(u16),
+    Subscribe { packet_id: u16, filters: Vec<(String, Qos)> },
+    Unsubscribe { packet_id: u16, filters: Vec<String> },
+    Ping,
+    Disconnect,
+}
+
+/// How we introduce ourselves.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hello {
+    pub client_id: String,
+    pub keep_alive_s: u16,
+    pub username: Option<String>,
+    pub password: Option<String>,
+    /// Published by the broker when we are gone without a word.
+    pub will: (String, &'static str),
+    /// Messages that we take unacknowledged.
+    pub receive_max: u16,
+    /// Largest packet that we take.
+    pub max_packet: u32,
+}

@@ -1,0 +1,132 @@
+//! When to try again after a connection ended, and what that end means: pure.
+//!
+//! Two boxes with the same client id throw each other out for ever. MQTT 5 says so; under 3.1.1 the broker just closes
+//! the older connection, so a row of connections that are closed soon after they were accepted is taken for it. Then the
+//! pause is long: whoever waits longer loses less.
+
+use std::time::Duration;
+
+/// First pause after a failure; doubles with each one.
+const FIRST: Duration = Duration::from_millis(250);
+/// Longest pause between attempts.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Pause while another client uses the client id.
+const CONTESTED: Duration = Duration::from_secs(30);
+/// A connection that stood this long was a good one.
+const GOOD: Duration = Duration::from_secs(30);
+/// Short connections in a row, closed by the broker without a word, that look like a contested client id.
+const SUSPICIOUS: u32 = 3;
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// How long it stood; `None` if it never did.
+    pub stood: Option<Duration>,
+    /// The broker said that another client took over.
+    pub taken_over: bool,
+    /// The broker closed it without a word.
+    pub closed: bool,
+    pub reason: String,
+}
+
+/// What to do now, and what to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    pub pause: Duration,
+    pub contested: bool,
+    pub reason: String,
+}
+
+/// What is remembered from one connection to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Reconnect {
+    failures: u32,
+    short: u32,
+}
+
+impl Reconnect {
+    /// Decides after `end`; `dice` is any number, for the spread of many boxes over time.
+    pub fn after(&mut self, end: End, client_id: &str, dice: u64) -> Next {
+        let good = end.stood.is_some_and(|stood| stood >= GOOD);
+        self.failures = if good { 1 } else { self.failures.saturating_add(1) };
+        self.short = match end {
+            End { stood: Some(_), closed: true, .. } if !good => self.short.saturating_add(1),
+            End { stood: None, .. } => self.short,
+            _ => 0,
+        };
+        if end.taken_over {
+            let reason = format!("another client uses the client id {client_id}: {}", end.reason);
+            return Next { pause: spread(CONTESTED, dice), contested: true, reason };
+        }
+        if self.short >= SUSPICIOUS {
+            let reason = format!(
+                "the broker closed {} connections soon after accepting them; most likely another client uses the client id \
+                 {client_id}",
+                self.short
+            );
+            return Next { pause: spread(CONTESTED, dice), contested: true, reason };
+        }
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let pause = FIRST.saturating_mul(1 << doublings).min(LONGEST);
+        Next { pause: spread(pause, dice), contested: false, reason: end.reason }
+    }
+}
+
+/// Between three quarters of `pause` and five quarters.
+fn spread(pause: Duration, dice: u64) -> Duration {
+    let half = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX) / 2;
+    pause - Duration::from_millis(half / 2) + Duration::from_millis(dice % (half + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(stood_s: Option<u64>, closed: bool) -> End {
+        End { stood: stood_s.map(Duration::from_secs), taken_over: false, closed, reason: "why".into() }
+    }
+
+    #[test]
+    fn the_pause_doubles_up_to_a_limit_and_starts_again_after_a_good_connection() {
+        let mut reconnect = Reconnect::default();
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            pauses.push(reconnect.after(end(None, false), "box", 0).pause.as_millis());
+        }
+        assert_eq!(pauses[..3], [188, 375, 750]);
+        assert_eq!(pauses[9], 22_500);
+        assert_eq!(reconnect.after(end(Some(60), true), "box", 0).pause.as_millis(), 188);
+    }
+
+    #[test]
+    fn the_dice_spread_a_pause_within_a_quarter() {
+        for dice in [0, 1, 500, 12_345, u64::MAX] {
+            let pause = spread(Duration::from_secs(30), dice);
+            assert!(pause >= Duration::from_millis(22_500) && pause <= Duration::from_millis(37_500), "{pause:?}");
+        }
+        assert_eq!(spread(Duration::ZERO, 7), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_takeover_is_said_with_its_client_id_and_waits_long() {
+        let taken = End { taken_over: true, ..end(Some(5), false) };
+        let next = Reconnect::default().after(taken, "edged-box-1", 0);
+        assert!(next.contested && next.reason.contains("edged-box-1") && next.reason.contains("why"));
+        assert!(next.pause >= Duration::from_secs(20));
+    }
+
+    #[test]
+    fn three_connections_closed_soon_after_they_were_accepted_look_like_a_takeover() {
+        let mut reconnect = Reconnect::default();
+        assert!(!reconnect.after(end(Some(1), true), "box", 0).contested);
+        assert!(!reconnect.after(end(None, false), "box", 0).contested);
+        assert!(!reconnect.after(end(Some(1), true), "box", 0).contested);
+        let next = reconnect.after(end(Some(1), true), "box", 0);
+        assert!(next.contested && next.reason.contains("another client uses the client id box"));
+        assert!(reconnect.after(end(Some(2), true), "box", 0).contested);
+        assert!(!reconnect.after(end(Some(31), true), "box", 0).contested);
+        for _ in 0..5 {
+            assert!(!reconnect.after(end(Some(1), false), "box", 0).contested);
+        }
+    }
+}

@@ -1,0 +1,647 @@
+//! The life of a request between broker, journal, driver and reply, as a pure state machine: events and a time in,
+//! actions and packets out.
+//!
+//! Decides when a request is acknowledged (when its reply was accepted by the broker, or when it is safe in the
+//! journal), what is journaled and when, what a redelivery means, and what is given up at which bound. Must not know
+//! what a request says, who runs it, or how packets travel.
+//!
+//! ```text
+//! arrived ──► Recalling ──► Securing ──► Running ──► Keeping ──► Sending ──► done
+//!             is there a    journaled    with the    the reply    until the
+//!             reply to it?  before it    driver      is stored    broker has it
+//!             (redelivery)  runs (it may             (named
+//!                           have killed              requests)
+//!                           a daemon)
+//! ```
+
+mod job;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use edge_core::Mono;
+
+use self::job::{Job, Journaled, Phase};
+use super::acks::{Acks, Owed};
+use super::outbox::{Fate, Outbox, Tag};
+use super::packet::{Granted, Outbound, Qos, ToBroker};
+use crate::ledger::Key;
+
+/// Requests from the journal of a former daemon that are open at once.
+const RESTORED_AT_ONCE: usize = 32;
+/// A connection on which the broker owes acknowledgements for this long without giving any is made anew.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+/// One request, by its number in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub i64);
+
+/// The bounds that it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub journal_after: Duration,
+    pub journal_rows: u64,
+    pub journal_bytes: u64,
+    pub replies_waiting: usize,
+    pub inflight: usize,
+}
+
+/// What the session needs to know of a message that carries a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    pub packet_id: u16,
+    pub qos: Qos,
+    pub redelivered: bool,
+    /// Size of the payload.
+    pub bytes: usize,
+    /// By what its reply is known, if it has an id.
+    pub key: Option<Key>,
+    pub deferrable: bool,
+    /// A former daemon may have answered it.
+    pub maybe_answered: bool,
+    /// It is refused by the transport itself: nothing has to be looked up, run or journaled.
+    pub refused: bool,
+}
+
+/// What is to be done with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// A request of its own.
+    New(JobId),
+    /// Known already; nothing to do.
+    Known,
+    /// Not taken: it stays with the broker, or there is no room for it.
+    Left(Why),
+}
+
+/// Why a message is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The daemon is stopping; the broker keeps it.
+    Stopping,
+    /// As many requests are open as may be.
+    Full,
+}
+
+/// What the transport is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Hand it to the driver.
+    Run { job: JobId, deaths: u8 },
+    /// Answer it `overloaded`: the journal has no room for a request that may wait long.
+    Refuse(JobId),
+    /// Look for its reply.
+    Recall { job: JobId, key: Key },
+    /// Store its reply, then let it out.
+    Keep { job: JobId, key: Key },
+    /// Put it into the journal.
+    Write { job: JobId, deaths: u8 },
+    /// Take it out of the journal.
+    Remove(JobId),
+    /// For its trace.
+    Note { job: JobId, step: &'static str },
+    /// It is over.
+    Forget(JobId),
+    /// Make the connection anew.
+    Reconnect,
+}
+
+/// Numbers for the status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    pub replies_waiting: usize,
+    pub journaled: u64,
+    /// Replies of QoS 0 that found no room.
+    pub dropped: u64,
+    /// Replies that the broker refused.
+    pub refused_by_broker: u64,
+    /// Requests that the journal had no room for.
+    pub unjournaled: u64,
+}
+
+/// A message whose acknowledgement did not leave before the connection was lost.
+#[derive(Clone, Copy, Debug)]
+struct Unsent {
+    job: JobId,
+    bytes: usize,
+}
+
+/// The session.
+#[derive(Debug)]
+pub struct Session {
+    limits: Limits,
+    /// The last daemon crashed, so that what the broker sends again may have been the reason.
+    suspicious: bool,
+    next_job: i64,
+    jobs: HashMap<JobId, Job>,
+    by_key: HashMap<Key, JobId>,
+    /// Jobs of QoS 0, which no acknowledgement holds back.
+    unowed: usize,
+    acks: Acks,
+    outbox: Outbox,
+    unsent: HashMap<u16, Unsent>,
+    /// QoS 2 messages that were taken and that the broker has not released yet.
+    unreleased: HashSet<u16>,
+    /// Subscriptions and the like, before all else.
+    control: VecDeque<ToBroker>,
+    completions: VecDeque<u16>,
+    due: VecDeque<(Mono, JobId)>,
+    /// Requests of a former daemon that wait for their turn.
+    parked: VecDeque<JobId>,
+    restored: usize,
+    rows: u64,
+    row_bytes: u64,
+    actions: VecDeque<Action>,
+    numbers: Numbers,
+    connected: bool,
+    stopping: bool,
+}
+
+impl Session {
+    /// A session that numbers its requests from `first_job` on.
+    pub fn new(limits: Limits, first_job: i64, suspicious: bool) -> Session {
+        Session {
+            limits,
+            suspicious,
+            next_job: first_job,
+            jobs: HashMap::new(),
+            by_key: HashMap::new(),
+            unowed: 0,
+            acks: Acks::default(),
+            outbox: Outbox::default(),
+            unsent: HashMap::new(),
+            unreleased: HashSet::new(),
+            control: VecDeque::new(),
+            completions: VecDeque::new(),
+            due: VecDeque::new(),
+            parked: VecDeque::new(),
+            restored: 0,
+            rows: 0,
+            row_bytes: 0,
+            actions: VecDeque::new(),
+            numbers: Numbers::default(),
+            connected: false,
+            stopping: false,
+        }
+    }
+
+    /// A request that a former daemon left in the journal. Call this before anything arrives.
+    pub fn restore(&mut self, now: Mono, job: JobId, key: Option<Key>, bytes: usize, deaths: u8) {
+        let mut restored = Job::new(now, bytes, key, deaths);
+        (restored.journal, restored.restored, restored.phase) = (Journaled::Safe, true, Phase::Parked);
+        self.rows += 1;
+        self.row_bytes += bytes as u64;
+        if let Some(key) = &restored.key {
+            restored.leads = !self.by_key.contains_key(key);
+            self.by_key.entry(key.clone()).or_insert(job);
+        }
+        self.jobs.insert(job, restored);
+        self.next_job = self.next_job.max(job.0 + 1);
+        self.parked.push_back(job);
+        self.unpark(now);
+    }
+
+    /// The broker accepted the connection.
+    pub fn connected(&mut self, now: Mono, granted: Granted) {
+        self.connected = true;
+        if !granted.session_present {
+            self.unsent.clear();
+            self.unreleased.clear();
+        }
+        self.outbox.connected(now, granted);
+    }
+
+    /// The connection is gone.
+    pub fn lost(&mut self) {
+        self.connected = false;
+        self.outbox.lost();
+        self.control.clear();
+        self.completions.clear();
+        for owed in self.acks.clear() {
+            self.unsent.insert(owed.packet_id, Unsent { job: owed.job, bytes: owed.bytes });
+        }
+        for job in self.jobs.values_mut() {
+            job.acks.clear();
+        }
+    }
+
+    /// A message with a request came in.
+    pub fn arrived(&mut self, now: Mono, arrival: Arrival) -> Taken {
+        let owed_something = arrival.qos != Qos::AtMostOnce;
+        if self.stopping && owed_something {
+            return Taken::Left(Why::Stopping);
+        }
+        if arrival.qos == Qos::ExactlyOnce && self.unreleased.contains(&arrival.packet_id) {
+            // Taken before; the broker missed our word for it.
+            self.owe_settled(&arrival);
+            return Taken::Known;
+        }
+        if let Some(known) = self.find_known(&arrival) {
+            self.attach(now, known, &arrival);
+            return Taken::Known;
+        }
+        if !arrival.refused && self.is_full(arrival.qos) {
+            return Taken::Left(Why::Full);
+        }
+        let job = JobId(self.next_job);
+        self.next_job += 1;
+        self.begin(now, job, arrival);
+        Taken::New(job)
+    }
+
+    /// What was found to [`Action::Recall`]: the message to send again, or nothing.
+    pub fn recalled(&mut self, now: Mono, job: JobId, found: Option<Outbound>) {
+        match found {
+            Some(message) => self.send(job, message),
+            None => self.start(now, job),
+        }
+    }
+
+    /// The reply to a request. `keep` if the same caller may ask for it again.
+    pub fn replied(&mut self, now: Mono, job: JobId, message: Outbound, keep: bool) {
+        let Some(open) = self.jobs.get_mut(&job) else { return };
+        match &open.key {
+            Some(key) if keep && open.leads => {
+                let key = key.clone();
+                open.phase = Phase::Keeping;
+                open.reply = Some(message);
+                self.actions.push_back(Action::Keep { job, key });
+            }
+            _ => self.send(job, message),
+        }
+        self.tick(now);
+    }
+
+    /// The reply is stored.
+    pub fn kept(&mut self, job: JobId) {
+        if let Some(message) = self.jobs.get_mut(&job).and_then(|open| open.reply.take()) {
+            self.send(job, message);
+        }
+    }
+
+    /// The request is safe in the journal.
+    pub fn written(&mut self, job: JobId) {
+        let Some(open) = self.jobs.get_mut(&job) else {
+            // Answered meanwhile.
+            self.actions.push_back(Action::Remove(job));
+            return;
+        };
+        open.journal = Journaled::Safe;
+        for ack in std::mem::take(&mut open.acks) {
+            self.acks.settle(ack);
+        }
+        self.actions.push_back(Action::Note { job, step: "journaled" });
+        self.run_if_secured(job);
+    }
+
+    /// The request could not be written to the journal: it is acknowledged when it is answered.
+    pub fn write_failed(&mut self, job: JobId) {
+        self.numbers.unjournaled += 1;
+        if let Some(open) = self.jobs.get_mut(&job) {
+            open.journal = Journaled::Failed;
+            let bytes = open.bytes;
+            self.forget_row(bytes);
+            self.run_if_secured(job);
+        }
+    }
+
+    /// PUBACK.
+    pub fn puback(&mut self, now: Mono, packet_id: u16, taken: bool) {
+        let done = self.outbox.puback(now, packet_id, taken);
+        self.finish(now, done);
+    }
+
+    /// PUBREC.
+    pub fn pubrec(&mut self, now: Mono, packet_id: u16, taken: bool) {
+        let done = self.outbox.pubrec(now, packet_id, taken);
+        self.finish(now, done);
+    }
+
+    /// PUBCOMP.
+    pub fn pubcomp(&mut self, now: Mono, packet_id: u16) {
+        let done = self.outbox.pubcomp(now, packet_id);
+        self.finish(now, done);
+    }
+
+    /// PUBREL: the broker will not send this one again. An unknown one is from before our time, and is completed too.
+    pub fn pubrel(&mut self, packet_id: u16) {
+        self.unreleased.remove(&packet_id);
+        self.completions.push_back(packet_id);
+    }
+
+    /// A message of the box about itself.
+    pub fn publish_status(&mut self, message: Outbound) {
+        self.outbox.push_status(message);
+    }
+
+    /// Subscribes to filters on this connection.
+    pub fn subscribe(&mut self, filters: Vec<(String, Qos)>) {
+        let packet_id = self.outbox.subscription_id();
+        self.control.push_back(ToBroker::Subscribe { packet_id, filters });
+    }
+
+    /// Ends subscriptions.
+    pub fn unsubscribe(&mut self, filters: Vec<String>) {
+        let packet_id = self.outbox.subscription_id();
+        self.control.push_back(ToBroker::Unsubscribe { packet_id, filters });
+    }
+
+    /// A message that carried no request, or needs no answer: it is acknowledged in its turn.
+    pub fn discard(&mut self, job: JobId) {
+        self.settle(job, None);
+    }
+
+    /// Time passed: requests that have been unsettled for too long go to the journal.
+    pub fn tick(&mut self, now: Mono) {
+        while let Some((due, job)) = self.due.front().copied()
+            && due <= now
+        {
+            self.due.pop_front();
+            let wants =
+                |open: &Job| open.journal == Journaled::No && !open.acks.is_empty() && open.phase != Phase::Securing;
+            if self.jobs.get(&job).is_some_and(wants) && !self.write(job, 0) {
+                self.numbers.unjournaled += 1;
+            }
+        }
+        if self.outbox.stalled_since().is_some_and(|since| now.since(since) >= STALLED_AFTER) && self.connected {
+            self.connected = false;
+            self.actions.push_back(Action::Reconnect);
+        }
+    }
+
+    /// When to call [`tick`](Session::tick) next.
+    pub fn next_tick(&self) -> Option<Mono> {
+        let stalled = self.outbox.stalled_since().filter(|_| self.connected).map(|since| since.after(STALLED_AFTER));
+        self.due.front().map(|(due, _)| *due).into_iter().chain(stalled).min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next packet for the broker.
+    pub fn poll_packet(&mut self, now: Mono) -> Option<ToBroker> {
+        if !self.connected {
+            return None;
+        }
+        if let Some(packet) = self.control.pop_front() {
+            return Some(packet);
+        }
+        if let Some(packet_id) = self.completions.pop_front() {
+            return Some(ToBroker::PubComp(packet_id));
+        }
+        if let Some(owed) = self.acks.pop() {
+            return Some(match owed.qos {
+                Qos::ExactlyOnce => {
+                    self.unreleased.insert(owed.packet_id);
+                    ToBroker::PubRec(owed.packet_id)
+                }
+                Qos::AtMostOnce | Qos::AtLeastOnce => ToBroker::PubAck(owed.packet_id),
+            });
+        }
+        loop {
+            let (packet, done) = self.outbox.next(now)?;
+            self.finish(now, done);
+            if packet.is_some() {
+                return packet;
+            }
+        }
+    }
+
+    /// Whether [`poll_packet`](Session::poll_packet) would give something.
+    pub fn has_packet(&self) -> bool {
+        let own = !self.control.is_empty() || !self.completions.is_empty();
+        self.connected && (own || self.acks.is_ready() || self.outbox.is_ready())
+    }
+
+    /// Open requests with this id, for a cancellation.
+    pub fn jobs_called(&self, request_id: &str) -> Vec<JobId> {
+        let called = |job: &Job| job.key.as_ref().is_some_and(|key| key.request_id == request_id);
+        self.jobs.iter().filter(|(_, job)| called(job)).map(|(id, _)| *id).collect()
+    }
+
+    /// From now on nothing that the broker would keep is taken.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        self.parked.clear();
+    }
+
+    /// Whether every request that was taken is answered, and the broker has the answers.
+    pub fn is_drained(&self) -> bool {
+        self.outbox.is_empty() && self.jobs.values().all(|job| job.phase == Phase::Parked)
+    }
+
+    /// Whether every request that was taken has its answer, be it with the broker or not.
+    pub fn is_answered(&self) -> bool {
+        self.jobs.values().all(|job| matches!(job.phase, Phase::Parked | Phase::Sending))
+    }
+
+    /// The numbers now.
+    pub fn numbers(&self) -> Numbers {
+        Numbers { replies_waiting: self.outbox.waiting(), journaled: self.rows, ..self.numbers }
+    }
+
+    fn is_full(&self, qos: Qos) -> bool {
+        match qos {
+            Qos::AtMostOnce => self.unowed >= self.limits.replies_waiting,
+            Qos::AtLeastOnce | Qos::ExactlyOnce => self.acks.len() >= self.limits.inflight,
+        }
+    }
+
+    /// The open request that a redelivered message carried before.
+    fn find_known(&mut self, arrival: &Arrival) -> Option<JobId> {
+        if arrival.qos == Qos::AtMostOnce {
+            return None;
+        }
+        if !arrival.redelivered {
+            // The broker gave the packet id to another message: the old one expired there.
+            self.unsent.remove(&arrival.packet_id);
+            return None;
+        }
+        // The broker kept the session and did not get our word for this packet id, so it is the same message.
+        if let Some(unsent) = self.unsent.remove(&arrival.packet_id)
+            && unsent.bytes == arrival.bytes
+        {
+            return Some(unsent.job);
+        }
+        arrival.key.as_ref().and_then(|key| self.by_key.get(key)).copied()
+    }
+
+    fn owe_settled(&mut self, arrival: &Arrival) {
+        let (packet_id, qos, bytes) = (arrival.packet_id, arrival.qos, arrival.bytes);
+        self.acks.push(Owed { packet_id, qos, bytes, job: JobId(-1), settled: true });
+    }
+
+    /// A known request is owed one more acknowledgement.
+    fn attach(&mut self, now: Mono, job: JobId, arrival: &Arrival) {
+        let Some(open) = self.jobs.get_mut(&job) else { return self.owe_settled(arrival) };
+        let settled = open.journal == Journaled::Safe;
+        let (packet_id, qos, bytes) = (arrival.packet_id, arrival.qos, arrival.bytes);
+        let ack = self.acks.push(Owed { packet_id, qos, bytes, job, settled });
+        if !settled {
+            open.acks.push(ack);
+            let due = open.received.after(self.limits.journal_after).max(now);
+            self.due.push_back((due, job));
+        }
+    }
+
+    fn begin(&mut self, now: Mono, job: JobId, arrival: Arrival) {
+        let mut open = Job::new(now, arrival.bytes, arrival.key, 0);
+        if arrival.qos == Qos::AtMostOnce {
+            open.journal = Journaled::Never;
+            self.unowed += 1;
+        } else {
+            let (packet_id, qos, bytes) = (arrival.packet_id, arrival.qos, arrival.bytes);
+            open.acks.push(self.acks.push(Owed { packet_id, qos, bytes, job, settled: false }));
+        }
+        open.deferrable = arrival.deferrable;
+        open.suspect = self.suspicious && arrival.redelivered && arrival.qos != Qos::AtMostOnce;
+        let recall = match &open.key {
+            Some(key) if !arrival.refused => {
+                open.leads = !self.by_key.contains_key(key);
+                self.by_key.entry(key.clone()).or_insert(job);
+                (arrival.redelivered || arrival.maybe_answered).then(|| key.clone())
+            }
+            _ => None,
+        };
+        open.phase = if recall.is_some() { Phase::Recalling } else { Phase::Running };
+        self.jobs.insert(job, open);
+        match recall {
+            Some(key) => self.actions.push_back(Action::Recall { job, key }),
+            None if arrival.refused => {}
+            None => self.start(now, job),
+        }
+    }
+
+    /// Nothing is known of it: run it, or secure it first.
+    fn start(&mut self, now: Mono, job: JobId) {
+        let Some(open) = self.jobs.get_mut(&job) else { return };
+        if open.suspect && open.journal == Journaled::No {
+            open.deaths = 1;
+            open.phase = Phase::Securing;
+            if self.write(job, 1) {
+                return;
+            }
+            self.numbers.unjournaled += 1;
+        }
+        let Some(open) = self.jobs.get_mut(&job) else { return };
+        open.phase = Phase::Running;
+        let deaths = open.deaths;
+        if open.journal == Journaled::No {
+            let (deferrable, due) = (open.deferrable, open.received.after(self.limits.journal_after).max(now));
+            match deferrable || self.limits.journal_after.is_zero() {
+                true if self.write(job, 0) => {}
+                true if deferrable => {
+                    self.numbers.unjournaled += 1;
+                    return self.actions.push_back(Action::Refuse(job));
+                }
+                true => self.numbers.unjournaled += 1,
+                false => self.due.push_back((due, job)),
+            }
+        }
+        self.actions.push_back(Action::Run { job, deaths });
+    }
+
+    fn run_if_secured(&mut self, job: JobId) {
+        if let Some(open) = self.jobs.get_mut(&job)
+            && open.phase == Phase::Securing
+        {
+            open.phase = Phase::Running;
+            self.actions.push_back(Action::Run { job, deaths: open.deaths });
+        }
+    }
+
+    /// `false` if the journal has no room, or replies already wait in such numbers that more must not be promised.
+    fn write(&mut self, job: JobId, deaths: u8) -> bool {
+        let Some(open) = self.jobs.get_mut(&job) else { return false };
+        let bytes = open.bytes as u64;
+        let room = self.rows < self.limits.journal_rows && self.row_bytes + bytes <= self.limits.journal_bytes;
+        if !room || self.outbox.waiting() >= self.limits.replies_waiting {
+            return false;
+        }
+        open.journal = Journaled::Writing;
+        self.rows += 1;
+        self.row_bytes += bytes;
+        self.actions.push_back(Action::Write { job, deaths });
+        true
+    }
+
+    fn forget_row(&mut self, bytes: usize) {
+        self.rows = self.rows.saturating_sub(1);
+        self.row_bytes = self.row_bytes.saturating_sub(bytes as u64);
+    }
+
+    fn send(&mut self, job: JobId, message: Outbound) {
+        let Some(open) = self.jobs.get_mut(&job) else { return };
+        open.phase = Phase::Sending;
+        if message.qos == Qos::AtMostOnce && self.outbox.waiting() >= self.limits.replies_waiting {
+            self.numbers.dropped += 1;
+            return self.settle(job, None);
+        }
+        self.outbox.push_reply(job, message);
+    }
+
+    fn finish(&mut self, now: Mono, done: Option<(Tag, Fate)>) {
+        if let Some((Tag::Reply(job), fate)) = done {
+            if fate == Fate::Refused {
+                self.numbers.refused_by_broker += 1;
+            }
+            self.settle(job, Some(if fate == Fate::Accepted { "replied" } else { "reply_refused" }));
+            self.unpark(now);
+        }
+    }
+
+    /// The request is over: what was owed for it may be sent, and the journal may forget it.
+    fn settle(&mut self, job: JobId, step: Option<&'static str>) {
+        let Some(open) = self.jobs.remove(&job) else { return };
+        for ack in &open.acks {
+            self.acks.settle(*ack);
+        }
+        if let Some(key) = open.key.filter(|_| open.leads) {
+            self.by_key.remove(&key);
+        }
+        match open.journal {
+            Journaled::Never => self.unowed = self.unowed.saturating_sub(1),
+            Journaled::Safe => {
+                self.forget_row(open.bytes);
+                self.actions.push_back(Action::Remove(job));
+            }
+            Journaled::Writing => self.forget_row(open.bytes),
+            Journaled::No | Journaled::Failed => {}
+        }
+        // Requests mostly end in the order in which they came, so that no timer is left behind by one that is over.
+        while let Some((_, due)) = self.due.front()
+            && !self.jobs.contains_key(due)
+        {
+            self.due.pop_front();
+        }
+        if open.restored {
+            self.restored = self.restored.saturating_sub(1);
+        }
+        if let Some(step) = step {
+            self.actions.push_back(Action::Note { job, step });
+        }
+        self.actions.push_back(Action::Forget(job));
+    }
+
+    /// Lets requests of a former daemon go on, a few at a time: their payloads come from the disk.
+    fn unpark(&mut self, now: Mono) {
+        while self.restored < RESTORED_AT_ONCE
+            && let Some(job) = self.parked.pop_front()
+        {
+            let Some(open) = self.jobs.get_mut(&job) else { continue };
+            self.restored += 1;
+            match open.key.clone() {
+                Some(key) => {
+                    open.phase = Phase::Recalling;
+                    self.actions.push_back(Action::Recall { job, key });
+                }
+                None => self.start(now, job),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,454 @@
+//! The transport's one task: carries out what the session decides, between the link, the driver, the journal, the kept
+//! replies and the status.
+//!
+//! It contains no rule about acknowledgement, order or bounds; those are the session's. Nothing in it waits: what finds
+//! no room stays where its bound is, and the loop comes back to it.
+
+mod journal;
+mod requests;
+mod speak;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge_core::Mono;
+use edge_wire::dto::Status;
+use edge_wire::mqtt::topic::Topics;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep};
+
+use self::requests::Open;
+use self::speak::Speaker;
+use super::Setup;
+use super::ingress::Rules;
+use super::link::{self, Link};
+use super::packet::{FromBroker, Qos, ToBroker};
+use super::reconnect::{End, Reconnect};
+use super::session::{Action, JobId, Limits, Session};
+use crate::config::MqttConfig;
+use crate::driver::clock::Clock;
+use crate::handle::Handle;
+use crate::ledger::journal::{self as journal_file, Journal};
+use crate::ledger::replies::{self as reply_file, Replies};
+use crate::request::Reply;
+
+/// Events of one kind that are taken before the others get a turn.
+const BURST: usize = 64;
+/// How long the last words may take, once nothing else is left.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Asks the task to end within a time.
+#[derive(Debug)]
+pub struct Stop {
+    pub limit: Duration,
+}
+
+/// What the ledger gave at start.
+pub struct Ledger {
+    pub journal: Option<Journal>,
+    pub replies: Option<Replies>,
+    pub journal_reports: mpsc::Receiver<journal_file::Report>,
+    pub reply_reports: mpsc::Receiver<reply_file::Report>,
+    /// Requests of a former daemon, until they are handed to the session.
+    pub left: Vec<journal_file::Left>,
+    pub crashed: bool,
+}
+
+/// Why the loop turns.
+enum Wake {
+    Packet(Option<FromBroker>),
+    /// The link takes packets again.
+    Room,
+    Run(Result<(JobId, Option<Reply>), tokio::task::JoinError>),
+    Journal(journal_file::Report),
+    Replies(reply_file::Report),
+    Status { driver_is_gone: bool },
+    Time,
+    Stop(Option<Stop>),
+}
+
+/// Where the daemon's end is.
+enum Stage {
+    /// The models are not warm yet: what the broker keeps is better off there.
+    Waiting,
+    Serving,
+    /// Nothing new is taken; ends at this time at the latest.
+    Stopping(Mono),
+    /// All is answered: the last words are on their way.
+    Leaving(Mono),
+}
+
+/// The task.
+pub struct Task {
+    config: MqttConfig,
+    rules: Rules,
+    handle: Handle,
+    clock: Clock,
+    wall: fn() -> std::time::SystemTime,
+    session: Session,
+    open: HashMap<JobId, Open>,
+    runs: JoinSet<(JobId, Option<Reply>)>,
+    ledger: Ledger,
+    status: watch::Receiver<Arc<Status>>,
+    speaker: Speaker,
+    link: Option<Link>,
+    reconnect: Reconnect,
+    dice: RandomState,
+    /// When to connect again.
+    next_attempt: Option<Mono>,
+    stage: Stage,
+    /// Filters of the subscription that is not answered yet.
+    subscribing: Vec<String>,
+}
+
+impl Task {
+    pub fn new(setup: Setup, ledger: Ledger) -> Task {
+        let Setup { config, node, handle, clock, wall, telemetry_interval, .. } = setup;
+        let limits = Limits {
+            journal_after: config.journal_after,
+            journal_rows: config.journal_max_rows,
+            journal_bytes: config.journal_max_bytes,
+            replies_waiting: config.max_replies_waiting,
+            inflight: config.max_inflight.into(),
+        };
+        let topics = Topics::new(&config.prefix, &node);
+        let rules = Rules {
+            topics: topics.clone(),
+            reply_allow: config.reply_allow.clone(),
+            max_request_bytes: config.max_request_bytes,
+        };
+        let status = handle.watch();
+        Task {
+            session: Session::new(limits, 1, ledger.crashed),
+            speaker: Speaker::new(&config, topics, telemetry_interval),
+            config,
+            rules,
+            handle,
+            clock,
+            wall,
+            open: HashMap::new(),
+            runs: JoinSet::new(),
+            ledger,
+            status,
+            link: None,
+            reconnect: Reconnect::default(),
+            dice: RandomState::new(),
+            next_attempt: None,
+            stage: Stage::Waiting,
+            subscribing: Vec::new(),
+        }
+    }
+
+    /// Tells of something wrong that was found before the task began.
+    pub fn report_problem(&mut self, problem: edge_wire::dto::Problem) {
+        self.speaker.set_problem(problem);
+    }
+
+    /// Runs until stopped; gives the journal back to be closed.
+    pub async fn run(mut self, mut stop: oneshot::Receiver<Stop>) -> Option<Journal> {
+        let timer = sleep(Duration::ZERO);
+        tokio::pin!(timer);
+        let (mut armed, mut driver_gone) = (None, false);
+        loop {
+            let now = self.clock.now();
+            self.advance(now);
+            self.drive(now);
+            if self.is_over(now) {
+                break;
+            }
+            self.speaker.report(now, &self.handle, &self.session);
+            self.arm(timer.as_mut(), &mut armed);
+            let (wants_room, has_runs, may_stop) = (self.session.has_packet(), !self.runs.is_empty(), !self.is_stopping());
+            let (received, packets) = match &mut self.link {
+                Some(link) => (Some(&mut link.received), Some(&link.packets)),
+                None => (None, None),
+            };
+            let wake = tokio::select! {
+                packet = receive(received) => Wake::Packet(packet),
+                () = room(packets), if wants_room => Wake::Room,
+                Some(run) = self.runs.join_next(), if has_runs => Wake::Run(run),
+                Some(report) = self.ledger.journal_reports.recv() => Wake::Journal(report),
+                Some(report) = self.ledger.reply_reports.recv() => Wake::Replies(report),
+                changed = self.status.changed(), if !driver_gone => Wake::Status { driver_is_gone: changed.is_err() },
+                () = timer.as_mut() => Wake::Time,
+                asked = &mut stop, if may_stop => Wake::Stop(asked.ok()),
+            };
+            match wake {
+                Wake::Packet(packet) => self.on_packet(packet).await,
+                Wake::Run(run) => self.on_run(run),
+                Wake::Journal(report) => self.on_journal(report),
+                Wake::Replies(report) => self.on_replies(report),
+                Wake::Status { driver_is_gone } => driver_gone |= self.on_status(driver_is_gone),
+                Wake::Stop(asked) => self.on_stop(asked),
+                Wake::Time => armed = None,
+                Wake::Room => {}
+            }
+        }
+        self.leave().await;
+        self.ledger.journal
+    }
+
+    /// What is due by the clock.
+    fn advance(&mut self, now: Mono) {
+        self.session.tick(now);
+        if matches!(self.stage, Stage::Waiting) && self.is_warm() {
+            self.stage = Stage::Serving;
+            self.speaker.warm();
+            self.restore(now);
+            self.next_attempt = Some(now);
+        }
+        if self.link.is_none() && self.next_attempt.is_some_and(|at| at <= now) {
+            self.next_attempt = None;
+            self.link = Some(link::start(self.config.clone(), self.rules.topics.available(), self.clock));
+        }
+        if self.speaker.is_connected() {
+            let status = self.status.borrow().clone();
+            self.speaker.speak(now, &status, self.wall, &mut self.session);
+        }
+    }
+
+    /// Carries out all that the session has.
+    fn drive(&mut self, now: Mono) {
+        loop {
+            let mut acted = false;
+            while let Some(action) = self.session.poll_action() {
+                acted = true;
+                self.act(now, action);
+            }
+            while let Some(link) = &self.link
+                && self.session.has_packet()
+                && let Ok(permit) = link.packets.try_reserve()
+                && let Some(packet) = self.session.poll_packet(now)
+            {
+                permit.send(packet);
+                acted = true;
+            }
+            if !acted {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, now: Mono, action: Action) {
+        match action {
+            Action::Run { job, deaths } => self.run_job(now, job, deaths),
+            Action::Refuse(job) => self.refuse_deferrable(now, job),
+            Action::Recall { job, key } => self.recall(now, job, key),
+            Action::Keep { job, key } => self.keep(job, key),
+            Action::Write { job, deaths } => self.write(job, deaths),
+            Action::Remove(job) => self.remove(job),
+            Action::Note { job, step } => self.note(now, job, step),
+            Action::Forget(job) => drop(self.open.remove(&job)),
+            Action::Reconnect => {
+                if let Some(link) = self.link.take() {
+                    link.task.abort();
+                }
+                let end = End {
+                    stood: Some(Duration::ZERO),
+                    taken_over: false,
+                    closed: false,
+                    reason: "the broker acknowledged nothing for too long".into(),
+                };
+                self.ended(now, end);
+            }
+        }
+    }
+
+    async fn on_packet(&mut self, packet: Option<FromBroker>) {
+        let now = self.clock.now();
+        let mut next = packet;
+        for _ in 0..BURST {
+            match next {
+                Some(packet) => self.handle_packet(now, packet),
+                None => return self.on_link_end().await,
+            }
+            next = match self.link.as_mut().map(|link| link.received.try_recv()) {
+                Some(Ok(packet)) => Some(packet),
+                _ => return,
+            };
+        }
+        if let Some(packet) = next {
+            self.handle_packet(now, packet);
+        }
+    }
+
+    async fn on_link_end(&mut self) {
+        let Some(link) = self.link.take() else { return };
+        let end = link.task.await.unwrap_or_else(|error| End {
+            stood: None,
+            taken_over: false,
+            closed: false,
+            reason: format!("the task of the connection ended: {error}"),
+        });
+        self.ended(self.clock.now(), end);
+    }
+
+    fn ended(&mut self, now: Mono, end: End) {
+        self.session.lost();
+        self.subscribing.clear();
+        let dice = self.dice.hash_one(now.as_nanos());
+        let next = self.reconnect.after(end, &self.config.client_id, dice);
+        if self.is_stopping() {
+            return;
+        }
+        tracing::warn!(broker = %self.speaker.broker(), reason = %next.reason, retry_in = ?next.pause, "no connection to the broker");
+        self.speaker.lost(next.contested, next.reason);
+        self.next_attempt = Some(now.after(next.pause));
+    }
+
+    fn handle_packet(&mut self, now: Mono, packet: FromBroker) {
+        match packet {
+            FromBroker::Connected(Ok(granted)) => {
+                self.session.connected(now, granted);
+                self.speaker.accepted(granted);
+                self.subscribe();
+            }
+            FromBroker::Publish(message) => self.on_message(now, message),
+            FromBroker::PubAck(id, taken) => self.session.puback(now, id, is_taken(taken)),
+            FromBroker::PubRec(id, taken) => self.session.pubrec(now, id, is_taken(taken)),
+            FromBroker::PubRel(id) => self.session.pubrel(id),
+            FromBroker::PubComp(id) => self.session.pubcomp(now, id),
+            FromBroker::SubAck(answers) => self.on_subscribed(answers),
+            // The link keeps these to itself.
+            FromBroker::Connected(Err(_)) | FromBroker::Disconnect { .. } | FromBroker::UnsubAck | FromBroker::Pong => {
+            }
+        }
+    }
+
+    fn subscribe(&mut self) {
+        if !matches!(self.stage, Stage::Serving) {
+            return;
+        }
+        let topics = &self.rules.topics;
+        let mut filters = vec![(topics.infer_filter(), Qos::ExactlyOnce), (topics.cancel_filter(), Qos::AtLeastOnce)];
+        if let Some(group) = &self.config.group {
+            filters.push((topics.group_filter(group), Qos::ExactlyOnce));
+        }
+        self.subscribing = filters.iter().map(|(filter, _)| filter.clone()).collect();
+        self.session.subscribe(filters);
+    }
+
+    fn on_subscribed(&mut self, answers: Vec<Result<(), String>>) {
+        let asked = std::mem::take(&mut self.subscribing);
+        let refused: Vec<String> = asked
+            .iter()
+            .zip(&answers)
+            .filter_map(|(filter, answer)| answer.as_ref().err().map(|why| format!("{filter}: {why}")))
+            .collect();
+        self.speaker.subscribed(refused);
+        tracing::info!(broker = %self.speaker.broker(), "connected to the broker");
+    }
+
+    /// The status changed, which the next turn of the loop looks at; or there is no driver any more.
+    fn on_status(&mut self, driver_is_gone: bool) -> bool {
+        if driver_is_gone && !self.is_stopping() {
+            // Without a driver nothing can be answered.
+            self.on_stop(None);
+        }
+        driver_is_gone
+    }
+
+    fn on_stop(&mut self, asked: Option<Stop>) {
+        let limit = asked.map_or(Duration::ZERO, |stop| stop.limit);
+        self.stage = Stage::Stopping(self.clock.now().after(limit));
+        self.session.stop();
+        self.next_attempt = None;
+        if let Some(group) = &self.config.group {
+            // The broker gives the group's requests to the other boxes from now on.
+            self.session.unsubscribe(vec![self.rules.topics.group_filter(group)]);
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        matches!(self.stage, Stage::Stopping(_) | Stage::Leaving(_))
+    }
+
+    fn is_warm(&self) -> bool {
+        !matches!(self.status.borrow().state.as_str(), "" | "starting")
+    }
+
+    /// Goes through the last stages.
+    fn is_over(&mut self, now: Mono) -> bool {
+        if let Stage::Stopping(limit) = self.stage {
+            let connected = self.speaker.is_connected();
+            let done = if connected { self.session.is_drained() } else { self.session.is_answered() };
+            if !done && now < limit {
+                return false;
+            }
+            if !connected {
+                return true;
+            }
+            self.speaker.say_offline(&mut self.session);
+            self.stage = Stage::Leaving(now.after(GOODBYE));
+            self.drive(now);
+        }
+        match self.stage {
+            Stage::Leaving(limit) => self.link.is_none() || self.session.is_drained() || now >= limit,
+            Stage::Waiting | Stage::Serving | Stage::Stopping(_) => false,
+        }
+    }
+
+    /// Ends the connection in good order, so that the broker does not speak the last will.
+    async fn leave(&mut self) {
+        let Some(Link { packets, task, received }) = self.link.take() else { return };
+        let good_bye = async {
+            // What is owed goes first; the link ends with this packet.
+            while let Some(packet) = self.session.poll_packet(self.clock.now()) {
+                if packets.send(packet).await.is_err() {
+                    return;
+                }
+            }
+            drop(packets.send(ToBroker::Disconnect).await);
+        };
+        drop(tokio::time::timeout(GOODBYE, good_bye).await);
+        drop(received);
+        let abort = task.abort_handle();
+        if tokio::time::timeout(GOODBYE, task).await.is_err() {
+            abort.abort();
+        }
+    }
+
+    fn arm(&self, mut timer: std::pin::Pin<&mut Sleep>, armed: &mut Option<Mono>) {
+        let end = match self.stage {
+            Stage::Stopping(at) | Stage::Leaving(at) => Some(at),
+            Stage::Waiting | Stage::Serving => None,
+        };
+        let due = [self.session.next_tick(), self.next_attempt, self.speaker.next_due(), end];
+        let next = due.into_iter().flatten().min().unwrap_or(Mono::MAX);
+        if *armed != Some(next) {
+            timer.as_mut().reset(self.clock.instant(next));
+            *armed = Some(next);
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        let since = (self.wall)().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+fn is_taken(answer: Result<(), String>) -> bool {
+    if let Err(why) = &answer {
+        tracing::warn!(%why, "the broker refused a message");
+    }
+    answer.is_ok()
+}
+
+/// The next packet; `None` when the connection ended. Waits for ever without one.
+async fn receive(received: Option<&mut mpsc::Receiver<FromBroker>>) -> Option<FromBroker> {
+    match received {
+        Some(received) => received.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the link takes a packet. The end of the link comes by the other channel.
+async fn room(packets: Option<&mpsc::Sender<ToBroker>>) {
+    match packets {
+        Some(packets) if packets.reserve().await.is_ok() => {}
+        _ => std::future::pending().await,
+    }
+}

@@ -1,0 +1,235 @@
+//! Between the session and the ledger: what goes to disk, what comes back, and what a former daemon left.
+
+use edge_core::Mono;
+use edge_wire::dto::Problem;
+use edge_wire::error::ErrorCode;
+use serde::{Deserialize, Serialize};
+
+use super::Task;
+use super::requests::Open;
+use crate::ledger::Key;
+use crate::ledger::journal::{Left, Report, Row};
+use crate::ledger::replies;
+use crate::request::Failure;
+use crate::transport::mqtt::egress;
+use crate::transport::mqtt::ingress::{self, Target};
+use crate::transport::mqtt::packet::{Inbound, Properties, Qos};
+use crate::transport::mqtt::session::JobId;
+
+/// What the journal keeps of a request besides its payload.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Head {
+    topic: String,
+    model: String,
+    qos: u8,
+    properties: Properties,
+    /// Where the reply goes; found out once, as the patterns may change before the next start.
+    reply_topic: String,
+    id: Option<String>,
+}
+
+impl Task {
+    /// Takes up what a former daemon left in the journal.
+    pub(super) fn restore(&mut self, now: Mono) {
+        let left = std::mem::take(&mut self.ledger.left);
+        if !left.is_empty() {
+            tracing::info!(requests = left.len(), crashed = self.ledger.crashed, "taking up the journal");
+        }
+        for row in left {
+            let job = JobId(row.id);
+            let Ok(head) = postcard::from_bytes::<Head>(&row.head) else {
+                tracing::error!(row = row.id, "a request in the journal cannot be read and is let go");
+                self.remove(job);
+                continue;
+            };
+            let key = head.id.clone().map(|request_id| Key {
+                reply_topic: head.reply_topic.clone(),
+                request_id,
+                model: head.model.clone(),
+            });
+            let bytes = usize::try_from(row.payload_len).unwrap_or(usize::MAX);
+            let deaths = row.deaths;
+            self.open.insert(job, open_left(row, head));
+            self.session.restore(now, job, key, bytes, deaths);
+        }
+    }
+
+    /// Reads the payload of a request that was left.
+    pub(super) fn fetch(&mut self, now: Mono, job: JobId) {
+        let fetching = self.ledger.journal.as_ref().is_some_and(|journal| journal.fetch(job.0));
+        if !fetching {
+            self.unreadable(now, job);
+        }
+    }
+
+    /// Puts a request into the journal.
+    pub(super) fn write(&mut self, job: JobId, deaths: u8) {
+        let row = self.open.get_mut(&job).and_then(|open| {
+            let message = open.message.take()?;
+            row(job, open, *message, deaths)
+        });
+        let written = match (row, &self.ledger.journal) {
+            (Some(row), Some(journal)) => journal.write(row),
+            _ => false,
+        };
+        if !written {
+            self.session.write_failed(job);
+        }
+    }
+
+    /// Takes a request out of the journal.
+    pub(super) fn remove(&mut self, job: JobId) {
+        let gone = self.ledger.journal.as_ref().is_none_or(|journal| journal.remove(job.0));
+        if !gone {
+            // After a crash it would be answered a second time, which the protocol allows.
+            tracing::warn!(row = job.0, "the journal is too far behind to forget an answered request");
+        }
+    }
+
+    /// The journal's thread spoke, perhaps more than once.
+    pub(super) fn on_journal(&mut self, first: Report) {
+        let now = self.clock.now();
+        let mut next = Some(first);
+        while let Some(report) = next {
+            match report {
+                Report::Written(id) => {
+                    self.speaker.clear_problem("journal");
+                    self.session.written(JobId(id));
+                }
+                Report::Failed(id, why) => {
+                    self.speaker.set_problem(Problem {
+                        subject: "journal".into(),
+                        what: format!("requests cannot be written to the journal: {why}"),
+                        remedy:
+                            "make room on the disk of the state directory; until then requests are acknowledged only \
+                                 when they are answered"
+                                .into(),
+                    });
+                    self.session.write_failed(JobId(id));
+                }
+                Report::Fetched(id, payload) => self.fetched(now, JobId(id), payload),
+            }
+            next = self.ledger.journal_reports.try_recv().ok();
+        }
+    }
+
+    fn fetched(&mut self, now: Mono, job: JobId, payload: Option<bytes::Bytes>) {
+        let Some(payload) = payload else { return self.unreadable(now, job) };
+        let now_ms = self.now_ms();
+        let Some(open) = self.open.get_mut(&job) else { return };
+        let Some(message) = open.message.take() else { return };
+        let message = Inbound { payload, ..*message };
+        match ingress::read(&message, &open.model, &self.rules).request {
+            Ok(mut request) => {
+                if let Some(deadline) = open.deadline_ms {
+                    request.options.deadline_ms = Some(u64::try_from(deadline - now_ms).unwrap_or(0).max(1));
+                }
+                let deaths = open.deaths;
+                open.request = Some(request);
+                self.run_job(now, job, deaths);
+            }
+            Err(failure) => self.fail(now, job, failure),
+        }
+    }
+
+    fn unreadable(&mut self, now: Mono, job: JobId) {
+        self.fail(now, job, Failure::new(ErrorCode::Internal, "the request cannot be read from the journal"));
+    }
+
+    /// Whether a former daemon may have answered this.
+    pub(super) fn may_be_answered(&self, key: &Key) -> bool {
+        self.ledger.replies.as_ref().is_some_and(|replies| replies.may_know(key))
+    }
+
+    /// Looks for a stored reply.
+    pub(super) fn recall(&mut self, now: Mono, job: JobId, key: Key) {
+        let now_ms = self.now_ms();
+        let asked = self.ledger.replies.as_ref().is_some_and(|replies| replies.recall(job.0, now_ms, key));
+        if !asked {
+            self.session.recalled(now, job, None);
+        }
+    }
+
+    /// Stores a reply before it goes out.
+    pub(super) fn keep(&mut self, job: JobId, key: Key) {
+        let at_ms = self.now_ms();
+        let stored = self.open.get_mut(&job).and_then(|open| open.stored.take());
+        let kept = match (stored, &self.ledger.replies) {
+            (Some(stored), Some(replies)) => replies.keep(job.0, at_ms, key, stored),
+            _ => false,
+        };
+        if !kept {
+            self.session.kept(job);
+        }
+    }
+
+    /// The thread that keeps replies spoke, perhaps more than once.
+    pub(super) fn on_replies(&mut self, first: replies::Report) {
+        let now = self.clock.now();
+        let mut next = Some(first);
+        while let Some(report) = next {
+            match report {
+                replies::Report::Kept(id) => self.session.kept(JobId(id)),
+                replies::Report::Recalled(id, found) => {
+                    let message = self.open.get(&JobId(id)).and_then(|open| again(open, found?));
+                    self.session.recalled(now, JobId(id), message);
+                }
+            }
+            next = self.ledger.reply_reports.try_recv().ok();
+        }
+    }
+}
+
+/// The message that answers `open` with a stored reply; none if it deserves a new try.
+fn again(open: &Open, stored: replies::Stored) -> Option<crate::transport::mqtt::packet::Outbound> {
+    if open.redelivered || open.left {
+        return Some(egress::message(&open.target, &stored));
+    }
+    (!stored.passing).then(|| egress::message(&open.target, &egress::as_duplicate(&stored)))
+}
+
+fn row(job: JobId, open: &Open, message: Inbound, deaths: u8) -> Option<Row> {
+    let head = Head {
+        topic: message.topic,
+        model: open.model.clone(),
+        qos: match message.qos {
+            Qos::AtMostOnce => 0,
+            Qos::AtLeastOnce => 1,
+            Qos::ExactlyOnce => 2,
+        },
+        properties: message.properties,
+        reply_topic: open.target.topic.as_ref().into(),
+        id: open.id.clone(),
+    };
+    Some(Row {
+        id: job.0,
+        received_ms: open.received_ms,
+        deadline_ms: open.deadline_ms,
+        deaths,
+        head: postcard::to_stdvec(&head).ok()?,
+        payload: message.payload,
+    })
+}
+
+fn open_left(row: Left, head: Head) -> Open {
+    let qos = match head.qos {
+        0 => Qos::AtMostOnce,
+        1 => Qos::AtLeastOnce,
+        _ => Qos::ExactlyOnce,
+    };
+    let correlation = head.properties.correlation.as_ref().map(|data| bytes::Bytes::copy_from_slice(data));
+    Open {
+        model: head.model,
+        known_as: head.id.clone(),
+        id: head.id,
+        target: Target { topic: head.reply_topic.into(), qos, correlation },
+        request: None,
+        message: Some(Box::new(Inbound { topic: head.topic, qos, properties: head.properties, ..Inbound::default() })),
+        received_ms: row.received_ms,
+        deadline_ms: row.deadline_ms,
+        redelivered: true,
+        left: true,
+        deaths: row.deaths,
+        stored: None,
+    }
+}

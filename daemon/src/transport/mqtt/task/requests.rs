@@ -1,0 +1,264 @@
+//! Messages from the broker to requests at the driver, and their replies back.
+
+use edge_core::Mono;
+use edge_wire::dto::Info;
+use edge_wire::error::ErrorCode;
+use edge_wire::mqtt::topic::Meaning;
+use tokio::sync::oneshot;
+use tokio::task::JoinError;
+
+use super::Task;
+use crate::driver::clock;
+use crate::handle::Message;
+use crate::ledger::replies::Stored;
+use crate::request::{Failure, Reply, Request};
+use crate::transport::mqtt::egress;
+use crate::transport::mqtt::ingress::{self, Asked, Target};
+use crate::transport::mqtt::packet::{Inbound, Qos};
+use crate::transport::mqtt::session::{Arrival, JobId, Taken, Why};
+
+/// When a sender whose request was refused for lack of room may try again.
+const RETRY_MS: u64 = 500;
+/// Deaths at which a request is not run again.
+const MAX_DEATHS: u8 = 2;
+
+/// What the task keeps for a request while the session decides.
+pub struct Open {
+    pub(super) model: String,
+    /// The sender's own id.
+    pub(super) id: Option<String>,
+    /// The id by which the driver knows it.
+    pub(super) known_as: Option<String>,
+    pub(super) target: Target,
+    /// Until it is handed to the driver.
+    pub(super) request: Option<Request>,
+    /// Until it is in the journal.
+    pub(super) message: Option<Box<Inbound>>,
+    pub(super) received_ms: i64,
+    /// Wall clock; `None` if it may wait for ever.
+    pub(super) deadline_ms: Option<i64>,
+    pub(super) redelivered: bool,
+    /// Left by a former daemon: its payload is on disk.
+    pub(super) left: bool,
+    /// Daemons that died while it was open.
+    pub(super) deaths: u8,
+    /// The reply, while it is being stored.
+    pub(super) stored: Option<Stored>,
+}
+
+impl Task {
+    /// A message came in.
+    pub(super) fn on_message(&mut self, now: Mono, message: Box<Inbound>) {
+        let model = match self.rules.topics.parse(&message.topic) {
+            // A retained request is a leftover of the broker, delivered again at every subscription.
+            _ if message.retained => None,
+            Some(Meaning::Cancel { request_id }) => {
+                self.cancel(request_id);
+                None
+            }
+            Some(Meaning::Infer { model, group }) if group.is_none() || group == self.config.group.as_deref() => {
+                Some(model.to_owned())
+            }
+            _ => None,
+        };
+        match model {
+            Some(model) => self.on_request(now, message, &model),
+            None => self.discard(now, &message),
+        }
+    }
+
+    fn discard(&mut self, now: Mono, message: &Inbound) {
+        if message.retained {
+            tracing::debug!(topic = %message.topic, "retained message ignored");
+        }
+        if message.qos == Qos::AtMostOnce {
+            return;
+        }
+        if let Taken::New(job) = self.session.arrived(now, Arrival { refused: true, ..arrival(message) }) {
+            self.session.discard(job);
+        }
+    }
+
+    fn on_request(&mut self, now: Mono, message: Box<Inbound>, model: &str) {
+        self.speaker.count_received();
+        let asked = ingress::read(&message, model, &self.rules);
+        let key = asked.key();
+        let arrival = Arrival {
+            maybe_answered: key.as_ref().is_some_and(|key| self.may_be_answered(key)),
+            deferrable: asked.is_deferrable(),
+            refused: asked.request.is_err(),
+            key,
+            ..arrival(&message)
+        };
+        match self.session.arrived(now, arrival.clone()) {
+            Taken::Known | Taken::Left(Why::Stopping) => {}
+            Taken::New(job) => self.take(now, job, asked, message),
+            Taken::Left(Why::Full) => {
+                let refused = Arrival { refused: true, key: None, ..arrival };
+                if let Taken::New(job) = self.session.arrived(now, refused) {
+                    let failure = overloaded("as many requests are open as `mqtt.max_inflight` allows");
+                    self.take(now, job, Asked { request: Err(failure), ..asked }, message);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, now: Mono, job: JobId, asked: Asked, message: Box<Inbound>) {
+        let received_ms = self.now_ms();
+        let (request, failure) = match asked.request {
+            Ok(request) => (Some(request), None),
+            Err(failure) => (None, Some(failure)),
+        };
+        let open = Open {
+            deadline_ms: request.as_ref().and_then(|request| self.deadline_ms(received_ms, request)),
+            known_as: asked.id.clone(),
+            model: asked.model,
+            id: asked.id,
+            target: asked.target,
+            request,
+            redelivered: message.redelivered,
+            message: Some(message),
+            received_ms,
+            left: false,
+            deaths: 0,
+            stored: None,
+        };
+        self.open.insert(job, open);
+        if let Some(failure) = failure {
+            self.fail(now, job, failure);
+        }
+    }
+
+    /// When the answer loses its value: what the sender said, else what applies to the model; a deferrable one that
+    /// names no deadline may wait for ever.
+    fn deadline_ms(&self, received_ms: i64, request: &Request) -> Option<i64> {
+        let default = || {
+            let status = self.status.borrow();
+            let model = status.models.iter().find(|model| model.name == request.model);
+            model.map(|model| model.default_deadline_ms).filter(|ms| *ms > 0 && !request.options.deferrable)
+        };
+        let relative = request.options.deadline_ms.or_else(default)?;
+        Some(received_ms.saturating_add(i64::try_from(relative).unwrap_or(i64::MAX)))
+    }
+
+    /// Hands a request to the driver.
+    pub(super) fn run_job(&mut self, now: Mono, job: JobId, deaths: u8) {
+        let now_ms = self.now_ms();
+        let Some(open) = self.open.get_mut(&job) else { return };
+        if deaths >= MAX_DEATHS {
+            let text = format!("the request was open at {deaths} crashes and is not run again");
+            return self.fail(now, job, Failure::new(ErrorCode::Internal, text));
+        }
+        if open.left && open.deadline_ms.is_some_and(|deadline| deadline <= now_ms) {
+            let text = "the deadline passed while the daemon was down";
+            return self.fail(now, job, Failure::new(ErrorCode::DeadlineExceeded, text));
+        }
+        let Some(mut request) = open.request.take() else { return self.fetch(now, job) };
+        request.deaths = deaths;
+        match self.handle.submit(request) {
+            Ok(reply) => {
+                self.runs.spawn(async move { (job, reply.await.ok()) });
+            }
+            Err(failure) => self.fail(now, job, failure),
+        }
+    }
+
+    /// The driver answered, and perhaps more of them are ready.
+    pub(super) fn on_run(&mut self, first: Result<(JobId, Option<Reply>), JoinError>) {
+        let now = self.clock.now();
+        let mut next = Some(first);
+        let mut left = super::BURST;
+        while let Some(run) = next {
+            match run {
+                Ok((job, Some(reply))) => self.answer(now, job, &reply),
+                Ok((job, None)) => {
+                    self.fail(
+                        now,
+                        job,
+                        Failure::new(ErrorCode::Unavailable, "the daemon stopped before it was answered"),
+                    );
+                }
+                Err(error) => tracing::error!(%error, "a wait for a reply ended early"),
+            }
+            left -= 1;
+            next = if left > 0 { self.runs.try_join_next() } else { None };
+        }
+    }
+
+    pub(super) fn refuse_deferrable(&mut self, now: Mono, job: JobId) {
+        self.fail(now, job, overloaded("the journal has no room for a deferrable request"));
+    }
+
+    /// Answers with a failure of the transport's own.
+    pub(super) fn fail(&mut self, now: Mono, job: JobId, failure: Failure) {
+        let Some(open) = self.open.get(&job) else { return };
+        let instant =
+            |ms: i64| std::time::UNIX_EPOCH + std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        let info = Info {
+            request_id: open.id.clone().unwrap_or_default(),
+            model: open.model.clone(),
+            verdict: "refuse".into(),
+            reason: failure.code.as_str().into(),
+            received_at: clock::rfc3339(instant(open.received_ms)),
+            completed_at: clock::rfc3339((self.wall)()),
+            ..Info::default()
+        };
+        tracing::debug!(model = %open.model, topic = %open.target.topic, code = %failure.code, message = %failure.message, "refused");
+        self.answer(now, job, &Reply { result: Err(failure), info });
+    }
+
+    fn answer(&mut self, now: Mono, job: JobId, reply: &Reply) {
+        let max_bytes = self.speaker.max_reply_bytes();
+        let Some(open) = self.open.get_mut(&job) else { return };
+        if !reply.info.request_id.is_empty() {
+            open.known_as = Some(reply.info.request_id.clone());
+        }
+        let stored = egress::encode(open.known_as.as_deref(), reply, max_bytes);
+        let message = egress::message(&open.target, &stored);
+        let keep = open.id.is_some() && !reply.info.duplicate;
+        open.stored = keep.then_some(stored);
+        self.session.replied(now, job, message, keep);
+    }
+
+    /// Leaves a note for the request's trace.
+    pub(super) fn note(&mut self, _now: Mono, job: JobId, step: &'static str) {
+        let Some(open) = self.open.get(&job) else { return };
+        let Some(request_id) = open.known_as.clone() else { return };
+        let detail = match step {
+            "replied" => format!("the broker accepted the reply on {}", open.target.topic),
+            "reply_refused" => format!("the broker refused the reply on {}", open.target.topic),
+            "journaled" => "safe in the journal, acknowledged to the broker".to_owned(),
+            _ => String::new(),
+        };
+        self.handle.offer(Message::Note { request_id, step, detail });
+    }
+
+    fn cancel(&mut self, request_id: &str) {
+        for job in self.session.jobs_called(request_id) {
+            let Some(open) = self.open.get(&job) else { continue };
+            let caller = crate::request::Caller::Broker { reply_topic: open.target.topic.clone() };
+            // Whether it was found shows in the request's own reply.
+            let (found, _) = oneshot::channel();
+            if !self.handle.offer(Message::Cancel { caller, request_id: request_id.to_owned(), found }) {
+                tracing::warn!(%request_id, "no room for a cancellation");
+            }
+        }
+    }
+}
+
+fn arrival(message: &Inbound) -> Arrival {
+    Arrival {
+        packet_id: message.packet_id,
+        qos: message.qos,
+        redelivered: message.redelivered,
+        bytes: message.payload.len(),
+        key: None,
+        deferrable: false,
+        maybe_answered: false,
+        refused: false,
+    }
+}
+
+fn overloaded(message: &str) -> Failure {
+    Failure { retry_after_ms: Some(RETRY_MS), ..Failure::new(ErrorCode::Overloaded, message) }
+}

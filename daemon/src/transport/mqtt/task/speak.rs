@@ -1,0 +1,234 @@
+//! What the box says: of itself to the broker (state, models, telemetry), and of the link to the driver.
+//!
+//! Decides how often: retained topics on change and at most once a second, counters at most once a second, nothing at
+//! all while nothing changes.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use edge_core::Mono;
+use edge_wire::dto::{MqttStatus, Problem, Status};
+use edge_wire::mqtt::retained;
+use edge_wire::mqtt::topic::Topics;
+
+use crate::config::{MqttConfig, MqttProtocol};
+use crate::driver::clock;
+use crate::handle::{Handle, Message};
+use crate::transport::mqtt::egress::JSON;
+use crate::transport::mqtt::packet::{Granted, Outbound, Qos};
+use crate::transport::mqtt::session::Session;
+
+/// Pause between two publications of the same kind, and between two reports of counters.
+const PAUSE: Duration = Duration::from_secs(1);
+/// After this, a connection no longer carries the memory of a contested client id.
+const FORGIVEN: Duration = Duration::from_secs(60);
+
+/// What the speaker knows and has said.
+pub struct Speaker {
+    topics: Topics,
+    telemetry_interval: Duration,
+    max_packet_bytes: u64,
+    now_status: MqttStatus,
+    /// What the driver was told last, and when.
+    told: Option<(MqttStatus, Mono)>,
+    problems: Vec<Problem>,
+    granted: Option<Granted>,
+    /// Subscribed: requests can come.
+    connected: bool,
+    contested: bool,
+    connected_at: Option<Mono>,
+    /// Retained topics of this connection and what they hold.
+    published: HashMap<String, String>,
+    looked: Option<Mono>,
+    telemetry_at: Option<Mono>,
+}
+
+impl Speaker {
+    pub fn new(config: &MqttConfig, topics: Topics, telemetry_interval: Duration) -> Speaker {
+        let now_status = MqttStatus {
+            state: "connecting".into(),
+            reason: "waiting for the models".into(),
+            broker: format!("{}:{}", config.host, config.port),
+            protocol: match config.protocol {
+                MqttProtocol::V5 => "5".into(),
+                MqttProtocol::V311 => "3.1.1".into(),
+            },
+            client_id: config.client_id.clone(),
+            zone: config.zone.as_str().into(),
+            ..MqttStatus::default()
+        };
+        Speaker {
+            topics,
+            telemetry_interval,
+            max_packet_bytes: config.max_packet_bytes,
+            now_status,
+            told: None,
+            problems: Vec::new(),
+            granted: None,
+            connected: false,
+            contested: false,
+            connected_at: None,
+            published: HashMap::new(),
+            looked: None,
+            telemetry_at: None,
+        }
+    }
+
+    pub fn broker(&self) -> &str {
+        &self.now_status.broker
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    pub fn count_received(&mut self) {
+        self.now_status.received += 1;
+    }
+
+    /// The largest reply that the broker takes.
+    pub fn max_reply_bytes(&self) -> usize {
+        /// Topic, properties and headers of a reply.
+        const AROUND: u64 = 1024;
+        let broker = self.granted.and_then(|granted| granted.max_packet).map_or(u64::MAX, u64::from);
+        usize::try_from(broker.min(self.max_packet_bytes).saturating_sub(AROUND)).unwrap_or(usize::MAX)
+    }
+
+    pub fn set_problem(&mut self, problem: Problem) {
+        self.clear_problem(&problem.subject);
+        self.problems.push(problem);
+    }
+
+    pub fn clear_problem(&mut self, subject: &str) {
+        self.problems.retain(|problem| problem.subject != subject);
+    }
+
+    /// The models are warm: from now on the broker is what is waited for.
+    pub fn warm(&mut self) {
+        self.now_status.reason = "not connected yet".into();
+    }
+
+    /// The broker accepted the connection.
+    pub fn accepted(&mut self, granted: Granted) {
+        self.granted = Some(granted);
+        self.now_status.connects += 1;
+        self.published.clear();
+        self.looked = None;
+        self.telemetry_at = None;
+        self.connected_at = None;
+    }
+
+    /// The subscriptions stand, but for those that were refused.
+    pub fn subscribed(&mut self, refused: Vec<String>) {
+        self.connected = true;
+        self.now_status.state = "connected".into();
+        if !self.contested {
+            self.now_status.reason.clear();
+        }
+        self.clear_problem("subscriptions");
+        if !refused.is_empty() {
+            self.set_problem(Problem {
+                subject: "subscriptions".into(),
+                what: format!("the broker refused {}", refused.join(", ")),
+                remedy: "allow the box to read these topics in the broker's access rules".into(),
+            });
+        }
+    }
+
+    pub fn lost(&mut self, contested: bool, reason: String) {
+        self.connected = false;
+        self.granted = None;
+        self.contested |= contested;
+        self.now_status.state = if contested { "taken_over" } else { "connecting" }.into();
+        self.now_status.reason = reason;
+    }
+
+    /// Publishes what has changed and what is due.
+    pub fn speak(&mut self, now: Mono, status: &Status, wall: fn() -> SystemTime, session: &mut Session) {
+        let since = *self.connected_at.get_or_insert(now);
+        if self.contested && now.since(since) >= FORGIVEN {
+            self.contested = false;
+            self.now_status.reason.clear();
+        }
+        if self.looked.is_none_or(|looked| now.since(looked) >= PAUSE) {
+            self.looked = Some(now);
+            self.look(status, session);
+        }
+        if self.telemetry_at.is_none_or(|at| at <= now) {
+            self.telemetry_at = Some(now.after(self.telemetry_interval));
+            let text = retained::telemetry(status, &clock::rfc3339(wall()));
+            session.publish_status(message(self.topics.telemetry(), text, Qos::AtMostOnce, false));
+        }
+    }
+
+    /// The box goes, and says so.
+    pub fn say_offline(&mut self, session: &mut Session) {
+        self.connected = false;
+        let text = retained::OFFLINE.to_owned();
+        session.publish_status(message(self.topics.available(), text, Qos::AtLeastOnce, true));
+    }
+
+    /// When there is something to do again.
+    pub fn next_due(&self) -> Option<Mono> {
+        let telemetry = self.telemetry_at.filter(|_| self.connected);
+        let counters = self.told.as_ref().filter(|(told, _)| *told != self.now_status).map(|(_, at)| at.after(PAUSE));
+        let forgiven = self.connected_at.filter(|_| self.contested && self.connected).map(|at| at.after(FORGIVEN));
+        [telemetry, counters, forgiven].into_iter().flatten().min()
+    }
+
+    /// Tells the driver about the link: at once when its state changes, counters now and then.
+    pub fn report(&mut self, now: Mono, handle: &Handle, session: &Session) {
+        let numbers = session.numbers();
+        self.now_status.replies_waiting = u32::try_from(numbers.replies_waiting).unwrap_or(u32::MAX);
+        self.now_status.journaled = u32::try_from(numbers.journaled).unwrap_or(u32::MAX);
+        self.now_status.replies_dropped = numbers.dropped;
+        self.now_status.replies_refused = numbers.refused_by_broker;
+        self.now_status.unjournaled = numbers.unjournaled;
+        if self.now_status.problems != self.problems {
+            self.now_status.problems.clone_from(&self.problems);
+        }
+        let due = match &self.told {
+            None => true,
+            Some((told, at)) => {
+                let news = told.state != self.now_status.state
+                    || told.reason != self.now_status.reason
+                    || told.problems != self.now_status.problems;
+                news || (now.since(*at) >= PAUSE && *told != self.now_status)
+            }
+        };
+        if due && handle.offer(Message::Mqtt(Box::new(self.now_status.clone()))) {
+            self.told = Some((self.now_status.clone(), now));
+        }
+    }
+
+    /// Publishes every retained topic whose content changed, and empties those of models that are gone.
+    fn look(&mut self, status: &Status, session: &mut Session) {
+        let mut wanted = vec![
+            (self.topics.available(), retained::ONLINE.to_owned()),
+            (self.topics.state(), retained::state(status)),
+        ];
+        for model in retained::shown_models(status) {
+            wanted.push((self.topics.model(&model.name), retained::model(model)));
+        }
+        let gone = self.published.keys().filter(|topic| !wanted.iter().any(|(name, _)| name == *topic));
+        let gone: Vec<String> = gone.cloned().collect();
+        wanted.extend(gone.into_iter().map(|topic| (topic, String::new())));
+        for (topic, text) in wanted {
+            if self.published.get(&topic) == Some(&text) {
+                continue;
+            }
+            session.publish_status(message(topic.clone(), text.clone(), Qos::AtLeastOnce, true));
+            if text.is_empty() {
+                self.published.remove(&topic)
+            } else {
+                self.published.insert(topic, text)
+            };
+        }
+    }
+}
+
+fn message(topic: String, text: String, qos: Qos, retain: bool) -> Outbound {
+    let content_type = if text.starts_with('{') { JSON } else { "text/plain" };
+    Outbound { topic, payload: Bytes::from(text), qos, retain, correlation: None, content_type }
+}
