@@ -11,12 +11,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
+use crate::driver::clock::{self, Clock};
 use crate::driver::{Driver, INBOX, Milestone, Outside};
 use crate::handle::{Handle, Message};
 use crate::service;
 use crate::store::{self, Found};
 use crate::telemetry::{self, Sampler};
 use crate::transport::dbus::{self, Bus, BusError};
+use crate::transport::mqtt::{self, Setup};
 
 /// What the command line adds to the configuration.
 pub struct Options {
@@ -57,17 +59,40 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     let (milestones, mut reached) = mpsc::channel(8);
     let handle = Handle::new(inbox, watcher);
 
+    let clock = Clock::start();
     let outside = outside(&config, options, receiver, status, milestones)?;
-    let driver = tokio::spawn(Driver::new(config.clone(), outside).run());
+    let driver = tokio::spawn(Driver::new(config.clone(), outside, clock).run());
     let bus = dbus::serve(handle.clone(), &config.bus, &config.limits).await.map_err(RunError::Bus)?;
     bus.own_name().await.map_err(RunError::Bus)?;
+    let mqtt = config.mqtt.clone().map(|mqtt| {
+        mqtt::spawn(Setup {
+            config: mqtt,
+            node: config.node.clone(),
+            handle: handle.clone(),
+            clock,
+            wall: clock::wall,
+            state_dir: config.state_dir.clone(),
+            runtime_dir: config.runtime_dir.clone(),
+            telemetry_interval: config.telemetry_interval,
+        })
+    });
     tracing::info!(node = %config.node, name = edge_wire::names::BUS_NAME, "serving on the bus");
 
     let result = serve(&handle, &mut signals, &mut reached, &bus, driver).await;
     service::notify(&[NotifyState::Stopping]);
-    if result.is_ok() {
-        drain(&handle, &mut signals, &mut reached, config.drain_limit).await;
-    }
+    // Together: the broker gets the answers that the drain still gives.
+    let broker = async {
+        if let Some(mqtt) = mqtt {
+            mqtt.stop(config.drain_limit).await;
+        }
+    };
+    let told_to = result.is_ok();
+    let driver = async {
+        if told_to {
+            drain(&handle, &mut signals, &mut reached, config.drain_limit).await;
+        }
+    };
+    tokio::join!(driver, broker);
     bus.close().await;
     result
 }

@@ -9,6 +9,7 @@ use edge_wire::dto::{Platform, Status};
 use edge_wire::error::ErrorCode;
 use edged::config::raw::Values;
 use edged::config::validate::{Machine, validate};
+use edged::driver::clock::Clock;
 use edged::driver::{Driver, INBOX, Milestone, Outside};
 use edged::handle::{Handle, Message};
 use edged::request::{Blob, Caller, Options, Output, Payload, Reply, Request, TensorIn};
@@ -42,7 +43,7 @@ async fn daemon() -> Daemon {
         watchdog: None,
         platform: Platform::default(),
     };
-    tokio::spawn(Driver::new(config, outside).run());
+    tokio::spawn(Driver::new(config, outside, Clock::start()).run());
     assert_eq!(milestones.recv().await, Some(Milestone::Warm));
     Daemon { handle: Handle::new(inbox, watcher), milestones }
 }

@@ -110,8 +110,7 @@ enum State {
 
 impl Driver {
     /// A driver that has started nothing yet.
-    pub fn new(config: Config, outside: Outside) -> Driver {
-        let clock = Clock::start();
+    pub fn new(config: Config, outside: Outside, clock: Clock) -> Driver {
         let now = clock.now();
         let since_epoch = clock::wall().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
         Driver {
