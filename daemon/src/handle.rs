@@ -45,6 +45,10 @@ pub enum Message {
         model: String,
         done: oneshot::Sender<Result<(), Failure>>,
     },
+    /// The state as it is now, not as last published.
+    Status {
+        done: oneshot::Sender<Arc<Status>>,
+    },
     Trace {
         request_id: String,
         found: oneshot::Sender<Option<Trace>>,

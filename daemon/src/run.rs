@@ -173,7 +173,7 @@ fn outside(
             .map(|found| (found.path, found.found_by.to_string()))
             .map_err(|error| crate::driver::chain(&error))
     });
-    let mut sampler = Sampler::default();
+    let mut sampler = Sampler::new(&config.state_dir);
     Ok(Outside {
         inbox,
         bundles: bundles(config, options.simulated),

@@ -205,6 +205,10 @@ impl Driver {
                 let result = self.unload(&model);
                 answer(done, result);
             }
+            Message::Status { done } => {
+                self.publish();
+                answer(done, self.outside.status.borrow().clone());
+            }
             Message::Trace { request_id, found } => {
                 let open = || {
                     self.entries.values().find(|entry| entry.story.request_id == request_id).map(|entry| &entry.story)

@@ -4,23 +4,26 @@ mod platform;
 
 pub use platform::platform;
 
+use std::path::{Path, PathBuf};
+
 use edge_wire::dto::ReadingInfo;
 use sysinfo::System;
 
-/// Takes readings of load and memory through `sysinfo`.
+/// Takes readings: load and memory through `sysinfo`, thermal zones, room for the state.
 #[derive(Debug)]
 pub struct Sampler {
+    state_dir: PathBuf,
     system: Result<System, String>,
     samples: u64,
 }
 
-impl Default for Sampler {
-    fn default() -> Sampler {
-        Sampler { system: System::new().map_err(|error| format!("failed: {error}")), samples: 0 }
-    }
-}
-
 impl Sampler {
+    /// A sampler that has taken nothing yet; `state_dir` is where the daemon writes.
+    pub fn new(state_dir: &Path) -> Sampler {
+        let system = System::new().map_err(|error| format!("failed: {error}"));
+        Sampler { state_dir: state_dir.to_owned(), system, samples: 0 }
+    }
+
     /// All readings now.
     pub fn read(&mut self) -> Vec<ReadingInfo> {
         self.samples += 1;
@@ -41,6 +44,7 @@ impl Sampler {
                 vec![reading("cpu_load_percent", Err(why.clone())), reading("memory_available_bytes", Err(why.clone()))]
             }
         };
+        readings.push(reading("state_free_bytes", free_bytes(&self.state_dir)));
         readings.extend(zones());
         readings
     }
@@ -56,6 +60,12 @@ fn reading(name: &str, value: Result<f64, String>) -> ReadingInfo {
 #[expect(clippy::cast_precision_loss, reason = "bytes for people; exact below 2^53")]
 fn to_float(value: u64) -> f64 {
     value as f64
+}
+
+/// Room that an unprivileged process may still fill on the file system of `dir`.
+fn free_bytes(dir: &Path) -> Result<f64, String> {
+    let stat = rustix::fs::statvfs(dir).map_err(|errno| format!("failed: {}: {errno}", dir.display()))?;
+    Ok(to_float(stat.f_bavail.saturating_mul(stat.f_frsize)))
 }
 
 /// Thermal zones by their type. A power-gated zone answers EAGAIN: asleep, not broken.
@@ -117,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_first_sample_says_that_load_is_not_known_yet() {
-        let mut sampler = Sampler::default();
+        let mut sampler = Sampler::new(Path::new("/"));
         let load = |readings: Vec<ReadingInfo>| {
             readings.into_iter().find(|reading| reading.name == "cpu_load_percent").unwrap()
         };

@@ -10,6 +10,7 @@ use zbus::object_server::SignalEmitter;
 use super::authorize::Access;
 use super::door::Door;
 use super::error::{No, internal};
+use crate::driver::trace::KEPT;
 use crate::handle::Message;
 use crate::request::Failure;
 
@@ -59,7 +60,8 @@ impl Manager {
     #[zbus(out_args("json"))]
     async fn describe(&self, #[zbus(header)] header: Header<'_>) -> Result<String, No> {
         let _place = self.0.open(&header, Access::Read).await?;
-        Ok(json(&*self.0.status())?)
+        let status = self.0.service.handle.ask(|done| Message::Status { done }).await?;
+        Ok(json(&*status)?)
     }
 
     /// What happened to a request and when, as JSON.
@@ -68,7 +70,9 @@ impl Manager {
         let _place = self.0.open(&header, Access::Read).await?;
         let id = request_id.clone();
         let found = self.0.service.handle.ask(|found| Message::Trace { request_id: id, found }).await?;
-        let trace = found.ok_or_else(|| Failure::invalid(format!("request_id \"{request_id}\" has no trace here")))?;
+        let trace = found.ok_or_else(|| Failure::invalid(format!(
+                "request_id: no trace of \"{request_id}\": the last {KEPT} settled requests since the start are kept"
+            )))?;
         Ok(json(&trace)?)
     }
 
