@@ -4,13 +4,13 @@
 //! Threads: this one reads the socket; up to as many loaders as there are cores, while models load; two that decode
 //! payloads; one per lane, which owns one session. All answers go straight from the thread that has them to the socket.
 
-mod batch;
 mod clock;
 mod confine;
 mod golden;
 mod lane;
 mod load;
 mod loaders;
+mod member;
 mod memfd;
 mod memory;
 mod model;
@@ -19,6 +19,7 @@ mod post;
 mod prepare;
 mod raw;
 mod registry;
+mod runner;
 mod session;
 mod store;
 mod unsealed;
