@@ -95,13 +95,3 @@ fn the_host_ends_with_the_channel_even_while_a_model_runs() {
     host.send(&ToHost::Run { lane: 0, members: vec![member(1, input)] }, &[]);
     assert!(host.close().success());
 }
-
-#[test]
-fn a_descriptor_that_is_no_socket_is_refused() {
-    let status = std::process::Command::new(env!("CARGO_BIN_EXE_engine-host"))
-        .stdin(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .status()
-        .unwrap();
-    assert_eq!(status.code(), Some(2));
-}

@@ -4,7 +4,10 @@
 
 mod support;
 
-use support::{Host, bundle};
+use std::os::fd::OwnedFd;
+
+use edge_engine::protocol::{Data, ErrorKind, ToHost};
+use support::{Host, bundle, open_memfd};
 
 #[test]
 fn the_four_bundles_load_side_by_side_and_give_their_golden_answers() {
@@ -20,4 +23,120 @@ fn the_four_bundles_load_side_by_side_and_give_their_golden_answers() {
         assert_eq!((loaded.providers[0].name.as_str(), loaded.providers[0].share), ("cpu", 1.0));
     }
     assert_eq!(host.notes.iter().filter(|note| note.contains("onnxruntime")).count(), 0, "{:?}", host.notes);
+}
+
+/// A file of the repository.
+fn golden(path: &str) -> Vec<u8> {
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../../onnx-models");
+    std::fs::read(format!("{models}/{path}")).unwrap()
+}
+
+#[test]
+fn a_photograph_of_a_label_is_read_and_bad_ones_are_refused() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&bundle("text-line"));
+    let photograph = golden("text-line/golden/lot.jpg");
+    let (document, cost) = host.infer_encoded("image/jpeg", &photograph).unwrap();
+    assert_eq!((document["text"].as_str(), cost), (Some("LOT:4711-A23"), 1));
+    assert!(document["confidence"].as_f64().unwrap() > 0.9, "{document}");
+    let (document, cost) = host.infer_encoded("IMAGE/JPEG; q=1", &golden("text-line/golden/handling.jpg")).unwrap();
+    assert_eq!((document["text"].as_str(), cost), (Some("Keep dry. This side up. Do not stack."), 2));
+
+    let cases = [
+        ("image/jpeg", &photograph[..photograph.len() / 2], ErrorKind::InvalidInput, "the JPEG is truncated"),
+        ("image/png", &photograph[..], ErrorKind::InvalidInput, "the bytes are image/jpeg"),
+        (
+            "image/webp",
+            &photograph,
+            ErrorKind::InvalidInput,
+            "content type image/webp: accepted are image/jpeg, image/png",
+        ),
+        ("image/jpeg", b"", ErrorKind::InvalidInput, "the bytes are no image/jpeg"),
+    ];
+    for (content_type, payload, kind, expected) in cases {
+        let error = host.infer_encoded(content_type, payload).unwrap_err();
+        assert_eq!(error.kind, kind, "{error:?}");
+        assert!(error.message.contains(expected), "{error:?}");
+    }
+    // 65,000 x 65,000 pixels, by the header only.
+    let mut bomb = photograph.clone();
+    let frame = bomb.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    bomb[frame + 5..frame + 9].copy_from_slice(&[0xfd, 0xe8, 0xfd, 0xe8]);
+    let error = host.infer_encoded("image/jpeg", &bomb).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TooLarge);
+    assert!(error.message.contains("65000 x 65000 pixels"), "{error:?}");
+    assert!(host.infer_encoded("image/jpeg", &photograph).is_ok());
+}
+
+#[test]
+fn a_line_of_text_is_upright_or_not() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&bundle("text-direction"));
+    for (name, label) in [("upright", "0"), ("upside-down", "180"), ("upright-turned", "0")] {
+        let photograph = golden(&format!("text-direction/golden/{name}.jpg"));
+        let (document, _) = host.infer_encoded("image/jpeg", &photograph).unwrap();
+        assert_eq!(document["label"], label, "{name}: {document}");
+        assert_eq!(document["labels"].as_array().unwrap().len(), 2);
+    }
+    // The graph would take any height and width; the manifest does not.
+    let error = host.infer(&[(&[1, 3, 32, 192], &vec![0; 3 * 32 * 192 * 4])]).unwrap_err();
+    assert_eq!(error.message, "input x: dimension 2 is 32, accepted is 48");
+}
+
+#[test]
+fn the_type_of_a_file_comes_with_its_mime_type() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&bundle("file-type"));
+    let (document, _) = host.infer_encoded("application/octet-stream", &golden("speech/golden/hum.wav")).unwrap();
+    assert_eq!((&document["label"], &document["mime_type"]), (&"wav".into(), &"audio/x-wav".into()), "{document}");
+    let (document, _) = host.infer_encoded("text/plain", b"").unwrap();
+    assert_eq!((&document["label"], &document["score"]), (&"empty".into(), &1.0.into()));
+}
+
+#[test]
+fn speech_is_found_over_a_whole_wav_and_state_is_the_callers_for_tensors() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&bundle("speech"));
+    let sound = golden("speech/golden/two-sentences.wav");
+    let (document, cost) = host.infer_encoded("audio/wav", &sound).unwrap();
+    assert_eq!(document["segments"].as_array().unwrap().len(), 2, "{document}");
+    assert_eq!(cost, u32::try_from((sound.len() - 44) / 2).unwrap().div_ceil(512));
+    let error = host.infer_encoded("audio/wav", &sound[..sound.len() - 1000]).unwrap_err();
+    assert!(error.message.contains("samples"), "{error:?}");
+
+    let (signal, state) = (vec![0; 576 * 4], vec![0; 2 * 128 * 4]);
+    let rate = 16_000i64.to_le_bytes();
+    let outputs = host.infer(&[(&[1, 576], &signal), (&[2, 1, 128], &state), (&[], &rate)]).unwrap();
+    assert_eq!((outputs[0].0.as_slice(), outputs[1].0.as_slice()), (&[1i64, 1][..], &[2i64, 1, 128][..]));
+}
+
+#[test]
+fn a_payload_that_is_not_sealed_is_read_whatever_it_is() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&bundle("text-direction"));
+    let photograph = golden("text-direction/golden/upright.jpg");
+    let file = open_memfd(&photograph);
+    let (pipe, into) = rustix::pipe::pipe().unwrap();
+    rustix::io::write(&into, &photograph).unwrap();
+    drop(into);
+    let zero: OwnedFd = std::fs::File::open("/dev/zero").unwrap().into();
+    let directory: OwnedFd = std::fs::File::open("/").unwrap().into();
+    let cases = [
+        (&file, 1 << 20, ""),
+        (&pipe, 1 << 20, ""),
+        (&file, 100, "payload: 23453 bytes, at most 100 are accepted"),
+        (
+            &zero,
+            1 << 20,
+            "payload: descriptor is a character device; accepted are memfds, regular files, pipes and sockets",
+        ),
+        (&directory, 1 << 20, "payload: descriptor is a directory; accepted are"),
+    ];
+    for (fd, max_len, expected) in cases {
+        let id = host.id();
+        let payload = Data::Unsealed { fd: 0, max_len };
+        host.send(&ToHost::Prepare { id, model: 0, content_type: "image/jpeg".into(), payload }, &[fd]);
+        let said = host.prepared(id).err().map(|error| error.message).unwrap_or_default();
+        assert!(said.starts_with(expected) && said.is_empty() == expected.is_empty(), "{said} instead of {expected}");
+    }
 }

@@ -69,7 +69,7 @@ fn bad_tensors_are_refused_by_name_and_the_next_request_is_served() {
     let (good, sixteen) = ([1i64, 4], Data::Inline(row(0.0, 1)));
     let sealed = |offset: u64, len: u64| Data::Sealed { fd: 0, offset, len };
     let cases = [
-        (&good[..], sealed(0, 16), &open, "input a: memfd without the seals SHRINK, GROW and WRITE"),
+        (&good[..], sealed(0, 16), &open, "input a: memfd without the seal SHRINK, GROW, WRITE: takes"),
         (&good, sealed(0, 16), &short, "input a: offset 0 and length 16 reach beyond the 15 bytes of the memfd"),
         (&good, sealed(u64::MAX, 16), &short, "input a: offset 18446744073709551615 and length 16 reach beyond"),
         (&good, sealed(0, 15), &short, "input a: 15 bytes, the shape [1, 4] of FP32 needs 4 elements of 4 bytes"),

@@ -1,28 +1,31 @@
-//! The engine host alone, for this crate's tests and bench; the product starts it as `edged engine-host`. With
-//! `--probe` a thread that was there before the host waits for a line on standard input, tries to reach a network and a
-//! bus, and says on standard output how that went.
+//! The engine host alone, for this crate's tests and bench; the product starts it as `edged engine-host`. The socket is
+//! its standard input, as there. With `--probe FIFO` a thread that was there before the host reads lines from that FIFO,
+//! tries to reach a network and a bus, and says on standard output how that went.
 
-use std::io::{BufRead, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 fn main() {
-    if std::env::args().any(|argument| argument == "--probe") {
-        std::thread::spawn(probe);
+    if let Some(fifo) = std::env::args().skip_while(|argument| argument != "--probe").nth(1) {
+        std::thread::spawn(move || probe(&fifo));
     }
-    let code = match edge_engine::host::inherited_socket() {
+    let code = match std::io::stdin().as_fd().try_clone_to_owned() {
         Ok(socket) => edge_engine::host::main(socket),
         Err(error) => {
-            eprintln!("engine-host: {error}");
-            2
+            eprintln!("engine-host: take the socket: {error}");
+            1
         }
     };
     std::process::exit(code);
 }
 
-fn probe() {
-    for line in std::io::stdin().lock().lines() {
+fn probe(fifo: &str) {
+    let Ok(lines) = File::open(fifo) else { return };
+    for line in BufReader::new(lines).lines() {
         let Ok(target) = line else { return };
         let (tcp, unix) = target.split_once(' ').unwrap_or((&target, ""));
         let tcp = tcp.parse::<SocketAddr>().map_or_else(

@@ -3,11 +3,12 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::batch::{Ready, Runner};
 use super::clock;
+use super::member;
+use super::runner::Runner;
 use crate::bundle::{Bundle, BundleError, Golden};
 use crate::media::MediaError;
-use crate::protocol::{Data, Datatype, HostError, TensorData, TensorSpec, Want};
+use crate::protocol::{Data, Datatype, HostError, TensorData, TensorSpec};
 use crate::tensor;
 
 /// Why a golden answer was not given.
@@ -151,9 +152,9 @@ fn tensors(runner: &mut Runner, bundle: &Bundle, golden: &Golden) -> Result<u64,
         Ok(TensorData { index, shape: tensor.shape.clone(), data: Data::Inline(bytes) })
     });
     let inputs = inputs.collect::<Result<Vec<_>, String>>().map_err(|what| wrong(&golden.input, what))?;
-    let ready = Ready::tensors(model, inputs, &[], Want::Inline, u64::MAX).map_err(Cause::Run)?;
+    let values = member::values(model, inputs, &[]).map_err(Cause::Run)?;
     let start = clock::now_ns();
-    let answers = runner.tensors(ready).map_err(Cause::Run)?;
+    let answers = runner.tensors(&values).map_err(Cause::Run)?;
     let took = clock::since_ns(start);
     for tensor in &expected.tensors {
         let (index, spec) = named(&outputs, &tensor.name).map_err(|what| wrong(&golden.expected, what))?;

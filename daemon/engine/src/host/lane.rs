@@ -4,11 +4,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::batch::{Ready, Runner};
 use super::clock;
+use super::member::{self, Body, Ready};
 use super::memfd::Packer;
 use super::outbox::Outbox;
 use super::post::{Post, Work};
+use super::runner::Runner;
 use super::store::Store;
 use crate::fault::{host_error, panicked};
 use crate::protocol::{ErrorKind, FromHost, HostError, Input, Member, MemberDone, Output};
@@ -56,17 +57,20 @@ impl Lane {
 
     /// What a member brings, unless it is too late for it.
     fn ready(&self, member: Member, fds: &[std::os::fd::OwnedFd], now: u64) -> Result<Ready, HostError> {
-        match member.input {
+        let start_before = member.start_before;
+        let body = match member.input {
             Input::Prepared => {
+                // Taken out even if it is too late: nobody asks for it again.
                 let prepared = self.store.take(member.id);
-                in_time(member.start_before, now)?;
-                Ready::prepared(prepared?, member.start_before)
+                in_time(start_before, now)?;
+                Body::Prepared(prepared?)
             }
             Input::Tensors { tensors, want } => {
-                in_time(member.start_before, now)?;
-                Ready::tensors(self.runner.model(), tensors, fds, want, member.start_before)
+                in_time(start_before, now)?;
+                Body::Values(member::values(self.runner.model(), tensors, fds)?, want)
             }
-        }
+        };
+        Ok(Ready { body, start_before })
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use ort::session::RunOptions;
 
-use super::batch::Runner;
 use super::golden::{self, GoldenError};
 use super::model::{FitError, Model};
+use super::runner::Runner;
 use super::session::{Engine, Runtime, SessionError};
 use super::{clock, post::Post};
 use crate::bundle::{self, BundleError, Variant};

@@ -2,8 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{MemfdFlags, SealFlags};
-
+use crate::memfile;
 use crate::protocol::{Data, INLINE_BYTES, INLINE_TOTAL, MAX_FDS, Want};
 
 /// Why an output could not be handed out.
@@ -32,7 +31,7 @@ impl Packer {
         }
         let index = u16::try_from(self.fds.len()).ok().filter(|_| self.fds.len() < MAX_FDS);
         let fd = index.ok_or(PackError::TooMany)?;
-        self.fds.push(sealed(bytes).map_err(|source| PackError::Memfd { len: bytes.len(), source })?);
+        self.fds.push(memfile::sealed(bytes).map_err(|source| PackError::Memfd { len: bytes.len(), source })?);
         Ok(Data::Sealed { fd, offset: 0, len: bytes.len() as u64 })
     }
 
@@ -40,16 +39,4 @@ impl Packer {
     pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
         self.fds.iter().map(AsFd::as_fd).collect()
     }
-}
-
-/// A memfd that holds `bytes` and can change no more.
-pub fn sealed(bytes: &[u8]) -> std::io::Result<OwnedFd> {
-    let fd = rustix::fs::memfd_create("edged-output", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let written = rustix::io::write(&fd, rest)?;
-        rest = rest.get(written..).unwrap_or_default();
-    }
-    rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
-    Ok(fd)
 }

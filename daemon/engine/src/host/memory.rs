@@ -5,11 +5,11 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 
-use rustix::fs::SealFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::unsealed;
 use crate::fault::{chain, host_error};
+use crate::memfile::{self, SealError};
 use crate::protocol::{Data, ErrorKind, HostError};
 use crate::tensor::Aligned;
 
@@ -18,8 +18,8 @@ use crate::tensor::Aligned;
 pub enum MemoryError {
     #[error("descriptor {index} was not sent ({sent} were)")]
     NoDescriptor { index: u16, sent: usize },
-    #[error("memfd without the seals SHRINK, GROW and WRITE")]
-    NotSealed,
+    #[error(transparent)]
+    NotSealed(#[from] SealError),
     #[error("offset {offset} and length {len} reach beyond the {size} bytes of the memfd")]
     OutOfRange { offset: u64, len: u64, size: u64 },
     #[error("{len} bytes, at most {most} are accepted")]
@@ -111,12 +111,7 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     fn new(fd: impl AsFd, offset: u64, len: u64) -> Result<Mapping, MemoryError> {
-        let all = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-        if !rustix::fs::fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(all)) {
-            return Err(MemoryError::NotSealed);
-        }
-        let stat = rustix::fs::fstat(&fd).map_err(|errno| MemoryError::Read(errno.into()))?;
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let size = memfile::check(&fd)?;
         if offset.checked_add(len).is_none_or(|end| end > size) {
             return Err(MemoryError::OutOfRange { offset, len, size });
         }
@@ -157,7 +152,7 @@ impl Drop for Mapping {
 
 #[cfg(test)]
 mod tests {
-    use rustix::fs::MemfdFlags;
+    use rustix::fs::{MemfdFlags, SealFlags};
 
     use super::*;
 
@@ -191,7 +186,7 @@ mod tests {
     fn a_memfd_without_every_seal_is_never_mapped() {
         for seals in [SealFlags::empty(), SealFlags::SHRINK, SealFlags::SHRINK | SealFlags::GROW, SealFlags::SEAL] {
             let error = Memory::of(sealed(0, 4), &[memfd(b"abcd", seals)], 10).err().unwrap();
-            assert!(matches!(error, MemoryError::NotSealed), "{seals:?}: {error}");
+            assert!(matches!(error, MemoryError::NotSealed(_)), "{seals:?}: {error}");
         }
     }
 

@@ -4,13 +4,13 @@
 //! Threads: this one reads the socket; up to as many loaders as there are cores, while models load; two that decode
 //! payloads; one per lane, which owns one session. All answers go straight from the thread that has them to the socket.
 
-mod batch;
 mod clock;
 mod confine;
 mod golden;
 mod lane;
 mod load;
 mod loaders;
+mod member;
 mod memfd;
 mod memory;
 mod model;
@@ -19,11 +19,12 @@ mod post;
 mod prepare;
 mod raw;
 mod registry;
+mod runner;
 mod session;
 mod store;
 mod unsealed;
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,29 +38,6 @@ use prepare::{Job, Preparers};
 use registry::Registry;
 use session::Runtime;
 use store::Store;
-
-/// The descriptor on which the daemon leaves the host its end of the socketpair.
-pub const SOCKET_FD: RawFd = 3;
-
-/// Takes the socket that the daemon left on [`SOCKET_FD`]. Call it once, first thing in the child.
-pub fn inherited_socket() -> std::io::Result<OwnedFd> {
-    // SAFETY: in a child that the daemon made, descriptor 3 is the socket and nothing else owns it; that it is a socket
-    // is checked before it is used.
-    let socket = unsafe { OwnedFd::from_raw_fd(SOCKET_FD) };
-    let stat = rustix::fs::fstat(&socket);
-    match stat.map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode)) {
-        Ok(rustix::fs::FileType::Socket) => {
-            rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-            Ok(socket)
-        }
-        found => {
-            // Not ours: closing it would hide the mistake from whoever owns it.
-            let fd = std::os::fd::IntoRawFd::into_raw_fd(socket);
-            let message = format!("descriptor {fd} is not the daemon's socket ({found:?})");
-            Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, message))
-        }
-    }
-}
 
 /// Serves the daemon at the other end of `socket` until it closes it. Confines the process for good, so it must be
 /// called before any other thread is started. Returns an exit code if the host cannot start; once the runtime is loaded

@@ -2,27 +2,28 @@
 //! something to say.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::clock;
 use crate::channel::{self, ChannelError};
 use crate::fault::{chain, cut};
 use crate::protocol::FromHost;
 
-/// Notes that the runtime may cause in the life of one host.
-const MAX_NOTES: u32 = 200;
+/// Notes in one minute; the runtime has something to say about each request that it fails.
+const NOTES_A_MINUTE: u32 = 20;
+const MINUTE_NS: u64 = 60_000_000_000;
 
 /// The way to the daemon.
 #[derive(Clone)]
 pub struct Outbox {
     socket: Arc<OwnedFd>,
-    notes: Arc<AtomicU32>,
+    notes: Arc<Mutex<Notes>>,
 }
 
 impl Outbox {
     /// Sends over `socket`, whose other end is the daemon.
     pub fn new(socket: Arc<OwnedFd>) -> Outbox {
-        Outbox { socket, notes: Arc::new(AtomicU32::new(0)) }
+        Outbox { socket, notes: Arc::default() }
     }
 
     /// Sends a message. If the daemon is gone the reader thread sees it too and ends the process, so nothing is
@@ -37,17 +38,46 @@ impl Outbox {
         }
     }
 
-    /// Says something that is worth a line in the log; falls silent after a bounded number of lines.
+    /// Says something that is worth a line in the log, so many times a minute.
     pub fn note(&self, message: impl Into<String>) {
-        match self.notes.fetch_add(1, Ordering::Relaxed) {
-            MAX_NOTES.. => {}
-            said => {
-                let mut message = cut(message.into());
-                if said + 1 == MAX_NOTES {
-                    message.push_str(" (further notes are left out)");
-                }
-                self.send(&FromHost::Note { message }, &[]);
-            }
+        let said = self.notes.lock().unwrap_or_else(PoisonError::into_inner).count(clock::now_ns());
+        let mut message = cut(message.into());
+        match said {
+            1..NOTES_A_MINUTE => {}
+            NOTES_A_MINUTE => message.push_str(" (further notes of this minute are left out)"),
+            _ => return,
         }
+        self.send(&FromHost::Note { message }, &[]);
+    }
+}
+
+/// Notes of the present minute.
+#[derive(Default)]
+struct Notes {
+    minute: u64,
+    said: u32,
+}
+
+impl Notes {
+    /// Counts one more and says the how many-th of its minute it is.
+    fn count(&mut self, now: u64) -> u32 {
+        let minute = now / MINUTE_NS;
+        if minute != self.minute {
+            *self = Notes { minute, said: 0 };
+        }
+        self.said = self.said.saturating_add(1);
+        self.said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_counted_by_the_minute() {
+        let mut notes = Notes::default();
+        assert_eq!([10, 20, 30].map(|now| notes.count(now)), [1, 2, 3]);
+        assert_eq!([MINUTE_NS, MINUTE_NS + 1].map(|now| notes.count(now)), [1, 2]);
     }
 }

@@ -2,8 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -12,7 +11,7 @@ use edge_engine::protocol::{
     Data, FromHost, HostError, Input, LoadModel, LoadedModel, Member, MemberDone, Output, TensorData, ToHost, Want,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::{FileType, MemfdFlags, Mode, SealFlags};
 
 /// Longest wait for one message.
 pub const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
@@ -50,6 +49,7 @@ pub type Shaped = (Vec<i64>, Vec<u8>);
 
 pub struct Host {
     pub child: Child,
+    directory: tempfile::TempDir,
     socket: OwnedFd,
     receiver: Receiver,
     /// Messages that came while another was waited for.
@@ -62,19 +62,15 @@ impl Host {
     /// A child that has not been told to start the runtime.
     pub fn spawn() -> Host {
         let (ours, theirs) = channel::pair().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("probe");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_engine-host"));
-        command.arg("--probe").stdin(Stdio::piped()).stdout(Stdio::piped());
-        let fd = theirs.as_raw_fd();
-        // SAFETY: dup2 and fcntl are async-signal-safe, and nothing else is called.
-        unsafe {
-            command.pre_exec(move || {
-                let copied = if fd == 3 { libc::fcntl(3, libc::F_SETFD, 0) } else { libc::dup2(fd, 3) };
-                if copied < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
-            });
-        }
+        command.arg("--probe").arg(&fifo).stdin(Stdio::from(theirs)).stdout(Stdio::piped());
+        command.env("MALLOC_ARENA_MAX", "2");
         let child = command.spawn().unwrap();
         let receiver = Receiver::default();
-        Host { child, socket: ours, receiver, early: Vec::new(), notes: Vec::new(), next: 1 }
+        Host { child, directory, socket: ours, receiver, early: Vec::new(), notes: Vec::new(), next: 1 }
     }
 
     /// A child with the runtime loaded; `None` (and a word about it) if there is no library.
@@ -219,7 +215,8 @@ impl Host {
 
     /// Asks the thread inside the host to reach these addresses.
     pub fn probe(&mut self, tcp: &str, unix: &str) -> Vec<String> {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{tcp} {unix}").unwrap();
+        let mut fifo = std::fs::OpenOptions::new().write(true).open(self.directory.path().join("probe")).unwrap();
+        writeln!(fifo, "{tcp} {unix}").unwrap();
         let mut line = String::new();
         BufReader::new(self.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         line.trim().split(',').map(str::to_owned).collect()

@@ -1,0 +1,232 @@
+//! Runs the members of a batch: together where their shapes allow it, one by one where not, and takes the outputs apart
+//! again, so that each member gets exactly what it would have got alone.
+
+use std::sync::Arc;
+
+use ort::session::RunOptions;
+
+use super::clock;
+use super::lane::{in_time, told};
+use super::member::{Body, Item, Ready, Reply, Value, feeds, join};
+use super::memfd::{PackError, Packer};
+use super::memory::Memory;
+use super::model::Model;
+use super::post::Post;
+use super::session::{Engine, RunError};
+use crate::fault::{chain, host_error};
+use crate::media::{MediaError, Prepared};
+use crate::protocol::{ErrorKind, HostError, MemberDone, Output, TensorData, Want};
+use crate::tensor::{Answer, Feed};
+
+/// What one member is answered with.
+type Answered = Result<Output, HostError>;
+
+/// Shape and elements of an output, as they travel.
+pub type Shaped = (Vec<i64>, Vec<u8>);
+
+/// A session with what it needs to run members.
+pub struct Runner {
+    model: Arc<Model>,
+    engine: Engine,
+    options: Arc<RunOptions>,
+}
+
+impl Runner {
+    /// Runs `engine` for `model`.
+    pub fn new(model: Arc<Model>, engine: Engine, options: Arc<RunOptions>) -> Runner {
+        Runner { model, engine, options }
+    }
+
+    /// The model that it runs.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Runs a batch; one answer per member, in order.
+    pub fn run(
+        &mut self,
+        slots: Vec<(u64, Result<Ready, HostError>)>,
+        post: &Post,
+        packer: &mut Packer,
+    ) -> Vec<MemberDone> {
+        let lost = || Err(host_error(ErrorKind::Runtime, "the member was not run"));
+        let mut done: Vec<MemberDone> = slots.iter().map(|slot| MemberDone { id: slot.0, result: lost() }).collect();
+        let mut settle = |at: usize, result: Answered| {
+            if let Some(member) = done.get_mut(at) {
+                member.result = result;
+            }
+        };
+        let mut groups: Vec<Vec<Item>> = Vec::new();
+        for (at, (id, slot)) in slots.into_iter().enumerate() {
+            let item = |values, reply, start_before| Item { at, id, values, reply, start_before };
+            match slot {
+                Err(error) => settle(at, Err(error)),
+                Ok(Ready { body: Body::Values(values, want), start_before }) => {
+                    self.group(&mut groups, item(values, Reply::Tensors(want), start_before));
+                }
+                Ok(Ready { body: Body::Prepared(prepared), start_before }) => match self.value(&prepared) {
+                    Some(value) => self.group(&mut groups, item(vec![value], Reply::Document, start_before)),
+                    None => {
+                        post.begin(id);
+                        let result = self.run_whole(&prepared, start_before, packer);
+                        settle(at, if post.end() { result.map_err(|_| told()) } else { result });
+                    }
+                },
+            }
+        }
+        for group in groups {
+            self.run_group(group, post, packer).into_iter().for_each(|(at, result)| settle(at, result));
+        }
+        done
+    }
+
+    /// Finds a group for a member, or opens one.
+    fn group(&self, groups: &mut Vec<Vec<Item>>, item: Item) {
+        let joins = |group: &&mut Vec<Item>| group.first().is_some_and(|first| first.joins(&item));
+        match groups.iter_mut().find(joins).filter(|_| self.model.batched) {
+            Some(group) => group.push(item),
+            None => groups.push(vec![item]),
+        }
+    }
+
+    /// The one input of a prepared payload; `None` if it takes more than one run, or none.
+    fn value(&self, prepared: &Prepared) -> Option<Value> {
+        let filled = self.model.recipe.as_ref()?.fill(prepared)?;
+        Some(Value { shape: filled.shape, memory: Memory::Aligned(filled.bytes) })
+    }
+
+    fn run_group(&mut self, mut group: Vec<Item>, post: &Post, packer: &mut Packer) -> Vec<(usize, Answered)> {
+        let now = clock::now_ns();
+        let mut done = Vec::new();
+        group.retain(|item| match in_time(item.start_before, now) {
+            Ok(()) => true,
+            Err(error) => {
+                done.push((item.at, Err(error)));
+                false
+            }
+        });
+        if let [item] = &group[..] {
+            post.begin(item.id);
+        }
+        let result = self.run_items(&group, packer);
+        let stopped = post.end();
+        match result {
+            Ok(outputs) => done.extend(group.iter().map(|item| item.at).zip(outputs)),
+            Err(mut error) => {
+                if stopped {
+                    error = told();
+                } else if group.len() > 1 {
+                    // Any of them may be the cause; alone each will show.
+                    error.kind = ErrorKind::Runtime;
+                }
+                done.extend(group.iter().map(|item| (item.at, Err(error.clone()))));
+            }
+        }
+        done
+    }
+
+    /// Runs the items of a group as one, and gives each its part.
+    fn run_items(&mut self, group: &[Item], packer: &mut Packer) -> Result<Vec<Answered>, HostError> {
+        let Runner { model, engine, options } = self;
+        let Some(first) = group.first() else { return Ok(Vec::new()) };
+        let joined = if group.len() > 1 { Some(join(group)) } else { None };
+        let feeds = feeds(model, joined.as_ref().unwrap_or(&first.values));
+        let shares: Vec<usize> = group.iter().map(Item::rows).collect();
+        let outputs = engine.run(&feeds, options, |answers| {
+            let total = i64::try_from(shares.iter().sum::<usize>()).unwrap_or(-1);
+            let odd = answers.iter().position(|answer| group.len() > 1 && answer.shape.first() != Some(&total));
+            let mut from = 0;
+            let part = |(item, rows): (&Item, &usize)| {
+                let first = from;
+                from += rows;
+                match odd {
+                    Some(index) => Err(indivisible(model, index)),
+                    None => answer(model, item.reply, answers, (group.len() > 1).then_some((first, *rows)), packer),
+                }
+            };
+            group.iter().zip(&shares).map(part).collect()
+        });
+        outputs.map_err(|error| run_error(&error))
+    }
+
+    /// A member that is more than one run, or none.
+    fn run_whole(&mut self, prepared: &Prepared, start_before: u64, packer: &mut Packer) -> Answered {
+        in_time(start_before, clock::now_ns())?;
+        let document = self.document(prepared)?;
+        packer.pack(document.as_bytes(), Want::Inline).map(Output::Document).map_err(|error| pack_error(&error))
+    }
+
+    /// The document of one prepared payload.
+    pub fn document(&mut self, prepared: &Prepared) -> Result<String, HostError> {
+        let Runner { model, engine, options } = self;
+        let Some(recipe) = &model.recipe else {
+            return Err(host_error(ErrorKind::InvalidInput, "the model takes tensors only"));
+        };
+        let run = |feeds: &[Feed<'_>], take: &mut dyn FnMut(&[Answer<'_>])| {
+            engine.run(feeds, options, |answers| take(answers)).map_err(|error| run_error(&error))
+        };
+        let inputs: Vec<_> = model.inputs.iter().map(|place| place.spec.clone()).collect();
+        recipe.document(prepared, &inputs, run)
+    }
+
+    /// One run on plain tensors, for goldens: the outputs as they travel, with their shapes.
+    pub fn tensors(&mut self, values: &[Value]) -> Result<Vec<Shaped>, HostError> {
+        let take = |answers: &[Answer<'_>]| {
+            answers.iter().map(|answer| (answer.shape.clone(), answer.all().into_owned())).collect()
+        };
+        let feeds = feeds(&self.model, values);
+        self.engine.run(&feeds, &self.options, take).map_err(|error| run_error(&error))
+    }
+}
+
+/// One member's part of the outputs: `rows` is (first, number), or `None` for all there is.
+fn answer(
+    model: &Model,
+    reply: Reply,
+    answers: &[Answer<'_>],
+    rows: Option<(usize, usize)>,
+    packer: &mut Packer,
+) -> Answered {
+    match reply {
+        Reply::Document => {
+            let recipe = model.recipe.as_ref().ok_or_else(|| host_error(ErrorKind::Runtime, "the recipe is gone"))?;
+            let document =
+                recipe.interpret(answers, rows.map_or(0, |rows| rows.0)).map_err(MediaError::into_host_error)?;
+            packer.pack(document.as_bytes(), Want::Inline).map(Output::Document).map_err(|error| pack_error(&error))
+        }
+        Reply::Tensors(want) => {
+            let tensor = |(index, answer): (usize, &Answer<'_>)| {
+                let cut = || indivisible(model, index);
+                let (shape, bytes) = match rows {
+                    None => (answer.shape.clone(), answer.all()),
+                    Some((first, rows)) => {
+                        let mut shape = answer.shape.clone();
+                        *shape.first_mut().ok_or_else(cut)? = i64::try_from(rows).unwrap_or(0);
+                        (shape, answer.rows(first, rows).ok_or_else(cut)?)
+                    }
+                };
+                let data = packer.pack(&bytes, want).map_err(|error| pack_error(&error))?;
+                Ok(TensorData { index: u16::try_from(index).unwrap_or(u16::MAX), shape, data })
+            };
+            answers.iter().enumerate().map(tensor).collect::<Result<_, _>>().map(Output::Tensors)
+        }
+    }
+}
+
+fn indivisible(model: &Model, index: usize) -> HostError {
+    let name = model.outputs.get(index).map_or("?", |spec| &spec.name);
+    host_error(ErrorKind::Runtime, format!("output {name} cannot be divided among the batch"))
+}
+
+fn pack_error(error: &PackError) -> HostError {
+    host_error(ErrorKind::Runtime, chain(error))
+}
+
+/// A runtime that does not take the arguments is the request's fault; all else is the runtime's.
+fn run_error(error: &RunError) -> HostError {
+    let kind = match error {
+        RunError::Runtime(error) if error.code() != ort::ErrorCode::InvalidArgument => ErrorKind::Runtime,
+        _ => ErrorKind::InvalidInput,
+    };
+    host_error(kind, chain(error))
+}
