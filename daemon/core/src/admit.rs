@@ -195,7 +195,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::id::{ClientId, ModelId, RequestId};
     use crate::request::{ClassClaim, Origin, Priority, Work};
-    use crate::units::Ratio;
+    use crate::units::{Cost, Ratio};
 
     pub(crate) fn meta() -> RequestMeta {
         RequestMeta {
@@ -210,6 +210,7 @@ pub(crate) mod tests {
             bytes: Bytes(100),
             origin: Origin::Bus,
             work: Work::Tensors,
+            cost: Cost::ONE,
             deaths: 0,
         }
     }

@@ -123,6 +123,9 @@ impl Scheduler {
 
     /// Work of a model that is due before a request with this key, waiting or on a lane.
     fn work_before(&self, now: Mono, model: &Model, key: Key) -> Demand {
+        if model.is_idle() {
+            return Demand::default();
+        }
         let size = self.usual_batch(model);
         let mut work = Demand { prepare: Span::ZERO, run: model.remaining(now) };
         for line in Line::ALL {
@@ -175,11 +178,14 @@ struct OwnWork {
 }
 
 fn own_work(now: Mono, model: &Model, meta: &RequestMeta) -> OwnWork {
-    let (prepare, units) = match meta.work {
-        Work::Tensors => (Span::ZERO, u64::from(meta.cost.units())),
-        Work::Encoded => (model.prepare.work(blocks(meta.bytes)), model.prepare.expected_cost()),
+    let (prepare, rows, units) = match meta.work {
+        Work::Tensors => {
+            let rows = meta.cost.units();
+            (Span::ZERO, usize::try_from(rows).unwrap_or(usize::MAX), u64::from(rows))
+        }
+        Work::Encoded => (model.prepare.work(blocks(meta.bytes)), 1, model.prepare.expected_cost()),
     };
-    let (service, at_least) = (model.times.current(now, 1, units), model.times.at_least(now, 1, units));
+    let (service, at_least) = (model.times.current(now, rows, units), model.times.at_least(now, rows, units));
     OwnWork { prepare, service, at_least }
 }
 
