@@ -17,7 +17,16 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 enum Op {
     Wait(u64),
-    Arrive { client: u32, model: u16, slack: Option<u64>, priority: Priority, work: Work, bytes: u64, odd: Odd },
+    Arrive {
+        client: u32,
+        model: u16,
+        slack: Option<u64>,
+        priority: Priority,
+        work: Work,
+        bytes: u64,
+        rows: u32,
+        odd: Odd,
+    },
     Cancel(usize),
     Leave(u32),
     Kill,
@@ -25,8 +34,17 @@ enum Op {
     Resume,
     Unload(u16),
     Load(u16),
-    Policy { max_waiting: usize, lanes: u16, preparing: u16, max_batch: u16 },
-    Ready { model: u16, first: u16, count: u16 },
+    Policy {
+        max_waiting: usize,
+        lanes: u16,
+        preparing: u16,
+        max_batch: u16,
+    },
+    Ready {
+        model: u16,
+        first: u16,
+        count: u16,
+    },
     Loading(u16),
 }
 
@@ -52,14 +70,16 @@ fn op() -> impl Strategy<Value = Op> {
     ];
     let slack = prop_oneof![1 => Just(None), 1 => (0..5_u64).prop_map(Some), 8 => (5..800_u64).prop_map(Some)];
     let model = prop_oneof![8 => Just(0), 4 => Just(1), 2 => Just(2), 1 => Just(3)];
-    let arrive = (0..4_u32, model, slack, priority, work, 0..300_000_u64, odd).prop_map(
-        |(client, model, slack, priority, work, bytes, odd)| Op::Arrive {
+    let rows = prop_oneof![4 => Just(1), 1 => 2..12_u32];
+    let arrive = (0..4_u32, model, slack, priority, work, 0..300_000_u64, rows, odd).prop_map(
+        |(client, model, slack, priority, work, bytes, rows, odd)| Op::Arrive {
             client,
             model,
             slack,
             priority,
             work,
             bytes,
+            rows,
             odd,
         },
     );
@@ -116,7 +136,7 @@ fn play(ops: &[Op], observer: impl FnMut(&Scheduler, &Step) + 'static) -> World 
 fn act(world: &mut World, id: u64, op: &Op) {
     match op {
         Op::Wait(span) => world.run_for(ms(*span)),
-        Op::Arrive { client, model, slack, priority, work, bytes, odd } => {
+        Op::Arrive { client, model, slack, priority, work, bytes, rows, odd } => {
             let set = match odd {
                 Odd::Poison => Some(&mut world.poison),
                 Odd::Endless => Some(&mut world.endless),
@@ -131,7 +151,7 @@ fn act(world: &mut World, id: u64, op: &Op) {
                 _ => 0,
             };
             let deferrable = *odd == Odd::Deferrable;
-            let (priority, work, bytes) = (*priority, *work, Bytes(*bytes));
+            let (priority, work, bytes, cost) = (*priority, *work, Bytes(*bytes), Cost::new(*rows));
             world.arrive(RequestMeta {
                 deadline,
                 priority,
@@ -139,6 +159,7 @@ fn act(world: &mut World, id: u64, op: &Op) {
                 bytes,
                 deaths,
                 deferrable,
+                cost,
                 ..meta(id, *client, *model)
             });
             if *odd == Odd::BadPayload {
@@ -185,6 +206,7 @@ struct Ledger {
     decoding: BTreeSet<RequestId>,
     running: BTreeSet<RequestId>,
     deaths: BTreeMap<RequestId, u8>,
+    rows: BTreeMap<RequestId, u32>,
     /// Died once, or failed in company: to be run alone.
     suspects: BTreeSet<RequestId>,
     host_gone: bool,
@@ -205,6 +227,7 @@ impl Ledger {
         match &step.event {
             Event::Arrived(meta) => {
                 self.deaths.insert(meta.id, meta.deaths);
+                self.rows.insert(meta.id, if meta.work == Work::Tensors { meta.cost.units() } else { 1 });
                 if meta.deaths > 0 {
                     self.suspects.insert(meta.id);
                 }
@@ -268,6 +291,8 @@ impl Ledger {
         let (policy, len) = (self.policy.clone().unwrap_or_default(), ids.as_slice().len());
         require(!self.host_gone, "a batch was sent to a dead host")?;
         require(len >= 1 && len <= usize::from(policy.max_batch), "size of a batch")?;
+        let rows: u32 = ids.as_slice().iter().map(|id| self.rows[id]).sum();
+        require(len == 1 || rows <= u32::from(policy.max_batch), "rows of a batch")?;
         let lanes = self.lanes.entry(lane).or_default();
         lanes.push(*ids);
         require(lanes.len() <= 2, "three batches on a lane")?;
@@ -363,6 +388,7 @@ proptest! {
             priority: Priority::Normal,
             work: if encoded { Work::Encoded } else { Work::Tensors },
             bytes,
+            rows: 1,
             odd: Odd::Ordinary,
         }).collect();
         let (world, ledger) = audited(&ops);
@@ -377,17 +403,25 @@ proptest! {
 
     #[test]
     fn invariant_4_no_batch_starts_with_a_request_that_cannot_meet_its_deadline(ops in ops()) {
+        let mut requests = BTreeMap::new();
         let mut deadlines = BTreeMap::new();
         play(&ops, move |core, step| {
+            if let Event::Arrived(meta) = &step.event {
+                // Rows and units; the fake models give every payload a cost of two.
+                let rows = meta.cost.units();
+                let size = if meta.work == Work::Encoded { (1, 2) } else { (rows as usize, u64::from(rows)) };
+                requests.insert(meta.id, size);
+            }
             for action in &step.actions {
                 match action {
                     Action::Accept { id, deadline, .. } => {
                         deadlines.insert(*id, *deadline);
                     }
                     Action::RunBatch { model, ids, .. } => {
-                        let len = ids.as_slice().len();
-                        // The fake models give payloads a cost of two, tensors have one: at least one each.
-                        let took = core.estimate(step.at, *model, len, u64::try_from(len).unwrap());
+                        let (rows, units) = ids.as_slice().iter().fold((0, 0), |(rows, units), id| {
+                            (rows + requests[id].0, units + requests[id].1)
+                        });
+                        let took = core.estimate(step.at, *model, rows, units);
                         let end = step.at.after(took.unwrap_or_default());
                         let late = ids.as_slice().iter().find(|id| deadlines[id] < end || deadlines[id] <= step.at);
                         assert_eq!(late, None, "would be late by:\n{}", step.text());
