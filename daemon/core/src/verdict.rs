@@ -36,7 +36,7 @@ pub enum Reason {
     Feasible,
     /// The request may wait as long as it takes.
     Deferrable,
-    /// The model has not run yet, so that nothing contradicts the deadline.
+    /// The model has not run yet, or not for so long that what is known of it is no reason to refuse.
     Unmeasured,
     /// All places for waiting requests are taken.
     QueueFull,

@@ -187,6 +187,20 @@ fn a_wrong_estimate_does_not_shut_a_model_out_for_ever() {
 }
 
 #[test]
+fn an_old_estimate_still_predicts_but_does_not_refuse() {
+    let mut world = world(50);
+    world.run_until(at(60_000));
+    world.arrive(due(1, 1, 60_100));
+    world.arrive(RequestMeta { model: ModelId(0), ..due(2, 2, 60_020) });
+    let accepted = world.log().iter().flat_map(|step| &step.actions).filter_map(|action| match action {
+        Action::Accept { verdict, predicted, .. } => Some((verdict.reason(), *predicted)),
+        _ => None,
+    });
+    let accepted: Vec<_> = accepted.collect();
+    assert_eq!(accepted, [("feasible", Some(Duration::from_millis(50))), ("unmeasured", None)]);
+}
+
+#[test]
 fn a_model_slower_than_every_deadline_stops_being_tried() {
     let mut world = World::new(small_policy());
     world.load(0, model(500));
@@ -302,6 +316,24 @@ fn photographs_are_refused_before_they_are_decoded() {
     assert!((470..=490).contains(&refused), "{refused} refused");
     world.run_out();
     let expired = (1..=500).filter(|id| world.outcome(*id) == Some(Outcome::Expired)).count();
+    assert!(expired <= 1, "{expired} were promised too much");
+}
+
+#[test]
+fn payloads_that_are_not_decoded_yet_count_although_a_lane_is_free() {
+    let mut world = World::new(small_policy());
+    world.load(0, FakeModel { decode: ms(1), ..model(30) });
+    world.tell(Event::Measured { model: ModelId(0), batch: 1, took: Duration::from_millis(30) });
+    let now = world.now();
+    for id in 0..60 {
+        let deadline = Some(ms(300).from(now));
+        world.arrive(encoded(RequestMeta { deadline, ..meta(id, (id % 6) as u32, 0) }));
+    }
+    let accepted = (0..60).filter(|id| world.outcome(*id).is_none()).count();
+    // 300 ms on two lanes are twenty of them.
+    assert!((17..=20).contains(&accepted), "{accepted} accepted");
+    world.run_out();
+    let expired = (0..60).filter(|id| world.outcome(*id) == Some(Outcome::Expired)).count();
     assert!(expired <= 1, "{expired} were promised too much");
 }
 

@@ -122,11 +122,16 @@ impl Scheduler {
     /// The most urgent request among the heads of all lines that could start now, or as soon as the policy's lanes
     /// allow.
     fn next_to_run(&self, now: Mono) -> Option<Head> {
-        let busy: usize = self.models.iter().map(Model::busy_lanes).sum();
-        let capped = busy >= usize::from(self.policy.lanes.max(1));
+        let capped = self.is_capped();
         let heads = self.models.iter().enumerate().filter(|(_, model)| model.is_ready());
         let heads = heads.filter_map(|(index, model)| self.head(now, index, model, capped));
         heads.min_by_key(|head| in_turn(self.batches, head.key))
+    }
+
+    /// Whether as many lanes run as the policy allows.
+    pub(super) fn is_capped(&self) -> bool {
+        let busy: usize = self.models.iter().map(Model::busy_lanes).sum();
+        busy >= usize::from(self.policy.lanes.max(1))
     }
 
     fn head(&self, now: Mono, index: usize, model: &Model, capped: bool) -> Option<Head> {
