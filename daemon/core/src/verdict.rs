@@ -150,7 +150,7 @@ pub enum Outcome {
     Failed(Fault),
     /// Refused on arrival; nothing ran.
     Refused(Refusal),
-    /// The deadline passed before the model ran.
+    /// The deadline passed before the model was done, or cannot be met any more.
     Expired,
     /// The caller cancelled it, or left.
     Cancelled,
