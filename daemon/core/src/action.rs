@@ -24,12 +24,14 @@ pub enum Action {
         /// Predicted time until completion; `None` if nothing is known of the model yet.
         predicted: Option<Duration>,
     },
-    /// Decode the payload.
+    /// Decode the payload; answered by [`Event::Prepared`](crate::Event::Prepared). May come again for the same request
+    /// (the host died, or its run failed and is tried again), so the payload is kept until it is settled.
     Prepare {
         /// Which request.
         id: RequestId,
     },
-    /// Run these requests together on this lane.
+    /// Run these requests together on this lane, behind the batch that it may run already; answered by
+    /// [`Event::BatchDone`](crate::Event::BatchDone). A member may be run again after a failure.
     RunBatch {
         /// On which lane.
         lane: LaneId,
@@ -38,19 +40,21 @@ pub enum Action {
         /// Its members, at least one.
         ids: Ids,
     },
-    /// Drop what the engine host holds for this request, and stop it if it runs alone.
+    /// Drop what the engine host holds for this request, and stop it if it runs alone. Its settlement follows at once;
+    /// the answers to `Prepare` and `RunBatch` are still awaited.
     Abort {
         /// Which request.
         id: RequestId,
     },
-    /// The request ended; reply, forget its payload.
+    /// The request ended; reply, forget its payload. The only action for a request that was refused.
     Settle {
         /// Which request.
         id: RequestId,
         /// How it ended.
         outcome: Outcome,
     },
-    /// End the engine host: a lane does not answer.
+    /// End the engine host: a lane, or what is being decoded for its model, does not answer. Nothing more is sent to the
+    /// host until [`Event::HostDown`](crate::Event::HostDown) and what follows it.
     RestartHost {
         /// The lane that does not answer.
         lane: LaneId,

@@ -72,6 +72,8 @@ pub struct Seen {
     pub lanes: u64,
     /// Lanes that work ahead of it on other models leaves to its own.
     pub lanes_spare: u64,
+    /// One of these is free, the policy lets it run, and nothing that waits is before it.
+    pub lane_free: bool,
     /// Live service rates.
     pub rates: Rates,
     /// Its own preparation.
@@ -85,20 +87,27 @@ pub struct Seen {
 impl Seen {
     /// Predicted time until it is decoded and a lane gets to it.
     fn wait(&self) -> Span {
-        let Rates { prepare, run } = self.rates;
-        let all = run.time_for(self.ahead.run, u64::MAX);
-        // Other models' work does not delay it on a lane that they cannot take.
-        let beside = run.time_for(self.ahead_own, self.lanes_spare);
-        let shared = if self.lanes_spare > 0 { all.min(beside) } else { all };
-        let lanes = shared.max(run.time_for(self.ahead_own, self.lanes.max(1)));
         let decoders = match self.prepare {
             Span::ZERO => Span::ZERO,
-            own => prepare.time_for(self.ahead.prepare, u64::MAX).plus(own),
+            own => self.rates.prepare.time_for(self.ahead.prepare, u64::MAX).plus(own),
         };
+        let lanes = self.wait_for_lane();
         match self.model {
             Standing::Absent | Standing::Ready => lanes.max(decoders),
             Standing::Coming { ready_in, .. } => lanes.max(decoders).plus(ready_in),
         }
+    }
+
+    fn wait_for_lane(&self) -> Span {
+        if self.lane_free {
+            return Span::ZERO;
+        }
+        let rate = self.rates.run;
+        let all = rate.time_for(self.ahead.run, u64::MAX);
+        // Other models' work does not delay it on a lane that they cannot take.
+        let beside = rate.time_for(self.ahead_own, self.lanes_spare);
+        let shared = if self.lanes_spare > 0 { all.min(beside) } else { all };
+        shared.max(rate.time_for(self.ahead_own, self.lanes.max(1)))
     }
 
     /// Time that it takes by itself on an idle box, as far as known.
@@ -195,7 +204,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::id::{ClientId, ModelId, RequestId};
     use crate::request::{ClassClaim, Origin, Priority, Work};
-    use crate::units::Ratio;
+    use crate::units::{Cost, Ratio};
 
     pub(crate) fn meta() -> RequestMeta {
         RequestMeta {
@@ -210,6 +219,7 @@ pub(crate) mod tests {
             bytes: Bytes(100),
             origin: Origin::Bus,
             work: Work::Tensors,
+            cost: Cost::ONE,
             deaths: 0,
         }
     }
@@ -244,6 +254,7 @@ pub(crate) mod tests {
             ahead_own: Span::ZERO,
             lanes: 2,
             lanes_spare: 2,
+            lane_free: false,
             rates: Rates::new(2, 2),
             prepare: Span::ZERO,
             service: Some(ms(10)),
@@ -282,6 +293,8 @@ pub(crate) mod tests {
         let behind = |all, own| Seen { ahead: runs(all), ahead_own: ms(own), lanes_spare: 0, ..idle() };
         check("180 ms on two lanes", &meta(), &behind(180, 180), Ok(Reason::Feasible));
         check("200 ms on two lanes", &meta(), &behind(200, 0), Err((Reason::PredictedWait, Some(ms(10)))));
+        let free = Seen { lane_free: true, ..behind(200, 0) };
+        check("a free lane needs no wait", &meta(), &free, Ok(Reason::Feasible));
         let patient = RequestMeta { deferrable: true, ..meta() };
         check("deferrable", &patient, &behind(200, 0), Ok(Reason::Deferrable));
         let narrow = Seen { lanes: 1, ..behind(100, 100) };

@@ -2,6 +2,7 @@
 //! Must not know lanes, clients or the host; it is offered one request after the other, in order, and says yes or no.
 
 use crate::estimate::service::ServiceTimes;
+use crate::members::Ids;
 use crate::units::Mono;
 
 /// What becomes of an offered request.
@@ -23,31 +24,34 @@ pub struct Plan<'a> {
     start: Mono,
     most: usize,
     len: usize,
+    rows: usize,
     units: u64,
     tightest: Mono,
 }
 
 impl<'a> Plan<'a> {
-    /// An empty batch of at most `most` members that will start at `start`, planned at `now`.
+    /// An empty batch of at most `most` rows that will start at `start`, planned at `now`.
     pub fn new(times: &'a ServiceTimes, now: Mono, start: Mono, most: usize) -> Plan<'a> {
-        Plan { times, now, start, most, len: 0, units: 0, tightest: Mono::MAX }
+        Plan { times, now, start, most, len: 0, rows: 0, units: 0, tightest: Mono::MAX }
     }
 
-    /// Offers the next request in order; it is a member if the answer is [`Answer::Take`].
-    pub fn offer(&mut self, deadline: Mono, units: u64) -> Answer {
-        if self.len >= self.most {
+    /// Offers the next request in order, which brings `rows` of the model's batch dimension and costs `units`; it is a
+    /// member if the answer is [`Answer::Take`]. The first member may bring more rows than are paid for together.
+    pub fn offer(&mut self, deadline: Mono, rows: usize, units: u64) -> Answer {
+        let all_rows = self.rows.saturating_add(rows);
+        if self.len >= Ids::CAPACITY || (self.len > 0 && all_rows > self.most) {
             return Answer::Complete;
         }
-        if self.end(1, units) > deadline || self.start >= deadline {
+        if self.end(rows, units) > deadline || self.start >= deadline {
             return Answer::TooLate;
         }
         let units = self.units.saturating_add(units);
         let tightest = self.tightest.min(deadline);
         // The first member was just found to be in time on its own; a later one must not make anybody late.
-        if self.len > 0 && self.end(self.len + 1, units) > tightest {
+        if self.len > 0 && self.end(all_rows, units) > tightest {
             return Answer::Complete;
         }
-        (self.len, self.units, self.tightest) = (self.len + 1, units, tightest);
+        (self.len, self.rows, self.units, self.tightest) = (self.len + 1, all_rows, units, tightest);
         Answer::Take
     }
 
@@ -61,14 +65,19 @@ impl<'a> Plan<'a> {
         self.len == 0
     }
 
+    /// Rows so far.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Units of cost so far.
     pub fn units(&self) -> u64 {
         self.units
     }
 
     /// When a batch like this will end; its start if nothing is known of the model.
-    fn end(&self, len: usize, units: u64) -> Mono {
-        self.times.at_least(self.now, len, units).from(self.start)
+    fn end(&self, rows: usize, units: u64) -> Mono {
+        self.times.at_least(self.now, rows, units).from(self.start)
     }
 }
 
@@ -89,7 +98,7 @@ mod tests {
             times.learn(ms(0), 1, 1, Span::from_millis(10));
         }
         let mut plan = Plan::new(&times, ms(0), ms(start), most);
-        let answers: Vec<Answer> = deadlines.iter().map(|deadline| plan.offer(ms(*deadline), 1)).collect();
+        let answers: Vec<Answer> = deadlines.iter().map(|deadline| plan.offer(ms(*deadline), 1, 1)).collect();
         assert_eq!(answers, expected, "start {start}, at most {most}, deadlines {deadlines:?}");
         assert_eq!(plan.len(), expected.iter().filter(|answer| **answer == Take).count());
     }
@@ -107,6 +116,16 @@ mod tests {
     fn a_later_member_with_an_earlier_deadline_counts_too() {
         // Of lower priority, so it comes later in order.
         check(true, 0, 8, &[100, 15, 100], &[Take, Complete, Take]);
+    }
+
+    #[test]
+    fn rows_count_and_not_members() {
+        let times = ServiceTimes::default();
+        let mut plan = Plan::new(&times, ms(0), ms(0), 8);
+        let answers = [3, 5, 1].map(|rows| plan.offer(ms(9), rows, 1));
+        assert_eq!((answers, plan.rows()), ([Take, Take, Complete], 8));
+        let mut plan = Plan::new(&times, ms(0), ms(0), 8);
+        assert_eq!([20, 1].map(|rows| plan.offer(ms(9), rows, 1)), [Take, Complete]);
     }
 
     #[test]

@@ -21,9 +21,9 @@ pub struct LaneRange {
 /// What the driver says of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelState {
-    /// Being loaded; requests may wait for it.
+    /// Being loaded; requests may wait for it if it is expected in time. What was decoded for it is decoded again.
     Loading,
-    /// Loaded on these lanes.
+    /// Loaded on these lanes; others that it had end after what they run.
     Ready {
         /// Its lanes.
         lanes: LaneRange,
@@ -32,7 +32,7 @@ pub enum ModelState {
         /// Deadline of requests that name none.
         default_deadline: Option<Duration>,
     },
-    /// Cannot be served: its load failed, or it was unloaded. Waiting requests are shed.
+    /// Cannot be served: its load failed, or it was unloaded. Waiting requests are shed; what runs may end.
     Unavailable,
 }
 
@@ -45,7 +45,8 @@ pub enum ModelState {
 pub enum Event {
     /// A request came in; only its header was read.
     Arrived(RequestMeta),
-    /// A payload was decoded, or could not be.
+    /// A payload was decoded, or could not be. Sent once for every [`Action::Prepare`](crate::Action::Prepare), also
+    /// when the request was settled meanwhile: the decoder's place is taken until then.
     Prepared {
         /// Which request.
         id: RequestId,
@@ -54,7 +55,9 @@ pub enum Event {
         /// How long decoding took, without waiting.
         took: Duration,
     },
-    /// A batch ended, one result per member.
+    /// A batch ended, one result per member; sent once for every [`Action::RunBatch`](crate::Action::RunBatch), in the
+    /// order in which the lane got them, also when members were settled meanwhile. A member without a result counts as
+    /// failed with [`Fault::Runtime`].
     BatchDone {
         /// On which lane.
         lane: LaneId,
@@ -90,9 +93,10 @@ pub enum Event {
         took: Duration,
     },
     /// The engine host died: what was on it was reported before by `BatchDone` and `Prepared` with
-    /// [`Fault::HostLost`] or [`Fault::Hung`]; what it had decoded is gone.
+    /// [`Fault::HostLost`] or [`Fault::Hung`] (from the first of these on nothing more is sent to it; what was not
+    /// reported counts as lost now). What it had decoded is gone, and its models count as coming back.
     HostDown,
-    /// The engine host is back; its models follow by `ModelState`.
+    /// The engine host is back; its models follow by `ModelState`. A model that is ready says the same.
     HostUp,
     /// The operator's settings changed.
     Policy(Box<Policy>),

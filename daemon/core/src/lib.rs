@@ -4,8 +4,50 @@
 //! [`poll_action`](Scheduler::poll_action) gives what is to be done, [`poll_deadline`](Scheduler::poll_deadline)
 //! says when to call again. Nothing here blocks, reads a clock, logs, or owns a payload, a thread, a socket or a file.
 //!
-//! Read in this order: [`units`], [`id`], [`request`], [`policy`], [`verdict`] (the words), then
-//! [`classify`], [`route`], [`admit`], [`queue`], [`batch`], [`estimate`] (the rules), then [`scheduler`] (the facade).
+//! # The way of a request
+//!
+//! ```text
+//!   Arrived ─► classify ─► route ─► admit ──no──► Settle(Refused)
+//!                                     │ yes: Accept
+//!                    encoded          ▼          tensors
+//!              ┌─────────────────────────────────────────┐
+//!              ▼                                         ▼
+//!        line to decode ─► Prepare ─► Prepared ─► line to run ─► batch ─► RunBatch ─► BatchDone ─► Settle(Done)
+//!              ▲                          │              ▲                                │
+//!              │                          │ failed       │ tensors                       │ failed
+//!              │                          ▼              │                                ▼
+//!              └──────── encoded ──── the one retry rule: once more, alone ◄──────────────┘
+//!                                         │ else
+//!                                         ▼
+//!                                   Settle(Failed)
+//!
+//!   At any time: deadline passed ─► Settle(Expired)    Cancelled, ClientLeft ─► Settle(Cancelled)
+//!                model went away ─► Settle(Shed)       what the host holds ─► Abort before that
+//! ```
+//!
+//! # Reading order
+//!
+//! The words: [`units`], [`id`], [`request`], [`policy`], [`verdict`], [`event`], [`action`], [`members`].
+//! The rules, each without knowing the others: [`classify`] (how far may the data go, until when has the reply a
+//! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`queue`] (in which order), [`batch`]
+//! (which together), [`estimate`] (how long will it take). The facade that applies them: [`scheduler`]. What status
+//! prints: [`snapshot`]. With the feature `sim` there is a world to run it all in: `sim`.
+//!
+//! # Invariants
+//!
+//! Those of the architecture that are the core's to keep; the tests in `tests/invariants.rs` bear their names.
+//!
+//! 1. Every accepted request is settled exactly once. There is one way out of the table, and every live request has a
+//!    deadline that ends it at the latest.
+//! 2. The core never blocks, reads a clock, logs, or returns `Result` for a business "no": a refusal is a value.
+//! 3. Every queue has a bound from [`Policy`]; at the bound there is a named refusal. Only what comes back from a dead
+//!    host to be tried again may exceed the places, by no more than what was on the lanes.
+//! 4. No batch starts with a request whose deadline cannot be met by the current estimate.
+//! 8. Transports are interchangeable: [`Origin`] decides the ceiling of the data class and nothing else.
+//! 9. Same events, same actions: no clock, no randomness, no order that depends on a hash, whole numbers in all that is
+//!    learnt. Logs of events replay exactly, on every machine.
+//!
+//! And one of its own: after warm-up no decision allocates, which `tests/allocation.rs` counts.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![deny(clippy::wildcard_enum_match_arm)]

@@ -36,7 +36,7 @@ pub enum Reason {
     Feasible,
     /// The request may wait as long as it takes.
     Deferrable,
-    /// The model has not run yet, so that nothing contradicts the deadline.
+    /// The model has not run yet, or not for so long that what is known of it is no reason to refuse.
     Unmeasured,
     /// All places for waiting requests are taken.
     QueueFull,
@@ -150,7 +150,7 @@ pub enum Outcome {
     Failed(Fault),
     /// Refused on arrival; nothing ran.
     Refused(Refusal),
-    /// The deadline passed before the model ran.
+    /// The deadline passed before the model was done, or cannot be met any more.
     Expired,
     /// The caller cancelled it, or left.
     Cancelled,

@@ -148,6 +148,7 @@ fn every_event_comes_back_from_its_text() {
         deferrable: true,
         origin: Origin::Broker,
         work: Work::Encoded,
+        cost: Cost::new(5),
         deaths: 1,
         ..meta(7, 8, 9)
     };

@@ -273,12 +273,18 @@ impl Driver {
 
     fn model_loaded(&mut self, loaded: LoadedModel) {
         let id = ModelId(loaded.model);
+        let service_ns = loaded.service_ns;
         let Some(model) = self.models.get_mut(id) else { return };
         let goldens = model.loaded.as_ref().map_or(loaded.goldens_passed, |before| before.goldens_passed);
         tracing::info!(model = %model.label(), variant = %loaded.variant, load_ms = loaded.load_ms, goldens, "model ready");
         model.suspect = false;
         model.set_loaded(LoadedModel { goldens_passed: goldens, ..loaded });
         let state = model.core_state(id);
+        if service_ns > 0 {
+            // A first estimate: without one the core has to take whatever comes until the first request is done.
+            let took = std::time::Duration::from_nanos(service_ns);
+            self.core.handle(self.now, Event::Measured { model: id, batch: 1, took });
+        }
         self.core.handle(self.now, Event::ModelState { model: id, state });
         self.after_load();
     }

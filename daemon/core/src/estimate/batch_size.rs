@@ -80,8 +80,8 @@ fn size(class: usize, most: usize) -> usize {
 fn best(times: &ServiceTimes, most: usize) -> Option<usize> {
     let mut best: Option<(usize, u64)> = None;
     for class in 0..=class_of(most) {
-        let Some(per_member) = times.per_member(class) else { continue };
-        let score = per_member.saturating_add(ServiceTimes::scaled(OVERHEAD) >> class);
+        let Some(per_row) = times.per_row(class) else { continue };
+        let score = per_row.saturating_add(ServiceTimes::scaled(OVERHEAD) >> class);
         if best.is_none_or(|(_, least)| score < least / 100 * GAIN_PERCENT) {
             best = Some((class, score));
         }

@@ -1,12 +1,12 @@
 //! How long a model runs for a batch, learnt per batch size and unit of cost from its completions.
 //!
-//! Batch sizes are learnt in classes (1, 2, 3-4, 5-8, 9-16, 17-32), because what a batch costs per unit differs between
+//! Batch sizes are learnt in classes (1, 2, 3-4, 5-8, 9-16, 17 and more), because what a batch costs per unit differs between
 //! models and providers in both directions: some halve it, some double it.
 
 use crate::estimate::mean::Mean;
 use crate::units::{Mono, Span};
 
-/// Number of batch size classes; the last one ends at [`Ids::CAPACITY`](crate::Ids::CAPACITY).
+/// Number of batch size classes; the last one holds all sizes above 16.
 pub const CLASSES: usize = 6;
 /// Fixed-point scale of the time per unit, so that a unit of a nanosecond is still told from two.
 const SCALE: u64 = 1024;
@@ -15,9 +15,9 @@ const SCALE: u64 = 1024;
 const STALE: Span = Span::from_millis(10_000);
 const STALE_TIMES: u64 = 4;
 
-/// The class of a batch of `len` members.
-pub fn class_of(len: usize) -> usize {
-    let bits = usize::BITS - len.saturating_sub(1).leading_zeros();
+/// The class of a batch of `rows` rows.
+pub fn class_of(rows: usize) -> usize {
+    let bits = usize::BITS - rows.saturating_sub(1).leading_zeros();
     usize::try_from(bits).map_or(CLASSES - 1, |class| class.min(CLASSES - 1))
 }
 
@@ -26,55 +26,56 @@ pub fn class_of(len: usize) -> usize {
 pub struct ServiceTimes {
     /// Scaled nanoseconds per unit, per class.
     per_unit: [Mean; CLASSES],
-    units_per_member: Mean,
+    units_per_row: Mean,
     last: Option<Mono>,
 }
 
 impl ServiceTimes {
-    /// A batch of `len` members and `units` of cost ran for `took`, and all of it succeeded.
-    pub fn learn(&mut self, now: Mono, len: usize, units: u64, took: Span) {
+    /// A batch of `rows` rows and `units` of cost ran for `took`, and all of it succeeded.
+    pub fn learn(&mut self, now: Mono, rows: usize, units: u64, took: Span) {
         if !self.is_current(now) {
             self.per_unit.iter_mut().for_each(Mean::distrust);
         }
         self.last = Some(now);
-        self.per_unit[class_of(len)].learn(took.times(SCALE).as_nanos() / units.max(1));
-        self.units_per_member.learn(units / u64::try_from(len.max(1)).unwrap_or(u64::MAX));
+        self.per_unit[class_of(rows)].learn(took.times(SCALE).as_nanos() / units.max(1));
+        self.units_per_row.learn(units / u64::try_from(rows.max(1)).unwrap_or(u64::MAX));
     }
 
     /// Such a batch was stopped after `took`, before it was done.
-    pub fn learn_at_least(&mut self, now: Mono, len: usize, units: u64, took: Span) {
+    pub fn learn_at_least(&mut self, now: Mono, rows: usize, units: u64, took: Span) {
         self.last = Some(now);
-        self.per_unit[class_of(len)].learn_at_least(took.times(SCALE).as_nanos() / units.max(1));
+        self.per_unit[class_of(rows)].learn_at_least(took.times(SCALE).as_nanos() / units.max(1));
     }
 
     /// How long such a batch will run by what is known now; `None` if nothing is, or if it is too old to say no by.
-    pub fn current(&self, now: Mono, len: usize, units: u64) -> Option<Span> {
-        if self.is_current(now) { self.guess(len, units) } else { None }
+    pub fn current(&self, now: Mono, rows: usize, units: u64) -> Option<Span> {
+        if self.is_current(now) { self.guess(rows, units) } else { None }
     }
 
     /// How long such a batch will run by the best guess, however old.
-    pub fn guess(&self, len: usize, units: u64) -> Option<Span> {
-        Some(unscaled(self.nearest(class_of(len))?, units))
+    pub fn guess(&self, rows: usize, units: u64) -> Option<Span> {
+        Some(unscaled(self.nearest(class_of(rows))?, units))
     }
 
     /// How long such a batch will run at least: what is known now, else how long one that was stopped had run, else
     /// no time.
-    pub fn at_least(&self, now: Mono, len: usize, units: u64) -> Span {
-        if self.is_current(now) { self.work(len, units) } else { Span::ZERO }
+    pub fn at_least(&self, now: Mono, rows: usize, units: u64) -> Span {
+        if self.is_current(now) { self.work(rows, units) } else { Span::ZERO }
     }
 
-    /// How long `units` of waiting work will take, in batches of about `len`, as far as anything is known.
-    pub fn work(&self, len: usize, units: u64) -> Span {
-        self.guess(len, units).unwrap_or_else(|| unscaled(self.per_unit[0].at_least(), units))
+    /// How long `units` of waiting work will take, in batches of about `rows`, as far as anything is known.
+    pub fn work(&self, rows: usize, units: u64) -> Span {
+        let bound = || self.per_unit.iter().map(Mean::at_least).max().unwrap_or(0);
+        self.guess(rows, units).unwrap_or_else(|| unscaled(bound(), units))
     }
 
-    /// Scaled time per member in batches of this class, without what a batch costs beside the model.
-    pub(super) fn per_member(&self, class: usize) -> Option<u64> {
+    /// Scaled time per row in batches of this class, without what a batch costs beside the model.
+    pub(super) fn per_row(&self, class: usize) -> Option<u64> {
         let per_unit = self.per_unit.get(class)?.get()?;
-        Some(per_unit.saturating_mul(self.units_per_member.get().unwrap_or(1).max(1)))
+        Some(per_unit.saturating_mul(self.units_per_row.get().unwrap_or(1).max(1)))
     }
 
-    /// `span` on the scale of [`ServiceTimes::per_member`].
+    /// `span` on the scale of [`ServiceTimes::per_row`].
     pub(super) fn scaled(span: Span) -> u64 {
         span.times(SCALE).as_nanos()
     }
@@ -85,7 +86,7 @@ impl ServiceTimes {
 
     fn is_current(&self, now: Mono) -> bool {
         let Some(last) = self.last else { return false };
-        let one = self.guess(1, self.units_per_member.get().unwrap_or(1)).unwrap_or(Span::ZERO);
+        let one = self.guess(1, self.units_per_row.get().unwrap_or(1)).unwrap_or(Span::ZERO);
         Span::between(last, now) <= STALE.max(one.times(STALE_TIMES))
     }
 

@@ -92,9 +92,9 @@ impl Scheduler {
     /// All that the decision about this request reads.
     fn seen(&self, now: Mono, meta: &RequestMeta, key: Key, model: Option<usize>) -> Seen {
         let held = self.table.held();
-        let (mut ahead, mut ahead_own, mut lanes_of_others) = (self.decoding_now(now), Span::ZERO, 0);
+        let (mut ahead, mut ahead_own, mut lanes_of_others) = (Demand::default(), Span::ZERO, 0);
         for (index, other) in self.models.iter().enumerate() {
-            let work = self.work_before(now, other, key);
+            let work = self.work_before(now, other, key).plus(self.decoding_now(now, index));
             ahead = ahead.plus(work);
             if Some(index) == model {
                 ahead_own = work.run;
@@ -102,8 +102,10 @@ impl Scheduler {
                 lanes_of_others += other.usable_lanes();
             }
         }
+        let running = self.models.iter().fold(Span::ZERO, |sum, model| sum.plus(model.remaining(now)));
         let own = model.and_then(|index| self.models.get(index));
-        let own_work = own.map_or(OwnWork::default(), |model| own_work(now, model, meta));
+        let own_work =
+            own.map_or(OwnWork::default(), |model| own_work(now, model, meta, Span::between(now, key.deadline)));
         Seen {
             draining: self.gate != Gate::Serving,
             model: own.map_or(Standing::Absent, |model| self.standing(now, model)),
@@ -114,6 +116,7 @@ impl Scheduler {
             ahead_own,
             lanes: u64::try_from(own.map_or(0, Model::usable_lanes)).unwrap_or(u64::MAX),
             lanes_spare: u64::try_from(usize::from(self.policy.lanes).saturating_sub(lanes_of_others)).unwrap_or(0),
+            lane_free: own.is_some_and(|model| self.has_free_lane(model)) && ahead.run == running,
             rates: self.rates,
             prepare: own_work.prepare,
             service: own_work.service,
@@ -121,8 +124,15 @@ impl Scheduler {
         }
     }
 
+    fn has_free_lane(&self, model: &Model) -> bool {
+        model.is_ready() && model.free_lane().is_some() && !self.is_capped()
+    }
+
     /// Work of a model that is due before a request with this key, waiting or on a lane.
     fn work_before(&self, now: Mono, model: &Model, key: Key) -> Demand {
+        if model.is_idle() {
+            return Demand::default();
+        }
         let size = self.usual_batch(model);
         let mut work = Demand { prepare: Span::ZERO, run: model.remaining(now) };
         for line in Line::ALL {
@@ -141,10 +151,11 @@ impl Scheduler {
         work
     }
 
-    /// What is left of the payloads that are being decoded, and their runs.
-    fn decoding_now(&self, now: Mono) -> Demand {
-        self.decoding.iter().fold(Demand::default(), |sum, decoding| {
-            let model = &self.models[decoding.model];
+    /// What is left of the payloads of a model that are being decoded, and their runs.
+    fn decoding_now(&self, now: Mono, index: usize) -> Demand {
+        let of_model = self.decoding.iter().filter(|decoding| decoding.model == index);
+        of_model.fold(Demand::default(), |sum, decoding| {
+            let model = &self.models[index];
             let elapsed = Span::between(decoding.started, now);
             sum.plus(Demand {
                 prepare: model.prepare.work(blocks(decoding.bytes)).minus(elapsed),
@@ -174,13 +185,18 @@ struct OwnWork {
     at_least: Span,
 }
 
-fn own_work(now: Mono, model: &Model, meta: &RequestMeta) -> OwnWork {
-    let (prepare, units) = match meta.work {
-        Work::Tensors => (Span::ZERO, u64::from(meta.cost.units())),
-        Work::Encoded => (model.prepare.work(blocks(meta.bytes)), model.prepare.expected_cost()),
+fn own_work(now: Mono, model: &Model, meta: &RequestMeta, slack: Span) -> OwnWork {
+    let (prepare, rows, units) = match meta.work {
+        Work::Tensors => {
+            let rows = meta.cost.units();
+            (Span::ZERO, usize::try_from(rows).unwrap_or(usize::MAX), u64::from(rows))
+        }
+        Work::Encoded => (model.prepare.work(blocks(meta.bytes)), 1, model.prepare.expected_cost()),
     };
-    let (service, at_least) = (model.times.current(now, 1, units), model.times.at_least(now, 1, units));
-    OwnWork { prepare, service, at_least }
+    // An old estimate may promise, but not refuse: it would never be corrected.
+    let old = model.times.guess(rows, units).filter(|service| prepare.plus(*service) <= slack);
+    let service = model.times.current(now, rows, units).or(old);
+    OwnWork { prepare, service, at_least: model.times.at_least(now, rows, units) }
 }
 
 /// The line of a waiting request, and the units it counts as there.

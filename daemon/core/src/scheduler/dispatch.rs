@@ -105,7 +105,7 @@ impl Scheduler {
         let Some(live) = self.table.get(slot) else { return };
         let (id, bytes, index, deadline) = (live.id, live.bytes, live.model, live.key.deadline);
         let model = &self.models[index];
-        let service = model.times.at_least(now, 1, live.units);
+        let service = model.times.at_least(now, live.rows(), live.units);
         if model.prepare.work(blocks(bytes)).plus(service).from(now) > deadline {
             self.drop_live(slot, Outcome::Expired);
             return;
@@ -122,11 +122,16 @@ impl Scheduler {
     /// The most urgent request among the heads of all lines that could start now, or as soon as the policy's lanes
     /// allow.
     fn next_to_run(&self, now: Mono) -> Option<Head> {
-        let busy: usize = self.models.iter().map(Model::busy_lanes).sum();
-        let capped = busy >= usize::from(self.policy.lanes.max(1));
+        let capped = self.is_capped();
         let heads = self.models.iter().enumerate().filter(|(_, model)| model.is_ready());
         let heads = heads.filter_map(|(index, model)| self.head(now, index, model, capped));
         heads.min_by_key(|head| in_turn(self.batches, head.key))
+    }
+
+    /// Whether as many lanes run as the policy allows.
+    pub(super) fn is_capped(&self) -> bool {
+        let busy: usize = self.models.iter().map(Model::busy_lanes).sum();
+        busy >= usize::from(self.policy.lanes.max(1))
     }
 
     fn head(&self, now: Mono, index: usize, model: &Model, capped: bool) -> Option<Head> {
@@ -155,7 +160,7 @@ impl Scheduler {
         while let Some((key, slot)) = self.lines.first_from(self.models[head.model].line(head.line), head.key) {
             let Some(live) = self.table.get(slot) else { break };
             let id = live.id;
-            match plan.offer(key.deadline, live.units) {
+            match plan.offer(key.deadline, live.rows(), live.units) {
                 Answer::Take => {
                     self.leave_line(slot);
                     self.table.change(slot, |live| live.stage = Stage::Running);
@@ -169,8 +174,8 @@ impl Scheduler {
             return;
         }
         let alone = head.line == Line::RunAlone;
-        let (len, units) = (plan.len(), plan.units());
-        let batch = Batch { ids, units, started: start, estimate: times.guess(len, units), alone };
+        let (len, rows, units) = (plan.len(), plan.rows(), plan.units());
+        let batch = Batch { ids, rows, units, started: start, estimate: times.guess(rows, units), alone };
         self.retries_on_host += usize::from(alone);
         self.batches = self.batches.wrapping_add(1);
         let model = &mut self.models[head.model];
@@ -186,15 +191,19 @@ impl Scheduler {
         self.push(action);
     }
 
-    /// The most members that the next batch may have: what pays for this model, and no more than the share of one of
+    /// The most rows that the next batch may have: what pays for this model, and no more than the share of one of
     /// the lanes that are free, as two half batches side by side are done sooner than one after the other.
     fn ceiling(&self, model: &Model, line: Line) -> usize {
         if line == Line::RunAlone {
             return 1;
         }
+        let pays = model.size.next(&model.times, model.most(self.policy.max_batch));
+        let free = model.free_lanes();
+        if free < 2 {
+            return pays;
+        }
         let waiting = usize::try_from(self.lines.total(model.line(line)).count).unwrap_or(usize::MAX);
-        let share = waiting.div_ceil(model.free_lanes().max(1));
-        model.size.next(&model.times, model.most(self.policy.max_batch)).min(share.max(1))
+        pays.min(waiting.div_ceil(free).max(1))
     }
 }
 

@@ -146,9 +146,9 @@ impl Scheduler {
         let ids = batch.ids.as_slice();
         let mut ended = ids.iter().enumerate().map(|(position, id)| result_of(results, position, *id));
         if ended.clone().all(|result| result.is_ok()) {
-            self.learn_service(now, index, ids.len(), batch.units, took);
+            self.learn_service(now, index, batch.rows, batch.units, took);
         } else if ids.len() == 1 && ended.next() == Some(Err(Fault::Stopped)) {
-            self.models[index].times.learn_at_least(now, 1, batch.units, took);
+            self.models[index].times.learn_at_least(now, batch.rows, batch.units, took);
         } else {
             return;
         }
@@ -158,9 +158,9 @@ impl Scheduler {
         self.rates.run.done(now, work);
     }
 
-    fn learn_service(&mut self, now: Mono, index: usize, len: usize, units: u64, took: Span) {
+    fn learn_service(&mut self, now: Mono, index: usize, rows: usize, units: u64, took: Span) {
         let first = self.models[index].times.guess(1, 1).is_none();
-        self.models[index].times.learn(now, len, units, took);
+        self.models[index].times.learn(now, rows, units, took);
         if first {
             // What waits for it was taken in without a price.
             for slot in self.table.places() {

@@ -39,10 +39,10 @@ impl Scheduler {
         }
     }
 
-    /// How long a batch of `len` requests that cost `units` together would run by what is known at `now`; `None` if
+    /// How long a batch of `rows` rows that cost `units` together would run by what is known at `now`; `None` if
     /// the model was not measured or not for long.
-    pub fn estimate(&self, now: Mono, model: ModelId, len: usize, units: u64) -> Option<Duration> {
+    pub fn estimate(&self, now: Mono, model: ModelId, rows: usize, units: u64) -> Option<Duration> {
         let model = self.models.iter().find(|place| place.id == model)?;
-        model.times.current(now, len, units).map(Span::duration)
+        model.times.current(now, rows, units).map(Span::duration)
     }
 }

@@ -33,6 +33,8 @@ pub(super) enum State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Batch {
     pub ids: Ids,
+    /// Size in the model's batch dimension.
+    pub rows: usize,
     pub units: u64,
     /// When the lane began with it.
     pub started: Mono,
@@ -152,6 +154,11 @@ impl Model {
 
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready
+    }
+
+    /// Whether nothing waits for it and nothing runs.
+    pub fn is_idle(&self) -> bool {
+        self.lines.iter().all(Queue::is_empty) && self.lanes.iter().all(|lane| lane.running.is_none())
     }
 
     /// Largest batch that policy and manifest allow.

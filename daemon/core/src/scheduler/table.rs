@@ -69,6 +69,14 @@ impl Live {
         Live { id, client, model, key, bytes, work, units, stage, deaths, alone, priced, before: None, after: None }
     }
 
+    /// Its size in the model's batch dimension: tensors say by their cost, what is decoded has one row.
+    pub fn rows(&self) -> usize {
+        match self.work {
+            Work::Encoded => 1,
+            Work::Tensors => usize::try_from(self.units).unwrap_or(usize::MAX),
+        }
+    }
+
     /// Whether it takes a place among those that wait.
     pub fn waits(&self) -> bool {
         self.stage != Stage::Running

@@ -2,7 +2,7 @@
 
 use crate::id::{ClientId, ModelId, RequestId};
 use crate::request::{ClassClaim, Origin, Priority, RequestMeta, Work};
-use crate::units::{Bytes, Mono, Span};
+use crate::units::{Bytes, Cost, Mono, Span};
 
 /// A small generator of evenly spread numbers (SplitMix64).
 #[derive(Clone, Debug)]
@@ -42,6 +42,7 @@ pub fn meta(id: u64, client: u32, model: u16) -> RequestMeta {
         bytes: Bytes(1000),
         origin: Origin::Bus,
         work: Work::Tensors,
+        cost: Cost::ONE,
         deaths: 0,
     }
 }

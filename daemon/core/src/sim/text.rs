@@ -98,7 +98,7 @@ fn arrived(meta: &RequestMeta) -> String {
     };
     format!(
         "arrived id={} parent={} client={} model={} deadline={} class={class} priority={} deferrable={} bytes={} \
-         origin={} work={} deaths={}",
+         origin={} work={} cost={} deaths={}",
         meta.id.0,
         option(meta.parent.map(|id| id.0)),
         meta.client.0,
@@ -109,6 +109,7 @@ fn arrived(meta: &RequestMeta) -> String {
         meta.bytes.0,
         meta.origin.as_str(),
         work_word(meta.work),
+        meta.cost.units(),
         meta.deaths
     )
 }
@@ -255,6 +256,7 @@ impl Fields<'_> {
             })?,
             work: self
                 .one("work", |word| [Work::Tensors, Work::Encoded].into_iter().find(|work| work_word(*work) == word))?,
+            cost: self.number("cost").map(Cost::new)?,
             deaths: self.number("deaths")?,
         })
     }

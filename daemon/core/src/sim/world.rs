@@ -8,7 +8,7 @@ use crate::event::{Event, LaneRange, ModelState};
 use crate::id::{LaneId, ModelId, RequestId};
 use crate::members::{Ids, MemberResult, Results};
 use crate::policy::Policy;
-use crate::request::RequestMeta;
+use crate::request::{RequestMeta, Work};
 use crate::scheduler::Scheduler;
 use crate::sim::text;
 use crate::units::{Bytes, Cost, Mono, Span};
@@ -341,8 +341,11 @@ impl World {
     fn run_time(&self, model: ModelId, ids: &Ids) -> Span {
         let Some(fake) = self.models.get(&model) else { return Span::from_millis(1) };
         let cost = |id: &RequestId| {
-            let encoded = self.requests.get(id).is_some_and(|meta| meta.work == crate::request::Work::Encoded);
-            u64::from(if encoded { fake.cost.units() } else { 1 })
+            let cost = self.requests.get(id).map_or(Cost::ONE, |meta| match meta.work {
+                Work::Encoded => fake.cost,
+                Work::Tensors => meta.cost,
+            });
+            u64::from(cost.units())
         };
         fake.fixed.plus(fake.each.times(ids.as_slice().iter().map(cost).sum()))
     }

@@ -1,0 +1,161 @@
+//! Holds each step of a core against what its events and actions allow.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use edge_core::sim::Step;
+use edge_core::*;
+
+/// What an outside observer can know of the core from its events and actions.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    policy: Option<Policy>,
+    /// Accepted and not settled.
+    pub live: BTreeSet<RequestId>,
+    settled: BTreeSet<RequestId>,
+    lanes: BTreeMap<LaneId, Vec<Ids>>,
+    decoding: BTreeSet<RequestId>,
+    running: BTreeSet<RequestId>,
+    deaths: BTreeMap<RequestId, u8>,
+    rows: BTreeMap<RequestId, u32>,
+    /// Died once, or failed in company: to be run alone.
+    suspects: BTreeSet<RequestId>,
+    host_gone: bool,
+    pub waiting_at_most: usize,
+}
+
+impl Ledger {
+    pub fn new(policy: Policy) -> Ledger {
+        Ledger { policy: Some(policy), ..Ledger::default() }
+    }
+
+    /// Accounts for one step; says what is wrong with it.
+    pub fn check(&mut self, core: &Scheduler, step: &Step) -> Result<(), String> {
+        self.before(step);
+        for action in &step.actions {
+            self.action(action)?;
+        }
+        self.after(core, step)
+    }
+
+    fn before(&mut self, step: &Step) {
+        match &step.event {
+            Event::Arrived(meta) => {
+                self.deaths.insert(meta.id, meta.deaths);
+                self.rows.insert(meta.id, if meta.work == Work::Tensors { meta.cost.units() } else { 1 });
+                if meta.deaths > 0 {
+                    self.suspects.insert(meta.id);
+                }
+            }
+            Event::Policy(policy) => self.policy = Some((**policy).clone()),
+            Event::BatchDone { lane, results, .. } => {
+                let batches = self.lanes.entry(*lane).or_default();
+                let batch = if batches.is_empty() { Ids::new() } else { batches.remove(0) };
+                for item in results.as_slice() {
+                    self.running.remove(&item.id);
+                    let died = matches!(item.result, Err(Fault::HostLost | Fault::Hung));
+                    self.host_gone |= died;
+                    *self.deaths.entry(item.id).or_default() += u8::from(died);
+                    if died || (item.result == Err(Fault::Runtime) && batch.as_slice().len() > 1) {
+                        self.suspects.insert(item.id);
+                    }
+                }
+            }
+            Event::Prepared { id, result, .. } => {
+                let was = self.decoding.remove(id);
+                let died = was && matches!(result, Err(Fault::HostLost | Fault::Hung));
+                self.host_gone |= died;
+                *self.deaths.entry(*id).or_default() += u8::from(died);
+                if died {
+                    self.suspects.insert(*id);
+                }
+            }
+            Event::HostDown => self.host_gone = true,
+            Event::ModelState { state: ModelState::Ready { .. }, .. } | Event::HostUp => self.host_gone = false,
+            _ => {}
+        }
+    }
+
+    fn action(&mut self, action: &Action) -> Result<(), String> {
+        match action {
+            Action::Accept { id, .. } => {
+                require(self.live.insert(*id), "accepted while live")?;
+                require(!self.settled.contains(id), "accepted after it was settled")
+            }
+            Action::Prepare { id } => {
+                require(self.live.contains(id), "prepared while not live")?;
+                require(!self.host_gone, "prepared on a dead host")?;
+                require(self.decoding.insert(*id), "prepared twice")
+            }
+            Action::RunBatch { lane, ids, .. } => self.batch(*lane, ids),
+            Action::Abort { id } => require(self.live.contains(id), "aborted while not live"),
+            Action::Settle { id, outcome } => {
+                let accepted = self.live.remove(id);
+                let refused = matches!(outcome, Outcome::Refused(_));
+                require(accepted != refused, "settled without being live, or refused after being accepted")?;
+                require(self.settled.insert(*id), "settled twice")?;
+                self.running.remove(id);
+                Ok(())
+            }
+            Action::RestartHost { .. } => require(!self.host_gone, "a dead host was ended"),
+            Action::Announce(_) => Ok(()),
+        }
+    }
+
+    fn batch(&mut self, lane: LaneId, ids: &Ids) -> Result<(), String> {
+        let (policy, len) = (self.policy.clone().unwrap_or_default(), ids.as_slice().len());
+        require(!self.host_gone, "a batch was sent to a dead host")?;
+        require(len >= 1 && len <= usize::from(policy.max_batch), "size of a batch")?;
+        let rows: u32 = ids.as_slice().iter().map(|id| self.rows[id]).sum();
+        require(len == 1 || rows <= u32::from(policy.max_batch), "rows of a batch")?;
+        let lanes = self.lanes.entry(lane).or_default();
+        lanes.push(*ids);
+        require(lanes.len() <= 2, "three batches on a lane")?;
+        for id in ids.as_slice() {
+            require(self.live.contains(id), "a batch with a request that is not live")?;
+            require(self.running.insert(*id), "run while running")?;
+            require(self.deaths.get(id).is_none_or(|deaths| *deaths < 2), "run after two deaths")?;
+            require(len == 1 || !self.suspects.contains(id), "a suspect was run in company")?;
+        }
+        Ok(())
+    }
+
+    fn after(&mut self, core: &Scheduler, step: &Step) -> Result<(), String> {
+        let policy = self.policy.clone().unwrap_or_default();
+        let busy = self.lanes.values().filter(|batches| !batches.is_empty()).count();
+        let shrunk = matches!(step.event, Event::Policy(_));
+        let seen = core.snapshot();
+        // A batch more may run only if the policy was narrowed meanwhile.
+        let started = step.actions.iter().any(|action| matches!(action, Action::RunBatch { .. }));
+        require(!started || shrunk || busy <= usize::from(policy.lanes) + self.ahead(step), "too many lanes run")?;
+        let prepares = step.actions.iter().any(|action| matches!(action, Action::Prepare { .. }));
+        require(!prepares || seen.preparing <= usize::from(policy.preparing), "too many payloads are decoded")?;
+        // Places are taken by arrivals only; retries come back to wait without asking.
+        let accepts = step.actions.iter().any(|action| matches!(action, Action::Accept { .. }));
+        require(!accepts || seen.waiting <= policy.max_waiting, "too many requests wait")?;
+        require(!accepts || seen.waiting_bytes <= policy.max_waiting_bytes, "too many bytes wait")?;
+        require(seen.waiting + seen.running == self.live.len(), "the snapshot does not count what is live")?;
+        let of_models: usize = seen.models.iter().map(|model| model.running).sum();
+        require(of_models == seen.running, "running requests do not add up over the models")?;
+        self.waiting_at_most = self.waiting_at_most.max(seen.waiting);
+        let next = core.poll_deadline();
+        require(next.is_some() || self.live.is_empty(), "a live request without a wake-up")?;
+        require(next.is_none_or(|next| next > step.at), "a wake-up in the past")
+    }
+
+    /// Lanes that ran when this step began and only took a batch more.
+    fn ahead(&self, step: &Step) -> usize {
+        let ahead = |action: &&Action| match action {
+            Action::RunBatch { lane, .. } => self.lanes.get(lane).is_some_and(|batches| batches.len() > 1),
+            _ => false,
+        };
+        if step.actions.iter().filter(|action| matches!(action, Action::RunBatch { .. })).all(|action| ahead(&action)) {
+            usize::MAX / 2
+        } else {
+            0
+        }
+    }
+}
+
+fn require(holds: bool, what: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.to_owned()) }
+}

@@ -1,0 +1,72 @@
+//! Events without rhyme or reason.
+
+use std::time::Duration;
+
+use edge_core::*;
+use proptest::prelude::*;
+
+use crate::common::{at, meta};
+use crate::worlds::policy;
+
+/// Events that no sane driver would send: results of unknown batches, unknown ids, lanes and models.
+pub fn nonsense() -> impl Strategy<Value = Event> {
+    let id = || (0..40_u64).prop_map(RequestId);
+    let fault = prop_oneof![
+        Just(Fault::HostLost),
+        Just(Fault::Hung),
+        Just(Fault::Runtime),
+        Just(Fault::InvalidInput),
+        Just(Fault::TooLarge),
+        Just(Fault::Late),
+        Just(Fault::Stopped)
+    ];
+    let took = || (0..50_u64).prop_map(Duration::from_millis);
+    let item = (0..40_u64, prop::option::of(fault.clone()));
+    let results = prop::collection::vec(item, 0..6).prop_map(|items| {
+        let mut results = Results::new();
+        for (id, fault) in items {
+            results.push(MemberResult { id: RequestId(id), result: fault.map_or(Ok(()), Err) });
+        }
+        results
+    });
+    let cost = prop_oneof![(0..u32::MAX).prop_map(|units| Ok(Cost::new(units))), fault.prop_map(Err)];
+    let state = prop_oneof![
+        Just(ModelState::Loading),
+        Just(ModelState::Unavailable),
+        (0..6_u16, 0..4_u16, 0..40_u16).prop_map(|(first, count, max_batch)| ModelState::Ready {
+            lanes: LaneRange { first: LaneId(first), count },
+            max_batch,
+            default_deadline: None
+        }),
+    ];
+    let arrival = (0..40_u64, 0..4_u32, 0..4_u16, 0..3000_u64, any::<bool>(), 0..4_u8, any::<u64>()).prop_map(
+        |(id, client, model, deadline, encoded, deaths, bytes)| {
+            let work = if encoded { Work::Encoded } else { Work::Tensors };
+            let deadline = (deadline > 100).then(|| at(deadline));
+            Event::Arrived(RequestMeta { deadline, work, deaths, bytes: Bytes(bytes >> 44), ..meta(id, client, model) })
+        },
+    );
+    let absurd = (0..5_usize, 0..3_u16, 0..3_u16, 0..40_u16, 0.0..1.0_f64).prop_map(
+        |(max_waiting, lanes, preparing, max_batch, share)| {
+            let client_share = Ratio::new(share).unwrap();
+            Event::Policy(Box::new(Policy { max_waiting, lanes, preparing, max_batch, client_share, ..policy() }))
+        },
+    );
+    prop_oneof![
+        12 => arrival,
+        6 => (id(), cost, took()).prop_map(|(id, result, took)| Event::Prepared { id, result, took }),
+        8 => ((0..8_u16).prop_map(LaneId), took(), results)
+            .prop_map(|(lane, took, results)| Event::BatchDone { lane, took, results }),
+        3 => id().prop_map(|id| Event::Cancelled { id }),
+        1 => (0..4_u32).prop_map(|client| Event::ClientLeft { client: ClientId(client) }),
+        4 => ((0..4_u16).prop_map(ModelId), state).prop_map(|(model, state)| Event::ModelState { model, state }),
+        1 => ((0..4_u16).prop_map(ModelId), took())
+            .prop_map(|(model, took)| Event::Measured { model, batch: 0, took }),
+        1 => Just(Event::HostDown),
+        2 => Just(Event::HostUp),
+        1 => absurd,
+        1 => Just(Event::Drain),
+        1 => Just(Event::Resume),
+        2 => Just(Event::Tick),
+    ]
+}
