@@ -1,6 +1,8 @@
 //! On a bus of its own: names, callers that leave, and results that are nobody else's business.
 
-use std::io::{BufRead, BufReader};
+use std::fs::Permissions;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
 use edge_wire::error::ErrorCode;
@@ -22,10 +24,42 @@ struct PrivateBus {
 
 impl PrivateBus {
     fn start() -> PrivateBus {
+        PrivateBus::with("--session")
+    }
+
+    /// A bus with the rules of the system bus and the policy file of the package, open to every user of this machine.
+    fn system() -> PrivateBus {
+        let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/dbus/org.edged.Edge1.conf");
+        let mut config = tempfile::NamedTempFile::new().unwrap();
+        let me = rustix::process::geteuid().as_raw();
+        write!(
+            config,
+            r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+             "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+            <busconfig>
+              <type>system</type><listen>unix:path=/unused</listen><auth>EXTERNAL</auth>
+              <policy context="default">
+                <allow user="*"/><deny own="*"/><deny send_type="method_call"/><allow send_type="signal"/>
+                <allow send_requested_reply="true" send_type="method_return"/>
+                <allow send_requested_reply="true" send_type="error"/>
+                <allow receive_type="method_call"/><allow receive_type="method_return"/>
+                <allow receive_type="error"/><allow receive_type="signal"/>
+                <allow send_destination="org.freedesktop.DBus"/>
+              </policy>
+              <include>{policy}</include>
+              <policy user="{me}"><allow own="org.edged.Edge1"/></policy>
+            </busconfig>"#
+        )
+        .unwrap();
+        PrivateBus::with(&format!("--config-file={}", config.path().display()))
+    }
+
+    fn with(rules: &str) -> PrivateBus {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let listen = format!("unix:path={}/bus", folder.path().display());
         let mut daemon = Command::new("dbus-daemon")
-            .args(["--session", "--nofork", "--nopidfile", "--print-address", "--address", &listen])
+            .args([rules, "--nofork", "--nopidfile", "--print-address", "--address", &listen])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -199,4 +233,43 @@ async fn a_closed_daemon_gives_its_name_back() {
     let (_second, _driver) = edged(&bus).await;
     let client = bus.connect().await;
     assert_eq!(ManagerProxy::new(&client).await.unwrap().state().await.unwrap(), "serving");
+}
+
+/// Calls as a user that is neither root nor in any group that counts; what `dbus-send` says of it.
+async fn call_as_nobody(bus: &PrivateBus, member: &str, arguments: &[&str]) -> String {
+    const NOBODY: &str = "65534";
+    let root = rustix::process::geteuid().is_root();
+    let mut command = Command::new(if root { "setpriv" } else { "dbus-send" });
+    if root {
+        command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "dbus-send"]);
+    }
+    command.args([
+        &format!("--bus={}", bus.address),
+        "--print-reply",
+        "--dest=org.edged.Edge1",
+        names::ROOT_PATH,
+        member,
+    ]);
+    command.args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output().expect("dbus-send is installed")).await.unwrap();
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test]
+async fn on_the_system_bus_anybody_may_look_and_nobody_may_change() {
+    let bus = PrivateBus::system();
+    let driver = driver();
+    let served = serve_at(driver.handle.clone(), &BusConfig::System, bus.address(), &limits()).await.unwrap();
+    served.own_name().await.unwrap();
+    let described = soon("describe", call_as_nobody(&bus, "org.edged.Edge1.Manager.Describe", &[])).await;
+    assert!(described.contains("text-line"), "{described}");
+    let properties = ["string:org.edged.Edge1.Manager"];
+    let all = soon("read", call_as_nobody(&bus, "org.freedesktop.DBus.Properties.GetAll", &properties)).await;
+    assert!(all.contains("serving"), "{all}");
+    // The policy file of the bus keeps inference from those who may not; the daemon asks polkit, which is not there.
+    let cancel = soon("infer", call_as_nobody(&bus, "org.edged.Edge1.Inference.Cancel", &["string:x"])).await;
+    assert!(cancel.contains("org.freedesktop.DBus.Error.AccessDenied"), "{cancel}");
+    let drain = soon("drain", call_as_nobody(&bus, "org.edged.Edge1.Manager.Drain", &[])).await;
+    assert!(drain.contains("org.edged.Edge1.Error.NotAuthorized") && drain.contains("no polkit runs here"), "{drain}");
+    assert_eq!(driver.handle.status().state, "serving");
 }

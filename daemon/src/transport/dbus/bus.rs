@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use edge_wire::names::{BUS_NAME, INFER_GROUP};
 use zbus::address::Address;
@@ -20,6 +21,9 @@ use super::service::Service;
 use super::{groups, objects};
 use crate::config::{BusConfig, LimitsConfig};
 use crate::handle::{Handle, Message};
+
+/// How long the last replies may take to be written.
+const LAST_REPLIES: Duration = Duration::from_secs(2);
 
 /// Why the daemon cannot be on the bus.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,7 @@ fn failed(what: &'static str) -> impl FnOnce(zbus::Error) -> BusError {
 #[derive(Debug)]
 pub struct Bus {
     connection: Connection,
+    service: Arc<Service>,
 }
 
 /// Connects, puts every object up, and follows the driver's state. The name is not owned yet: see [`Bus::own_name`].
@@ -78,7 +83,7 @@ pub async fn serve_at(
     tokio::spawn(follow(departures, service.clone(), clients.clone()));
     let (_, shown) = objects::put_up(&connection, &service, &clients).await.map_err(failed("put objects up"))?;
     tokio::spawn(objects::keep_current(connection.clone(), service.clone(), clients, shown));
-    Ok(Bus { connection })
+    Ok(Bus { connection, service })
 }
 
 impl Bus {
@@ -105,10 +110,12 @@ impl Bus {
         BusError::Lost
     }
 
-    /// Gives the name up and closes the connection; replies that were written before are delivered.
+    /// Gives the name up, lets replies that are on their way be written, for at most two seconds, and closes the
+    /// connection. For a daemon that has drained: calls that are still open then get no reply.
     pub async fn close(self) {
-        // It may be lost already, and then there is nothing to give up.
+        // The bus may be lost already, and then there is nothing to give up.
         let _released = self.connection.release_name(BUS_NAME).await;
+        let _in_time = tokio::time::timeout(LAST_REPLIES, self.service.quiet()).await;
         let _closed = self.connection.close().await;
     }
 

@@ -14,7 +14,7 @@ use crate::handle::{Handle, Message};
 use crate::request::{Caller, Failure};
 
 /// As many descriptors as a daemon of this kind ever needs; the hard limit is often millions.
-const MOST_DESCRIPTORS: u64 = 65_536;
+const MOST_DESCRIPTORS: u32 = 65_536;
 
 /// Shared by the bus and by every private connection.
 pub struct Service {
@@ -23,6 +23,7 @@ pub struct Service {
     pub authority: Arc<dyn Authority>,
     pub(super) peers: Peers,
     descriptors: Arc<Semaphore>,
+    all_descriptors: u32,
     numbers: AtomicU64,
 }
 
@@ -35,13 +36,14 @@ impl std::fmt::Debug for Service {
 impl Service {
     /// Raises the soft limit of open files to the hard one, because callers bring descriptors; half of it is for them.
     pub fn new(handle: Handle, limits: LimitsConfig, authority: Arc<dyn Authority>) -> Arc<Service> {
-        let half = usize::try_from(raise_descriptor_limit() / 2).unwrap_or(usize::MAX);
+        let half = u32::try_from(raise_descriptor_limit() / 2).unwrap_or(u32::MAX).min(MOST_DESCRIPTORS);
         Arc::new(Service {
             handle,
             peers: Peers::new(limits.max_peers),
             limits,
             authority,
-            descriptors: Arc::new(Semaphore::new(half.min(Semaphore::MAX_PERMITS))),
+            descriptors: Arc::new(Semaphore::new(usize::try_from(half).unwrap_or(Semaphore::MAX_PERMITS))),
+            all_descriptors: half,
             numbers: AtomicU64::new(1),
         })
     }
@@ -55,6 +57,12 @@ impl Service {
             .clone()
             .try_acquire_many_owned(needed)
             .map_err(|_| overloaded("the daemon has no descriptors left for this call"))
+    }
+
+    /// Returns when no call is open, its reply written included; every call holds at least one descriptor's place.
+    pub async fn quiet(&self) {
+        // The semaphore is never closed.
+        let _all = self.descriptors.acquire_many(self.all_descriptors).await;
     }
 
     /// Gives up the open request `id` of `caller`.
@@ -75,8 +83,8 @@ impl Service {
 /// The limit of open files from now on.
 fn raise_descriptor_limit() -> u64 {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(MOST_DESCRIPTORS).min(MOST_DESCRIPTORS);
-    let now = limit.current.unwrap_or(MOST_DESCRIPTORS);
+    let most = limit.maximum.map_or(MOST_DESCRIPTORS.into(), |hard| hard.min(MOST_DESCRIPTORS.into()));
+    let now = limit.current.unwrap_or(MOST_DESCRIPTORS.into());
     if now >= most {
         return now;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use edge_wire::dto::{ReadingInfo, Status};
+use edge_wire::dto::{ModelStatus, ReadingInfo, Status};
 use zbus::object_server::SignalEmitter;
 use zbus::{OwnedVariant, interface};
 
@@ -20,7 +20,13 @@ impl Telemetry {
         if old.readings.len() != new.readings.len() || !old.readings.iter().zip(&new.readings).all(same) {
             self.readings_changed(emitter).await?;
         }
-        if providers(old) != providers(new) {
+        let used = |(a, b): (&ModelStatus, &ModelStatus)| {
+            (&a.name, &a.version, &a.providers) == (&b.name, &b.version, &b.providers)
+        };
+        if old.engine.providers != new.engine.providers
+            || old.models.len() != new.models.len()
+            || !old.models.iter().zip(&new.models).all(used)
+        {
             self.providers_changed(emitter).await?;
         }
         Ok(())
@@ -80,7 +86,7 @@ impl Telemetry {
 
 #[cfg(test)]
 mod tests {
-    use edge_wire::dto::{EngineStatus, ModelStatus, ProviderInfo};
+    use edge_wire::dto::{EngineStatus, ProviderInfo};
 
     use super::*;
 
