@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
 use crate::clock::{PATIENCE, Stopwatch, eventually};
@@ -177,27 +177,4 @@ pub fn only_bundles(dir: &Path, names: &[&str]) -> Result<PathBuf> {
         std::os::unix::fs::symlink(&bundle, &link).with_context(|| format!("link {}", link.display()))?;
     }
     Ok(only)
-}
-
-/// A copy of a bundle that a test may spoil.
-pub fn copy_bundle(name: &str, into: &Path) -> Result<PathBuf> {
-    let from = places::bundle(name)?;
-    let to = into.join(from.file_name().context("a bundle has a name")?);
-    copy_tree(&from, &to)?;
-    ensure!(to.join("model.toml").is_file(), "{} has no manifest", to.display());
-    Ok(to)
-}
-
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_tree(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), &target)?;
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,392 @@
+//! Beginnings and ends: what a daemon says when it starts, cannot start, reloads and stops. Each test has its own stack.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use edge_tests::answer::{Options, expect_no, expect_yes, options};
+use edge_tests::broker::{Broker, free_port};
+use edge_tests::client::mqtt::Protocol;
+use edge_tests::client::routes::{Example, Route, Routes};
+use edge_tests::clock::{PATIENCE, Stopwatch, eventually, within};
+use edge_tests::daemon::{Daemon, Launch, NODE};
+use edge_tests::places;
+use edge_tests::process::{Life, Process};
+use edge_tests::runner::block_on;
+use edge_tests::spin::{self, Spin};
+use edge_tests::stack::{Setup, Stack, name_is_owned};
+use rustix::process::Signal;
+use serde_json::json;
+
+const MODEL: &str = "add";
+
+async fn serves(stack: &Stack) -> Result<()> {
+    let client = stack.client().await?;
+    let good = Example::from(stack, MODEL).await?;
+    let answer = within("an answer", PATIENCE, client.infer(MODEL, &good.inputs, &Options::new())).await??;
+    expect_yes("a good request", answer).map(drop)
+}
+
+#[test]
+fn ready_is_said_after_the_name_is_owned_and_the_models_are_warm() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().without_broker().prepare()?;
+        let connection = stack.bus.connect().await?;
+        let mut daemon = Daemon::spawn(&stack.launch)?;
+        daemon.wait_ready().await?;
+        ensure!(name_is_owned(&connection).await?, "READY without the bus name");
+        let status = edge_tests::stack::describe(&connection).await?;
+        let cold: Vec<_> = status.models.iter().filter(|model| model.state != "ready").collect();
+        ensure!(cold.is_empty() && !status.models.is_empty(), "READY with {cold:?}");
+        let notices = daemon.notices();
+        ensure!(notices.iter().any(|line| line.starts_with("STATUS=")), "no STATUS in {notices:?}");
+        stack.daemon = Some(daemon);
+        serves(&stack).await
+    })?
+}
+
+#[test]
+fn the_watchdog_is_pinged() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().without_broker().prepare()?;
+        stack.launch.environment.push(("WATCHDOG_USEC".into(), "400000".into()));
+        stack.start_daemon().await?;
+        let daemon = stack.daemon()?;
+        let pings = || daemon.notices().iter().filter(|line| *line == "WATCHDOG=1").count();
+        eventually("five pings", PATIENCE, async || Ok((pings() >= 5).then_some(()))).await
+    })?
+}
+
+#[test]
+fn a_second_daemon_on_the_bus_says_so_and_ends() -> Result<()> {
+    block_on(async {
+        let stack = Setup::new().without_broker().start().await?;
+        let dir = stack.dir().join("second");
+        std::fs::create_dir(&dir)?;
+        let launch = Launch { dir, ..stack.launch.clone() };
+        let mut second = Daemon::spawn(&launch)?;
+        let status = second.process.wait(PATIENCE)?;
+        let log = second.process.log();
+        ensure!(status.code().is_some_and(|code| code != 0), "the second daemon ended with {status}: {log}");
+        ensure!(log.contains("org.edged.Edge1"), "it does not say which name is taken: {log}");
+        ensure!(!second.noticed("READY=1"), "it said READY");
+        serves(&stack).await
+    })?
+}
+
+#[test]
+fn without_a_bus_the_daemon_says_so_and_ends() -> Result<()> {
+    block_on(async {
+        let stack = Setup::new().without_broker().prepare()?;
+        let nowhere = format!("unix:path={}", stack.dir().join("no-bus").display());
+        let launch = Launch { bus_address: nowhere.clone(), ..stack.launch.clone() };
+        let mut daemon = Daemon::spawn(&launch)?;
+        let status = daemon.process.wait(PATIENCE)?;
+        let log = daemon.process.log();
+        ensure!(status.code().is_some_and(|code| code != 0), "it ended with {status}: {log}");
+        ensure!(log.contains("bus") && log.contains("no-bus"), "it does not say which bus is missing: {log}");
+        Ok(())
+    })?
+}
+
+#[test]
+fn without_a_broker_the_bus_is_served_and_mqtt_connects_later() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().without_broker().prepare()?;
+        let port = free_port()?;
+        stack.launch.mqtt_port = Some(port);
+        stack.start_daemon().await?;
+        serves(&stack).await?;
+        let status = stack.status().await?;
+        ensure!(status.mqtt.state == "connecting", "{:?}", status.mqtt);
+        ensure!(!status.mqtt.reason.is_empty(), "it does not say why it is not connected");
+        stack.broker = Some(Broker::start_on(stack.dir(), Life::WithParent, port)?);
+        stack.connected().await?;
+        let good = Example::from(&stack, MODEL).await?;
+        Routes::open(&stack).await?.serves(Route::Json5, &good).await.map(drop)
+    })?
+}
+
+#[test]
+fn sigterm_lets_running_work_finish_and_ends_with_0() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().start().await?;
+        let inputs = Spin::measure(&stack).await?.lasting(1_000)?;
+        let client = stack.client().await?;
+        let given = options(json!({"deadline_ms": 20_000}));
+        let running = {
+            let client = client.clone();
+            tokio::spawn(async move { client.infer(spin::MODEL, &inputs, &given).await })
+        };
+        running_now(&client, 1).await?;
+        let device = stack.device(Protocol::V311).await?;
+        device.subscribe(&format!("edge/{NODE}/available")).await?;
+        stack.daemon()?.process.signal(Signal::TERM)?;
+        expect_yes("the running request", running.await??)?;
+        let status = stack.daemon_mut()?.process.wait(PATIENCE)?;
+        ensure!(status.code() == Some(0), "it ended with {status}\n{}", stack.logs());
+        ensure!(stack.daemon()?.noticed("STOPPING=1"), "no STOPPING in {:?}", stack.daemon()?.notices());
+        let offline = |message: &edge_tests::client::mqtt::Incoming| message.payload == "offline";
+        device.take("offline on the broker", PATIENCE, offline).await.map(drop)
+    })?
+}
+
+/// Waits until the daemon says that this many requests run.
+async fn running_now(client: &edge_tests::client::bus::BusClient, count: u32) -> Result<()> {
+    let what = format!("{count} requests run");
+    eventually(&what, PATIENCE, async || Ok((client.status().await?.running >= count).then_some(()))).await
+}
+
+#[test]
+fn a_draining_daemon_takes_nothing_new_and_resumes() -> Result<()> {
+    block_on(async {
+        let stack = Setup::new().without_broker().start().await?;
+        let client = stack.client().await?;
+        let good = Example::from(&stack, MODEL).await?;
+        let manager = edge_wire::names::MANAGER;
+        client.call(manager, "Drain", &()).await?.map_err(|no| anyhow::anyhow!("{no:?}"))?;
+        eventually("drained", PATIENCE, async || Ok((client.status().await?.state == "drained").then_some(()))).await?;
+        expect_no(
+            "while drained",
+            &client.infer(MODEL, &good.inputs, &Options::new()).await?,
+            "unavailable",
+            &["drain"],
+        )?;
+        client.call(manager, "Resume", &()).await?.map_err(|no| anyhow::anyhow!("{no:?}"))?;
+        expect_yes("after resume", client.infer(MODEL, &good.inputs, &Options::new()).await?).map(drop)
+    })?
+}
+
+#[test]
+fn sighup_reloads_the_policy_and_a_bad_one_leaves_the_old() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().without_broker().start().await?;
+        let client = stack.client().await?;
+        let good = Example::from(&stack, MODEL).await?;
+        let class = async || -> Result<serde_json::Value> {
+            let yes = expect_yes("a request", client.infer(MODEL, &good.inputs, &Options::new()).await?)?;
+            Ok(yes.info["data_class"].clone())
+        };
+        ensure!(class().await? == "regulated", "the default");
+        stack.launch.overlay = "[policy]\nunlabelled = \"internal\"\n".into();
+        stack.launch.write()?;
+        stack.daemon()?.process.signal(Signal::HUP)?;
+        eventually("the new class", PATIENCE, async || Ok((class().await? == "internal").then_some(()))).await?;
+        stack.launch.overlay = "[policy]\nunlabelled = \"public\"\nmax_waiting = -3\n".into();
+        stack.launch.write()?;
+        stack.daemon()?.process.signal(Signal::HUP)?;
+        let said = async || Ok(stack.daemon()?.process.log().contains("max_waiting").then_some(()));
+        eventually("the fault is in the log", PATIENCE, said).await?;
+        ensure!(class().await? == "internal", "a bad file changed the policy");
+        Ok(())
+    })?
+}
+
+#[test]
+fn check_config_lists_every_fault_and_ends_with_2() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().without_broker().prepare()?;
+        let mut check = stack.launch.command()?;
+        let good = check.arg("--check-config").output()?;
+        ensure!(good.status.code() == Some(0), "a good file: {}", String::from_utf8_lossy(&good.stderr));
+        stack.launch.overlay = "colour = \"green\"\n[policy]\nclient_share = 7.5\nmax_batch = 0\n".into();
+        let bad = stack.launch.command()?.arg("--check-config").output()?;
+        let said = String::from_utf8_lossy(&bad.stderr).into_owned() + &String::from_utf8_lossy(&bad.stdout);
+        ensure!(bad.status.code() == Some(2), "a bad file ended with {}: {said}", bad.status);
+        for key in ["colour", "client_share", "max_batch", "50-overlay.toml"] {
+            ensure!(said.contains(key), "{key} is not named: {said}");
+        }
+        Ok(())
+    })?
+}
+
+/// A daemon with `add` and one bundle that is not as it should be.
+async fn with_spoiled(name: &str) -> Result<Stack> {
+    Setup::new().without_broker().bundles(&[MODEL, name]).start().await
+}
+
+/// The spoiled model is not served and says why; the other one is served.
+async fn only_the_spoiled_one_fails(stack: &Stack, name: &str, mentions: &[&str]) -> Result<()> {
+    let status = stack.status().await?;
+    let model = status.models.iter().find(|model| model.name == name);
+    let problems = format!("{:?}", status.problems).to_lowercase();
+    let reason = model.map(|model| model.reason.to_lowercase()).unwrap_or_default();
+    if let Some(model) = model {
+        ensure!(model.state == "failed", "{name} is {}", model.state);
+    }
+    for word in mentions {
+        let word = word.to_lowercase();
+        ensure!(problems.contains(&word) || reason.contains(&word), "{word} is not named: {reason}; {problems}");
+    }
+    ensure!(status.state == "degraded", "the daemon is {}", status.state);
+    let client = stack.client().await?;
+    let outcome = client.infer(name, &[], &Options::new()).await?;
+    let no = outcome.err().context("a spoiled model was served")?;
+    ensure!(["unavailable", "unknown_model"].contains(&no.code.as_str()), "{no:?}");
+    serves(stack).await?;
+    doctor_names(stack, mentions)
+}
+
+/// `edgectl doctor` finds the same, and says so by its exit code.
+fn doctor_names(stack: &Stack, mentions: &[&str]) -> Result<()> {
+    let (code, said) = edgectl(stack, &["doctor"])?;
+    ensure!(code == Some(1) || code == Some(6), "doctor ended with {code:?}: {said}");
+    for word in mentions {
+        ensure!(said.to_lowercase().contains(&word.to_lowercase()), "doctor does not name {word}: {said}");
+    }
+    Ok(())
+}
+
+/// Runs the command against the stack; its exit code and all that it said.
+fn edgectl(stack: &Stack, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let mut command = Command::new(places::binary("edgectl")?);
+    command.args(arguments).env("EDGED_BUS", "session").env("DBUS_SESSION_BUS_ADDRESS", stack.bus.address());
+    let output = command.output().context("run edgectl")?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.code(), said))
+}
+
+/// Each spoiled bundle with the words that tell what is wrong with it.
+fn spoiled_is_not_served(name: &str, mentions: &[&str]) -> Result<()> {
+    block_on(async {
+        let stack = with_spoiled(name).await?;
+        only_the_spoiled_one_fails(&stack, name, mentions).await
+    })?
+}
+
+#[test]
+fn a_corrupt_model_file_is_not_served() -> Result<()> {
+    spoiled_is_not_served("corrupt", &["corrupt", "model.onnx"])
+}
+
+#[test]
+fn a_model_file_with_another_digest_is_not_served() -> Result<()> {
+    spoiled_is_not_served("wrong-sha256", &["sha256", "model.onnx"])
+}
+
+#[test]
+fn a_manifest_with_an_unknown_key_is_not_served() -> Result<()> {
+    spoiled_is_not_served("unknown-key", &["colour"])
+}
+
+#[test]
+fn a_model_that_does_not_give_its_golden_answer_is_not_served() -> Result<()> {
+    spoiled_is_not_served("wrong-golden", &["wrong-golden", "golden"])
+}
+
+#[test]
+fn a_model_whose_provider_is_not_there_is_not_served_by_another_one() -> Result<()> {
+    spoiled_is_not_served("wants-cuda", &["wants-cuda", "cuda"])
+}
+
+#[test]
+fn doctor_finds_a_missing_library_and_the_daemon_says_why_it_serves_nothing() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().without_broker().prepare()?;
+        stack.launch.overlay = "[engine]\nlibrary = \"/nonexistent/libonnxruntime.so\"\n".into();
+        let mut daemon = Daemon::spawn(&stack.launch)?;
+        let client = stack.client().await?;
+        let degraded = async || {
+            let status = client.status().await?;
+            Ok((status.engine.state == "no_library").then_some(status))
+        };
+        let status = eventually("the daemon says that the library is missing", PATIENCE, degraded)
+            .await
+            .with_context(|| daemon.process.log_tail(40))?;
+        ensure!(status.state == "degraded", "it is {}", status.state);
+        ensure!(status.engine.reason.contains("/nonexistent/"), "{}", status.engine.reason);
+        daemon.wait_ready().await?;
+        stack.daemon = Some(daemon);
+        let no = client.infer(MODEL, &[], &Options::new()).await?.err().context("it was served")?;
+        ensure!(["unavailable", "unknown_model"].contains(&no.code.as_str()), "{no:?}");
+        doctor_names(&stack, &["/nonexistent/libonnxruntime.so"])
+    })?
+}
+
+#[test]
+fn doctor_finds_a_missing_broker() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().without_broker().prepare()?;
+        let port = free_port()?;
+        stack.launch.mqtt_port = Some(port);
+        stack.start_daemon().await?;
+        doctor_names(&stack, &["broker", &port.to_string()])
+    })?
+}
+
+#[test]
+fn doctor_finds_a_missing_daemon() -> Result<()> {
+    block_on(async {
+        let stack = Setup::new().without_broker().prepare()?;
+        let (code, said) = edgectl(&stack, &["doctor"])?;
+        ensure!(code == Some(3), "doctor ended with {code:?}: {said}");
+        let (code, said) = edgectl(&stack, &["status"])?;
+        ensure!(code == Some(3), "status ended with {code:?}: {said}");
+        Ok(())
+    })?
+}
+
+#[test]
+fn the_broker_is_told_when_the_daemon_dies() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().start().await?;
+        let device = stack.device(Protocol::V5).await?;
+        let topic = format!("edge/{NODE}/available");
+        device.subscribe(&topic).await?;
+        device.take("online", PATIENCE, |message| message.topic == topic && message.payload == "online").await?;
+        stack.daemon_mut()?.process.crash()?;
+        device.take("offline", PATIENCE, |message| message.topic == topic && message.payload == "offline").await?;
+        stack.start_daemon().await?;
+        device.take("online again", PATIENCE, |message| message.topic == topic && message.payload == "online").await?;
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_client_id_taken_over_by_another_box_is_said() -> Result<()> {
+    block_on(async {
+        let stack = Setup::new().start().await?;
+        let client = stack.client().await?;
+        let id = client.status().await?.mqtt.client_id;
+        // Two clients with one id throw each other out for as long as both try.
+        let mut other = Command::new("mosquitto_sub");
+        other.args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &stack.mqtt_port()?.to_string(),
+            "-i",
+            &id,
+            "-t",
+            "nothing",
+            "-V",
+            "mqttv5",
+        ]);
+        let other = Process::spawn("the-other-box", other, stack.dir(), Life::WithParent)?;
+        let taken = async || {
+            let mqtt = client.status().await?.mqtt;
+            Ok((mqtt.state == "taken_over" || mqtt.reason.contains("taken")).then_some(()))
+        };
+        eventually("the daemon says that its id was taken", PATIENCE, taken).await?;
+        drop(other);
+        stack.connected().await
+    })?
+}
+
+#[test]
+fn starting_again_after_a_crash_needs_nobody() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().start().await?;
+        for _ in 0..2 {
+            let host = stack.host_pid().await?;
+            stack.daemon_mut()?.process.crash()?;
+            let gone = async || Ok((!edge_tests::process::alive(host)).then_some(()));
+            eventually("its engine host ends too", Duration::from_secs(10), gone).await?;
+            let watch = Stopwatch::start();
+            stack.start_daemon().await?;
+            println!("serving again {:?} after the start", watch.elapsed());
+            serves(&stack).await?;
+        }
+        Ok(())
+    })?
+}
