@@ -3,8 +3,9 @@
 
 use std::io::Cursor;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 
@@ -170,10 +171,12 @@ fn opaque(pixels: DynamicImage) -> RgbImage {
 /// Bilinear with two samples per axis and no further smoothing, as the models were trained with.
 fn scale(pixels: &RgbImage, width: u32, height: u32) -> Result<RgbImage, MediaError> {
     let failed = |error: &dyn std::fmt::Display| MediaError::Invalid(format!("the picture cannot be scaled: {error}"));
-    let source = ImageRef::new(pixels.width(), pixels.height(), pixels.as_raw(), PixelType::U8x3)
+    let source = TypedImageRef::<U8x3>::from_buffer(pixels.width(), pixels.height(), pixels.as_raw())
         .map_err(|error| failed(&error))?;
-    let mut target = Image::new(width, height, PixelType::U8x3);
+    let mut scaled = vec![0; width as usize * height as usize * 3];
+    let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut scaled).map_err(|error| failed(&error))?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
-    Resizer::new().resize(&source, &mut target, &options).map_err(|error| failed(&error))?;
-    RgbImage::from_raw(width, height, target.into_vec()).ok_or_else(|| failed(&"wrong size"))
+    // The typed call: the other one compiles the filters of all pixel types into this crate.
+    Resizer::new().resize_typed(&source, &mut target, &options).map_err(|error| failed(&error))?;
+    RgbImage::from_raw(width, height, scaled).ok_or_else(|| failed(&"wrong size"))
 }
