@@ -13,6 +13,7 @@ use ort::session::Session;
 use ort::value::{DynValue, Tensor as OrtTensor};
 use serde::{Deserialize, Serialize};
 
+use crate::answer::Tensor;
 use crate::clock::Stopwatch;
 use crate::measure::Round;
 use crate::measure::work::Work;
@@ -26,9 +27,11 @@ enum Order {
     Load { file: PathBuf, inputs: Vec<Input>, sessions: usize },
     /// Run the sessions of the model loaded as number `model`, one thread for each caller.
     Run { model: usize, calls: u32, callers: usize },
+    /// Run it once and tell what came out.
+    Answer { model: usize },
 }
 
-/// An input of any model, for a first run.
+/// A tensor on the line between the two processes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Input {
     pub name: String,
@@ -41,6 +44,7 @@ pub struct Input {
 enum Report {
     Loaded { model: usize },
     Ran { calls: u32, wall_ns: u64, cpu_ns: u64, latencies_ns: Vec<u64> },
+    Answered { outputs: Vec<Input> },
     Failed { message: String },
 }
 
@@ -87,6 +91,17 @@ impl Baseline {
                 latencies: latencies_ns.into_iter().map(Duration::from_nanos).collect(),
             }),
             other => bail!("the baseline did not run: {other:?}"),
+        }
+    }
+
+    /// What the model makes of its input: the reference for every other way to run it.
+    pub fn answer(&mut self, model: usize) -> Result<Vec<Tensor>> {
+        match self.order(&Order::Answer { model })? {
+            Report::Answered { outputs } => Ok(outputs
+                .into_iter()
+                .map(|output| Tensor::new(&output.name, &output.datatype, &output.shape, output.data))
+                .collect()),
+            other => bail!("the baseline did not answer: {other:?}"),
         }
     }
 
@@ -154,7 +169,25 @@ fn obey(environment: &Environment, models: &mut Vec<Model>, order: &Order) -> Re
             let model = models.get_mut(*model).context("no such model was loaded")?;
             round(model, *calls, *callers)
         }
+        Order::Answer { model } => {
+            let model = models.get_mut(*model).context("no such model was loaded")?;
+            let session = model.sessions.first_mut().context("a session")?;
+            Ok(Report::Answered { outputs: answer(session, &model.inputs)? })
+        }
     }
+}
+
+fn answer(session: &mut Session, inputs: &[Input]) -> Result<Vec<Input>> {
+    let values = inputs.iter().map(value).collect::<Result<Vec<_>>>()?;
+    let feeds: Vec<(&str, &DynValue)> =
+        inputs.iter().zip(&values).map(|(input, value)| (input.name.as_str(), value)).collect();
+    let outputs = session.run(feeds)?;
+    let read = |(name, value): (&str, ort::value::ValueRef<'_>)| {
+        let (shape, data) = value.try_extract_tensor::<f32>()?;
+        let data = data.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Ok(Input { name: name.into(), datatype: "FP32".into(), shape: shape.to_vec(), data })
+    };
+    outputs.iter().map(read).collect()
 }
 
 fn session(environment: &Environment, file: &Path) -> ort::Result<Session> {

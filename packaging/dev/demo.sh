@@ -1,0 +1,108 @@
+#!/bin/bash
+# A stack of its own, real inference over D-Bus and MQTT, every answer checked, the stack stopped.
+# Ends with 0 only if every answer was right.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+bin=$(cd "${EDGE_BIN_DIR:-target/release}" && pwd)
+dir=$(mktemp -d "${TMPDIR:-/tmp}/edged-demo-XXXXXX")
+answers=0 wrong=0
+
+finish() {
+    "$bin/edge-stack" down "$dir" >/dev/null || wrong=$((wrong + 1))
+    rm -rf "$dir"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'; else bold='' dim='' green='' red='' plain=''; fi
+
+title() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
+# Shows a command as one would type it, runs it, shows what it says, and keeps that in $said.
+show() {
+    printf '%s$ %s%s\n' "$dim" "$1" "$plain"
+    said=$(eval "$1" 2>&1) || said="$said (exit $?)"
+    if [ -n "${2:-}" ]; then sed "$2" <<<"$said"; else printf '%s\n' "$said"; fi
+}
+# The answer in $said holds this text.
+expect() {
+    answers=$((answers + 1))
+    if grep -qF -- "$1" <<<"$said"; then
+        printf '%s  right: %s%s\n' "$green" "$1" "$plain"
+    else
+        wrong=$((wrong + 1))
+        printf '%s  WRONG: expected %s%s\n' "$red" "$1" "$plain"
+    fi
+}
+
+title "A private bus, a local broker, and edged with four models"
+"$bin/edge-stack" up "$dir" >/dev/null
+# shellcheck disable=SC1091 # written by edge-stack
+. "$dir/env"
+export PATH="$bin:$PATH"
+topic="edge/$EDGE_NODE/infer"
+broker="-h $EDGE_MQTT_HOST -p $EDGE_MQTT_PORT"
+photos=onnx-models/text-line/golden
+show 'edgectl status'
+expect 'serving'
+
+title "D-Bus: the photograph of a label"
+show "edgectl infer text-line $photos/lot.jpg"
+expect 'LOT:4711-A23'
+show "edgectl infer text-line $photos/expiry-turned.jpg --request-id demo-bus --verbose"
+expect 'EXP 2027-03-31'
+expect 'cpu'
+
+title "D-Bus: which way up, which kind of file, where somebody speaks"
+show 'edgectl infer text-direction onnx-models/text-direction/golden/upside-down.jpg'
+expect '180'
+show 'edgectl infer file-type onnx-models/file-type/golden/readings.csv'
+expect 'csv'
+show 'edgectl infer speech onnx-models/speech/golden/two-sentences.wav'
+expect '3.906'
+
+title "MQTT 3.1.1: the same photograph in a JSON body"
+printf '{"id": "demo-json", "reply_to": "edge/replies/demo", "image": "%s"}' "$(base64 -w0 "$photos/lot.jpg")" >"$dir/body.json"
+listen="mosquitto_sub $broker -V mqttv311 -q 1 -W 20 -C 1 -t edge/replies/demo"
+mosquitto_sub_ready() { # starts the subscriber and returns when the broker has the subscription
+    $listen -d >"$dir/reply" 2>"$dir/listen.log" &
+    subscriber=$!
+    for _ in $(seq 200); do
+        if grep -q SUBACK "$dir/reply" "$dir/listen.log"; then return; fi
+        sleep 0.05
+    done
+}
+mosquitto_sub_ready
+show "mosquitto_pub $broker -V mqttv311 -q 1 -t $topic/text-line -f \"\$dir/body.json\""
+wait "$subscriber" || true
+said=$(grep '^{' "$dir/reply" || true)
+printf '%s\n' "$said"
+expect '"text":"LOT:4711-A23"'
+expect '"id":"demo-json"'
+
+title "MQTT 5: the picture itself, with a content type"
+rr="mosquitto_rr $broker -V mqttv5 -q 1 -W 20 -e edge/replies/demo-5"
+show "$rr -t $topic/text-line -D publish content-type image/png -D publish user-property request_id demo-raw -f $photos/serial.png"
+expect '"text":"SN 0093-5521-X7"'
+expect '"provider":"cpu"'
+show "$rr -t $topic/text-lime -D publish content-type image/png -f $photos/serial.png"
+expect '"code":"unknown_model"'
+
+title "What happened to a request from each side"
+show 'edgectl trace demo-bus'
+expect 'settled'
+show 'edgectl trace demo-raw'
+expect 'mqtt edge/replies/demo-5'
+
+title "Stopping"
+pid=$EDGED_PID
+"$bin/edge-stack" down "$dir"
+answers=$((answers + 1))
+if kill -0 "$pid" 2>/dev/null; then wrong=$((wrong + 1)); echo "WRONG: edged ($pid) is still there"; fi
+
+if [ "$wrong" -eq 0 ]; then
+    printf '\n%sAll %d answers were right.%s\n' "$green" "$answers" "$plain"
+else
+    printf '\n%s%d of %d answers were wrong.%s\n' "$red" "$wrong" "$answers" "$plain"
+    exit 1
+fi

@@ -1,0 +1,439 @@
+//! What works: real models on every way in, submitted and cancelled requests, what the daemon and the command tell of it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use edge_tests::answer::{Options, Tensor, Yes, expect_no, expect_yes, options};
+use edge_tests::client::bus::BusClient;
+use edge_tests::client::mqtt::{Outgoing, Protocol, request_topic};
+use edge_tests::client::routes::{EncodedRoute, Example, Route, Routes, tensor_body};
+use edge_tests::clock::{PATIENCE, eventually, within};
+use edge_tests::daemon::NODE;
+use edge_tests::measure::work;
+use edge_tests::places;
+use edge_tests::spin::{self, Spin};
+use edge_tests::stack::{Setup, Stack};
+use edge_wire::dto::Trace;
+use edge_wire::names::{BUS_NAME, REQUEST};
+use serde_json::{Value, json};
+use zbus::{OwnedVariant, Proxy};
+
+fn main() -> ExitCode {
+    let trials = edge_tests::trials![
+        the_photograph_of_a_label_reads_the_same_on_every_way,
+        every_golden_input_gives_its_golden_answer_on_every_way,
+        tensors_give_the_same_on_every_route_and_as_the_reference,
+        every_datatype_comes_back_as_it_went,
+        callers_at_the_same_time_each_get_their_own_answer,
+        the_result_tells_who_ran_it_and_how_long_it_took,
+        a_submitted_request_signals_its_result,
+        a_submitted_request_signals_its_failure,
+        a_running_request_is_cancelled_on_the_bus,
+        a_running_request_is_cancelled_on_the_broker,
+        a_stranger_cannot_cancel_a_request,
+        the_private_connection_outlives_many_requests,
+        the_broker_holds_the_state_and_every_model,
+        telemetry_comes_every_so_often,
+        a_trace_tells_the_steps_of_a_request_from_each_transport,
+        the_command_infers_and_traces,
+        the_command_ends_with_1_when_the_daemon_says_no,
+    ];
+    edge_tests::runner::run(Setup::new().bundles(&["text-line", "text-direction", "file-type", "speech", "add", "echo-types", "spin"]), trials)
+}
+
+/// A golden input with its content type and answer.
+struct Golden {
+    model: &'static str,
+    file: PathBuf,
+    kind: &'static str,
+    expected: Value,
+}
+
+fn golden(model: &'static str, file: &str) -> Result<Golden> {
+    let file = places::repository().join("onnx-models").join(model).join("golden").join(file);
+    let expected = PathBuf::from(format!("{}.expected.json", file.display()));
+    let expected = std::fs::read(&expected).with_context(|| format!("read {}", expected.display()))?;
+    let kind = match file.extension().and_then(std::ffi::OsStr::to_str) {
+        _ if model == "file-type" => "application/octet-stream",
+        Some("jpg") => "image/jpeg",
+        Some("png") => "image/png",
+        Some("wav") => "audio/wav",
+        other => anyhow::bail!("no content type for {other:?}"),
+    };
+    Ok(Golden { model, file, kind, expected: serde_json::from_slice(&expected)? })
+}
+
+fn goldens() -> Result<Vec<Golden>> {
+    let mut all = Vec::new();
+    for model in ["text-line", "text-direction", "file-type", "speech"] {
+        let dir = places::repository().join("onnx-models").join(model).join("golden");
+        for entry in std::fs::read_dir(&dir).with_context(|| format!("read {}", dir.display()))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if !name.ends_with(".expected.json") {
+                all.push(golden(model, &name)?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Equal but for numbers, which may differ by 0.05 at most.
+fn close(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Number(found), Value::Number(wanted)) => {
+            let (found, wanted) = (found.as_f64().unwrap_or(f64::NAN), wanted.as_f64().unwrap_or(f64::NAN));
+            (found - wanted).abs() <= 0.05
+        }
+        (Value::Array(found), Value::Array(wanted)) => {
+            found.len() == wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| close(found, wanted))
+        }
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| found.get(key).is_some_and(|found| close(found, wanted)))
+        }
+        _ => found == wanted,
+    }
+}
+
+async fn the_photograph_of_a_label_reads_the_same_on_every_way(stack: &Stack) -> Result<()> {
+    let routes = Routes::open(stack).await?;
+    for name in ["lot.jpg", "expiry-turned.jpg", "serial.png", "handling.jpg"] {
+        let label = golden("text-line", name)?;
+        let photograph = std::fs::read(&label.file)?;
+        for route in EncodedRoute::ALL {
+            let outcome = routes.ask_encoded(route, label.model, label.kind, &photograph, &Options::new()).await?;
+            let yes = expect_yes(&format!("{name} over {route:?}"), outcome)?;
+            ensure!(yes.document["text"] == label.expected["text"], "{name} over {route:?}: {}", yes.document);
+        }
+    }
+    Ok(())
+}
+
+async fn every_golden_input_gives_its_golden_answer_on_every_way(stack: &Stack) -> Result<()> {
+    let routes = Routes::open(stack).await?;
+    for golden in goldens()? {
+        let payload = std::fs::read(&golden.file)?;
+        for route in EncodedRoute::TYPED {
+            let what = format!("{} over {route:?}", golden.file.display());
+            let outcome = routes.ask_encoded(route, golden.model, golden.kind, &payload, &Options::new()).await?;
+            let yes = expect_yes(&what, outcome)?;
+            ensure!(close(&yes.document, &golden.expected), "{what}: {} instead of {}", yes.document, golden.expected);
+        }
+    }
+    Ok(())
+}
+
+async fn tensors_give_the_same_on_every_route_and_as_the_reference(stack: &Stack) -> Result<()> {
+    let routes = Routes::open(stack).await?;
+    for work in [work::TEXT_DIRECTION, work::FILE_TYPE] {
+        let input = [work.tensor()];
+        let first = expect_yes(work.model, routes.bus.infer(work.model, &input, &Options::new()).await?)?;
+        ensure!(first.outputs.len() == 1, "{:?}", first.outputs);
+        for route in Route::ALL {
+            let yes = expect_yes(work.model, routes.ask(route, work.model, &input, &Options::new()).await?)?;
+            alike(&format!("{} over {route:?}", work.model), &yes.outputs, &first.outputs)?;
+        }
+        reference(&work, &first)?;
+    }
+    Ok(())
+}
+
+/// Same names, types and shapes; numbers within 2% of the largest one, or of 1.
+fn alike(what: &str, found: &[Tensor], wanted: &[Tensor]) -> Result<()> {
+    ensure!(found.len() == wanted.len(), "{what}: {} outputs", found.len());
+    for (found, wanted) in found.iter().zip(wanted) {
+        ensure!(found.name == wanted.name && found.shape == wanted.shape, "{what}: {found:?} instead of {wanted:?}");
+        let (ours, theirs) = (found.floats()?, wanted.floats()?);
+        let scale = theirs.iter().fold(1.0_f32, |most, value| most.max(value.abs()));
+        let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
+        ensure!(worst <= 0.02 * scale, "{what}: {} is off by {worst}", found.name);
+    }
+    Ok(())
+}
+
+/// The same input in a process that runs the model by itself.
+fn reference(work: &work::Work, answer: &Yes) -> Result<()> {
+    use edge_tests::measure::baseline::{Baseline, input_of};
+    let mut baseline = Baseline::start()?;
+    let model = baseline.load(&places::bundle(work.model)?.join("model.onnx"), vec![input_of(*work)], 1)?;
+    alike(&format!("{} against the reference", work.model), &answer.outputs, &baseline.answer(model)?)
+}
+
+async fn every_datatype_comes_back_as_it_went(stack: &Stack) -> Result<()> {
+    let routes = Routes::open(stack).await?;
+    let mut example = Example::from(stack, "echo-types").await?;
+    ensure!(example.inputs.len() >= 12, "{:?}", example.inputs);
+    for tensor in &mut example.inputs {
+        match tensor.datatype.as_str() {
+            "BOOL" => tensor.data.fill(1),
+            // Length-prefixed elements.
+            "BYTES" => tensor.data = [&3_u32.to_le_bytes()[..], b"\xffxy"].concat(),
+            _ => tensor.data.iter_mut().enumerate().for_each(|(at, byte)| *byte = [1, 2, 3, 4][at % 4]),
+        }
+    }
+    for route in Route::RAW {
+        let yes = expect_yes("echo", routes.ask(route, &example.model, &example.inputs, &Options::new()).await?)?;
+        if route == Route::Binary5 {
+            // Its reply is JSON, in which this client does not read every type back.
+            continue;
+        }
+        for (sent, came) in example.inputs.iter().zip(&yes.outputs) {
+            ensure!(sent.data == came.data && sent.datatype == came.datatype, "{route:?}: {sent:?} came as {came:?}");
+        }
+    }
+    Ok(())
+}
+
+async fn callers_at_the_same_time_each_get_their_own_answer(stack: &Stack) -> Result<()> {
+    let clients = [stack.client().await?, stack.client().await?.peer().await?, stack.client().await?];
+    let mut running = tokio::task::JoinSet::new();
+    for number in 0..120_u16 {
+        let client = clients[usize::from(number) % clients.len()].clone();
+        running.spawn(async move {
+            let value = f32::from(number);
+            let inputs = [Tensor::fp32("a", &[1, 4], &[value; 4]), Tensor::fp32("b", &[1, 4], &[1.0, 2.0, 3.0, 4.0])];
+            let yes = if number % 2 == 0 {
+                client.infer("add", &inputs, &Options::new()).await?
+            } else {
+                client.infer_sealed("add", &inputs, &Options::new()).await?
+            };
+            let sum = expect_yes("a sum", yes)?.outputs[0].floats()?;
+            ensure!(sum == [value + 1.0, value + 2.0, value + 3.0, value + 4.0], "{number}: {sum:?}");
+            Ok(())
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+async fn the_result_tells_who_ran_it_and_how_long_it_took(stack: &Stack) -> Result<()> {
+    let routes = Routes::open(stack).await?;
+    let good = Example::from(stack, "add").await?;
+    for route in Route::ALL {
+        let info = routes.serves(route, &good).await?.info;
+        for (key, value) in [("model", "add"), ("version", "1.0.0"), ("verdict", "local"), ("provider", "cpu"), ("zone", "device"), ("data_class", "regulated")] {
+            ensure!(info[key] == value, "{route:?}: {key} is {} in {info}", info[key]);
+        }
+        ensure!(info["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{route:?}: {info}");
+        ensure!(info["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{route:?}: {info}");
+        let number = |key: &str| info[key].as_u64().with_context(|| format!("{route:?}: {key} in {info}"));
+        ensure!(number("total_us")? >= number("compute_us")?, "{route:?}: {info}");
+        ensure!(number("batch")? >= 1 && number("compute_us")? > 0, "{route:?}: {info}");
+        let time = |key: &str| info[key].as_str().map(str::to_owned).with_context(|| format!("{key} in {info}"));
+        let (received, completed) = (time("received_at")?, time("completed_at")?);
+        ensure!(received.ends_with('Z') && received.contains('T') && received <= completed, "{route:?}: {info}");
+    }
+    Ok(())
+}
+
+/// The object of a submitted request, and a stream of its signals that misses none: subscribed before it is submitted.
+async fn submit(client: &BusClient, model: &str, kind: &str, payload: &[u8]) -> Result<(String, zbus::MessageStream)> {
+    let rule = zbus::MatchRule::builder().msg_type(zbus::message::Type::Signal).sender(BUS_NAME).interface(REQUEST).build()?;
+    let signals = zbus::MessageStream::for_match_rule(rule, &client.connection, None).await?;
+    let path = client.submit(model, kind, payload, &Options::new()).await?.map_err(|no| anyhow::anyhow!("{no:?}"))?;
+    Ok((path, signals))
+}
+
+/// The signal of this object that tells its end.
+async fn ending(path: &str, signals: &mut zbus::MessageStream) -> Result<zbus::Message> {
+    let of_object = async {
+        loop {
+            let signal = next(signals).await.context("the signals ended")??;
+            let header = signal.header();
+            let ends = matches!(header.member().map(|name| name.as_str().to_owned()).as_deref(), Some("Completed" | "Failed"));
+            if ends && header.path().is_some_and(|from| from.as_str() == path) {
+                return Ok::<_, anyhow::Error>(signal);
+            }
+        }
+    };
+    within("the request ends", PATIENCE, of_object).await?
+}
+
+async fn next(signals: &mut zbus::MessageStream) -> Option<zbus::Result<zbus::Message>> {
+    use zbus::export::futures_core::Stream;
+    std::future::poll_fn(|context| std::pin::Pin::new(&mut *signals).poll_next(context)).await
+}
+
+async fn a_submitted_request_signals_its_result(stack: &Stack) -> Result<()> {
+    let client = stack.client().await?;
+    let label = golden("text-line", "lot.jpg")?;
+    let (path, mut signals) = submit(&client, label.model, label.kind, &std::fs::read(&label.file)?).await?;
+    let signal = ending(&path, &mut signals).await?;
+    let body = signal.body();
+    let (document, info): (String, HashMap<String, OwnedVariant>) = body.deserialize()?;
+    let document: Value = serde_json::from_str(&document)?;
+    ensure!(document["text"] == label.expected["text"], "{document}");
+    let info = edge_tests::client::bus::json_of_dict(&info)?;
+    ensure!(info["model"] == "text-line", "{info}");
+    let object = Proxy::new(&client.connection, BUS_NAME, path, REQUEST).await?;
+    let state: String = object.get_property("State").await?;
+    ensure!(state == "completed", "{state}");
+    Ok(())
+}
+
+async fn a_submitted_request_signals_its_failure(stack: &Stack) -> Result<()> {
+    let client = stack.client().await?;
+    let (path, mut signals) = submit(&client, "text-line", "image/jpeg", b"this is no picture").await?;
+    let signal = ending(&path, &mut signals).await?;
+    let body = signal.body();
+    let (code, message): (String, String) = body.deserialize()?;
+    ensure!(code == "invalid_input" && !message.is_empty(), "{code}: {message}");
+    Ok(())
+}
+
+/// A spinning request of 20 s with this id.
+async fn long(client: &BusClient, spin: &Spin, id: &str) -> Result<tokio::task::JoinHandle<Result<edge_tests::answer::Outcome>>> {
+    let (caller, inputs) = (client.clone(), spin.lasting(20_000)?);
+    let given = options(json!({"request_id": id, "deadline_ms": 120_000}));
+    let asked = tokio::spawn(async move { caller.infer(spin::MODEL, &inputs, &given).await });
+    let known = async || Ok(client.trace(id).await.is_ok().then_some(()));
+    eventually("the daemon knows the request", PATIENCE, known).await?;
+    Ok(asked)
+}
+
+async fn a_running_request_is_cancelled_on_the_bus(stack: &Stack) -> Result<()> {
+    let client = stack.client().await?;
+    let asked = long(&client, &Spin::measure(stack).await?, "cancel-bus").await?;
+    client.cancel("cancel-bus").await?.map_err(|no| anyhow::anyhow!("{no:?}"))?;
+    expect_no("the cancelled request", &within("its end", PATIENCE, asked).await???, "cancelled", &[])?;
+    let free = async || Ok((client.status().await?.running == 0).then_some(()));
+    eventually("the lane is free again", std::time::Duration::from_secs(5), free).await
+}
+
+async fn a_running_request_is_cancelled_on_the_broker(stack: &Stack) -> Result<()> {
+    let spin = Spin::measure(stack).await?.lasting(20_000)?;
+    let observer = stack.client().await?;
+    for protocol in [Protocol::V5, Protocol::V311] {
+        let device = stack.device(protocol).await?;
+        let id = device.fresh_id();
+        let mut body = tensor_body(&spin, &options(json!({"deadline_ms": 120_000})))?;
+        (body["id"], body["reply_to"]) = (json!(id), json!(device.reply_topic));
+        let payload = body.to_string().into();
+        device.publish(Outgoing { topic: request_topic(spin::MODEL), payload, qos: 1, ..Outgoing::default() }).await?;
+        let known = async || Ok(observer.trace(&id).await.is_ok().then_some(()));
+        eventually("the daemon knows the request", PATIENCE, known).await?;
+        let topic = format!("edge/{NODE}/cancel/{id}");
+        device.publish(Outgoing { topic, qos: 1, ..Outgoing::default() }).await?;
+        expect_no("the cancelled request", &device.reply_to_id(&id).await?, "cancelled", &[])?;
+    }
+    Ok(())
+}
+
+async fn a_stranger_cannot_cancel_a_request(stack: &Stack) -> Result<()> {
+    let (owner, stranger) = (stack.client().await?, stack.client().await?);
+    let asked = long(&owner, &Spin::measure(stack).await?, "mine").await?;
+    ensure!(stranger.cancel("mine").await?.is_err(), "a stranger's Cancel was taken");
+    ensure!(owner.cancel("nobody's").await?.is_err(), "an unknown id was cancelled");
+    ensure!(!asked.is_finished(), "the request ended");
+    owner.cancel("mine").await?.map_err(|no| anyhow::anyhow!("{no:?}"))?;
+    expect_no("the owner's Cancel", &asked.await??, "cancelled", &[])
+}
+
+async fn the_private_connection_outlives_many_requests(stack: &Stack) -> Result<()> {
+    let peer = stack.client().await?.peer().await?;
+    let good = Example::from(stack, "add").await?;
+    let daemon = stack.daemon()?.process.pid();
+    let sealed = async |count: u32| {
+        for _ in 0..count {
+            expect_yes("over the private connection", peer.infer_sealed("add", &good.inputs, &Options::new()).await?)?;
+        }
+        edge_tests::usage::descriptors(daemon)
+    };
+    let before = sealed(20).await?;
+    let after = sealed(300).await?;
+    ensure!(after <= before + 20, "the daemon keeps descriptors: {before}, then {after}");
+    Ok(())
+}
+
+async fn the_broker_holds_the_state_and_every_model(stack: &Stack) -> Result<()> {
+    for protocol in [Protocol::V5, Protocol::V311] {
+        let device = stack.device(protocol).await?;
+        device.subscribe(&format!("edge/{NODE}/#")).await?;
+        let retained = async |topic: String| {
+            device.take(&topic, PATIENCE, |message| message.topic == topic && message.retain).await
+        };
+        ensure!(retained(format!("edge/{NODE}/available")).await?.payload == "online");
+        let state = retained(format!("edge/{NODE}/state")).await?.json()?;
+        ensure!(state["state"] == "serving", "{state}");
+        for model in stack.status().await?.models {
+            let record = retained(format!("edge/{NODE}/models/{}", model.name)).await?.json()?;
+            ensure!(record["version"] == model.version.as_str() && record["provider"] == "cpu", "{record}");
+            ensure!(record["inputs"].as_array().is_some_and(|inputs| !inputs.is_empty()), "{record}");
+        }
+    }
+    Ok(())
+}
+
+async fn telemetry_comes_every_so_often(stack: &Stack) -> Result<()> {
+    let device = stack.device(Protocol::V311).await?;
+    let topic = format!("edge/{NODE}/telemetry");
+    device.subscribe(&topic).await?;
+    for _ in 0..2 {
+        let message = device.take("telemetry", PATIENCE, |message| message.topic == topic).await?;
+        let record = message.json()?;
+        ensure!(record.is_object() && !message.retain, "{record}");
+    }
+    Ok(())
+}
+
+/// The steps that every served request has gone through, in order.
+fn complete(trace: &Trace, transport: &str) -> Result<()> {
+    ensure!(trace.outcome == "done" && trace.caller.starts_with(transport), "{trace:?}");
+    let mut last = 0;
+    for step in &trace.steps {
+        ensure!(step.at_us >= last, "out of order: {trace:?}");
+        last = step.at_us;
+    }
+    for wanted in ["received", "accepted", "running", "ran", "settled"] {
+        ensure!(trace.steps.iter().any(|step| step.step == wanted), "no step {wanted}: {trace:?}");
+    }
+    ensure!(trace.info.is_some(), "no info: {trace:?}");
+    Ok(())
+}
+
+async fn a_trace_tells_the_steps_of_a_request_from_each_transport(stack: &Stack) -> Result<()> {
+    let routes = Routes::open(stack).await?;
+    let good = Example::from(stack, "add").await?;
+    for (route, transport) in [(Route::Inline, "bus"), (Route::Peer, "peer"), (Route::Json5, "mqtt"), (Route::Json311, "mqtt")] {
+        let given = options(json!({"request_id": format!("traced-{route:?}")}));
+        let yes = expect_yes("a request", routes.ask(route, "add", &good.inputs, &given).await?)?;
+        let id = yes.info["request_id"].as_str().context("an id")?;
+        complete(&routes.bus.trace(id).await?, transport)?;
+    }
+    Ok(())
+}
+
+/// Runs the command against the stack.
+fn edgectl(stack: &Stack, arguments: &[&str]) -> Result<(Option<i32>, String, String)> {
+    let mut command = Command::new(places::binary("edgectl")?);
+    command.args(arguments).env("EDGED_BUS", "session").env("DBUS_SESSION_BUS_ADDRESS", stack.bus.address());
+    let output = command.output().context("run edgectl")?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
+}
+
+async fn the_command_infers_and_traces(stack: &Stack) -> Result<()> {
+    let label = golden("text-line", "lot.jpg")?;
+    let file = label.file.to_str().context("a path")?;
+    let (code, out, err) = edgectl(stack, &["infer", "text-line", file, "--json"])?;
+    ensure!(code == Some(0), "{code:?}: {err}");
+    let answer: Value = serde_json::from_str(&out).with_context(|| out.clone())?;
+    ensure!(answer["result"]["text"] == label.expected["text"], "{answer}");
+    let id = answer["info"]["request_id"].as_str().with_context(|| format!("an id in {answer}"))?;
+    let (code, out, err) = edgectl(stack, &["trace", id])?;
+    ensure!(code == Some(0) && out.contains("settled"), "{code:?}: {out} {err}");
+    let (code, out, err) = edgectl(stack, &["status", "--check"])?;
+    ensure!(code == Some(0), "{code:?}: {out} {err}");
+    let (code, out, err) = edgectl(stack, &["doctor"])?;
+    ensure!(code == Some(0), "{code:?}: {out} {err}");
+    Ok(())
+}
+
+async fn the_command_ends_with_1_when_the_daemon_says_no(stack: &Stack) -> Result<()> {
+    let (code, out, err) = edgectl(stack, &["infer", "no-such-model", "/etc/hostname"])?;
+    ensure!(code == Some(1) && out.is_empty() && err.contains("no-such-model"), "{code:?}: {out} {err}");
+    Ok(())
+}
