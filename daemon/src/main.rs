@@ -108,7 +108,8 @@ fn configure(arguments: &Arguments) -> Result<Config, Vec<Fault>> {
     let machine = Machine {
         host_name: read("/proc/sys/kernel/hostname"),
         machine_id: read("/etc/machine-id"),
-        processors: std::thread::available_parallelism().map_or(1, |count| u16::try_from(count.get()).unwrap_or(u16::MAX)),
+        processors: std::thread::available_parallelism()
+            .map_or(1, |count| u16::try_from(count.get()).unwrap_or(u16::MAX)),
         credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
     };
     let mut config = validate(values, &machine)?;

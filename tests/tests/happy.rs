@@ -40,7 +40,10 @@ fn main() -> ExitCode {
         the_command_infers_and_traces,
         the_command_ends_with_1_when_the_daemon_says_no,
     ];
-    edge_tests::runner::run(Setup::new().bundles(&["text-line", "text-direction", "file-type", "speech", "add", "echo-types", "spin"]), trials)
+    edge_tests::runner::run(
+        Setup::new().bundles(&["text-line", "text-direction", "file-type", "speech", "add", "echo-types", "spin"]),
+        trials,
+    )
 }
 
 /// A golden input with its content type and answer.
@@ -214,7 +217,14 @@ async fn the_result_tells_who_ran_it_and_how_long_it_took(stack: &Stack) -> Resu
     let good = Example::from(stack, "add").await?;
     for route in Route::ALL {
         let info = routes.serves(route, &good).await?.info;
-        for (key, value) in [("model", "add"), ("version", "1.0.0"), ("verdict", "local"), ("provider", "cpu"), ("zone", "device"), ("data_class", "regulated")] {
+        for (key, value) in [
+            ("model", "add"),
+            ("version", "1.0.0"),
+            ("verdict", "local"),
+            ("provider", "cpu"),
+            ("zone", "device"),
+            ("data_class", "regulated"),
+        ] {
             ensure!(info[key] == value, "{route:?}: {key} is {} in {info}", info[key]);
         }
         ensure!(info["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{route:?}: {info}");
@@ -231,7 +241,8 @@ async fn the_result_tells_who_ran_it_and_how_long_it_took(stack: &Stack) -> Resu
 
 /// The object of a submitted request, and a stream of its signals that misses none: subscribed before it is submitted.
 async fn submit(client: &BusClient, model: &str, kind: &str, payload: &[u8]) -> Result<(String, zbus::MessageStream)> {
-    let rule = zbus::MatchRule::builder().msg_type(zbus::message::Type::Signal).sender(BUS_NAME).interface(REQUEST).build()?;
+    let rule =
+        zbus::MatchRule::builder().msg_type(zbus::message::Type::Signal).sender(BUS_NAME).interface(REQUEST).build()?;
     let signals = zbus::MessageStream::for_match_rule(rule, &client.connection, None).await?;
     let path = client.submit(model, kind, payload, &Options::new()).await?.map_err(|no| anyhow::anyhow!("{no:?}"))?;
     Ok((path, signals))
@@ -243,7 +254,8 @@ async fn ending(path: &str, signals: &mut zbus::MessageStream) -> Result<zbus::M
         loop {
             let signal = next(signals).await.context("the signals ended")??;
             let header = signal.header();
-            let ends = matches!(header.member().map(|name| name.as_str().to_owned()).as_deref(), Some("Completed" | "Failed"));
+            let ends =
+                matches!(header.member().map(|name| name.as_str().to_owned()).as_deref(), Some("Completed" | "Failed"));
             if ends && header.path().is_some_and(|from| from.as_str() == path) {
                 return Ok::<_, anyhow::Error>(signal);
             }
@@ -285,7 +297,11 @@ async fn a_submitted_request_signals_its_failure(stack: &Stack) -> Result<()> {
 }
 
 /// A spinning request of 20 s with this id.
-async fn long(client: &BusClient, spin: &Spin, id: &str) -> Result<tokio::task::JoinHandle<Result<edge_tests::answer::Outcome>>> {
+async fn long(
+    client: &BusClient,
+    spin: &Spin,
+    id: &str,
+) -> Result<tokio::task::JoinHandle<Result<edge_tests::answer::Outcome>>> {
     let (caller, inputs) = (client.clone(), spin.lasting(20_000)?);
     let given = options(json!({"request_id": id, "deadline_ms": 120_000}));
     let asked = tokio::spawn(async move { caller.infer(spin::MODEL, &inputs, &given).await });
@@ -397,7 +413,9 @@ fn complete(trace: &Trace, transport: &str) -> Result<()> {
 async fn a_trace_tells_the_steps_of_a_request_from_each_transport(stack: &Stack) -> Result<()> {
     let routes = Routes::open(stack).await?;
     let good = Example::from(stack, "add").await?;
-    for (route, transport) in [(Route::Inline, "bus"), (Route::Peer, "peer"), (Route::Json5, "mqtt"), (Route::Json311, "mqtt")] {
+    for (route, transport) in
+        [(Route::Inline, "bus"), (Route::Peer, "peer"), (Route::Json5, "mqtt"), (Route::Json311, "mqtt")]
+    {
         let given = options(json!({"request_id": format!("traced-{route:?}")}));
         let yes = expect_yes("a request", routes.ask(route, "add", &good.inputs, &given).await?)?;
         let id = yes.info["request_id"].as_str().context("an id")?;

@@ -152,7 +152,7 @@ pub enum ToHost {
     Unload { model: u16 },
     /// Decode a payload and keep the tensors under `id`. Answered by `Prepared`.
     Prepare { id: u64, model: u16, content_type: String, payload: Data },
-    /// Run members together. Answered by `Ran`. A lane takes one batch beyond the one that it runs.
+    /// Run members together. Answered by `Ran`. A lane takes two batches beyond the one that it runs.
     Run { lane: u16, members: Vec<Member> },
     /// Drop what is kept under `id`; if it runs alone, terminate the run (its member then fails with `Stopped`).
     Discard { id: u64 },

@@ -286,7 +286,11 @@ fn check_size(bytes: u64, limit: u64) -> Result<(), Failure> {
 
 fn check_encoded(content_type: &str, data: &Blob, loaded: &LoadedModel) -> Result<(), Failure> {
     if loaded.content_types.is_empty() {
-        return Err(Failure::invalid("content_type: the model takes tensors only"));
+        let text = format!(
+            "content_type: `{}` given: the model takes tensors, not an image, text or messages",
+            shorten(content_type)
+        );
+        return Err(Failure::invalid(text));
     }
     // Parameters such as `;charset=utf-8` do not change what it is.
     let kind = content_type.split(';').next().unwrap_or_default().trim();

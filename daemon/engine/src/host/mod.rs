@@ -144,7 +144,7 @@ impl Host {
         let (work, why) = match self.registry.post(lane) {
             Some(post) => match post.put(work) {
                 Ok(()) => return,
-                Err(work) => (work, "a batch waits in front of this lane already"),
+                Err(work) => (work, "the batches in front of this lane are as many as it takes"),
             },
             None => (work, "there is no such lane"),
         };

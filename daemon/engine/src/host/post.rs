@@ -1,11 +1,16 @@
-//! The box in front of a lane: one batch may wait in it. It also knows what runs, so that `Discard` can stop it.
+//! The box in front of a lane: a batch or two may wait in it. It also knows what runs, so that `Discard` can stop it.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use ort::session::RunOptions;
 
 use crate::protocol::Member;
+
+/// Batches that may wait. The daemon keeps one ahead of the one that runs; when it hears that a batch has ended it sends
+/// the next, and the lane may not have taken the one in between out of the box yet.
+const PLACES: usize = 2;
 
 /// One batch with the descriptors that came beside it.
 pub struct Work {
@@ -17,7 +22,7 @@ pub struct Work {
 
 #[derive(Default)]
 struct State {
-    waiting: Option<Work>,
+    waiting: VecDeque<Work>,
     /// The request that runs alone now.
     alone: Option<u64>,
     /// It was told to stop.
@@ -38,13 +43,13 @@ impl Post {
         Post { state: Mutex::default(), arrived: Condvar::new(), options }
     }
 
-    /// Puts a batch in; gives it back if one waits already.
+    /// Puts a batch in; gives it back if the box is full.
     pub fn put(&self, work: Work) -> Result<(), Work> {
         let mut state = self.lock();
-        if state.waiting.is_some() || state.closed {
+        if state.waiting.len() >= PLACES || state.closed {
             return Err(work);
         }
-        state.waiting = Some(work);
+        state.waiting.push_back(work);
         drop(state);
         self.arrived.notify_one();
         Ok(())
@@ -54,7 +59,7 @@ impl Post {
     pub fn take(&self) -> Option<Work> {
         let mut state = self.lock();
         loop {
-            if let Some(work) = state.waiting.take() {
+            if let Some(work) = state.waiting.pop_front() {
                 // From now on a single request can be stopped, even before the runtime has it.
                 state.alone = if let [member] = &work.members[..] { Some(member.id) } else { None };
                 state.told = false;
@@ -100,7 +105,8 @@ impl Post {
             state.told = true;
             let _ = self.options.terminate();
         }
-        if let Some(work) = state.waiting.as_mut().filter(|work| work.members.iter().any(|member| member.id == id)) {
+        let holds = |work: &&mut Work| work.members.iter().any(|member| member.id == id);
+        if let Some(work) = state.waiting.iter_mut().find(holds) {
             work.stopped.push(id);
         }
     }

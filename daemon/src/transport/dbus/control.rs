@@ -70,9 +70,11 @@ impl Manager {
         let _place = self.0.open(&header, Access::Read).await?;
         let id = request_id.clone();
         let found = self.0.service.handle.ask(|found| Message::Trace { request_id: id, found }).await?;
-        let trace = found.ok_or_else(|| Failure::invalid(format!(
+        let trace = found.ok_or_else(|| {
+            Failure::invalid(format!(
                 "request_id: no trace of \"{request_id}\": the last {KEPT} settled requests since the start are kept"
-            )))?;
+            ))
+        })?;
         Ok(json(&trace)?)
     }
 

@@ -65,7 +65,9 @@ enum Wake {
     Run(Result<(JobId, Option<Reply>), tokio::task::JoinError>),
     Journal(journal_file::Report),
     Replies(reply_file::Report),
-    Status { driver_is_gone: bool },
+    Status {
+        driver_is_gone: bool,
+    },
     Time,
     Stop(Option<Stop>),
 }
@@ -161,7 +163,8 @@ impl Task {
             }
             self.speaker.report(now, &self.handle, &self.session);
             self.arm(timer.as_mut(), &mut armed);
-            let (wants_room, has_runs, may_stop) = (self.session.has_packet(), !self.runs.is_empty(), !self.is_stopping());
+            let (wants_room, has_runs, may_stop) =
+                (self.session.has_packet(), !self.runs.is_empty(), !self.is_stopping());
             let (received, packets) = match &mut self.link {
                 Some(link) => (Some(&mut link.received), Some(&link.packets)),
                 None => (None, None),
