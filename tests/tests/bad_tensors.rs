@@ -329,7 +329,7 @@ async fn sixteen_descriptors_pass_the_bus_and_more_pass_the_private_connection(s
     expect_no("16 descriptors on the bus", &over_bus, "invalid_input", &["input-"])?;
     for count in [17, 40] {
         let over_peer = routes.peer.infer_fd(MODEL, &tensors[..count], &Options::new()).await?;
-        expect_no("more on the private connection", &over_peer, "invalid_input", &["input-"])?;
+        expect_no("more on the private connection", &over_peer, "invalid_input", &["descriptors", "at most 16"])?;
     }
     routes.serves(Route::Sealed, &good).await.map(drop)
 }

@@ -283,8 +283,13 @@ fn a_subscriber_of_replies_that_is_slow_stops_nobody_else() -> Result<()> {
         // From here on the device neither reads nor acknowledges anything: its task gets no time.
         drop(device);
         for _ in 0..20 {
-            let answer = other.ask_json(MODEL, &tensor_body(&good.inputs, &Options::new())?).await?;
-            expect_yes("the other device", answer)?;
+            // While the flood lasts a refusal may come, by name; an answer comes within the patience of a caller.
+            let body = tensor_body(&good.inputs, &Options::new())?;
+            let served = async || match other.ask_json(MODEL, &body).await? {
+                Err(no) if no.code == "overloaded" => Ok(None),
+                answer => expect_yes("the other device", answer).map(Some),
+            };
+            eventually("the other device is served", PATIENCE, served).await?;
         }
         bounded(&stack).await
     })?
@@ -302,7 +307,8 @@ fn sizes_between_policy_and_transport_are_too_large_and_above_both_the_connectio
             let connects = stack.status().await?.mqtt.connects;
             let sized = |kib: usize| {
                 let mut body = tensor_body(&good.inputs, &Options::new())?;
-                body["padding"] = json!("x".repeat(kib << 10));
+                // Behind the envelope: of a message that is too large only the beginning is read.
+                body["z_padding"] = json!("x".repeat(kib << 10));
                 Ok::<_, anyhow::Error>(body)
             };
             let between = device.ask_json(MODEL, &sized(512)?).await?;
@@ -334,7 +340,7 @@ fn payloads_above_the_limits_of_the_bus_interface_are_too_large() -> Result<()> 
         let good = Example::from(&stack, MODEL).await?;
         let large = good.with(|inputs| inputs[0].data = vec![0; 100 << 10]);
         let inline = client.infer(MODEL, &large, &Options::new()).await?;
-        edge_tests::answer::expect_no("100 KiB inline", &inline, "too_large", &["64"])?;
+        edge_tests::answer::expect_no("100 KiB inline", &inline, "too_large", &["65536", "InferFd"])?;
         let huge = vec![0; 2 << 20];
         for (what, fd) in [("a memfd", memfd::sealed(&huge)?), ("a memfd without seals", memfd::unsealed(&huge)?)] {
             let encoded = client.infer_encoded("text-direction", "image/jpeg", fd.as_fd(), &Options::new()).await?;

@@ -171,7 +171,10 @@ async fn every_datatype_comes_back_as_it_went(stack: &Stack) -> Result<()> {
         match tensor.datatype.as_str() {
             "BOOL" => tensor.data.fill(1),
             // Length-prefixed elements.
-            "BYTES" => tensor.data = [&3_u32.to_le_bytes()[..], b"\xffxy"].concat(),
+            "BYTES" => {
+                let elements = usize::try_from(tensor.shape.iter().product::<i64>())?;
+                tensor.data = [&3_u32.to_le_bytes()[..], b"\xffxy"].concat().repeat(elements);
+            }
             _ => tensor.data.iter_mut().enumerate().for_each(|(at, byte)| *byte = [1, 2, 3, 4][at % 4]),
         }
     }

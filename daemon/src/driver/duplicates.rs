@@ -13,6 +13,8 @@ pub const WINDOW: Duration = Duration::from_secs(600);
 pub const MAX_REPLIES: usize = 4096;
 /// Bytes of remembered replies at most.
 pub const MAX_BYTES: usize = 4 << 20;
+/// Bytes of one remembered reply at most.
+pub const MAX_REPLY_BYTES: usize = MAX_BYTES / 16;
 
 /// Who asked, by which id, of which model. The model belongs to it: the same id for another model is another request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,7 +65,7 @@ impl Duplicates {
     /// reply too large).
     pub fn settle(&mut self, now: Mono, key: Key, reply: Option<Reply>, bytes: usize) {
         match reply {
-            Some(reply) if bytes <= MAX_BYTES / 16 => {
+            Some(reply) if bytes <= MAX_REPLY_BYTES => {
                 self.bytes += bytes;
                 self.slots.insert(key.clone(), Slot::Settled { reply: Box::new(reply), bytes });
                 self.settled.push_back((now, key));

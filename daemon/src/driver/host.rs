@@ -521,7 +521,7 @@ fn document(data: Data, fds: &[Arc<OwnedFd>]) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| format!("the document: {error}"))
 }
 
-fn read_all(fd: &OwnedFd, offset: u64, len: u64) -> std::io::Result<Vec<u8>> {
+pub(super) fn read_all(fd: &OwnedFd, offset: u64, len: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(len).map_err(std::io::Error::other)?];
     let mut done = 0;
     while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {

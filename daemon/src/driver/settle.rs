@@ -10,10 +10,11 @@ use edge_core::{
 use edge_engine::protocol::{Data, INLINE_BYTES, INLINE_TOTAL, Input, Member, TensorData, ToHost};
 use edge_wire::error::ErrorCode;
 
+use super::duplicates::MAX_REPLY_BYTES;
 use super::entry::Entry;
 use super::trace::Step;
 use super::{Driver, Milestone, State, clock};
-use crate::request::{Blob, Failure, Output, Payload, Reply};
+use crate::request::{Blob, Failure, Output, Payload, Reply, TensorOut};
 
 impl Driver {
     /// Carries out every action that the core has.
@@ -241,15 +242,19 @@ fn micros(time: Duration) -> u64 {
 }
 
 /// A reply that would be given again, with its size. What may pass (overload, a deadline) is not kept: asking again with
-/// the same id then means trying again. Outputs in descriptors are never given out twice.
+/// the same id then means trying again. Outputs in descriptors are copied out, since no descriptor is given out twice.
 fn worth_keeping(reply: &Reply) -> (Option<Reply>, usize) {
     const FIXED: usize = 512;
     match &reply.result {
         Ok(Output::Document(text)) => (Some(reply.clone()), FIXED + text.len()),
         Ok(Output::Tensors(tensors)) => {
-            let inline = |blob: &Blob| if let Blob::Inline(bytes) = blob { Some(bytes.len()) } else { None };
-            match tensors.iter().map(|tensor| inline(&tensor.data)).sum::<Option<usize>>() {
-                Some(bytes) => (Some(reply.clone()), FIXED + bytes),
+            let copies = tensors.iter().map(|tensor| Some(TensorOut { data: copied(&tensor.data)?, ..tensor.clone() }));
+            match copies.collect::<Option<Vec<_>>>() {
+                Some(copies) => {
+                    let bytes: u64 = copies.iter().map(|tensor| tensor.data.len()).sum();
+                    let kept = Reply { result: Ok(Output::Tensors(copies)), info: reply.info.clone() };
+                    (Some(kept), FIXED + usize::try_from(bytes).unwrap_or(usize::MAX - FIXED))
+                }
                 None => (None, 0),
             }
         }
@@ -263,6 +268,17 @@ fn worth_keeping(reply: &Reply) -> (Option<Reply>, usize) {
             | ErrorCode::NotAuthorized
             | ErrorCode::Cancelled => (None, 0),
         },
+    }
+}
+
+/// Bytes of an output in memory; `None` if they are too many to keep, or cannot be read.
+fn copied(data: &Blob) -> Option<Blob> {
+    match data {
+        Blob::Inline(bytes) => Some(Blob::Inline(bytes.clone())),
+        Blob::Sealed { fd, offset, len } if *len <= MAX_REPLY_BYTES as u64 => {
+            super::host::read_all(fd, *offset, *len).ok().map(|bytes| Blob::Inline(bytes.into()))
+        }
+        Blob::Sealed { .. } | Blob::Unsealed { .. } => None,
     }
 }
 

@@ -8,7 +8,7 @@ pub fn shape_in(name: &str, shape: &[u64]) -> Result<Vec<i64>, Failure> {
     let size = |(place, size): (usize, &u64)| {
         i64::try_from(*size).map_err(|_| {
             let most = i64::MAX;
-            Failure::invalid(format!("input {name}: dimension {place} is {size}; it takes 1 to {most}"))
+            Failure::invalid(format!("inputs.{name}.shape[{place}]: {size} given: takes 1 to {most}"))
         })
     };
     shape.iter().enumerate().map(size).collect()
@@ -33,7 +33,7 @@ mod tests {
         assert_eq!(shape_in("x", &[1, 3, 48]).unwrap(), [1, 3, 48]);
         assert_eq!(shape_in("x", &[0]).unwrap(), [0]);
         let failure = shape_in("x", &[1, 1 << 63]).unwrap_err();
-        assert_eq!(failure.message, "input x: dimension 1 is 9223372036854775808; it takes 1 to 9223372036854775807");
+        assert_eq!(failure.message, "inputs.x.shape[1]: 9223372036854775808 given: takes 1 to 9223372036854775807");
     }
 
     #[test]

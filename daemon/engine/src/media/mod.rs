@@ -166,6 +166,11 @@ impl Recipe {
         if !accepted.contains(&plain) {
             return Err(MediaError::ContentType { given: content_type.to_owned(), accepted });
         }
+        if plain.starts_with("text/")
+            && let Err(fault) = std::str::from_utf8(payload)
+        {
+            return Err(MediaError::Invalid(format!("{plain}: invalid UTF-8 at byte {}", fault.valid_up_to())));
+        }
         match (&self.input, &self.output) {
             (Input::Image(images), _) => {
                 let picture = images.decode(&plain, payload)?;

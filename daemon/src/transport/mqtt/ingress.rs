@@ -69,10 +69,10 @@ pub fn read(message: &Inbound, model: &str, rules: &Rules) -> Asked {
     let correlation = message.properties.correlation.as_ref().map(|data| Bytes::copy_from_slice(data));
     let default = || rules.topics.result(model);
     let (content, envelope) = match content(message, rules) {
-        Ok(Content { options, payload, reply_to }) => {
-            let id = options.as_ref().ok().and_then(|options| options.request_id.clone());
-            let envelope = Envelope { id: id.or_else(|| property_id(&message.properties)), reply_to };
-            (options.map(|options| (options, payload)), envelope)
+        Ok(Content { id, options, payload, reply_to }) => {
+            // One that is refused for an option or a picture is told so under its own id all the same.
+            let id = options.as_ref().map_or(id, |options| options.request_id.clone());
+            (options.map(|options| (options, payload)), Envelope { id, reply_to })
         }
         Err(failure) => (Err(failure), salvage(message)),
     };
@@ -94,6 +94,8 @@ pub fn read(message: &Inbound, model: &str, rules: &Rules) -> Asked {
 
 /// What a message holds, apart from where its reply goes.
 struct Content {
+    /// As given, not checked.
+    id: Option<String>,
     options: Result<Options, Failure>,
     payload: Payload,
     reply_to: Option<String>,
@@ -141,7 +143,7 @@ fn content(message: &Inbound, rules: &Rules) -> Result<Content, Failure> {
     }
     let data = Blob::Inline(message.payload.clone());
     let payload = Payload::Encoded { content_type, data };
-    Ok(Content { options: options(properties, &[]), payload, reply_to: None })
+    Ok(Content { id: property_id(properties), options: options(properties, &[]), payload, reply_to: None })
 }
 
 /// The type without its parameters, in lower case.
@@ -159,6 +161,8 @@ fn header_length(properties: &Properties) -> Result<Option<usize>, Failure> {
 
 fn from_body(message: &Inbound, body: Body<'_>) -> Result<Content, Failure> {
     let options = options(&message.properties, &body.options);
+    let mut fault = None;
+    let id = property_id(&message.properties).or_else(|| body_id(&body)).filter(|id| id.len() <= MAX_ID_BYTES);
     let payload = match body.input {
         Input::Tensors(tensors) => {
             Payload::Tensors(tensors.into_iter().map(|tensor| tensor_in(&message.payload, tensor)).collect())
@@ -166,7 +170,10 @@ fn from_body(message: &Inbound, body: Body<'_>) -> Result<Content, Failure> {
         Input::Encoded { content_type, image, data } => {
             let content_type = match (content_type, image) {
                 (Some(given), _) => essence(&given),
-                (None, true) => image_type(&data)?,
+                (None, true) => image_type(&data).unwrap_or_else(|failure| {
+                    fault = Some(failure);
+                    String::new()
+                }),
                 (None, false) => "application/octet-stream".into(),
             };
             Payload::Encoded { content_type, data: Blob::Inline(data.into()) }
@@ -179,7 +186,8 @@ fn from_body(message: &Inbound, body: Body<'_>) -> Result<Content, Failure> {
             Payload::Encoded { content_type: "application/json".into(), data }
         }
     };
-    Ok(Content { options, payload, reply_to: body.reply_to })
+    let options = fault.map_or(options, Err);
+    Ok(Content { id, options, payload, reply_to: body.reply_to })
 }
 
 fn tensor_in(packet: &Bytes, tensor: Tensor) -> TensorIn {
@@ -242,6 +250,13 @@ fn salvage(message: &Inbound) -> Envelope {
     };
     envelope.id = property_id(&message.properties).or(envelope.id).filter(|id| id.len() <= MAX_ID_BYTES);
     envelope
+}
+
+fn body_id(body: &Body<'_>) -> Option<String> {
+    body.options.iter().find_map(|(name, value)| match value {
+        body::Value::Text(text) if name == "request_id" => Some(text.clone().into_owned()),
+        body::Value::Text(_) | body::Value::Int(_) | body::Value::Bool(_) | body::Value::Other(_) => None,
+    })
 }
 
 fn property_id(properties: &Properties) -> Option<String> {

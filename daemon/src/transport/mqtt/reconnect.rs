@@ -11,7 +11,7 @@ const FIRST: Duration = Duration::from_millis(250);
 /// Longest pause between attempts.
 const LONGEST: Duration = Duration::from_secs(30);
 /// Pause while another client uses the client id.
-const CONTESTED: Duration = Duration::from_secs(30);
+const CONTESTED: Duration = Duration::from_secs(15);
 /// A connection that stood this long was a good one.
 const GOOD: Duration = Duration::from_secs(30);
 /// Short connections in a row, closed by the broker without a word, that look like a contested client id.
@@ -112,7 +112,7 @@ mod tests {
         let taken = End { taken_over: true, ..end(Some(5), false) };
         let next = Reconnect::default().after(taken, "edged-box-1", 0);
         assert!(next.contested && next.reason.contains("edged-box-1") && next.reason.contains("why"));
-        assert!(next.pause >= Duration::from_secs(20));
+        assert!(next.pause >= Duration::from_secs(10));
     }
 
     #[test]
