@@ -312,7 +312,7 @@ fn sizes_between_policy_and_transport_are_too_large_and_above_both_the_connectio
                 Ok::<_, anyhow::Error>(body)
             };
             let between = device.ask_json(MODEL, &sized(512)?).await?;
-            edge_tests::answer::expect_no("512 KiB", &between, "too_large", &["256"])?;
+            edge_tests::answer::expect_no("512 KiB", &between, "too_large", &["262144"])?;
             expect_yes("a good one", device.ask_json(MODEL, &tensor_body(&good.inputs, &Options::new())?).await?)?;
             for kib in [2_048, 4_096] {
                 let mut body = sized(kib)?;

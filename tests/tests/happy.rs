@@ -173,7 +173,7 @@ async fn every_datatype_comes_back_as_it_went(stack: &Stack) -> Result<()> {
             // Length-prefixed elements.
             "BYTES" => {
                 let elements = usize::try_from(tensor.shape.iter().product::<i64>())?;
-                tensor.data = [&3_u32.to_le_bytes()[..], b"\xffxy"].concat().repeat(elements);
+                tensor.data = [&3_u32.to_le_bytes()[..], b"\xc3\xa9y"].concat().repeat(elements);
             }
             _ => tensor.data.iter_mut().enumerate().for_each(|(at, byte)| *byte = [1, 2, 3, 4][at % 4]),
         }

@@ -36,15 +36,13 @@ async fn descriptors_that_are_not_what_they_should_be_are_named() {
     let at = |fd: OwnedFd, offset, length| FdTensor { fd: fd.into(), offset, length, ..fd_tensor("x", b"x") };
     let hundred = || memfd(&[0; 100], SEALS);
     let (pipe, _writer) = rustix::pipe::pipe().unwrap();
-    let rows: [(FdTensor, ErrorCode, &[&str]); 12] = [
+    let rows: [(FdTensor, ErrorCode, &[&str]); 10] = [
         (at(memfd(&[0; 100], SealFlags::empty()), 0, 100), InvalidInput, &["input x", "SHRINK, GROW, WRITE"]),
         (at(memfd(&[0; 100], SealFlags::SHRINK | SealFlags::GROW), 0, 100), InvalidInput, &["input x", "WRITE"]),
         (at(hundred(), 0, 101), InvalidInput, &["input x", "length 101", "100 bytes"]),
         (at(hundred(), 101, 1), InvalidInput, &["input x", "offset 101"]),
         (at(hundred(), u64::MAX, 2), InvalidInput, &["input x", "offset"]),
         (at(hundred(), 1, u64::MAX), InvalidInput, &["input x", "length"]),
-        (at(hundred(), 0, 0), InvalidInput, &["input x", "empty", "1 to 100"]),
-        (at(memfd(&[], SEALS), 0, 0), InvalidInput, &["input x", "empty"]),
         (at(pipe, 0, 1), InvalidInput, &["input x", "not a memfd"]),
         (at(File::open("/dev/zero").unwrap().into(), 0, 1), InvalidInput, &["input x", "not a memfd"]),
         (at(File::open("/").unwrap().into(), 0, 1), InvalidInput, &["input x", "not a memfd"]),
@@ -118,7 +116,7 @@ async fn tensors_that_no_message_should_hold_are_refused() {
     let rows: [(Vec<Tensor>, ErrorCode, &[&str]); 5] = [
         (vec![tensor(140 << 10, vec![1]); 2], ErrorCode::TooLarge, &["286720", "262144", "InferFd"]),
         (vec![tensor(400 << 10, vec![1])], ErrorCode::TooLarge, &["262144", "InferFd"]),
-        (vec![tensor(1, vec![1, 1 << 63])], ErrorCode::InvalidInput, &["input x", "dimension 1"]),
+        (vec![tensor(1, vec![1, 1 << 63])], ErrorCode::InvalidInput, &["inputs.x.shape[1]"]),
         (vec![tensor(1, vec![1; 65])], ErrorCode::InvalidInput, &["more than 64"]),
         (vec![tensor(0, vec![]); 257], ErrorCode::InvalidInput, &["more than 256"]),
     ];

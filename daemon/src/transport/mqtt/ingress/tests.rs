@@ -159,7 +159,7 @@ fn what_cannot_be_taken_is_refused_by_name_to_the_one_who_sent_it() {
             message(&br#"{"id":"7","deadline_ms":0,"text":"x"}"#[..]),
             InvalidInput,
             "deadline_ms",
-            None,
+            Some("7"),
             "edge/box/result/m",
         ),
         (
