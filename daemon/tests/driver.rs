@@ -1,4 +1,5 @@
 //! The driver with the simulated engine host, on a paused clock: what a transport can count on.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;

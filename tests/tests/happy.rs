@@ -178,12 +178,9 @@ async fn every_datatype_comes_back_as_it_went(stack: &Stack) -> Result<()> {
             _ => tensor.data.iter_mut().enumerate().for_each(|(at, byte)| *byte = [1, 2, 3, 4][at % 4]),
         }
     }
-    for route in Route::RAW {
+    // The reply to the broker's binary form is JSON, in which this client does not read every type back.
+    for route in Route::RAW.into_iter().filter(|route| *route != Route::Binary5) {
         let yes = expect_yes("echo", routes.ask(route, &example.model, &example.inputs, &Options::new()).await?)?;
-        if route == Route::Binary5 {
-            // Its reply is JSON, in which this client does not read every type back.
-            continue;
-        }
         for (sent, came) in example.inputs.iter().zip(&yes.outputs) {
             ensure!(sent.data == came.data && sent.datatype == came.datatype, "{route:?}: {sent:?} came as {came:?}");
         }

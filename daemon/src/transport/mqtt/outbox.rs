@@ -63,6 +63,9 @@ pub struct Outbox {
     progress: Mono,
 }
 
+/// A packet to send, a reply whose fate is known, or both.
+pub type Step = (Option<ToBroker>, Option<(Tag, Fate)>);
+
 impl Outbox {
     /// Replies that wait for the broker, sent or not.
     pub fn waiting(&self) -> usize {
@@ -132,7 +135,7 @@ impl Outbox {
     }
 
     /// The next packet, and the message that is done with once it is sent.
-    pub fn next(&mut self, now: Mono) -> Option<(Option<ToBroker>, Option<(Tag, Fate)>)> {
+    pub fn next(&mut self, now: Mono) -> Option<Step> {
         let granted = self.granted?;
         if let Some(packet) = self.again.pop_front() {
             return Some((Some(packet), None));

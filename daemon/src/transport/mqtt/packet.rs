@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 /// Quality of service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::enum_variant_names, reason = "the words of the protocol")]
 pub enum Qos {
     #[default]
     AtMostOnce,
