@@ -20,6 +20,9 @@ use crate::telemetry::{self, Sampler};
 use crate::transport::dbus::{self, Bus, BusError};
 use crate::transport::mqtt::{self, Setup};
 
+/// What a daemon that ends for a fault gives the broker to take what is said already.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// What the command line adds to the configuration.
 pub struct Options {
     /// Simulated engine, models and answers.
@@ -80,13 +83,15 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
 
     let result = serve(&handle, &mut signals, &mut reached, &bus, driver).await;
     service::notify(&[NotifyState::Stopping]);
-    // Together: the broker gets the answers that the drain still gives.
+    let told_to = result.is_ok();
+    // Together: the broker gets the answers that the drain still gives. After a fault there are none to wait for, and
+    // the sooner this process ends, the sooner another one serves.
+    let limit = if told_to { config.drain_limit } else { FAREWELL };
     let broker = async {
         if let Some(mqtt) = mqtt {
-            mqtt.stop(config.drain_limit).await;
+            mqtt.stop(limit).await;
         }
     };
-    let told_to = result.is_ok();
     let driver = async {
         if told_to {
             drain(&handle, &mut signals, &mut reached, config.drain_limit).await;

@@ -3,20 +3,27 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use edge_engine::channel::{self, ChannelError, Receiver};
 use edge_engine::protocol::{FromHost, ToHost};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
+use tokio::time::Sleep;
 
 use super::{HostEvent, SpawnError};
 
 /// Messages that wait for a full socket. The core bounds what runs at once far below this; beyond it the host does not
 /// read any more and is treated as gone.
 const MAX_WAITING: usize = 4096;
+/// A killed child ends at once, save one stuck in a driver; the reason of an end is worth this much, not more.
+const REASON_WITHIN: Duration = Duration::from_millis(200);
+/// How a child ended whose waiting thread is gone.
+const UNSEEN: &str = "nobody saw how";
 
 /// One child.
 #[derive(Debug)]
@@ -27,6 +34,10 @@ pub struct Process {
     pid: u32,
     /// Filled by the thread that waits for the child.
     exit: oneshot::Receiver<String>,
+    /// What came out of `exit`: it gives its value once, and may not be asked again.
+    ended: Option<String>,
+    /// How long the reason of an end is still waited for; kept here because [`Process::next`] may be cancelled.
+    patience: Option<Pin<Box<Sleep>>>,
     broken: Option<String>,
 }
 
@@ -63,7 +74,16 @@ impl Process {
         // SAFETY: an `OwnedFd` stays open, and the same, until it is dropped; the `AsyncFd` owns it and never gives it out.
         let socket = unsafe { AsyncFd::register_with_interest(ours, Interest::READABLE | Interest::WRITABLE) }
             .map_err(|error| fail(error.into()))?;
-        Ok(Process { socket, receiver: Receiver::default(), waiting: VecDeque::new(), pid, exit, broken: None })
+        Ok(Process {
+            socket,
+            receiver: Receiver::default(),
+            waiting: VecDeque::new(),
+            pid,
+            exit,
+            ended: None,
+            patience: None,
+            broken: None,
+        })
     }
 
     /// Sends, or keeps the message until the socket takes it.
@@ -94,10 +114,10 @@ impl Process {
         self.broken = Some(error.to_string());
     }
 
-    /// The next message or the end.
+    /// The next message or the end. Safe to cancel.
     pub async fn next(&mut self) -> HostEvent {
         loop {
-            if let Some(why) = self.broken.take() {
+            if let Some(why) = self.broken.clone() {
                 return self.gone(&why).await;
             }
             let wanted =
@@ -123,33 +143,54 @@ impl Process {
                         match self.receiver.receive::<FromHost>(guard.get_ref()) {
                             Ok((message, fds)) => return HostEvent::Message(message, fds),
                             Err(ChannelError::Full) => guard.clear_ready_matching(tokio::io::Ready::READABLE),
-                            Err(error) => return self.gone(&error.to_string()).await,
+                            Err(error) => self.broken = Some(error.to_string()),
                         }
                     }
                 }
-                Err(error) => return self.gone(&error.to_string()).await,
+                Err(error) => self.broken = Some(error.to_string()),
             }
         }
     }
 
+    /// The channel is broken: ends the child, and says how it ended if that is known soon.
     async fn gone(&mut self, why: &str) -> HostEvent {
         self.kill();
-        // A killed child ends at once, save one stuck in a driver; the reason is worth a moment, not more.
-        let status = tokio::time::timeout(std::time::Duration::from_millis(200), &mut self.exit).await;
-        HostEvent::Gone(match status {
-            Ok(Ok(status)) => format!("the engine host ended: {status}"),
-            Ok(Err(_)) | Err(_) => format!("the engine host is gone: {why}"),
+        if self.ended.is_none() {
+            let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(REASON_WITHIN)));
+            tokio::select! {
+                biased;
+                how = &mut self.exit => self.ended = Some(how.unwrap_or_else(|_| UNSEEN.into())),
+                () = patience => {}
+            }
+        }
+        HostEvent::Gone(match &self.ended {
+            Some(how) => format!("the engine host ended: {how}"),
+            None => format!("the engine host is gone: {why}"),
         })
     }
 
     /// Ends the child; its memory returns to the system with it.
     pub fn kill(&mut self) {
-        if let Some(pid) = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw)
-            && matches!(self.exit.try_recv(), Err(oneshot::error::TryRecvError::Empty))
-        {
-            // The reaper has not seen its end, so the pid is still the child's.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        if self.is_reaped() {
+            return;
         }
+        if let Some(pid) = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw)
+            && let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::KILL)
+        {
+            tracing::warn!(pid = self.pid, %error, "end the engine host");
+        }
+    }
+
+    /// Whether the child was waited for, so that its pid may be somebody else's by now.
+    fn is_reaped(&mut self) -> bool {
+        if self.ended.is_none() {
+            self.ended = match self.exit.try_recv() {
+                Ok(how) => Some(how),
+                Err(oneshot::error::TryRecvError::Empty) => None,
+                Err(oneshot::error::TryRecvError::Closed) => Some(UNSEEN.into()),
+            };
+        }
+        self.ended.is_some()
     }
 
     /// Process id of the child.
@@ -167,4 +208,43 @@ impl Drop for Process {
 fn send_now(socket: &AsyncFd<OwnedFd>, packet: &[u8], fds: &[Arc<OwnedFd>]) -> Result<(), ChannelError> {
     let borrowed: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
     channel::send_packet(socket.get_ref(), packet, &borrowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A child that is no engine host, and ends as soon as it is started.
+    fn ending_child() -> Process {
+        Process::spawn(Path::new("/bin/false")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_end_is_told_whoever_notices_it_first() {
+        // Before the channel is looked at, the end was noticed (by `kill`), or not.
+        for noticed_before in [true, false] {
+            let mut process = ending_child();
+            while noticed_before && !process.is_reaped() {
+                tokio::task::yield_now().await;
+            }
+            let HostEvent::Gone(why) = process.next().await else { panic!("a child that says nothing spoke") };
+            assert_eq!(why, "the engine host ended: exit status: 1");
+        }
+    }
+
+    #[tokio::test]
+    async fn waiting_for_the_end_can_be_cancelled_at_any_point() {
+        let mut process = ending_child();
+        let why = loop {
+            tokio::select! {
+                biased;
+                event = process.next() => break event,
+                () = tokio::task::yield_now() => {}
+            }
+        };
+        assert!(matches!(why, HostEvent::Gone(_)), "{why:?}");
+        // And asking again is no fault.
+        assert!(matches!(process.next().await, HostEvent::Gone(_)));
+        process.kill();
+    }
 }
