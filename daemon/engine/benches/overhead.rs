@@ -187,7 +187,7 @@ fn main() {
             let data = Data::Sealed { fd: 0, offset: 0, len: payload.len() as u64 };
             let tensors = vec![TensorData { index: 0, shape: SHAPE.to_vec(), data }];
             let input = Input::Tensors { tensors, want: Want::Sealed };
-            host.send(&ToHost::Run { lane: 0, members: vec![member(1, input)] }, &[fd]);
+            host.run(0, vec![member(1, input)], &[fd]);
             assert!(matches!(host.receive().0, FromHost::Ran { .. }));
             host_wall.push(ns(ClockId::Monotonic) - start);
         }

@@ -60,14 +60,20 @@ pub fn send<T: Serialize>(socket: impl AsFd, message: &T, fds: &[BorrowedFd<'_>]
     send_packet(socket, &packet, fds)
 }
 
-/// Sends one encoded message.
-pub fn send_packet(socket: impl AsFd, packet: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+/// Whether an encoded message with so many descriptors can be sent at all.
+pub fn check(packet: &[u8], fds: usize) -> Result<(), ChannelError> {
     if packet.len() > MAX_PACKET {
         return Err(ChannelError::TooLarge(packet.len()));
     }
-    if fds.len() > MAX_FDS {
-        return Err(ChannelError::TooManyFds(fds.len()));
+    if fds > MAX_FDS {
+        return Err(ChannelError::TooManyFds(fds));
     }
+    Ok(())
+}
+
+/// Sends one encoded message.
+pub fn send_packet(socket: impl AsFd, packet: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+    check(packet, fds.len())?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {

@@ -1,6 +1,9 @@
 //! Messages between the daemon and an engine host. One message is one packet; file descriptors travel beside it and are
 //! named by their place in it.
 //!
+//! There is one channel for the host as a whole, and one for each lane, on which the daemon asks that lane's thread
+//! itself: a batch that went through another thread would cost a second wake-up. All answers come on the host's channel.
+//!
 //! Daemon and host are the same binary, so there is no version to negotiate and no compatibility to keep.
 
 use std::path::PathBuf;
@@ -152,10 +155,15 @@ pub enum ToHost {
     Unload { model: u16 },
     /// Decode a payload and keep the tensors under `id`. Answered by `Prepared`.
     Prepare { id: u64, model: u16, content_type: String, payload: Data },
-    /// Run members together. Answered by `Ran`. A lane takes two batches beyond the one that it runs.
-    Run { lane: u16, members: Vec<Member> },
     /// Drop what is kept under `id`; if it runs alone, terminate the run (its member then fails with `Stopped`).
     Discard { id: u64 },
+}
+
+/// What a lane is asked, on its own channel: run members together. Answered by `Ran`. Batches beyond the one that it runs
+/// wait in the channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub members: Vec<Member>,
 }
 
 /// What went wrong, for one member or one load.
@@ -239,6 +247,7 @@ pub enum FromHost {
     StartFailed {
         message: String,
     },
+    /// Beside it come the daemon's ends of the channels of its lanes, `instances` of them.
     Loaded(LoadedModel),
     LoadFailed {
         model: u16,

@@ -42,7 +42,7 @@ fn a_tensor_in_a_sealed_memfd_gets_its_outputs_in_fresh_sealed_memfds() {
     let len = picture().len() as u64;
     let tensor = TensorData { index: 0, shape: DIRECTION.to_vec(), data: Data::Sealed { fd: 0, offset: 0, len } };
     let input = Input::Tensors { tensors: vec![tensor], want: Want::Sealed };
-    host.send(&ToHost::Run { lane: 0, members: vec![member(5, input)] }, &[&fd]);
+    host.run(0, vec![member(5, input)], &[&fd]);
     let (FromHost::Ran { lane: 0, members, took_ns }, fds) = host.receive() else { panic!("no answer") };
     assert!(took_ns > 0);
     let Ok(Output::Tensors(outputs)) = &members[0].result else { panic!("{members:?}") };
@@ -92,6 +92,6 @@ fn the_host_ends_with_the_channel_even_while_a_model_runs() {
     host.load(&test_bundle("spin"));
     let tensors = vec![inline(0, &[1], &i64::MAX.to_le_bytes())];
     let input = Input::Tensors { tensors, want: Want::Inline };
-    host.send(&ToHost::Run { lane: 0, members: vec![member(1, input)] }, &[]);
+    host.run(0, vec![member(1, input)], &[]);
     assert!(host.close().success());
 }

@@ -32,7 +32,7 @@ fn members_of_a_batch_get_what_they_would_have_got_alone() {
     };
     let bad = member(9, Input::Tensors { tensors: vec![inline(0, &[1, 4], &row(0.0, 1))], want: Want::Inline });
     let members = vec![request(1, 10.0, 1), request(2, 20.0, 3), bad, request(3, 30.0, 2)];
-    host.send(&ToHost::Run { lane: 0, members }, &[]);
+    host.run(0, members, &[]);
     let (members, _) = host.ran();
     assert_eq!(members.iter().map(|member| member.id).collect::<Vec<_>>(), [1, 2, 9, 3]);
     for (at, from, rows) in [(0, 10.0, 1usize), (1, 20.0, 3), (3, 30.0, 2)] {
@@ -54,10 +54,7 @@ fn a_tensor_at_an_odd_offset_of_a_memfd_is_taken() {
         TensorData { index: 0, shape: vec![1, 4], data: sealed.clone() },
         TensorData { index: 1, shape: vec![1, 4], data: sealed },
     ];
-    host.send(
-        &ToHost::Run { lane: 0, members: vec![member(1, Input::Tensors { tensors, want: Want::Inline })] },
-        &[&fd],
-    );
+    host.run(0, vec![member(1, Input::Tensors { tensors, want: Want::Inline })], &[&fd]);
     assert_eq!(sums(&host.ran().0[0].result), (vec![1, 4], vec![2.0, 4.0, 6.0, 8.0]));
 }
 
@@ -84,7 +81,7 @@ fn bad_tensors_are_refused_by_name_and_the_next_request_is_served() {
     for (shape, data, fd, expected) in cases {
         let tensors = vec![TensorData { index: 0, shape: shape.to_vec(), data }, inline(1, &[1, 4], &row(0.0, 1))];
         let members = vec![member(1, Input::Tensors { tensors, want: Want::Inline })];
-        host.send(&ToHost::Run { lane: 0, members }, &[fd]);
+        host.run(0, members, &[fd]);
         let error = host.ran().0[0].result.clone().unwrap_err();
         assert!(error.message.starts_with(expected), "{} instead of {expected}", error.message);
         assert_eq!(error.kind, ErrorKind::InvalidInput);
@@ -144,7 +141,7 @@ fn strings_are_batched_too() {
         });
         member(id, Input::Tensors { tensors: tensors.collect(), want: Want::Inline })
     };
-    host.send(&ToHost::Run { lane: 0, members: vec![request(1, b'x'), request(2, b'y')] }, &[]);
+    host.run(0, vec![request(1, b'x'), request(2, b'y')], &[]);
     for (member, letter) in host.ran().0.iter().zip([b'x', b'y']) {
         let Ok(Output::Tensors(tensors)) = &member.result else { panic!("{member:?}") };
         assert_eq!(bytes(&tensors[12].data, &[]), [1, 0, 0, 0, letter, 0, 0, 0, 0]);
@@ -159,7 +156,7 @@ fn sixty_four_outputs_each_have_a_memfd_of_their_own() {
         let tensors = vec![inline(0, &[1, 4], &row(0.0, 1)), inline(1, &[1, 4], &row(0.0, 1))];
         member(id, Input::Tensors { tensors, want: Want::Sealed })
     };
-    host.send(&ToHost::Run { lane: 0, members: (0..64).map(request).collect() }, &[]);
+    host.run(0, (0..64).map(request).collect(), &[]);
     let (members, fds) = host.ran();
     assert_eq!((members.len(), fds.len()), (64, 64));
     for member in members {
@@ -173,14 +170,14 @@ fn a_request_that_is_too_late_is_not_run() {
     let Some(mut host) = add_host() else { return };
     let mut late = member(1, Input::Tensors { tensors: vec![], want: Want::Inline });
     late.start_before = 1;
-    host.send(&ToHost::Run { lane: 0, members: vec![late] }, &[]);
+    host.run(0, vec![late], &[]);
     let error = host.ran().0[0].result.clone().unwrap_err();
     assert_eq!(error.kind, ErrorKind::Late, "{error:?}");
 }
 
 fn spin(host: &Host, id: u64, trips: i64) {
     let tensors = vec![inline(0, &[1], &trips.to_le_bytes())];
-    host.send(&ToHost::Run { lane: 0, members: vec![member(id, Input::Tensors { tensors, want: Want::Inline })] }, &[]);
+    host.run(0, vec![member(id, Input::Tensors { tensors, want: Want::Inline })], &[]);
 }
 
 #[test]
@@ -188,11 +185,7 @@ fn a_running_request_can_be_stopped_and_the_lane_serves_on() {
     let Some(mut host) = Host::start() else { return };
     host.load(&test_bundle("spin"));
     spin(&host, 1, i64::MAX);
-    wait_behind(&mut host, 2);
-    spin(&host, 3, 5);
-    spin(&host, 4, 5);
-    let message = host.ran().0[0].result.clone().unwrap_err().message;
-    assert_eq!(message, "the batches in front of this lane are as many as it takes");
+    spin(&host, 2, 5);
     host.send(&ToHost::Discard { id: 1 }, &[]);
     let (members, _) = host.ran();
     assert_eq!((members[0].id, members[0].result.as_ref().unwrap_err().kind), (1, ErrorKind::Stopped));
@@ -200,25 +193,12 @@ fn a_running_request_can_be_stopped_and_the_lane_serves_on() {
     assert_eq!((members[0].id, sums(&members[0].result).1), (2, vec![256.0]));
 }
 
-/// Puts a short request behind the one that runs; tries again while the lane has not taken that one yet.
-fn wait_behind(host: &mut Host, id: u64) {
-    loop {
-        spin(host, id, 5);
-        // Answered in order: a refusal would come first.
-        host.send(&ToHost::Unload { model: 99 }, &[]);
-        if matches!(host.receive().0, FromHost::Unloaded { .. }) {
-            return;
-        }
-        host.receive_when(|message| matches!(message, FromHost::Unloaded { .. }));
-    }
-}
-
 #[test]
 fn a_request_that_is_discarded_while_it_waits_does_not_run() {
     let Some(mut host) = Host::start() else { return };
     host.load(&test_bundle("spin"));
     spin(&host, 1, i64::MAX);
-    wait_behind(&mut host, 2);
+    spin(&host, 2, 5);
     host.send(&ToHost::Discard { id: 2 }, &[]);
     host.send(&ToHost::Discard { id: 1 }, &[]);
     for id in [1, 2] {
@@ -230,11 +210,9 @@ fn a_request_that_is_discarded_while_it_waits_does_not_run() {
 #[test]
 fn what_was_not_prepared_cannot_run() {
     let Some(mut host) = add_host() else { return };
-    host.send(&ToHost::Run { lane: 0, members: vec![member(77, Input::Prepared)] }, &[]);
+    host.run(0, vec![member(77, Input::Prepared)], &[]);
     let error = host.ran().0[0].result.clone().unwrap_err();
     assert_eq!(error.message, "nothing is prepared for this request");
     let error = host.infer_encoded("image/png", b"x").unwrap_err();
     assert_eq!(error.message, "the model takes tensors only, no encoded payload");
-    host.send(&ToHost::Run { lane: 9, members: vec![member(1, Input::Prepared)] }, &[]);
-    assert_eq!(host.ran().0[0].result.as_ref().unwrap_err().message, "there is no such lane");
 }

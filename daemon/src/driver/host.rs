@@ -1,23 +1,27 @@
-//! The engine host's life as the driver sees it: start it, give it the models, take what it says, notice its end.
+//! The engine host's life as the driver sees it: start it, take what it says, notice its end. Which models it loads is
+//! told in [`loading`](super::loading).
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
-use edge_core::{Cost, Event, Fault, LaneId, MemberResult, ModelId, ModelState, Mono, RequestId, Results};
-use edge_engine::protocol::{
-    Data, ErrorKind, FromHost, HostError, LoadModel, LoadedModel, MemberDone, Output as HostOutput, ToHost,
-};
+use edge_core::{Cost, Event, Fault, Ids, LaneId, MemberResult, ModelId, ModelState, Mono, RequestId, Results};
+use edge_engine::protocol::{Data, ErrorKind, FromHost, HostError, MemberDone, Output as HostOutput, Run, ToHost};
 use edge_wire::dto::EngineStatus;
-use edge_wire::error::ErrorCode;
 
 use super::Driver;
-use super::models::{Life, Model};
+use super::models::Life;
 use super::trace::Step;
 use crate::lanes::process::Process;
 use crate::lanes::sim::Simulator;
-use crate::lanes::supervise::{AfterLoadDeath, Backoff, after_load_death};
-use crate::lanes::{Host, HostEvent};
-use crate::request::{Blob, Failure, Output, TensorOut};
+use crate::lanes::supervise::Backoff;
+use crate::lanes::{Host, HostEvent, SendError};
+use crate::request::{Blob, Output, TensorOut};
+
+/// How long a host may take to load the runtime's library.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a host may take from one word about a load to the next. Loading runs every golden input.
+const LOAD_PATIENCE: Duration = Duration::from_secs(180);
 
 /// Where the host is in its life.
 #[derive(Debug)]
@@ -38,8 +42,14 @@ pub(super) struct HostState {
     backoff: Backoff,
     simulated: bool,
     /// Batches that were sent, in order, so that each can be failed by name when the host ends.
-    batches: Vec<(LaneId, Vec<RequestId>)>,
+    batches: Vec<(LaneId, Ids)>,
     preparing: Vec<RequestId>,
+    /// A batch came back from this host.
+    served: bool,
+    /// When a host that has not started, or not loaded what it was asked for, counts as hung.
+    answer_by: Option<Mono>,
+    /// Why the host said that it cannot start.
+    unfit: Option<String>,
     /// Why the next end comes, when the daemon itself asked for it.
     ending: Option<Fault>,
     status: EngineStatus,
@@ -54,6 +64,9 @@ impl HostState {
             simulated,
             batches: Vec::new(),
             preparing: Vec::new(),
+            served: false,
+            answer_by: None,
+            unfit: None,
             ending: None,
             status: EngineStatus { state: "down".into(), ..EngineStatus::default() },
             starts: 0,
@@ -68,12 +81,33 @@ impl HostState {
         }
     }
 
-    /// When the next start is due.
-    pub(super) fn next_start(&self) -> Option<Mono> {
+    /// When something is due: the next start, or the end of the patience with a start or a load.
+    pub(super) fn next_due(&self) -> Option<Mono> {
         match self.life {
             Phase::Down(at) => Some(at),
-            Phase::Starting(_) | Phase::Up(_) | Phase::Hopeless => None,
+            Phase::Starting(_) | Phase::Up(_) => self.answer_by,
+            Phase::Hopeless => None,
         }
+    }
+
+    /// Whether models can be loaded.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.life, Phase::Up(_))
+    }
+
+    /// Whether the last host could not start. It is tried again, but nobody need wait for it.
+    pub(super) fn is_unfit(&self) -> bool {
+        self.unfit.is_some()
+    }
+
+    /// A load was asked for, or another one ended: the next word of the host is due.
+    pub(super) fn expect_load(&mut self, now: Mono) {
+        self.answer_by = Some(now.after(LOAD_PATIENCE));
+    }
+
+    /// Nothing is being loaded.
+    pub(super) fn expect_nothing(&mut self) {
+        self.answer_by = None;
     }
 
     /// No host will come up without a change of the machine.
@@ -94,19 +128,29 @@ impl HostState {
         self.status.clone()
     }
 
-    /// Sends to a running host; `false` if there is none.
-    pub(super) fn send(&mut self, message: &ToHost, fds: Vec<Arc<OwnedFd>>) -> bool {
+    /// Sends to a running host. An error concerns this message alone.
+    pub(super) fn send(&mut self, message: &ToHost, fds: Vec<Arc<OwnedFd>>) -> Result<(), SendError> {
         match &mut self.life {
-            Phase::Starting(host) | Phase::Up(host) => {
-                host.send(message, fds);
-                true
-            }
-            Phase::Down(_) | Phase::Hopeless => false,
+            Phase::Starting(host) | Phase::Up(host) => host.send(message, fds),
+            Phase::Down(_) | Phase::Hopeless => Err(SendError::NoHost),
         }
     }
 
-    pub(super) fn sent_batch(&mut self, lane: LaneId, ids: Vec<RequestId>) {
-        self.batches.push((lane, ids));
+    /// Gives a lane a batch. An error concerns this batch alone.
+    pub(super) fn run(&mut self, lane: LaneId, ids: &Ids, batch: Run, fds: &[Arc<OwnedFd>]) -> Result<(), SendError> {
+        match &mut self.life {
+            Phase::Starting(host) | Phase::Up(host) => host.run(lane.0, batch, fds)?,
+            Phase::Down(_) | Phase::Hopeless => return Err(SendError::NoHost),
+        }
+        self.batches.push((lane, *ids));
+        Ok(())
+    }
+
+    /// Takes the channels of a model's lanes.
+    pub(super) fn lanes(&mut self, first: u16, channels: Vec<OwnedFd>) {
+        if let Phase::Starting(host) | Phase::Up(host) = &mut self.life {
+            host.lanes(first, channels);
+        }
     }
 
     pub(super) fn sent_prepare(&mut self, id: RequestId) {
@@ -127,9 +171,9 @@ impl Driver {
     pub(super) fn start_host(&mut self) {
         let library = match &self.outside.library {
             None => {
-                let mut host = Host::Simulated(Simulator::start());
-                host.send(&ToHost::Start { library: "simulated".into() }, Vec::new());
-                self.host.life = Phase::Starting(host);
+                let mut simulator = Simulator::start();
+                simulator.send(&ToHost::Start { library: "simulated".into() });
+                self.host.life = Phase::Starting(Host::Simulated(simulator));
                 self.host.status.found_by = "simulated".into();
                 return;
             }
@@ -148,10 +192,15 @@ impl Driver {
         };
         self.host.status.state = "starting".into();
         self.host.backoff.started(self.now);
-        match Process::spawn(&self.outside.program) {
-            Ok(process) => {
-                let mut host = Host::Process(process);
-                host.send(&ToHost::Start { library }, Vec::new());
+        self.host.answer_by = Some(self.now.after(START_PATIENCE));
+        (self.host.served, self.host.unfit) = (false, None);
+        let started = Process::spawn(&self.outside.program).map_err(|error| super::chain(&error)).and_then(|process| {
+            let mut host = Host::Process(process);
+            host.send(&ToHost::Start { library }, Vec::new()).map_err(|error| super::chain(&error))?;
+            Ok(host)
+        });
+        match started {
+            Ok(host) => {
                 self.host.status.pid = host.pid();
                 if self.host.starts > 0 {
                     self.host.status.restarts += 1;
@@ -159,12 +208,12 @@ impl Driver {
                 self.host.starts += 1;
                 self.host.life = Phase::Starting(host);
             }
-            Err(error) => self.host_ended(&super::chain(&error)),
+            Err(why) => self.host_ended(&why),
         }
         self.touch();
     }
 
-    fn fail_all_models(&mut self, why: &str) {
+    pub(super) fn fail_all_models(&mut self, why: &str) {
         let ids: Vec<ModelId> = self.models.iter().map(|(id, _)| id).collect();
         for id in ids {
             if let Some(model) = self.models.get_mut(id)
@@ -191,14 +240,11 @@ impl Driver {
         match message {
             FromHost::Started { version, providers } => self.host_started(version, providers),
             FromHost::StartFailed { message } => {
-                tracing::error!(%message, "the engine host cannot start");
-                self.host.status.state = "down".into();
-                self.host.status.reason = message.clone();
+                // It may be a passing thing (a library that is being replaced), so it is tried again, more and more rarely.
+                self.host.unfit = Some(message);
                 self.host.end(Fault::HostLost);
-                self.host.life = Phase::Hopeless;
-                self.fail_all_models(&message);
             }
-            FromHost::Loaded(loaded) => self.model_loaded(loaded),
+            FromHost::Loaded(loaded) => self.model_loaded(loaded, fds),
             FromHost::LoadFailed { model, message } => self.model_failed(ModelId(model), message),
             FromHost::Unloaded { model } => tracing::info!(model, "unloaded"),
             FromHost::Prepared { id, result, took_ns } => self.prepared(RequestId(id), result, took_ns),
@@ -214,6 +260,7 @@ impl Driver {
             other @ (Phase::Down(_) | Phase::Hopeless) => other,
         };
         tracing::info!(library = %self.host.status.library, %version, pid = self.host.status.pid, "engine host up");
+        self.host.answer_by = None;
         self.host.status.state = if self.host.simulated { "simulated" } else { "up" }.into();
         self.host.status.reason.clear();
         self.host.status.version = version;
@@ -223,90 +270,9 @@ impl Driver {
         self.touch();
     }
 
-    /// Asks for the models that are not loaded: those used last first; suspects one at a time, after all others.
-    fn load_next(&mut self) {
-        if !matches!(self.host.life, Phase::Up(_)) {
-            return;
-        }
-        let mut found: Vec<(ModelId, u64, bool)> = self
-            .models
-            .iter()
-            .filter(|(_, model)| model.life == Life::Found)
-            .map(|(id, model)| (id, model.used, model.suspect))
-            .collect();
-        found.sort_by_key(|(id, used, _)| (std::cmp::Reverse(*used), *id));
-        for (id, _, _) in found.iter().filter(|(_, _, suspect)| !suspect) {
-            self.send_load(*id);
-        }
-        let busy = self.models.iter().any(|(_, model)| model.life == Life::Loading);
-        if let (false, Some((id, _, _))) = (busy, found.first()) {
-            self.send_load(*id);
-        }
-    }
-
-    /// A bundle that was just found.
-    pub(super) fn load_found(&mut self, id: ModelId) {
-        let Some(model) = self.models.get(id) else { return };
-        self.core.handle(self.now, Event::ModelState { model: id, state: model.core_state(id) });
-        if model.life == Life::Found && self.host.is_hopeless() {
-            let why = self.host.status.reason.clone();
-            self.fail_all_models(&format!("no engine: {why}"));
-        }
-        self.load_next();
-    }
-
-    fn send_load(&mut self, id: ModelId) {
-        let Some(model) = self.models.get_mut(id) else { return };
-        model.life = Life::Loading;
-        let load = LoadModel {
-            model: id.0,
-            bundle: model.found.dir.clone(),
-            first_lane: Model::first_lane(id),
-            allowed_providers: self.config.engine.providers.clone(),
-            instances: None,
-            // The same bundle on the same library gave its golden answers in this very life of the daemon.
-            check_goldens: model.loaded.is_none(),
-        };
-        self.host.send(&ToHost::Load(load), Vec::new());
-        self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Loading });
-    }
-
-    fn model_loaded(&mut self, loaded: LoadedModel) {
-        let id = ModelId(loaded.model);
-        let service_ns = loaded.service_ns;
-        let Some(model) = self.models.get_mut(id) else { return };
-        let goldens = model.loaded.as_ref().map_or(loaded.goldens_passed, |before| before.goldens_passed);
-        tracing::info!(model = %model.label(), variant = %loaded.variant, load_ms = loaded.load_ms, goldens, "model ready");
-        model.suspect = false;
-        model.set_loaded(LoadedModel { goldens_passed: goldens, ..loaded });
-        let state = model.core_state(id);
-        if service_ns > 0 {
-            // A first estimate: without one the core has to take whatever comes until the first request is done.
-            let took = std::time::Duration::from_nanos(service_ns);
-            self.core.handle(self.now, Event::Measured { model: id, batch: 1, took });
-        }
-        self.core.handle(self.now, Event::ModelState { model: id, state });
-        self.after_load();
-    }
-
-    fn model_failed(&mut self, id: ModelId, message: String) {
-        let Some(model) = self.models.get_mut(id) else { return };
-        tracing::error!(model = %model.label(), %message, "model cannot be served");
-        model.life = Life::Failed(message);
-        model.loaded = None;
-        self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });
-        self.after_load();
-    }
-
-    fn after_load(&mut self) {
-        self.load_next();
-        self.check_warm();
-        self.touch();
-    }
-
     fn prepared(&mut self, id: RequestId, result: Result<u32, HostError>, took_ns: u64) {
         self.host.preparing.retain(|waiting| *waiting != id);
-        let took = std::time::Duration::from_nanos(took_ns);
+        let took = Duration::from_nanos(took_ns);
         let result = match result {
             Ok(cost) => Ok(Cost::new(cost)),
             Err(error) => Err(self.note_error(id, error)),
@@ -340,7 +306,8 @@ impl Driver {
         if let Some(at) = self.host.batches.iter().position(|(busy, _)| *busy == lane) {
             self.host.batches.remove(at);
         }
-        let took = std::time::Duration::from_nanos(took_ns);
+        self.host.served = true;
+        let took = Duration::from_nanos(took_ns);
         let fds: Vec<Arc<OwnedFd>> = fds.into_iter().map(Arc::new).collect();
         let mut results = Results::new();
         for member in members {
@@ -362,7 +329,7 @@ impl Driver {
         id: RequestId,
         output: HostOutput,
         fds: &[Arc<OwnedFd>],
-        took: std::time::Duration,
+        took: Duration,
     ) -> Result<(), Fault> {
         // Settled meanwhile (cancelled): nobody wants the output.
         let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
@@ -401,103 +368,48 @@ impl Driver {
 
     /// The host is gone: fail what was on it by name, and plan the next start.
     fn host_ended(&mut self, why: &str) {
-        let fault = self.host.ending.take().unwrap_or(Fault::HostLost);
+        let ending = self.host.ending.take();
+        let fault = ending.unwrap_or(Fault::HostLost);
+        let why = self.host.unfit.as_deref().unwrap_or(why);
         tracing::error!(%why, fault = fault.as_str(), "engine host ended");
         self.host.status.state = "down".into();
         self.host.status.reason = why.to_owned();
         self.host.status.pid = 0;
-        if !self.host.is_hopeless() {
-            self.host.life = Phase::Down(self.host.backoff.ended(self.now));
-        }
+        self.host.answer_by = None;
+        self.host.life = Phase::Down(self.host.backoff.ended(self.now, self.host.served));
+        let busy = !self.host.batches.is_empty() || !self.host.preparing.is_empty();
         for (lane, ids) in std::mem::take(&mut self.host.batches) {
             let mut results = Results::new();
-            for id in ids {
-                self.fault_step(id, fault);
-                results.push(MemberResult { id, result: Err(fault) });
+            for id in ids.as_slice() {
+                self.fault_step(*id, fault);
+                results.push(MemberResult { id: *id, result: Err(fault) });
             }
-            self.core.handle(self.now, Event::BatchDone { lane, took: std::time::Duration::ZERO, results });
+            self.core.handle(self.now, Event::BatchDone { lane, took: Duration::ZERO, results });
         }
         for id in std::mem::take(&mut self.host.preparing) {
             self.fault_step(id, fault);
-            self.core.handle(self.now, Event::Prepared { id, result: Err(fault), took: std::time::Duration::ZERO });
+            self.core.handle(self.now, Event::Prepared { id, result: Err(fault), took: Duration::ZERO });
         }
         self.core.handle(self.now, Event::HostDown);
-        self.models_after_end();
+        self.models_after_end(busy);
+        self.check_warm();
         self.touch();
+    }
+
+    /// The host is due: it is started, or ended because it did not answer.
+    pub(super) fn host_due(&mut self) {
+        if self.host.answer_by.take().is_some() {
+            tracing::error!("the engine host does not answer while it starts or loads: it is ended");
+            self.host.end(Fault::Hung);
+        } else {
+            self.start_host();
+        }
     }
 
     fn fault_step(&mut self, id: RequestId, fault: Fault) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.story.steps.push((self.now, Step::Faulted { fault: fault.as_str() }));
         }
-    }
-
-    fn models_after_end(&mut self) {
-        let loading: Vec<ModelId> =
-            self.models.iter().filter(|(_, model)| model.life == Life::Loading).map(|(id, _)| id).collect();
-        for id in &loading {
-            let Some(model) = self.models.get_mut(*id) else { continue };
-            match after_load_death(loading.len() - 1) {
-                AfterLoadDeath::Alone => {
-                    model.suspect = true;
-                    model.life = Life::Found;
-                }
-                AfterLoadDeath::GiveUp if model.suspect || model.loaded.is_none() => {
-                    self.model_failed(*id, "its load ended the engine host".into());
-                }
-                AfterLoadDeath::GiveUp => {
-                    // It served before: something else may have ended the host. Once more, alone.
-                    model.suspect = true;
-                    model.life = Life::Found;
-                }
-            }
-        }
-        let ready: Vec<ModelId> =
-            self.models.iter().filter(|(_, model)| model.life == Life::Ready).map(|(id, _)| id).collect();
-        for id in ready {
-            if let Some(model) = self.models.get_mut(id) {
-                model.life = Life::Found;
-            }
-        }
-        let found: Vec<ModelId> =
-            self.models.iter().filter(|(_, model)| model.life == Life::Found).map(|(id, _)| id).collect();
-        for id in found {
-            self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Loading });
-        }
-    }
-
-    /// Loads a model on request.
-    pub(super) fn load(&mut self, name: &str) -> Result<(), Failure> {
-        let (name, version) = super::resolve::model_name(name, None)?;
-        let id = self.models.find(name, version)?;
-        let Some(model) = self.models.get_mut(id) else { return Ok(()) };
-        if let Some(fault) = &model.found.fault {
-            return Err(Failure::new(ErrorCode::Unavailable, format!("model `{}`: {fault}", model.label())));
-        }
-        if matches!(model.life, Life::Failed(_) | Life::Unloaded) {
-            if let Some(why) = self.host.is_hopeless().then(|| self.host.why_down()).flatten() {
-                return Err(Failure::new(ErrorCode::Unavailable, why));
-            }
-            model.life = Life::Found;
-            (model.loaded, model.suspect) = (None, false);
-            self.load_next();
-            self.touch();
-        }
-        Ok(())
-    }
-
-    /// Unloads a model on request; what waits for it is shed.
-    pub(super) fn unload(&mut self, name: &str) -> Result<(), Failure> {
-        let (name, version) = super::resolve::model_name(name, None)?;
-        let id = self.models.find(name, version)?;
-        let Some(model) = self.models.get_mut(id) else { return Ok(()) };
-        if matches!(model.life, Life::Ready | Life::Loading | Life::Found) {
-            model.life = Life::Unloaded;
-            self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });
-            self.host.send(&ToHost::Unload { model: id.0 }, Vec::new());
-            self.touch();
-        }
-        Ok(())
     }
 }
 

@@ -284,6 +284,11 @@ fn check_size(bytes: u64, limit: u64) -> Result<(), Failure> {
     Err(Failure::new(ErrorCode::TooLarge, format!("payload: {bytes} bytes given: takes at most {limit}")))
 }
 
+/// A content type without its parameters.
+pub(super) fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
 fn check_encoded(content_type: &str, data: &Blob, loaded: &LoadedModel) -> Result<(), Failure> {
     if loaded.content_types.is_empty() {
         let text = format!(
@@ -292,8 +297,7 @@ fn check_encoded(content_type: &str, data: &Blob, loaded: &LoadedModel) -> Resul
         );
         return Err(Failure::invalid(text));
     }
-    // Parameters such as `;charset=utf-8` do not change what it is.
-    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    let kind = essence(content_type);
     if !loaded.content_types.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
         let text =
             format!("content_type: `{}` given: takes {}", shorten(content_type), loaded.content_types.join(", "));

@@ -9,6 +9,7 @@ pub mod duplicates;
 mod entry;
 mod host;
 mod intake;
+mod loading;
 pub mod models;
 pub mod resolve;
 mod settle;
@@ -274,9 +275,9 @@ impl Driver {
     }
 
     /// Says once that every model was tried.
-    fn check_warm(&mut self) {
+    pub(super) fn check_warm(&mut self) {
         let settled = |life: &Life| !matches!(life, Life::Found | Life::Loading);
-        let no_engine = self.host.is_hopeless();
+        let no_engine = self.host.is_hopeless() || self.host.is_unfit();
         if !self.warm && !self.bundles_open && (no_engine || self.models.iter().all(|(_, model)| settled(&model.life)))
         {
             self.warm = true;
@@ -291,14 +292,14 @@ impl Driver {
     }
 
     /// The status is to be published soon.
-    fn touch(&mut self) {
+    pub(super) fn touch(&mut self) {
         self.dirty_since.get_or_insert(self.now);
     }
 
     fn next_wake(&self) -> Mono {
         let candidates = [
             self.core.poll_deadline(),
-            self.host.next_start(),
+            self.host.next_due(),
             self.dirty_since.map(|since| since.after(PUBLISH_PAUSE)),
             Some(self.next_sample),
             self.next_ping,
@@ -307,8 +308,8 @@ impl Driver {
     }
 
     fn housekeep(&mut self) {
-        if self.host.next_start().is_some_and(|at| at <= self.now) {
-            self.start_host();
+        if self.host.next_due().is_some_and(|at| at <= self.now) {
+            self.host_due();
         }
         if self.next_sample <= self.now {
             self.next_sample = self.now.after(self.config.telemetry_interval);

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{
-    Action, Change, DataClass, Fault, Ids, LaneId, Mono, Outcome, Refusal, RefusalCode, RequestId, Verdict,
+    Action, Change, DataClass, Event, Fault, Ids, LaneId, MemberResult, Mono, Outcome, Refusal, RefusalCode, RequestId,
+    Results, Verdict,
 };
-use edge_engine::protocol::{Data, INLINE_BYTES, INLINE_TOTAL, Input, Member, TensorData, ToHost};
+use edge_engine::protocol::{
+    Data, ErrorKind, HostError, INLINE_BYTES, INLINE_TOTAL, Input, Member, Run, TensorData, ToHost,
+};
 use edge_wire::error::ErrorCode;
 
 use super::duplicates::MAX_REPLY_BYTES;
 use super::entry::Entry;
+use super::intake::essence;
 use super::trace::Step;
 use super::{Driver, Milestone, State, clock};
 use crate::request::{Blob, Failure, Output, Payload, Reply, TensorOut};
@@ -27,7 +31,8 @@ impl Driver {
                 Action::Prepare { id } => self.prepare(id),
                 Action::RunBatch { lane, ids, .. } => self.run_batch(lane, &ids),
                 Action::Abort { id } => {
-                    self.host.send(&ToHost::Discard { id: id.0 }, Vec::new());
+                    // Without a host there is nothing to stop.
+                    let _told = self.host.send(&ToHost::Discard { id: id.0 }, Vec::new());
                 }
                 Action::Settle { id, outcome } => self.settle(id, outcome),
                 Action::RestartHost { lane } => {
@@ -67,19 +72,32 @@ impl Driver {
         let mut fds = Vec::new();
         let payload = match to_data(data, INLINE_TOTAL, &mut fds) {
             Ok(payload) => payload,
-            Err(error) => return self.cannot_send(id, &error),
+            Err(error) => return self.cannot_prepare(id, &error),
         };
-        let message = ToHost::Prepare { id: id.0, model: entry.model.0, content_type: content_type.clone(), payload };
+        // Parameters such as `;charset=utf-8` do not change what it is, and may be long.
+        let content_type = essence(content_type).to_owned();
+        let message = ToHost::Prepare { id: id.0, model: entry.model.0, content_type, payload };
         entry.story.steps.push((self.now, Step::Preparing));
-        self.host.sent_prepare(id);
-        self.host.send(&message, fds);
+        match self.host.send(&message, fds) {
+            Ok(()) => self.host.sent_prepare(id),
+            Err(error) => self.cannot_prepare(id, &error),
+        }
     }
 
-    /// No memory file for the payload: the machine is out of memory or descriptors.
-    fn cannot_send(&mut self, id: RequestId, error: &std::io::Error) {
-        tracing::error!(%error, "no memory file for a payload");
-        self.core
-            .handle(self.now, edge_core::Event::Prepared { id, result: Err(Fault::Runtime), took: Duration::ZERO });
+    fn cannot_prepare(&mut self, id: RequestId, error: &dyn std::error::Error) {
+        self.cannot_send(&[id], error);
+        self.core.handle(self.now, Event::Prepared { id, result: Err(Fault::Runtime), took: Duration::ZERO });
+    }
+
+    /// Notes why work did not get to the host: the machine is out of memory or descriptors, or a message is too large.
+    fn cannot_send(&mut self, ids: &[RequestId], error: &dyn std::error::Error) {
+        let message = format!("hand it to the engine host: {}", super::chain(error));
+        tracing::error!(%message, "a request cannot run");
+        for id in ids {
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.error = Some(HostError { kind: ErrorKind::Runtime, message: message.clone() });
+            }
+        }
     }
 
     fn run_batch(&mut self, lane: LaneId, ids: &Ids) {
@@ -93,11 +111,18 @@ impl Driver {
             entry.story.steps.push((self.now, Step::Running { lane: lane.0, batch }));
             match member(*id, entry, &mut fds, &mut room) {
                 Ok(member) => members.push(member),
-                Err(error) => tracing::error!(%error, "no memory file for a tensor"),
+                // A member that the host does not answer for counts as failed.
+                Err(error) => self.cannot_send(&[*id], &error),
             }
         }
-        self.host.sent_batch(lane, ids.as_slice().to_vec());
-        self.host.send(&ToHost::Run { lane: lane.0, members }, fds);
+        if let Err(error) = self.host.run(lane, ids, Run { members }, &fds) {
+            self.cannot_send(ids.as_slice(), &error);
+            let mut results = Results::new();
+            for id in ids.as_slice() {
+                results.push(MemberResult { id: *id, result: Err(Fault::Runtime) });
+            }
+            self.core.handle(self.now, Event::BatchDone { lane, took: Duration::ZERO, results });
+        }
     }
 
     fn settle(&mut self, id: RequestId, outcome: Outcome) {

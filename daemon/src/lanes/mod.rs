@@ -8,7 +8,7 @@ pub mod supervise;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use edge_engine::protocol::{FromHost, ToHost};
+use edge_engine::protocol::{FromHost, Run, ToHost};
 
 /// What comes from a host.
 #[derive(Debug)]
@@ -27,6 +27,18 @@ pub struct SpawnError {
     pub source: std::io::Error,
 }
 
+/// Why a message was not sent, when only its own request is concerned. A channel that breaks is told by
+/// [`HostEvent::Gone`].
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    #[error("no engine host runs")]
+    NoHost,
+    #[error("the engine host has no lane {0}")]
+    NoLane(u16),
+    #[error(transparent)]
+    Message(#[from] edge_engine::channel::ChannelError),
+}
+
 /// A running host: a child process, or the simulator that speaks the same messages.
 #[derive(Debug)]
 pub enum Host {
@@ -36,10 +48,29 @@ pub enum Host {
 
 impl Host {
     /// Queues one message; bounded by what the core lets run at once.
-    pub fn send(&mut self, message: &ToHost, fds: Vec<Arc<OwnedFd>>) {
+    pub fn send(&mut self, message: &ToHost, fds: Vec<Arc<OwnedFd>>) -> Result<(), SendError> {
         match self {
             Host::Process(process) => process.send(message, fds),
-            Host::Simulated(simulator) => simulator.send(message),
+            Host::Simulated(simulator) => {
+                simulator.send(message);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives a lane a batch.
+    pub fn run(&mut self, lane: u16, batch: Run, fds: &[Arc<OwnedFd>]) -> Result<(), SendError> {
+        match self {
+            Host::Process(process) => process.run(lane, &batch, fds),
+            Host::Simulated(simulator) => simulator.run(lane, batch),
+        }
+    }
+
+    /// Takes the channels of a model's lanes, which are numbered from `first` on.
+    pub fn lanes(&mut self, first: u16, channels: Vec<OwnedFd>) {
+        match self {
+            Host::Process(process) => process.lanes(first, channels),
+            Host::Simulated(_) => {}
         }
     }
 

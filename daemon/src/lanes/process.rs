@@ -1,6 +1,6 @@
 //! An engine host as a child process: `edged engine-host`, with one end of a socketpair as its standard input.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::pin::Pin;
@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_engine::channel::{self, ChannelError, Receiver};
-use edge_engine::protocol::{FromHost, ToHost};
+use edge_engine::protocol::{FromHost, Run, ToHost};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-use super::{HostEvent, SpawnError};
+use super::{HostEvent, SendError, SpawnError};
+use crate::watched::watched;
 
 /// Messages that wait for a full socket. The core bounds what runs at once far below this; beyond it the host does not
 /// read any more and is treated as gone.
@@ -31,6 +32,9 @@ pub struct Process {
     socket: AsyncFd<OwnedFd>,
     receiver: Receiver,
     waiting: VecDeque<(Vec<u8>, Vec<Arc<OwnedFd>>)>,
+    lanes: HashMap<u16, OwnedFd>,
+    /// There while the socket is full: a duplicate that is watched for room.
+    full: Option<AsyncFd<OwnedFd>>,
     pid: u32,
     /// Filled by the thread that waits for the child.
     exit: oneshot::Receiver<String>,
@@ -71,13 +75,13 @@ impl Process {
                 let _ = sender.send(how);
             })
             .map_err(fail)?;
-        // SAFETY: an `OwnedFd` stays open, and the same, until it is dropped; the `AsyncFd` owns it and never gives it out.
-        let socket = unsafe { AsyncFd::register_with_interest(ours, Interest::READABLE | Interest::WRITABLE) }
-            .map_err(|error| fail(error.into()))?;
+        let socket = watched(ours, Interest::READABLE).map_err(fail)?;
         Ok(Process {
             socket,
             receiver: Receiver::default(),
             waiting: VecDeque::new(),
+            lanes: HashMap::new(),
+            full: None,
             pid,
             exit,
             ended: None,
@@ -86,27 +90,55 @@ impl Process {
         })
     }
 
-    /// Sends, or keeps the message until the socket takes it.
-    pub fn send(&mut self, message: &ToHost, fds: Vec<Arc<OwnedFd>>) {
-        let packet = match postcard::to_stdvec(message) {
-            Ok(packet) => packet,
-            Err(error) => return self.fail(&ChannelError::Codec(error)),
-        };
+    /// Sends, or keeps the message until the socket takes it. An error concerns this message alone.
+    pub fn send(&mut self, message: &ToHost, fds: Vec<Arc<OwnedFd>>) -> Result<(), SendError> {
+        let packet = postcard::to_stdvec(message).map_err(ChannelError::Codec)?;
         if !self.waiting.is_empty() {
-            return self.keep(packet, fds);
+            channel::check(&packet, fds.len())?;
+            self.keep(packet, fds);
+            return Ok(());
         }
-        match send_now(&self.socket, &packet, &fds) {
-            Ok(()) => {}
+        match send_now(self.socket.get_ref(), &packet, &fds) {
             Err(ChannelError::Full) => self.keep(packet, fds),
-            Err(error) => self.fail(&error),
+            sent => self.sent(sent)?,
         }
+        Ok(())
+    }
+
+    /// Gives a lane a batch; there is always room in its channel for as many as the core lets wait there. An error
+    /// concerns this batch alone.
+    pub fn run(&mut self, lane: u16, batch: &Run, fds: &[Arc<OwnedFd>]) -> Result<(), SendError> {
+        let packet = postcard::to_stdvec(batch).map_err(ChannelError::Codec)?;
+        let channel = self.lanes.get(&lane).ok_or(SendError::NoLane(lane))?;
+        let sent = send_now(channel, &packet, fds);
+        Ok(self.sent(sent)?)
+    }
+
+    /// Takes the channels of a model's lanes. Channels of the same numbers that it had before are closed.
+    pub fn lanes(&mut self, first: u16, channels: Vec<OwnedFd>) {
+        self.lanes.extend((first..).zip(channels));
+    }
+
+    /// A message that can be sent to no host is its own fault; all else breaks the channel.
+    fn sent(&mut self, sent: Result<(), ChannelError>) -> Result<(), ChannelError> {
+        match sent {
+            Err(error @ (ChannelError::Codec(_) | ChannelError::TooLarge(_) | ChannelError::TooManyFds(_))) => {
+                return Err(error);
+            }
+            Err(error) => self.fail(&error),
+            Ok(()) => {}
+        }
+        Ok(())
     }
 
     fn keep(&mut self, packet: Vec<u8>, fds: Vec<Arc<OwnedFd>>) {
-        if self.waiting.len() < MAX_WAITING {
-            self.waiting.push_back((packet, fds));
-        } else {
+        if self.waiting.len() >= MAX_WAITING {
             self.broken = Some("the engine host does not read its messages".into());
+            return;
+        }
+        self.waiting.push_back((packet, fds));
+        if self.full.is_none() {
+            self.watch();
         }
     }
 
@@ -120,35 +152,45 @@ impl Process {
             if let Some(why) = self.broken.clone() {
                 return self.gone(&why).await;
             }
-            let wanted =
-                if self.waiting.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
-            match self.socket.ready(wanted).await {
-                Ok(mut guard) => {
-                    if guard.ready().is_writable() && !self.waiting.is_empty() {
-                        while let Some((packet, fds)) = self.waiting.front() {
-                            match send_now(guard.get_ref(), packet, fds) {
-                                Ok(()) => drop(self.waiting.pop_front()),
-                                Err(ChannelError::Full) => {
-                                    guard.clear_ready_matching(tokio::io::Ready::WRITABLE);
-                                    break;
-                                }
-                                Err(error) => {
-                                    self.broken = Some(error.to_string());
-                                    break;
-                                }
-                            }
-                        }
-                    }
-                    if guard.ready().is_readable() {
-                        match self.receiver.receive::<FromHost>(guard.get_ref()) {
-                            Ok((message, fds)) => return HostEvent::Message(message, fds),
-                            Err(ChannelError::Full) => guard.clear_ready_matching(tokio::io::Ready::READABLE),
-                            Err(error) => self.broken = Some(error.to_string()),
-                        }
+            tokio::select! {
+                biased;
+                guard = self.socket.readable() => match guard {
+                    Ok(mut guard) => match self.receiver.receive::<FromHost>(guard.get_inner()) {
+                        Ok((message, fds)) => return HostEvent::Message(message, fds),
+                        Err(ChannelError::Full) => guard.clear_ready(),
+                        Err(error) => self.broken = Some(error.to_string()),
+                    },
+                    Err(error) => self.broken = Some(error.to_string()),
+                },
+                room = room(&self.full) => {
+                    self.full = None;
+                    match room {
+                        Ok(()) => self.flush(),
+                        Err(error) => self.broken = Some(error.to_string()),
                     }
                 }
-                Err(error) => self.broken = Some(error.to_string()),
             }
+        }
+    }
+
+    /// Sends what was kept, as far as the socket takes it.
+    fn flush(&mut self) {
+        while let Some((packet, fds)) = self.waiting.front() {
+            match send_now(self.socket.get_ref(), packet, fds) {
+                Ok(()) => drop(self.waiting.pop_front()),
+                Err(ChannelError::Full) => return self.watch(),
+                Err(error) => return self.fail(&error),
+            }
+        }
+    }
+
+    /// Watches for room in the socket. It is watched for that only while it is full, because it becomes writable again
+    /// each time the host has read a message, and waking up for that would cost more than sending did.
+    fn watch(&mut self) {
+        let duplicate = self.socket.get_ref().try_clone();
+        match duplicate.and_then(|fd| watched(fd, Interest::WRITABLE)) {
+            Ok(full) => self.full = Some(full),
+            Err(error) => self.broken = Some(format!("watch the engine host channel: {error}")),
         }
     }
 
@@ -169,8 +211,10 @@ impl Process {
         })
     }
 
-    /// Ends the child; its memory returns to the system with it.
+    /// Ends the child; its memory returns to the system with it. Its end is told soon, also if it is stuck in a driver and
+    /// does not end.
     pub fn kill(&mut self) {
+        self.broken.get_or_insert_with(|| "ended by the daemon".into());
         if self.is_reaped() {
             return;
         }
@@ -205,9 +249,17 @@ impl Drop for Process {
     }
 }
 
-fn send_now(socket: &AsyncFd<OwnedFd>, packet: &[u8], fds: &[Arc<OwnedFd>]) -> Result<(), ChannelError> {
+/// Returns when a full socket has room; never if it is not full.
+async fn room(full: &Option<AsyncFd<OwnedFd>>) -> std::io::Result<()> {
+    match full {
+        Some(full) => full.writable().await.map(drop),
+        None => std::future::pending().await,
+    }
+}
+
+fn send_now(socket: &OwnedFd, packet: &[u8], fds: &[Arc<OwnedFd>]) -> Result<(), ChannelError> {
     let borrowed: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
-    channel::send_packet(socket.get_ref(), packet, &borrowed)
+    channel::send_packet(socket, packet, &borrowed)
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use edge_engine::protocol::{
-    Data, Datatype, ErrorKind, FromHost, HostError, Input, LoadedModel, MemberDone, Output, ProviderReport, TensorData,
-    TensorSpec, ToHost,
+    Data, Datatype, ErrorKind, FromHost, HostError, Input, LoadedModel, MemberDone, Output, ProviderReport, Run,
+    TensorData, TensorSpec, ToHost,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::HostEvent;
+use super::{HostEvent, SendError};
 
 /// A made-up model.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +80,7 @@ pub struct Simulator {
 
 #[derive(Debug)]
 struct Lane {
-    batches: mpsc::Sender<ToHost>,
+    batches: mpsc::Sender<Run>,
     task: JoinHandle<()>,
 }
 
@@ -104,14 +104,14 @@ impl Simulator {
             },
             ToHost::Unload { model } => self.say(FromHost::Unloaded { model: *model }),
             ToHost::Prepare { id, .. } => self.say(FromHost::Prepared { id: *id, result: Ok(1), took_ns: 100_000 }),
-            ToHost::Run { lane, .. } => {
-                let sent = self.lanes.get(lane).map(|lane| lane.batches.try_send(message.clone()));
-                if !matches!(sent, Some(Ok(()))) {
-                    self.say(FromHost::Note { message: format!("simulated lane {lane} takes no batch") });
-                }
-            }
             ToHost::Discard { .. } => {}
         }
+    }
+
+    /// Gives a lane a batch.
+    pub fn run(&mut self, lane: u16, batch: Run) -> Result<(), SendError> {
+        let sent = self.lanes.get(&lane).map(|lane| lane.batches.try_send(batch));
+        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(SendError::NoLane(lane)) }
     }
 
     fn load(&mut self, id: u16, first_lane: u16, model: &'static SimModel) {
@@ -170,9 +170,8 @@ impl Drop for Simulator {
     }
 }
 
-async fn run_lane(lane: u16, model: &'static SimModel, mut inbox: mpsc::Receiver<ToHost>, out: mpsc::Sender<FromHost>) {
-    while let Some(message) = inbox.recv().await {
-        let ToHost::Run { members, .. } = message else { continue };
+async fn run_lane(lane: u16, model: &'static SimModel, mut inbox: mpsc::Receiver<Run>, out: mpsc::Sender<FromHost>) {
+    while let Some(Run { members }) = inbox.recv().await {
         let took = model.service * u32::try_from(members.len()).unwrap_or(1);
         tokio::time::sleep(took).await;
         let members = members.iter().map(|member| MemberDone { id: member.id, result: answer(model, &member.input) });

@@ -17,6 +17,10 @@ const PAUSES: [Duration; 6] = [
 /// A host that lived this long has recovered; its next end counts as the first.
 const RECOVERED: Duration = Duration::from_secs(60);
 
+/// Pauses longer than the one at this place are for hosts that end without having served: a request that ends hosts is
+/// run twice at most, and must not take the engine from everybody else for long.
+const SERVED: usize = 1;
+
 /// Counts ends and spaces out starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
@@ -30,10 +34,13 @@ impl Backoff {
         self.started = Some(now);
     }
 
-    /// The host ended at `now`: when to start the next one.
-    pub fn ended(&mut self, now: Mono) -> Mono {
+    /// The host ended at `now`, and had `served` a batch or not: when to start the next one.
+    pub fn ended(&mut self, now: Mono, served: bool) -> Mono {
         if self.started.is_some_and(|started| now.since(started) >= RECOVERED) {
             self.ends = 0;
+        }
+        if served {
+            self.ends = self.ends.min(SERVED);
         }
         let pause = PAUSES.get(self.ends).or(PAUSES.last()).copied().unwrap_or_default();
         self.ends += 1;
@@ -44,15 +51,33 @@ impl Backoff {
 /// What is to become of a model after the host ended while loading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterLoadDeath {
+    /// Something else explains the end: load it again like any other.
+    Again,
     /// Load it again, with nothing beside it, so that it is known who is to blame.
     Alone,
-    /// It ended the host while it was loaded alone: do not load it again.
+    /// It has ended a host while it was loaded alone, and was suspected before: do not load it again.
     GiveUp,
 }
 
-/// Decides by how many models were being loaded when the host ended.
-pub fn after_load_death(loading_beside: usize) -> AfterLoadDeath {
-    if loading_beside == 0 { AfterLoadDeath::GiveUp } else { AfterLoadDeath::Alone }
+/// What a host was at when it ended, as far as one of the models that it was loading is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadDeath {
+    /// Other models that were being loaded.
+    pub beside: usize,
+    /// Requests were on it, or the daemon itself ended it for something that was not a load.
+    pub explained: bool,
+    /// A host ended before while it loaded this model.
+    pub suspect: bool,
+}
+
+/// Decides what becomes of the model. One end can be anybody's (an administrator's `kill`, a lack of memory); a model is
+/// given up at the second one that nothing but its load explains.
+pub fn after_load_death(death: LoadDeath) -> AfterLoadDeath {
+    match death {
+        LoadDeath { explained: true, .. } => AfterLoadDeath::Again,
+        LoadDeath { beside: 0, suspect: true, .. } => AfterLoadDeath::GiveUp,
+        LoadDeath { .. } => AfterLoadDeath::Alone,
+    }
 }
 
 #[cfg(test)]
@@ -67,7 +92,7 @@ mod tests {
     fn the_first_restart_is_at_once_and_later_ones_are_spaced_out_to_a_bound() {
         let mut backoff = Backoff::default();
         backoff.started(at(0));
-        let pauses: Vec<u128> = (0..8).map(|_| backoff.ended(at(1)).since(at(1)).as_millis()).collect();
+        let pauses: Vec<u128> = (0..8).map(|_| backoff.ended(at(1), false).since(at(1)).as_millis()).collect();
         assert_eq!(pauses, [0, 250, 1000, 4000, 10_000, 30_000, 30_000, 30_000]);
     }
 
@@ -76,15 +101,32 @@ mod tests {
         let mut backoff = Backoff::default();
         for _ in 0..4 {
             backoff.started(at(0));
-            backoff.ended(at(1));
+            backoff.ended(at(1), false);
         }
         backoff.started(at(10));
-        assert_eq!(backoff.ended(at(100)), at(100));
+        assert_eq!(backoff.ended(at(100), false), at(100));
     }
 
     #[test]
-    fn a_model_is_given_up_only_when_it_was_loaded_alone() {
-        assert_eq!(after_load_death(2), AfterLoadDeath::Alone);
-        assert_eq!(after_load_death(0), AfterLoadDeath::GiveUp);
+    fn hosts_that_served_are_started_again_soon_however_often_they_end() {
+        let mut backoff = Backoff::default();
+        backoff.started(at(0));
+        let pauses: Vec<u128> = (0..6).map(|_| backoff.ended(at(1), true).since(at(1)).as_millis()).collect();
+        assert_eq!(pauses, [0, 250, 250, 250, 250, 250]);
+    }
+
+    #[test]
+    fn a_model_is_given_up_at_the_second_end_that_only_its_load_explains() {
+        let cases = [
+            (LoadDeath { beside: 2, explained: false, suspect: false }, AfterLoadDeath::Alone),
+            (LoadDeath { beside: 2, explained: false, suspect: true }, AfterLoadDeath::Alone),
+            (LoadDeath { beside: 0, explained: false, suspect: false }, AfterLoadDeath::Alone),
+            (LoadDeath { beside: 0, explained: false, suspect: true }, AfterLoadDeath::GiveUp),
+            (LoadDeath { beside: 0, explained: true, suspect: true }, AfterLoadDeath::Again),
+            (LoadDeath { beside: 2, explained: true, suspect: false }, AfterLoadDeath::Again),
+        ];
+        for (death, expected) in cases {
+            assert_eq!(after_load_death(death), expected, "{death:?}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The promised numbers beside the measured ones, in one run on one machine.
 //!
 //! Every ratio is the median over rounds of the baseline and of the system in turn, so that a machine that slows down
-//! slows both. Nothing here fails for a number: it is printed, and the table says which promise it misses.
+//! slows both. With a word on the command line only the loads are measured whose name has that word in it. Nothing here fails for a number: it is printed, and the table says which promise it misses.
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -31,7 +31,8 @@ const ROUND: Duration = Duration::from_millis(600);
 const IDLE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
-    match block_on(bench()).and_then(|done| done) {
+    let only = env::args().nth(1).unwrap_or_default();
+    match block_on(bench(&only)).and_then(|done| done) {
         Ok(table) => {
             println!("\n{}\n\n{table}", usage::machine());
             println!("{} of the promises are missed in this run.", table.missed());
@@ -44,13 +45,18 @@ fn main() -> ExitCode {
     }
 }
 
-async fn bench() -> Result<Table> {
+async fn bench(only: &str) -> Result<Table> {
     let mut table = Table::default();
+    if !only.is_empty() {
+        let stack = Setup::new().bundles(&BUNDLES).start().await?;
+        ratios(&stack, &mut table, only).await.with_context(|| stack.logs())?;
+        return Ok(table);
+    }
     starts(&mut table).await?;
     let stack = Setup::new().bundles(&BUNDLES).start().await?;
     memory(&stack, &mut table).await?;
     idle(&stack, &mut table).await?;
-    ratios(&stack, &mut table).await.with_context(|| stack.logs())?;
+    ratios(&stack, &mut table, only).await.with_context(|| stack.logs())?;
     host_killed(&stack, &mut table).await.with_context(|| stack.logs())?;
     core(&mut table)?;
     Ok(table)
@@ -144,6 +150,14 @@ struct Duel {
 }
 
 impl Duel {
+    fn value(&self, measure: Measure) -> f64 {
+        match measure {
+            Measure::Cpu => self.cpu_ratio(),
+            Measure::Throughput => self.throughput_ratio(),
+            Measure::AddedP50 => self.added_p50_us(),
+        }
+    }
+
     fn cpu_ratio(&self) -> f64 {
         median(self.pairs().map(|(base, served)| served.round.cpu_us() / base.cpu_us()))
     }
@@ -215,7 +229,102 @@ impl Bench<'_> {
     }
 }
 
-async fn ratios(stack: &Stack, table: &mut Table) -> Result<()> {
+/// What is read off a duel.
+#[derive(Clone, Copy, Debug)]
+enum Measure {
+    Cpu,
+    Throughput,
+    AddedP50,
+}
+
+impl Measure {
+    fn words(self) -> &'static str {
+        match self {
+            Measure::Cpu => "CPU",
+            Measure::Throughput => "throughput / baseline, two callers",
+            Measure::AddedP50 => "added p50",
+        }
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Measure::Cpu | Measure::Throughput => "x",
+            Measure::AddedP50 => "us",
+        }
+    }
+}
+
+/// One kind of load with what is promised of it.
+struct Bout {
+    what: &'static str,
+    way: Way,
+    work: Work,
+    clients: usize,
+    /// Threads of the baseline.
+    callers: usize,
+    promises: &'static [(Measure, Promise)],
+}
+
+const DUELS: [Bout; 7] = [
+    Bout {
+        what: "text-direction, InferFd, 1 client",
+        way: Way::Fd,
+        work: TEXT_DIRECTION,
+        clients: 1,
+        callers: 1,
+        promises: &[(Measure::Cpu, Promise::AtMost(1.18)), (Measure::AddedP50, Promise::AtMost(350.0))],
+    },
+    Bout {
+        what: "text-direction, InferFd, 16 clients",
+        way: Way::Fd,
+        work: TEXT_DIRECTION,
+        clients: 16,
+        callers: 2,
+        promises: &[(Measure::Cpu, Promise::AtMost(1.10)), (Measure::Throughput, Promise::AtLeast(0.80))],
+    },
+    Bout {
+        what: "text-line, InferFd, 16 clients",
+        way: Way::Fd,
+        work: TEXT_LINE,
+        clients: 16,
+        callers: 2,
+        promises: &[(Measure::Throughput, Promise::AtLeast(0.95))],
+    },
+    Bout {
+        what: "file-type, Infer, 16 clients",
+        way: Way::Inline,
+        work: FILE_TYPE,
+        clients: 16,
+        callers: 2,
+        promises: &[(Measure::Throughput, Promise::AtLeast(0.95)), (Measure::Cpu, Promise::AtMost(1.06))],
+    },
+    Bout {
+        what: "file-type, Infer, 1 client",
+        way: Way::Inline,
+        work: FILE_TYPE,
+        clients: 1,
+        callers: 1,
+        promises: &[(Measure::Cpu, Promise::AtMost(1.06))],
+    },
+    Bout {
+        what: "text-direction, MQTT 5 QoS 1, 1 client",
+        way: Way::Mqtt,
+        work: TEXT_DIRECTION,
+        clients: 1,
+        callers: 1,
+        promises: &[(Measure::Cpu, Promise::AtMost(1.22))],
+    },
+    Bout {
+        what: "text-direction, MQTT 5 QoS 1, 16 clients",
+        way: Way::Mqtt,
+        work: TEXT_DIRECTION,
+        clients: 16,
+        callers: 2,
+        promises: &[(Measure::Cpu, Promise::AtMost(1.22))],
+    },
+];
+
+async fn ratios(stack: &Stack, table: &mut Table, only: &str) -> Result<()> {
     let mut baseline = Baseline::start()?;
     let mut models = Vec::new();
     for work in [TEXT_DIRECTION, FILE_TYPE, TEXT_LINE] {
@@ -223,29 +332,13 @@ async fn ratios(stack: &Stack, table: &mut Table) -> Result<()> {
     }
     let mut bench = Bench { stack, baseline, models };
 
-    let duel = bench.duel(Way::Fd, TEXT_DIRECTION, 1, 1).await?;
-    table.add("text-direction, InferFd, 1 client: CPU", "x", Promise::AtMost(1.18), duel.cpu_ratio(), duel.note());
-    table.add("  the same: added p50", "us", Promise::AtMost(350.0), duel.added_p50_us(), String::new());
-
-    let duel = bench.duel(Way::Fd, TEXT_DIRECTION, 16, 2).await?;
-    table.add("text-direction, InferFd, 16 clients: CPU", "x", Promise::AtMost(1.10), duel.cpu_ratio(), duel.note());
-    let what = "  the same: throughput / baseline with two callers";
-    table.add(what, "x", Promise::AtLeast(0.80), duel.throughput_ratio(), String::new());
-
-    let duel = bench.duel(Way::Fd, TEXT_LINE, 16, 2).await?;
-    let what = "text-line, InferFd, 16 clients: throughput / two callers";
-    table.add(what, "x", Promise::AtLeast(0.95), duel.throughput_ratio(), duel.note());
-    let duel = bench.duel(Way::Inline, FILE_TYPE, 16, 2).await?;
-    let what = "file-type, Infer, 16 clients: throughput / two callers";
-    table.add(what, "x", Promise::AtLeast(0.95), duel.throughput_ratio(), duel.note());
-    table.add("  the same: CPU", "x", Promise::AtMost(1.06), duel.cpu_ratio(), String::new());
-    let duel = bench.duel(Way::Inline, FILE_TYPE, 1, 1).await?;
-    table.add("file-type, Infer, 1 client: CPU", "x", Promise::AtMost(1.06), duel.cpu_ratio(), duel.note());
-
-    for (clients, callers) in [(1, 1), (16, 2)] {
-        let duel = bench.duel(Way::Mqtt, TEXT_DIRECTION, clients, callers).await?;
-        let what = format!("text-direction, MQTT 5 QoS 1, {clients} clients: CPU").replace("1 clients", "1 client");
-        table.add(&what, "x", Promise::AtMost(1.22), duel.cpu_ratio(), duel.note());
+    for duel in DUELS.iter().filter(|duel| only.is_empty() || duel.what.contains(only)) {
+        let fought = bench.duel(duel.way, duel.work, duel.clients, duel.callers).await?;
+        for (at, (measure, promise)) in duel.promises.iter().enumerate() {
+            let what = format!("{}: {}", if at == 0 { duel.what } else { "  the same" }, measure.words());
+            let note = if at == 0 { fought.note() } else { String::new() };
+            table.add(&what, measure.unit(), *promise, fought.value(*measure), note);
+        }
     }
     let resident = usage::resident(stack.daemon()?.process.pid())? as f64 / 1e6;
     table.add("resident memory of the daemon after all that", "MB", Promise::AtMost(20.0), resident, String::new());

@@ -84,6 +84,10 @@ pub struct Variant {
     pub threads: u16,
     /// Sessions side by side.
     pub instances: u16,
+    /// Let the runtime plan its memory once for each shape of input and keep the plan: a few per cent faster. For models
+    /// whose requests have few shapes, because no plan is ever given back.
+    #[serde(default)]
+    pub memory_pattern: bool,
 }
 
 /// Closes or bounds what the graph leaves open.

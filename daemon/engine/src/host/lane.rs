@@ -1,6 +1,7 @@
-//! A lane: the one thread that runs one session. It takes a batch, resolves what its members bring, runs them in groups
-//! of equal shape, and answers the daemon itself.
+//! A lane: the one thread that runs one session. It takes a batch off its channel, resolves what its members bring, runs
+//! them in groups of equal shape, and answers the daemon itself.
 
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -8,11 +9,12 @@ use super::clock;
 use super::member::{self, Body, Ready};
 use super::memfd::Packer;
 use super::outbox::Outbox;
-use super::post::{Post, Work};
+use super::post::Post;
 use super::runner::Runner;
 use super::store::Store;
-use crate::fault::{host_error, panicked};
-use crate::protocol::{ErrorKind, FromHost, HostError, Input, Member, MemberDone, Output};
+use crate::channel::{ChannelError, Receiver};
+use crate::fault::{chain, host_error, panicked};
+use crate::protocol::{ErrorKind, FromHost, HostError, Input, Member, MemberDone, Output, Run};
 
 /// Everything that a lane's thread owns or shares.
 pub struct Lane {
@@ -27,23 +29,32 @@ pub struct Lane {
 type Slot = (u64, Result<Ready, HostError>);
 
 impl Lane {
-    /// Serves batches until the post is closed.
+    /// Serves batches until its channel is closed.
     pub fn serve(mut self) {
-        while let Some(work) = self.post.take() {
-            let ids: Vec<u64> = work.members.iter().map(|member| member.id).collect();
-            let start = clock::now_ns();
-            let mut packer = Packer::default();
-            let members = catch_unwind(AssertUnwindSafe(|| self.run(work, &mut packer)));
-            let members = members.unwrap_or_else(|panic| failed(&ids, &panicked(panic.as_ref())));
-            self.post.end();
-            let took_ns = clock::since_ns(start);
-            self.outbox.send(&FromHost::Ran { lane: self.number, took_ns, members }, &packer.fds());
+        let mut receiver = Receiver::default();
+        loop {
+            match receiver.receive::<Run>(self.post.channel()) {
+                Ok((Run { members }, fds)) => self.batch(members, fds),
+                Err(ChannelError::Closed) => return,
+                // The daemon sees a lane that does not answer, and ends the host.
+                Err(error) => return self.outbox.note(format!("read from lane {}: {}", self.number, chain(&error))),
+            }
         }
     }
 
-    fn run(&mut self, work: Work, packer: &mut Packer) -> Vec<MemberDone> {
-        let Work { members, fds, stopped } = work;
-        let now = clock::now_ns();
+    fn batch(&mut self, members: Vec<Member>, fds: Vec<OwnedFd>) {
+        let ids: Vec<u64> = members.iter().map(|member| member.id).collect();
+        let start = clock::now_ns();
+        let mut packer = Packer::default();
+        let members = catch_unwind(AssertUnwindSafe(|| self.run(members, fds, start, &mut packer)));
+        let members = members.unwrap_or_else(|panic| failed(&ids, &panicked(panic.as_ref())));
+        self.post.end();
+        let took_ns = clock::since_ns(start);
+        self.outbox.send(&FromHost::Ran { lane: self.number, took_ns, members }, &packer.fds());
+    }
+
+    fn run(&mut self, members: Vec<Member>, fds: Vec<OwnedFd>, now: u64, packer: &mut Packer) -> Vec<MemberDone> {
+        let stopped = self.post.take(&members);
         let slots: Vec<Slot> = members
             .into_iter()
             .map(|member| {
@@ -56,7 +67,7 @@ impl Lane {
     }
 
     /// What a member brings, unless it is too late for it.
-    fn ready(&self, member: Member, fds: &[std::os::fd::OwnedFd], now: u64) -> Result<Ready, HostError> {
+    fn ready(&self, member: Member, fds: &[OwnedFd], now: u64) -> Result<Ready, HostError> {
         let start_before = member.start_before;
         let body = match member.input {
             Input::Prepared => {

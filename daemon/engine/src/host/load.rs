@@ -1,5 +1,6 @@
 //! Loads a model: bundle, sessions, recipes, golden answers. Runs on a loader thread, so that several load at once.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ort::session::RunOptions;
@@ -10,6 +11,7 @@ use super::runner::Runner;
 use super::session::{Engine, Runtime, SessionError};
 use super::{clock, post::Post};
 use crate::bundle::{self, BundleError, Variant};
+use crate::channel;
 use crate::media::{MediaError, Recipe};
 use crate::protocol::{LoadModel, LoadedModel};
 
@@ -28,6 +30,8 @@ pub enum LoadError {
     Recipe(#[from] MediaError),
     #[error("make run options")]
     Options(#[source] ort::Error),
+    #[error("make the channel of a lane")]
+    Channel(#[source] std::io::Error),
     #[error(transparent)]
     Golden(#[from] GoldenError),
 }
@@ -36,7 +40,14 @@ pub enum LoadError {
 pub struct Loaded {
     pub said: LoadedModel,
     pub model: Arc<Model>,
-    pub lanes: Vec<(Runner, Arc<Post>)>,
+    pub lanes: Vec<NewLane>,
+}
+
+/// What a lane is made of, and the daemon's end of its channel.
+pub struct NewLane {
+    pub runner: Runner,
+    pub post: Arc<Post>,
+    pub channel: OwnedFd,
 }
 
 /// Loads what `request` names.
@@ -58,7 +69,7 @@ pub fn load(runtime: &Runtime, request: &LoadModel) -> Result<Loaded, LoadError>
 
     let mut lanes = vec![lane(&model, engine)?];
     let checked = match lanes.first_mut() {
-        Some((first, _)) if request.check_goldens => golden::check(first, &bundle)?,
+        Some(first) if request.check_goldens => golden::check(&mut first.runner, &bundle)?,
         _ => golden::Checked::default(),
     };
     let instances = request.instances.unwrap_or(variant.instances).max(1);
@@ -83,8 +94,9 @@ pub fn load(runtime: &Runtime, request: &LoadModel) -> Result<Loaded, LoadError>
     Ok(Loaded { said, model, lanes })
 }
 
-fn lane(model: &Arc<Model>, engine: Engine) -> Result<(Runner, Arc<Post>), LoadError> {
+fn lane(model: &Arc<Model>, engine: Engine) -> Result<NewLane, LoadError> {
     let options = Arc::new(RunOptions::new().map_err(LoadError::Options)?);
-    let post = Arc::new(Post::new(options.clone()));
-    Ok((Runner::new(model.clone(), engine, options), post))
+    let (daemon, ours) = channel::pair().map_err(LoadError::Channel)?;
+    let post = Arc::new(Post::new(options.clone(), ours));
+    Ok(NewLane { runner: Runner::new(model.clone(), engine, options), post, channel: daemon })
 }

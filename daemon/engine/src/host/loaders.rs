@@ -1,11 +1,12 @@
 //! The threads that load models: as many as there are cores, started when there is something to load and gone after it.
 
 use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::lane::Lane;
-use super::load::{self, Loaded};
+use super::load::{self, Loaded, NewLane};
 use super::outbox::Outbox;
 use super::registry::{LaneEntry, Registry, end};
 use super::session::Runtime;
@@ -80,7 +81,10 @@ impl Loaders {
             Err(panic) => Err(panicked(panic.as_ref())),
         };
         match result {
-            Ok(said) => self.outbox.send(&said, &[]),
+            Ok((said, channels)) => {
+                let fds: Vec<_> = channels.iter().map(AsFd::as_fd).collect();
+                self.outbox.send(&said, &fds);
+            }
             Err(message) => {
                 self.registry.abandon(request.model);
                 self.failed(request.model, &message);
@@ -91,10 +95,11 @@ impl Loaders {
         unsafe { libc::malloc_trim(0) };
     }
 
-    /// Starts the lanes.
-    fn serve(&self, request: &LoadModel, loaded: Loaded) -> Result<FromHost, String> {
-        let mut lanes = Vec::new();
-        for (number, (runner, post)) in (request.first_lane..).zip(loaded.lanes) {
+    /// Starts the lanes; gives what is said of the model, and the daemon's ends of their channels.
+    fn serve(&self, request: &LoadModel, loaded: Loaded) -> Result<(FromHost, Vec<OwnedFd>), String> {
+        let (mut lanes, mut channels) = (Vec::new(), Vec::new());
+        for (number, NewLane { runner, post, channel }) in (request.first_lane..).zip(loaded.lanes) {
+            channels.push(channel);
             let (store, outbox) = (self.store.clone(), self.outbox.clone());
             let lane = Lane { number, runner, post: post.clone(), store, outbox };
             let thread = std::thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.serve());
@@ -107,7 +112,7 @@ impl Loaders {
             }
         }
         match self.registry.complete(loaded.model, request.first_lane, lanes) {
-            Ok(()) => Ok(FromHost::Loaded(loaded.said)),
+            Ok(()) => Ok((FromHost::Loaded(loaded.said), channels)),
             Err(lanes) => {
                 end(lanes, || {});
                 Err("unloaded while it was loaded, or its lanes belong to another model".into())

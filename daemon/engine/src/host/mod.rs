@@ -1,8 +1,9 @@
 //! The child's main: reads what the daemon asks and hands it to the thread that does it. Decides nothing about requests;
 //! the daemon's core did.
 //!
-//! Threads: this one reads the socket; up to as many loaders as there are cores, while models load; two that decode
-//! payloads; one per lane, which owns one session. All answers go straight from the thread that has them to the socket.
+//! Threads: this one reads the host's channel; up to as many loaders as there are cores, while models load; two that
+//! decode payloads; one per lane, which owns one session and reads that lane's own channel. All answers go straight from
+//! the thread that has them to the host's channel.
 
 mod clock;
 mod confine;
@@ -30,10 +31,9 @@ use std::sync::Arc;
 
 use crate::channel::{ChannelError, Receiver};
 use crate::fault::{chain, cut, host_error, panicked};
-use crate::protocol::{ErrorKind, FromHost, MemberDone, ToHost};
+use crate::protocol::{ErrorKind, FromHost, ToHost};
 use loaders::Loaders;
 use outbox::Outbox;
-use post::Work;
 use prepare::{Job, Preparers};
 use registry::Registry;
 use session::Runtime;
@@ -105,7 +105,6 @@ impl Host {
                     self.outbox.send(&FromHost::Prepared { id, result, took_ns: 0 }, &[]);
                 }
             },
-            ToHost::Run { lane, members } => self.run(lane, Work { members, fds, stopped: Vec::new() }),
             ToHost::Discard { id } => {
                 self.store.discard(id);
                 self.registry.discard(id);
@@ -138,19 +137,6 @@ impl Host {
 
     fn load_failed(&self, model: u16, message: &str) {
         self.outbox.send(&FromHost::LoadFailed { model, message: message.into() }, &[]);
-    }
-
-    fn run(&self, lane: u16, work: Work) {
-        let (work, why) = match self.registry.post(lane) {
-            Some(post) => match post.put(work) {
-                Ok(()) => return,
-                Err(work) => (work, "the batches in front of this lane are as many as it takes"),
-            },
-            None => (work, "there is no such lane"),
-        };
-        let failed = |id| MemberDone { id, result: Err(host_error(ErrorKind::Runtime, why)) };
-        let members = work.members.into_iter().map(|member| failed(member.id)).collect();
-        self.outbox.send(&FromHost::Ran { lane, took_ns: 0, members }, &[]);
     }
 }
 

@@ -62,8 +62,9 @@ impl Model {
             let size = spec.shape.first().copied().unwrap_or(0);
             return Err(FitError::Batch { name: spec.name.clone(), size });
         }
-        // So many members that each output of each can have a descriptor in one packet.
-        let room = u16::try_from(crate::protocol::MAX_FDS / outputs.len().max(1)).unwrap_or(1);
+        // So many members that each input and each output of each can have a descriptor in one packet.
+        let most = inputs.len().max(outputs.len()).max(1);
+        let room = u16::try_from(crate::protocol::MAX_FDS / most).unwrap_or(1).max(1);
         Ok(Model {
             id,
             batched: manifest.batching.is_some(),

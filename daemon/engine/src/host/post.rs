@@ -1,81 +1,66 @@
-//! The box in front of a lane: a batch or two may wait in it. It also knows what runs, so that `Discard` can stop it.
+//! What a lane and the reader of the host's channel share: which request runs alone, so that `Discard` can stop it, and
+//! which were discarded before the lane got to them.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ort::session::RunOptions;
+use rustix::net::Shutdown;
 
 use crate::protocol::Member;
 
-/// Batches that may wait. The daemon keeps one ahead of the one that runs; when it hears that a batch has ended it sends
-/// the next, and the lane may not have taken the one in between out of the box yet.
-const PLACES: usize = 2;
-
-/// One batch with the descriptors that came beside it.
-pub struct Work {
-    pub members: Vec<Member>,
-    pub fds: Vec<OwnedFd>,
-    /// Members that were discarded while the batch waited.
-    pub stopped: Vec<u64>,
-}
+/// Discarded requests that are remembered. A lane has at most two batches waiting; what was discarded after it had run
+/// is never asked for again and makes room in its turn.
+const REMEMBERED: usize = 128;
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Work>,
     /// The request that runs alone now.
     alone: Option<u64>,
     /// It was told to stop.
     told: bool,
-    closed: bool,
+    discarded: VecDeque<u64>,
 }
 
-/// Shared by the reader thread, which puts work in, and the lane's thread, which takes it out.
+/// Shared by the reader thread and the lane's thread.
 pub struct Post {
     state: Mutex<State>,
-    arrived: Condvar,
     options: Arc<RunOptions>,
+    /// The lane's end of its channel.
+    channel: OwnedFd,
 }
 
 impl Post {
-    /// An empty box for the lane that runs with `options`.
-    pub fn new(options: Arc<RunOptions>) -> Post {
-        Post { state: Mutex::default(), arrived: Condvar::new(), options }
+    /// For the lane that runs with `options` and reads `channel`.
+    pub fn new(options: Arc<RunOptions>, channel: OwnedFd) -> Post {
+        Post { state: Mutex::default(), options, channel }
     }
 
-    /// Puts a batch in; gives it back if the box is full.
-    pub fn put(&self, work: Work) -> Result<(), Work> {
+    /// The channel on which the lane is asked.
+    pub fn channel(&self) -> &OwnedFd {
+        &self.channel
+    }
+
+    /// The lane has taken a batch: says which of its members were discarded meanwhile. From now on a single one can be
+    /// stopped, even before the runtime has it.
+    pub fn take(&self, members: &[Member]) -> Vec<u64> {
         let mut state = self.lock();
-        if state.waiting.len() >= PLACES || state.closed {
-            return Err(work);
+        state.alone = if let [member] = members { Some(member.id) } else { None };
+        state.told = false;
+        if state.discarded.is_empty() {
+            return Vec::new();
         }
-        state.waiting.push_back(work);
-        drop(state);
-        self.arrived.notify_one();
-        Ok(())
+        let stopped: Vec<u64> =
+            members.iter().map(|member| member.id).filter(|id| state.discarded.contains(id)).collect();
+        state.discarded.retain(|id| !stopped.contains(id));
+        stopped
     }
 
-    /// Waits for a batch; `None` once the box is closed and empty.
-    pub fn take(&self) -> Option<Work> {
-        let mut state = self.lock();
-        loop {
-            if let Some(work) = state.waiting.pop_front() {
-                // From now on a single request can be stopped, even before the runtime has it.
-                state.alone = if let [member] = &work.members[..] { Some(member.id) } else { None };
-                state.told = false;
-                return Some(work);
-            }
-            if state.closed {
-                return None;
-            }
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// No more batches.
+    /// No more batches; what waits is still run.
     pub fn close(&self) {
-        self.lock().closed = true;
-        self.arrived.notify_one();
+        // The daemon may have closed its end before.
+        let _ = rustix::net::shutdown(&self.channel, Shutdown::Both);
     }
 
     /// The lane is about to run `id` alone.
@@ -98,17 +83,18 @@ impl Post {
         std::mem::take(&mut state.told)
     }
 
-    /// Stops `id` if it waits here or runs alone here.
+    /// Stops `id` if it runs alone here, or when the lane gets to it.
     pub fn discard(&self, id: u64) {
         let mut state = self.lock();
         if state.alone == Some(id) {
             state.told = true;
             let _ = self.options.terminate();
+            return;
         }
-        let holds = |work: &&mut Work| work.members.iter().any(|member| member.id == id);
-        if let Some(work) = state.waiting.iter_mut().find(holds) {
-            work.stopped.push(id);
+        if state.discarded.len() >= REMEMBERED {
+            state.discarded.pop_front();
         }
+        state.discarded.push_back(id);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

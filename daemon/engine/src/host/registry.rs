@@ -72,16 +72,6 @@ impl Registry {
         }
     }
 
-    /// The box in front of a lane.
-    pub fn post(&self, lane: u16) -> Option<Arc<Post>> {
-        self.lock().values().find_map(|entry| match entry {
-            Entry::Loaded { first_lane, lanes, .. } => {
-                lanes.get(usize::from(lane.checked_sub(*first_lane)?)).map(|lane| lane.post.clone())
-            }
-            Entry::Loading => None,
-        })
-    }
-
     /// Stops a request wherever it runs.
     pub fn discard(&self, id: u64) {
         for entry in self.lock().values() {

@@ -162,8 +162,8 @@ fn options(runtime: &Runtime, variant: &Variant) -> ort::Result<SessionBuilder> 
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
-        // A pattern is kept per shape for ever, and requests choose the shapes.
-        .with_memory_pattern(false)?
+        // A pattern is kept per shape for ever, and requests choose the shapes; only the manifest knows how many.
+        .with_memory_pattern(variant.memory_pattern)?
         .with_log_level(LogLevel::Warning)?
         .with_config_entry("session.record_ep_graph_assignment_info", "1")?;
     if variant.providers.iter().any(|name| name == "cpu") {

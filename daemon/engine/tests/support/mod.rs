@@ -1,6 +1,8 @@
 //! Starts an engine host as a child and speaks the daemon's side of the protocol to it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -8,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use edge_engine::channel::{self, ChannelError, Receiver};
 use edge_engine::protocol::{
-    Data, FromHost, HostError, Input, LoadModel, LoadedModel, Member, MemberDone, Output, TensorData, ToHost, Want,
+    Data, FromHost, HostError, Input, LoadModel, LoadedModel, Member, MemberDone, Output, Run, TensorData, ToHost, Want,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, MemfdFlags, Mode, SealFlags};
@@ -51,6 +53,8 @@ pub struct Host {
     pub child: Child,
     directory: tempfile::TempDir,
     socket: OwnedFd,
+    lanes: RefCell<HashMap<u16, OwnedFd>>,
+    first_lanes: RefCell<HashMap<u16, u16>>,
     receiver: Receiver,
     /// Messages that came while another was waited for.
     early: Vec<(FromHost, Vec<OwnedFd>)>,
@@ -70,7 +74,17 @@ impl Host {
         command.env("MALLOC_ARENA_MAX", "2");
         let child = command.spawn().unwrap();
         let receiver = Receiver::default();
-        Host { child, directory, socket: ours, receiver, early: Vec::new(), notes: Vec::new(), next: 1 }
+        Host {
+            child,
+            directory,
+            socket: ours,
+            lanes: RefCell::default(),
+            first_lanes: RefCell::default(),
+            receiver,
+            early: Vec::new(),
+            notes: Vec::new(),
+            next: 1,
+        }
     }
 
     /// A child with the runtime loaded; `None` (and a word about it) if there is no library.
@@ -93,6 +107,13 @@ impl Host {
         channel::send(&self.socket, message, &fds).unwrap();
     }
 
+    /// Gives a lane a batch.
+    pub fn run(&self, lane: u16, members: Vec<Member>, fds: &[&OwnedFd]) {
+        let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
+        let lanes = self.lanes.borrow();
+        channel::send(lanes.get(&lane).expect("the lane's channel"), &Run { members }, &fds).unwrap();
+    }
+
     /// The next message that is not a note.
     pub fn receive(&mut self) -> (FromHost, Vec<OwnedFd>) {
         self.try_receive().expect("the engine host is gone")
@@ -106,6 +127,12 @@ impl Host {
         loop {
             match self.receiver.receive::<FromHost>(&self.socket) {
                 Ok((FromHost::Note { message }, _)) => self.notes.push(message),
+                Ok((FromHost::Loaded(loaded), channels)) => {
+                    assert_eq!(channels.len(), usize::from(loaded.instances), "a channel for each lane");
+                    let first = self.first_lanes.borrow().get(&loaded.model).copied().unwrap_or_default();
+                    self.lanes.borrow_mut().extend((first..).zip(channels));
+                    return Some((FromHost::Loaded(loaded), Vec::new()));
+                }
                 Ok(message) => return Some(message),
                 Err(ChannelError::Full) => {
                     let mut wanted = [PollFd::new(&self.socket, PollFlags::IN)];
@@ -132,6 +159,7 @@ impl Host {
     }
 
     pub fn ask_load(&self, bundle: &Path, model: u16, first_lane: u16) {
+        self.first_lanes.borrow_mut().insert(model, first_lane);
         self.send(
             &ToHost::Load(LoadModel {
                 model,
@@ -179,7 +207,7 @@ impl Host {
         let tensors = inputs.iter().enumerate().map(|(index, (shape, bytes))| inline(index, shape, bytes)).collect();
         let id = self.id();
         let input = Input::Tensors { tensors, want: Want::Inline };
-        self.send(&ToHost::Run { lane: 0, members: vec![member(id, input)] }, &[]);
+        self.run(0, vec![member(id, input)], &[]);
         let (mut members, fds) = self.ran();
         assert_eq!((members.len(), members[0].id), (1, id));
         match members.remove(0).result? {
@@ -197,7 +225,7 @@ impl Host {
         let data = Data::Sealed { fd: 0, offset: 0, len: payload.len() as u64 };
         self.send(&ToHost::Prepare { id, model: 0, content_type: content_type.into(), payload: data }, &[&fd]);
         let cost = self.prepared(id)?;
-        self.send(&ToHost::Run { lane: 0, members: vec![member(id, Input::Prepared)] }, &[]);
+        self.run(0, vec![member(id, Input::Prepared)], &[]);
         let (mut members, fds) = self.ran();
         match members.remove(0).result? {
             Output::Document(data) => Ok((serde_json::from_slice(&bytes(&data, &fds)).unwrap(), cost)),

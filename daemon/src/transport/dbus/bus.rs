@@ -17,6 +17,7 @@ use zbus::{Connection, MatchRule, MessageStream};
 use super::authorize::{Authority, SessionAuthority, SystemAuthority};
 use super::client::{BusClients, Clients};
 use super::credentials::Credentials;
+use super::reactor::Reactor;
 use super::service::Service;
 use super::{groups, objects};
 use crate::config::{BusConfig, LimitsConfig};
@@ -73,7 +74,7 @@ pub async fn serve_at(
 ) -> Result<Bus, BusError> {
     let shown = address.to_string();
     let absent = |source| BusError::Absent { kind: kind(bus), address: shown, source };
-    let connection = Builder::address(address).build().await.map_err(absent)?;
+    let connection = Builder::address(address).runtime(Reactor).build().await.map_err(absent)?;
     let proxy = DBusProxy::new(&connection).await.map_err(failed("ask the bus about itself"))?;
     let authority = authority(bus, &connection, &proxy).await?;
     let service = Service::new(handle, limits.clone(), authority);

@@ -24,6 +24,7 @@ pub mod methods;
 pub mod models;
 pub mod objects;
 pub mod peers;
+pub mod reactor;
 pub mod reply;
 pub mod service;
 pub mod socket;
