@@ -159,6 +159,13 @@ async fn ask(stack: &Stack, spin: &Spin, milliseconds: i64, id: &str) -> Result<
     Ok(tokio::spawn(async move { client.infer(spin::MODEL, &inputs, &given).await }))
 }
 
+/// Waits until so many requests were accepted since the start; unlike running, that is never over before it is seen.
+async fn accepted(stack: &Stack, count: u64) -> Result<()> {
+    let client = stack.client().await?;
+    let accepted = async || Ok((client.status().await?.counters.accepted >= count).then_some(()));
+    eventually("the request is accepted", PATIENCE, accepted).await
+}
+
 async fn running_now(stack: &Stack, count: u32) -> Result<()> {
     let client = stack.client().await?;
     let what = format!("{count} requests run");
@@ -266,11 +273,12 @@ fn a_broker_that_restarts_in_the_middle_of_a_request_loses_no_reply() -> Result<
         for protocol in [Protocol::V5, Protocol::V311] {
             let setup = Setup::new().config(&format!("[mqtt]\nprotocol = \"{}\"", protocol.word()));
             let mut stack = setup.start().await?;
-            let inputs = Spin::measure(&stack).await?.lasting(2_000)?;
+            let inputs = Spin::measure(&stack).await?.lasting(500)?;
             let device = stack.device(protocol).await?;
             let body = tensor_body(&inputs, &options(json!({"deadline_ms": NO_DEADLINE_MS})))?;
+            let before = stack.status().await?.counters.accepted;
             publish(&device, spin::MODEL, "through", body).await?;
-            running_now(&stack, 1).await?;
+            accepted(&stack, before + 1).await?;
             stack.broker_mut()?.stop()?;
             idle(&stack.client().await?).await?;
             stack.broker_mut()?.start_again()?;
@@ -324,9 +332,10 @@ fn a_device_that_is_gone_before_its_reply_harms_nobody() -> Result<()> {
         let stack = Setup::new().start().await?;
         let spin = Spin::measure(&stack).await?;
         let device = stack.device(Protocol::V5).await?;
-        let body = tensor_body(&spin.lasting(2_000)?, &options(json!({"deadline_ms": NO_DEADLINE_MS})))?;
+        let body = tensor_body(&spin.lasting(500)?, &options(json!({"deadline_ms": NO_DEADLINE_MS})))?;
+        let before = stack.status().await?.counters.accepted;
         publish(&device, spin::MODEL, "orphan", body).await?;
-        running_now(&stack, 1).await?;
+        accepted(&stack, before + 1).await?;
         drop(device);
         let good = Example::from(&stack, MODEL).await?;
         let routes = Routes::open(&stack).await?;
