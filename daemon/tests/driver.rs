@@ -232,6 +232,6 @@ async fn an_unloaded_model_is_unavailable_until_it_is_loaded_again() {
     assert_eq!(code(&daemon.ask(request(":1.1", "text-line", None)).await), ErrorCode::Unavailable);
     daemon.handle.ask(|done| Message::Load { model: "text-line".into(), done }).await.unwrap().unwrap();
     let ready = |status: &Status| status.models.iter().all(|model| model.state == "ready");
-    tokio::time::timeout(Duration::from_secs(5), daemon.status(ready)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), daemon.status(ready)).await.unwrap();
     assert!(daemon.ask(request(":1.1", "text-line", None)).await.result.is_ok());
 }

@@ -1,12 +1,13 @@
 //! A local mosquitto on a free port, with stated limits, whose sessions survive its restart.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
+use tokio::net::TcpSocket;
 
 use crate::clock::{PATIENCE, eventually_blocking};
 use crate::process::{Life, Process};
@@ -24,40 +25,24 @@ pub struct Broker {
     pub process: Process,
     dir: PathBuf,
     life: Life,
-    port: u16,
+    port: Port,
 }
 
 impl Broker {
     /// Starts one on a free port of the loopback; its state and log are in `dir`.
     pub fn start(dir: &Path, life: Life) -> Result<Broker> {
-        // Somebody else may take the port between the look and the start: then the next one is tried.
-        let mut last = None;
-        for _ in 0..5 {
-            match Broker::start_on(dir, life, free_port()?) {
-                Ok(broker) => return Ok(broker),
-                Err(fault) => last = Some(fault),
-            }
-        }
-        Err(last.unwrap_or_else(|| anyhow::anyhow!("no attempt was made"))).context("start mosquitto")
+        Broker::start_on(dir, life, Port::reserve()?)
     }
 
     /// Starts one on this port.
-    pub fn start_on(dir: &Path, life: Life, port: u16) -> Result<Broker> {
-        let config = dir.join("mosquitto.conf");
-        fs::write(&config, configuration(dir, port)).with_context(|| format!("write {}", config.display()))?;
-        let mut command = Command::new(program());
-        command.arg("-c").arg(&config);
-        let mut process = Process::spawn("mosquitto", command, dir, life)?;
-        eventually_blocking("the broker listens", PATIENCE, || match process.exited()? {
-            Some(_) => bail!("mosquitto ended at once\n{}", process.log_tail(20)),
-            None => Ok(TcpStream::connect(("127.0.0.1", port)).ok()),
-        })?;
+    pub fn start_on(dir: &Path, life: Life, port: Port) -> Result<Broker> {
+        let process = listen(dir, life, port.number())?;
         Ok(Broker { process, dir: dir.to_path_buf(), life, port })
     }
 
     /// Port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// Stops it in an orderly way: sessions and queued messages are saved.
@@ -68,14 +53,46 @@ impl Broker {
 
     /// Starts it again on the same port with what was saved.
     pub fn start_again(&mut self) -> Result<()> {
-        *self = Broker::start_on(&self.dir, self.life, self.port)?;
+        self.process = listen(&self.dir, self.life, self.port())?;
         Ok(())
     }
 }
 
-/// A TCP port of the loopback that nobody listens on now.
-pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0)).context("find a free port")?.local_addr()?.port())
+/// A TCP port of the loopback that nobody else gets for as long as this value lives. Whoever connects to it is refused,
+/// until somebody who was told its number listens there.
+#[derive(Debug)]
+pub struct Port {
+    number: u16,
+    /// Bound and never listening: others may bind the same address if they ask for this very one.
+    _held: TcpSocket,
+}
+
+impl Port {
+    /// Takes a free one.
+    pub fn reserve() -> Result<Port> {
+        let held = TcpSocket::new_v4().context("make a socket")?;
+        held.set_reuseaddr(true).context("share a port")?;
+        held.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).context("find a free port")?;
+        Ok(Port { number: held.local_addr()?.port(), _held: held })
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+}
+
+fn listen(dir: &Path, life: Life, port: u16) -> Result<Process> {
+    let config = dir.join("mosquitto.conf");
+    fs::write(&config, configuration(dir, port)).with_context(|| format!("write {}", config.display()))?;
+    let mut command = Command::new(program());
+    command.arg("-c").arg(&config);
+    let mut process = Process::spawn("mosquitto", command, dir, life)?;
+    eventually_blocking("the broker listens", PATIENCE, || match process.exited()? {
+        Some(_) => bail!("mosquitto ended at once\n{}", process.log_tail(20)),
+        None => Ok(TcpStream::connect(("127.0.0.1", port)).ok()),
+    })?;
+    Ok(process)
 }
 
 /// Debian keeps it in `/usr/sbin`, which is not in everybody's `PATH`.

@@ -41,6 +41,11 @@ impl Bus {
         Ok(Bus { process, socket })
     }
 
+    /// Its socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// What `DBUS_SESSION_BUS_ADDRESS` is to be.
     pub fn address(&self) -> String {
         address(&self.socket)

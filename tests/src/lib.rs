@@ -8,6 +8,7 @@ pub mod broker;
 pub mod bus;
 pub mod client;
 pub mod clock;
+pub mod crowd;
 pub mod daemon;
 pub mod measure;
 pub mod media;

@@ -32,24 +32,33 @@ macro_rules! trials {
 
 /// Starts the stack, runs the trials, stops the stack.
 pub fn run(setup: Setup, trials: Vec<Named>) -> ExitCode {
+    run_each(vec![("", setup, trials)])
+}
+
+/// The same for several stacks, whose trials begin with a word that tells them apart.
+pub fn run_each(groups: Vec<(&'static str, Setup, Vec<Named>)>) -> ExitCode {
     let arguments = Arguments::from_args();
-    let stack = match if arguments.list { Ok(None) } else { start(setup).map(Some) } {
-        Ok(stack) => stack.map(Arc::new),
-        Err(fault) => {
-            eprintln!("the stack did not start: {fault:?}");
-            return ExitCode::FAILURE;
+    let (mut stacks, mut all) = (Vec::new(), Vec::new());
+    for (word, setup, trials) in groups {
+        let stack = match if arguments.list { Ok(None) } else { start(setup).map(Some) } {
+            Ok(stack) => stack.map(Arc::new),
+            Err(fault) => {
+                eprintln!("the stack did not start: {fault:?}");
+                return ExitCode::FAILURE;
+            }
+        };
+        for (name, body) in trials {
+            let stack = stack.clone();
+            all.push(Trial::test(format!("{word}{}", name.replace("::", " ")), move || {
+                let Some(stack) = stack else { return Ok(()) };
+                conduct(name, body, &stack).map_err(|fault| Failed::from(format!("{fault:?}")))
+            }));
         }
-    };
-    let trials = trials.into_iter().map(|(name, body)| {
-        let stack = stack.clone();
-        Trial::test(name.replace("::", " "), move || {
-            let Some(stack) = stack else { return Ok(()) };
-            conduct(name, body, &stack).map_err(|fault| Failed::from(format!("{fault:?}")))
-        })
-    });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    if let Some(stack) = stack.filter(|_| conclusion.has_failed()) {
-        eprintln!("{}", stack.logs());
+        stacks.extend(stack);
+    }
+    let conclusion = libtest_mimic::run(&arguments, all);
+    if conclusion.has_failed() {
+        stacks.iter().for_each(|stack| eprintln!("{}", stack.logs()));
     }
     conclusion.exit_code()
 }

@@ -107,7 +107,8 @@ async fn an_unknown_version_is_said_so(stack: &Stack) -> Result<()> {
     };
     routes.refuse(&row, &good).await?;
     let outcome = routes.bus.infer("add:99.0.0", &good.inputs, &Options::new()).await?;
-    expect_no("name:version", &outcome, "unknown_model", &["99.0.0"])
+    expect_no("name:version", &outcome, "unknown_model", &["99.0.0"])?;
+    routes.serves(Route::Inline, &good).await.map(drop)
 }
 
 async fn a_missing_input_is_named(stack: &Stack) -> Result<()> {

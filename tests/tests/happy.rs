@@ -20,6 +20,9 @@ use edge_wire::names::{BUS_NAME, REQUEST};
 use serde_json::{Value, json};
 use zbus::{OwnedVariant, Proxy};
 
+/// Longer than anybody waits.
+const ENDLESS_MS: i64 = 300_000;
+
 fn main() -> ExitCode {
     let trials = edge_tests::trials![
         the_photograph_of_a_label_reads_the_same_on_every_way,
@@ -296,14 +299,14 @@ async fn a_submitted_request_signals_its_failure(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-/// A spinning request of 20 s with this id.
+/// A spinning request that lasts longer than anybody waits for it, with this id.
 async fn long(
     client: &BusClient,
     spin: &Spin,
     id: &str,
 ) -> Result<tokio::task::JoinHandle<Result<edge_tests::answer::Outcome>>> {
-    let (caller, inputs) = (client.clone(), spin.lasting(20_000)?);
-    let given = options(json!({"request_id": id, "deadline_ms": 120_000}));
+    let (caller, inputs) = (client.clone(), spin.lasting(ENDLESS_MS)?);
+    let given = options(json!({"request_id": id, "deadline_ms": 600_000}));
     let asked = tokio::spawn(async move { caller.infer(spin::MODEL, &inputs, &given).await });
     let known = async || Ok(client.trace(id).await.is_ok().then_some(()));
     eventually("the daemon knows the request", PATIENCE, known).await?;
@@ -311,21 +314,25 @@ async fn long(
 }
 
 async fn a_running_request_is_cancelled_on_the_bus(stack: &Stack) -> Result<()> {
-    let client = stack.client().await?;
-    let asked = long(&client, &Spin::measure(stack).await?, "cancel-bus").await?;
+    let (client, spin) = (stack.client().await?, Spin::measure(stack).await?);
+    let asked = long(&client, &spin, "cancel-bus").await?;
     client.cancel("cancel-bus").await?.map_err(|no| anyhow::anyhow!("{no:?}"))?;
     expect_no("the cancelled request", &within("its end", PATIENCE, asked).await???, "cancelled", &[])?;
-    let free = async || Ok((client.status().await?.running == 0).then_some(()));
-    eventually("the lane is free again", std::time::Duration::from_secs(5), free).await
+    let told = async || Ok((client.trace("cancel-bus").await?.outcome == "cancelled").then_some(()));
+    eventually("the trace tells of it", PATIENCE, told).await?;
+    // The only session of this model is free again.
+    let (inputs, given) = (spin.lasting(1)?, options(json!({"deadline_ms": 600_000})));
+    let next = within("the next spin", PATIENCE, client.infer(spin::MODEL, &inputs, &given)).await??;
+    expect_yes("the next spin", next).map(drop)
 }
 
 async fn a_running_request_is_cancelled_on_the_broker(stack: &Stack) -> Result<()> {
-    let spin = Spin::measure(stack).await?.lasting(20_000)?;
+    let spin = Spin::measure(stack).await?.lasting(ENDLESS_MS)?;
     let observer = stack.client().await?;
     for protocol in [Protocol::V5, Protocol::V311] {
         let device = stack.device(protocol).await?;
         let id = device.fresh_id();
-        let mut body = tensor_body(&spin, &options(json!({"deadline_ms": 120_000})))?;
+        let mut body = tensor_body(&spin, &options(json!({"deadline_ms": 600_000})))?;
         (body["id"], body["reply_to"]) = (json!(id), json!(device.reply_topic));
         let payload = body.to_string().into();
         device.publish(Outgoing { topic: request_topic(spin::MODEL), payload, qos: 1, ..Outgoing::default() }).await?;
@@ -359,9 +366,10 @@ async fn the_private_connection_outlives_many_requests(stack: &Stack) -> Result<
         edge_tests::usage::descriptors(daemon)
     };
     let before = sealed(20).await?;
-    let after = sealed(300).await?;
-    ensure!(after <= before + 20, "the daemon keeps descriptors: {before}, then {after}");
-    Ok(())
+    sealed(300).await?;
+    // One kept of each request would be 300; the connections and requests of other trials come and go.
+    let kept = async || Ok((edge_tests::usage::descriptors(daemon)? <= before + 100).then_some(()));
+    eventually("the daemon keeps no descriptors", PATIENCE, kept).await
 }
 
 async fn the_broker_holds_the_state_and_every_model(stack: &Stack) -> Result<()> {

@@ -306,7 +306,7 @@ pub fn refused<T: std::fmt::Debug>(result: zbus::Result<T>) -> Refused {
 
 /// Fails a test that would hang.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    tokio::time::timeout(Duration::from_secs(30), future).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
 }
 
 /// Waits until a condition holds.

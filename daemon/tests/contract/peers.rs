@@ -128,6 +128,9 @@ impl Raw {
     }
 }
 
+/// Calls that are read from a peer, at least, before it is noticed that it does not read.
+const FEW: usize = 20;
+
 #[tokio::test]
 async fn a_peer_that_reads_no_replies_holds_up_only_itself() {
     let client = client().await;
@@ -154,5 +157,10 @@ async fn a_peer_that_reads_no_replies_holds_up_only_itself() {
         };
         let taken = slow.flood(&call, idle).await;
         assert!(taken < 8 << 20, "{taken} bytes of calls were taken from a peer that reads no replies");
+        // What is never read fits into the socket; less would say that nothing was tried.
+        assert!(taken / call.data().len() >= FEW, "only {taken} bytes of calls were taken");
     }
+    let seen = client.driver.seen.lock().unwrap();
+    let from_peer = seen.requests.iter().filter(|request| matches!(request.caller, Caller::Peer { .. })).count();
+    assert!(from_peer >= FEW, "{from_peer} calls of the slow peer came to the driver");
 }

@@ -10,7 +10,7 @@ use rumqttc::v5::mqttbytes::QoS as QoS5;
 use rumqttc::v5::mqttbytes::v5::{Packet as Packet5, PublishProperties};
 use rumqttc::{Packet as Packet311, QoS as QoS311};
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::answer::Outcome;
@@ -84,6 +84,7 @@ struct Seen {
     messages: Vec<Incoming>,
     connections: usize,
     subscriptions: usize,
+    unsubscriptions: usize,
     acknowledged: usize,
     last_fault: Option<String>,
 }
@@ -134,6 +135,7 @@ pub struct Device {
     sender: Sender,
     inbox: Arc<Inbox>,
     poller: JoinHandle<()>,
+    paused: watch::Sender<bool>,
     next: AtomicU64,
 }
 
@@ -150,15 +152,26 @@ impl Device {
     pub async fn connect(port: u16, protocol: Protocol) -> Result<Device> {
         let name = format!("device-{}-{}", std::process::id(), DEVICES.fetch_add(1, Ordering::Relaxed));
         let inbox = Arc::new(Inbox::default());
+        let (paused, gate) = watch::channel(false);
         let (sender, poller) = match protocol {
-            Protocol::V5 => connect5(&name, port, Arc::clone(&inbox)),
-            Protocol::V311 => connect311(&name, port, Arc::clone(&inbox)),
+            Protocol::V5 => connect5(&name, port, Arc::clone(&inbox), gate),
+            Protocol::V311 => connect311(&name, port, Arc::clone(&inbox), gate),
         };
         let reply_topic = format!("edge/replies/{name}");
-        let device = Device { protocol, reply_topic, sender, inbox, poller, next: AtomicU64::new(1) };
+        let device = Device { protocol, reply_topic, sender, inbox, poller, paused, next: AtomicU64::new(1) };
         device.inbox.wait("the device connects", PATIENCE, |seen| (seen.connections > 0).then_some(())).await?;
         device.subscribe(&device.reply_topic).await?;
         Ok(device)
+    }
+
+    /// From the next message on it neither reads nor sends nor acknowledges anything, until it is resumed.
+    pub fn pause(&self) {
+        self.paused.send_replace(true);
+    }
+
+    /// Goes on where it paused.
+    pub fn resume(&self) {
+        self.paused.send_replace(false);
     }
 
     /// Subscribes, and waits for the broker to say so.
@@ -170,6 +183,17 @@ impl Device {
         }
         let what = format!("the broker takes the subscription {filter}");
         self.inbox.wait(&what, PATIENCE, |seen| (seen.subscriptions > before).then_some(())).await
+    }
+
+    /// Ends a subscription, and waits for the broker to say so.
+    pub async fn unsubscribe(&self, filter: &str) -> Result<()> {
+        let before = self.count(|seen| seen.unsubscriptions);
+        match &self.sender {
+            Sender::V5(client) => client.unsubscribe(filter).await?,
+            Sender::V311(client) => client.unsubscribe(filter).await?,
+        }
+        let what = format!("the broker ends the subscription {filter}");
+        self.inbox.wait(&what, PATIENCE, |seen| (seen.unsubscriptions > before).then_some(())).await
     }
 
     /// Hands a message to the client library.
@@ -276,7 +300,7 @@ pub fn request_topic(model: &str) -> String {
     format!("edge/{NODE}/infer/{model}")
 }
 
-fn connect5(name: &str, port: u16, inbox: Arc<Inbox>) -> (Sender, JoinHandle<()>) {
+fn connect5(name: &str, port: u16, inbox: Arc<Inbox>, mut gate: watch::Receiver<bool>) -> (Sender, JoinHandle<()>) {
     let mut options = rumqttc::v5::MqttOptions::new(name, "127.0.0.1", port);
     options.set_clean_start(false).set_session_expiry_interval(Some(SESSION_SECONDS));
     options.set_max_packet_size(Some(MAX_PACKET)).set_keep_alive(Duration::from_secs(30));
@@ -285,7 +309,7 @@ fn connect5(name: &str, port: u16, inbox: Arc<Inbox>) -> (Sender, JoinHandle<()>
     options.set_network_options(network);
     let (client, mut events) = rumqttc::v5::AsyncClient::new(options, CHANNEL);
     let poller = tokio::spawn(async move {
-        loop {
+        while gate.wait_for(|paused| !*paused).await.is_ok() {
             match events.poll().await {
                 Ok(rumqttc::v5::Event::Incoming(packet)) => inbox.note(|seen| seen.packet5(packet)),
                 Ok(rumqttc::v5::Event::Outgoing(_)) => {}
@@ -296,14 +320,14 @@ fn connect5(name: &str, port: u16, inbox: Arc<Inbox>) -> (Sender, JoinHandle<()>
     (Sender::V5(client), poller)
 }
 
-fn connect311(name: &str, port: u16, inbox: Arc<Inbox>) -> (Sender, JoinHandle<()>) {
+fn connect311(name: &str, port: u16, inbox: Arc<Inbox>, mut gate: watch::Receiver<bool>) -> (Sender, JoinHandle<()>) {
     let mut options = rumqttc::MqttOptions::new(name, "127.0.0.1", port);
     let size = usize::try_from(MAX_PACKET).unwrap_or(usize::MAX);
     options.set_clean_session(false).set_max_packet_size(size, size).set_keep_alive(Duration::from_secs(30));
     let (client, mut events) = rumqttc::AsyncClient::new(options, CHANNEL);
     events.network_options.set_tcp_nodelay(true);
     let poller = tokio::spawn(async move {
-        loop {
+        while gate.wait_for(|paused| !*paused).await.is_ok() {
             match events.poll().await {
                 Ok(rumqttc::Event::Incoming(packet)) => inbox.note(|seen| seen.packet311(packet)),
                 Ok(rumqttc::Event::Outgoing(_)) => {}
@@ -325,6 +349,7 @@ impl Seen {
         match packet {
             Packet5::ConnAck(_) => self.connections += 1,
             Packet5::SubAck(_) => self.subscriptions += 1,
+            Packet5::UnsubAck(_) => self.unsubscriptions += 1,
             Packet5::PubAck(_) | Packet5::PubComp(_) => self.acknowledged += 1,
             Packet5::Publish(publish) => {
                 let properties = publish.properties.unwrap_or_default();
@@ -349,6 +374,7 @@ impl Seen {
         match packet {
             Packet311::ConnAck(_) => self.connections += 1,
             Packet311::SubAck(_) => self.subscriptions += 1,
+            Packet311::UnsubAck(_) => self.unsubscriptions += 1,
             Packet311::PubAck(_) | Packet311::PubComp(_) => self.acknowledged += 1,
             Packet311::Publish(publish) => self.messages.push(Incoming {
                 topic: publish.topic,

@@ -2,10 +2,13 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use zbus::message::Message;
+
+use crate::clock::PATIENCE;
 
 /// A connection after the handshake, and nothing else.
 #[derive(Debug)]
@@ -16,7 +19,7 @@ pub struct RawPeer {
 impl RawPeer {
     /// Authenticates on a fresh socket.
     pub fn over(mut stream: UnixStream) -> Result<RawPeer> {
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let uid = rustix::process::getuid().as_raw().to_string();
         let hex: String = uid.bytes().map(|byte| format!("{byte:02x}")).collect();
         stream.write_all(format!("\0AUTH EXTERNAL {hex}\r\n").as_bytes())?;
@@ -25,6 +28,16 @@ impl RawPeer {
         expect(&mut stream, "AGREE_UNIX_FD")?;
         stream.write_all(b"BEGIN\r\n")?;
         Ok(RawPeer { stream })
+    }
+
+    /// The same on a bus, which wants a first call before all others.
+    pub fn on_bus(socket: &Path) -> Result<RawPeer> {
+        const BUS: &str = "org.freedesktop.DBus";
+        let stream = UnixStream::connect(socket).with_context(|| format!("connect to {}", socket.display()))?;
+        let mut peer = RawPeer::over(stream)?;
+        let hello = Message::method_call("/org/freedesktop/DBus", "Hello").destination(BUS).interface(BUS).build(&())?;
+        ensure!(peer.send(&hello, PATIENCE)?, "the bus takes no Hello");
+        Ok(peer)
     }
 
     /// Sends a message without descriptors; `false` if the other side does not take it within `limit`.

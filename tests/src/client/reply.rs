@@ -9,9 +9,10 @@ use crate::client::mqtt::Incoming;
 /// User property that says how long the JSON before binary tensors is (Open Inference Protocol, binary extension).
 pub const HEADER_LENGTH: &str = "inference_header_content_length";
 
-/// The id that a reply names.
+/// The id that a reply names; a message that is no reply, such as a request on a topic of all, names none.
 pub fn id_of(message: &Incoming) -> Option<String> {
     let (header, _) = split(message).ok()?;
+    header["ok"].as_bool()?;
     header["id"].as_str().map(str::to_owned)
 }
 
