@@ -133,7 +133,7 @@ impl Scheduler {
     }
 
     fn decoding_hangs(&self, decoding: &Decoding) -> Mono {
-        let expected = self.models[decoding.model].prepare.work(blocks(decoding.bytes));
+        let expected = self.models[decoding.model].prepare.guess(blocks(decoding.bytes));
         self.patience(expected).from(decoding.started)
     }
 
