@@ -173,8 +173,8 @@ impl Scheduler {
             State::Ready => now,
             State::Coming { since, .. } => since,
         };
-        let ready_in = self.restart.remaining(since, now, Span::of(self.policy.restart_estimate));
-        Standing::Coming { ready_in, host_down: self.host != Host::Up }
+        let (is_up, assumed) = (self.host == Host::Up, Span::of(self.policy.restart_estimate));
+        Standing::Coming { ready_in: self.restart.remaining(is_up, since, now, assumed), host_down: !is_up }
     }
 }
 
