@@ -187,8 +187,11 @@ fn plan() -> Row {
 fn loaded(waiting: usize) -> Pump {
     let mut pump = Pump::new(policy(), 1, 1);
     pump.tell(Event::Measured { model: ModelId(0), batch: 1, took: Duration::from_millis(10) });
-    (0..=waiting).for_each(|_| arrive(&mut pump, 7, Work::Tensors));
-    assert_eq!(pump.core.snapshot().waiting, waiting);
+    arrive(&mut pump, 7, Work::Tensors);
+    // One runs, and one may have been sent ahead.
+    while pump.core.snapshot().waiting < waiting {
+        arrive(&mut pump, 7, Work::Tensors);
+    }
     pump
 }
 
