@@ -76,8 +76,8 @@ pub struct Seen {
     pub lane_free: bool,
     /// Live service rates.
     pub rates: Rates,
-    /// Its own preparation.
-    pub prepare: Span,
+    /// Its own preparation, as far as known; `None` if it needs none.
+    pub prepare: Option<Span>,
     /// Its own run on an idle box; `None` if the model is not measured.
     pub service: Option<Span>,
     /// What its run takes at least, measured or not.
@@ -88,8 +88,8 @@ impl Seen {
     /// Predicted time until it is decoded and a lane gets to it.
     fn wait(&self) -> Span {
         let decoders = match self.prepare {
-            Span::ZERO => Span::ZERO,
-            own => self.rates.prepare.time_for(self.ahead.prepare, u64::MAX).plus(own),
+            None => Span::ZERO,
+            Some(own) => self.rates.prepare.time_for(self.ahead.prepare, u64::MAX).plus(own),
         };
         let lanes = self.wait_for_lane();
         match self.model {
@@ -112,7 +112,11 @@ impl Seen {
 
     /// Time that it takes by itself on an idle box, as far as known.
     fn own(&self) -> Span {
-        self.prepare.plus(self.run())
+        self.prepare().plus(self.run())
+    }
+
+    fn prepare(&self) -> Span {
+        self.prepare.unwrap_or(Span::ZERO)
     }
 
     fn run(&self) -> Span {
@@ -131,7 +135,7 @@ impl Seen {
 
     /// About how long it takes until a request like this one makes room.
     fn turnover(&self) -> Span {
-        let like = Demand { prepare: self.prepare, run: self.run() };
+        let like = Demand { prepare: self.prepare(), run: self.run() };
         if self.service.is_none() { RETRY_UNKNOWN } else { self.rates.time_for(like) }
     }
 }
@@ -256,7 +260,7 @@ pub(crate) mod tests {
             lanes_spare: 2,
             lane_free: false,
             rates: Rates::new(2, 2),
-            prepare: Span::ZERO,
+            prepare: None,
             service: Some(ms(10)),
             at_least: ms(10),
         }
@@ -278,7 +282,7 @@ pub(crate) mod tests {
         check("exactly fits", &meta(), &Seen { service: Some(ms(100)), ..idle() }, Ok(Reason::Feasible));
         let late = Err((Reason::DeadlineTooShort, None));
         check("runs too long", &meta(), &Seen { service: Some(ms(101)), ..idle() }, late);
-        let seen = Seen { service: Some(ms(60)), prepare: ms(60), ..idle() };
+        let seen = Seen { service: Some(ms(60)), prepare: Some(ms(60)), ..idle() };
         check("preparing counts", &meta(), &seen, late);
         check("unmeasured", &meta(), &Seen { service: None, ..idle() }, Ok(Reason::Unmeasured));
         let stopped = Seen { service: None, at_least: ms(101), ..idle() };
@@ -307,16 +311,18 @@ pub(crate) mod tests {
 
     #[test]
     fn decoding_goes_on_beside_the_lanes_and_the_slower_of_both_counts() {
-        let busy = |decoding, running, own| Seen {
+        let busy = |decoding, running, own: Option<u64>| Seen {
             ahead: Demand { prepare: ms(decoding), run: ms(running) },
             lanes_spare: 0,
-            prepare: ms(own),
+            prepare: own.map(ms),
             ..idle()
         };
-        check("lanes are slower", &meta(), &busy(40, 180, 10), Ok(Reason::Feasible));
-        check("decoders are slower", &meta(), &busy(160, 40, 10), Ok(Reason::Feasible));
-        check("decoders too slow", &meta(), &busy(180, 40, 10), Err((Reason::PredictedWait, Some(ms(10)))));
-        check("tensors do not wait for decoders", &meta(), &busy(10_000, 180, 0), Ok(Reason::Feasible));
+        check("lanes are slower", &meta(), &busy(40, 180, Some(10)), Ok(Reason::Feasible));
+        check("decoders are slower", &meta(), &busy(160, 40, Some(10)), Ok(Reason::Feasible));
+        check("decoders too slow", &meta(), &busy(180, 40, Some(10)), Err((Reason::PredictedWait, Some(ms(10)))));
+        let behind = Err((Reason::PredictedWait, Some(ms(1))));
+        check("of unknown time, but behind others", &meta(), &busy(182, 40, Some(0)), behind);
+        check("tensors do not wait for decoders", &meta(), &busy(10_000, 180, None), Ok(Reason::Feasible));
     }
 
     #[test]

@@ -96,7 +96,8 @@ pub enum Event {
     /// [`Fault::HostLost`] or [`Fault::Hung`] (from the first of these on nothing more is sent to it; what was not
     /// reported counts as lost now). What it had decoded is gone, and its models count as coming back.
     HostDown,
-    /// The engine host is back; its models follow by `ModelState`. A model that is ready says the same.
+    /// The engine host is back; its models follow by `ModelState`. A model that is ready on a host that was down says the
+    /// same.
     HostUp,
     /// The operator's settings changed.
     Policy(Box<Policy>),

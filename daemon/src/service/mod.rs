@@ -12,8 +12,7 @@ pub fn start_logging() -> Result<(), String> {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,zbus=warn,rumqttc=warn,ort=warn"));
     let registry = tracing_subscriber::registry().with(filter);
-    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
-    match under_systemd.then(tracing_journald::layer) {
+    match is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), std::io::stderr()).then(tracing_journald::layer) {
         Some(Ok(journal)) => registry.with(journal).try_init(),
         Some(Err(_)) | None => {
             let people = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
@@ -21,6 +20,16 @@ pub fn start_logging() -> Result<(), String> {
         }
     }
     .map_err(|error| format!("start logging: {error}"))
+}
+
+/// Whether `stream` is the one that systemd connected to its journal. The variable alone says nothing: whoever is started
+/// from a service inherits it, and may write to a terminal or a file of its own.
+fn is_journal(variable: Option<&str>, stream: impl std::os::fd::AsFd) -> bool {
+    let named = variable.and_then(|text| {
+        let (device, inode) = text.split_once(':')?;
+        Some((device.parse::<u64>().ok()?, inode.parse::<u64>().ok()?))
+    });
+    named.is_some() && rustix::fs::fstat(stream).ok().map(|stat| (stat.st_dev, stat.st_ino)) == named
 }
 
 /// Tells systemd; without it this does nothing.
@@ -34,4 +43,20 @@ pub fn notify(states: &[sd_notify::NotifyState<'_>]) {
 pub fn watchdog() -> Option<(Duration, Box<dyn FnMut() + Send>)> {
     let limit = sd_notify::watchdog_enabled()?;
     Some((limit / 2, Box::new(|| notify(&[sd_notify::NotifyState::Watchdog]))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_used_only_if_the_stream_is_the_one_that_it_reads() {
+        let file = tempfile::tempfile().unwrap();
+        let stat = rustix::fs::fstat(&file).unwrap();
+        let (device, inode) = (stat.st_dev, stat.st_ino);
+        assert!(is_journal(Some(&format!("{device}:{inode}")), &file));
+        let others = [format!("{device}:{}", inode + 1), format!("{}:{inode}", device + 1), "8".into(), String::new()];
+        assert!(!others.iter().any(|other| is_journal(Some(other), &file)));
+        assert!(!is_journal(None, &file));
+    }
 }

@@ -15,6 +15,11 @@ const SCALE: u64 = 1024;
 const STALE: Span = Span::from_millis(10_000);
 const STALE_TIMES: u64 = 4;
 
+/// Whether an estimate of `expected` whose last sample came at `last` is new enough to say no by.
+pub(super) fn is_fresh(last: Mono, now: Mono, expected: Span) -> bool {
+    Span::between(last, now) <= STALE.max(expected.times(STALE_TIMES))
+}
+
 /// The class of a batch of `rows` rows.
 pub fn class_of(rows: usize) -> usize {
     let bits = usize::BITS - rows.saturating_sub(1).leading_zeros();
@@ -87,7 +92,7 @@ impl ServiceTimes {
     fn is_current(&self, now: Mono) -> bool {
         let Some(last) = self.last else { return false };
         let one = self.guess(1, self.units_per_row.get().unwrap_or(1)).unwrap_or(Span::ZERO);
-        Span::between(last, now) <= STALE.max(one.times(STALE_TIMES))
+        is_fresh(last, now, one)
     }
 
     /// The time per unit of the class; if it was not measured, of the next smaller one (a larger batch is not expected

@@ -47,7 +47,7 @@ impl Scheduler {
         // Alive at a crash, by the journal: the next crash must not take others along.
         live.alone = meta.deaths > 0;
         live.units = match meta.work {
-            Work::Encoded => self.models[model].prepare.expected_cost(),
+            Work::Encoded => self.models[model].prepare.expected_cost(blocks(meta.bytes)),
             Work::Tensors => u64::from(meta.cost.units()),
         };
         live.priced = self.price(&live);
@@ -61,7 +61,7 @@ impl Scheduler {
         let model = &self.models[live.model];
         let undecoded = live.stage == Stage::Undecoded;
         Demand {
-            prepare: if undecoded { model.prepare.work(blocks(live.bytes)) } else { Span::ZERO },
+            prepare: if undecoded { model.prepare.guess(blocks(live.bytes)) } else { Span::ZERO },
             run: model.times.work(self.usual_batch(model), live.units),
         }
     }
@@ -143,7 +143,8 @@ impl Scheduler {
             let (prepare, units) = match line {
                 Line::Run | Line::RunAlone => (Span::ZERO, load.units),
                 Line::Decode | Line::DecodeAlone => {
-                    (model.prepare.work(load.units), load.count.saturating_mul(model.prepare.expected_cost()))
+                    let each = model.prepare.expected_cost(load.units / load.count.max(1));
+                    (model.prepare.work(load.count, load.units), load.count.saturating_mul(each))
                 }
             };
             work = work.plus(Demand { prepare, run: model.times.work(size, units) });
@@ -156,10 +157,10 @@ impl Scheduler {
         let of_model = self.decoding.iter().filter(|decoding| decoding.model == index);
         of_model.fold(Demand::default(), |sum, decoding| {
             let model = &self.models[index];
-            let elapsed = Span::between(decoding.started, now);
+            let (elapsed, blocks) = (Span::between(decoding.started, now), blocks(decoding.bytes));
             sum.plus(Demand {
-                prepare: model.prepare.work(blocks(decoding.bytes)).minus(elapsed),
-                run: model.times.work(self.usual_batch(model), model.prepare.expected_cost()),
+                prepare: model.prepare.guess(blocks).minus(elapsed),
+                run: model.times.work(self.usual_batch(model), model.prepare.expected_cost(blocks)),
             })
         })
     }
@@ -172,31 +173,45 @@ impl Scheduler {
             State::Ready => now,
             State::Coming { since, .. } => since,
         };
-        let ready_in = self.restart.remaining(since, now, Span::of(self.policy.restart_estimate));
-        Standing::Coming { ready_in, host_down: self.host != Host::Up }
+        let (is_up, assumed) = (self.host == Host::Up, Span::of(self.policy.restart_estimate));
+        Standing::Coming { ready_in: self.restart.remaining(is_up, since, now, assumed), host_down: !is_up }
     }
 }
 
 /// What a request itself takes on an idle box.
 #[derive(Clone, Copy, Debug, Default)]
 struct OwnWork {
-    prepare: Span,
+    prepare: Option<Span>,
     service: Option<Span>,
     at_least: Span,
 }
 
+/// What is known now counts whatever follows; what is old, or was never measured for this size, may promise but not
+/// refuse: it would never be corrected.
 fn own_work(now: Mono, model: &Model, meta: &RequestMeta, slack: Span) -> OwnWork {
-    let (prepare, rows, units) = match meta.work {
+    let times = &model.times;
+    match meta.work {
         Work::Tensors => {
             let rows = meta.cost.units();
-            (Span::ZERO, usize::try_from(rows).unwrap_or(usize::MAX), u64::from(rows))
+            let (rows, units) = (usize::try_from(rows).unwrap_or(usize::MAX), u64::from(rows));
+            let old = times.guess(rows, units).filter(|service| *service <= slack);
+            let service = times.current(now, rows, units).or(old);
+            OwnWork { prepare: None, service, at_least: times.at_least(now, rows, units) }
         }
-        Work::Encoded => (model.prepare.work(blocks(meta.bytes)), 1, model.prepare.expected_cost()),
-    };
-    // An old estimate may promise, but not refuse: it would never be corrected.
-    let old = model.times.guess(rows, units).filter(|service| prepare.plus(*service) <= slack);
-    let service = model.times.current(now, rows, units).or(old);
-    OwnWork { prepare, service, at_least: model.times.at_least(now, rows, units) }
+        Work::Encoded => {
+            let (blocks, decoding) = (blocks(meta.bytes), &model.prepare);
+            // The run is as uncertain as the cost that decoding will find.
+            let is_known = decoding.is_current(now, blocks);
+            let cost = decoding.expected_cost(blocks);
+            let (prepare, service) = (decoding.guess(blocks), times.guess(1, cost));
+            let promises = prepare.plus(service.unwrap_or(Span::ZERO)) <= slack;
+            OwnWork {
+                prepare: Some(if is_known || promises { prepare } else { Span::ZERO }),
+                service: times.current(now, 1, cost).filter(|_| is_known).or(service.filter(|_| promises)),
+                at_least: times.at_least(now, 1, decoding.least_cost(now, blocks)),
+            }
+        }
+    }
 }
 
 /// The line of a waiting request, and the units it counts as there.

@@ -105,8 +105,9 @@ impl Scheduler {
         let Some(live) = self.table.get(slot) else { return };
         let (id, bytes, index, deadline) = (live.id, live.bytes, live.model, live.key.deadline);
         let model = &self.models[index];
-        let service = model.times.at_least(now, live.rows(), live.units);
-        if model.prepare.work(blocks(bytes)).plus(service).from(now) > deadline {
+        let blocks = blocks(bytes);
+        let service = model.times.at_least(now, 1, model.prepare.least_cost(now, blocks));
+        if model.prepare.at_least(now, blocks).plus(service).from(now) > deadline {
             self.drop_live(slot, Outcome::Expired);
             return;
         }

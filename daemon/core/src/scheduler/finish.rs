@@ -30,8 +30,8 @@ impl Scheduler {
         self.retries_on_host -= usize::from(decoding.alone);
         let model = &mut self.models[decoding.model];
         if let Ok(cost) = result {
-            let expected = model.prepare.work(blocks(decoding.bytes));
-            model.prepare.learn(decoding.bytes, Span::of(took), cost);
+            let expected = model.prepare.guess(blocks(decoding.bytes));
+            model.prepare.learn(now, decoding.bytes, Span::of(took), cost);
             self.rates.prepare.done(now, if expected == Span::ZERO { Span::of(took) } else { expected });
         }
         self.notice_death(result.err());

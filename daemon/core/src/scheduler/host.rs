@@ -31,11 +31,12 @@ impl Scheduler {
                 }
             }
             ModelState::Ready { lanes, max_batch, default_deadline } => {
-                if let State::Coming { since, host_died: true } = was {
-                    self.restart.learn(Span::between(since, now));
+                if self.host == Host::Down {
+                    // Nothing can be ready on a host that is down. One that is about to end may have said so before.
+                    self.host_up(now);
+                } else if let (Host::Up, State::Coming { since, host_died: true }) = (self.host, was) {
+                    self.restart.learn_ready(Span::between(since, now));
                 }
-                // Nothing can be ready on a host that is not up.
-                self.host = Host::Up;
                 let model = &mut self.models[index];
                 model.state = State::Ready;
                 model.max_batch = max_batch;
@@ -59,8 +60,22 @@ impl Scheduler {
         }
     }
 
+    pub(super) fn host_up(&mut self, now: Mono) {
+        self.host = Host::Up;
+        if let Some(died) = self.died.take() {
+            self.restart.learn_up(Span::between(died, now));
+        }
+        // Their loads begin now; the pause before the start is no part of them.
+        for model in &mut self.models {
+            if let State::Coming { since, .. } = &mut model.state {
+                *since = now;
+            }
+        }
+    }
+
     pub(super) fn host_down(&mut self, now: Mono) {
         self.host = Host::Down;
+        self.died = Some(now);
         for index in 0..self.models.len() {
             let model = &mut self.models[index];
             if model.state == State::Ready {
@@ -133,7 +148,7 @@ impl Scheduler {
     }
 
     fn decoding_hangs(&self, decoding: &Decoding) -> Mono {
-        let expected = self.models[decoding.model].prepare.work(blocks(decoding.bytes));
+        let expected = self.models[decoding.model].prepare.guess(blocks(decoding.bytes));
         self.patience(expected).from(decoding.started)
     }
 

@@ -51,9 +51,14 @@ impl Scheduler {
     }
 
     pub(super) fn drain(&mut self) {
-        if self.gate == Gate::Serving {
-            self.gate = Gate::Draining;
-            self.push(Action::Announce(Change::Draining));
+        match self.gate {
+            Gate::Serving => {
+                self.gate = Gate::Draining;
+                self.push(Action::Announce(Change::Draining));
+            }
+            Gate::Draining => {}
+            // Whoever asks again waits for the answer again.
+            Gate::Drained => self.push(Action::Announce(Change::Drained)),
         }
     }
 

@@ -55,6 +55,8 @@ pub struct Scheduler {
     retries_on_host: usize,
     rates: Rates,
     restart: Restart,
+    /// When the host died that is not up again.
+    died: Option<Mono>,
     sequence: u64,
     /// Batches sent, and payloads given to be decoded, so far.
     batches: u64,
@@ -107,6 +109,7 @@ impl Scheduler {
             retries_on_host: 0,
             rates: Rates::new(policy.preparing, policy.lanes),
             restart: Restart::default(),
+            died: None,
             sequence: 0,
             batches: 0,
             payloads: 0,
@@ -127,7 +130,7 @@ impl Scheduler {
             Event::ModelState { model, state } => self.model_state(now, model, state),
             Event::Measured { model, batch, took } => self.measured(now, model, batch, took),
             Event::HostDown => self.host_down(now),
-            Event::HostUp => self.host = Host::Up,
+            Event::HostUp => self.host_up(now),
             Event::Policy(policy) => self.set_policy(*policy),
             Event::Drain => self.drain(),
             Event::Resume => self.resume(),

@@ -21,7 +21,8 @@ const SHORT: Span = Span::from_millis(15);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Absent,
-    /// Expected back; since when, and whether the host's death was the cause.
+    /// Expected back; since when it is waited for (the death, then the host that is up again), and whether the host's
+    /// death was the cause.
     Coming {
         since: Mono,
         host_died: bool,

@@ -20,6 +20,7 @@ pub struct Ledger {
     /// Died once, or failed in company: to be run alone.
     suspects: BTreeSet<RequestId>,
     host_gone: bool,
+    host_down: bool,
     pub waiting_at_most: usize,
 }
 
@@ -69,8 +70,12 @@ impl Ledger {
                     self.suspects.insert(*id);
                 }
             }
-            Event::HostDown => self.host_gone = true,
-            Event::ModelState { state: ModelState::Ready { .. }, .. } | Event::HostUp => self.host_gone = false,
+            Event::HostDown => (self.host_gone, self.host_down) = (true, true),
+            Event::HostUp => (self.host_gone, self.host_down) = (false, false),
+            // What a host had loaded before it was found to be gone does not bring it back.
+            Event::ModelState { state: ModelState::Ready { .. }, .. } if self.host_down => {
+                (self.host_gone, self.host_down) = (false, false);
+            }
             _ => {}
         }
     }

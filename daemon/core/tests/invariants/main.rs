@@ -9,6 +9,7 @@ mod worlds;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use common::at;
@@ -30,6 +31,52 @@ fn audited(ops: &[Op]) -> (World, Ledger) {
     });
     let ledger = ledger.replace(Ledger::default());
     (world, ledger)
+}
+
+fn class() -> impl Strategy<Value = DataClass> {
+    prop_oneof![Just(DataClass::Regulated), Just(DataClass::Internal), Just(DataClass::Public)]
+}
+
+fn claim() -> impl Strategy<Value = ClassClaim> {
+    prop_oneof![Just(ClassClaim::Unlabelled), Just(ClassClaim::Unknown), class().prop_map(ClassClaim::Claimed)]
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    prop_oneof![Just(Origin::Bus), Just(Origin::Broker)]
+}
+
+/// All source files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn invariant_2_the_core_names_nothing_that_blocks_or_tells_the_time_and_a_refusal_is_a_value() {
+    let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(files.len() > 20, "{files:?}");
+    let banned = [
+        "time::Instant",
+        "SystemTime",
+        "std::thread",
+        "std::sync",
+        "std::fs",
+        "std::io",
+        "std::net",
+        "print!",
+        "println!",
+    ];
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let named: Vec<&str> = banned.into_iter().filter(|word| text.contains(word)).collect();
+        assert!(named.is_empty(), "{} names {named:?}", file.display());
+    }
+    // Neither call that takes anything in can fail: a "no" is an action like any other.
+    let handle: fn(&mut Scheduler, Mono, Event) = Scheduler::handle;
+    let mut core = Scheduler::new(policy());
+    handle(&mut core, at(1), Event::Arrived(common::meta(1, 1, 9)));
+    let actions: Vec<Action> = std::iter::from_fn(|| core.poll_action()).collect();
+    assert!(matches!(actions[..], [Action::Settle { outcome: Outcome::Refused(_), .. }]), "{actions:?}");
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -103,6 +150,49 @@ proptest! {
                 }
             }
         });
+    }
+
+    #[test]
+    fn invariant_6_no_accepted_request_leaves_the_device(
+        ops in ops(),
+        claims in prop::collection::vec((claim(), origin()), 1..40),
+        classes in (class(), class(), class()),
+    ) {
+        let (unlabelled, bus_ceiling, broker_ceiling) = classes;
+        let with_classes = |policy: Policy| Policy { unlabelled, bus_ceiling, broker_ceiling, ..policy };
+        let mut core = Scheduler::new(with_classes(policy()));
+        let mut claims = claims.into_iter().cycle();
+        let mut allowed = BTreeMap::new();
+        for step in play(&ops, |_, _| {}).log().iter().skip(1) {
+            let event = match step.event.clone() {
+                Event::Arrived(meta) => {
+                    let (class, origin) = claims.next().unwrap();
+                    let claimed = match class {
+                        ClassClaim::Unlabelled => unlabelled,
+                        ClassClaim::Unknown => DataClass::Regulated,
+                        ClassClaim::Claimed(class) => class,
+                    };
+                    let ceiling = if origin == Origin::Bus { bus_ceiling } else { broker_ceiling };
+                    allowed.entry(meta.id).or_insert((claimed, ceiling));
+                    Event::Arrived(RequestMeta { class, origin, ..meta })
+                }
+                Event::Policy(policy) => Event::Policy(Box::new(with_classes(*policy))),
+                event => event,
+            };
+            core.handle(step.at, event);
+            while let Some(action) = core.poll_action() {
+                match action {
+                    Action::Accept { id, verdict, class, .. } => {
+                        let (claimed, ceiling) = allowed[&id];
+                        prop_assert!(matches!(verdict, Verdict::Local(_)), "{verdict:?}");
+                        prop_assert!(class <= claimed && class <= ceiling, "{class:?} of {claimed:?} under {ceiling:?}");
+                    }
+                    // All that can be done with a request names the engine host of this box, or nobody.
+                    Action::Prepare { .. } | Action::RunBatch { .. } | Action::Abort { .. } | Action::Settle { .. } => {}
+                    Action::RestartHost { .. } | Action::Announce(_) => {}
+                }
+            }
+        }
     }
 
     #[test]

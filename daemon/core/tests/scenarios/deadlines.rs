@@ -71,3 +71,36 @@ fn a_model_slower_than_every_deadline_stops_being_tried() {
     assert!(runs <= 2, "{runs} of 50 ran in vain");
     assert_eq!(refusal(&world, 49).reason, Reason::DeadlineTooShort);
 }
+
+#[test]
+fn a_small_payload_that_decoded_slowly_does_not_refuse_a_large_one() {
+    let mut world = World::new(small_policy());
+    world.load(0, FakeModel { decode: ms(100), ..model(10) });
+    world.arrive(RequestMeta { bytes: Bytes(3_000), ..encoded(due(1, 1, 5000)) });
+    world.run_out();
+    world.load(0, FakeModel { decode: ms(20), ..model(10) });
+    let soon = |world: &World, slack| Some(ms(slack).from(world.now()));
+    let photograph = RequestMeta { bytes: Bytes(500_000), ..encoded(meta(2, 1, 0)) };
+    world.arrive(RequestMeta { deadline: soon(&world, 60), ..photograph.clone() });
+    world.run_out();
+    assert_eq!(world.outcome(2), Some(Outcome::Done));
+    // Now that size is known too, and so is a deadline that is too short for it.
+    world.arrive(RequestMeta { deadline: soon(&world, 25), id: RequestId(3), ..photograph });
+    assert_eq!(refusal(&world, 3).reason, Reason::DeadlineTooShort);
+}
+
+#[test]
+fn a_size_that_was_once_slow_to_decode_is_not_shut_out_for_ever() {
+    let mut world = World::new(small_policy());
+    world.load(0, FakeModel { decode: ms(2000), ..model(10) });
+    world.arrive(encoded(due(1, 1, 5000)));
+    world.run_out();
+    world.load(0, FakeModel { decode: ms(5), ..model(10) });
+    let soon = |world: &World, id| RequestMeta { deadline: Some(ms(100).from(world.now())), ..encoded(meta(id, 1, 0)) };
+    world.arrive(soon(&world, 2));
+    assert_eq!(refusal(&world, 2).reason, Reason::DeadlineTooShort);
+    world.run_for(ms(11_000));
+    world.arrive(soon(&world, 3));
+    world.run_out();
+    assert_eq!(world.outcome(3), Some(Outcome::Done));
+}

@@ -91,6 +91,45 @@ fn while_the_host_is_down_requests_wait_if_it_will_be_back_in_time() {
 }
 
 #[test]
+fn pauses_between_starts_do_not_count_as_the_time_that_a_start_takes() {
+    let mut world = world(10);
+    for restart in [300, 30_000] {
+        world.restart = ms(restart);
+        world.kill_host();
+        world.run_out();
+    }
+    let now = world.now();
+    world.kill_host();
+    world.arrive(RequestMeta { deadline: Some(ms(400).from(now)), ..meta(1, 1, 0) });
+    assert_eq!(world.outcome(1), None, "a start takes 300 ms");
+}
+
+#[test]
+fn a_model_that_was_loaded_on_a_host_about_to_end_kills_no_innocent() {
+    let policy = Policy { hang_after: Duration::from_millis(500), ..small_policy() };
+    let mut core = Scheduler::new(policy);
+    let ready = |model: u16| {
+        let lanes = LaneRange { first: LaneId(model * 8), count: 1 };
+        let state = ModelState::Ready { lanes, max_batch: 1, default_deadline: None };
+        Event::ModelState { model: ModelId(model), state }
+    };
+    let mut tell = |at, event| {
+        core.handle(at, event);
+        std::iter::from_fn(|| core.poll_action()).collect::<Vec<_>>()
+    };
+    tell(at(0), ready(0));
+    tell(at(0), Event::Arrived(due(1, 1, 60_000)));
+    assert_eq!(tell(at(500), Event::Tick), [Action::RestartHost { lane: LaneId(0) }]);
+    // It was in the socket before the host was killed.
+    tell(at(501), ready(1));
+    let ran = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::RunBatch { .. }));
+    assert!(!ran(&tell(at(502), Event::Arrived(RequestMeta { model: ModelId(1), ..due(2, 1, 60_000) }))));
+    assert!(!ran(&tell(at(503), Event::HostDown)));
+    assert!(!ran(&tell(at(600), Event::HostUp)));
+    assert!(ran(&tell(at(700), ready(1))));
+}
+
+#[test]
 fn a_hung_host_is_ended_once_and_the_request_runs_again() {
     let policy = Policy { hang_after: Duration::from_millis(500), ..small_policy() };
     let mut world = world_with(policy, 10);

@@ -88,3 +88,11 @@ fn an_idle_box_is_drained_at_once() {
     world.tell(Event::Drain);
     assert_eq!(world.announced(), [Change::Draining, Change::Drained]);
 }
+
+#[test]
+fn whoever_asks_a_drained_box_to_drain_is_told_that_it_is() {
+    let mut world = world(10);
+    world.tell(Event::Drain);
+    world.tell(Event::Drain);
+    assert_eq!(world.announced(), [Change::Draining, Change::Drained, Change::Drained]);
+}

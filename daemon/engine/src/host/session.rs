@@ -35,6 +35,8 @@ pub enum SessionError {
     Register { name: String, source: ort::Error },
     #[error("provider {name} was asked for and took none of the model's {nodes} nodes")]
     Idle { name: String, nodes: usize },
+    #[error("the runtime placed no node of the model, so that no provider would be known to run it")]
+    Unplaced,
     #[error("make a session of {}", path.display())]
     Make { path: PathBuf, source: ort::Error },
     #[error("{what} {name} has the type {found}, which requests cannot carry")]
@@ -103,21 +105,10 @@ impl Engine {
         Ok(Engine { session, memory: MemoryInfo::default(), inputs, outputs })
     }
 
-    /// Which provider took which share of the nodes, the largest first. Fails if the most wanted one took none.
+    /// Which provider took which share of the nodes, the largest first.
     pub fn placement(&self, variant: &Variant) -> Result<Vec<ProviderReport>, SessionError> {
         let failed = |source| SessionError::Make { path: PathBuf::from(&variant.file), source };
-        let mut placed = raw::placement(&self.session).map_err(failed)?;
-        placed.sort_by_key(|row| std::cmp::Reverse(row.1));
-        let nodes: usize = placed.iter().map(|row| row.1).sum();
-        let shares =
-            placed.iter().map(|(name, count)| ProviderReport { name: short_name(name), share: share(*count, nodes) });
-        let reports: Vec<_> = shares.collect();
-        match variant.providers.first() {
-            Some(first) if nodes > 0 && !reports.iter().any(|report| report.name == *first) => {
-                Err(SessionError::Idle { name: first.clone(), nodes })
-            }
-            _ => Ok(reports),
-        }
+        reports(raw::placement(&self.session).map_err(failed)?, variant.providers.first())
     }
 
     /// A text of the model's own metadata.
@@ -149,6 +140,26 @@ pub enum RunError {
     Strings(&'static str),
     #[error("onnxruntime")]
     Runtime(#[from] ort::Error),
+}
+
+/// What is said of the nodes that each provider took. Fails if the most wanted one took none: the others would run in
+/// its place without a word.
+fn reports(mut placed: Vec<(String, usize)>, wanted: Option<&String>) -> Result<Vec<ProviderReport>, SessionError> {
+    placed.retain(|(_, count)| *count > 0);
+    placed.sort_by_key(|row| std::cmp::Reverse(row.1));
+    let nodes: usize = placed.iter().map(|row| row.1).sum();
+    if nodes == 0 {
+        return Err(SessionError::Unplaced);
+    }
+    let report =
+        |(name, count): &(String, usize)| ProviderReport { name: short_name(name), share: share(*count, nodes) };
+    let reports: Vec<_> = placed.iter().map(report).collect();
+    match wanted {
+        Some(wanted) if !reports.iter().any(|report| report.name == *wanted) => {
+            Err(SessionError::Idle { name: wanted.clone(), nodes })
+        }
+        _ => Ok(reports),
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "node counts are far below 2^24")]
@@ -243,4 +254,27 @@ fn answer(value: &DynValue) -> ort::Result<Answer<'_>> {
         _ => AnswerData::Plain(raw::bytes(value)?),
     };
     Ok(Answer { datatype, shape: shape.to_vec(), data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(placed: &[(&str, usize)], wanted: &str) -> Result<Vec<(String, f32)>, String> {
+        let placed = placed.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        let reports = reports(placed, Some(&wanted.to_owned())).map_err(|error| error.to_string())?;
+        Ok(reports.into_iter().map(|report| (report.name, report.share)).collect())
+    }
+
+    #[test]
+    fn invariant_7_a_provider_that_took_nothing_is_an_error_and_results_name_the_one_that_ran() {
+        let mixed = [("CPUExecutionProvider", 1), ("CUDAExecutionProvider", 3)];
+        assert_eq!(said(&mixed, "cuda"), Ok(vec![("cuda".into(), 0.75), ("cpu".into(), 0.25)]));
+        let idle = Err("provider cuda was asked for and took none of the model's 4 nodes".to_owned());
+        assert_eq!(said(&[("CPUExecutionProvider", 4)], "cuda"), idle);
+        assert_eq!(said(&[("CPUExecutionProvider", 4), ("CUDAExecutionProvider", 0)], "cuda"), idle);
+        for nothing in [&[][..], &[("CPUExecutionProvider", 0)]] {
+            assert!(said(nothing, "cpu").unwrap_err().contains("placed no node"), "{nothing:?}");
+        }
+    }
 }
