@@ -70,8 +70,8 @@ fmt-check: ## Is it formatted?
 	$(CARGO) fmt --all --check
 
 .PHONY: lint
-lint: ## Clippy on libraries and programs; a warning is an error
-	$(CARGO) clippy $(PROFILE) -- -D warnings
+lint: ## Clippy on everything, tests and benches included; a warning is an error
+	$(CARGO) clippy $(PROFILE) --all-targets -- -D warnings
 
 .PHONY: deny
 deny: ## Licences, sources and versions of dependencies; known vulnerabilities where their database can be reached
