@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 export CARGO_TARGET_DIR ?= target
+# An error tells what was tried and why it failed; forty lines of addresses behind it bury that.
+export RUST_LIB_BACKTRACE ?= 0
 BIN := $(CARGO_TARGET_DIR)/release
 # One profile and one set of features for everything, so that each crate is compiled once.
 PROFILE := --release --workspace --locked
@@ -51,14 +53,16 @@ arch: ## The direction of dependencies between crates
 
 .PHONY: bench
 bench: build fetch ## The promised numbers beside the measured ones
-	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-bench'
+	@decide=$$($(CARGO) build $(PROFILE) --bench decide --message-format=json | \
+		sed -n 's/.*"executable":"\([^"]*\/decide-[^"]*\)".*/\1/p'); \
+	EDGE_DECIDE_BENCH="$$decide" EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-bench'
 
 .PHONY: soak
-soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, with crashes
+soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemon and broker die in turn
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-soak' '$(SOAK_SECONDS)'
 
 .PHONY: fuzz
-fuzz: need ## Each fuzz target for FUZZ_SECONDS
+fuzz: need ## Each fuzz target for FUZZ_SECONDS; what is found stays in tests/fuzz/artifacts
 	@packaging/dev/fuzz.sh '$(FUZZ_SECONDS)'
 
 .PHONY: fmt
@@ -70,8 +74,8 @@ fmt-check: ## Is it formatted?
 	$(CARGO) fmt --all --check
 
 .PHONY: lint
-lint: ## Clippy on libraries and programs; a warning is an error
-	$(CARGO) clippy $(PROFILE) -- -D warnings
+lint: ## Clippy on everything, tests and benches included; a warning is an error
+	$(CARGO) clippy $(PROFILE) --all-targets -- -D warnings
 
 .PHONY: deny
 deny: ## Licences, sources and versions of dependencies; known vulnerabilities where their database can be reached

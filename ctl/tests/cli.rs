@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
+use edge_wire::dto::Status;
 use support::bus::PrivateBus;
 use support::canned;
 use support::fake::Fake;
@@ -14,20 +15,29 @@ use support::transcript::{Edgectl, check};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n rest of a picture";
 
-fn files(bus: &PrivateBus) {
+/// A bus, and beside it the files that are sent.
+fn scene() -> PrivateBus {
+    let bus = PrivateBus::start();
     fs::write(bus.path().join("label.png"), PNG).unwrap();
     fs::write(bus.path().join("call.wav"), b"RIFF\0\0\0\0WAVEfmt rest of a sound").unwrap();
+    bus
+}
+
+/// What a command line says to each of these boxes.
+fn of_each(bus: &PrivateBus, boxes: [Status; 3], edgectl: &Edgectl<'_>, line: &[&str]) -> Vec<String> {
+    let run = |status| {
+        let _fake = Fake::start(bus, status);
+        edgectl.tell(line)
+    };
+    boxes.map(run).to_vec()
 }
 
 #[test]
 fn status_shows_the_box_and_check_its_health() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let mut runs = Vec::new();
-    for status in [canned::serving(), canned::degraded(), canned::simulated()] {
-        let _fake = Fake::start(&bus, status);
-        runs.push(edgectl.tell(&["status", "--check"]));
-    }
+    let boxes = [canned::serving(), canned::degraded(), canned::simulated()];
+    let mut runs = of_each(&bus, boxes, &edgectl, &["status", "--check"]);
     let _fake = Fake::start(&bus, canned::degraded());
     runs.push(edgectl.tell(&["status", "--json"]));
     check("status", &runs);
@@ -37,26 +47,22 @@ fn status_shows_the_box_and_check_its_health() {
 fn models_are_listed_and_shown() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let mut runs = Vec::new();
-    for status in
-        [canned::serving(), canned::degraded(), edge_wire::dto::Status { models: vec![], ..canned::simulated() }]
-    {
-        let _fake = Fake::start(&bus, status);
-        runs.push(edgectl.tell(&["models", "list"]));
-    }
+    let boxes = [canned::serving(), canned::degraded(), Status { models: vec![], ..canned::simulated() }];
+    let mut runs = of_each(&bus, boxes, &edgectl, &["models", "list"]);
     let _fake = Fake::start(&bus, canned::serving());
-    runs.push(edgectl.tell(&["models", "show", "text-line"]));
-    runs.push(edgectl.tell(&["models", "show", "speech:1.0.0"]));
-    runs.push(edgectl.tell(&["models", "show", "speech", "--json"]));
-    runs.push(edgectl.tell(&["models", "show", "speech:2.0.0"]));
-    runs.push(edgectl.tell(&["models", "show", "speech:2.0.0", "--json"]));
+    runs.extend(edgectl.tell_all(&[
+        &["models", "show", "text-line"],
+        &["models", "show", "speech:1.0.0"],
+        &["models", "show", "speech", "--json"],
+        &["models", "show", "speech:2.0.0"],
+        &["models", "show", "speech:2.0.0", "--json"],
+    ]));
     check("models", &runs);
 }
 
 #[test]
 fn answers_have_the_form_of_their_task_and_refusals_their_exit() {
-    let bus = PrivateBus::start();
-    files(&bus);
+    let bus = scene();
     let edgectl = Edgectl::on(&bus);
     let _fake = Fake::start(&bus, canned::serving());
     let lines: [&[&str]; 15] = [
@@ -76,13 +82,12 @@ fn answers_have_the_form_of_their_task_and_refusals_their_exit() {
         &["infer", "text-line", "missing.png"],
         &["infer", "slow", "label.png", "--timeout", "500ms"],
     ];
-    check("infer", &lines.map(|line| edgectl.tell(line)));
+    check("infer", &edgectl.tell_all(&lines));
 }
 
 #[test]
 fn the_daemon_gets_a_sealed_payload_with_the_type_and_options_that_were_meant() {
-    let bus = PrivateBus::start();
-    files(&bus);
+    let bus = scene();
     let edgectl = Edgectl::on(&bus);
     let fake = Fake::start(&bus, canned::serving());
     let sent = |args: &[&str]| {
@@ -126,8 +131,7 @@ fn standard_input_is_sent_like_a_file() {
 
 #[test]
 fn what_a_simulator_answered_is_marked_as_such() {
-    let bus = PrivateBus::start();
-    files(&bus);
+    let bus = scene();
     let edgectl = Edgectl::on(&bus);
     let _fake = Fake::start(&bus, canned::simulated());
     let lines: [&[&str]; 3] = [
@@ -135,7 +139,7 @@ fn what_a_simulator_answered_is_marked_as_such() {
         &["infer", "text-line", "label.png", "--json", "--request-id", "mine-1"],
         &["models", "show", "text-line"],
     ];
-    check("simulated", &lines.map(|line| edgectl.tell(line)));
+    check("simulated", &edgectl.tell_all(&lines));
 }
 
 #[test]
@@ -151,7 +155,7 @@ fn drain_resume_and_reload_show_the_state_that_came_of_them() {
         &["resume", "--json"],
         &["reload"],
     ];
-    let mut runs = lines.map(|line| edgectl.tell(line)).to_vec();
+    let mut runs = edgectl.tell_all(&lines);
     fake.script.lock().unwrap().reload_fault =
         Some("/etc/edged/edged.toml: policy.lanes: 0 is not accepted: takes a whole number from 1 to 64".into());
     runs.push(edgectl.tell(&["reload"]));
@@ -165,20 +169,16 @@ fn a_trace_is_a_timeline() {
     let _fake = Fake::start(&bus, canned::serving());
     let lines: [&[&str]; 4] =
         [&["trace", "line-3"], &["trace", "line-4"], &["trace", "line-4", "--json"], &["trace", "line-5"]];
-    check("trace", &lines.map(|line| edgectl.tell(line)));
+    check("trace", &edgectl.tell_all(&lines));
 }
 
 #[test]
 fn doctor_names_what_is_wrong_and_what_to_do() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::beside_daemon(&bus, "configuration is valid", 0);
-    let mut runs = Vec::new();
-    for status in [canned::serving(), canned::degraded(), canned::simulated()] {
-        let _fake = Fake::start(&bus, status);
-        runs.push(edgectl.tell(&["doctor"]));
-    }
-    runs.push(edgectl.tell(&["doctor"]));
-    runs.push(edgectl.tell(&["doctor", "--json"]));
+    let boxes = [canned::serving(), canned::degraded(), canned::simulated()];
+    let mut runs = of_each(&bus, boxes, &edgectl, &["doctor"]);
+    runs.extend(edgectl.tell_all(&[&["doctor"], &["doctor", "--json"]]));
     let broken = Edgectl::beside_daemon(&bus, "policy.lanes: 0 is not accepted", 2);
     runs.push(broken.with("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere/bus").tell(&["doctor"]));
     check("doctor", &runs);
@@ -200,8 +200,7 @@ fn the_verdict_on_a_configuration_is_that_of_the_daemon() {
 
 #[test]
 fn a_daemon_that_is_not_there_or_too_old_is_told_apart() {
-    let bus = PrivateBus::start();
-    files(&bus);
+    let bus = scene();
     let edgectl = Edgectl::on(&bus);
     let mut runs = vec![edgectl.tell(&["status"]), edgectl.tell(&["infer", "text-line", "label.png", "--json"])];
     runs.push(Edgectl::on(&bus).with("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere/bus").tell(&["status"]));
@@ -210,7 +209,7 @@ fn a_daemon_that_is_not_there_or_too_old_is_told_apart() {
             .with("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")
             .tell(&["status", "--bus", "system"]),
     );
-    let _fake = Fake::start(&bus, edge_wire::dto::Status { interface: 0, ..canned::serving() });
+    let _fake = Fake::start(&bus, Status { interface: 0, ..canned::serving() });
     runs.push(edgectl.tell(&["status"]));
     check("unreachable", &runs);
 }
@@ -232,7 +231,7 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
         &["trace"],
         &["completions", "tcsh"],
     ];
-    let mut runs = lines.map(|line| edgectl.tell(line)).to_vec();
+    let mut runs = edgectl.tell_all(&lines);
     runs.push(Edgectl::on(&bus).with("EDGED_BUS", "both").tell(&["status"]));
     assert!(runs.iter().all(|run| run.ends_with("[exit 2]\n")), "{runs:#?}");
     check("usage", &runs);

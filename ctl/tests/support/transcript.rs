@@ -76,6 +76,11 @@ impl<'a> Edgectl<'a> {
         text
     }
 
+    /// One after the other.
+    pub fn tell_all(&self, lines: &[&[&str]]) -> Vec<String> {
+        lines.iter().map(|line| self.tell(line)).collect()
+    }
+
     /// What differs from run to run, replaced.
     fn redacted(&self, text: &str) -> String {
         let own = std::process::id();

@@ -89,8 +89,8 @@ impl Raw {
         soon("the handshake", async {
             while !answer.ends_with(b"\r\n") {
                 let mut byte = [0];
-                match stream.read(&mut byte) {
-                    Ok(_) => answer.push(byte[0]),
+                match stream.read_exact(&mut byte) {
+                    Ok(()) => answer.push(byte[0]),
                     Err(_) => tokio::task::yield_now().await,
                 }
             }

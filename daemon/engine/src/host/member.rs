@@ -122,15 +122,19 @@ mod tests {
     fn item(shapes: &[&[i64]]) -> Item {
         let value = |shape: &&[i64]| {
             let elements = usize::try_from(shape.iter().product::<i64>()).unwrap();
-            Value { shape: shape.to_vec(), memory: Memory::Owned(vec![shape[0] as u8; elements]) }
+            let rows = u8::try_from(shape[0]).unwrap();
+            Value { shape: shape.to_vec(), memory: Memory::Owned(vec![rows; elements]) }
         };
         let values = shapes.iter().map(value).collect();
         Item { at: 0, id: 0, values, reply: Reply::Document, start_before: 0 }
     }
 
+    /// The shapes of one request's inputs.
+    type Shapes = &'static [&'static [i64]];
+
     #[test]
     fn members_join_only_if_nothing_but_their_rows_differs() {
-        let cases: [(&[&[i64]], &[&[i64]], bool); 6] = [
+        let cases: [(Shapes, Shapes, bool); 6] = [
             (&[&[1, 4]], &[&[1, 4]], true),
             (&[&[1, 4]], &[&[3, 4]], true),
             (&[&[1, 4]], &[&[1, 5]], false),
