@@ -201,7 +201,7 @@ pub const KEYS: &[Key] = &[
         "limits.max_submitted",
         Kind::Int { min: 1, max: 65_536 },
         Absent::Int(256),
-        "Request objects of `Submit` that one caller may have at once.",
+        "Requests of `Submit` that one caller may have open at once; as many objects of ended ones are kept for it.",
     ),
     key(
         "limits.max_peers",
