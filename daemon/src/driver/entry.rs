@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edge_core::{ModelId, Mono};
+use edge_core::{ModelId, Mono, Zone};
 use edge_engine::protocol::{HostError, Want};
 use edge_wire::dto::Info;
 
@@ -27,6 +27,8 @@ pub struct Entry {
     /// For tensors: which of them goes to which input.
     pub resolved: Vec<Resolved>,
     pub want: Want,
+    /// The farthest zone that its bytes came through.
+    pub reached: Zone,
     pub reply: ReplySender,
     /// The same caller asked again with the same id meanwhile.
     pub waiters: Vec<ReplySender>,

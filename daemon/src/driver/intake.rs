@@ -107,6 +107,7 @@ impl Driver {
             payload: request.payload,
             resolved: checked.resolved,
             want: request.want,
+            reached: request.reached,
             reply,
             waiters: Vec::new(),
             info,

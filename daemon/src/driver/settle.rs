@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{
-    Action, Change, DataClass, Fault, Ids, LaneId, Mono, Outcome, Refusal, RefusalCode, RequestId, Verdict,
+    Action, Change, DataClass, Fault, Ids, LaneId, Mono, Outcome, Refusal, RefusalCode, RequestId, Verdict, Zone,
 };
 use edge_engine::protocol::{Data, INLINE_BYTES, INLINE_TOTAL, Input, Member, TensorData, ToHost};
 use edge_wire::error::ErrorCode;
@@ -59,6 +59,12 @@ impl Driver {
             self.now,
             Step::Accepted { reason: verdict.reason(), predicted_us, class: class.as_str(), deadline },
         ));
+        if entry.reached > class.farthest() {
+            // The operator chose the broker, so this is said and not refused.
+            let (class, zone) = (class.as_str(), entry.reached.as_str());
+            entry.info.warnings.push(super::words::beyond(class, zone));
+            entry.story.steps.push((self.now, Step::Beyond { class, zone }));
+        }
     }
 
     fn prepare(&mut self, id: RequestId) {
@@ -144,7 +150,7 @@ impl Driver {
             model.done += 1;
             entry.info.provider.clone_from(&model.provider);
             entry.info.site.clone_from(&self.config.node);
-            entry.info.zone = "device".into();
+            entry.info.zone = entry.reached.max(Zone::Device).as_str().into();
         }
     }
 

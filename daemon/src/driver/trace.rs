@@ -45,6 +45,11 @@ pub enum Step {
         outcome: &'static str,
     },
     Duplicate,
+    /// Its bytes came through a zone that its class does not allow.
+    Beyond {
+        class: &'static str,
+        zone: &'static str,
+    },
     /// A transport's own.
     Noted {
         step: &'static str,
@@ -72,6 +77,7 @@ impl Step {
             Step::Faulted { fault } => ("faulted", (*fault).into()),
             Step::Settled { outcome } => ("settled", (*outcome).into()),
             Step::Duplicate => ("duplicate", "asked again with the same id".into()),
+            Step::Beyond { class, zone } => ("beyond", super::words::beyond(class, zone)),
             Step::Noted { step, detail } => (step, detail.clone()),
         }
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use edge_core::Zone;
 use edge_engine::protocol::Want;
 use edge_wire::error::ErrorCode;
 use edge_wire::mqtt::body::{self, Body, Data, Envelope, Input, Tensor};
@@ -29,6 +30,8 @@ pub struct Rules {
     pub topics: Topics,
     pub reply_allow: Vec<String>,
     pub max_request_bytes: u64,
+    /// Where the broker is, which has seen every message.
+    pub zone: Zone,
 }
 
 /// Where a reply goes.
@@ -88,7 +91,7 @@ pub fn read(message: &Inbound, model: &str, rules: &Rules) -> Asked {
         },
     };
     let target = Target { topic: topic.into(), qos: message.qos, correlation };
-    let request = content.and_then(|(options, payload)| request(model, options, payload, &target));
+    let request = content.and_then(|(options, payload)| request(model, options, payload, &target, rules.zone));
     Asked { model: model.to_owned(), id: envelope.id, target, request }
 }
 
@@ -101,7 +104,13 @@ struct Content {
     reply_to: Option<String>,
 }
 
-fn request(model: &str, options: Options, payload: Payload, target: &Target) -> Result<Request, Failure> {
+fn request(
+    model: &str,
+    options: Options,
+    payload: Payload,
+    target: &Target,
+    reached: Zone,
+) -> Result<Request, Failure> {
     let by_task = model.is_empty() && options.task.is_some();
     let valid = !model.is_empty() && model.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
     if !valid && !by_task {
@@ -116,6 +125,7 @@ fn request(model: &str, options: Options, payload: Payload, target: &Target) -> 
         payload,
         want: Want::Inline,
         deaths: 0,
+        reached,
     })
 }
 

@@ -122,6 +122,7 @@ impl Task {
             topics: topics.clone(),
             reply_allow: config.reply_allow.clone(),
             max_request_bytes: config.max_request_bytes,
+            zone: config.zone,
         };
         let status = handle.watch();
         Task {

@@ -4,7 +4,12 @@ use proptest::prelude::*;
 use super::*;
 
 fn rules() -> Rules {
-    Rules { topics: Topics::new("edge", "box"), reply_allow: vec!["line/+/answers".into()], max_request_bytes: 1000 }
+    Rules {
+        topics: Topics::new("edge", "box"),
+        reply_allow: vec!["line/+/answers".into()],
+        max_request_bytes: 1000,
+        zone: Zone::Premises,
+    }
 }
 
 fn message(payload: impl Into<Bytes>) -> Inbound {
