@@ -305,6 +305,16 @@ impl Session {
         }
     }
 
+    /// No write that is under way will be answered any more.
+    pub fn writes_failed(&mut self) {
+        let writing = self.jobs.iter().filter(|(_, open)| open.journal == Journaled::Writing);
+        let mut writing: Vec<JobId> = writing.map(|(job, _)| *job).collect();
+        writing.sort_unstable();
+        for job in writing {
+            self.write_failed(job);
+        }
+    }
+
     /// PUBACK.
     pub fn puback(&mut self, now: Mono, packet_id: u16, taken: bool) {
         let done = self.outbox.puback(now, packet_id, taken);

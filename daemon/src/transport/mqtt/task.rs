@@ -6,7 +6,7 @@
 
 mod journal;
 mod requests;
-mod speak;
+pub mod speak;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -16,7 +16,7 @@ use std::time::Duration;
 use edge_core::Mono;
 use edge_wire::dto::Status;
 use edge_wire::mqtt::topic::Topics;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 
@@ -41,7 +41,7 @@ const BURST: usize = 64;
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Asks the task to end within a time.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Stop {
     pub limit: Duration,
 }
@@ -64,7 +64,8 @@ enum Wake {
     /// The link takes packets again.
     Room,
     Run(Result<(JobId, Option<Reply>), tokio::task::JoinError>),
-    Journal(journal_file::Report),
+    /// `None`: its thread has ended.
+    Journal(Option<journal_file::Report>),
     Replies(reply_file::Report),
     Status {
         driver_is_gone: bool,
@@ -152,10 +153,11 @@ impl Task {
     }
 
     /// Runs until stopped; gives the journal back to be closed.
-    pub async fn run(mut self, mut stop: oneshot::Receiver<Stop>) -> Option<Journal> {
+    pub async fn run(mut self, mut stop: watch::Receiver<Option<Stop>>) -> Option<Journal> {
         let timer = sleep(Duration::ZERO);
         tokio::pin!(timer);
         let (mut armed, mut driver_gone) = (None, false);
+        let mut journal_gone = self.ledger.journal.is_none();
         loop {
             let now = self.clock.now();
             self.advance(now);
@@ -175,16 +177,20 @@ impl Task {
                 packet = receive(received) => Wake::Packet(packet),
                 () = room(packets), if wants_room => Wake::Room,
                 Some(run) = self.runs.join_next(), if has_runs => Wake::Run(run),
-                Some(report) = self.ledger.journal_reports.recv() => Wake::Journal(report),
+                report = self.ledger.journal_reports.recv(), if !journal_gone => Wake::Journal(report),
                 Some(report) = self.ledger.reply_reports.recv() => Wake::Replies(report),
                 changed = self.status.changed(), if !driver_gone => Wake::Status { driver_is_gone: changed.is_err() },
                 () = timer.as_mut() => Wake::Time,
-                asked = &mut stop, if may_stop => Wake::Stop(asked.ok()),
+                asked = stop.wait_for(Option::is_some), if may_stop => Wake::Stop(asked.ok().and_then(|asked| *asked)),
             };
             match wake {
                 Wake::Packet(packet) => self.on_packet(packet).await,
                 Wake::Run(run) => self.on_run(run),
-                Wake::Journal(report) => self.on_journal(report),
+                Wake::Journal(Some(report)) => self.on_journal(report),
+                Wake::Journal(None) => {
+                    journal_gone = true;
+                    self.on_journal_gone();
+                }
                 Wake::Replies(report) => self.on_replies(report),
                 Wake::Status { driver_is_gone } => driver_gone |= self.on_status(driver_is_gone),
                 Wake::Stop(asked) => self.on_stop(asked),

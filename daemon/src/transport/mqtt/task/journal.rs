@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Task;
 use super::requests::Open;
 use crate::ledger::Key;
-use crate::ledger::journal::{Left, Report, Row};
+use crate::ledger::journal::{Left, NotTaken, Report, Row};
 use crate::ledger::replies;
 use crate::request::Failure;
 use crate::transport::mqtt::egress;
@@ -56,9 +56,11 @@ impl Task {
 
     /// Reads the payload of a request that was left.
     pub(super) fn fetch(&mut self, now: Mono, job: JobId) {
-        let fetching = self.ledger.journal.as_ref().is_some_and(|journal| journal.fetch(job.0));
-        if !fetching {
-            self.unreadable(now, job);
+        let asked = self.ledger.journal.as_ref().map_or(Err(NotTaken::Gone), |journal| journal.fetch(job.0));
+        match (asked, self.open.get_mut(&job)) {
+            (Ok(()), Some(open)) => open.fetching = true,
+            (Ok(()), None) => {}
+            (Err(_), _) => self.unreadable(now, job),
         }
     }
 
@@ -69,7 +71,7 @@ impl Task {
             row(job, open, *message, deaths)
         });
         let written = match (row, &self.ledger.journal) {
-            (Some(row), Some(journal)) => journal.write(row),
+            (Some(row), Some(journal)) => journal.write(row).is_ok(),
             _ => false,
         };
         if !written {
@@ -79,10 +81,10 @@ impl Task {
 
     /// Takes a request out of the journal.
     pub(super) fn remove(&mut self, job: JobId) {
-        let gone = self.ledger.journal.as_ref().is_none_or(|journal| journal.remove(job.0));
-        if !gone {
+        let removed = self.ledger.journal.as_ref().map_or(Ok(()), |journal| journal.remove(job.0));
+        if let Err(why) = removed {
             // After a crash it would be answered a second time, which the protocol allows.
-            tracing::warn!(row = job.0, "the journal is too far behind to forget an answered request");
+            tracing::warn!(row = job.0, ?why, "the journal cannot forget an answered request");
         }
     }
 
@@ -113,10 +115,29 @@ impl Task {
         }
     }
 
+    /// The journal's thread has ended: nothing that was asked of it is answered any more.
+    pub(super) fn on_journal_gone(&mut self) {
+        let now = self.clock.now();
+        tracing::error!("the thread of the journal has ended");
+        self.speaker.set_problem(Problem {
+            subject: "journal".into(),
+            what: "the thread that writes the journal has ended".into(),
+            remedy: "restart edged, and report the log before this; until then requests are acknowledged only when \
+                     they are answered"
+                .into(),
+        });
+        self.session.writes_failed();
+        let fetching: Vec<JobId> = self.open.iter().filter(|(_, open)| open.fetching).map(|(job, _)| *job).collect();
+        for job in fetching {
+            self.unreadable(now, job);
+        }
+    }
+
     fn fetched(&mut self, now: Mono, job: JobId, payload: Option<bytes::Bytes>) {
         let Some(payload) = payload else { return self.unreadable(now, job) };
         let now_ms = self.now_ms();
         let Some(open) = self.open.get_mut(&job) else { return };
+        open.fetching = false;
         let Some(message) = open.message.take() else { return };
         let message = Inbound { payload, ..*message };
         match ingress::read(&message, &open.model, &self.rules).request {
@@ -230,6 +251,7 @@ fn open_left(row: Left, head: Head) -> Open {
         redelivered: true,
         left: true,
         deaths: row.deaths,
+        fetching: false,
         stored: None,
     }
 }

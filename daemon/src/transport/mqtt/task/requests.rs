@@ -42,6 +42,8 @@ pub struct Open {
     pub(super) left: bool,
     /// Daemons that died while it was open.
     pub(super) deaths: u8,
+    /// The journal was asked for its payload.
+    pub(super) fetching: bool,
     /// The reply, while it is being stored.
     pub(super) stored: Option<Stored>,
 }
@@ -121,6 +123,7 @@ impl Task {
             received_ms,
             left: false,
             deaths: 0,
+            fetching: false,
             stored: None,
         };
         self.open.insert(job, open);
