@@ -7,6 +7,7 @@ use edge_engine::protocol::{HostError, Want};
 use edge_wire::dto::Info;
 
 use super::resolve::Resolved;
+use super::scratch::Filled;
 use super::trace::Story;
 use crate::handle::ReplySender;
 use crate::request::{Output, Payload};
@@ -24,6 +25,8 @@ pub struct Entry {
     /// The caller gave the id, so that the reply is kept for duplicates.
     pub named: bool,
     pub payload: Payload,
+    /// Memory files of ours with what the host was sent of the payload.
+    pub sent: Vec<Filled>,
     /// For tensors: which of them goes to which input.
     pub resolved: Vec<Resolved>,
     pub want: Want,

@@ -105,6 +105,7 @@ impl Driver {
             model: checked.model,
             named,
             payload: request.payload,
+            sent: Vec::new(),
             resolved: checked.resolved,
             want: request.want,
             reached: request.reached,

@@ -11,6 +11,7 @@ mod host;
 mod intake;
 pub mod models;
 pub mod resolve;
+mod scratch;
 mod settle;
 mod status;
 pub mod trace;
@@ -87,6 +88,7 @@ pub struct Driver {
     next_client: u32,
     duplicates: Duplicates,
     models: Models,
+    scratch: scratch::Scratch,
     host: HostState,
     stories: Ring,
     counters: Counters,
@@ -129,6 +131,7 @@ impl Driver {
             next_client: 1,
             duplicates: Duplicates::default(),
             models: Models::default(),
+            scratch: scratch::Scratch::default(),
             stories: Ring::default(),
             counters: Counters::default(),
             mqtt: MqttStatus { state: "off".into(), ..MqttStatus::default() },
