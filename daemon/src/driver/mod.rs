@@ -33,7 +33,7 @@ use self::host::HostState;
 use self::models::{Life, Models};
 use self::trace::{Ring, Step};
 use crate::config::Config;
-use crate::handle::Message;
+use crate::handle::{Deed, Message, Note};
 use crate::request::{Caller, Failure};
 use crate::store::Found;
 
@@ -219,18 +219,24 @@ impl Driver {
                 let trace = open().or_else(|| self.stories.find(&request_id)).map(trace::Story::to_trace);
                 answer(found, trace);
             }
-            Message::Note { request_id, step, detail } => {
-                let step = Step::Noted { step, detail };
-                match self.entries.values_mut().find(|entry| entry.story.request_id == request_id) {
-                    Some(entry) if entry.story.steps.len() < 64 => entry.story.steps.push((self.now, step)),
-                    Some(_) => {}
-                    None => self.stories.note(&request_id, self.now, step),
-                }
-            }
+            Message::Notes(notes) => notes.into_iter().for_each(|note| self.note(note)),
             Message::Mqtt(status) => {
                 self.mqtt = *status;
                 self.touch();
             }
+        }
+    }
+
+    /// What happens after the reply is of a settled request; only a journaled one may still be open.
+    fn note(&mut self, Note { request_id, at, deed }: Note) {
+        let open = match deed {
+            Deed::Journaled => self.entries.values_mut().find(|entry| entry.story.request_id == request_id),
+            Deed::Replied(_) | Deed::ReplyRefused(_) => None,
+        };
+        match open {
+            Some(entry) if entry.story.steps.len() < 64 => entry.story.steps.push((at, Step::Done(deed))),
+            Some(_) => {}
+            None => self.stories.note(&request_id, at, Step::Done(deed)),
         }
     }
 

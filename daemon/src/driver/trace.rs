@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use edge_core::Mono;
 use edge_wire::dto::{Info, Trace, TraceStep};
 
+use crate::handle::Deed;
 use crate::request::Caller;
 
 /// Settled requests that are remembered.
@@ -51,10 +52,7 @@ pub enum Step {
         zone: &'static str,
     },
     /// A transport's own.
-    Noted {
-        step: &'static str,
-        detail: String,
-    },
+    Done(Deed),
 }
 
 impl Step {
@@ -78,7 +76,11 @@ impl Step {
             Step::Settled { outcome } => ("settled", (*outcome).into()),
             Step::Duplicate => ("duplicate", "asked again with the same id".into()),
             Step::Beyond { class, zone } => ("beyond", super::words::beyond(class, zone)),
-            Step::Noted { step, detail } => (step, detail.clone()),
+            Step::Done(Deed::Journaled) => ("journaled", "safe in the journal, acknowledged to the broker".into()),
+            Step::Done(Deed::Replied(topic)) => ("replied", format!("the broker accepted the reply on {topic}")),
+            Step::Done(Deed::ReplyRefused(topic)) => {
+                ("reply_refused", format!("the broker refused the reply on {topic}"))
+            }
         }
     }
 }

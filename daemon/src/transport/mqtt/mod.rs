@@ -38,7 +38,7 @@ use crate::handle::{Handle, Message};
 use crate::ledger::journal::{Found, Journal};
 use crate::ledger::replies::Replies;
 
-/// Reports of the ledger's threads that wait for the loop.
+/// Reports of the journal's thread that wait for the loop.
 const REPORTS: usize = 256;
 
 /// What the transport needs.
@@ -87,8 +87,8 @@ pub fn spawn(setup: Setup) -> Mqtt {
 
 /// One life of the transport, after so many that ended by a fault.
 async fn live(setup: Setup, stopped: watch::Receiver<Option<Stop>>, faults: u32) {
-    let (journal_file, replies_file) = (setup.state_dir.join("journal.db"), setup.runtime_dir.join("replies.db"));
-    let opening = tokio::task::spawn_blocking(move || open(&journal_file, &replies_file));
+    let (journal_file, replies_dir) = (setup.state_dir.join("journal.db"), setup.runtime_dir.clone());
+    let opening = tokio::task::spawn_blocking(move || open(&journal_file, &replies_dir));
     let (ledger, problems) = match opening.await {
         Ok(opened) => opened,
         // A panic there is one of this life.
@@ -126,10 +126,9 @@ impl Mqtt {
     }
 }
 
-fn open(journal_file: &Path, replies_file: &Path) -> (Ledger, Vec<Problem>) {
+fn open(journal_file: &Path, replies_dir: &Path) -> (Ledger, Vec<Problem>) {
     let mut problems = Vec::new();
     let (journal_sender, journal_reports) = mpsc::channel(REPORTS);
-    let (reply_sender, reply_reports) = mpsc::channel(REPORTS);
     let (journal, found) = match Journal::open(journal_file, journal_sender) {
         Ok((journal, found)) => (Some(journal), found),
         Err(error) => {
@@ -152,7 +151,7 @@ fn open(journal_file: &Path, replies_file: &Path) -> (Ledger, Vec<Problem>) {
                 .into(),
         });
     }
-    let replies = match Replies::open(replies_file, reply_sender) {
+    let replies = match Replies::open(replies_dir) {
         Ok(replies) => Some(replies),
         Err(error) => {
             problems.push(Problem {
@@ -167,5 +166,5 @@ fn open(journal_file: &Path, replies_file: &Path) -> (Ledger, Vec<Problem>) {
         }
     };
     let Found { left, crashed, .. } = found;
-    (Ledger { journal, replies, journal_reports, reply_reports, left, crashed }, problems)
+    (Ledger { journal, replies, journal_reports, left, crashed }, problems)
 }

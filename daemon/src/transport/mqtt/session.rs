@@ -46,6 +46,16 @@ pub struct Limits {
     pub inflight: usize,
 }
 
+impl Limits {
+    /// Requests that can be open at once: on their way to an acknowledgement, of QoS 0, or in the journal.
+    pub fn most_open(&self) -> usize {
+        const MOST: usize = 1 << 24;
+        let rows = usize::try_from(self.journal_rows).unwrap_or(MOST);
+        let all = rows.saturating_add(self.inflight).saturating_add(self.replies_waiting);
+        all.saturating_add(RESTORED_AT_ONCE).min(MOST)
+    }
+}
+
 /// What the session needs to know of a message that carries a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
@@ -99,11 +109,19 @@ pub enum Action {
     /// Take it out of the journal.
     Remove(JobId),
     /// For its trace.
-    Note { job: JobId, step: &'static str },
+    Note { job: JobId, step: Noted },
     /// It is over.
     Forget(JobId),
     /// Make the connection anew.
     Reconnect,
+}
+
+/// What is worth a line in the trace of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    Journaled,
+    Replied,
+    ReplyRefused,
 }
 
 /// Numbers for the status.
@@ -290,7 +308,7 @@ impl Session {
         for ack in std::mem::take(&mut open.acks) {
             self.acks.settle(ack);
         }
-        self.actions.push_back(Action::Note { job, step: "journaled" });
+        self.actions.push_back(Action::Note { job, step: Noted::Journaled });
         self.run_if_secured(job);
     }
 
@@ -597,13 +615,13 @@ impl Session {
             if fate == Fate::Refused {
                 self.numbers.refused_by_broker += 1;
             }
-            self.settle(job, Some(if fate == Fate::Accepted { "replied" } else { "reply_refused" }));
+            self.settle(job, Some(if fate == Fate::Accepted { Noted::Replied } else { Noted::ReplyRefused }));
             self.unpark(now);
         }
     }
 
     /// The request is over: what was owed for it may be sent, and the journal may forget it.
-    fn settle(&mut self, job: JobId, step: Option<&'static str>) {
+    fn settle(&mut self, job: JobId, step: Option<Noted>) {
         let Some(open) = self.jobs.remove(&job) else { return };
         for ack in &open.acks {
             self.acks.settle(*ack);

@@ -17,7 +17,6 @@ use edge_core::Mono;
 use edge_wire::dto::Status;
 use edge_wire::mqtt::topic::Topics;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 
 use self::requests::Open;
@@ -30,13 +29,15 @@ use super::reconnect::{End, Reconnect};
 use super::session::{Action, JobId, Limits, Session};
 use crate::config::MqttConfig;
 use crate::driver::clock::Clock;
-use crate::handle::Handle;
+use crate::handle::{Handle, Message, Note, Numbered};
 use crate::ledger::journal::{self as journal_file, Journal};
-use crate::ledger::replies::{self as reply_file, Replies};
-use crate::request::Reply;
+use crate::ledger::replies::Replies;
 
 /// Events of one kind that are taken before the others get a turn.
 const BURST: usize = 64;
+/// Notes for the traces that are told together, and how long the first of them waits for company.
+const NOTES: usize = 64;
+const NOTES_PAUSE: Duration = Duration::from_millis(100);
 /// How long the last words may take, once nothing else is left.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -51,7 +52,6 @@ pub struct Ledger {
     pub journal: Option<Journal>,
     pub replies: Option<Replies>,
     pub journal_reports: mpsc::Receiver<journal_file::Report>,
-    pub reply_reports: mpsc::Receiver<reply_file::Report>,
     /// Requests of a former daemon, until they are handed to the session.
     pub left: Vec<journal_file::Left>,
     pub crashed: bool,
@@ -63,10 +63,9 @@ enum Wake {
     Packet(Option<FromBroker>),
     /// The link takes packets again.
     Room,
-    Run(Result<(JobId, Option<Reply>), tokio::task::JoinError>),
+    Answer(Numbered),
     /// `None`: its thread has ended.
     Journal(Option<journal_file::Report>),
-    Replies(reply_file::Report),
     Status {
         driver_is_gone: bool,
     },
@@ -94,7 +93,12 @@ pub struct Task {
     wall: fn() -> std::time::SystemTime,
     session: Session,
     open: HashMap<JobId, Open>,
-    runs: JoinSet<(JobId, Option<Reply>)>,
+    /// Replies of the driver, by the job's number; there is room for one of each open job.
+    answers: mpsc::Receiver<Numbered>,
+    answer_to: mpsc::Sender<Numbered>,
+    /// For the traces, until there are some or some time has passed.
+    notes: Vec<Note>,
+    notes_due: Option<Mono>,
     ledger: Ledger,
     status: watch::Receiver<Arc<Status>>,
     speaker: Speaker,
@@ -126,6 +130,7 @@ impl Task {
             zone: config.zone,
         };
         let status = handle.watch();
+        let (answer_to, answers) = mpsc::channel(limits.most_open());
         Task {
             session: Session::new(limits, 1, ledger.crashed),
             speaker: Speaker::new(&config, topics, telemetry_interval),
@@ -135,7 +140,10 @@ impl Task {
             clock,
             wall,
             open: HashMap::new(),
-            runs: JoinSet::new(),
+            answers,
+            answer_to,
+            notes: Vec::new(),
+            notes_due: None,
             ledger,
             status,
             link: None,
@@ -167,8 +175,7 @@ impl Task {
             }
             self.speaker.report(now, &self.handle, &self.session);
             self.arm(timer.as_mut(), &mut armed);
-            let (wants_room, has_runs, may_stop) =
-                (self.session.has_packet(), !self.runs.is_empty(), !self.is_stopping());
+            let (wants_room, may_stop) = (self.session.has_packet(), !self.is_stopping());
             let (received, packets) = match &mut self.link {
                 Some(link) => (Some(&mut link.received), Some(&link.packets)),
                 None => (None, None),
@@ -176,28 +183,27 @@ impl Task {
             let wake = tokio::select! {
                 packet = receive(received) => Wake::Packet(packet),
                 () = room(packets), if wants_room => Wake::Room,
-                Some(run) = self.runs.join_next(), if has_runs => Wake::Run(run),
+                Some(answer) = self.answers.recv() => Wake::Answer(answer),
                 report = self.ledger.journal_reports.recv(), if !journal_gone => Wake::Journal(report),
-                Some(report) = self.ledger.reply_reports.recv() => Wake::Replies(report),
                 changed = self.status.changed(), if !driver_gone => Wake::Status { driver_is_gone: changed.is_err() },
                 () = timer.as_mut() => Wake::Time,
                 asked = stop.wait_for(Option::is_some), if may_stop => Wake::Stop(asked.ok().and_then(|asked| *asked)),
             };
             match wake {
                 Wake::Packet(packet) => self.on_packet(packet).await,
-                Wake::Run(run) => self.on_run(run),
+                Wake::Answer(answer) => self.on_answer(answer),
                 Wake::Journal(Some(report)) => self.on_journal(report),
                 Wake::Journal(None) => {
                     journal_gone = true;
                     self.on_journal_gone();
                 }
-                Wake::Replies(report) => self.on_replies(report),
                 Wake::Status { driver_is_gone } => driver_gone |= self.on_status(driver_is_gone),
                 Wake::Stop(asked) => self.on_stop(asked),
                 Wake::Time => armed = None,
                 Wake::Room => {}
             }
         }
+        self.tell_notes();
         self.leave().await;
         self.ledger.journal
     }
@@ -205,6 +211,9 @@ impl Task {
     /// What is due by the clock.
     fn advance(&mut self, now: Mono) {
         self.session.tick(now);
+        if self.notes_due.is_some_and(|due| due <= now) {
+            self.tell_notes();
+        }
         if matches!(self.stage, Stage::Waiting) && self.is_warm() {
             self.stage = Stage::Serving;
             self.speaker.warm();
@@ -247,8 +256,8 @@ impl Task {
         match action {
             Action::Run { job, deaths } => self.run_job(now, job, deaths),
             Action::Refuse(job) => self.refuse_deferrable(now, job),
-            Action::Recall { job, key } => self.recall(now, job, key),
-            Action::Keep { job, key } => self.keep(job, key),
+            Action::Recall { job, key } => self.recall(now, job, &key),
+            Action::Keep { job, key } => self.keep(job, &key),
             Action::Write { job, deaths } => self.write(job, deaths),
             Action::Remove(job) => self.remove(job),
             Action::Note { job, step } => self.note(now, job, step),
@@ -427,11 +436,19 @@ impl Task {
             Stage::Stopping(at) | Stage::Leaving(at) => Some(at),
             Stage::Waiting | Stage::Serving => None,
         };
-        let due = [self.session.next_tick(), self.next_attempt, self.speaker.next_due(), end];
+        let due = [self.session.next_tick(), self.next_attempt, self.speaker.next_due(), self.notes_due, end];
         let next = due.into_iter().flatten().min().unwrap_or(Mono::MAX);
         if *armed != Some(next) {
             timer.as_mut().reset(self.clock.instant(next));
             *armed = Some(next);
+        }
+    }
+
+    /// Hands the notes to the driver; without room there they are let go.
+    fn tell_notes(&mut self) {
+        self.notes_due = None;
+        if !self.notes.is_empty() && !self.handle.offer(Message::Notes(std::mem::take(&mut self.notes))) {
+            tracing::debug!("no room for notes");
         }
     }
 

@@ -84,7 +84,7 @@ fn packets(session: &mut Session) -> Vec<String> {
         .collect()
 }
 
-fn notes(session: &mut Session) -> Vec<&'static str> {
+fn notes(session: &mut Session) -> Vec<Noted> {
     let note = |action| if let Action::Note { step, .. } = action { Some(step) } else { None };
     actions(session).into_iter().filter_map(note).collect()
 }
@@ -98,7 +98,7 @@ fn a_request_is_acknowledged_when_its_reply_was_accepted() {
     assert_eq!(packets(&mut session), ["reply 33"]);
     session.puback(at(2), 33, true);
     assert_eq!(packets(&mut session), ["ack 7"]);
-    assert_eq!(actions(&mut session), [Action::Note { job, step: "replied" }, Action::Forget(job)]);
+    assert_eq!(actions(&mut session), [Action::Note { job, step: Noted::Replied }, Action::Forget(job)]);
     assert!(session.is_drained());
 }
 
@@ -276,7 +276,7 @@ fn a_redelivery_of_an_answered_request_gets_the_stored_reply_and_is_not_run() {
     assert_eq!(packets(&mut session), ["reply 33"]);
     session.puback(at(2), 33, true);
     assert_eq!(packets(&mut session), ["ack 1"]);
-    assert_eq!(notes(&mut session), ["replied"]);
+    assert_eq!(notes(&mut session), [Noted::Replied]);
 
     let asked = Arrival { maybe_answered: true, ..request(2, Qos::AtMostOnce, Some("b")) };
     let job = new(session.arrived(at(3), asked));
@@ -298,7 +298,7 @@ fn what_may_have_killed_a_daemon_is_journaled_with_its_death_before_it_runs() {
     session.written(suspect);
     assert_eq!(
         actions(&mut session),
-        [Action::Note { job: suspect, step: "journaled" }, Action::Run { job: suspect, deaths: 1 }]
+        [Action::Note { job: suspect, step: Noted::Journaled }, Action::Run { job: suspect, deaths: 1 }]
     );
     let named = new(session.arrived(at(1), again(request(3, Qos::AtLeastOnce, Some("a")))));
     session.recalled(at(1), named, None);
@@ -431,7 +431,7 @@ fn a_reply_that_the_broker_refuses_is_counted_and_blocks_nothing() {
     packets(&mut session);
     session.puback(at(1), 33, false);
     assert_eq!(packets(&mut session), ["ack 1"]);
-    assert_eq!(notes(&mut session), ["reply_refused"]);
+    assert_eq!(notes(&mut session), [Noted::ReplyRefused]);
     assert_eq!(session.numbers().refused_by_broker, 1);
 }
 

@@ -163,41 +163,34 @@ impl Task {
     }
 
     /// Looks for a stored reply.
-    pub(super) fn recall(&mut self, now: Mono, job: JobId, key: Key) {
+    pub(super) fn recall(&mut self, now: Mono, job: JobId, key: &Key) {
         let now_ms = self.now_ms();
-        let asked = self.ledger.replies.as_ref().is_some_and(|replies| replies.recall(job.0, now_ms, key));
-        if !asked {
-            self.session.recalled(now, job, None);
-        }
+        let found = self.ledger.replies.as_ref().map_or(Ok(None), |replies| replies.recall(now_ms, key));
+        let found = found.unwrap_or_else(|error| {
+            tracing::error!(%error, "read a kept reply");
+            None
+        });
+        let message = self.open.get(&job).and_then(|open| again(open, found?));
+        self.session.recalled(now, job, message);
     }
 
-    /// Stores a reply before it goes out.
-    pub(super) fn keep(&mut self, job: JobId, key: Key) {
+    /// Stores a reply before it goes out; if that fails, it goes out all the same.
+    pub(super) fn keep(&mut self, job: JobId, key: &Key) {
         let at_ms = self.now_ms();
         let stored = self.open.get_mut(&job).and_then(|open| open.stored.take());
-        let kept = match (stored, &self.ledger.replies) {
-            (Some(stored), Some(replies)) => replies.keep(job.0, at_ms, key, stored),
-            _ => false,
-        };
-        if !kept {
-            self.session.kept(job);
+        if let (Some(stored), Some(replies)) = (stored, &mut self.ledger.replies)
+            && let Err(error) = replies.keep(at_ms, key, &stored)
+        {
+            tracing::error!(%error, "keep a reply");
+            self.speaker.set_problem(Problem {
+                subject: "replies".into(),
+                what: format!("replies cannot be kept: {error}"),
+                remedy: "make room in the runtime directory; until then a request that the broker repeats after a \
+                         crash is run again"
+                    .into(),
+            });
         }
-    }
-
-    /// The thread that keeps replies spoke, perhaps more than once.
-    pub(super) fn on_replies(&mut self, first: replies::Report) {
-        let now = self.clock.now();
-        let mut next = Some(first);
-        while let Some(report) = next {
-            match report {
-                replies::Report::Kept(id) => self.session.kept(JobId(id)),
-                replies::Report::Recalled(id, found) => {
-                    let message = self.open.get(&JobId(id)).and_then(|open| again(open, found?));
-                    self.session.recalled(now, JobId(id), message);
-                }
-            }
-            next = self.ledger.reply_reports.try_recv().ok();
-        }
+        self.session.kept(job);
     }
 }
 

@@ -5,17 +5,16 @@ use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
 use edge_wire::mqtt::topic::Meaning;
 use tokio::sync::oneshot;
-use tokio::task::JoinError;
 
 use super::Task;
 use crate::driver::clock;
-use crate::handle::Message;
+use crate::handle::{Deed, Message, Note, Numbered};
 use crate::ledger::replies::Stored;
 use crate::request::{Failure, Reply, Request};
 use crate::transport::mqtt::egress;
 use crate::transport::mqtt::ingress::{self, Asked, Target};
 use crate::transport::mqtt::packet::{Inbound, Qos};
-use crate::transport::mqtt::session::{Arrival, JobId, Taken, Why};
+use crate::transport::mqtt::session::{Arrival, JobId, Noted, Taken, Why};
 
 /// When a sender whose request was refused for lack of room may try again.
 const RETRY_MS: u64 = 500;
@@ -158,33 +157,26 @@ impl Task {
         }
         let Some(mut request) = open.request.take() else { return self.fetch(now, job) };
         request.deaths = deaths;
-        match self.handle.submit(request) {
-            Ok(reply) => {
-                self.runs.spawn(async move { (job, reply.await.ok()) });
-            }
-            Err(failure) => self.fail(now, job, failure),
+        if let Err(failure) = self.handle.submit_numbered(request, job.0, &self.answer_to) {
+            self.fail(now, job, failure);
         }
     }
 
     /// The driver answered, and perhaps more of them are ready.
-    pub(super) fn on_run(&mut self, first: Result<(JobId, Option<Reply>), JoinError>) {
+    pub(super) fn on_answer(&mut self, first: Numbered) {
         let now = self.clock.now();
         let mut next = Some(first);
         let mut left = super::BURST;
-        while let Some(run) = next {
-            match run {
-                Ok((job, Some(reply))) => self.answer(now, job, &reply),
-                Ok((job, None)) => {
-                    self.fail(
-                        now,
-                        job,
-                        Failure::new(ErrorCode::Unavailable, "the daemon stopped before it was answered"),
-                    );
+        while let Some((job, reply)) = next {
+            match reply {
+                Some(reply) => self.answer(now, JobId(job), &reply),
+                None => {
+                    let text = "the daemon stopped before it was answered";
+                    self.fail(now, JobId(job), Failure::new(ErrorCode::Unavailable, text));
                 }
-                Err(error) => tracing::error!(%error, "a wait for a reply ended early"),
             }
             left -= 1;
-            next = if left > 0 { self.runs.try_join_next() } else { None };
+            next = if left > 0 { self.answers.try_recv().ok() } else { None };
         }
     }
 
@@ -224,16 +216,20 @@ impl Task {
     }
 
     /// Leaves a note for the request's trace.
-    pub(super) fn note(&mut self, _now: Mono, job: JobId, step: &'static str) {
-        let Some(open) = self.open.get(&job) else { return };
-        let Some(request_id) = open.known_as.clone() else { return };
-        let detail = match step {
-            "replied" => format!("the broker accepted the reply on {}", open.target.topic),
-            "reply_refused" => format!("the broker refused the reply on {}", open.target.topic),
-            "journaled" => "safe in the journal, acknowledged to the broker".to_owned(),
-            _ => String::new(),
+    pub(super) fn note(&mut self, now: Mono, job: JobId, step: Noted) {
+        let Some(open) = self.open.get_mut(&job) else { return };
+        let (deed, request_id) = match step {
+            Noted::Journaled => (Deed::Journaled, open.known_as.clone()),
+            // It is over: the id is not needed any more.
+            Noted::Replied => (Deed::Replied(open.target.topic.clone()), open.known_as.take()),
+            Noted::ReplyRefused => (Deed::ReplyRefused(open.target.topic.clone()), open.known_as.take()),
         };
-        self.handle.offer(Message::Note { request_id, step, detail });
+        let Some(request_id) = request_id else { return };
+        self.notes.push(Note { request_id, at: now, deed });
+        self.notes_due.get_or_insert(now.after(super::NOTES_PAUSE));
+        if self.notes.len() >= super::NOTES {
+            self.tell_notes();
+        }
     }
 
     fn cancel(&mut self, request_id: &str) {
