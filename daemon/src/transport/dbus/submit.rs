@@ -20,6 +20,7 @@ use zbus::{Connection, OwnedObjectPath, interface};
 use super::call::Call;
 use super::client::{Client, Known};
 use super::error::{No, internal};
+use super::reply::other_kind;
 use super::service::Service;
 use crate::request::{Caller, Failure, Output, Reply, Request};
 
@@ -99,9 +100,10 @@ async fn see_through(
 
 fn document(reply: Result<Reply, oneshot::error::RecvError>) -> Result<(String, Info), Failure> {
     let reply = reply.map_err(|_| internal("the daemon gave no reply to this request"))?;
+    let duplicate = reply.info.duplicate;
     match reply.result? {
         Output::Document(json) => Ok((json, reply.info)),
-        Output::Tensors(_) => Err(internal("the model gave tensors where a document was due")),
+        Output::Tensors(_) => Err(other_kind(duplicate, "the model gave tensors where a document was due")),
     }
 }
 
