@@ -72,6 +72,17 @@ pub enum Deed {
     ReplyRefused(Arc<str>),
 }
 
+/// A request that never came to the driver.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub caller: Caller,
+    /// When it came.
+    pub received: Mono,
+    pub failure: Failure,
+    /// As it was answered.
+    pub info: Info,
+}
+
 /// A deed with its request and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
@@ -120,6 +131,8 @@ pub enum Message {
     },
     /// What a transport did, for the traces of its requests; many at once, as nobody waits for them.
     Notes(Vec<Note>),
+    /// A transport refused a request itself; for its trace and for the counters.
+    Refused(Box<Refused>),
     /// The broker link's state changed.
     Mqtt(Box<edge_wire::dto::MqttStatus>),
 }

@@ -316,6 +316,12 @@ pub const KEYS: &[Key] = &[
         "Requests received and not yet acknowledged, at most.",
     ),
     key(
+        "mqtt.max_inflight_mib",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(64),
+        "Payloads of requests that are not yet answered, all together; a single larger one is taken when it is alone.",
+    ),
+    key(
         "mqtt.tls.ca",
         Kind::Path,
         Absent::Unset("no TLS"),

@@ -220,6 +220,7 @@ impl Driver {
                 answer(found, trace);
             }
             Message::Notes(notes) => notes.into_iter().for_each(|note| self.note(note)),
+            Message::Refused(refused) => self.refused_outside(*refused),
             Message::Mqtt(status) => {
                 self.mqtt = *status;
                 self.touch();

@@ -69,9 +69,18 @@ impl Asked {
 
 /// Reads a message for `model`.
 pub fn read(message: &Inbound, model: &str, rules: &Rules) -> Asked {
+    asked(message, model, rules, content(message, rules))
+}
+
+/// Reads no more of a message than whom to tell that it is refused.
+pub fn refuse(message: &Inbound, model: &str, rules: &Rules, failure: Failure) -> Asked {
+    asked(message, model, rules, Err(failure))
+}
+
+fn asked(message: &Inbound, model: &str, rules: &Rules, content: Result<Content, Failure>) -> Asked {
     let correlation = message.properties.correlation.as_ref().map(|data| Bytes::copy_from_slice(data));
     let default = || rules.topics.result(model);
-    let (content, envelope) = match content(message, rules) {
+    let (content, envelope) = match content {
         Ok(Content { id, options, payload, reply_to }) => {
             // One that is refused for an option or a picture is told so under its own id all the same.
             let id = options.as_ref().map_or(id, |options| options.request_id.clone());

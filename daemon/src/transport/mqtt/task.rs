@@ -8,7 +8,7 @@ mod journal;
 mod requests;
 pub mod speak;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,8 +108,16 @@ pub struct Task {
     /// When to connect again.
     next_attempt: Option<Mono>,
     stage: Stage,
-    /// Filters of the subscription that is not answered yet.
-    subscribing: Vec<String>,
+    /// Filters of the subscriptions that are not answered yet, in their order.
+    subscribing: VecDeque<Vec<String>>,
+    /// Filters that the broker refused, and why.
+    unsubscribed: Vec<(String, String)>,
+    /// Subscriptions of an earlier configuration that were ended.
+    former: HashSet<String>,
+    /// Whether the group's requests are asked for; not known at the start of a connection, as the broker may keep it.
+    in_group: Option<bool>,
+    /// Start of the ids that are made up here: differs from one life of the daemon to the next.
+    id_prefix: String,
 }
 
 impl Task {
@@ -121,6 +129,7 @@ impl Task {
             journal_bytes: config.journal_max_bytes,
             replies_waiting: config.max_replies_waiting,
             inflight: config.max_inflight.into(),
+            inflight_bytes: config.max_inflight_bytes,
         };
         let topics = Topics::new(&config.prefix, &node);
         let rules = Rules {
@@ -131,8 +140,12 @@ impl Task {
         };
         let status = handle.watch();
         let (answer_to, answers) = mpsc::channel(limits.most_open());
+        // Numbers of what is left are not given again, also of rows that turn out to be unreadable.
+        let first_job = ledger.left.iter().map(|row| row.id).max().unwrap_or(0).saturating_add(1);
+        let since_epoch = wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Task {
-            session: Session::new(limits, 1, ledger.crashed),
+            session: Session::new(limits, first_job, ledger.crashed),
+            id_prefix: format!("m{:x}", since_epoch.as_millis()),
             speaker: Speaker::new(&config, topics, telemetry_interval),
             config,
             rules,
@@ -151,7 +164,10 @@ impl Task {
             dice: RandomState::new(),
             next_attempt: None,
             stage: Stage::Waiting,
-            subscribing: Vec::new(),
+            subscribing: VecDeque::new(),
+            unsubscribed: Vec::new(),
+            former: HashSet::new(),
+            in_group: None,
         }
     }
 
@@ -309,13 +325,20 @@ impl Task {
     fn ended(&mut self, now: Mono, end: End) {
         self.session.lost();
         self.subscribing.clear();
+        self.unsubscribed.clear();
+        self.former.clear();
+        self.in_group = None;
         let dice = self.dice.hash_one(now.as_nanos());
         let next = self.reconnect.after(end, &self.config.client_id, dice);
-        if self.is_stopping() {
+        let stopping = self.is_stopping();
+        if !stopping {
+            tracing::warn!(broker = %self.speaker.broker(), reason = %next.reason, retry_in = ?next.pause, "no connection to the broker");
+        }
+        // While stopping too: without a broker there is nobody to wait for.
+        self.speaker.lost(next.contested, next.reason);
+        if stopping {
             return;
         }
-        tracing::warn!(broker = %self.speaker.broker(), reason = %next.reason, retry_in = ?next.pause, "no connection to the broker");
-        self.speaker.lost(next.contested, next.reason);
         self.next_attempt = Some(now.after(next.pause));
     }
 
@@ -324,7 +347,7 @@ impl Task {
             FromBroker::Connected(Ok(granted)) => {
                 self.session.connected(now, granted);
                 self.speaker.accepted(granted);
-                self.subscribe();
+                self.subscribe(now);
             }
             FromBroker::Publish(message) => self.on_message(now, message),
             FromBroker::PubAck(id, taken) => self.session.puback(now, id, is_taken(taken)),
@@ -338,28 +361,62 @@ impl Task {
         }
     }
 
-    fn subscribe(&mut self) {
+    fn subscribe(&mut self, now: Mono) {
         if !matches!(self.stage, Stage::Serving) {
             return;
         }
         let topics = &self.rules.topics;
-        let mut filters = vec![(topics.infer_filter(), Qos::ExactlyOnce), (topics.cancel_filter(), Qos::AtLeastOnce)];
-        if let Some(group) = &self.config.group {
-            filters.push((topics.group_filter(group), Qos::ExactlyOnce));
+        let filters = vec![(topics.infer_filter(), Qos::ExactlyOnce), (topics.cancel_filter(), Qos::AtLeastOnce)];
+        // The records of models are looked at once, for those of models that are not there any more.
+        let records = vec![(topics.models_filter(), Qos::AtMostOnce)];
+        self.ask_for(now, filters, false);
+        self.ask_for(now, records, true);
+        self.follow_group(now);
+    }
+
+    fn ask_for(&mut self, now: Mono, filters: Vec<(String, Qos)>, retained: bool) {
+        self.subscribing.push_back(filters.iter().map(|(filter, _)| filter.clone()).collect());
+        self.session.subscribe(now, filters, retained);
+    }
+
+    /// Takes the group's requests while the box takes any; else the broker gives them to the other boxes.
+    fn follow_group(&mut self, now: Mono) {
+        let Some(group) = &self.config.group else { return };
+        let filter = self.rules.topics.group_filter(group);
+        let connected = self.speaker.is_connected() || !self.subscribing.is_empty();
+        let wanted = matches!(self.stage, Stage::Serving) && !self.is_draining();
+        if !connected || self.in_group == Some(wanted) {
+            return;
         }
-        self.subscribing = filters.iter().map(|(filter, _)| filter.clone()).collect();
-        self.session.subscribe(filters);
+        self.in_group = Some(wanted);
+        if wanted {
+            self.ask_for(now, vec![(filter, Qos::ExactlyOnce)], false);
+        } else {
+            self.session.unsubscribe(vec![filter]);
+        }
     }
 
     fn on_subscribed(&mut self, answers: Vec<Result<(), String>>) {
-        let asked = std::mem::take(&mut self.subscribing);
-        let refused: Vec<String> = asked
-            .iter()
-            .zip(&answers)
-            .filter_map(|(filter, answer)| answer.as_ref().err().map(|why| format!("{filter}: {why}")))
-            .collect();
+        let asked = self.subscribing.pop_front().unwrap_or_default();
+        self.unsubscribed.retain(|(filter, _)| !asked.contains(filter));
+        let models = self.rules.topics.models_filter();
+        for (filter, answer) in asked.iter().zip(answers) {
+            match answer {
+                Ok(()) if *filter == models => self.session.unsubscribe(vec![models.clone()]),
+                Ok(()) => {}
+                Err(why) if *filter == models => tracing::debug!(%why, "old records of models are not looked at"),
+                Err(why) => self.unsubscribed.push((filter.clone(), why)),
+            }
+        }
+        if !self.subscribing.is_empty() {
+            return;
+        }
+        self.session.subscribed();
+        let refused = self.unsubscribed.iter().map(|(filter, why)| format!("{filter}: {why}")).collect();
+        if !self.speaker.is_connected() {
+            tracing::info!(broker = %self.speaker.broker(), "connected to the broker");
+        }
         self.speaker.subscribed(refused);
-        tracing::info!(broker = %self.speaker.broker(), "connected to the broker");
     }
 
     /// The status changed, which the next turn of the loop looks at; or there is no driver any more.
@@ -368,6 +425,7 @@ impl Task {
             // Without a driver nothing can be answered.
             self.on_stop(None);
         }
+        self.follow_group(self.clock.now());
         driver_is_gone
     }
 
@@ -376,14 +434,15 @@ impl Task {
         self.stage = Stage::Stopping(self.clock.now().after(limit));
         self.session.stop();
         self.next_attempt = None;
-        if let Some(group) = &self.config.group {
-            // The broker gives the group's requests to the other boxes from now on.
-            self.session.unsubscribe(vec![self.rules.topics.group_filter(group)]);
-        }
+        self.follow_group(self.clock.now());
     }
 
     fn is_stopping(&self) -> bool {
         matches!(self.stage, Stage::Stopping(_) | Stage::Leaving(_))
+    }
+
+    fn is_draining(&self) -> bool {
+        matches!(self.status.borrow().state.as_str(), "draining" | "drained")
     }
 
     fn is_warm(&self) -> bool {

@@ -16,6 +16,7 @@ fn limits() -> Limits {
         journal_bytes: 10_000,
         replies_waiting: 8,
         inflight: 20,
+        inflight_bytes: 1 << 20,
     }
 }
 
@@ -87,6 +88,88 @@ fn packets(session: &mut Session) -> Vec<String> {
 fn notes(session: &mut Session) -> Vec<Noted> {
     let note = |action| if let Action::Note { step, .. } = action { Some(step) } else { None };
     actions(session).into_iter().filter_map(note).collect()
+}
+
+#[test]
+fn a_request_that_the_journal_has_no_room_for_is_offered_to_it_again() {
+    let mut session = session();
+    let jobs: Vec<JobId> =
+        (1..=11).map(|packet_id| new(session.arrived(at(0), request(packet_id, Qos::AtLeastOnce, None)))).collect();
+    actions(&mut session);
+    session.tick(at(50));
+    let written: Vec<Action> = jobs[..10].iter().map(|job| Action::Write { job: *job, deaths: 0 }).collect();
+    assert_eq!(actions(&mut session), written);
+    assert_eq!(session.numbers().unjournaled, 1);
+    session.written(jobs[0]);
+    session.replied(at(60), jobs[0], reply(Qos::AtLeastOnce), false);
+    packets(&mut session);
+    session.puback(at(60), 33, true);
+    actions(&mut session);
+    assert_eq!(session.next_tick(), Some(at(100)));
+    session.tick(at(100));
+    assert_eq!(actions(&mut session), [Action::Write { job: jobs[10], deaths: 0 }]);
+    assert_eq!(session.numbers().unjournaled, 1);
+}
+
+#[test]
+fn open_requests_are_bounded_in_bytes_and_one_large_one_is_taken_alone() {
+    let limits = Limits { inflight_bytes: 250, ..limits() };
+    let mut session = Session::new(limits, 1, false);
+    session.connected(at(0), granted(false));
+    let large = |packet_id| Arrival { bytes: 300, ..request(packet_id, Qos::AtLeastOnce, None) };
+    let alone = new(session.arrived(at(0), large(1)));
+    assert_eq!(session.arrived(at(0), request(2, Qos::AtMostOnce, None)), Taken::Left(Why::Heavy));
+    assert_eq!(session.no_room(Qos::AtLeastOnce, 1), Some(Why::Heavy));
+    new(session.arrived(at(0), Arrival { refused: true, ..large(3) }));
+    session.replied(at(1), alone, reply(Qos::AtLeastOnce), false);
+    packets(&mut session);
+    session.puback(at(1), 33, true);
+    for packet_id in [4, 5] {
+        new(session.arrived(at(2), request(packet_id, Qos::AtLeastOnce, None)));
+    }
+    assert_eq!(session.arrived(at(2), request(6, Qos::AtLeastOnce, None)), Taken::Left(Why::Heavy));
+}
+
+#[test]
+fn a_subscription_that_is_never_answered_makes_the_connection_anew() {
+    let mut session = session();
+    session.subscribe(at(5), vec![("a/+".into(), Qos::AtLeastOnce)], false);
+    assert_eq!(session.next_tick(), Some(at(30_005)));
+    session.tick(at(30_004));
+    assert_eq!(actions(&mut session), []);
+    session.tick(at(30_005));
+    assert_eq!(actions(&mut session), [Action::Reconnect]);
+    session.lost();
+    session.connected(at(31_000), granted(true));
+    session.subscribe(at(31_000), vec![("a/+".into(), Qos::AtLeastOnce)], false);
+    session.subscribed();
+    assert_eq!(session.next_tick(), None);
+}
+
+#[test]
+fn only_the_first_session_that_was_kept_can_bring_what_ended_a_daemon() {
+    for (present, lost, suspect) in [(true, false, true), (false, false, false), (true, true, false)] {
+        let mut session = Session::new(limits(), 1, true);
+        session.connected(at(0), granted(present));
+        if lost {
+            session.lost();
+            session.connected(at(0), granted(true));
+        }
+        let job = new(session.arrived(at(0), again(request(1, Qos::AtLeastOnce, None))));
+        let expected = if suspect { Action::Write { job, deaths: 1 } } else { Action::Run { job, deaths: 0 } };
+        assert_eq!(actions(&mut session), [expected]);
+    }
+}
+
+#[test]
+fn writes_that_will_not_be_answered_let_their_requests_run() {
+    let mut session = Session::new(limits(), 1, true);
+    session.connected(at(0), granted(true));
+    let job = new(session.arrived(at(0), again(request(1, Qos::AtLeastOnce, None))));
+    assert_eq!(actions(&mut session), [Action::Write { job, deaths: 1 }]);
+    session.writes_failed();
+    assert_eq!(actions(&mut session), [Action::Run { job, deaths: 1 }]);
+    assert_eq!(session.numbers(), Numbers { unjournaled: 1, ..Numbers::default() });
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::transport::mqtt::ingress::{self, Target};
 use crate::transport::mqtt::packet::{Inbound, Properties, Qos};
 use crate::transport::mqtt::session::JobId;
 
+/// First byte of a head: the version of its form.
+const HEAD_VERSION: u8 = 1;
+
 /// What the journal keeps of a request besides its payload.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Head {
@@ -35,10 +38,12 @@ impl Task {
         if !left.is_empty() {
             tracing::info!(requests = left.len(), crashed = self.ledger.crashed, "taking up the journal");
         }
+        let mut unreadable = 0;
         for row in left {
             let job = JobId(row.id);
-            let Ok(head) = postcard::from_bytes::<Head>(&row.head) else {
+            let Some(head) = read_head(&row.head) else {
                 tracing::error!(row = row.id, "a request in the journal cannot be read and is let go");
+                unreadable += 1;
                 self.remove(job);
                 continue;
             };
@@ -49,8 +54,15 @@ impl Task {
             });
             let bytes = usize::try_from(row.payload_len).unwrap_or(usize::MAX);
             let deaths = row.deaths;
-            self.open.insert(job, open_left(row, head));
+            self.open.insert(job, open_left(now, row, head));
             self.session.restore(now, job, key, bytes, deaths);
+        }
+        if unreadable > 0 {
+            self.speaker.set_problem(Problem {
+                subject: "journal".into(),
+                what: format!("{unreadable} requests of a former daemon could not be read and were let go unanswered"),
+                remedy: "stop edged with `systemctl stop`, which answers what is open, before it is downgraded".into(),
+            });
         }
     }
 
@@ -202,6 +214,15 @@ fn again(open: &Open, stored: replies::Stored) -> Option<crate::transport::mqtt:
     (!stored.passing).then(|| egress::message(&open.target, &egress::as_duplicate(&stored)))
 }
 
+fn write_head(head: &Head) -> Option<Vec<u8>> {
+    postcard::to_extend(head, vec![HEAD_VERSION]).ok()
+}
+
+fn read_head(bytes: &[u8]) -> Option<Head> {
+    let (version, head) = bytes.split_first()?;
+    (*version == HEAD_VERSION).then(|| postcard::from_bytes(head).ok()).flatten()
+}
+
 fn row(job: JobId, open: &Open, message: Inbound, deaths: u8) -> Option<Row> {
     let head = Head {
         topic: message.topic,
@@ -220,12 +241,12 @@ fn row(job: JobId, open: &Open, message: Inbound, deaths: u8) -> Option<Row> {
         received_ms: open.received_ms,
         deadline_ms: open.deadline_ms,
         deaths,
-        head: postcard::to_stdvec(&head).ok()?,
+        head: write_head(&head)?,
         payload: message.payload,
     })
 }
 
-fn open_left(row: Left, head: Head) -> Open {
+fn open_left(now: Mono, row: Left, head: Head) -> Open {
     let qos = match head.qos {
         0 => Qos::AtMostOnce,
         1 => Qos::AtLeastOnce,
@@ -240,11 +261,35 @@ fn open_left(row: Left, head: Head) -> Open {
         request: None,
         message: Some(Box::new(Inbound { topic: head.topic, qos, properties: head.properties, ..Inbound::default() })),
         received_ms: row.received_ms,
+        received: now,
+        submitted: false,
+        cancelled: false,
         deadline_ms: row.deadline_ms,
         redelivered: true,
         left: true,
         deaths: row.deaths,
         fetching: false,
         stored: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_only_in_the_form_that_it_was_written_in() {
+        let head = Head {
+            topic: "edge/box/infer/m".into(),
+            model: "m".into(),
+            qos: 1,
+            properties: Properties::default(),
+            reply_topic: "edge/r".into(),
+            id: Some("a".into()),
+        };
+        let bytes = write_head(&head).unwrap();
+        assert_eq!(read_head(&bytes), Some(head));
+        assert_eq!(read_head(&[&[HEAD_VERSION + 1], &bytes[1..]].concat()), None);
+        assert_eq!((read_head(&bytes[..3]), read_head(&[])), (None, None));
     }
 }

@@ -212,6 +212,13 @@ impl Speaker {
         }
     }
 
+    /// A retained record of a model lies at the broker: it is emptied if there is no such model any more.
+    pub fn found_record(&mut self, topic: &str, status: &Status, session: &mut Session) {
+        if !retained::shown_models(status).into_iter().any(|model| self.topics.model(&model.name) == topic) {
+            session.publish_status(message(topic.to_owned(), String::new(), Qos::AtLeastOnce, true));
+        }
+    }
+
     /// Publishes every retained topic whose content changed, and empties those of models that are gone.
     fn look(&mut self, status: &Status, session: &mut Session) {
         let mut wanted = vec![
