@@ -6,14 +6,90 @@
 
 use std::sync::Arc;
 
-use edge_wire::dto::{Status, Trace};
+use edge_core::Mono;
+use edge_wire::dto::{Info, Status, Trace};
 use edge_wire::error::ErrorCode;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::request::{Caller, Failure, Reply, Request};
 
 /// Where a reply goes. The receiver may be dropped: then nobody wants the reply, but the request runs on.
-pub type ReplySender = oneshot::Sender<Reply>;
+#[derive(Debug)]
+pub enum ReplySender {
+    /// To somebody who waits for this one reply.
+    One(oneshot::Sender<Reply>),
+    /// To somebody who waits for the replies to many requests.
+    Many(Ticket),
+}
+
+impl ReplySender {
+    /// Gives the reply; gives it back if nobody wants it.
+    pub fn send(self, reply: Reply) -> Result<(), Reply> {
+        match self {
+            ReplySender::One(sender) => sender.send(reply),
+            ReplySender::Many(mut ticket) => match ticket.to.take() {
+                Some(to) => to.try_send((ticket.number, Some(Box::new(reply)))).map_err(|error| {
+                    let (mpsc::error::TrySendError::Full((_, reply)) | mpsc::error::TrySendError::Closed((_, reply))) =
+                        error;
+                    reply.map(|reply| *reply).unwrap_or_else(lost)
+                }),
+                None => Err(reply),
+            },
+        }
+    }
+}
+
+/// Many replies on their way to one place, each with the number that was given with its request.
+pub type Replies = mpsc::Receiver<Numbered>;
+/// A reply with its number; none if the driver let it go, which it does only when it ends.
+pub type Numbered = (i64, Option<Box<Reply>>);
+
+/// The right to one reply in a channel of many. One that is dropped says so.
+#[derive(Debug)]
+pub struct Ticket {
+    number: i64,
+    to: Option<mpsc::Sender<Numbered>>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(to) = self.to.take()
+            && to.try_send((self.number, None)).is_err()
+        {
+            tracing::debug!(number = self.number, "nobody waits for a reply that does not come");
+        }
+    }
+}
+
+/// What a transport did with a request after its reply, for the request's trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// It is safe in the journal, and acknowledged to the broker.
+    Journaled,
+    /// The broker accepted the reply on this topic.
+    Replied(Arc<str>),
+    /// The broker refused the reply on this topic.
+    ReplyRefused(Arc<str>),
+}
+
+/// A request that never came to the driver.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub caller: Caller,
+    /// When it came.
+    pub received: Mono,
+    pub failure: Failure,
+    /// As it was answered.
+    pub info: Info,
+}
+
+/// A deed with its request and its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub request_id: String,
+    pub at: Mono,
+    pub deed: Deed,
+}
 
 /// What the driver's inbox takes.
 #[derive(Debug)]
@@ -53,12 +129,10 @@ pub enum Message {
         request_id: String,
         found: oneshot::Sender<Option<Trace>>,
     },
-    /// A transport's own note for the trace of a request (`journaled`, `replied`).
-    Note {
-        request_id: String,
-        step: &'static str,
-        detail: String,
-    },
+    /// What a transport did, for the traces of its requests; many at once, as nobody waits for them.
+    Notes(Vec<Note>),
+    /// A transport refused a request itself; for its trace and for the counters.
+    Refused(Box<Refused>),
     /// The broker link's state changed.
     Mqtt(Box<edge_wire::dto::MqttStatus>),
 }
@@ -79,17 +153,34 @@ impl Handle {
     /// Hands a request in; the reply comes through the receiver. A full inbox answers `overloaded` at once.
     pub fn submit(&self, request: Request) -> Result<oneshot::Receiver<Reply>, Failure> {
         let (reply, receiver) = oneshot::channel();
-        match self.inbox.try_send(Message::Submit { request: Box::new(request), reply }) {
-            Ok(()) => Ok(receiver),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(Failure {
+        self.hand_in(request, ReplySender::One(reply)).map(|()| receiver)
+    }
+
+    /// Hands a request in; the reply comes through `to` with this number. There must be room in `to` for the replies to
+    /// all requests that were handed in with it. A full inbox answers `overloaded` at once, and only so.
+    pub fn submit_numbered(&self, request: Request, number: i64, to: &mpsc::Sender<Numbered>) -> Result<(), Failure> {
+        self.hand_in(request, ReplySender::Many(Ticket { number, to: Some(to.clone()) }))
+    }
+
+    fn hand_in(&self, request: Request, reply: ReplySender) -> Result<(), Failure> {
+        let refused = match self.inbox.try_send(Message::Submit { request: Box::new(request), reply }) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let failure = match &refused {
+            mpsc::error::TrySendError::Full(_) => Failure {
                 code: ErrorCode::Overloaded,
                 message: "the daemon's inbox is full".into(),
                 retry_after_ms: Some(50),
-            }),
-            Err(mpsc::error::TrySendError::Closed(_)) => {
-                Err(Failure::new(ErrorCode::Unavailable, "the daemon is stopping"))
-            }
+            },
+            mpsc::error::TrySendError::Closed(_) => Failure::new(ErrorCode::Unavailable, "the daemon is stopping"),
+        };
+        if let mpsc::error::TrySendError::Full(message) | mpsc::error::TrySendError::Closed(message) = refused
+            && let Message::Submit { reply: ReplySender::Many(mut ticket), .. } = message
+        {
+            ticket.to = None;
         }
+        Err(failure)
     }
 
     /// Sends a command; waits for room in the inbox.
@@ -117,5 +208,55 @@ impl Handle {
     /// Wakes whenever the state changes.
     pub fn watch(&self) -> watch::Receiver<Arc<Status>> {
         self.status.clone()
+    }
+}
+
+/// Stands for a reply that was lost on its way back to who wanted to give it.
+fn lost() -> Reply {
+    Reply { result: Err(Failure::new(ErrorCode::Internal, "the reply was lost")), info: Info::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{Caller, Options, Payload};
+    use edge_core::Zone;
+    use edge_engine::protocol::Want;
+
+    fn request() -> Request {
+        Request {
+            caller: Caller::Broker { reply_topic: "r".into() },
+            model: "m".into(),
+            options: Options::default(),
+            payload: Payload::Tensors(Vec::new()),
+            want: Want::Inline,
+            deaths: 0,
+            reached: Zone::Device,
+        }
+    }
+
+    #[test]
+    fn each_request_of_many_gets_one_answer_under_its_number() {
+        let (inbox, mut messages) = mpsc::channel(2);
+        let (_status, watcher) = watch::channel(Arc::new(Status::default()));
+        let handle = Handle::new(inbox, watcher);
+        let (to, mut replies) = mpsc::channel(8);
+        for number in [7, 8] {
+            handle.submit_numbered(request(), number, &to).unwrap();
+        }
+        assert_eq!(handle.submit_numbered(request(), 9, &to).unwrap_err().code, ErrorCode::Overloaded);
+        // Refused by its result, not by a reply.
+        assert!(replies.try_recv().is_err());
+        let mut taken = || {
+            let Ok(Message::Submit { reply, .. }) = messages.try_recv() else { panic!("nothing came") };
+            reply
+        };
+        taken().send(lost()).unwrap();
+        assert!(matches!(replies.try_recv(), Ok((7, Some(_)))));
+        drop(taken());
+        assert!(matches!(replies.try_recv(), Ok((8, None))));
+        drop(messages);
+        assert_eq!(handle.submit_numbered(request(), 9, &to).unwrap_err().code, ErrorCode::Unavailable);
+        assert!(replies.try_recv().is_err());
     }
 }

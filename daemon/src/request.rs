@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use edge_core::{Origin, Priority};
+use edge_core::{Origin, Priority, Zone};
 use edge_engine::protocol::{Datatype, Want};
 use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
@@ -112,6 +112,8 @@ pub struct Request {
     pub want: Want,
     /// How often it was alive when a daemon died (from the journal); 0 for a fresh one.
     pub deaths: u8,
+    /// The farthest zone that its bytes have been in already: the broker's, or the device itself.
+    pub reached: Zone,
 }
 
 /// One output tensor.

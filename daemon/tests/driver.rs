@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::Policy;
+use edge_core::{Policy, Zone};
 use edge_engine::protocol::Want;
 use edge_wire::dto::{Platform, Status};
 use edge_wire::error::ErrorCode;
@@ -57,6 +57,7 @@ fn request(caller: &str, model: &str, id: Option<&str>) -> Request {
         payload: Payload::Encoded { content_type: "image/jpeg".into(), data: Blob::Inline(vec![1].into()) },
         want: Want::Inline,
         deaths: 0,
+        reached: Zone::Device,
     }
 }
 
@@ -174,6 +175,35 @@ async fn an_unknown_data_class_is_regulated_and_said() {
     let reply = daemon.ask(request).await;
     assert_eq!(reply.info.data_class, "regulated");
     assert!(reply.info.warnings[0].contains("no class `secret`"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn invariant_6_the_zone_of_the_broker_counts_as_reached_and_a_class_that_forbids_it_is_told() {
+    let daemon = daemon().await;
+    let by_broker = |class: Option<&str>, reached| Request {
+        caller: Caller::Broker { reply_topic: "edge/box/result/text-line".into() },
+        options: Options { data_class: class.map(Into::into), ..Options::default() },
+        reached,
+        ..request(":1.1", "text-line", None)
+    };
+    let cases = [
+        (None, Zone::Device, "device", false),
+        (None, Zone::Premises, "premises", true),
+        (Some("regulated"), Zone::Cloud, "cloud", true),
+        (Some("internal"), Zone::Premises, "premises", false),
+        (Some("internal"), Zone::Region, "region", true),
+        (Some("public"), Zone::Cloud, "cloud", false),
+    ];
+    for (class, reached, zone, told) in cases {
+        let reply = daemon.ask(by_broker(class, reached)).await;
+        assert!(reply.result.is_ok(), "{:?}", reply.result);
+        assert_eq!(reply.info.zone, zone);
+        let said = |text: &String| text.contains(&reply.info.data_class) && text.contains(zone);
+        assert_eq!(reply.info.warnings.iter().any(said), told, "{class:?} {reached:?} {:?}", reply.info.warnings);
+        let request_id = reply.info.request_id.clone();
+        let trace = daemon.handle.ask(|found| Message::Trace { request_id, found }).await.unwrap().unwrap();
+        assert_eq!(trace.steps.iter().any(|step| step.step == "beyond"), told);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         the_broker_holds_the_state_and_every_model,
         telemetry_comes_every_so_often,
         a_trace_tells_the_steps_of_a_request_from_each_transport,
+        invariant_6_nothing_of_a_bus_request_reaches_the_broker,
         the_command_infers_and_traces,
         the_command_ends_with_1_when_the_daemon_says_no,
     ];
@@ -415,6 +416,35 @@ fn complete(trace: &Trace, transport: &str) -> Result<()> {
         ensure!(trace.steps.iter().any(|step| step.step == wanted), "no step {wanted}: {trace:?}");
     }
     ensure!(trace.info.is_some(), "no info: {trace:?}");
+    Ok(())
+}
+
+async fn invariant_6_nothing_of_a_bus_request_reaches_the_broker(stack: &Stack) -> Result<()> {
+    const MARKER: &str = "marker-5e0c91d7";
+    let ear = stack.device(Protocol::V5).await?;
+    ear.subscribe("#").await?;
+    let bus = stack.client().await?;
+    let named = |what: &str| options(json!({"request_id": format!("{MARKER}-{what}"), MARKER: true}));
+    let payload = format!("#!/bin/sh\necho {MARKER}\n");
+    let kind = "application/octet-stream";
+    expect_yes("a payload", bus.infer_bytes("file-type", kind, payload.as_bytes(), &named("payload")).await?)?;
+    let good = Example::from(stack, "add").await?;
+    for caller in [bus.peer().await?, stack.client().await?] {
+        expect_yes("tensors", caller.infer("add", &good.inputs, &named("tensors")).await?)?;
+    }
+    let unknown = bus.infer(&format!("no-{MARKER}"), &good.inputs, &named("refused")).await?;
+    expect_no("an unknown model", &unknown, "unknown_model", &[])?;
+    bus.trace(&format!("{MARKER}-payload")).await?;
+    // What the box says of itself after this may tell nothing of it either.
+    ear.take_all(|message| message.topic.ends_with("/telemetry") || message.topic.ends_with("/state"));
+    ear.take("the next telemetry", PATIENCE, |message| message.topic.ends_with("/telemetry")).await?;
+    let holds = |bytes: &[u8]| bytes.windows(MARKER.len()).any(|part| part == MARKER.as_bytes());
+    let told = ear.take_all(|message| {
+        let user = message.user.iter().any(|(name, value)| holds(name.as_bytes()) || holds(value.as_bytes()));
+        let correlation = message.correlation.as_ref().is_some_and(|data| holds(data));
+        user || correlation || holds(message.topic.as_bytes()) || holds(&message.payload)
+    });
+    ensure!(told.is_empty(), "{told:?}");
     Ok(())
 }
 

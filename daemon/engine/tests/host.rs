@@ -6,7 +6,7 @@ mod support;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 
-use edge_engine::protocol::{Data, FromHost, Input, Output, TensorData, ToHost, Want};
+use edge_engine::protocol::{Data, FromHost, Input, Output, TensorData, Want};
 use support::{Host, bundle, bytes, f32s, inline, member, memfd, test_bundle, to_f32s};
 
 const DIRECTION: [i64; 4] = [1, 3, 48, 192];

@@ -3,8 +3,8 @@
 
 mod support;
 
-use edge_engine::protocol::{Data, ErrorKind, FromHost, Input, Output, TensorData, ToHost, Want};
-use support::{Host, bytes, f32s, inline, member, memfd, open_memfd, test_bundle, to_f32s};
+use edge_engine::protocol::{Data, ErrorKind, Input, Output, TensorData, ToHost, Want};
+use support::{Host, PATIENCE, bytes, f32s, inline, member, memfd, open_memfd, test_bundle, to_f32s};
 
 fn row(from: f32, rows: usize) -> Vec<u8> {
     f32s(&(0..rows * 4).map(|n| from + n as f32).collect::<Vec<_>>())

@@ -201,7 +201,7 @@ pub const KEYS: &[Key] = &[
         "limits.max_submitted",
         Kind::Int { min: 1, max: 65_536 },
         Absent::Int(256),
-        "Request objects of `Submit` that one caller may have at once.",
+        "Requests of `Submit` that one caller may have open at once; as many objects of ended ones are kept for it.",
     ),
     key(
         "limits.max_peers",
@@ -314,6 +314,12 @@ pub const KEYS: &[Key] = &[
         Kind::Int { min: 1, max: 65_535 },
         Absent::Int(256),
         "Requests received and not yet acknowledged, at most.",
+    ),
+    key(
+        "mqtt.max_inflight_mib",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(64),
+        "Payloads of requests that are not yet answered, all together; a single larger one is taken when it is alone.",
     ),
     key(
         "mqtt.tls.ca",

@@ -104,6 +104,8 @@ pub struct MqttConfig {
     pub max_replies_waiting: usize,
     /// Requests received and not yet acknowledged, at most (MQTT 5 receive maximum).
     pub max_inflight: u16,
+    /// Bytes of requests that are not yet answered, at most.
+    pub max_inflight_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -160,6 +160,7 @@ fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
         journal_max_bytes: values.int("mqtt.journal_max_mib") << 20,
         max_replies_waiting: size(values.int("mqtt.max_replies_waiting")),
         max_inflight: small(values.int("mqtt.max_inflight")),
+        max_inflight_bytes: values.int("mqtt.max_inflight_mib") << 20,
         host,
     }
 }

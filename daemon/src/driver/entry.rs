@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use edge_core::{ModelId, Mono};
+use edge_core::{ModelId, Mono, Zone};
 use edge_engine::protocol::{HostError, Want};
 use edge_wire::dto::Info;
 
 use super::resolve::Resolved;
+use super::scratch::Filled;
 use super::trace::Story;
 use crate::handle::ReplySender;
 use crate::request::{Output, Payload};
@@ -24,9 +25,13 @@ pub struct Entry {
     /// The caller gave the id, so that the reply is kept for duplicates.
     pub named: bool,
     pub payload: Payload,
+    /// Memory files of ours with what the host was sent of the payload.
+    pub sent: Vec<Filled>,
     /// For tensors: which of them goes to which input.
     pub resolved: Vec<Resolved>,
     pub want: Want,
+    /// The farthest zone that its bytes came through.
+    pub reached: Zone,
     pub reply: ReplySender,
     /// The same caller asked again with the same id meanwhile.
     pub waiters: Vec<ReplySender>,

@@ -14,7 +14,7 @@ use super::entry::{Entry, MAX_WAITERS};
 use super::models::Life;
 use super::resolve::{self, Resolved, shorten};
 use super::trace::{Step, Story};
-use crate::handle::ReplySender;
+use crate::handle::{Refused, ReplySender};
 use crate::request::{Blob, Failure, Payload, Reply, Request};
 
 /// What the checks found out.
@@ -105,8 +105,10 @@ impl Driver {
             model: checked.model,
             named,
             payload: request.payload,
+            sent: Vec::new(),
             resolved: checked.resolved,
             want: request.want,
+            reached: request.reached,
             reply,
             waiters: Vec::new(),
             info,
@@ -184,6 +186,26 @@ impl Driver {
         tracing::debug!(request = %info.request_id, model = %info.model, verdict = "refuse", reason = %info.reason, message = %failure.message);
         self.stories.keep(story);
         drop(reply.send(Reply { result: Err(failure), info }));
+    }
+
+    /// A transport has refused and answered a request itself: it is counted, and its story kept.
+    pub(super) fn refused_outside(&mut self, refused: Refused) {
+        let Refused { caller, received, failure, info } = refused;
+        self.counters.arrived += 1;
+        self.counters.refused += 1;
+        let code = failure.code.as_str();
+        self.stories.keep(Story {
+            request_id: info.request_id.clone(),
+            caller,
+            model: info.model.clone(),
+            received,
+            received_at: info.received_at.clone(),
+            steps: vec![(self.now, Step::Refused { code, reason: "transport" })],
+            outcome: "refused",
+            code,
+            message: failure.message,
+            info: Some(info),
+        });
     }
 
     fn check(&self, request: &Request, info: &mut Info) -> Result<Checked, Failure> {

@@ -12,6 +12,7 @@ mod intake;
 mod loading;
 pub mod models;
 pub mod resolve;
+mod scratch;
 mod settle;
 mod status;
 pub mod trace;
@@ -33,7 +34,7 @@ use self::host::HostState;
 use self::models::{Life, Models};
 use self::trace::{Ring, Step};
 use crate::config::Config;
-use crate::handle::Message;
+use crate::handle::{Deed, Message, Note};
 use crate::request::{Caller, Failure};
 use crate::store::Found;
 
@@ -88,6 +89,7 @@ pub struct Driver {
     next_client: u32,
     duplicates: Duplicates,
     models: Models,
+    scratch: scratch::Scratch,
     host: HostState,
     stories: Ring,
     counters: Counters,
@@ -130,6 +132,7 @@ impl Driver {
             next_client: 1,
             duplicates: Duplicates::default(),
             models: Models::default(),
+            scratch: scratch::Scratch::default(),
             stories: Ring::default(),
             counters: Counters::default(),
             mqtt: MqttStatus { state: "off".into(), ..MqttStatus::default() },
@@ -217,18 +220,25 @@ impl Driver {
                 let trace = open().or_else(|| self.stories.find(&request_id)).map(trace::Story::to_trace);
                 answer(found, trace);
             }
-            Message::Note { request_id, step, detail } => {
-                let step = Step::Noted { step, detail };
-                match self.entries.values_mut().find(|entry| entry.story.request_id == request_id) {
-                    Some(entry) if entry.story.steps.len() < 64 => entry.story.steps.push((self.now, step)),
-                    Some(_) => {}
-                    None => self.stories.note(&request_id, self.now, step),
-                }
-            }
+            Message::Notes(notes) => notes.into_iter().for_each(|note| self.note(note)),
+            Message::Refused(refused) => self.refused_outside(*refused),
             Message::Mqtt(status) => {
                 self.mqtt = *status;
                 self.touch();
             }
+        }
+    }
+
+    /// What happens after the reply is of a settled request; only a journaled one may still be open.
+    fn note(&mut self, Note { request_id, at, deed }: Note) {
+        let open = match deed {
+            Deed::Journaled => self.entries.values_mut().find(|entry| entry.story.request_id == request_id),
+            Deed::Replied(_) | Deed::ReplyRefused(_) => None,
+        };
+        match open {
+            Some(entry) if entry.story.steps.len() < 64 => entry.story.steps.push((at, Step::Done(deed))),
+            Some(_) => {}
+            None => self.stories.note(&request_id, at, Step::Done(deed)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edge_core::{
     Action, Change, DataClass, Event, Fault, Ids, LaneId, MemberResult, Mono, Outcome, Refusal, RefusalCode, RequestId,
-    Results, Verdict,
+    Results, Verdict, Zone,
 };
 use edge_engine::protocol::{
     Data, ErrorKind, HostError, INLINE_BYTES, INLINE_TOTAL, Input, Member, Run, TensorData, ToHost,
@@ -16,6 +16,7 @@ use edge_wire::error::ErrorCode;
 use super::duplicates::MAX_REPLY_BYTES;
 use super::entry::Entry;
 use super::intake::essence;
+use super::scratch::{Filled, Scratch};
 use super::trace::Step;
 use super::{Driver, Milestone, State, clock};
 use crate::request::{Blob, Failure, Output, Payload, Reply, TensorOut};
@@ -64,13 +65,19 @@ impl Driver {
             self.now,
             Step::Accepted { reason: verdict.reason(), predicted_us, class: class.as_str(), deadline },
         ));
+        if entry.reached > class.farthest() {
+            // The operator chose the broker, so this is said and not refused.
+            let (class, zone) = (class.as_str(), entry.reached.as_str());
+            entry.info.warnings.push(super::words::beyond(class, zone));
+            entry.story.steps.push((self.now, Step::Beyond { class, zone }));
+        }
     }
 
     fn prepare(&mut self, id: RequestId) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let Payload::Encoded { content_type, data } = &entry.payload else { return };
         let mut fds = Vec::new();
-        let payload = match to_data(data, INLINE_TOTAL, &mut fds) {
+        let payload = match to_data(data, INLINE_TOTAL, &mut fds, &mut self.scratch, &mut entry.sent) {
             Ok(payload) => payload,
             Err(error) => return self.cannot_prepare(id, &error),
         };
@@ -109,7 +116,7 @@ impl Driver {
             entry.started = Some(self.now);
             entry.batch = batch;
             entry.story.steps.push((self.now, Step::Running { lane: lane.0, batch }));
-            match member(*id, entry, &mut fds, &mut room) {
+            match member(*id, entry, &mut fds, &mut room, &mut self.scratch) {
                 Ok(member) => members.push(member),
                 // A member that the host does not answer for counts as failed.
                 Err(error) => self.cannot_send(&[*id], &error),
@@ -129,6 +136,10 @@ impl Driver {
         let Some(mut entry) = self.entries.remove(&id) else { return };
         self.release_client(&entry.story.caller);
         self.count(outcome);
+        if outcome == Outcome::Done {
+            // The host has answered, so it reads nothing of this any more.
+            self.scratch.give_back(entry.sent.drain(..));
+        }
         let result = match (outcome, entry.result.take()) {
             (Outcome::Done, Some(output)) => Ok(output),
             (Outcome::Done, None) => Err(super::internal("the engine host gave no output")),
@@ -169,7 +180,7 @@ impl Driver {
             model.done += 1;
             entry.info.provider.clone_from(&model.provider);
             entry.info.site.clone_from(&self.config.node);
-            entry.info.zone = "device".into();
+            entry.info.zone = entry.reached.max(Zone::Device).as_str().into();
         }
     }
 
@@ -221,14 +232,20 @@ impl Driver {
     }
 }
 
-fn member(id: RequestId, entry: &Entry, fds: &mut Vec<Arc<OwnedFd>>, room: &mut usize) -> std::io::Result<Member> {
+fn member(
+    id: RequestId,
+    entry: &mut Entry,
+    fds: &mut Vec<Arc<OwnedFd>>,
+    room: &mut usize,
+    scratch: &mut Scratch,
+) -> std::io::Result<Member> {
     let input = match &entry.payload {
         Payload::Encoded { .. } => Input::Prepared,
         Payload::Tensors(given) => {
             let mut tensors = Vec::with_capacity(entry.resolved.len());
             for pair in &entry.resolved {
                 let Some(tensor) = given.get(pair.given) else { continue };
-                let data = to_data(&tensor.data, INLINE_BYTES.min(*room), fds)?;
+                let data = to_data(&tensor.data, INLINE_BYTES.min(*room), fds, scratch, &mut entry.sent)?;
                 if let Data::Inline(bytes) = &data {
                     *room -= bytes.len();
                 }
@@ -242,7 +259,13 @@ fn member(id: RequestId, entry: &Entry, fds: &mut Vec<Arc<OwnedFd>>, room: &mut 
 
 /// A payload as the host takes it: in the packet up to `inline` bytes, else in a descriptor. A sealed memfd passes on as
 /// it is.
-fn to_data(blob: &Blob, inline: usize, fds: &mut Vec<Arc<OwnedFd>>) -> std::io::Result<Data> {
+fn to_data(
+    blob: &Blob,
+    inline: usize,
+    fds: &mut Vec<Arc<OwnedFd>>,
+    scratch: &mut Scratch,
+    sent: &mut Vec<Filled>,
+) -> std::io::Result<Data> {
     let mut add = |fd: Arc<OwnedFd>| {
         let same = |known: &Arc<OwnedFd>| Arc::ptr_eq(known, &fd);
         let at = fds.iter().position(same).unwrap_or_else(|| {
@@ -254,8 +277,10 @@ fn to_data(blob: &Blob, inline: usize, fds: &mut Vec<Arc<OwnedFd>>) -> std::io::
     match blob {
         Blob::Inline(bytes) if bytes.len() <= inline => Ok(Data::Inline(bytes.to_vec())),
         Blob::Inline(bytes) => {
-            let file = Arc::new(edge_engine::memfile::sealed(bytes)?);
-            Ok(Data::Sealed { fd: add(file)?, offset: 0, len: bytes.len() as u64 })
+            let file = scratch.fill(bytes)?;
+            let data = Data::Unsealed { fd: add(file.descriptor())?, max_len: file.len() };
+            sent.push(file);
+            Ok(data)
         }
         Blob::Sealed { fd, offset, len } => Ok(Data::Sealed { fd: add(fd.clone())?, offset: *offset, len: *len }),
         Blob::Unsealed { fd, max_len } => Ok(Data::Unsealed { fd: add(fd.clone())?, max_len: *max_len }),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use edge_core::Mono;
 use edge_wire::dto::{Info, Trace, TraceStep};
 
+use crate::handle::Deed;
 use crate::request::Caller;
 
 /// Settled requests that are remembered.
@@ -45,11 +46,13 @@ pub enum Step {
         outcome: &'static str,
     },
     Duplicate,
-    /// A transport's own.
-    Noted {
-        step: &'static str,
-        detail: String,
+    /// Its bytes came through a zone that its class does not allow.
+    Beyond {
+        class: &'static str,
+        zone: &'static str,
     },
+    /// A transport's own.
+    Done(Deed),
 }
 
 impl Step {
@@ -72,7 +75,12 @@ impl Step {
             Step::Faulted { fault } => ("faulted", (*fault).into()),
             Step::Settled { outcome } => ("settled", (*outcome).into()),
             Step::Duplicate => ("duplicate", "asked again with the same id".into()),
-            Step::Noted { step, detail } => (step, detail.clone()),
+            Step::Beyond { class, zone } => ("beyond", super::words::beyond(class, zone)),
+            Step::Done(Deed::Journaled) => ("journaled", "safe in the journal, acknowledged to the broker".into()),
+            Step::Done(Deed::Replied(topic)) => ("replied", format!("the broker accepted the reply on {topic}")),
+            Step::Done(Deed::ReplyRefused(topic)) => {
+                ("reply_refused", format!("the broker refused the reply on {topic}"))
+            }
         }
     }
 }

@@ -20,3 +20,8 @@ pub fn explain(reason: Reason) -> &'static str {
         Reason::DiedTwice => "this request was alive at two crashes and is not run again",
     }
 }
+
+/// What is said when the bytes of a request came through a zone that its class does not allow.
+pub fn beyond(class: &str, zone: &str) -> String {
+    format!("data_class {class}: the broker by which it came is in zone {zone}, farther than this class may go")
+}

@@ -5,7 +5,7 @@
 //! Must not know what a request means: it stores a head (for the transport to read again) and a payload.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -89,6 +89,15 @@ pub struct Found {
     pub moved: Option<(PathBuf, String)>,
 }
 
+/// Why the thread takes no order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// It is behind: later it may.
+    Behind,
+    /// It has ended, which it never does by itself.
+    Gone,
+}
+
 /// The journal's end for the transport.
 #[derive(Debug)]
 pub struct Journal {
@@ -110,19 +119,26 @@ impl Journal {
         Ok((Journal { orders, thread }, Found { left, crashed, moved: opened.moved }))
     }
 
-    /// Keeps a request; answered by [`Report::Written`] or [`Report::Failed`]. `false` if the thread is behind.
-    pub fn write(&self, row: Row) -> bool {
-        self.orders.try_send(Order::Write(row)).is_ok()
+    /// Keeps a request; answered by [`Report::Written`] or [`Report::Failed`].
+    pub fn write(&self, row: Row) -> Result<(), NotTaken> {
+        self.order(Order::Write(row))
     }
 
-    /// Forgets a request. `false` if the thread is behind.
-    pub fn remove(&self, id: i64) -> bool {
-        self.orders.try_send(Order::Remove(id)).is_ok()
+    /// Forgets a request.
+    pub fn remove(&self, id: i64) -> Result<(), NotTaken> {
+        self.order(Order::Remove(id))
     }
 
-    /// Reads a payload; answered by [`Report::Fetched`]. `false` if the thread is behind.
-    pub fn fetch(&self, id: i64) -> bool {
-        self.orders.try_send(Order::Fetch(id)).is_ok()
+    /// Reads a payload; answered by [`Report::Fetched`].
+    pub fn fetch(&self, id: i64) -> Result<(), NotTaken> {
+        self.order(Order::Fetch(id))
+    }
+
+    fn order(&self, order: Order) -> Result<(), NotTaken> {
+        self.orders.try_send(order).map_err(|error| match error {
+            TrySendError::Full(_) => NotTaken::Behind,
+            TrySendError::Disconnected(_) => NotTaken::Gone,
+        })
     }
 
     /// Notes that this daemon ended in good order. Blocks on the disk: not for the loop.
@@ -288,17 +304,17 @@ mod tests {
         let (journal, found, mut reports) = open(&path);
         assert!(found.left.is_empty() && !found.crashed && found.moved.is_none());
         for id in [7, 8] {
-            assert!(journal.write(row(id)));
+            assert_eq!(journal.write(row(id)), Ok(()));
             assert_eq!(reports.blocking_recv(), Some(Report::Written(id)));
         }
-        assert!(journal.remove(8));
+        assert_eq!(journal.remove(8), Ok(()));
         crash(journal);
         for deaths in 1..=2 {
             let (journal, found, mut reports) = open(&path);
             assert!(found.crashed);
             let left = Left { id: 7, received_ms: 5, deadline_ms: Some(9), deaths, head: vec![1], payload_len: 3 };
             assert_eq!(found.left, [left]);
-            assert!(journal.fetch(7) && journal.fetch(8));
+            assert_eq!((journal.fetch(7), journal.fetch(8)), (Ok(()), Ok(())));
             assert_eq!(reports.blocking_recv(), Some(Report::Fetched(7, Some(Bytes::from_static(b"abc")))));
             assert_eq!(reports.blocking_recv(), Some(Report::Fetched(8, None)));
             crash(journal);
@@ -306,16 +322,28 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_is_gone_is_told_from_one_that_is_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _, mut reports) = open(&dir.path().join("journal.db"));
+        let (orders, inbox) = sync_channel(1);
+        drop(std::mem::replace(&mut journal.orders, orders));
+        assert_eq!(reports.blocking_recv(), None);
+        assert_eq!((journal.remove(1), journal.remove(2)), (Ok(()), Err(NotTaken::Behind)));
+        drop(inbox);
+        assert_eq!(journal.write(row(3)), Err(NotTaken::Gone));
+    }
+
+    #[test]
     fn an_orderly_end_is_no_death() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.db");
         let (journal, _, mut reports) = open(&path);
-        assert!(journal.write(row(1)));
+        assert_eq!(journal.write(row(1)), Ok(()));
         reports.blocking_recv().unwrap();
         journal.close();
         let (journal, found, _reports) = open(&path);
         assert_eq!((found.crashed, found.left[0].deaths), (false, 0));
-        assert!(journal.remove(1));
+        assert_eq!(journal.remove(1), Ok(()));
         journal.close();
         assert!(open(&path).1.left.is_empty());
     }
@@ -343,7 +371,7 @@ mod tests {
         std::fs::write(&path, [9; 4096]).unwrap();
         let (journal, found, mut reports) = open(&path);
         assert!(found.moved.unwrap().1.contains("not a database"));
-        assert!(journal.write(row(1)));
+        assert_eq!(journal.write(row(1)), Ok(()));
         assert_eq!(reports.blocking_recv(), Some(Report::Written(1)));
     }
 }

@@ -1,8 +1,8 @@
 //! What must survive the daemon: requests that were acknowledged before they were answered ([`journal`], on disk), and
 //! replies that may have to be given again with the same bytes ([`replies`], in the runtime directory).
 //!
-//! Each has a database and a thread of its own, because one waits for the disk and the other must not. Neither decides
-//! what is kept, refused or run again: they store what they are told, in batches, and say when it is done.
+//! The journal has a database and a thread of its own, because it waits for the disk; replies are appended to files in
+//! memory, which waits for nothing. Neither decides what is kept, refused or run again: they store what they are told.
 
 mod database;
 pub mod journal;

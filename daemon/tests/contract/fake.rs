@@ -92,7 +92,7 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
             let trace = Trace { request_id: request_id.clone(), outcome: "done".into(), ..Trace::default() };
             let _gone = found.send((request_id == "known").then_some(trace));
         }
-        Message::Note { .. } | Message::Mqtt(_) => {}
+        Message::Notes(_) | Message::Refused(_) | Message::Mqtt(_) => {}
     }
 }
 

@@ -81,6 +81,34 @@ async fn a_caller_has_only_so_many_submitted_requests() {
 }
 
 #[tokio::test]
+async fn an_ended_request_frees_its_place_and_the_oldest_object_makes_room() {
+    let client = client().await;
+    let mut last = None;
+    for _ in 0..12 {
+        let path = submit(&client, "echo", None).await.unwrap();
+        let request = RequestProxy::new(&client.connection, path.clone()).await.unwrap();
+        soon("the end", async {
+            while request.state().await.unwrap() != "completed" {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        last = Some(path);
+    }
+    soon("no more than the bound", async {
+        while objects(&client).await.len() > 4 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(objects(&client).await.contains(&last.unwrap()));
+    // Kept objects take no place of open requests.
+    for _ in 0..4 {
+        submit(&client, "hold", None).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_ended_request_is_forgotten_after_a_while() {
     let client = client().await;
     let path = submit(&client, "echo", None).await.unwrap();

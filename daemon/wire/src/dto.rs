@@ -25,7 +25,7 @@ pub struct Info {
     /// Name of the site that served.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub site: String,
-    /// Zone of that site.
+    /// The farthest zone that its data was in: the site's, or that of the broker by which it came.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub zone: String,
     /// Effective data class.

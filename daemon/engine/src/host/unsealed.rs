@@ -54,13 +54,17 @@ fn file(fd: BorrowedFd<'_>, size: u64, most: u64) -> Result<Vec<u8>, MemoryError
     if size > most {
         return Err(MemoryError::TooLarge { len: size, most });
     }
-    let mut sink = Sink { bytes: Vec::with_capacity(usize::try_from(size).unwrap_or(0)), most };
-    let mut chunk = vec![0; CHUNK];
+    // One byte more than it says, so that its end shows without growing.
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
     loop {
-        match rustix::io::pread(fd, &mut chunk, sink.bytes.len() as u64) {
-            Ok(0) => return Ok(sink.bytes),
-            Ok(read) => sink.take(chunk.get(..read).unwrap_or_default())?,
-            Err(Errno::INTR) => {}
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve(CHUNK);
+        }
+        let at = bytes.len() as u64;
+        match rustix::io::pread(fd, rustix::buffer::spare_capacity(&mut bytes), at) {
+            Ok(0) => return Ok(bytes),
+            Ok(_) if bytes.len() as u64 > most => return Err(MemoryError::TooLong(most)),
+            Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(failed(errno)),
         }
     }

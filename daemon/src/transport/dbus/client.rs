@@ -3,11 +3,11 @@
 //! Credentials are asked of the bus once per caller and kept until it leaves, so that a call costs no round trip. The
 //! table is the transport's own bookkeeping; it is locked for the length of a look-up and never across an await.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use edge_wire::error::ErrorCode;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 use zbus::message::Header;
 
 use super::authorize::{Access, Authority, Identity, Via};
@@ -25,8 +25,11 @@ pub struct Client {
     known: OnceCell<Known>,
     /// Open calls; closed when the caller leaves.
     calls: Arc<Semaphore>,
-    /// Kept objects of `Submit`.
+    /// Requests of `Submit` whose end is not told yet.
     submitted: Arc<Semaphore>,
+    /// Objects of ended requests, the oldest first; each goes when its end of the channel does.
+    ended: Mutex<VecDeque<oneshot::Sender<()>>>,
+    max_ended: usize,
     left: watch::Sender<bool>,
 }
 
@@ -45,6 +48,8 @@ impl Client {
             known,
             calls: Arc::new(Semaphore::new(limits.max_calls)),
             submitted: Arc::new(Semaphore::new(limits.max_submitted)),
+            ended: Mutex::default(),
+            max_ended: limits.max_submitted,
             left: watch::Sender::new(false),
         }
     }
@@ -65,9 +70,23 @@ impl Client {
         place(&self.calls, "calls open on this connection")
     }
 
-    /// A place for one object of `Submit`, held as long as the object.
+    /// A place for one request of `Submit`, held until its end is told.
     pub fn open_submission(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        place(&self.submitted, "requests submitted by this caller and kept")
+        place(&self.submitted, "requests submitted by this caller and not ended")
+    }
+
+    /// Counts the object of an ended request; returns once a younger one needs its place. At most as many objects of
+    /// ended requests are kept as requests may be open.
+    pub async fn keep_ended(&self) {
+        let (place, lost) = oneshot::channel();
+        {
+            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.retain(|place| !place.is_closed());
+            while ended.len() >= self.max_ended && ended.pop_front().is_some() {}
+            ended.push_back(place);
+        }
+        // Nothing is ever sent; the end of the sender is what is waited for.
+        let _gone = lost.await;
     }
 
     /// Whether the caller is gone.
@@ -117,6 +136,17 @@ impl Clients {
         }
     }
 
+    /// A place for one read by the sender of a call. A caller that only reads is remembered no longer than its read
+    /// lasts: nobody asked the bus about it, so nothing would say that it has left.
+    pub fn reading(&self, call: &Header<'_>) -> Result<Place, Failure> {
+        match self {
+            Clients::Peer(client) => client.open_call().map(Place::Call),
+            Clients::Bus(clients) => {
+                clients.reading(call.sender().ok_or_else(|| internal("a call without a sender"))?.as_str())
+            }
+        }
+    }
+
     /// What is known of the sender of a call, after asking the bus if need be.
     pub async fn know<'c>(&self, client: &'c Client, call: &Header<'_>) -> Result<&'c Known, Failure> {
         match (self, call.sender()) {
@@ -126,9 +156,41 @@ impl Clients {
     }
 }
 
+/// A place for one call that is no inference, given back when it is dropped.
+#[derive(Debug)]
+pub enum Place {
+    /// Among the calls of a caller that is known.
+    Call(OwnedSemaphorePermit),
+    /// Among the reads of one that is not.
+    Read(Reading),
+}
+
+/// Reads that are open, by the unique name of callers that have done nothing else.
+type Readers = Arc<Mutex<HashMap<Arc<str>, usize>>>;
+
+/// One of them.
+#[derive(Debug)]
+pub struct Reading {
+    readers: Readers,
+    name: Arc<str>,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = readers.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                readers.remove(&self.name);
+            }
+        }
+    }
+}
+
 /// Callers by unique name. Names of a bus are never used again, so an entry can only become useless, not wrong.
 pub struct BusClients {
     table: Mutex<HashMap<Arc<str>, Arc<Client>>>,
+    readers: Readers,
     credentials: Credentials,
     authority: Arc<dyn Authority>,
     limits: LimitsConfig,
@@ -143,7 +205,7 @@ impl std::fmt::Debug for BusClients {
 impl BusClients {
     /// Nobody yet.
     pub fn new(credentials: Credentials, authority: Arc<dyn Authority>, limits: LimitsConfig) -> BusClients {
-        BusClients { table: Mutex::default(), credentials, authority, limits }
+        BusClients { table: Mutex::default(), readers: Readers::default(), credentials, authority, limits }
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Client>>> {
@@ -161,6 +223,13 @@ impl BusClients {
         let client = Arc::new(Client::new(&self.limits, OnceCell::new()));
         table.insert(name.into(), client.clone());
         Ok(client)
+    }
+
+    fn reading(&self, name: &str) -> Result<Place, Failure> {
+        if let Some(client) = self.table().get(name) {
+            return client.open_call().map(Place::Call);
+        }
+        read_place(&self.readers, name, self.limits.max_calls).map(Place::Read)
     }
 
     async fn know<'c>(&self, client: &'c Client, name: &str) -> Result<&'c Known, Failure> {
@@ -188,6 +257,20 @@ impl BusClients {
     }
 }
 
+fn read_place(readers: &Readers, name: &str, most: usize) -> Result<Reading, Failure> {
+    let mut open = readers.lock().unwrap_or_else(PoisonError::into_inner);
+    if !open.contains_key(name) && open.len() >= MAX_CLIENTS {
+        return Err(overloaded(format!("{MAX_CLIENTS} callers are reading already")));
+    }
+    let name: Arc<str> = name.into();
+    let count = open.entry(name.clone()).or_default();
+    if *count >= most {
+        return Err(overloaded("too many calls open on this connection; wait for some to end".to_owned()));
+    }
+    *count += 1;
+    Ok(Reading { readers: readers.clone(), name })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +287,38 @@ mod tests {
         assert_eq!(client.open_call().unwrap_err().code, ErrorCode::Overloaded);
         drop(first);
         assert!(client.open_call().is_ok());
+    }
+
+    #[test]
+    fn who_only_reads_is_bounded_and_leaves_nothing_behind() {
+        let readers = Readers::default();
+        let first = read_place(&readers, ":1.7", 2).unwrap();
+        let second = read_place(&readers, ":1.7", 2).unwrap();
+        assert_eq!(read_place(&readers, ":1.7", 2).unwrap_err().code, ErrorCode::Overloaded);
+        drop(first);
+        let other = read_place(&readers, ":1.8", 2).unwrap();
+        drop((read_place(&readers, ":1.7", 2).unwrap(), second, other));
+        assert!(readers.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_oldest_ended_object_makes_room_for_a_younger_one() {
+        let client = Arc::new(Client::new(&limits(), OnceCell::new()));
+        let kept = |client: &Arc<Client>| {
+            let client = client.clone();
+            tokio::spawn(async move { client.keep_ended().await })
+        };
+        let first = kept(&client);
+        tokio::task::yield_now().await;
+        assert!(!first.is_finished());
+        let second = kept(&client);
+        first.await.unwrap();
+        assert!(!second.is_finished());
+        second.abort();
+        assert!(second.await.unwrap_err().is_cancelled());
+        let third = kept(&client);
+        tokio::task::yield_now().await;
+        assert_eq!((third.is_finished(), client.ended.lock().unwrap().len()), (false, 1));
     }
 
     #[tokio::test]

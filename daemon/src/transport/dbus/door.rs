@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use edge_wire::dto::Status;
-use tokio::sync::OwnedSemaphorePermit;
 use zbus::message::Header;
 
 use super::authorize::Access;
-use super::client::Clients;
+use super::client::{Clients, Place};
 use super::service::Service;
 use crate::request::Failure;
 
@@ -20,14 +19,15 @@ pub struct Door {
 
 impl Door {
     /// Lets a call in, and holds a place for it. Reads cost the bus no question about the caller.
-    pub async fn open(&self, header: &Header<'_>, access: Access<'_>) -> Result<OwnedSemaphorePermit, Failure> {
+    pub async fn open(&self, header: &Header<'_>, access: Access<'_>) -> Result<Place, Failure> {
+        if matches!(access, Access::Read) {
+            return self.clients.reading(header);
+        }
         let client = self.clients.sender(header)?;
         let place = client.open_call()?;
-        if !matches!(access, Access::Read) {
-            let known = self.clients.know(&client, header).await?;
-            self.service.authority.check(&known.identity, access).await?;
-        }
-        Ok(place)
+        let known = self.clients.know(&client, header).await?;
+        self.service.authority.check(&known.identity, access).await?;
+        Ok(Place::Call(place))
     }
 
     /// The state as last published.

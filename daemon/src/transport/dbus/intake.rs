@@ -1,6 +1,7 @@
 //! From the arguments of a call to the parts of a request: sizes and descriptors are checked here, meanings are not.
 
 use bytes::Bytes;
+use edge_core::Zone;
 use edge_engine::protocol::Want;
 use edge_wire::error::ErrorCode;
 use zbus::Message;
@@ -24,7 +25,7 @@ impl Parts {
     /// The request of `caller`.
     pub fn request(self, caller: Caller) -> Request {
         let Parts { model, payload, options, want } = self;
-        Request { caller, model, options, payload, want, deaths: 0 }
+        Request { caller, model, options, payload, want, deaths: 0, reached: Zone::Device }
     }
 }
 

@@ -43,12 +43,23 @@ pub fn build(
 ) -> Result<Message, Failure> {
     let info = InfoDict::from(&reply.info);
     let answer = Answer { call, connection };
+    let duplicate = reply.info.duplicate;
     match (method, reply.result?) {
         (Method::Infer, Output::Tensors(tensors)) => inline(&answer, &tensors, &info, max_inline),
         (Method::InferFd, Output::Tensors(tensors)) => sealed(&answer, &tensors, &info),
         (Method::InferEncoded, Output::Document(json)) => answer.with(&(json, info)),
-        (_, Output::Tensors(_)) => Err(internal("the model gave tensors where a document was due")),
-        (_, Output::Document(_)) => Err(internal("the model gave a document where tensors were due")),
+        (_, Output::Tensors(_)) => Err(other_kind(duplicate, "the model gave tensors where a document was due")),
+        (_, Output::Document(_)) => Err(other_kind(duplicate, "the model gave a document where tensors were due")),
+    }
+}
+
+/// An output of the wrong kind: for somebody who asked otherwise under the same id, or through a fault of ours.
+pub fn other_kind(duplicate: bool, fault: &str) -> Failure {
+    match duplicate {
+        true => Failure::invalid(
+            "request_id: this id was given to a request of another kind (tensors, or a payload) before: takes one of its own",
+        ),
+        false => internal(fault),
     }
 }
 
@@ -105,5 +116,16 @@ impl Answer<'_> {
             builder = builder.sender(name);
         }
         builder.build(body).map_err(|error| internal(format!("write the reply: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_was_used_for_another_kind_of_request_is_the_callers_mistake() {
+        assert_eq!(other_kind(true, "x").code, ErrorCode::InvalidInput);
+        assert_eq!(other_kind(false, "x").code, ErrorCode::Internal);
     }
 }

@@ -1,6 +1,8 @@
 //! `Submit` and its `Request` objects: one per request, kept until a while after its end or until its submitter leaves.
 //!
-//! Results are the submitter's own: signals go to it alone, and nobody else may ask the object.
+//! Results are the submitter's own: signals go to it alone, and nobody else may ask the object. A request counts against
+//! its submitter until its end is told; objects of ended requests have a bound of their own, and at that bound the
+//! oldest one makes room.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use zbus::{Connection, OwnedObjectPath, interface};
 use super::call::Call;
 use super::client::{Client, Known};
 use super::error::{No, internal};
+use super::reply::other_kind;
 use super::service::Service;
 use crate::request::{Caller, Failure, Output, Reply, Request};
 
@@ -33,7 +36,7 @@ pub struct Submission {
     object: RequestObject,
     outcome: watch::Sender<Outcome>,
     receiver: oneshot::Receiver<Reply>,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl Submission {
@@ -52,21 +55,28 @@ impl Submission {
         let (outcome, seen) = watch::channel(None);
         let receiver = service.handle.submit(request)?;
         let object = RequestObject { service: service.clone(), id, caller: known.caller.clone(), outcome: seen };
-        Ok(Submission { path, object, outcome, receiver, _place: place })
+        Ok(Submission { path, object, outcome, receiver, place })
     }
 
     /// Puts the object up, answers the call, tells the end, and takes the object down in its time.
     pub async fn run(self, call: Call) {
-        let Submission { path, object, outcome, receiver, _place } = self;
+        let Submission { path, object, outcome, receiver, place } = self;
         let (connection, client) = (call.connection.clone(), call.client.clone());
         let submitter = call.message.header().sender().map(|name| name.to_owned());
         let put_up = connection.object_server().at(&path, object).await;
         call.finish(put_up.map(|_| &path).map_err(|error| internal(format!("put up {path}: {error}")))).await;
         // The call is answered: its place and its message are free for others.
         drop(call);
+        let seen = async {
+            see_through(&connection, &path, submitter, outcome, receiver).await;
+            // It is over: what its submitter may have open is not about it any more.
+            drop(place);
+            // An error means that a younger one needed the room.
+            let _crowded_out = tokio::time::timeout(KEPT, client.keep_ended()).await;
+        };
         tokio::select! {
             () = client.left() => {}
-            () = see_through(&connection, &path, submitter, outcome, receiver) => {}
+            () = seen => {}
         }
         if let Err(error) = connection.object_server().remove::<RequestObject, _>(&path).await {
             tracing::debug!(%path, %error, "a request object could not be taken down");
@@ -86,14 +96,14 @@ async fn see_through(
     if let Err(error) = tell(connection, path, submitter, ended).await {
         tracing::debug!(%path, %error, "the end of a request could not be told");
     }
-    tokio::time::sleep(KEPT).await;
 }
 
 fn document(reply: Result<Reply, oneshot::error::RecvError>) -> Result<(String, Info), Failure> {
     let reply = reply.map_err(|_| internal("the daemon gave no reply to this request"))?;
+    let duplicate = reply.info.duplicate;
     match reply.result? {
         Output::Document(json) => Ok((json, reply.info)),
-        Output::Tensors(_) => Err(internal("the model gave tensors where a document was due")),
+        Output::Tensors(_) => Err(other_kind(duplicate, "the model gave tensors where a document was due")),
     }
 }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use edge_core::Zone;
 use edge_engine::protocol::Want;
 use edge_wire::error::ErrorCode;
 use edge_wire::mqtt::body::{self, Body, Data, Envelope, Input, Tensor};
@@ -29,6 +30,8 @@ pub struct Rules {
     pub topics: Topics,
     pub reply_allow: Vec<String>,
     pub max_request_bytes: u64,
+    /// Where the broker is, which has seen every message.
+    pub zone: Zone,
 }
 
 /// Where a reply goes.
@@ -66,9 +69,18 @@ impl Asked {
 
 /// Reads a message for `model`.
 pub fn read(message: &Inbound, model: &str, rules: &Rules) -> Asked {
+    asked(message, model, rules, content(message, rules))
+}
+
+/// Reads no more of a message than whom to tell that it is refused.
+pub fn refuse(message: &Inbound, model: &str, rules: &Rules, failure: Failure) -> Asked {
+    asked(message, model, rules, Err(failure))
+}
+
+fn asked(message: &Inbound, model: &str, rules: &Rules, content: Result<Content, Failure>) -> Asked {
     let correlation = message.properties.correlation.as_ref().map(|data| Bytes::copy_from_slice(data));
     let default = || rules.topics.result(model);
-    let (content, envelope) = match content(message, rules) {
+    let (content, envelope) = match content {
         Ok(Content { id, options, payload, reply_to }) => {
             // One that is refused for an option or a picture is told so under its own id all the same.
             let id = options.as_ref().map_or(id, |options| options.request_id.clone());
@@ -88,7 +100,7 @@ pub fn read(message: &Inbound, model: &str, rules: &Rules) -> Asked {
         },
     };
     let target = Target { topic: topic.into(), qos: message.qos, correlation };
-    let request = content.and_then(|(options, payload)| request(model, options, payload, &target));
+    let request = content.and_then(|(options, payload)| request(model, options, payload, &target, rules.zone));
     Asked { model: model.to_owned(), id: envelope.id, target, request }
 }
 
@@ -101,7 +113,13 @@ struct Content {
     reply_to: Option<String>,
 }
 
-fn request(model: &str, options: Options, payload: Payload, target: &Target) -> Result<Request, Failure> {
+fn request(
+    model: &str,
+    options: Options,
+    payload: Payload,
+    target: &Target,
+    reached: Zone,
+) -> Result<Request, Failure> {
     let by_task = model.is_empty() && options.task.is_some();
     let valid = !model.is_empty() && model.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
     if !valid && !by_task {
@@ -116,6 +134,7 @@ fn request(model: &str, options: Options, payload: Payload, target: &Target) -> 
         payload,
         want: Want::Inline,
         deaths: 0,
+        reached,
     })
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Read [`packet`] (what travels), [`codec`] (bytes), [`link`] with [`dial`] and [`reconnect`] (one connection, and when
 //! there is another), [`session`] with [`acks`] and [`outbox`] (the rules: order, journal, redelivery, bounds),
-//! [`ingress`] and [`egress`] (messages to requests, replies to messages), [`task`] (the one loop that ties them).
+//! [`ingress`] and [`egress`] (messages to requests, replies to messages), [`task`] (the one loop that ties them),
+//! [`supervise`] (which starts it again should it fail).
 //!
 //! rumqttc gives the packets. Its event loop is not used: after a reconnect with a kept session it answers the second
 //! half of a QoS 2 delivery with an error and reconnects, for ever; it ends the connection at a packet above its limit,
@@ -19,27 +20,29 @@ mod outbox;
 mod packet;
 mod reconnect;
 mod session;
+mod supervise;
 mod task;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use edge_wire::dto::Problem;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use self::task::{Ledger, Stop, Task};
+use self::task::{Ledger, Stop, Task, speak};
 use crate::config::MqttConfig;
 use crate::driver::chain;
 use crate::driver::clock::Clock;
-use crate::handle::Handle;
+use crate::handle::{Handle, Message};
 use crate::ledger::journal::{Found, Journal};
 use crate::ledger::replies::Replies;
 
-/// Reports of the ledger's threads that wait for the loop.
+/// Reports of the journal's thread that wait for the loop.
 const REPORTS: usize = 256;
 
 /// What the transport needs.
+#[derive(Clone)]
 pub struct Setup {
     pub config: MqttConfig,
     pub node: String,
@@ -56,30 +59,59 @@ pub struct Setup {
 /// The running transport.
 #[derive(Debug)]
 pub struct Mqtt {
-    stop: oneshot::Sender<Stop>,
+    stop: watch::Sender<Option<Stop>>,
     task: JoinHandle<()>,
 }
 
 /// Starts the transport. Never fails and never waits: without a broker, a journal or a runtime directory it says so in
 /// the status and goes on with what there is. It connects when the status leaves `starting`.
 pub fn spawn(setup: Setup) -> Mqtt {
-    let (stop, stopped) = oneshot::channel();
+    let (stop, stopped) = watch::channel(None);
     let task = tokio::spawn(async move {
-        let (journal_file, replies_file) = (setup.state_dir.join("journal.db"), setup.runtime_dir.join("replies.db"));
-        let opening = tokio::task::spawn_blocking(move || open(&journal_file, &replies_file));
-        let Ok((ledger, problems)) = opening.await else { return };
-        let mut task = Task::new(setup, ledger);
-        for problem in problems {
-            tracing::error!(subject = %problem.subject, what = %problem.what, "mqtt");
-            task.report_problem(problem);
-        }
-        if let Some(journal) = task.run(stopped).await
-            && tokio::task::spawn_blocking(move || journal.close()).await.is_err()
-        {
-            tracing::error!("the journal was not closed");
-        }
+        let (told, handle) = (setup.clone(), setup.handle.clone());
+        let attempt = {
+            let stopped = stopped.clone();
+            move |faults| live(setup.clone(), stopped.clone(), faults)
+        };
+        supervise::supervise(stopped, attempt, |why, pause| {
+            tracing::error!(%why, retry_in = ?pause, "the broker transport failed");
+            let status = speak::failed(&told.config, why);
+            if !handle.offer(Message::Mqtt(Box::new(status))) {
+                tracing::warn!("no room to tell the driver");
+            }
+        })
+        .await;
     });
     Mqtt { stop, task }
+}
+
+/// One life of the transport, after so many that ended by a fault.
+async fn live(setup: Setup, stopped: watch::Receiver<Option<Stop>>, faults: u32) {
+    let (journal_file, replies_dir) = (setup.state_dir.join("journal.db"), setup.runtime_dir.clone());
+    let opening = tokio::task::spawn_blocking(move || open(&journal_file, &replies_dir));
+    let (ledger, problems) = match opening.await {
+        Ok(opened) => opened,
+        // A panic there is one of this life.
+        Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
+    };
+    let mut task = Task::new(setup, ledger);
+    for problem in problems.into_iter().chain((faults > 0).then(|| failed_before(faults))) {
+        tracing::error!(subject = %problem.subject, what = %problem.what, "mqtt");
+        task.report_problem(problem);
+    }
+    if let Some(journal) = task.run(stopped).await
+        && tokio::task::spawn_blocking(move || journal.close()).await.is_err()
+    {
+        tracing::error!("the journal was not closed");
+    }
+}
+
+fn failed_before(faults: u32) -> Problem {
+    Problem {
+        subject: "transport".into(),
+        what: format!("the broker transport failed {faults} times since the daemon started, and was started again"),
+        remedy: "this is a fault of edged: report it with the log around \"the broker transport failed\"".into(),
+    }
 }
 
 impl Mqtt {
@@ -87,19 +119,16 @@ impl Mqtt {
     /// taken is answered and the broker has the answers, says `offline` and disconnects. Call it together with the
     /// driver's drain, which gives the answers.
     pub async fn stop(self, limit: Duration) {
-        if self.stop.send(Stop { limit }).is_err() {
-            tracing::debug!("the transport has ended already");
-        }
+        self.stop.send_replace(Some(Stop { limit }));
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the broker transport did not end in good order");
         }
     }
 }
 
-fn open(journal_file: &Path, replies_file: &Path) -> (Ledger, Vec<Problem>) {
+fn open(journal_file: &Path, replies_dir: &Path) -> (Ledger, Vec<Problem>) {
     let mut problems = Vec::new();
     let (journal_sender, journal_reports) = mpsc::channel(REPORTS);
-    let (reply_sender, reply_reports) = mpsc::channel(REPORTS);
     let (journal, found) = match Journal::open(journal_file, journal_sender) {
         Ok((journal, found)) => (Some(journal), found),
         Err(error) => {
@@ -122,7 +151,7 @@ fn open(journal_file: &Path, replies_file: &Path) -> (Ledger, Vec<Problem>) {
                 .into(),
         });
     }
-    let replies = match Replies::open(replies_file, reply_sender) {
+    let replies = match Replies::open(replies_dir) {
         Ok(replies) => Some(replies),
         Err(error) => {
             problems.push(Problem {
@@ -137,5 +166,5 @@ fn open(journal_file: &Path, replies_file: &Path) -> (Ledger, Vec<Problem>) {
         }
     };
     let Found { left, crashed, .. } = found;
-    (Ledger { journal, replies, journal_reports, reply_reports, left, crashed }, problems)
+    (Ledger { journal, replies, journal_reports, left, crashed }, problems)
 }

@@ -101,13 +101,25 @@ impl Outbound {
 /// What we send once connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToBroker {
-    Publish { packet_id: u16, again: bool, message: Outbound },
+    Publish {
+        packet_id: u16,
+        again: bool,
+        message: Outbound,
+    },
     PubAck(u16),
     PubRec(u16),
     PubRel(u16),
     PubComp(u16),
-    Subscribe { packet_id: u16, filters: Vec<(String, Qos)> },
-    Unsubscribe { packet_id: u16, filters: Vec<String> },
+    /// `retained`: what the broker keeps on these topics is wanted too (always so under 3.1.1).
+    Subscribe {
+        packet_id: u16,
+        filters: Vec<(String, Qos)>,
+        retained: bool,
+    },
+    Unsubscribe {
+        packet_id: u16,
+        filters: Vec<String>,
+    },
     Ping,
     Disconnect,
 }

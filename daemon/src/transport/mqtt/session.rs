@@ -31,6 +31,8 @@ use crate::ledger::Key;
 const RESTORED_AT_ONCE: usize = 32;
 /// A connection on which the broker owes acknowledgements for this long without giving any is made anew.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
+/// Shortest pause before a request that the journal had no room for is offered to it again.
+const RETRY_WRITE: Duration = Duration::from_millis(20);
 
 /// One request, by its number in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +46,18 @@ pub struct Limits {
     pub journal_bytes: u64,
     pub replies_waiting: usize,
     pub inflight: usize,
+    /// Payloads of requests that are not answered, together.
+    pub inflight_bytes: u64,
+}
+
+impl Limits {
+    /// Requests that can be open at once: on their way to an acknowledgement, of QoS 0, or in the journal.
+    pub fn most_open(&self) -> usize {
+        const MOST: usize = 1 << 24;
+        let rows = usize::try_from(self.journal_rows).unwrap_or(MOST);
+        let all = rows.saturating_add(self.inflight).saturating_add(self.replies_waiting);
+        all.saturating_add(RESTORED_AT_ONCE).min(MOST)
+    }
 }
 
 /// What the session needs to know of a message that carries a request.
@@ -81,6 +95,8 @@ pub enum Why {
     Stopping,
     /// As many requests are open as may be.
     Full,
+    /// As many bytes of requests are open as may be.
+    Heavy,
 }
 
 /// What the transport is to do.
@@ -99,11 +115,19 @@ pub enum Action {
     /// Take it out of the journal.
     Remove(JobId),
     /// For its trace.
-    Note { job: JobId, step: &'static str },
+    Note { job: JobId, step: Noted },
     /// It is over.
     Forget(JobId),
     /// Make the connection anew.
     Reconnect,
+}
+
+/// What is worth a line in the trace of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    Journaled,
+    Replied,
+    ReplyRefused,
 }
 
 /// Numbers for the status.
@@ -137,6 +161,8 @@ pub struct Session {
     by_key: HashMap<Key, JobId>,
     /// Jobs of QoS 0, which no acknowledgement holds back.
     unowed: usize,
+    /// Payload bytes of requests that are not answered.
+    open_bytes: u64,
     acks: Acks,
     outbox: Outbox,
     unsent: HashMap<u16, Unsent>,
@@ -155,6 +181,8 @@ pub struct Session {
     numbers: Numbers,
     connected: bool,
     stopping: bool,
+    /// A subscription is not answered.
+    subscribing_since: Option<Mono>,
 }
 
 impl Session {
@@ -167,6 +195,7 @@ impl Session {
             jobs: HashMap::new(),
             by_key: HashMap::new(),
             unowed: 0,
+            open_bytes: 0,
             acks: Acks::default(),
             outbox: Outbox::default(),
             unsent: HashMap::new(),
@@ -182,6 +211,7 @@ impl Session {
             numbers: Numbers::default(),
             connected: false,
             stopping: false,
+            subscribing_since: None,
         }
     }
 
@@ -207,12 +237,17 @@ impl Session {
         if !granted.session_present {
             self.unsent.clear();
             self.unreleased.clear();
+            // What the broker sends from now on was never with a daemon that crashed.
+            self.suspicious = false;
         }
         self.outbox.connected(now, granted);
     }
 
     /// The connection is gone.
     pub fn lost(&mut self) {
+        // What a crash left unacknowledged has come again by now, or is among what this daemon knows.
+        self.suspicious &= !self.connected;
+        self.subscribing_since = None;
         self.connected = false;
         self.outbox.lost();
         self.control.clear();
@@ -240,8 +275,8 @@ impl Session {
             self.attach(now, known, &arrival);
             return Taken::Known;
         }
-        if !arrival.refused && self.is_full(arrival.qos) {
-            return Taken::Left(Why::Full);
+        if let Some(why) = self.no_room(arrival.qos, arrival.bytes).filter(|_| !arrival.refused) {
+            return Taken::Left(why);
         }
         let job = JobId(self.next_job);
         self.next_job += 1;
@@ -290,7 +325,7 @@ impl Session {
         for ack in std::mem::take(&mut open.acks) {
             self.acks.settle(ack);
         }
-        self.actions.push_back(Action::Note { job, step: "journaled" });
+        self.actions.push_back(Action::Note { job, step: Noted::Journaled });
         self.run_if_secured(job);
     }
 
@@ -302,6 +337,16 @@ impl Session {
             let bytes = open.bytes;
             self.forget_row(bytes);
             self.run_if_secured(job);
+        }
+    }
+
+    /// No write that is under way will be answered any more.
+    pub fn writes_failed(&mut self) {
+        let writing = self.jobs.iter().filter(|(_, open)| open.journal == Journaled::Writing);
+        let mut writing: Vec<JobId> = writing.map(|(job, _)| *job).collect();
+        writing.sort_unstable();
+        for job in writing {
+            self.write_failed(job);
         }
     }
 
@@ -334,10 +379,16 @@ impl Session {
         self.outbox.push_status(message);
     }
 
-    /// Subscribes to filters on this connection.
-    pub fn subscribe(&mut self, filters: Vec<(String, Qos)>) {
+    /// Subscribes to filters on this connection. The answer must come before the connection counts as stalled.
+    pub fn subscribe(&mut self, now: Mono, filters: Vec<(String, Qos)>, retained: bool) {
+        self.subscribing_since.get_or_insert(now);
         let packet_id = self.outbox.subscription_id();
-        self.control.push_back(ToBroker::Subscribe { packet_id, filters });
+        self.control.push_back(ToBroker::Subscribe { packet_id, filters, retained });
+    }
+
+    /// All subscriptions that were asked for are answered.
+    pub fn subscribed(&mut self) {
+        self.subscribing_since = None;
     }
 
     /// Ends subscriptions.
@@ -360,18 +411,26 @@ impl Session {
             let wants =
                 |open: &Job| open.journal == Journaled::No && !open.acks.is_empty() && open.phase != Phase::Securing;
             if self.jobs.get(&job).is_some_and(wants) && !self.write(job, 0) {
-                self.numbers.unjournaled += 1;
+                self.count_unjournaled(job);
+                // Room comes when others are answered.
+                self.due.push_back((now.after(self.limits.journal_after.max(RETRY_WRITE)), job));
             }
         }
-        if self.outbox.stalled_since().is_some_and(|since| now.since(since) >= STALLED_AFTER) && self.connected {
+        if self.stalled_since().is_some_and(|since| now.since(since) >= STALLED_AFTER) {
             self.connected = false;
             self.actions.push_back(Action::Reconnect);
         }
     }
 
+    /// Since when the broker has owed an answer without giving any.
+    fn stalled_since(&self) -> Option<Mono> {
+        let owed = [self.outbox.stalled_since(), self.subscribing_since];
+        owed.into_iter().flatten().min().filter(|_| self.connected)
+    }
+
     /// When to call [`tick`](Session::tick) next.
     pub fn next_tick(&self) -> Option<Mono> {
-        let stalled = self.outbox.stalled_since().filter(|_| self.connected).map(|since| since.after(STALLED_AFTER));
+        let stalled = self.stalled_since().map(|since| since.after(STALLED_AFTER));
         self.due.front().map(|(due, _)| *due).into_iter().chain(stalled).min()
     }
 
@@ -442,10 +501,22 @@ impl Session {
         Numbers { replies_waiting: self.outbox.waiting(), journaled: self.rows, ..self.numbers }
     }
 
-    fn is_full(&self, qos: Qos) -> bool {
-        match qos {
+    /// Why a request of this size would not be taken now, apart from one that is known already.
+    pub fn no_room(&self, qos: Qos, bytes: usize) -> Option<Why> {
+        let full = match qos {
             Qos::AtMostOnce => self.unowed >= self.limits.replies_waiting,
             Qos::AtLeastOnce | Qos::ExactlyOnce => self.acks.len() >= self.limits.inflight,
+        };
+        let heavy = self.open_bytes > 0 && self.open_bytes + bytes as u64 > self.limits.inflight_bytes;
+        if full { Some(Why::Full) } else { heavy.then_some(Why::Heavy) }
+    }
+
+    /// Counts a request that the journal did not take, once.
+    fn count_unjournaled(&mut self, job: JobId) {
+        if let Some(open) = self.jobs.get_mut(&job)
+            && !std::mem::replace(&mut open.unjournaled, true)
+        {
+            self.numbers.unjournaled += 1;
         }
     }
 
@@ -494,6 +565,10 @@ impl Session {
         } else {
             let (packet_id, qos, bytes) = (arrival.packet_id, arrival.qos, arrival.bytes);
             open.acks.push(self.acks.push(Owed { packet_id, qos, bytes, job, settled: false }));
+        }
+        if !arrival.refused {
+            open.weight = arrival.bytes as u64;
+            self.open_bytes += open.weight;
         }
         open.deferrable = arrival.deferrable;
         open.suspect = self.suspicious && arrival.redelivered && arrival.qos != Qos::AtMostOnce;
@@ -587,14 +662,15 @@ impl Session {
             if fate == Fate::Refused {
                 self.numbers.refused_by_broker += 1;
             }
-            self.settle(job, Some(if fate == Fate::Accepted { "replied" } else { "reply_refused" }));
+            self.settle(job, Some(if fate == Fate::Accepted { Noted::Replied } else { Noted::ReplyRefused }));
             self.unpark(now);
         }
     }
 
     /// The request is over: what was owed for it may be sent, and the journal may forget it.
-    fn settle(&mut self, job: JobId, step: Option<&'static str>) {
+    fn settle(&mut self, job: JobId, step: Option<Noted>) {
         let Some(open) = self.jobs.remove(&job) else { return };
+        self.open_bytes = self.open_bytes.saturating_sub(open.weight);
         for ack in &open.acks {
             self.acks.settle(*ack);
         }

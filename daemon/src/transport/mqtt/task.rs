@@ -6,9 +6,9 @@
 
 mod journal;
 mod requests;
-mod speak;
+pub mod speak;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,7 @@ use std::time::Duration;
 use edge_core::Mono;
 use edge_wire::dto::Status;
 use edge_wire::mqtt::topic::Topics;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
 use self::requests::Open;
@@ -30,18 +29,20 @@ use super::reconnect::{End, Reconnect};
 use super::session::{Action, JobId, Limits, Session};
 use crate::config::MqttConfig;
 use crate::driver::clock::Clock;
-use crate::handle::Handle;
+use crate::handle::{Handle, Message, Note, Numbered};
 use crate::ledger::journal::{self as journal_file, Journal};
-use crate::ledger::replies::{self as reply_file, Replies};
-use crate::request::Reply;
+use crate::ledger::replies::Replies;
 
 /// Events of one kind that are taken before the others get a turn.
 const BURST: usize = 64;
+/// Notes for the traces that are told together, and how long the first of them waits for company.
+const NOTES: usize = 64;
+const NOTES_PAUSE: Duration = Duration::from_millis(100);
 /// How long the last words may take, once nothing else is left.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Asks the task to end within a time.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Stop {
     pub limit: Duration,
 }
@@ -51,7 +52,6 @@ pub struct Ledger {
     pub journal: Option<Journal>,
     pub replies: Option<Replies>,
     pub journal_reports: mpsc::Receiver<journal_file::Report>,
-    pub reply_reports: mpsc::Receiver<reply_file::Report>,
     /// Requests of a former daemon, until they are handed to the session.
     pub left: Vec<journal_file::Left>,
     pub crashed: bool,
@@ -63,9 +63,9 @@ enum Wake {
     Packet(Option<FromBroker>),
     /// The link takes packets again.
     Room,
-    Run(Result<(JobId, Option<Reply>), tokio::task::JoinError>),
-    Journal(journal_file::Report),
-    Replies(reply_file::Report),
+    Answer(Numbered),
+    /// `None`: its thread has ended.
+    Journal(Option<journal_file::Report>),
     Status {
         driver_is_gone: bool,
     },
@@ -93,7 +93,12 @@ pub struct Task {
     wall: fn() -> std::time::SystemTime,
     session: Session,
     open: HashMap<JobId, Open>,
-    runs: JoinSet<(JobId, Option<Reply>)>,
+    /// Replies of the driver, by the job's number; there is room for one of each open job.
+    answers: mpsc::Receiver<Numbered>,
+    answer_to: mpsc::Sender<Numbered>,
+    /// For the traces, until there are some or some time has passed.
+    notes: Vec<Note>,
+    notes_due: Option<Mono>,
     ledger: Ledger,
     status: watch::Receiver<Arc<Status>>,
     speaker: Speaker,
@@ -103,8 +108,16 @@ pub struct Task {
     /// When to connect again.
     next_attempt: Option<Mono>,
     stage: Stage,
-    /// Filters of the subscription that is not answered yet.
-    subscribing: Vec<String>,
+    /// Filters of the subscriptions that are not answered yet, in their order.
+    subscribing: VecDeque<Vec<String>>,
+    /// Filters that the broker refused, and why.
+    unsubscribed: Vec<(String, String)>,
+    /// Subscriptions of an earlier configuration that were ended.
+    former: HashSet<String>,
+    /// Whether the group's requests are asked for; not known at the start of a connection, as the broker may keep it.
+    in_group: Option<bool>,
+    /// Start of the ids that are made up here: differs from one life of the daemon to the next.
+    id_prefix: String,
 }
 
 impl Task {
@@ -116,16 +129,23 @@ impl Task {
             journal_bytes: config.journal_max_bytes,
             replies_waiting: config.max_replies_waiting,
             inflight: config.max_inflight.into(),
+            inflight_bytes: config.max_inflight_bytes,
         };
         let topics = Topics::new(&config.prefix, &node);
         let rules = Rules {
             topics: topics.clone(),
             reply_allow: config.reply_allow.clone(),
             max_request_bytes: config.max_request_bytes,
+            zone: config.zone,
         };
         let status = handle.watch();
+        let (answer_to, answers) = mpsc::channel(limits.most_open());
+        // Numbers of what is left are not given again, also of rows that turn out to be unreadable.
+        let first_job = ledger.left.iter().map(|row| row.id).max().unwrap_or(0).saturating_add(1);
+        let since_epoch = wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Task {
-            session: Session::new(limits, 1, ledger.crashed),
+            session: Session::new(limits, first_job, ledger.crashed),
+            id_prefix: format!("m{:x}", since_epoch.as_millis()),
             speaker: Speaker::new(&config, topics, telemetry_interval),
             config,
             rules,
@@ -133,7 +153,10 @@ impl Task {
             clock,
             wall,
             open: HashMap::new(),
-            runs: JoinSet::new(),
+            answers,
+            answer_to,
+            notes: Vec::new(),
+            notes_due: None,
             ledger,
             status,
             link: None,
@@ -141,7 +164,10 @@ impl Task {
             dice: RandomState::new(),
             next_attempt: None,
             stage: Stage::Waiting,
-            subscribing: Vec::new(),
+            subscribing: VecDeque::new(),
+            unsubscribed: Vec::new(),
+            former: HashSet::new(),
+            in_group: None,
         }
     }
 
@@ -151,10 +177,11 @@ impl Task {
     }
 
     /// Runs until stopped; gives the journal back to be closed.
-    pub async fn run(mut self, mut stop: oneshot::Receiver<Stop>) -> Option<Journal> {
+    pub async fn run(mut self, mut stop: watch::Receiver<Option<Stop>>) -> Option<Journal> {
         let timer = sleep(Duration::ZERO);
         tokio::pin!(timer);
         let (mut armed, mut driver_gone) = (None, false);
+        let mut journal_gone = self.ledger.journal.is_none();
         loop {
             let now = self.clock.now();
             self.advance(now);
@@ -164,8 +191,7 @@ impl Task {
             }
             self.speaker.report(now, &self.handle, &self.session);
             self.arm(timer.as_mut(), &mut armed);
-            let (wants_room, has_runs, may_stop) =
-                (self.session.has_packet(), !self.runs.is_empty(), !self.is_stopping());
+            let (wants_room, may_stop) = (self.session.has_packet(), !self.is_stopping());
             let (received, packets) = match &mut self.link {
                 Some(link) => (Some(&mut link.received), Some(&link.packets)),
                 None => (None, None),
@@ -173,24 +199,27 @@ impl Task {
             let wake = tokio::select! {
                 packet = receive(received) => Wake::Packet(packet),
                 () = room(packets), if wants_room => Wake::Room,
-                Some(run) = self.runs.join_next(), if has_runs => Wake::Run(run),
-                Some(report) = self.ledger.journal_reports.recv() => Wake::Journal(report),
-                Some(report) = self.ledger.reply_reports.recv() => Wake::Replies(report),
+                Some(answer) = self.answers.recv() => Wake::Answer(answer),
+                report = self.ledger.journal_reports.recv(), if !journal_gone => Wake::Journal(report),
                 changed = self.status.changed(), if !driver_gone => Wake::Status { driver_is_gone: changed.is_err() },
                 () = timer.as_mut() => Wake::Time,
-                asked = &mut stop, if may_stop => Wake::Stop(asked.ok()),
+                asked = stop.wait_for(Option::is_some), if may_stop => Wake::Stop(asked.ok().and_then(|asked| *asked)),
             };
             match wake {
                 Wake::Packet(packet) => self.on_packet(packet).await,
-                Wake::Run(run) => self.on_run(run),
-                Wake::Journal(report) => self.on_journal(report),
-                Wake::Replies(report) => self.on_replies(report),
+                Wake::Answer(answer) => self.on_answer(answer),
+                Wake::Journal(Some(report)) => self.on_journal(report),
+                Wake::Journal(None) => {
+                    journal_gone = true;
+                    self.on_journal_gone();
+                }
                 Wake::Status { driver_is_gone } => driver_gone |= self.on_status(driver_is_gone),
                 Wake::Stop(asked) => self.on_stop(asked),
                 Wake::Time => armed = None,
                 Wake::Room => {}
             }
         }
+        self.tell_notes();
         self.leave().await;
         self.ledger.journal
     }
@@ -198,6 +227,9 @@ impl Task {
     /// What is due by the clock.
     fn advance(&mut self, now: Mono) {
         self.session.tick(now);
+        if self.notes_due.is_some_and(|due| due <= now) {
+            self.tell_notes();
+        }
         if matches!(self.stage, Stage::Waiting) && self.is_warm() {
             self.stage = Stage::Serving;
             self.speaker.warm();
@@ -240,8 +272,8 @@ impl Task {
         match action {
             Action::Run { job, deaths } => self.run_job(now, job, deaths),
             Action::Refuse(job) => self.refuse_deferrable(now, job),
-            Action::Recall { job, key } => self.recall(now, job, key),
-            Action::Keep { job, key } => self.keep(job, key),
+            Action::Recall { job, key } => self.recall(now, job, &key),
+            Action::Keep { job, key } => self.keep(job, &key),
             Action::Write { job, deaths } => self.write(job, deaths),
             Action::Remove(job) => self.remove(job),
             Action::Note { job, step } => self.note(now, job, step),
@@ -293,13 +325,20 @@ impl Task {
     fn ended(&mut self, now: Mono, end: End) {
         self.session.lost();
         self.subscribing.clear();
+        self.unsubscribed.clear();
+        self.former.clear();
+        self.in_group = None;
         let dice = self.dice.hash_one(now.as_nanos());
         let next = self.reconnect.after(end, &self.config.client_id, dice);
-        if self.is_stopping() {
+        let stopping = self.is_stopping();
+        if !stopping {
+            tracing::warn!(broker = %self.speaker.broker(), reason = %next.reason, retry_in = ?next.pause, "no connection to the broker");
+        }
+        // While stopping too: without a broker there is nobody to wait for.
+        self.speaker.lost(next.contested, next.reason);
+        if stopping {
             return;
         }
-        tracing::warn!(broker = %self.speaker.broker(), reason = %next.reason, retry_in = ?next.pause, "no connection to the broker");
-        self.speaker.lost(next.contested, next.reason);
         self.next_attempt = Some(now.after(next.pause));
     }
 
@@ -308,7 +347,7 @@ impl Task {
             FromBroker::Connected(Ok(granted)) => {
                 self.session.connected(now, granted);
                 self.speaker.accepted(granted);
-                self.subscribe();
+                self.subscribe(now);
             }
             FromBroker::Publish(message) => self.on_message(now, message),
             FromBroker::PubAck(id, taken) => self.session.puback(now, id, is_taken(taken)),
@@ -322,28 +361,62 @@ impl Task {
         }
     }
 
-    fn subscribe(&mut self) {
+    fn subscribe(&mut self, now: Mono) {
         if !matches!(self.stage, Stage::Serving) {
             return;
         }
         let topics = &self.rules.topics;
-        let mut filters = vec![(topics.infer_filter(), Qos::ExactlyOnce), (topics.cancel_filter(), Qos::AtLeastOnce)];
-        if let Some(group) = &self.config.group {
-            filters.push((topics.group_filter(group), Qos::ExactlyOnce));
+        let filters = vec![(topics.infer_filter(), Qos::ExactlyOnce), (topics.cancel_filter(), Qos::AtLeastOnce)];
+        // The records of models are looked at once, for those of models that are not there any more.
+        let records = vec![(topics.models_filter(), Qos::AtMostOnce)];
+        self.ask_for(now, filters, false);
+        self.ask_for(now, records, true);
+        self.follow_group(now);
+    }
+
+    fn ask_for(&mut self, now: Mono, filters: Vec<(String, Qos)>, retained: bool) {
+        self.subscribing.push_back(filters.iter().map(|(filter, _)| filter.clone()).collect());
+        self.session.subscribe(now, filters, retained);
+    }
+
+    /// Takes the group's requests while the box takes any; else the broker gives them to the other boxes.
+    fn follow_group(&mut self, now: Mono) {
+        let Some(group) = &self.config.group else { return };
+        let filter = self.rules.topics.group_filter(group);
+        let connected = self.speaker.is_connected() || !self.subscribing.is_empty();
+        let wanted = matches!(self.stage, Stage::Serving) && !self.is_draining();
+        if !connected || self.in_group == Some(wanted) {
+            return;
         }
-        self.subscribing = filters.iter().map(|(filter, _)| filter.clone()).collect();
-        self.session.subscribe(filters);
+        self.in_group = Some(wanted);
+        if wanted {
+            self.ask_for(now, vec![(filter, Qos::ExactlyOnce)], false);
+        } else {
+            self.session.unsubscribe(vec![filter]);
+        }
     }
 
     fn on_subscribed(&mut self, answers: Vec<Result<(), String>>) {
-        let asked = std::mem::take(&mut self.subscribing);
-        let refused: Vec<String> = asked
-            .iter()
-            .zip(&answers)
-            .filter_map(|(filter, answer)| answer.as_ref().err().map(|why| format!("{filter}: {why}")))
-            .collect();
+        let asked = self.subscribing.pop_front().unwrap_or_default();
+        self.unsubscribed.retain(|(filter, _)| !asked.contains(filter));
+        let models = self.rules.topics.models_filter();
+        for (filter, answer) in asked.iter().zip(answers) {
+            match answer {
+                Ok(()) if *filter == models => self.session.unsubscribe(vec![models.clone()]),
+                Ok(()) => {}
+                Err(why) if *filter == models => tracing::debug!(%why, "old records of models are not looked at"),
+                Err(why) => self.unsubscribed.push((filter.clone(), why)),
+            }
+        }
+        if !self.subscribing.is_empty() {
+            return;
+        }
+        self.session.subscribed();
+        let refused = self.unsubscribed.iter().map(|(filter, why)| format!("{filter}: {why}")).collect();
+        if !self.speaker.is_connected() {
+            tracing::info!(broker = %self.speaker.broker(), "connected to the broker");
+        }
         self.speaker.subscribed(refused);
-        tracing::info!(broker = %self.speaker.broker(), "connected to the broker");
     }
 
     /// The status changed, which the next turn of the loop looks at; or there is no driver any more.
@@ -352,6 +425,7 @@ impl Task {
             // Without a driver nothing can be answered.
             self.on_stop(None);
         }
+        self.follow_group(self.clock.now());
         driver_is_gone
     }
 
@@ -360,14 +434,15 @@ impl Task {
         self.stage = Stage::Stopping(self.clock.now().after(limit));
         self.session.stop();
         self.next_attempt = None;
-        if let Some(group) = &self.config.group {
-            // The broker gives the group's requests to the other boxes from now on.
-            self.session.unsubscribe(vec![self.rules.topics.group_filter(group)]);
-        }
+        self.follow_group(self.clock.now());
     }
 
     fn is_stopping(&self) -> bool {
         matches!(self.stage, Stage::Stopping(_) | Stage::Leaving(_))
+    }
+
+    fn is_draining(&self) -> bool {
+        matches!(self.status.borrow().state.as_str(), "draining" | "drained")
     }
 
     fn is_warm(&self) -> bool {
@@ -420,11 +495,19 @@ impl Task {
             Stage::Stopping(at) | Stage::Leaving(at) => Some(at),
             Stage::Waiting | Stage::Serving => None,
         };
-        let due = [self.session.next_tick(), self.next_attempt, self.speaker.next_due(), end];
+        let due = [self.session.next_tick(), self.next_attempt, self.speaker.next_due(), self.notes_due, end];
         let next = due.into_iter().flatten().min().unwrap_or(Mono::MAX);
         if *armed != Some(next) {
             timer.as_mut().reset(self.clock.instant(next));
             *armed = Some(next);
+        }
+    }
+
+    /// Hands the notes to the driver; without room there they are let go.
+    fn tell_notes(&mut self) {
+        self.notes_due = None;
+        if !self.notes.is_empty() && !self.handle.offer(Message::Notes(std::mem::take(&mut self.notes))) {
+            tracing::debug!("no room for notes");
         }
     }
 

@@ -30,7 +30,8 @@ const MAX_KEYS: usize = 256;
 pub struct Body<'a> {
     /// `reply_to`, not checked.
     pub reply_to: Option<String>,
-    /// Every key that is neither an input nor `reply_to`, in order, known or not; `id` under the name `request_id`.
+    /// Every key that is neither an input nor `reply_to`, in order, known or not; `id` under the name `request_id`,
+    /// as a text, unless it is null.
     pub options: Vec<(Cow<'a, str>, Value<'a>)>,
     /// What is to be inferred from.
     pub input: Input<'a>,
@@ -262,7 +263,11 @@ impl<'de> Found<'de> {
             }
             // The protocol's own way to ask for certain outputs and the like: harmless, and no option of ours.
             "outputs" | "parameters" if raw.is_some() => strict::check(map.next_value::<&RawValue>()?.get(), 1)?,
-            "id" => self.options.push((Cow::Borrowed("request_id"), value::read(map, 1)?)),
+            "id" => {
+                if let Some(id) = value::as_id(value::read(map, 1)?) {
+                    self.options.push((Cow::Borrowed("request_id"), id));
+                }
+            }
             _ => self.options.push((key, value::read(map, 1)?)),
         }
         Ok(())

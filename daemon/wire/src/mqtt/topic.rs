@@ -18,6 +18,28 @@ pub struct Topics {
     base: String,
 }
 
+/// A request that came by a subscription of an earlier configuration, which the broker keeps with the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Former<'a> {
+    /// The last level; not checked.
+    pub model: &'a str,
+    /// The subscription by which it came.
+    pub filter: String,
+}
+
+/// What a received topic would mean under another prefix, node or group.
+pub fn former(topic: &str) -> Option<Former<'_>> {
+    let (above, model) = topic.rsplit_once('/')?;
+    let base = above.strip_suffix(INFER)?.strip_suffix('/')?;
+    let (prefix, node) = base.rsplit_once('/')?;
+    let shared = prefix.strip_suffix(GROUP).and_then(|prefix| prefix.strip_suffix('/'));
+    let filter = match shared {
+        Some(_) => format!("$share/{node}/{above}/+"),
+        None => format!("{above}/+"),
+    };
+    (!model.is_empty() && !node.is_empty() && !prefix.is_empty()).then_some(Former { model, filter })
+}
+
 /// What a topic that was subscribed to means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning<'a> {
@@ -79,6 +101,18 @@ impl Topics {
     /// Readings, every few seconds.
     pub fn telemetry(&self) -> String {
         format!("{}/telemetry", self.base)
+    }
+
+    /// Filter of the retained records of this box's models.
+    pub fn models_filter(&self) -> String {
+        format!("{}/models/+", self.base)
+    }
+
+    /// Whether the retained record of one of this box's models is on `topic`.
+    pub fn is_model(&self, topic: &str) -> bool {
+        below(topic, &self.base)
+            .and_then(|rest| rest.strip_prefix("models/"))
+            .is_some_and(|name| !name.is_empty() && !name.contains('/'))
     }
 
     /// What a received topic means; `None` if it is none of the subscribed ones.
@@ -208,6 +242,36 @@ mod tests {
 
     fn topics() -> Topics {
         Topics::new("plant/edge", "box-7")
+    }
+
+    #[test]
+    fn a_topic_of_an_earlier_configuration_names_its_model_and_its_subscription() {
+        let cases = [
+            ("old/box/infer/m", Some(("m", "old/box/infer/+"))),
+            ("a/b/box/infer/m", Some(("m", "a/b/box/infer/+"))),
+            ("edge/_group/press/infer/m", Some(("m", "$share/press/edge/_group/press/infer/+"))),
+            ("edge/box/result/m", None),
+            ("edge/box/infer/", None),
+            ("box/infer/m", None),
+            ("m", None),
+        ];
+        for (topic, expected) in cases {
+            let found = former(topic);
+            assert_eq!(found.as_ref().map(|found| (found.model, found.filter.as_str())), expected, "{topic}");
+        }
+        let current = Topics::new("edge", "box");
+        assert_eq!(former("edge/box/infer/m").map(|found| found.filter), Some(current.infer_filter()));
+        let shared = former("edge/_group/press/infer/m").map(|found| found.filter);
+        assert_eq!(shared, Some(current.group_filter("press")));
+    }
+
+    #[test]
+    fn records_of_own_models_are_told_from_others() {
+        let topics = Topics::new("edge", "box");
+        assert!(topics.is_model(&topics.model("m")));
+        for other in ["edge/box/models/", "edge/box/models/a/b", "edge/other/models/m", "edge/box/state"] {
+            assert!(!topics.is_model(other), "{other}");
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(super) fn write(packet: &ToBroker, out: &mut BytesMut) -> Result<(), CodecEr
         ToBroker::PubRec(id) => Packet::PubRec(PubRec { pkid: *id }),
         ToBroker::PubRel(id) => Packet::PubRel(PubRel { pkid: *id }),
         ToBroker::PubComp(id) => Packet::PubComp(PubComp { pkid: *id }),
-        ToBroker::Subscribe { packet_id, filters } => {
+        ToBroker::Subscribe { packet_id, filters, .. } => {
             let filters = filters.iter().map(|(path, qos)| SubscribeFilter::new(path.clone(), to_qos(*qos)));
             Packet::Subscribe(Subscribe { pkid: *packet_id, ..Subscribe::new_many(filters) })
         }

@@ -58,10 +58,13 @@ pub(super) fn write(packet: &ToBroker, out: &mut BytesMut) -> Result<(), CodecEr
         ToBroker::PubRec(id) => Packet::PubRec(PubRec::new(*id, None)),
         ToBroker::PubRel(id) => Packet::PubRel(PubRel::new(*id, None)),
         ToBroker::PubComp(id) => Packet::PubComp(PubComp::new(*id, None)),
-        ToBroker::Subscribe { packet_id, filters } => {
+        ToBroker::Subscribe { packet_id, filters, retained } => {
             let filters = filters.iter().map(|(path, qos)| Filter {
-                // A retained request is a leftover, not a request.
-                retain_forward_rule: RetainForwardRule::Never,
+                retain_forward_rule: match retained {
+                    true => RetainForwardRule::OnEverySubscribe,
+                    // A retained request is a leftover, not a request.
+                    false => RetainForwardRule::Never,
+                },
                 ..Filter::new(path.clone(), to_qos(*qos))
             });
             Packet::Subscribe(Subscribe { pkid: *packet_id, ..Subscribe::new_many(filters, None) })

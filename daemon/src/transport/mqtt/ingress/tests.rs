@@ -4,7 +4,12 @@ use proptest::prelude::*;
 use super::*;
 
 fn rules() -> Rules {
-    Rules { topics: Topics::new("edge", "box"), reply_allow: vec!["line/+/answers".into()], max_request_bytes: 1000 }
+    Rules {
+        topics: Topics::new("edge", "box"),
+        reply_allow: vec!["line/+/answers".into()],
+        max_request_bytes: 1000,
+        zone: Zone::Premises,
+    }
 }
 
 fn message(payload: impl Into<Bytes>) -> Inbound {
@@ -36,6 +41,15 @@ fn encoded(request: &Request) -> (&str, &[u8]) {
         Payload::Encoded { content_type, data: Blob::Inline(data) } => (content_type, data),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_message_that_is_refused_unread_is_refused_under_its_own_id_and_topic() {
+    let large = format!(r#"{{"id":"a","reply_to":"line/7/answers","image":"{}"#, "!".repeat(5000));
+    let failure = Failure::new(ErrorCode::Overloaded, "later");
+    let asked = refuse(&message(large), "m", &rules(), failure.clone());
+    assert_eq!((asked.id.as_deref(), &*asked.target.topic), (Some("a"), "line/7/answers"));
+    assert_eq!(asked.request.unwrap_err(), failure);
 }
 
 #[test]

@@ -41,6 +41,10 @@ pub(super) struct Job {
     pub(super) acks: Vec<AckId>,
     pub(super) received: Mono,
     pub(super) bytes: usize,
+    /// Payload bytes that count as open.
+    pub(super) weight: u64,
+    /// Counted as one that the journal had no room for.
+    pub(super) unjournaled: bool,
     pub(super) deferrable: bool,
     /// It was open, perhaps, when a daemon died.
     pub(super) suspect: bool,
@@ -60,6 +64,8 @@ impl Job {
             acks: Vec::new(),
             received,
             bytes,
+            weight: 0,
+            unjournaled: false,
             deferrable: false,
             suspect: false,
             deaths,

@@ -16,6 +16,7 @@ fn limits() -> Limits {
         journal_bytes: 10_000,
         replies_waiting: 8,
         inflight: 20,
+        inflight_bytes: 1 << 20,
     }
 }
 
@@ -84,9 +85,91 @@ fn packets(session: &mut Session) -> Vec<String> {
         .collect()
 }
 
-fn notes(session: &mut Session) -> Vec<&'static str> {
+fn notes(session: &mut Session) -> Vec<Noted> {
     let note = |action| if let Action::Note { step, .. } = action { Some(step) } else { None };
     actions(session).into_iter().filter_map(note).collect()
+}
+
+#[test]
+fn a_request_that_the_journal_has_no_room_for_is_offered_to_it_again() {
+    let mut session = session();
+    let jobs: Vec<JobId> =
+        (1..=11).map(|packet_id| new(session.arrived(at(0), request(packet_id, Qos::AtLeastOnce, None)))).collect();
+    actions(&mut session);
+    session.tick(at(50));
+    let written: Vec<Action> = jobs[..10].iter().map(|job| Action::Write { job: *job, deaths: 0 }).collect();
+    assert_eq!(actions(&mut session), written);
+    assert_eq!(session.numbers().unjournaled, 1);
+    session.written(jobs[0]);
+    session.replied(at(60), jobs[0], reply(Qos::AtLeastOnce), false);
+    packets(&mut session);
+    session.puback(at(60), 33, true);
+    actions(&mut session);
+    assert_eq!(session.next_tick(), Some(at(100)));
+    session.tick(at(100));
+    assert_eq!(actions(&mut session), [Action::Write { job: jobs[10], deaths: 0 }]);
+    assert_eq!(session.numbers().unjournaled, 1);
+}
+
+#[test]
+fn open_requests_are_bounded_in_bytes_and_one_large_one_is_taken_alone() {
+    let limits = Limits { inflight_bytes: 250, ..limits() };
+    let mut session = Session::new(limits, 1, false);
+    session.connected(at(0), granted(false));
+    let large = |packet_id| Arrival { bytes: 300, ..request(packet_id, Qos::AtLeastOnce, None) };
+    let alone = new(session.arrived(at(0), large(1)));
+    assert_eq!(session.arrived(at(0), request(2, Qos::AtMostOnce, None)), Taken::Left(Why::Heavy));
+    assert_eq!(session.no_room(Qos::AtLeastOnce, 1), Some(Why::Heavy));
+    new(session.arrived(at(0), Arrival { refused: true, ..large(3) }));
+    session.replied(at(1), alone, reply(Qos::AtLeastOnce), false);
+    packets(&mut session);
+    session.puback(at(1), 33, true);
+    for packet_id in [4, 5] {
+        new(session.arrived(at(2), request(packet_id, Qos::AtLeastOnce, None)));
+    }
+    assert_eq!(session.arrived(at(2), request(6, Qos::AtLeastOnce, None)), Taken::Left(Why::Heavy));
+}
+
+#[test]
+fn a_subscription_that_is_never_answered_makes_the_connection_anew() {
+    let mut session = session();
+    session.subscribe(at(5), vec![("a/+".into(), Qos::AtLeastOnce)], false);
+    assert_eq!(session.next_tick(), Some(at(30_005)));
+    session.tick(at(30_004));
+    assert_eq!(actions(&mut session), []);
+    session.tick(at(30_005));
+    assert_eq!(actions(&mut session), [Action::Reconnect]);
+    session.lost();
+    session.connected(at(31_000), granted(true));
+    session.subscribe(at(31_000), vec![("a/+".into(), Qos::AtLeastOnce)], false);
+    session.subscribed();
+    assert_eq!(session.next_tick(), None);
+}
+
+#[test]
+fn only_the_first_session_that_was_kept_can_bring_what_ended_a_daemon() {
+    for (present, lost, suspect) in [(true, false, true), (false, false, false), (true, true, false)] {
+        let mut session = Session::new(limits(), 1, true);
+        session.connected(at(0), granted(present));
+        if lost {
+            session.lost();
+            session.connected(at(0), granted(true));
+        }
+        let job = new(session.arrived(at(0), again(request(1, Qos::AtLeastOnce, None))));
+        let expected = if suspect { Action::Write { job, deaths: 1 } } else { Action::Run { job, deaths: 0 } };
+        assert_eq!(actions(&mut session), [expected]);
+    }
+}
+
+#[test]
+fn writes_that_will_not_be_answered_let_their_requests_run() {
+    let mut session = Session::new(limits(), 1, true);
+    session.connected(at(0), granted(true));
+    let job = new(session.arrived(at(0), again(request(1, Qos::AtLeastOnce, None))));
+    assert_eq!(actions(&mut session), [Action::Write { job, deaths: 1 }]);
+    session.writes_failed();
+    assert_eq!(actions(&mut session), [Action::Run { job, deaths: 1 }]);
+    assert_eq!(session.numbers(), Numbers { unjournaled: 1, ..Numbers::default() });
 }
 
 #[test]
@@ -98,7 +181,7 @@ fn a_request_is_acknowledged_when_its_reply_was_accepted() {
     assert_eq!(packets(&mut session), ["reply 33"]);
     session.puback(at(2), 33, true);
     assert_eq!(packets(&mut session), ["ack 7"]);
-    assert_eq!(actions(&mut session), [Action::Note { job, step: "replied" }, Action::Forget(job)]);
+    assert_eq!(actions(&mut session), [Action::Note { job, step: Noted::Replied }, Action::Forget(job)]);
     assert!(session.is_drained());
 }
 
@@ -276,7 +359,7 @@ fn a_redelivery_of_an_answered_request_gets_the_stored_reply_and_is_not_run() {
     assert_eq!(packets(&mut session), ["reply 33"]);
     session.puback(at(2), 33, true);
     assert_eq!(packets(&mut session), ["ack 1"]);
-    assert_eq!(notes(&mut session), ["replied"]);
+    assert_eq!(notes(&mut session), [Noted::Replied]);
 
     let asked = Arrival { maybe_answered: true, ..request(2, Qos::AtMostOnce, Some("b")) };
     let job = new(session.arrived(at(3), asked));
@@ -298,7 +381,7 @@ fn what_may_have_killed_a_daemon_is_journaled_with_its_death_before_it_runs() {
     session.written(suspect);
     assert_eq!(
         actions(&mut session),
-        [Action::Note { job: suspect, step: "journaled" }, Action::Run { job: suspect, deaths: 1 }]
+        [Action::Note { job: suspect, step: Noted::Journaled }, Action::Run { job: suspect, deaths: 1 }]
     );
     let named = new(session.arrived(at(1), again(request(3, Qos::AtLeastOnce, Some("a")))));
     session.recalled(at(1), named, None);
@@ -431,7 +514,7 @@ fn a_reply_that_the_broker_refuses_is_counted_and_blocks_nothing() {
     packets(&mut session);
     session.puback(at(1), 33, false);
     assert_eq!(packets(&mut session), ["ack 1"]);
-    assert_eq!(notes(&mut session), ["reply_refused"]);
+    assert_eq!(notes(&mut session), [Noted::ReplyRefused]);
     assert_eq!(session.numbers().refused_by_broker, 1);
 }
 
@@ -506,7 +589,7 @@ impl World {
         match self.session.arrived(at(self.now), arrival.clone()) {
             Taken::New(_) => self.taken += 1,
             Taken::Known => {}
-            Taken::Left(Why::Full) => {
+            Taken::Left(Why::Full | Why::Heavy) => {
                 let refused = Arrival { refused: true, ..arrival };
                 let job = new(self.session.arrived(at(self.now), refused));
                 self.taken += 1;

@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::Task;
 use super::requests::Open;
 use crate::ledger::Key;
-use crate::ledger::journal::{Left, Report, Row};
+use crate::ledger::journal::{Left, NotTaken, Report, Row};
 use crate::ledger::replies;
 use crate::request::Failure;
 use crate::transport::mqtt::egress;
 use crate::transport::mqtt::ingress::{self, Target};
 use crate::transport::mqtt::packet::{Inbound, Properties, Qos};
 use crate::transport::mqtt::session::JobId;
+
+/// First byte of a head: the version of its form.
+const HEAD_VERSION: u8 = 1;
 
 /// What the journal keeps of a request besides its payload.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -35,10 +38,12 @@ impl Task {
         if !left.is_empty() {
             tracing::info!(requests = left.len(), crashed = self.ledger.crashed, "taking up the journal");
         }
+        let mut unreadable = 0;
         for row in left {
             let job = JobId(row.id);
-            let Ok(head) = postcard::from_bytes::<Head>(&row.head) else {
+            let Some(head) = read_head(&row.head) else {
                 tracing::error!(row = row.id, "a request in the journal cannot be read and is let go");
+                unreadable += 1;
                 self.remove(job);
                 continue;
             };
@@ -49,16 +54,25 @@ impl Task {
             });
             let bytes = usize::try_from(row.payload_len).unwrap_or(usize::MAX);
             let deaths = row.deaths;
-            self.open.insert(job, open_left(row, head));
+            self.open.insert(job, open_left(now, row, head));
             self.session.restore(now, job, key, bytes, deaths);
+        }
+        if unreadable > 0 {
+            self.speaker.set_problem(Problem {
+                subject: "journal".into(),
+                what: format!("{unreadable} requests of a former daemon could not be read and were let go unanswered"),
+                remedy: "stop edged with `systemctl stop`, which answers what is open, before it is downgraded".into(),
+            });
         }
     }
 
     /// Reads the payload of a request that was left.
     pub(super) fn fetch(&mut self, now: Mono, job: JobId) {
-        let fetching = self.ledger.journal.as_ref().is_some_and(|journal| journal.fetch(job.0));
-        if !fetching {
-            self.unreadable(now, job);
+        let asked = self.ledger.journal.as_ref().map_or(Err(NotTaken::Gone), |journal| journal.fetch(job.0));
+        match (asked, self.open.get_mut(&job)) {
+            (Ok(()), Some(open)) => open.fetching = true,
+            (Ok(()), None) => {}
+            (Err(_), _) => self.unreadable(now, job),
         }
     }
 
@@ -69,7 +83,7 @@ impl Task {
             row(job, open, *message, deaths)
         });
         let written = match (row, &self.ledger.journal) {
-            (Some(row), Some(journal)) => journal.write(row),
+            (Some(row), Some(journal)) => journal.write(row).is_ok(),
             _ => false,
         };
         if !written {
@@ -79,10 +93,10 @@ impl Task {
 
     /// Takes a request out of the journal.
     pub(super) fn remove(&mut self, job: JobId) {
-        let gone = self.ledger.journal.as_ref().is_none_or(|journal| journal.remove(job.0));
-        if !gone {
+        let removed = self.ledger.journal.as_ref().map_or(Ok(()), |journal| journal.remove(job.0));
+        if let Err(why) = removed {
             // After a crash it would be answered a second time, which the protocol allows.
-            tracing::warn!(row = job.0, "the journal is too far behind to forget an answered request");
+            tracing::warn!(row = job.0, ?why, "the journal cannot forget an answered request");
         }
     }
 
@@ -113,10 +127,29 @@ impl Task {
         }
     }
 
+    /// The journal's thread has ended: nothing that was asked of it is answered any more.
+    pub(super) fn on_journal_gone(&mut self) {
+        let now = self.clock.now();
+        tracing::error!("the thread of the journal has ended");
+        self.speaker.set_problem(Problem {
+            subject: "journal".into(),
+            what: "the thread that writes the journal has ended".into(),
+            remedy: "restart edged, and report the log before this; until then requests are acknowledged only when \
+                     they are answered"
+                .into(),
+        });
+        self.session.writes_failed();
+        let fetching: Vec<JobId> = self.open.iter().filter(|(_, open)| open.fetching).map(|(job, _)| *job).collect();
+        for job in fetching {
+            self.unreadable(now, job);
+        }
+    }
+
     fn fetched(&mut self, now: Mono, job: JobId, payload: Option<bytes::Bytes>) {
         let Some(payload) = payload else { return self.unreadable(now, job) };
         let now_ms = self.now_ms();
         let Some(open) = self.open.get_mut(&job) else { return };
+        open.fetching = false;
         let Some(message) = open.message.take() else { return };
         let message = Inbound { payload, ..*message };
         match ingress::read(&message, &open.model, &self.rules).request {
@@ -142,41 +175,34 @@ impl Task {
     }
 
     /// Looks for a stored reply.
-    pub(super) fn recall(&mut self, now: Mono, job: JobId, key: Key) {
+    pub(super) fn recall(&mut self, now: Mono, job: JobId, key: &Key) {
         let now_ms = self.now_ms();
-        let asked = self.ledger.replies.as_ref().is_some_and(|replies| replies.recall(job.0, now_ms, key));
-        if !asked {
-            self.session.recalled(now, job, None);
-        }
+        let found = self.ledger.replies.as_ref().map_or(Ok(None), |replies| replies.recall(now_ms, key));
+        let found = found.unwrap_or_else(|error| {
+            tracing::error!(%error, "read a kept reply");
+            None
+        });
+        let message = self.open.get(&job).and_then(|open| again(open, found?));
+        self.session.recalled(now, job, message);
     }
 
-    /// Stores a reply before it goes out.
-    pub(super) fn keep(&mut self, job: JobId, key: Key) {
+    /// Stores a reply before it goes out; if that fails, it goes out all the same.
+    pub(super) fn keep(&mut self, job: JobId, key: &Key) {
         let at_ms = self.now_ms();
         let stored = self.open.get_mut(&job).and_then(|open| open.stored.take());
-        let kept = match (stored, &self.ledger.replies) {
-            (Some(stored), Some(replies)) => replies.keep(job.0, at_ms, key, stored),
-            _ => false,
-        };
-        if !kept {
-            self.session.kept(job);
+        if let (Some(stored), Some(replies)) = (stored, &mut self.ledger.replies)
+            && let Err(error) = replies.keep(at_ms, key, &stored)
+        {
+            tracing::error!(%error, "keep a reply");
+            self.speaker.set_problem(Problem {
+                subject: "replies".into(),
+                what: format!("replies cannot be kept: {error}"),
+                remedy: "make room in the runtime directory; until then a request that the broker repeats after a \
+                         crash is run again"
+                    .into(),
+            });
         }
-    }
-
-    /// The thread that keeps replies spoke, perhaps more than once.
-    pub(super) fn on_replies(&mut self, first: replies::Report) {
-        let now = self.clock.now();
-        let mut next = Some(first);
-        while let Some(report) = next {
-            match report {
-                replies::Report::Kept(id) => self.session.kept(JobId(id)),
-                replies::Report::Recalled(id, found) => {
-                    let message = self.open.get(&JobId(id)).and_then(|open| again(open, found?));
-                    self.session.recalled(now, JobId(id), message);
-                }
-            }
-            next = self.ledger.reply_reports.try_recv().ok();
-        }
+        self.session.kept(job);
     }
 }
 
@@ -186,6 +212,15 @@ fn again(open: &Open, stored: replies::Stored) -> Option<crate::transport::mqtt:
         return Some(egress::message(&open.target, &stored));
     }
     (!stored.passing).then(|| egress::message(&open.target, &egress::as_duplicate(&stored)))
+}
+
+fn write_head(head: &Head) -> Option<Vec<u8>> {
+    postcard::to_extend(head, vec![HEAD_VERSION]).ok()
+}
+
+fn read_head(bytes: &[u8]) -> Option<Head> {
+    let (version, head) = bytes.split_first()?;
+    (*version == HEAD_VERSION).then(|| postcard::from_bytes(head).ok()).flatten()
 }
 
 fn row(job: JobId, open: &Open, message: Inbound, deaths: u8) -> Option<Row> {
@@ -206,12 +241,12 @@ fn row(job: JobId, open: &Open, message: Inbound, deaths: u8) -> Option<Row> {
         received_ms: open.received_ms,
         deadline_ms: open.deadline_ms,
         deaths,
-        head: postcard::to_stdvec(&head).ok()?,
+        head: write_head(&head)?,
         payload: message.payload,
     })
 }
 
-fn open_left(row: Left, head: Head) -> Open {
+fn open_left(now: Mono, row: Left, head: Head) -> Open {
     let qos = match head.qos {
         0 => Qos::AtMostOnce,
         1 => Qos::AtLeastOnce,
@@ -226,10 +261,35 @@ fn open_left(row: Left, head: Head) -> Open {
         request: None,
         message: Some(Box::new(Inbound { topic: head.topic, qos, properties: head.properties, ..Inbound::default() })),
         received_ms: row.received_ms,
+        received: now,
+        submitted: false,
+        cancelled: false,
         deadline_ms: row.deadline_ms,
         redelivered: true,
         left: true,
         deaths: row.deaths,
+        fetching: false,
         stored: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_only_in_the_form_that_it_was_written_in() {
+        let head = Head {
+            topic: "edge/box/infer/m".into(),
+            model: "m".into(),
+            qos: 1,
+            properties: Properties::default(),
+            reply_topic: "edge/r".into(),
+            id: Some("a".into()),
+        };
+        let bytes = write_head(&head).unwrap();
+        assert_eq!(read_head(&bytes), Some(head));
+        assert_eq!(read_head(&[&[HEAD_VERSION + 1], &bytes[1..]].concat()), None);
+        assert_eq!((read_head(&bytes[..3]), read_head(&[])), (None, None));
     }
 }

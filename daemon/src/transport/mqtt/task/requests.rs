@@ -3,19 +3,18 @@
 use edge_core::Mono;
 use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
-use edge_wire::mqtt::topic::Meaning;
+use edge_wire::mqtt::topic::{self, Meaning};
 use tokio::sync::oneshot;
-use tokio::task::JoinError;
 
 use super::Task;
 use crate::driver::clock;
-use crate::handle::Message;
+use crate::handle::{Deed, Message, Note, Numbered, Refused};
 use crate::ledger::replies::Stored;
-use crate::request::{Failure, Reply, Request};
+use crate::request::{Caller, Failure, Reply, Request};
 use crate::transport::mqtt::egress;
 use crate::transport::mqtt::ingress::{self, Asked, Target};
 use crate::transport::mqtt::packet::{Inbound, Qos};
-use crate::transport::mqtt::session::{Arrival, JobId, Taken, Why};
+use crate::transport::mqtt::session::{Arrival, JobId, Noted, Taken, Why};
 
 /// When a sender whose request was refused for lack of room may try again.
 const RETRY_MS: u64 = 500;
@@ -35,6 +34,11 @@ pub struct Open {
     /// Until it is in the journal.
     pub(super) message: Option<Box<Inbound>>,
     pub(super) received_ms: i64,
+    pub(super) received: Mono,
+    /// Handed to the driver.
+    pub(super) submitted: bool,
+    /// Asked to be cancelled before the driver had it.
+    pub(super) cancelled: bool,
     /// Wall clock; `None` if it may wait for ever.
     pub(super) deadline_ms: Option<i64>,
     pub(super) redelivered: bool,
@@ -42,6 +46,8 @@ pub struct Open {
     pub(super) left: bool,
     /// Daemons that died while it was open.
     pub(super) deaths: u8,
+    /// The journal was asked for its payload.
+    pub(super) fetching: bool,
     /// The reply, while it is being stored.
     pub(super) stored: Option<Stored>,
 }
@@ -50,21 +56,41 @@ impl Task {
     /// A message came in.
     pub(super) fn on_message(&mut self, now: Mono, message: Box<Inbound>) {
         let model = match self.rules.topics.parse(&message.topic) {
+            _ if message.retained && self.rules.topics.is_model(&message.topic) => {
+                let status = self.status.borrow().clone();
+                if !message.payload.is_empty() {
+                    self.speaker.found_record(&message.topic, &status, &mut self.session);
+                }
+                None
+            }
             // A retained request is a leftover of the broker, delivered again at every subscription.
             _ if message.retained => None,
             Some(Meaning::Cancel { request_id }) => {
-                self.cancel(request_id);
+                self.cancel(now, request_id);
                 None
             }
             Some(Meaning::Infer { model, group }) if group.is_none() || group == self.config.group.as_deref() => {
                 Some(model.to_owned())
             }
-            _ => None,
+            _ => self.of_former_subscription(&message.topic),
         };
         match model {
             Some(model) => self.on_request(now, message, &model),
             None => self.discard(now, &message),
         }
+    }
+
+    /// A request by way of a subscription that the broker still has from an earlier configuration (another group, another
+    /// prefix): it is served, since whoever sent it waits, and the subscription ends.
+    fn of_former_subscription(&mut self, topic: &str) -> Option<String> {
+        /// More than anybody configured; beyond it nothing is remembered.
+        const MOST: usize = 64;
+        let former = topic::former(topic)?;
+        if self.former.len() < MOST && self.former.insert(former.filter.clone()) {
+            tracing::warn!(filter = %former.filter, "a subscription of an earlier configuration is ended");
+            self.session.unsubscribe(vec![former.filter]);
+        }
+        Some(former.model.to_owned())
     }
 
     fn discard(&mut self, now: Mono, message: &Inbound) {
@@ -81,7 +107,12 @@ impl Task {
 
     fn on_request(&mut self, now: Mono, message: Box<Inbound>, model: &str) {
         self.speaker.count_received();
-        let asked = ingress::read(&message, model, &self.rules);
+        // What there is no room for is not decoded. One that may be known already is looked at closer.
+        let no_room = self.session.no_room(message.qos, message.payload.len()).filter(|_| !message.redelivered);
+        let asked = match no_room {
+            Some(why) => ingress::refuse(&message, model, &self.rules, crowded(why)),
+            None => ingress::read(&message, model, &self.rules),
+        };
         let key = asked.key();
         let arrival = Arrival {
             maybe_answered: key.as_ref().is_some_and(|key| self.may_be_answered(key)),
@@ -93,11 +124,10 @@ impl Task {
         match self.session.arrived(now, arrival.clone()) {
             Taken::Known | Taken::Left(Why::Stopping) => {}
             Taken::New(job) => self.take(now, job, asked, message),
-            Taken::Left(Why::Full) => {
+            Taken::Left(why) => {
                 let refused = Arrival { refused: true, key: None, ..arrival };
                 if let Taken::New(job) = self.session.arrived(now, refused) {
-                    let failure = overloaded("as many requests are open as `mqtt.max_inflight` allows");
-                    self.take(now, job, Asked { request: Err(failure), ..asked }, message);
+                    self.take(now, job, Asked { request: Err(crowded(why)), ..asked }, message);
                 }
             }
         }
@@ -117,10 +147,15 @@ impl Task {
             target: asked.target,
             request,
             redelivered: message.redelivered,
-            message: Some(message),
+            // Only what may be journaled is kept as it came.
+            message: (failure.is_none() && message.qos != Qos::AtMostOnce).then_some(message),
             received_ms,
+            received: now,
+            submitted: false,
+            cancelled: false,
             left: false,
             deaths: 0,
+            fetching: false,
             stored: None,
         };
         self.open.insert(job, open);
@@ -145,6 +180,9 @@ impl Task {
     pub(super) fn run_job(&mut self, now: Mono, job: JobId, deaths: u8) {
         let now_ms = self.now_ms();
         let Some(open) = self.open.get_mut(&job) else { return };
+        if open.cancelled {
+            return self.fail(now, job, Failure::new(ErrorCode::Cancelled, "cancelled by the caller"));
+        }
         if deaths >= MAX_DEATHS {
             let text = format!("the request was open at {deaths} crashes and is not run again");
             return self.fail(now, job, Failure::new(ErrorCode::Internal, text));
@@ -155,33 +193,27 @@ impl Task {
         }
         let Some(mut request) = open.request.take() else { return self.fetch(now, job) };
         request.deaths = deaths;
-        match self.handle.submit(request) {
-            Ok(reply) => {
-                self.runs.spawn(async move { (job, reply.await.ok()) });
-            }
-            Err(failure) => self.fail(now, job, failure),
+        open.submitted = true;
+        if let Err(failure) = self.handle.submit_numbered(request, job.0, &self.answer_to) {
+            self.fail(now, job, failure);
         }
     }
 
     /// The driver answered, and perhaps more of them are ready.
-    pub(super) fn on_run(&mut self, first: Result<(JobId, Option<Reply>), JoinError>) {
+    pub(super) fn on_answer(&mut self, first: Numbered) {
         let now = self.clock.now();
         let mut next = Some(first);
         let mut left = super::BURST;
-        while let Some(run) = next {
-            match run {
-                Ok((job, Some(reply))) => self.answer(now, job, &reply),
-                Ok((job, None)) => {
-                    self.fail(
-                        now,
-                        job,
-                        Failure::new(ErrorCode::Unavailable, "the daemon stopped before it was answered"),
-                    );
+        while let Some((job, reply)) = next {
+            match reply {
+                Some(reply) => self.answer(now, JobId(job), &reply),
+                None => {
+                    let text = "the daemon stopped before it was answered";
+                    self.fail(now, JobId(job), Failure::new(ErrorCode::Unavailable, text));
                 }
-                Err(error) => tracing::error!(%error, "a wait for a reply ended early"),
             }
             left -= 1;
-            next = if left > 0 { self.runs.try_join_next() } else { None };
+            next = if left > 0 { self.answers.try_recv().ok() } else { None };
         }
     }
 
@@ -194,8 +226,9 @@ impl Task {
         let Some(open) = self.open.get(&job) else { return };
         let instant =
             |ms: i64| std::time::UNIX_EPOCH + std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        let made_up = || format!("{}-{}", self.id_prefix, job.0);
         let info = Info {
-            request_id: open.id.clone().unwrap_or_default(),
+            request_id: open.id.clone().unwrap_or_else(made_up),
             model: open.model.clone(),
             verdict: "refuse".into(),
             reason: failure.code.as_str().into(),
@@ -204,6 +237,11 @@ impl Task {
             ..Info::default()
         };
         tracing::debug!(model = %open.model, topic = %open.target.topic, code = %failure.code, message = %failure.message, "refused");
+        let caller = Caller::Broker { reply_topic: open.target.topic.clone() };
+        let refused = Refused { caller, received: open.received, failure: failure.clone(), info: info.clone() };
+        if !self.handle.offer(Message::Refused(Box::new(refused))) {
+            tracing::debug!("no room to tell the driver of a refusal");
+        }
         self.answer(now, job, &Reply { result: Err(failure), info });
     }
 
@@ -221,22 +259,35 @@ impl Task {
     }
 
     /// Leaves a note for the request's trace.
-    pub(super) fn note(&mut self, _now: Mono, job: JobId, step: &'static str) {
-        let Some(open) = self.open.get(&job) else { return };
-        let Some(request_id) = open.known_as.clone() else { return };
-        let detail = match step {
-            "replied" => format!("the broker accepted the reply on {}", open.target.topic),
-            "reply_refused" => format!("the broker refused the reply on {}", open.target.topic),
-            "journaled" => "safe in the journal, acknowledged to the broker".to_owned(),
-            _ => String::new(),
+    pub(super) fn note(&mut self, now: Mono, job: JobId, step: Noted) {
+        let Some(open) = self.open.get_mut(&job) else { return };
+        let (deed, request_id) = match step {
+            Noted::Journaled => (Deed::Journaled, open.known_as.clone()),
+            // It is over: the id is not needed any more.
+            Noted::Replied => (Deed::Replied(open.target.topic.clone()), open.known_as.take()),
+            Noted::ReplyRefused => (Deed::ReplyRefused(open.target.topic.clone()), open.known_as.take()),
         };
-        self.handle.offer(Message::Note { request_id, step, detail });
+        let Some(request_id) = request_id else { return };
+        self.notes.push(Note { request_id, at: now, deed });
+        self.notes_due.get_or_insert(now.after(super::NOTES_PAUSE));
+        if self.notes.len() >= super::NOTES {
+            self.tell_notes();
+        }
     }
 
-    fn cancel(&mut self, request_id: &str) {
+    fn cancel(&mut self, now: Mono, request_id: &str) {
         for job in self.session.jobs_called(request_id) {
-            let Some(open) = self.open.get(&job) else { continue };
-            let caller = crate::request::Caller::Broker { reply_topic: open.target.topic.clone() };
+            let Some(open) = self.open.get_mut(&job) else { continue };
+            if !open.submitted {
+                // It waits for the journal, or for its turn after a crash.
+                open.cancelled = true;
+                if std::mem::take(&mut open.fetching) {
+                    open.message = None;
+                    self.run_job(now, job, 0);
+                }
+                continue;
+            }
+            let caller = Caller::Broker { reply_topic: open.target.topic.clone() };
             // Whether it was found shows in the request's own reply.
             let (found, _) = oneshot::channel();
             if !self.handle.offer(Message::Cancel { caller, request_id: request_id.to_owned(), found }) {
@@ -257,6 +308,13 @@ fn arrival(message: &Inbound) -> Arrival {
         maybe_answered: false,
         refused: false,
     }
+}
+
+fn crowded(why: Why) -> Failure {
+    overloaded(match why {
+        Why::Heavy => "the requests that are open have as many bytes as `mqtt.max_inflight_mib` allows",
+        Why::Full | Why::Stopping => "as many requests are open as `mqtt.max_inflight` allows",
+    })
 }
 
 fn overloaded(message: &str) -> Failure {

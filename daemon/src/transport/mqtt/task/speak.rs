@@ -24,6 +24,27 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// After this, a connection no longer carries the memory of a contested client id.
 const FORGIVEN: Duration = Duration::from_secs(60);
 
+/// The link's state before anything is known of it.
+fn first_status(config: &MqttConfig) -> MqttStatus {
+    MqttStatus {
+        state: "connecting".into(),
+        reason: "waiting for the models".into(),
+        broker: format!("{}:{}", config.host, config.port),
+        protocol: match config.protocol {
+            MqttProtocol::V5 => "5".into(),
+            MqttProtocol::V311 => "3.1.1".into(),
+        },
+        client_id: config.client_id.clone(),
+        zone: config.zone.as_str().into(),
+        ..MqttStatus::default()
+    }
+}
+
+/// The link's state between a fault of the transport and its next start.
+pub fn failed(config: &MqttConfig, why: &str) -> MqttStatus {
+    MqttStatus { reason: format!("the transport failed and is started again: {why}"), ..first_status(config) }
+}
+
 /// What the speaker knows and has said.
 pub struct Speaker {
     topics: Topics,
@@ -46,18 +67,7 @@ pub struct Speaker {
 
 impl Speaker {
     pub fn new(config: &MqttConfig, topics: Topics, telemetry_interval: Duration) -> Speaker {
-        let now_status = MqttStatus {
-            state: "connecting".into(),
-            reason: "waiting for the models".into(),
-            broker: format!("{}:{}", config.host, config.port),
-            protocol: match config.protocol {
-                MqttProtocol::V5 => "5".into(),
-                MqttProtocol::V311 => "3.1.1".into(),
-            },
-            client_id: config.client_id.clone(),
-            zone: config.zone.as_str().into(),
-            ..MqttStatus::default()
-        };
+        let now_status = first_status(config);
         Speaker {
             topics,
             telemetry_interval,
@@ -199,6 +209,13 @@ impl Speaker {
         };
         if due && handle.offer(Message::Mqtt(Box::new(self.now_status.clone()))) {
             self.told = Some((self.now_status.clone(), now));
+        }
+    }
+
+    /// A retained record of a model lies at the broker: it is emptied if there is no such model any more.
+    pub fn found_record(&mut self, topic: &str, status: &Status, session: &mut Session) {
+        if !retained::shown_models(status).into_iter().any(|model| self.topics.model(&model.name) == topic) {
+            session.publish_status(message(topic.to_owned(), String::new(), Qos::AtLeastOnce, true));
         }
     }
 

@@ -56,7 +56,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
                     continue;
                 }
             };
-            if let Value::Text(text) = value::read(&mut map, 1)? {
+            let value = value::read(&mut map, 1)?;
+            let value = if key == "id" { value::as_id(value) } else { Some(value) };
+            if let Some(Value::Text(text)) = value {
                 *place = Some(text.into_owned());
             }
         }

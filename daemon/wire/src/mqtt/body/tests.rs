@@ -29,6 +29,22 @@ fn tensors(body: &Body<'_>) -> Vec<(String, Vec<i64>, Data)> {
 }
 
 #[test]
+fn an_id_may_be_a_whole_number_or_null() {
+    let id = |id: &str| {
+        let text = format!("{{\"id\":{id},\"text\":\"x\"}}");
+        let told = envelope(text.as_bytes()).id;
+        let body = parse(text.as_bytes()).unwrap();
+        (body.options.into_iter().map(|(name, value)| (name.into_owned(), format!("{value:?}"))).next(), told)
+    };
+    let text = |text: &str| Some(("request_id".to_owned(), format!("Text({text:?})")));
+    assert_eq!(id("7"), (text("7"), Some("7".to_owned())));
+    assert_eq!(id("-7"), (text("-7"), Some("-7".to_owned())));
+    assert_eq!(id("\"7\""), (text("7"), Some("7".to_owned())));
+    assert_eq!(id("null"), (None, None));
+    assert!(id("1.5").0.unwrap().1.contains("number"));
+}
+
+#[test]
 fn a_body_with_every_field_is_read() {
     let body = br#"{"id":"7","reply_to":"edge/r","deadline_ms":250,"data_class":"internal","priority":"high",
         "deferrable":true,"version":"1.0","colour":{"a":[1]},"nothing":null,"inputs":[

@@ -17,6 +17,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// The kind of a value that stands for none.
+const NULL: &str = "null";
+
 /// The value of an option, as far as JSON tells kinds apart.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -74,7 +77,7 @@ pub(super) fn read<'de, A: MapAccess<'de>>(map: &mut A, depth: usize) -> Result<
     match text.as_bytes().first() {
         Some(b'[') => strict::check(text, depth).map(|()| Value::Other("array")),
         Some(b'{') => strict::check(text, depth).map(|()| Value::Other("object")),
-        Some(b'n') => Ok(Value::Other("null")),
+        Some(b'n') => Ok(Value::Other(NULL)),
         Some(b't') => Ok(Value::Bool(true)),
         Some(b'f') => Ok(Value::Bool(false)),
         Some(b'"') => match serde_json::from_str::<Word<'de>>(text) {
@@ -82,6 +85,15 @@ pub(super) fn read<'de, A: MapAccess<'de>>(map: &mut A, depth: usize) -> Result<
             Err(fault) => Err(de::Error::custom(fault)),
         },
         _ => Ok(text.parse().map_or(Value::Other("number"), Value::Int)),
+    }
+}
+
+/// The value of `id`: a whole number is as good as its text, and null means that there is none.
+pub(super) fn as_id(value: Value<'_>) -> Option<Value<'_>> {
+    match value {
+        Value::Int(number) => Some(Value::Text(number.to_string().into())),
+        Value::Other(NULL) => None,
+        other => Some(other),
     }
 }
 
