@@ -9,7 +9,7 @@ use crate::handle::Deed;
 use crate::request::Caller;
 
 /// Settled requests that are remembered.
-pub const KEPT: usize = 2048;
+pub const KEPT: usize = 1024;
 
 /// One step; its text is made only when somebody asks.
 #[derive(Clone, Debug, PartialEq)]
