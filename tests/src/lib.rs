@@ -1,7 +1,7 @@
 //! The whole system under test: a private bus, a local broker, the real binaries, and clients that know the contract only.
 //!
 //! Read in this order: [`stack`] starts everything, [`client`] talks to it, [`answer`] is what comes back, [`runner`]
-//! runs named trials against one stack; [`media`], [`memfd`] and [`usage`] make inputs and measure processes.
+//! runs named trials against one stack; [`golden`], [`media`], [`memfd`] and [`usage`] make inputs and measure processes.
 
 pub mod answer;
 pub mod broker;
@@ -9,6 +9,7 @@ pub mod bus;
 pub mod client;
 pub mod clock;
 pub mod daemon;
+pub mod golden;
 pub mod measure;
 pub mod media;
 pub mod memfd;
