@@ -122,6 +122,19 @@ pub fn expect_yes(what: &str, outcome: Outcome) -> Result<Yes> {
     outcome.map_err(|no| anyhow::anyhow!("{what}: refused with {}: {}", no.code, no.message))
 }
 
+/// Same names, types and shapes; numbers within 2% of the largest one, or of 1.
+pub fn alike(what: &str, found: &[Tensor], wanted: &[Tensor]) -> Result<()> {
+    ensure!(found.len() == wanted.len(), "{what}: {} outputs", found.len());
+    for (found, wanted) in found.iter().zip(wanted) {
+        ensure!(found.name == wanted.name && found.shape == wanted.shape, "{what}: {found:?} instead of {wanted:?}");
+        let (ours, theirs) = (found.floats()?, wanted.floats()?);
+        let scale = theirs.iter().fold(1.0_f32, |most, value| most.max(value.abs()));
+        let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
+        ensure!(worst <= 0.02 * scale, "{what}: {} is off by {worst}", found.name);
+    }
+    Ok(())
+}
+
 /// Raw little-endian bytes as JSON numbers; bytes that make no whole element are left out.
 fn numbers(datatype: &str, data: &[u8]) -> Result<Vec<Value>> {
     fn each<const N: usize>(data: &[u8], read: impl Fn([u8; N]) -> Value) -> Vec<Value> {

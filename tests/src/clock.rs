@@ -72,6 +72,13 @@ pub async fn within<T>(what: &str, limit: Duration, future: impl Future<Output =
     tokio::time::timeout(limit, future).await.map_err(|_| anyhow!("{what}: not within {limit:?}"))
 }
 
+/// Ticks that bound a rate; one that was missed is not made up for.
+pub fn pace(period: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
 /// Lets time pass while something is measured; never to wait for a condition.
 pub async fn measure_for(time: Duration) {
     tokio::time::sleep(time).await;

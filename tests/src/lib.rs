@@ -1,7 +1,8 @@
 //! The whole system under test: a private bus, a local broker, the real binaries, and clients that know the contract only.
 //!
 //! Read in this order: [`stack`] starts everything, [`client`] talks to it, [`answer`] is what comes back, [`runner`]
-//! runs named trials against one stack; [`media`], [`memfd`] and [`usage`] make inputs and measure processes.
+//! runs named trials against one stack, [`soak`] mixed load for as long as one likes; [`golden`], [`media`], [`memfd`]
+//! and [`usage`] make inputs and measure processes.
 
 pub mod answer;
 pub mod broker;
@@ -10,12 +11,14 @@ pub mod client;
 pub mod clock;
 pub mod crowd;
 pub mod daemon;
+pub mod golden;
 pub mod measure;
 pub mod media;
 pub mod memfd;
 pub mod places;
 pub mod process;
 pub mod runner;
+pub mod soak;
 pub mod spin;
 pub mod stack;
 pub mod usage;

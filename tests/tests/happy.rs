@@ -1,16 +1,16 @@
 //! What works: real models on every way in, submitted and cancelled requests, what the daemon and the command tell of it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
-use edge_tests::answer::{Options, Tensor, Yes, expect_no, expect_yes, options};
+use edge_tests::answer::{Options, Tensor, Yes, alike, expect_no, expect_yes, options};
 use edge_tests::client::bus::BusClient;
 use edge_tests::client::mqtt::{Outgoing, Protocol, request_topic};
 use edge_tests::client::routes::{EncodedRoute, Example, Route, Routes, tensor_body};
 use edge_tests::clock::{PATIENCE, eventually, within};
 use edge_tests::daemon::NODE;
+use edge_tests::golden::{close, golden, goldens};
 use edge_tests::measure::work;
 use edge_tests::places;
 use edge_tests::spin::{self, Spin};
@@ -48,59 +48,6 @@ fn main() -> ExitCode {
         Setup::new().bundles(&["text-line", "text-direction", "file-type", "speech", "add", "echo-types", "spin"]),
         trials,
     )
-}
-
-/// A golden input with its content type and answer.
-struct Golden {
-    model: &'static str,
-    file: PathBuf,
-    kind: &'static str,
-    expected: Value,
-}
-
-fn golden(model: &'static str, file: &str) -> Result<Golden> {
-    let file = places::repository().join("onnx-models").join(model).join("golden").join(file);
-    let expected = PathBuf::from(format!("{}.expected.json", file.display()));
-    let expected = std::fs::read(&expected).with_context(|| format!("read {}", expected.display()))?;
-    let kind = match file.extension().and_then(std::ffi::OsStr::to_str) {
-        _ if model == "file-type" => "application/octet-stream",
-        Some("jpg") => "image/jpeg",
-        Some("png") => "image/png",
-        Some("wav") => "audio/wav",
-        other => anyhow::bail!("no content type for {other:?}"),
-    };
-    Ok(Golden { model, file, kind, expected: serde_json::from_slice(&expected)? })
-}
-
-fn goldens() -> Result<Vec<Golden>> {
-    let mut all = Vec::new();
-    for model in ["text-line", "text-direction", "file-type", "speech"] {
-        let dir = places::repository().join("onnx-models").join(model).join("golden");
-        for entry in std::fs::read_dir(&dir).with_context(|| format!("read {}", dir.display()))? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if !name.ends_with(".expected.json") {
-                all.push(golden(model, &name)?);
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// Equal but for numbers, which may differ by 0.05 at most.
-fn close(found: &Value, wanted: &Value) -> bool {
-    match (found, wanted) {
-        (Value::Number(found), Value::Number(wanted)) => {
-            let (found, wanted) = (found.as_f64().unwrap_or(f64::NAN), wanted.as_f64().unwrap_or(f64::NAN));
-            (found - wanted).abs() <= 0.05
-        }
-        (Value::Array(found), Value::Array(wanted)) => {
-            found.len() == wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| close(found, wanted))
-        }
-        (Value::Object(found), Value::Object(wanted)) => {
-            wanted.iter().all(|(key, wanted)| found.get(key).is_some_and(|found| close(found, wanted)))
-        }
-        _ => found == wanted,
-    }
 }
 
 async fn the_photograph_of_a_label_reads_the_same_on_every_way(stack: &Stack) -> Result<()> {
@@ -142,19 +89,6 @@ async fn tensors_give_the_same_on_every_route_and_as_the_reference(stack: &Stack
             alike(&format!("{} over {route:?}", work.model), &yes.outputs, &first.outputs)?;
         }
         reference(&work, &first)?;
-    }
-    Ok(())
-}
-
-/// Same names, types and shapes; numbers within 2% of the largest one, or of 1.
-fn alike(what: &str, found: &[Tensor], wanted: &[Tensor]) -> Result<()> {
-    ensure!(found.len() == wanted.len(), "{what}: {} outputs", found.len());
-    for (found, wanted) in found.iter().zip(wanted) {
-        ensure!(found.name == wanted.name && found.shape == wanted.shape, "{what}: {found:?} instead of {wanted:?}");
-        let (ours, theirs) = (found.floats()?, wanted.floats()?);
-        let scale = theirs.iter().fold(1.0_f32, |most, value| most.max(value.abs()));
-        let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
-        ensure!(worst <= 0.02 * scale, "{what}: {} is off by {worst}", found.name);
     }
     Ok(())
 }

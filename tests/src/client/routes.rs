@@ -245,8 +245,8 @@ fn encoded_body(kind: &str, payload: &[u8], options: &Options) -> Value {
     body
 }
 
-/// In a body the caller's own id is called `id`.
-fn body_of(options: &Options) -> Value {
+/// A JSON body without an input; in a body the caller's own id is called `id`.
+pub fn body_of(options: &Options) -> Value {
     let mut body = json!(options);
     if let Some(id) = body.as_object_mut().and_then(|body| body.remove("request_id")) {
         body["id"] = id;
@@ -254,7 +254,8 @@ fn body_of(options: &Options) -> Value {
     body
 }
 
-fn properties(options: &Options) -> Vec<(String, String)> {
+/// Options as MQTT 5 has them: texts.
+pub fn properties(options: &Options) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     options.iter().map(|(key, value)| (key.clone(), text(value))).collect()
 }

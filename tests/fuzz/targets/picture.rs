@@ -1,0 +1,41 @@
+//! A picture: whatever the header claims, it unpacks within the limit of pixels to exactly the size that the tensor has.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use edge_engine::bundle::{Channels, ImageRecipe, WhenWider};
+use edge_engine::media::picture::Pictures;
+use libfuzzer_sys::fuzz_target;
+
+const HEIGHT: u32 = 48;
+/// Small, so that time goes into headers and not into pixels.
+const PIXELS: u64 = 1 << 18;
+
+static REFUSE: LazyLock<Pictures> = LazyLock::new(|| pictures(WhenWider::Refuse));
+static SQUEEZE: LazyLock<Pictures> = LazyLock::new(|| pictures(WhenWider::Squeeze));
+
+fuzz_target!(|payload: &[u8]| {
+    let kind = if payload.starts_with(b"\x89PNG") { "image/png" } else { "image/jpeg" };
+    for pictures in [&*REFUSE, &*SQUEEZE] {
+        let Ok(picture) = pictures.decode(kind, payload) else { continue };
+        assert!((1..=picture.padded).contains(&picture.width) && (320..=640).contains(&picture.padded));
+        assert_eq!(picture.rgb.len(), (picture.width * HEIGHT * 3) as usize);
+        let filled = pictures.fill(&picture);
+        assert_eq!(filled.shape, [1, 3, i64::from(HEIGHT), i64::from(picture.padded)]);
+        assert!(pictures.cost(&picture) >= 1);
+    }
+});
+
+fn pictures(when_wider: WhenWider) -> Pictures {
+    let recipe = ImageRecipe {
+        tensor: "x".into(),
+        height: HEIGHT,
+        min_width: 320,
+        max_width: 640,
+        when_wider,
+        channels: Channels::Bgr,
+        mean: [0.5; 3],
+        std: [0.5; 3],
+    };
+    Pictures::new(recipe, PIXELS)
+}
