@@ -85,7 +85,7 @@ pub enum Data {
     Inline(#[serde(with = "bytes")] Vec<u8>),
     /// In the descriptor at `fd` of this packet: a sealed memfd (SHRINK, GROW, WRITE), mapped and read in place.
     Sealed { fd: u16, offset: u64, len: u64 },
-    /// In the descriptor at `fd` of this packet, which is not sealed: read with a bound, never mapped.
+    /// In the descriptor at `fd` of this packet, a file that is not sealed: read with a bound, never mapped.
     Unsealed { fd: u16, max_len: u64 },
 }
 

@@ -28,8 +28,8 @@ pub enum MemoryError {
     TooLong(u64),
     #[error("descriptor is a {0}; accepted are memfds, regular files, pipes and sockets")]
     Kind(&'static str),
-    #[error("descriptor gave no end within {0} ms")]
-    Slow(u64),
+    #[error("descriptor is a pipe or socket, which the daemon reads itself")]
+    Stream,
     #[error("map {len} bytes of a memfd")]
     Map { len: u64, source: std::io::Error },
     #[error("read descriptor")]

@@ -19,6 +19,9 @@ use crate::request::{Caller, Failure};
 /// More connections than any bus allows; beyond it somebody makes names up.
 const MAX_CLIENTS: usize = 8192;
 
+/// Pipes and sockets of one caller that payloads are read from at once; they may give nothing for seconds.
+const MAX_STREAMS: usize = 16;
+
 /// A caller, from its first call until it leaves.
 #[derive(Debug)]
 pub struct Client {
@@ -27,6 +30,8 @@ pub struct Client {
     calls: Arc<Semaphore>,
     /// Kept objects of `Submit`.
     submitted: Arc<Semaphore>,
+    /// Payloads that are read from pipes and sockets.
+    streams: Arc<Semaphore>,
     left: watch::Sender<bool>,
 }
 
@@ -45,6 +50,7 @@ impl Client {
             known,
             calls: Arc::new(Semaphore::new(limits.max_calls)),
             submitted: Arc::new(Semaphore::new(limits.max_submitted)),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             left: watch::Sender::new(false),
         }
     }
@@ -70,6 +76,11 @@ impl Client {
         place(&self.submitted, "requests submitted by this caller and kept")
     }
 
+    /// A place for one payload that is read from a pipe or socket.
+    pub fn open_stream(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        place(&self.streams, "payloads of this caller are being read from pipes and sockets")
+    }
+
     /// Whether the caller is gone.
     pub fn has_left(&self) -> bool {
         *self.left.borrow()
@@ -86,6 +97,7 @@ impl Client {
     pub fn leave(&self) {
         self.calls.close();
         self.submitted.close();
+        self.streams.close();
         self.left.send_replace(true);
     }
 }
