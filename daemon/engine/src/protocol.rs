@@ -167,6 +167,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The runtime reported an error.
     Runtime,
+    /// No room for what would be kept until it runs; there will be when others have run.
+    Full,
     /// `start_before` had passed.
     Late,
     /// Ended by `Discard`.

@@ -327,6 +327,7 @@ impl Driver {
             ErrorKind::InvalidInput => Fault::InvalidInput,
             ErrorKind::TooLarge => Fault::TooLarge,
             ErrorKind::Runtime => Fault::Runtime,
+            ErrorKind::Full => Fault::Full,
             ErrorKind::Late => Fault::Late,
             ErrorKind::Stopped => Fault::Stopped,
         };
