@@ -129,6 +129,8 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadModel {
     pub model: u16,
+    /// Number of this load of the model, to tell its answer from that of an earlier load that was given up by `Unload`.
+    pub load: u32,
     /// The bundle's directory.
     pub bundle: PathBuf,
     /// Lanes are numbered from here, one per instance.
@@ -146,7 +148,7 @@ pub struct LoadModel {
 pub enum ToHost {
     /// First message: load this library (already found on disk). Answered by `Started` or `StartFailed`.
     Start { library: PathBuf },
-    /// Answered by `Loaded` or `LoadFailed`. Several may be under way at once.
+    /// Answered by `Loaded` or `LoadFailed`, unless `Unload` comes first. Several may be under way at once.
     Load(LoadModel),
     /// Forget a model; its lanes end after what they run. Answered by `Unloaded`.
     Unload { model: u16 },
@@ -211,6 +213,8 @@ pub struct ProviderReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadedModel {
     pub model: u16,
+    /// Which load it was.
+    pub load: u32,
     pub variant: String,
     /// As requests see them: the manifest's closed dimensions and the graph's free ones.
     pub inputs: Vec<TensorSpec>,
@@ -244,6 +248,8 @@ pub enum FromHost {
     Loaded(LoadedModel),
     LoadFailed {
         model: u16,
+        /// Which load it was.
+        load: u32,
         message: String,
     },
     Unloaded {

@@ -198,8 +198,17 @@ impl Driver {
                 self.host.life = Phase::Hopeless;
                 self.fail_all_models(&message);
             }
-            FromHost::Loaded(loaded) => self.model_loaded(loaded),
-            FromHost::LoadFailed { model, message } => self.model_failed(ModelId(model), message),
+            FromHost::Loaded(loaded) => {
+                if self.awaits_load(ModelId(loaded.model), loaded.load) {
+                    self.model_loaded(loaded);
+                }
+            }
+            FromHost::LoadFailed { model, load, message } => {
+                let id = ModelId(model);
+                if self.awaits_load(id, load) {
+                    self.model_failed(id, message);
+                }
+            }
             FromHost::Unloaded { model } => tracing::info!(model, "unloaded"),
             FromHost::Prepared { id, result, took_ns } => self.prepared(RequestId(id), result, took_ns),
             FromHost::Ran { lane, took_ns, members } => self.ran(LaneId(lane), took_ns, members, fds),
@@ -258,8 +267,10 @@ impl Driver {
     fn send_load(&mut self, id: ModelId) {
         let Some(model) = self.models.get_mut(id) else { return };
         model.life = Life::Loading;
+        model.load = model.load.wrapping_add(1);
         let load = LoadModel {
             model: id.0,
+            load: model.load,
             bundle: model.found.dir.clone(),
             first_lane: Model::first_lane(id),
             allowed_providers: self.config.engine.providers.clone(),
@@ -269,6 +280,11 @@ impl Driver {
         };
         self.host.send(&ToHost::Load(load), Vec::new());
         self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Loading });
+    }
+
+    /// Whether this load was not given up meanwhile: what was said before the host heard of it means nothing now.
+    fn awaits_load(&self, id: ModelId, load: u32) -> bool {
+        self.models.get(id).is_some_and(|model| model.life == Life::Loading && model.load == load)
     }
 
     fn model_loaded(&mut self, loaded: LoadedModel) {

@@ -11,6 +11,8 @@ use crate::request::Failure;
 use crate::store::Found;
 use edge_wire::error::ErrorCode;
 
+/// Variant of a model that is none.
+pub const SIMULATED: &str = "simulated";
 /// Lanes that are set aside for each model; a manifest may ask for fewer.
 pub const LANES_EACH: u16 = 16;
 /// Models that one box may hold.
@@ -51,6 +53,8 @@ pub struct Model {
     /// As last loaded; kept while the host is away, so that requests can be checked and wait.
     pub loaded: Option<Arc<LoadedModel>>,
     pub output_names: Vec<Arc<str>>,
+    /// Number of its last load: what is said of an earlier one is of no interest any more.
+    pub load: u32,
     /// Ended the host while loading beside others: to be loaded alone.
     pub suspect: bool,
     /// Order of last use, to load first after a restart what is in use.
@@ -78,6 +82,7 @@ impl Models {
             found,
             life,
             loaded: None,
+            load: 0,
             output_names: Vec::new(),
             suspect: false,
             used: 0,

@@ -68,6 +68,7 @@ pub fn load(runtime: &Runtime, request: &LoadModel) -> Result<Loaded, LoadError>
     }
     let said = LoadedModel {
         model: request.model,
+        load: request.load,
         variant: variant.name.clone(),
         inputs: model.inputs.iter().map(|place| place.spec.clone()).collect(),
         outputs: model.outputs.clone(),
