@@ -183,6 +183,17 @@ impl Model {
         }
     }
 
+    /// What there is to say of its state.
+    fn reason(&self) -> String {
+        match (&self.life, &self.loaded) {
+            (Life::Failed(why), _) => why.clone(),
+            (Life::Ready, Some(loaded)) if loaded.goldens_passed == 0 && loaded.variant != SIMULATED => {
+                "its bundle has no golden inputs: nobody knows whether it answers right on this machine".into()
+            }
+            _ => String::new(),
+        }
+    }
+
     /// As it crosses the bus; load figures are the caller's to fill in.
     pub fn status(&self, policy_deadline: Duration) -> ModelStatus {
         let tensors = |specs: &[edge_engine::protocol::TensorSpec]| {
@@ -201,7 +212,7 @@ impl Model {
             task: self.found.task.clone(),
             licence: self.found.licence.clone(),
             state: self.life.as_str().into(),
-            reason: if let Life::Failed(why) = &self.life { why.clone() } else { String::new() },
+            reason: self.reason(),
             default_deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
             done: self.done,
             path: self.found.dir.display().to_string(),
