@@ -232,7 +232,8 @@ impl Driver {
         self.touch();
     }
 
-    /// Asks for the models that are not loaded: those used last first; suspects one at a time, after all others.
+    /// Asks for the models that are not loaded: those used last first; suspects one at a time, after all others. After a
+    /// restart requests wait for what was used last, so nothing competes with that for the cores.
     fn load_next(&mut self) {
         if !matches!(self.host.life, Phase::Up(_)) {
             return;
@@ -244,7 +245,15 @@ impl Driver {
             .map(|(id, model)| (id, model.used, model.suspect))
             .collect();
         found.sort_by_key(|(id, used, _)| (std::cmp::Reverse(*used), *id));
-        for (id, _, _) in found.iter().filter(|(_, _, suspect)| !suspect) {
+        let is = |life: Life| self.models.iter().any(|(_, model)| model.life == life);
+        let first_alone =
+            self.host.starts > 1 && !is(Life::Ready) && found.first().is_some_and(|(_, used, _)| *used > 0);
+        let most = match (first_alone, is(Life::Loading)) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, _) => usize::MAX,
+        };
+        for (id, _, _) in found.iter().filter(|(_, _, suspect)| !suspect).take(most) {
             self.send_load(*id);
         }
         let busy = self.models.iter().any(|(_, model)| model.life == Life::Loading);
