@@ -47,7 +47,8 @@ pub enum Blob {
     Inline(Bytes),
     /// In a sealed memfd (SHRINK, GROW and WRITE; checked by the transport), within its size.
     Sealed { fd: Arc<OwnedFd>, offset: u64, len: u64 },
-    /// In a descriptor of any other kind; read by the engine host, at most `max_len` bytes.
+    /// In a descriptor of any other kind, at most `max_len` bytes: pipes and sockets are read by the transport, files by
+    /// the engine host.
     Unsealed { fd: Arc<OwnedFd>, max_len: u64 },
 }
 

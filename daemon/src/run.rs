@@ -16,7 +16,7 @@ use crate::driver::{Driver, INBOX, Milestone, Outside};
 use crate::handle::{Handle, Message};
 use crate::service;
 use crate::store::{self, Found};
-use crate::telemetry::{self, Sampler};
+use crate::telemetry::{self, Sampler, Watch};
 use crate::transport::dbus::{self, Bus, BusError};
 use crate::transport::mqtt::{self, Setup};
 
@@ -40,6 +40,8 @@ pub enum RunError {
     Signals(#[source] std::io::Error),
     #[error("find the program to start engine hosts with")]
     Program(#[source] std::io::Error),
+    #[error("start the thread that takes readings")]
+    Telemetry(#[source] std::io::Error),
     #[error("the driver stopped: {0}")]
     Driver(String),
 }
@@ -49,7 +51,7 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             RunError::Bus(_) => 3,
-            RunError::Signals(_) | RunError::Program(_) | RunError::Driver(_) => 1,
+            RunError::Signals(_) | RunError::Program(_) | RunError::Telemetry(_) | RunError::Driver(_) => 1,
         }
     }
 }
@@ -178,7 +180,8 @@ fn outside(
             .map(|found| (found.path, found.found_by.to_string()))
             .map_err(|error| crate::driver::chain(&error))
     });
-    let mut sampler = Sampler::new(&config.state_dir);
+    let watch =
+        Watch::start(Sampler::new(&config.state_dir), config.telemetry_interval).map_err(RunError::Telemetry)?;
     Ok(Outside {
         inbox,
         bundles: bundles(config, options.simulated),
@@ -187,7 +190,7 @@ fn outside(
         library,
         program: std::env::current_exe().map_err(RunError::Program)?,
         reload: options.reload,
-        sampler: Box::new(move || sampler.read()),
+        sampler: Box::new(move |engine| watch.latest(engine)),
         watchdog: service::watchdog(),
         platform: telemetry::platform(),
     })

@@ -40,7 +40,7 @@ async fn daemon() -> Daemon {
         library: None,
         program: "none".into(),
         reload: Box::new(|| Ok(Policy { max_waiting: 1, ..Policy::default() })),
-        sampler: Box::new(Vec::new),
+        sampler: Box::new(|_| edged::telemetry::Sample::default()),
         watchdog: None,
         platform: Platform::default(),
     };

@@ -120,6 +120,8 @@ pub enum Fault {
     InvalidInput,
     /// The payload is larger than the model's limit once decoded.
     TooLarge,
+    /// The engine host has no room to keep what it decodes; there will be when others have run.
+    Full,
     /// The deadline passed in the engine host before the model ran.
     Late,
     /// The work was ended on request.
@@ -135,6 +137,7 @@ impl Fault {
             Fault::Runtime => "runtime_error",
             Fault::InvalidInput => "invalid_input",
             Fault::TooLarge => "too_large",
+            Fault::Full => "full",
             Fault::Late => "late",
             Fault::Stopped => "stopped",
         }

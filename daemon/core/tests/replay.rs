@@ -135,8 +135,8 @@ fn a_log_comes_back_from_its_text() {
 #[test]
 fn every_event_comes_back_from_its_text() {
     let mut results = Results::new();
-    let faults = [Fault::HostLost, Fault::Hung, Fault::Runtime, Fault::InvalidInput, Fault::TooLarge, Fault::Late];
-    for (id, fault) in (1..).zip(faults) {
+    use Fault::{Full, HostLost, Hung, InvalidInput, Late, Runtime, TooLarge};
+    for (id, fault) in (1..).zip([HostLost, Hung, Runtime, InvalidInput, TooLarge, Full, Late]) {
         assert!(results.push(MemberResult { id: RequestId(id), result: Err(fault) }));
     }
     let (id, took) = (RequestId(7), Duration::from_nanos(12_345));

@@ -106,6 +106,7 @@ fn load(host: &mut Host, names: &[&str], goldens: bool) -> (u64, Vec<LoadedModel
         let allowed_providers = vec!["cpu".to_owned()];
         let load = LoadModel {
             model,
+            load: 1,
             bundle,
             first_lane: model * 4,
             allowed_providers,

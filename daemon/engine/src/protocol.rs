@@ -88,7 +88,7 @@ pub enum Data {
     Inline(#[serde(with = "bytes")] Vec<u8>),
     /// In the descriptor at `fd` of this packet: a sealed memfd (SHRINK, GROW, WRITE), mapped and read in place.
     Sealed { fd: u16, offset: u64, len: u64 },
-    /// In the descriptor at `fd` of this packet, which is not sealed: read with a bound, never mapped.
+    /// In the descriptor at `fd` of this packet, a file that is not sealed: read with a bound, never mapped.
     Unsealed { fd: u16, max_len: u64 },
 }
 
@@ -132,6 +132,8 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadModel {
     pub model: u16,
+    /// Number of this load of the model, to tell its answer from that of an earlier load that was given up by `Unload`.
+    pub load: u32,
     /// The bundle's directory.
     pub bundle: PathBuf,
     /// Lanes are numbered from here, one per instance.
@@ -149,7 +151,7 @@ pub struct LoadModel {
 pub enum ToHost {
     /// First message: load this library (already found on disk). Answered by `Started` or `StartFailed`.
     Start { library: PathBuf },
-    /// Answered by `Loaded` or `LoadFailed`. Several may be under way at once.
+    /// Answered by `Loaded` or `LoadFailed`, unless `Unload` comes first. Several may be under way at once.
     Load(LoadModel),
     /// Forget a model; its lanes end after what they run. Answered by `Unloaded`.
     Unload { model: u16 },
@@ -175,6 +177,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The runtime reported an error.
     Runtime,
+    /// No room for what would be kept until it runs; there will be when others have run.
+    Full,
     /// `start_before` had passed.
     Late,
     /// Ended by `Discard`.
@@ -217,6 +221,8 @@ pub struct ProviderReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadedModel {
     pub model: u16,
+    /// Which load it was.
+    pub load: u32,
     pub variant: String,
     /// As requests see them: the manifest's closed dimensions and the graph's free ones.
     pub inputs: Vec<TensorSpec>,
@@ -251,6 +257,8 @@ pub enum FromHost {
     Loaded(LoadedModel),
     LoadFailed {
         model: u16,
+        /// Which load it was.
+        load: u32,
         message: String,
     },
     Unloaded {

@@ -12,6 +12,7 @@ fn ask(host: &mut Host, bundle: &Path, allowed: &[&str]) -> Result<edge_engine::
     host.send(
         &ToHost::Load(LoadModel {
             model: 5,
+            load: 1,
             bundle: bundle.to_owned(),
             first_lane: 5,
             allowed_providers: allowed.iter().map(|name| (*name).to_owned()).collect(),

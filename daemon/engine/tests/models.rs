@@ -111,19 +111,17 @@ fn speech_is_found_over_a_whole_wav_and_state_is_the_callers_for_tensors() {
 }
 
 #[test]
-fn a_payload_that_is_not_sealed_is_read_whatever_it_is() {
+fn a_payload_that_is_not_sealed_is_read_if_it_is_a_file() {
     let Some(mut host) = Host::start() else { return };
     host.load(&bundle("text-direction"));
     let photograph = golden("text-direction/golden/upright.jpg");
     let file = open_memfd(&photograph);
-    let (pipe, into) = rustix::pipe::pipe().unwrap();
-    rustix::io::write(&into, &photograph).unwrap();
-    drop(into);
+    let (pipe, _into) = rustix::pipe::pipe().unwrap();
     let zero: OwnedFd = std::fs::File::open("/dev/zero").unwrap().into();
     let directory: OwnedFd = std::fs::File::open("/").unwrap().into();
     let cases = [
         (&file, 1 << 20, ""),
-        (&pipe, 1 << 20, ""),
+        (&pipe, 1 << 20, "payload: descriptor is a pipe or socket, which the daemon reads itself"),
         (&file, 100, "payload: 23453 bytes, at most 100 are accepted"),
         (
             &zero,

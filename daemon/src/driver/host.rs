@@ -90,6 +90,11 @@ impl HostState {
         }
     }
 
+    /// Whether this is not the first host.
+    pub(super) fn is_restarted(&self) -> bool {
+        self.starts > 1
+    }
+
     /// Whether models can be loaded.
     pub(super) fn is_up(&self) -> bool {
         matches!(self.life, Phase::Up(_))
@@ -245,7 +250,12 @@ impl Driver {
                 self.host.end(Fault::HostLost);
             }
             FromHost::Loaded(loaded) => self.model_loaded(loaded, fds),
-            FromHost::LoadFailed { model, message } => self.model_failed(ModelId(model), message),
+            FromHost::LoadFailed { model, load, message } => {
+                let id = ModelId(model);
+                if self.awaits_load(id, load) {
+                    self.model_failed(id, message);
+                }
+            }
             FromHost::Unloaded { model } => tracing::info!(model, "unloaded"),
             FromHost::Prepared { id, result, took_ns } => self.prepared(RequestId(id), result, took_ns),
             FromHost::Ran { lane, took_ns, members } => self.ran(LaneId(lane), took_ns, members, fds),
@@ -293,6 +303,7 @@ impl Driver {
             ErrorKind::InvalidInput => Fault::InvalidInput,
             ErrorKind::TooLarge => Fault::TooLarge,
             ErrorKind::Runtime => Fault::Runtime,
+            ErrorKind::Full => Fault::Full,
             ErrorKind::Late => Fault::Late,
             ErrorKind::Stopped => Fault::Stopped,
         };

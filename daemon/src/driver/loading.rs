@@ -13,7 +13,8 @@ use crate::lanes::supervise::{AfterLoadDeath, LoadDeath, after_load_death};
 use crate::request::Failure;
 
 impl Driver {
-    /// Asks for the models that are not loaded: those used last first; suspects one at a time, after all others.
+    /// Asks for the models that are not loaded: those used last first; suspects one at a time, after all others. After a
+    /// restart requests wait for what was used last, so nothing competes with that for the cores.
     pub(super) fn load_next(&mut self) {
         if !self.host.is_up() {
             return;
@@ -25,7 +26,15 @@ impl Driver {
             .map(|(id, model)| (id, model.used, model.suspect))
             .collect();
         found.sort_by_key(|(id, used, _)| (std::cmp::Reverse(*used), *id));
-        for (id, _, _) in found.iter().filter(|(_, _, suspect)| !suspect) {
+        let is = |life: Life| self.models.iter().any(|(_, model)| model.life == life);
+        let first_alone =
+            self.host.is_restarted() && !is(Life::Ready) && found.first().is_some_and(|(_, used, _)| *used > 0);
+        let most = match (first_alone, is(Life::Loading)) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, _) => usize::MAX,
+        };
+        for (id, _, _) in found.iter().filter(|(_, _, suspect)| !suspect).take(most) {
             self.send_load(*id);
         }
         let busy = self.models.iter().any(|(_, model)| model.life == Life::Loading);
@@ -48,8 +57,10 @@ impl Driver {
     fn send_load(&mut self, id: ModelId) {
         let Some(model) = self.models.get_mut(id) else { return };
         model.life = Life::Loading;
+        model.load = model.load.wrapping_add(1);
         let load = LoadModel {
             model: id.0,
+            load: model.load,
             bundle: model.found.dir.clone(),
             first_lane: Model::first_lane(id),
             allowed_providers: self.config.engine.providers.clone(),
@@ -65,11 +76,19 @@ impl Driver {
         }
     }
 
+    /// Whether this load was not given up meanwhile: what was said before the host heard of it means nothing now.
+    pub(super) fn awaits_load(&self, id: ModelId, load: u32) -> bool {
+        self.models.get(id).is_some_and(|model| model.life == Life::Loading && model.load == load)
+    }
+
     pub(super) fn model_loaded(&mut self, loaded: LoadedModel, channels: Vec<OwnedFd>) {
         let id = ModelId(loaded.model);
         let service_ns = loaded.service_ns;
-        // Unloaded meanwhile: the host is told to forget it, and closed channels end its lanes.
-        let Some(model) = self.models.get_mut(id).filter(|model| model.life == Life::Loading) else { return };
+        // Given up meanwhile: the host was told to forget it, and closed channels end its lanes.
+        if !self.awaits_load(id, loaded.load) {
+            return;
+        }
+        let Some(model) = self.models.get_mut(id) else { return };
         self.host.lanes(Model::first_lane(id), channels);
         let goldens = model.loaded.as_ref().map_or(loaded.goldens_passed, |before| before.goldens_passed);
         tracing::info!(model = %model.label(), variant = %loaded.variant, load_ms = loaded.load_ms, goldens, "model ready");

@@ -67,8 +67,8 @@ pub struct Outside {
     pub program: PathBuf,
     /// Reads the configuration's policy again.
     pub reload: Box<dyn FnMut() -> Result<Policy, String> + Send>,
-    /// Readings for the status.
-    pub sampler: Box<dyn FnMut() -> Vec<edge_wire::dto::ReadingInfo> + Send>,
+    /// Readings for the status, given the process id of the engine host (0 for none). Never waits for a sensor.
+    pub sampler: Box<dyn FnMut(u32) -> crate::telemetry::Sample + Send>,
     /// Pinged while the loop turns.
     pub watchdog: Option<(Duration, Box<dyn FnMut() + Send>)>,
     /// Facts of the machine that do not change.

@@ -11,6 +11,8 @@ use crate::request::Failure;
 use crate::store::Found;
 use edge_wire::error::ErrorCode;
 
+/// Variant of a model that is none.
+pub const SIMULATED: &str = "simulated";
 /// Lanes that are set aside for each model; a manifest may ask for fewer.
 pub const LANES_EACH: u16 = 16;
 /// Models that one box may hold.
@@ -51,6 +53,8 @@ pub struct Model {
     /// As last loaded; kept while the host is away, so that requests can be checked and wait.
     pub loaded: Option<Arc<LoadedModel>>,
     pub output_names: Vec<Arc<str>>,
+    /// Number of its last load: what is said of an earlier one is of no interest any more.
+    pub load: u32,
     /// Ended the host while loading beside others: to be loaded alone.
     pub suspect: bool,
     /// Order of last use, to load first after a restart what is in use.
@@ -78,6 +82,7 @@ impl Models {
             found,
             life,
             loaded: None,
+            load: 0,
             output_names: Vec::new(),
             suspect: false,
             used: 0,
@@ -178,6 +183,17 @@ impl Model {
         }
     }
 
+    /// What there is to say of its state.
+    fn reason(&self) -> String {
+        match (&self.life, &self.loaded) {
+            (Life::Failed(why), _) => why.clone(),
+            (Life::Ready, Some(loaded)) if loaded.goldens_passed == 0 && loaded.variant != SIMULATED => {
+                "its bundle has no golden inputs: nobody knows whether it answers right on this machine".into()
+            }
+            _ => String::new(),
+        }
+    }
+
     /// As it crosses the bus; load figures are the caller's to fill in.
     pub fn status(&self, policy_deadline: Duration) -> ModelStatus {
         let tensors = |specs: &[edge_engine::protocol::TensorSpec]| {
@@ -196,7 +212,7 @@ impl Model {
             task: self.found.task.clone(),
             licence: self.found.licence.clone(),
             state: self.life.as_str().into(),
-            reason: if let Life::Failed(why) = &self.life { why.clone() } else { String::new() },
+            reason: self.reason(),
             default_deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
             done: self.done,
             path: self.found.dir.display().to_string(),

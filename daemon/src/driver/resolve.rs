@@ -179,6 +179,7 @@ mod tests {
             |name: &str, datatype, shape: &[i64]| TensorSpec { name: name.into(), datatype, shape: shape.into() };
         LoadedModel {
             model: 0,
+            load: 1,
             variant: "fp32".into(),
             inputs: vec![spec("x", Datatype::Fp32, &[-1, 3, 4]), spec("y", Datatype::Int64, &[-1, 1])],
             outputs: Vec::new(),

@@ -352,6 +352,10 @@ fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
         Outcome::Failed(fault) => match fault {
             Fault::InvalidInput => Failure::invalid(text.unwrap_or("payload: not what the model takes")),
             Fault::TooLarge => Failure::new(ErrorCode::TooLarge, text.unwrap_or("payload: too large once decoded")),
+            Fault::Full => Failure {
+                retry_after_ms: Some(100),
+                ..Failure::new(ErrorCode::Overloaded, text.unwrap_or("the engine host has no room to decode it"))
+            },
             Fault::Runtime => super::internal(format!("the runtime failed: {}", text.unwrap_or("no reason given"))),
             Fault::HostLost => {
                 super::internal("the engine host ended twice while this request was on it; it is not run again")

@@ -28,7 +28,8 @@ impl Driver {
         let problems = self.problems();
         let (state, reason) = self.state_words(&problems);
         let mut engine = self.host.status();
-        engine.rss_bytes = if engine.pid == 0 { 0 } else { crate::telemetry::rss_bytes(engine.pid) };
+        let sample = (self.outside.sampler)(engine.pid);
+        engine.rss_bytes = sample.engine_rss_bytes;
         let status = Status {
             state: state.into(),
             reason,
@@ -39,14 +40,14 @@ impl Driver {
             simulated: self.outside.library.is_none(),
             uptime_ms: u64::try_from(self.now.since(self.started).as_millis()).unwrap_or(u64::MAX),
             pid: std::process::id(),
-            rss_bytes: crate::telemetry::rss_bytes(std::process::id()),
+            rss_bytes: sample.rss_bytes,
             engine,
             mqtt: self.mqtt.clone(),
             models,
             counters: self.counters.clone(),
             waiting: u32::try_from(snapshot.waiting).unwrap_or(u32::MAX),
             running: u32::try_from(snapshot.running).unwrap_or(u32::MAX),
-            readings: (self.outside.sampler)(),
+            readings: sample.readings,
             problems,
             config_files: self.config.files.iter().map(|file| file.display().to_string()).collect(),
         };

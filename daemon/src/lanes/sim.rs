@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use edge_engine::protocol::{
-    Data, Datatype, ErrorKind, FromHost, HostError, Input, LoadedModel, MemberDone, Output, ProviderReport, Run,
-    TensorData, TensorSpec, ToHost,
+    Data, Datatype, ErrorKind, FromHost, HostError, Input, LoadModel, LoadedModel, MemberDone, Output, ProviderReport,
+    Run, TensorData, TensorSpec, ToHost,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -99,8 +99,12 @@ impl Simulator {
                 self.say(FromHost::Started { version: "simulated".into(), providers: vec!["simulated".into()] })
             }
             ToHost::Load(load) => match MODELS.get(usize::from(load.model)) {
-                Some(model) => self.load(load.model, load.first_lane, model),
-                None => self.say(FromHost::LoadFailed { model: load.model, message: "no such simulated model".into() }),
+                Some(model) => self.load(load, model),
+                None => self.say(FromHost::LoadFailed {
+                    model: load.model,
+                    load: load.load,
+                    message: "no such simulated model".into(),
+                }),
             },
             ToHost::Unload { model } => self.say(FromHost::Unloaded { model: *model }),
             ToHost::Prepare { id, .. } => self.say(FromHost::Prepared { id: *id, result: Ok(1), took_ns: 100_000 }),
@@ -114,8 +118,8 @@ impl Simulator {
         if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(SendError::NoLane(lane)) }
     }
 
-    fn load(&mut self, id: u16, first_lane: u16, model: &'static SimModel) {
-        for lane in first_lane..first_lane + 2 {
+    fn load(&mut self, load: &LoadModel, model: &'static SimModel) {
+        for lane in load.first_lane..load.first_lane + 2 {
             let (batches, inbox) = mpsc::channel(4);
             let task = tokio::spawn(run_lane(lane, model, inbox, self.sender.clone()));
             self.lanes.insert(lane, Lane { batches, task });
@@ -126,8 +130,9 @@ impl Simulator {
             shape: shape.into(),
         };
         self.say(FromHost::Loaded(LoadedModel {
-            model: id,
-            variant: "simulated".into(),
+            model: load.model,
+            load: load.load,
+            variant: crate::driver::models::SIMULATED.into(),
             inputs: vec![spec(model.input)],
             outputs: vec![spec(model.output)],
             batched: true,

@@ -1,8 +1,10 @@
 //! Readings of the machine: each a value with its time, or a named absence. Never a zero for "unknown".
 
 mod platform;
+mod watch;
 
 pub use platform::platform;
+pub use watch::{Sample, Watch};
 
 use std::path::{Path, PathBuf};
 

@@ -72,11 +72,13 @@ async fn outputs_that_come_inline_are_sealed_for_infer_fd() {
 async fn infer_encoded_takes_sealed_memfds_files_and_pipes() {
     let client = client().await;
     let inference = InferenceProxy::new(&client.connection).await.unwrap();
-    let (pipe, _writer) = rustix::pipe::pipe().unwrap();
+    let (pipe, writer) = rustix::pipe::pipe().unwrap();
+    rustix::io::write(&writer, b"abcd").unwrap();
+    drop(writer);
     let cases: [(OwnedFd, &str); 3] = [
         (memfd(b"abc", SEALS), "sealed 3"),
         (memfd(b"abc", SealFlags::SHRINK), "unsealed 1048576"),
-        (pipe, "unsealed 1048576"),
+        (pipe, "sealed 4"),
     ];
     for (fd, expected) in cases {
         let options = no_options();

@@ -6,6 +6,7 @@
 //! | `Runtime` in company | once more, alone: another member may have been the cause |
 //! | `Runtime` alone | failed |
 //! | `InvalidInput`, `TooLarge` | failed: it would fail again |
+//! | `Full` | failed: its caller is told to try again later |
 //! | `Late` | expired |
 //! | `Stopped` | cancelled |
 
@@ -110,7 +111,9 @@ impl Scheduler {
                 }
             }
             Fault::Runtime if !alone => self.retry(slot),
-            Fault::Runtime | Fault::InvalidInput | Fault::TooLarge => self.settle(slot, Outcome::Failed(fault)),
+            Fault::Runtime | Fault::InvalidInput | Fault::TooLarge | Fault::Full => {
+                self.settle(slot, Outcome::Failed(fault));
+            }
             Fault::Late => self.settle(slot, Outcome::Expired),
             Fault::Stopped => self.settle(slot, Outcome::Cancelled),
         }

@@ -321,8 +321,8 @@ impl Fields<'_> {
 }
 
 fn fault(word: &str) -> Option<Fault> {
-    use Fault::{HostLost, Hung, InvalidInput, Late, Runtime, Stopped, TooLarge};
-    let all = [HostLost, Hung, Runtime, InvalidInput, TooLarge, Late, Stopped];
+    use Fault::{Full, HostLost, Hung, InvalidInput, Late, Runtime, Stopped, TooLarge};
+    let all = [HostLost, Hung, Runtime, InvalidInput, TooLarge, Full, Late, Stopped];
     all.into_iter().find(|fault| fault.as_str() == word)
 }
 

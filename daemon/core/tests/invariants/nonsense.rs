@@ -17,6 +17,7 @@ pub fn nonsense() -> impl Strategy<Value = Event> {
         Just(Fault::Runtime),
         Just(Fault::InvalidInput),
         Just(Fault::TooLarge),
+        Just(Fault::Full),
         Just(Fault::Late),
         Just(Fault::Stopped)
     ];

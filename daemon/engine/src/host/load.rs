@@ -1,6 +1,7 @@
 //! Loads a model: bundle, sessions, recipes, golden answers. Runs on a loader thread, so that several load at once.
 
 use std::os::fd::OwnedFd;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use ort::session::RunOptions;
@@ -62,7 +63,9 @@ pub fn load(runtime: &Runtime, request: &LoadModel) -> Result<Loaded, LoadError>
     })?;
     let file = bundle.file(&variant.file)?;
     let failed = |source| LoadError::Session { variant: variant.name.clone(), source };
-    let engine = Engine::make(runtime, variant, &file).map_err(failed)?;
+    let instances = request.instances.unwrap_or(variant.instances).max(1);
+    let make = || Engine::make(runtime, variant, &file).map_err(failed);
+    let (engine, others) = if request.check_goldens { (make()?, Vec::new()) } else { side_by_side(instances, make)? };
     let providers = engine.placement(variant).map_err(failed)?;
     let recipe = Recipe::load(&bundle, &engine.inputs, &engine.outputs, |key| engine.metadata(key))?;
     let model = Arc::new(Model::new(request.model, &bundle, (&engine.inputs, &engine.outputs), recipe)?);
@@ -72,13 +75,15 @@ pub fn load(runtime: &Runtime, request: &LoadModel) -> Result<Loaded, LoadError>
         Some(first) if request.check_goldens => golden::check(&mut first.runner, &bundle)?,
         _ => golden::Checked::default(),
     };
-    let instances = request.instances.unwrap_or(variant.instances).max(1);
-    for _ in 1..instances {
-        let engine = Engine::make(runtime, variant, &file).map_err(failed)?;
+    for engine in others {
         lanes.push(lane(&model, engine)?);
+    }
+    for _ in lanes.len()..usize::from(instances) {
+        lanes.push(lane(&model, make()?)?);
     }
     let said = LoadedModel {
         model: request.model,
+        load: request.load,
         variant: variant.name.clone(),
         inputs: model.inputs.iter().map(|place| place.spec.clone()).collect(),
         outputs: model.outputs.clone(),
@@ -92,6 +97,19 @@ pub fn load(runtime: &Runtime, request: &LoadModel) -> Result<Loaded, LoadError>
         service_ns: checked.service_ns,
     };
     Ok(Loaded { said, model, lanes })
+}
+
+/// All instances of a model that served before, each made by a thread of its own: requests wait for it.
+fn side_by_side(
+    instances: u16,
+    make: impl Fn() -> Result<Engine, LoadError> + Sync,
+) -> Result<(Engine, Vec<Engine>), LoadError> {
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..instances).map(|_| scope.spawn(&make)).collect();
+        let first = make()?;
+        let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        Ok((first, joined.collect::<Result<_, _>>()?))
+    })
 }
 
 fn lane(model: &Arc<Model>, engine: Engine) -> Result<NewLane, LoadError> {

@@ -16,7 +16,7 @@ use crate::protocol::{FromHost, LoadModel};
 
 #[derive(Default)]
 struct Waiting {
-    /// At most one per model id, because a model that loads is not loaded again.
+    /// At most one per model id: what was unloaded before its turn gives way to the next load.
     requests: VecDeque<LoadModel>,
     threads: usize,
 }
@@ -38,12 +38,13 @@ impl Loaders {
 
     /// Loads a model when a core is free for it; in the order of the requests.
     pub fn submit(&self, request: LoadModel) {
-        let model = request.model;
-        if !self.registry.begin(model) {
-            return self.failed(model, "the model is loaded, or being loaded");
+        let (model, load) = (request.model, request.load);
+        if !self.registry.begin(model, load) {
+            return self.failed(model, load, "the model is loaded, or being loaded");
         }
         let most = std::thread::available_parallelism().map_or(1, usize::from).min(4);
         let mut waiting = self.lock();
+        waiting.requests.retain(|other| other.model != model);
         waiting.requests.push_back(request);
         if waiting.threads >= most {
             return;
@@ -54,8 +55,7 @@ impl Loaders {
             Err(error) if waiting.threads == 0 => {
                 waiting.requests.pop_back();
                 drop(waiting);
-                self.registry.abandon(model);
-                self.failed(model, &format!("start a thread: {error}"));
+                self.abandon(model, load, &format!("start a thread: {error}"));
             }
             Err(_) => {}
         }
@@ -85,10 +85,7 @@ impl Loaders {
                 let fds: Vec<_> = channels.iter().map(AsFd::as_fd).collect();
                 self.outbox.send(&said, &fds);
             }
-            Err(message) => {
-                self.registry.abandon(request.model);
-                self.failed(request.model, &message);
-            }
+            Err(message) => self.abandon(request.model, request.load, &message),
         }
         // Loading leaves large holes in the heap.
         // SAFETY: the call only gives unused memory back to the system.
@@ -111,17 +108,24 @@ impl Loaders {
                 }
             }
         }
-        match self.registry.complete(loaded.model, request.first_lane, lanes) {
+        match self.registry.complete(loaded.model, request.load, request.first_lane, lanes) {
             Ok(()) => Ok((FromHost::Loaded(loaded.said), channels)),
             Err(lanes) => {
                 end(lanes, || {});
-                Err("unloaded while it was loaded, or its lanes belong to another model".into())
+                Err("its lanes belong to another model".into())
             }
         }
     }
 
-    fn failed(&self, model: u16, message: &str) {
-        self.outbox.send(&FromHost::LoadFailed { model, message: cut(message.into()) }, &[]);
+    /// Gives up a load, and says so unless it was unloaded meanwhile: then that was the answer.
+    fn abandon(&self, model: u16, load: u32, message: &str) {
+        if self.registry.abandon(model, load) {
+            self.failed(model, load, message);
+        }
+    }
+
+    fn failed(&self, model: u16, load: u32, message: &str) {
+        self.outbox.send(&FromHost::LoadFailed { model, load, message: cut(message.into()) }, &[]);
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

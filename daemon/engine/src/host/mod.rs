@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use crate::channel::{ChannelError, Receiver};
 use crate::fault::{chain, cut, host_error, panicked};
-use crate::protocol::{ErrorKind, FromHost, ToHost};
+use crate::protocol::{ErrorKind, FromHost, LoadModel, ToHost};
 use loaders::Loaders;
 use outbox::Outbox;
 use prepare::{Job, Preparers};
@@ -95,7 +95,7 @@ impl Host {
             ToHost::Start { library } => self.start(&library),
             ToHost::Load(request) => match &self.loaders {
                 Some(loaders) => loaders.submit(request),
-                None => self.load_failed(request.model, "the runtime is not started"),
+                None => self.load_failed(&request, "the runtime is not started"),
             },
             ToHost::Unload { model } => self.registry.unload(model, &self.outbox),
             ToHost::Prepare { id, model, content_type, payload } => match self.registry.model(model) {
@@ -135,8 +135,9 @@ impl Host {
         self.outbox.send(&said, &[]);
     }
 
-    fn load_failed(&self, model: u16, message: &str) {
-        self.outbox.send(&FromHost::LoadFailed { model, message: message.into() }, &[]);
+    fn load_failed(&self, request: &LoadModel, message: &str) {
+        let (model, load) = (request.model, request.load);
+        self.outbox.send(&FromHost::LoadFailed { model, load, message: message.into() }, &[]);
     }
 }
 

@@ -64,7 +64,7 @@ impl Preparers {
             drop(jobs);
             self.store.discard(id);
             let message = format!("{MAX_WAITING} payloads wait to be decoded");
-            return self.refuse(id, host_error(ErrorKind::Runtime, message));
+            return self.refuse(id, host_error(ErrorKind::Full, message));
         }
         jobs.push_back(job);
         drop(jobs);

@@ -16,8 +16,8 @@ pub struct LaneEntry {
 }
 
 enum Entry {
-    /// A loader is at it.
-    Loading,
+    /// A loader is at it: which load.
+    Loading(u32),
     Loaded {
         model: Arc<Model>,
         first_lane: u16,
@@ -30,38 +30,49 @@ enum Entry {
 pub struct Registry(Mutex<HashMap<u16, Entry>>);
 
 impl Registry {
-    /// Takes the place of a model that is to be loaded; `false` if it is taken.
-    pub fn begin(&self, model: u16) -> bool {
+    /// Takes the place of a model that is to be loaded by this load; `false` if it is taken.
+    pub fn begin(&self, model: u16, load: u32) -> bool {
         let mut models = self.lock();
         let free = !models.contains_key(&model);
         if free {
-            models.insert(model, Entry::Loading);
+            models.insert(model, Entry::Loading(load));
         }
         free
     }
 
-    /// The load failed.
-    pub fn abandon(&self, model: u16) {
-        self.lock().remove(&model);
+    /// The load failed; whether anybody waits for it. A load that was given up by an unload leaves alone what a later
+    /// one has made.
+    pub fn abandon(&self, model: u16, load: u32) -> bool {
+        let mut models = self.lock();
+        let current = matches!(models.get(&model), Some(Entry::Loading(current)) if *current == load);
+        if current {
+            models.remove(&model);
+        }
+        current
     }
 
     /// The model can be served. Gives the lanes back if it was unloaded meanwhile or another model has their numbers.
-    pub fn complete(&self, model: Arc<Model>, first_lane: u16, lanes: Vec<LaneEntry>) -> Result<(), Vec<LaneEntry>> {
+    pub fn complete(
+        &self,
+        model: Arc<Model>,
+        load: u32,
+        first_lane: u16,
+        lanes: Vec<LaneEntry>,
+    ) -> Result<(), Vec<LaneEntry>> {
         let mut models = self.lock();
         let end = usize::from(first_lane) + lanes.len();
         let clash = models.values().any(|entry| match entry {
             Entry::Loaded { first_lane: first, lanes, .. } => {
                 usize::from(*first) < end && usize::from(first_lane) < usize::from(*first) + lanes.len()
             }
-            Entry::Loading => false,
+            Entry::Loading(_) => false,
         });
-        match models.get_mut(&model.id) {
-            Some(entry @ Entry::Loading) if !clash => {
-                *entry = Entry::Loaded { model, first_lane, lanes };
-                Ok(())
-            }
-            _ => Err(lanes),
+        let awaited = matches!(models.get(&model.id), Some(Entry::Loading(current)) if *current == load);
+        if clash || !awaited {
+            return Err(lanes);
         }
+        models.insert(model.id, Entry::Loaded { model, first_lane, lanes });
+        Ok(())
     }
 
     /// A loaded model.
@@ -85,7 +96,7 @@ impl Registry {
     pub fn unload(&self, model: u16, outbox: &Outbox) {
         let lanes = match self.lock().remove(&model) {
             Some(Entry::Loaded { lanes, .. }) => lanes,
-            Some(Entry::Loading) | None => Vec::new(),
+            Some(Entry::Loading(_)) | None => Vec::new(),
         };
         let outbox = outbox.clone();
         end(lanes, move || outbox.send(&FromHost::Unloaded { model }, &[]));
@@ -108,5 +119,34 @@ pub fn end(lanes: Vec<LaneEntry>, then: impl FnOnce() + Send + 'static) {
     if let Err(error) = std::thread::Builder::new().name("unload".into()).spawn(wait) {
         // The lanes end all the same; only the word about it is missing, and the daemon asks again.
         tracing::error!(%error, "start a thread");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(id: u16) -> Arc<Model> {
+        let (inputs, outputs) = (Vec::new(), Vec::new());
+        Arc::new(Model { id, inputs, outputs, batched: false, max_batch: 1, payload_bytes: 1, recipe: None })
+    }
+
+    #[test]
+    fn a_load_that_was_given_up_leaves_alone_what_a_later_one_has_made() {
+        let registry = Registry::default();
+        assert!(registry.begin(7, 1) && !registry.begin(7, 2));
+        // Load, unload, load: the loader of the first is still at it.
+        registry.lock().remove(&7);
+        assert!(registry.begin(7, 2));
+        assert!(registry.complete(model(7), 1, 0, Vec::new()).is_err());
+        assert!(!registry.abandon(7, 1), "nobody waits for it");
+        assert!(registry.complete(model(7), 2, 0, Vec::new()).is_ok());
+        assert!(!registry.abandon(7, 1) && registry.model(7).is_some());
+    }
+
+    #[test]
+    fn a_load_that_failed_gives_its_place_back() {
+        let registry = Registry::default();
+        assert!(registry.begin(7, 1) && registry.abandon(7, 1) && registry.begin(7, 2));
     }
 }

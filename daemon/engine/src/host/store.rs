@@ -83,7 +83,7 @@ impl Store {
 
 fn full() -> HostError {
     let message = format!("more than {MAX_ENTRIES} requests or {MAX_BYTES} bytes are prepared and wait to run");
-    host_error(ErrorKind::Runtime, message)
+    host_error(ErrorKind::Full, message)
 }
 
 #[cfg(test)]
@@ -115,6 +115,6 @@ mod tests {
         for id in 0..MAX_ENTRIES as u64 {
             store.promise(id).unwrap();
         }
-        assert!(store.promise(u64::MAX).is_err());
+        assert_eq!(store.promise(u64::MAX).unwrap_err().kind, ErrorKind::Full);
     }
 }

@@ -165,6 +165,7 @@ impl Host {
         self.send(
             &ToHost::Load(LoadModel {
                 model,
+                load: 1,
                 bundle: bundle.to_owned(),
                 first_lane,
                 allowed_providers: vec!["cpu".into()],

@@ -15,7 +15,7 @@ use super::error::{No, internal};
 use super::methods::Method;
 use super::service::Service;
 use super::submit::Submission;
-use super::{arguments, intake, peers, reply};
+use super::{arguments, intake, peers, reply, stream};
 use crate::request::{Failure, Reply};
 
 /// What the calls of one connection share.
@@ -98,7 +98,7 @@ impl Call {
 
     fn infer(self, method: Method, known: &Known) -> Result<(), Failure> {
         let request = self.parts(method)?.request(known.caller.clone());
-        let receiver = self.service().handle.submit(request)?;
+        let receiver = stream::submit(self.service(), &self.client, request)?;
         tokio::spawn(self.answer(method, receiver));
         Ok(())
     }

@@ -19,6 +19,9 @@ use crate::request::{Caller, Failure};
 /// More connections than any bus allows; beyond it somebody makes names up.
 const MAX_CLIENTS: usize = 8192;
 
+/// Pipes and sockets of one caller that payloads are read from at once; they may give nothing for seconds.
+const MAX_STREAMS: usize = 16;
+
 /// A caller, from its first call until it leaves.
 #[derive(Debug)]
 pub struct Client {
@@ -30,6 +33,8 @@ pub struct Client {
     /// Objects of ended requests, the oldest first; each goes when its end of the channel does.
     ended: Mutex<VecDeque<oneshot::Sender<()>>>,
     max_ended: usize,
+    /// Payloads that are read from pipes and sockets.
+    streams: Arc<Semaphore>,
     left: watch::Sender<bool>,
 }
 
@@ -50,6 +55,7 @@ impl Client {
             submitted: Arc::new(Semaphore::new(limits.max_submitted)),
             ended: Mutex::default(),
             max_ended: limits.max_submitted,
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             left: watch::Sender::new(false),
         }
     }
@@ -89,6 +95,11 @@ impl Client {
         let _gone = lost.await;
     }
 
+    /// A place for one payload that is read from a pipe or socket.
+    pub fn open_stream(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        place(&self.streams, "payloads of this caller are being read from pipes and sockets")
+    }
+
     /// Whether the caller is gone.
     pub fn has_left(&self) -> bool {
         *self.left.borrow()
@@ -105,6 +116,7 @@ impl Client {
     pub fn leave(&self) {
         self.calls.close();
         self.submitted.close();
+        self.streams.close();
         self.left.send_replace(true);
     }
 }

@@ -1,7 +1,7 @@
 //! D-Bus: the interfaces of the contract on the bus and on private connections.
 //!
 //! Read in this order: [`serve`] (connecting), [`objects`] (what is put up), [`inference`] and [`call`] (the hot path:
-//! [`arguments`], [`intake`], [`descriptor`], [`reply`]), [`submit`], [`peers`], then the rest of the interfaces
+//! [`arguments`], [`intake`], [`descriptor`], [`stream`], [`reply`]), [`submit`], [`peers`], then the rest of the interfaces
 //! ([`control`], [`models`], [`telemetry`]), and who may do what ([`client`], [`authorize`]).
 //!
 //! Bounds: calls open per caller, objects of `Submit` per caller, private connections per user (all from the limits of
@@ -28,6 +28,7 @@ pub mod reactor;
 pub mod reply;
 pub mod service;
 pub mod socket;
+pub mod stream;
 pub mod submit;
 pub mod telemetry;
 

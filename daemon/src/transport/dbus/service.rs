@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::authorize::Authority;
 use super::error::overloaded;
 use super::peers::Peers;
+use super::stream::Streams;
 use crate::config::LimitsConfig;
 use crate::handle::{Handle, Message};
 use crate::request::{Caller, Failure};
@@ -22,6 +23,7 @@ pub struct Service {
     pub limits: LimitsConfig,
     pub authority: Arc<dyn Authority>,
     pub(super) peers: Peers,
+    pub(super) streams: Streams,
     descriptors: Arc<Semaphore>,
     all_descriptors: u32,
     numbers: AtomicU64,
@@ -40,6 +42,7 @@ impl Service {
         Arc::new(Service {
             handle,
             peers: Peers::new(limits.max_peers),
+            streams: Streams::new(limits.max_payload_bytes),
             limits,
             authority,
             descriptors: Arc::new(Semaphore::new(usize::try_from(half).unwrap_or(Semaphore::MAX_PERMITS))),

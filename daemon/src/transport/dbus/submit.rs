@@ -22,6 +22,7 @@ use super::client::{Client, Known};
 use super::error::{No, internal};
 use super::reply::other_kind;
 use super::service::Service;
+use super::stream;
 use crate::request::{Caller, Failure, Output, Reply, Request};
 
 /// How long the result of an ended request may be asked for.
@@ -43,7 +44,7 @@ impl Submission {
     /// Hands the request in. One without an id of its own gets one, so that it can be cancelled.
     pub fn begin(
         service: &Arc<Service>,
-        client: &Client,
+        client: &Arc<Client>,
         known: &Known,
         mut request: Request,
     ) -> Result<Submission, Failure> {
@@ -53,7 +54,7 @@ impl Submission {
         let path = OwnedObjectPath::try_from(format!("{REQUESTS_PATH}/{number}"))
             .map_err(|error| internal(format!("name a request object: {error}")))?;
         let (outcome, seen) = watch::channel(None);
-        let receiver = service.handle.submit(request)?;
+        let receiver = stream::submit(service, client, request)?;
         let object = RequestObject { service: service.clone(), id, caller: known.caller.clone(), outcome: seen };
         Ok(Submission { path, object, outcome, receiver, place })
     }
