@@ -14,6 +14,7 @@ use edged::driver::clock::Clock;
 use edged::driver::{Driver, INBOX, Milestone, Outside};
 use edged::handle::{Handle, Message};
 use edged::request::{Blob, Caller, Options, Output, Payload, Reply, Request, TensorIn};
+use edged::store::Found;
 use tokio::sync::{mpsc, oneshot, watch};
 
 struct Daemon {
@@ -22,16 +23,23 @@ struct Daemon {
 }
 
 async fn daemon() -> Daemon {
-    let machine = Machine { host_name: "box".into(), processors: 2, ..Machine::default() };
-    let config = validate(Values::default(), &machine).unwrap();
-    let (inbox, receiver) = mpsc::channel(INBOX);
-    let (status, watcher) = watch::channel(Arc::new(Status::default()));
-    let (sender, mut milestones) = mpsc::channel(8);
     let (bundles, found) = mpsc::channel(16);
     for model in edged::store::simulated() {
         bundles.try_send(model).unwrap();
     }
     drop(bundles);
+    let mut daemon = start(found);
+    assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
+    daemon
+}
+
+/// A driver that reads these bundles.
+fn start(found: mpsc::Receiver<Found>) -> Daemon {
+    let machine = Machine { host_name: "box".into(), processors: 2, ..Machine::default() };
+    let config = validate(Values::default(), &machine).unwrap();
+    let (inbox, receiver) = mpsc::channel(INBOX);
+    let (status, watcher) = watch::channel(Arc::new(Status::default()));
+    let (sender, milestones) = mpsc::channel(8);
     let outside = Outside {
         inbox: receiver,
         bundles: found,
@@ -45,7 +53,6 @@ async fn daemon() -> Daemon {
         platform: Platform::default(),
     };
     tokio::spawn(Driver::new(config, outside, Clock::start()).run());
-    assert_eq!(milestones.recv().await, Some(Milestone::Warm));
     Daemon { handle: Handle::new(inbox, watcher), milestones }
 }
 
@@ -264,4 +271,17 @@ async fn an_unloaded_model_is_unavailable_until_it_is_loaded_again() {
     let ready = |status: &Status| status.models.iter().all(|model| model.state == "ready");
     tokio::time::timeout(Duration::from_secs(30), daemon.status(ready)).await.unwrap();
     assert!(daemon.ask(request(":1.1", "text-line", None)).await.result.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_model_is_unknown_before_every_bundle_was_read() {
+    let (bundles, found) = mpsc::channel(16);
+    let mut daemon = start(found);
+    let ask = async |handle: &Handle| handle.submit(request(":1.1", "text-line", None)).unwrap().await.unwrap();
+    let early = ask(&daemon.handle).await.result.unwrap_err();
+    assert_eq!(early.code, ErrorCode::Unavailable, "{}", early.message);
+    assert!(early.retry_after_ms.is_some() && early.message.contains("bundles"), "{}", early.message);
+    drop(bundles);
+    assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
+    assert_eq!(ask(&daemon.handle).await.result.unwrap_err().code, ErrorCode::UnknownModel);
 }

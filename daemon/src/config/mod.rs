@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edge_core::{Policy, Zone};
+use edge_wire::dto::MqttStatus;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,6 +107,24 @@ pub struct MqttConfig {
     pub max_inflight: u16,
     /// Bytes of requests that are not yet answered, at most.
     pub max_inflight_bytes: u64,
+}
+
+impl MqttConfig {
+    /// The link's state before anything is known of it.
+    pub fn first_status(&self) -> MqttStatus {
+        MqttStatus {
+            state: "connecting".into(),
+            reason: "waiting for the models".into(),
+            broker: format!("{}:{}", self.host, self.port),
+            protocol: match self.protocol {
+                MqttProtocol::V5 => "5".into(),
+                MqttProtocol::V311 => "3.1.1".into(),
+            },
+            client_id: self.client_id.clone(),
+            zone: self.zone.as_str().into(),
+            ..MqttStatus::default()
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

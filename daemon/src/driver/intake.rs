@@ -218,8 +218,17 @@ impl Driver {
         if name.is_empty() {
             return Err(Failure::new(ErrorCode::UnknownModel, "model: empty: takes a model's name"));
         }
-        let model = self.models.find(name, version)?;
+        let model = self.models.find(name, version).map_err(|unknown| self.while_reading(unknown))?;
         self.check_for(model, request, info)
+    }
+
+    /// Until every bundle was read, nobody can say that a model is unknown.
+    fn while_reading(&self, unknown: Failure) -> Failure {
+        if !self.bundles_open {
+            return unknown;
+        }
+        let message = format!("{}; the bundles are still being read", unknown.message);
+        Failure { code: ErrorCode::Unavailable, message, retry_after_ms: Some(200) }
     }
 
     /// `task` instead of a model: the first model in name order that is ready for it.
@@ -234,7 +243,7 @@ impl Driver {
                 tasks.sort_unstable();
                 tasks.dedup();
                 let text = format!("task: no model is ready for `{}`: takes {}", shorten(task), tasks.join(", "));
-                Err(Failure::new(ErrorCode::UnknownModel, text))
+                Err(self.while_reading(Failure::new(ErrorCode::UnknownModel, text)))
             }
         }
     }

@@ -33,7 +33,7 @@ use self::entry::Entry;
 use self::host::HostState;
 use self::models::{Life, Models};
 use self::trace::{Ring, Step};
-use crate::config::Config;
+use crate::config::{Config, MqttConfig};
 use crate::handle::{Deed, Message, Note};
 use crate::request::{Caller, Failure};
 use crate::store::Found;
@@ -116,6 +116,8 @@ impl Driver {
     pub fn new(config: Config, outside: Outside, clock: Clock) -> Driver {
         let now = clock.now();
         let since_epoch = clock::wall().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let off = || MqttStatus { state: "off".into(), ..MqttStatus::default() };
+        let mqtt = config.mqtt.as_ref().map_or_else(off, MqttConfig::first_status);
         Driver {
             core: Scheduler::new(config.policy.clone()),
             host: HostState::new(outside.library.is_none()),
@@ -135,7 +137,7 @@ impl Driver {
             scratch: scratch::Scratch::default(),
             stories: Ring::default(),
             counters: Counters::default(),
-            mqtt: MqttStatus { state: "off".into(), ..MqttStatus::default() },
+            mqtt,
             state: State::Serving,
             bundles_open: true,
             warm: false,

@@ -9,6 +9,8 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
 fn main() {
     if let Some(fifo) = std::env::args().skip_while(|argument| argument != "--probe").nth(1) {
         std::thread::spawn(move || probe(&fifo));
@@ -37,16 +39,16 @@ fn probe(fifo: &str) {
             said(UnixStream::connect(unix)),
             said(UdpSocket::bind("127.0.0.1:0")),
             said(UnixListener::bind(format!("{unix}.new"))),
-            said(UnixStream::pair()),
+            said(rustix::net::socketpair(AddressFamily::INET, SocketType::STREAM, SocketFlags::empty(), None)),
         ];
         println!("{}", results.join(","));
         let _ = std::io::stdout().flush();
     }
 }
 
-fn said<T>(result: std::io::Result<T>) -> String {
+fn said<T, E: Into<std::io::Error>>(result: Result<T, E>) -> String {
     match result {
         Ok(_) => "reached".into(),
-        Err(error) => format!("{:?}", error.kind()),
+        Err(error) => format!("{:?}", error.into().kind()),
     }
 }

@@ -116,6 +116,13 @@ impl Host {
         channel::send(lanes.get(&lane).expect("the lane's channel"), &Run { members }, &fds).unwrap();
     }
 
+    /// Whether nobody reads a lane's channel any more.
+    pub fn is_closed(&self, lane: u16) -> bool {
+        let lanes = self.lanes.borrow();
+        let channel = lanes.get(&lane).expect("the lane's channel");
+        matches!(channel::send(channel, &Run { members: Vec::new() }, &[]), Err(ChannelError::Closed))
+    }
+
     /// The next message that is not a note.
     pub fn receive(&mut self) -> (FromHost, Vec<OwnedFd>) {
         self.try_receive().expect("the engine host is gone")

@@ -12,7 +12,7 @@ use edge_wire::dto::{MqttStatus, Problem, Status};
 use edge_wire::mqtt::retained;
 use edge_wire::mqtt::topic::Topics;
 
-use crate::config::{MqttConfig, MqttProtocol};
+use crate::config::MqttConfig;
 use crate::driver::clock;
 use crate::handle::{Handle, Message};
 use crate::transport::mqtt::egress::JSON;
@@ -24,25 +24,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// After this, a connection no longer carries the memory of a contested client id.
 const FORGIVEN: Duration = Duration::from_secs(60);
 
-/// The link's state before anything is known of it.
-fn first_status(config: &MqttConfig) -> MqttStatus {
-    MqttStatus {
-        state: "connecting".into(),
-        reason: "waiting for the models".into(),
-        broker: format!("{}:{}", config.host, config.port),
-        protocol: match config.protocol {
-            MqttProtocol::V5 => "5".into(),
-            MqttProtocol::V311 => "3.1.1".into(),
-        },
-        client_id: config.client_id.clone(),
-        zone: config.zone.as_str().into(),
-        ..MqttStatus::default()
-    }
-}
-
 /// The link's state between a fault of the transport and its next start.
 pub fn failed(config: &MqttConfig, why: &str) -> MqttStatus {
-    MqttStatus { reason: format!("the transport failed and is started again: {why}"), ..first_status(config) }
+    MqttStatus { reason: format!("the transport failed and is started again: {why}"), ..config.first_status() }
 }
 
 /// What the speaker knows and has said.
@@ -67,7 +51,7 @@ pub struct Speaker {
 
 impl Speaker {
     pub fn new(config: &MqttConfig, topics: Topics, telemetry_interval: Duration) -> Speaker {
-        let now_status = first_status(config);
+        let now_status = config.first_status();
         Speaker {
             topics,
             telemetry_interval,

@@ -254,7 +254,7 @@ fn the_envelope_of_a_broken_body_is_found_as_far_as_it_goes() {
     assert_eq!(found(br#"{"id":"1","image":"*","reply_to":"r"}"#), pair(Some("1"), Some("r")));
     assert_eq!(found(br#"{"id":"1","inputs":[{"data":[1,2"#), pair(Some("1"), None));
     assert_eq!(found(b"{\"reply_to\":\"r\",\"x\":\"\xFF"), pair(None, Some("r")));
-    assert_eq!(found(br#"{"id":5,"reply_to":"r"}"#), pair(None, Some("r")));
+    assert_eq!(found(br#"{"id":5,"reply_to":"r"}"#), pair(Some("5"), Some("r")));
     assert_eq!(found(b"\xFF"), pair(None, None));
     assert_eq!(found(&[b'['; 100_000]), pair(None, None));
 }
