@@ -1,6 +1,7 @@
 //! The real binary against a scripted daemon on a private bus: what it prints, where, and how it exits.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set its scene up has failed")]
 
+mod daemon;
 mod support;
 
 use std::fs;
