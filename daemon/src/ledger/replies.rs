@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{Key, LedgerError, database};
 use crate::driver::chain;
 
-/// How long a reply is kept, in milliseconds (contract section 2).
+/// How long a reply is kept, in milliseconds (docs/json.md, `duplicate`).
 pub const WINDOW_MS: i64 = 600_000;
 /// Replies that are kept at most.
 const MAX_REPLIES: usize = 8192;
