@@ -31,6 +31,10 @@ fetch: need ## Fetch ONNX Runtime and the models, pinned and checked
 build: need ## Build everything
 	$(CARGO) build $(PROFILE)
 
+.PHONY: install
+install: ## Put what was built where it belongs, below DESTDIR (as root, or for a package)
+	@EDGE_BIN_DIR='$(BIN)' packaging/dev/install.sh '$(DESTDIR)'
+
 .PHONY: demo
 demo: build fetch ## Start a stack of its own, infer over D-Bus and MQTT, check every answer, stop it
 	@EDGE_BIN_DIR='$(BIN)' packaging/dev/demo.sh
@@ -41,7 +45,10 @@ up: build fetch ## Leave a stack running; its settings are in .run/env
 
 .PHONY: down
 down: ## Stop what `make up` started
-	@if [ -x '$(BIN)/edge-stack' ]; then '$(BIN)/edge-stack' down .run; fi
+	@if [ -x '$(BIN)/edge-stack' ]; then '$(BIN)/edge-stack' down .run; \
+	elif [ -e .run/stack.json ]; then \
+	  echo "make down: a stack was started here (.run/stack.json), and $(BIN)/edge-stack is not there to stop it: make build" >&2; \
+	  exit 1; fi
 
 .PHONY: test
 test: build fetch ## Everything that must hold, system tests included

@@ -16,7 +16,7 @@ use crate::duration;
     propagate_version = false,
     disable_help_subcommand = true,
     max_term_width = 100,
-    after_help = "Examples:\n  edgectl status\n  edgectl infer text-line label.png --deadline 200ms\n  \
+    after_help = "Examples:\n  edgectl status\n  edgectl infer text-line label.png --deadline 500ms\n  \
                   edgectl --host root@press-7 doctor"
 )]
 pub struct Cli {
@@ -38,7 +38,8 @@ pub struct Common {
     /// Run the same command on this box over ssh; files are files there, `-` is sent along
     #[arg(long, global = true, value_name = "USER@BOX")]
     pub host: Option<String>,
-    /// Give up when the daemon has not answered within this time [default: 30s; infer: its deadline and 5s]
+    /// Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its
+    /// deadline and 5s, without one 605s]
     #[arg(long, global = true, value_name = "TIME", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
 }
@@ -91,7 +92,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  edgectl config check && edgectl reload")]
     Reload,
     /// Show what happened to one request, and when
-    #[command(after_help = "Example:\n  edgectl trace 5f0c2a71")]
+    #[command(
+        after_help = "Examples:\n  edgectl infer text-line label.png --request-id mine-1\n  edgectl trace mine-1"
+    )]
     Trace(TraceArgs),
     /// Work with the configuration
     #[command(subcommand, after_help = "Example:\n  edgectl config check")]
@@ -199,7 +202,7 @@ impl Priority {
 
 #[derive(Debug, Args)]
 pub struct DrainArgs {
-    /// Return only when nothing is left to finish
+    /// Return only when nothing is left to finish; exit with 1 if that takes longer than --timeout
     #[arg(long)]
     pub wait: bool,
 }
@@ -212,14 +215,14 @@ pub struct TraceArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Let edged check a configuration and list all that is wrong with it
+    /// Let edged check a configuration, and list the files that were read or all that is wrong
     #[command(after_help = "Examples:\n  edgectl config check\n  edgectl config check --config ./edged.toml")]
     Check(ConfigArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct ConfigArgs {
-    /// Configuration file to check [default: what the daemon would read]
+    /// Configuration file to check [default: that of the daemon that runs, else what it would read]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

@@ -4,7 +4,18 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use edge_wire::names::CONFIG_FILE;
+
 use crate::diagnose::ConfigVerdict;
+
+/// The configuration file that a running daemon was given, told from the files that it read; `None` if it found its
+/// files by itself, which a check does as well. Drop-ins alone are only found at the place where no file need be.
+pub fn given(files: &[String]) -> Option<PathBuf> {
+    let drop_ins = Path::new(CONFIG_FILE).with_extension("toml.d");
+    let first = Path::new(files.first()?);
+    let by_itself = first == Path::new(CONFIG_FILE) || first.parent() == Some(drop_ins.as_path());
+    (!by_itself).then(|| first.to_owned())
+}
 
 /// Lets `edged --check-config` judge `config`, or what the daemon would read by itself.
 pub fn check_config(config: Option<&Path>) -> ConfigVerdict {
@@ -35,4 +46,25 @@ fn find() -> Option<PathBuf> {
     let beside = env::current_exe().ok().and_then(|own| own.parent().map(Path::to_owned));
     let path = env::var_os("PATH").unwrap_or_default();
     beside.into_iter().chain(env::split_paths(&path)).map(|dir| dir.join("edged")).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_that_a_daemon_was_given_is_the_first_unless_it_found_it_by_itself() {
+        let cases: [(&[&str], Option<&str>); 6] = [
+            (&[], None),
+            (&["/etc/edged/edged.toml"], None),
+            (&["/etc/edged/edged.toml", "/etc/edged/edged.toml.d/10-site.toml"], None),
+            (&["/etc/edged/edged.toml.d/10-site.toml"], None),
+            (&["/srv/edged.toml", "/srv/edged.toml.d/10-site.toml"], Some("/srv/edged.toml")),
+            (&["/srv/parts.d/one.toml"], Some("/srv/parts.d/one.toml")),
+        ];
+        for (files, expected) in cases {
+            let files: Vec<String> = files.iter().map(|&file| file.to_owned()).collect();
+            assert_eq!(given(&files), expected.map(PathBuf::from), "{files:?}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Done.
     Done,
-    /// The daemon said no; code and reason were printed.
+    /// The daemon said no, or the answer could not be given; code and reason were printed.
     Refused,
     /// The command line, or a file named on it, cannot be used.
     Usage,
@@ -25,7 +25,7 @@ impl Exit {
     /// Every exit, with its code and its meaning in the manual.
     pub const ALL: [(Exit, u8, &'static str); 7] = [
         (Exit::Done, 0, "done"),
-        (Exit::Refused, 1, "the daemon said no; its code and reason are printed"),
+        (Exit::Refused, 1, "the daemon said no, or its answer could not be written; the reason is printed"),
         (Exit::Usage, 2, "the command line, or a file named on it, cannot be used"),
         (Exit::Unreachable, 3, "the daemon, its bus or the box named by --host cannot be reached"),
         (Exit::NotAuthorised, 4, "the caller may not do this"),

@@ -27,6 +27,13 @@ pub enum Failure {
         /// What a technician can do.
         remedy: String,
     },
+    /// The daemon answers, and what was waited for did not come in time.
+    #[error("{what}")]
+    Unfinished {
+        what: String,
+        /// What a technician can do.
+        remedy: String,
+    },
     /// The daemon answers in a way that this command does not understand.
     #[error("{what}")]
     Mismatch { what: String },
@@ -57,6 +64,7 @@ impl Failure {
             Failure::Refused { refused, .. } => refused.code.as_str(),
             Failure::Forbidden { .. } => ErrorCode::NotAuthorized.as_str(),
             Failure::Unreachable { .. } => "unreachable",
+            Failure::Unfinished { .. } => "unfinished",
             Failure::Mismatch { .. } => "interface_mismatch",
             Failure::Usage { .. } => "usage",
         }
@@ -73,7 +81,7 @@ impl Failure {
     /// What a technician can do, if there is something to say.
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Failure::Unreachable { remedy, .. } => Some(remedy.clone()),
+            Failure::Unreachable { remedy, .. } | Failure::Unfinished { remedy, .. } => Some(remedy.clone()),
             Failure::Forbidden { .. } => Some("see `edgectl doctor`: who may do what on this bus".into()),
             Failure::Mismatch { .. } => Some("update the older of edged and edgectl".into()),
             Failure::Refused { refused: Refused { code: ErrorCode::NotAuthorized, .. }, .. } => {
@@ -92,7 +100,7 @@ impl Failure {
             Failure::Refused { refused, .. } => exit_of(refused.code),
             Failure::Forbidden { .. } => Exit::NotAuthorised,
             Failure::Unreachable { .. } => Exit::Unreachable,
-            Failure::Mismatch { .. } => Exit::Refused,
+            Failure::Unfinished { .. } | Failure::Mismatch { .. } => Exit::Refused,
             Failure::Usage { .. } => Exit::Usage,
         }
     }

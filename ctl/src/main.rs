@@ -29,12 +29,13 @@ use crate::failure::Failure;
 fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => run(&cli).into(),
-        // Help and version are answers and go to stdout; everything else is a fault of the command line.
-        Err(told) => {
-            let _ = told.print();
-            if told.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
-        }
+        Err(told) => out::told(&told, wants_json()).into(),
     }
+}
+
+/// Whether JSON is wanted, on a command line that is not understood otherwise.
+fn wants_json() -> bool {
+    std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
 }
 
 fn run(cli: &Cli) -> Exit {

@@ -43,10 +43,33 @@ pub fn finish(result: Result<Answer, Failure>, json: bool) -> Exit {
         }
         Err(failure) => {
             complain(&render::human::failure(&failure));
-            let printed = if json { print(&render::json::failure(&failure)) } else { None };
-            printed.unwrap_or_else(|| failure.exit())
+            document(&failure, json)
         }
     }
+}
+
+/// Prints what the parser of the command line told: help and version are answers and go to stdout, everything else is a
+/// fault of the command line, with the same document as any other failure.
+pub fn told(told: &clap::Error, json: bool) -> Exit {
+    let _ = told.print();
+    if told.use_stderr() { document(&Failure::usage(fault(told)), json) } else { Exit::Done }
+}
+
+/// The fault alone, in one line: no usage, no hints.
+fn fault(told: &clap::Error) -> String {
+    if told.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "a command is missing".into();
+    }
+    let text = told.render().to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.trim_start_matches("error: ").split_whitespace().collect();
+    words.join(" ")
+}
+
+/// The failure's JSON form where it is wanted; returns the exit of the run.
+fn document(failure: &Failure, json: bool) -> Exit {
+    let printed = if json { print(&render::json::failure(failure)) } else { None };
+    printed.unwrap_or_else(|| failure.exit())
 }
 
 /// Shows a passing state to somebody who waits at a terminal, and to nobody else.
@@ -69,7 +92,7 @@ fn print(text: &str) -> Option<Exit> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Some(Exit::Done),
         Err(error) => {
             complain(&format!("edgectl: write the answer: {error}"));
-            Some(Exit::Usage)
+            Some(Exit::Refused)
         }
     }
 }

@@ -15,7 +15,8 @@ use crate::failure::Failure;
 
 /// Regular files up to this size are copied; larger ones are handed over as they are.
 const COPY_LIMIT: u64 = 64 << 20;
-/// The most that is taken from a pipe or device, which has to be held in memory. Above what any policy allows today.
+/// The most that is taken from a pipe or device, which has to be held in memory: four times what a daemon takes by
+/// default (`limits.max_payload_mib`). On a box that allows more, more goes as a regular file.
 const STREAM_LIMIT: u64 = 256 << 20;
 /// Enough to recognise every format below.
 const HEAD: usize = 16;
@@ -69,7 +70,8 @@ fn sealed(stream: impl Read, path: &Path, limit: u64) -> Result<Payload, Failure
     let mut file = File::from(fd);
     let copied = io::copy(&mut stream.take(limit + 1), &mut file).map_err(|error| cannot(path, &error))?;
     if copied > limit {
-        return Err(Failure::usage(format!("read {}: more than {} MiB", path.display(), limit >> 20)));
+        let text = format!("read {}: more than {} MiB, which only a regular file may hold", name(path), limit >> 20);
+        return Err(Failure::usage(text));
     }
     let content_type = content_type(&first_bytes(&file, path)?, path);
     fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)
@@ -99,8 +101,11 @@ fn content_type(head: &[u8], path: &Path) -> &'static str {
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Failure {
-    let name = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
-    Failure::usage(format!("read {name}: {error}"))
+    Failure::usage(format!("read {}: {error}", name(path)))
+}
+
+fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".into() } else { path.display().to_string() }
 }
 
 #[cfg(test)]
@@ -154,7 +159,7 @@ mod tests {
             }
         }
         let error = sealed(Endless, Path::new("/dev/zero"), 2 << 20).unwrap_err();
-        assert_eq!(error.to_string(), "read /dev/zero: more than 2 MiB");
+        assert_eq!(error.to_string(), "read /dev/zero: more than 2 MiB, which only a regular file may hold");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The real binary against a scripted daemon on a private bus: what it prints, where, and how it exits.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set its scene up has failed")]
 
+mod daemon;
 mod support;
 
 use std::fs;
@@ -159,6 +160,9 @@ fn drain_resume_and_reload_show_the_state_that_came_of_them() {
     fake.script.lock().unwrap().reload_fault =
         Some("/etc/edged/edged.toml: policy.lanes: 0 is not accepted: takes a whole number from 1 to 64".into());
     runs.push(edgectl.tell(&["reload"]));
+    fake.script.lock().unwrap().drains_for_ever = true;
+    runs.push(edgectl.tell(&["drain", "--wait", "--timeout", "300ms"]));
+    runs.push(edgectl.tell(&["drain", "--wait", "--timeout", "300ms", "--json"]));
     check("flow", &runs);
 }
 
@@ -195,6 +199,14 @@ fn the_verdict_on_a_configuration_is_that_of_the_daemon() {
     runs.push(invalid.tell(&["config", "check", "--json"]));
     fs::remove_file(bus.path().join("bin/edged")).unwrap();
     runs.push(invalid.with("PATH", "/nowhere").tell(&["config", "check"]));
+    let valid = Edgectl::beside_daemon(&bus, "valid", 0);
+    for files in [&["/srv/edged.toml", "/srv/edged.toml.d/10-site.toml"][..], &["/etc/edged/edged.toml.d/10-site.toml"]]
+    {
+        let config_files = files.iter().map(|&file| file.to_owned()).collect();
+        let _fake = Fake::start(&bus, edge_wire::dto::Status { config_files, ..canned::serving() });
+        runs.push(valid.tell(&["config", "check"]));
+        runs.push(valid.tell(&["config", "check", "--config", "my.toml"]));
+    }
     check("config", &runs);
 }
 
@@ -233,6 +245,13 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
     ];
     let mut runs = edgectl.tell_all(&lines);
     runs.push(Edgectl::on(&bus).with("EDGED_BUS", "both").tell(&["status"]));
+    let in_json: [&[&str]; 4] = [
+        &["--json"],
+        &["fly", "--json"],
+        &["infer", "text-line", "--json"],
+        &["infer", "--json", "a", "b", "--priority=x"],
+    ];
+    runs.extend(in_json.map(|line| edgectl.tell(line)));
     assert!(runs.iter().all(|run| run.ends_with("[exit 2]\n")), "{runs:#?}");
     check("usage", &runs);
 }
@@ -278,6 +297,37 @@ fn a_reader_that_leaves_early_is_no_failure() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_said_and_is_no_fault_of_the_command_line() {
+    let bus = PrivateBus::start();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Edgectl::on(&bus).command(&["completions", "bash"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("write the answer"));
+}
+
+#[test]
+fn asking_does_not_start_a_daemon_that_was_stopped() {
+    let bus = PrivateBus::start_with_activation("started");
+    files(&bus);
+    let edgectl = Edgectl::on(&bus);
+    let lines: [&[&str]; 8] = [
+        &["status"],
+        &["models", "list"],
+        &["doctor"],
+        &["trace", "line-3"],
+        &["infer", "text-line", "label.png"],
+        &["drain"],
+        &["resume"],
+        &["reload"],
+    ];
+    for line in lines {
+        let output = edgectl.run(line);
+        assert_eq!(output.status.code(), Some(3), "{line:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(!bus.path().join("started").exists(), "{line:?} started it");
+    }
 }
 
 #[test]

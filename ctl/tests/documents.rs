@@ -1,10 +1,7 @@
-//! The page about the JSON documents names every key and every error code that there is.
+//! The page about the JSON documents explains every key where its record stands, and every error code that there is.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its scene up has failed")]
 
-use edge_wire::dto::{
-    Counters, EngineStatus, Info, ModelStatus, MqttStatus, Platform, Problem, ProviderInfo, ReadingInfo, Status,
-    TensorInfo, Trace, TraceStep,
-};
+use edge_wire::dto::{Info, ModelStatus, Problem, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace, TraceStep};
 use edge_wire::error::ErrorCode;
 use serde_json::Value;
 
@@ -12,36 +9,59 @@ fn page() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/json.md")).unwrap()
 }
 
-/// Every key of a document, however deep.
-fn keys(value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) => fields.iter().for_each(|(key, value)| {
-            found.push(key.clone());
-            keys(value, found);
-        }),
-        Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
-        _ => {}
+/// The text below this heading, up to the next.
+fn section<'a>(page: &'a str, title: &str) -> &'a str {
+    let heading = format!("\n## {title}\n");
+    let (_, below) = page.split_once(&heading).unwrap_or_else(|| panic!("no section {title:?}"));
+    below.split("\n## ").next().unwrap()
+}
+
+/// The row of a table, or the paragraph, that begins with this key.
+fn entry<'a>(section: &'a str, key: &str) -> &'a str {
+    let row = section.lines().find(|line| line.starts_with("| ") && before_meaning(line).contains(&quoted(key)));
+    let paragraph = || section.split("\n\n").find(|text| text.starts_with(&format!("{}:", quoted(key))));
+    paragraph().or(row).unwrap_or_else(|| panic!("{key} has no entry"))
+}
+
+/// The cell of the keys.
+fn before_meaning(row: &str) -> &str {
+    row.trim_start_matches("| ").split(" | ").next().unwrap_or_default()
+}
+
+fn quoted(key: &str) -> String {
+    format!("`{key}`")
+}
+
+/// Every field of `record` has an entry; the fields of a record inside it are named in that entry, unless it has a
+/// section of its own.
+fn check(section: &str, record: &Value, elsewhere: &[&str]) {
+    for (key, value) in record.as_object().unwrap() {
+        let text = entry(section, key);
+        if elsewhere.contains(&key.as_str()) {
+            continue;
+        }
+        let inner = value.as_array().and_then(|list| list.first()).unwrap_or(value);
+        for name in inner.as_object().into_iter().flatten().map(|(name, _)| name) {
+            assert!(text.contains(&quoted(name)), "{name} is not explained with {key}: {text}");
+        }
     }
 }
 
 #[test]
-fn every_key_of_every_record_is_explained() {
+fn every_key_of_every_record_is_explained_where_the_record_is() {
+    let said = |text: &str| text.to_owned();
     let model = ModelStatus {
         providers: vec![ProviderInfo::default()],
         inputs: vec![TensorInfo::default()],
+        outputs: vec![TensorInfo::default()],
         ..ModelStatus::default()
     };
     let status = Status {
-        platform: Platform::default(),
-        engine: EngineStatus::default(),
-        mqtt: MqttStatus::default(),
-        counters: Counters::default(),
-        models: vec![model],
+        models: vec![ModelStatus::default()],
         readings: vec![ReadingInfo::default()],
         problems: vec![Problem::default()],
         ..Status::default()
     };
-    let said = |text: &str| text.to_owned();
     let info = Info {
         version: said("1"),
         variant: said("a"),
@@ -53,21 +73,20 @@ fn every_key_of_every_record_is_explained() {
         warnings: vec![said("a")],
         ..Info::default()
     };
-    let trace = Trace { steps: vec![TraceStep::default()], info: Some(info), ..Trace::default() };
-    let mut found = Vec::new();
-    keys(&serde_json::to_value(status).unwrap(), &mut found);
-    keys(&serde_json::to_value(trace).unwrap(), &mut found);
-    assert!(found.len() > 90, "{}", found.len());
+    let trace = Trace { steps: vec![TraceStep::default()], info: Some(info.clone()), ..Trace::default() };
     let page = page();
-    for key in found {
-        assert!(page.contains(&format!("`{key}`")), "{key} is not explained");
-    }
+    let value = |record: Result<Value, serde_json::Error>| record.unwrap();
+    check(section(&page, "Status"), &value(serde_json::to_value(status)), &["models"]);
+    check(section(&page, "Model"), &value(serde_json::to_value(model)), &[]);
+    check(section(&page, "Answer"), &value(serde_json::to_value(info)), &[]);
+    check(section(&page, "Trace"), &value(serde_json::to_value(trace)), &["info"]);
 }
 
 #[test]
 fn every_error_code_is_in_the_table() {
     let page = page();
+    let table = section(&page, "Error");
     for (_, word, ..) in ErrorCode::ALL {
-        assert!(page.contains(&format!("| `{word}` |")), "{word}");
+        assert!(table.contains(&format!("\n| `{word}` |")), "{word}");
     }
 }

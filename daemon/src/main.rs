@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use edge_core::Policy;
 use edged::config::raw::{Fault, Values};
-use edged::config::validate::{Machine, validate};
+use edged::config::validate::{Machine, is_missing, validate};
 use edged::config::{BusConfig, Config, keys, reference};
 use edged::run::{self, Options};
 use edged::service;
@@ -79,16 +79,36 @@ fn main() -> ExitCode {
         }
     };
     if arguments.check_config {
-        println!("configuration is fine ({} files read)", config.files.len());
+        println!("{}", verdict(&config));
         return ExitCode::SUCCESS;
     }
     match serve(config, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, error)) => {
-            eprintln!("edged: {error:#}");
+            eprintln!("edged: {}", told(&error));
             ExitCode::from(code)
         }
     }
+}
+
+/// What a check says of a configuration without faults.
+fn verdict(config: &Config) -> String {
+    match config.files.as_slice() {
+        [] => format!("configuration is fine: no file ({}), so the defaults hold", edge_wire::names::CONFIG_FILE),
+        files => {
+            let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            format!("configuration is fine: {}", files.join(", "))
+        }
+    }
+}
+
+/// The error and its causes. Some libraries say the cause in the message too; it is not said twice.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        said if said.ends_with(&cause) => text,
+        said => format!("{said}: {cause}"),
+    })
 }
 
 fn serve(config: Config, arguments: Arguments) -> Result<(), (u8, anyhow::Error)> {
@@ -103,6 +123,8 @@ fn serve(config: Config, arguments: Arguments) -> Result<(), (u8, anyhow::Error)
 
 fn configure(arguments: &Arguments) -> Result<Config, Vec<Fault>> {
     let main = arguments.config.clone().unwrap_or_else(|| edge_wire::names::CONFIG_FILE.into());
+    // Whoever reads in the status which files hold may stand in another directory.
+    let main = std::path::absolute(&main).unwrap_or(main);
     let values = Values::read(&main, arguments.config.is_some());
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let machine = Machine {
@@ -111,6 +133,7 @@ fn configure(arguments: &Arguments) -> Result<Config, Vec<Fault>> {
         processors: std::thread::available_parallelism()
             .map_or(1, |count| u16::try_from(count.get()).unwrap_or(u16::MAX)),
         credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        is_missing: if arguments.check_config { is_missing } else { |_| false },
     };
     let mut config = validate(values, &machine)?;
     if arguments.session {

@@ -85,7 +85,7 @@ pub enum Payload {
     Encoded { content_type: String, data: Blob },
 }
 
-/// The options of contract section 2 after parsing; see [`crate::handle`] for who checks what.
+/// The options that every transport takes, after parsing; see [`crate::handle`] for who checks what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     pub version: Option<String>,

@@ -8,9 +8,16 @@ bin=$(cd "${EDGE_BIN_DIR:-target/release}" && pwd)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/edged-demo-XXXXXX")
 answers=0 wrong=0
 
+# A stack that cannot be stopped is a failure of the demonstration, however it went until then.
 finish() {
-    "$bin/edge-stack" down "$dir" >/dev/null || wrong=$((wrong + 1))
+    code=$?
+    trap - EXIT
+    if ! "$bin/edge-stack" down "$dir" >/dev/null; then
+        echo "WRONG: the stack in $dir did not stop" >&2
+        exit $((code > 0 ? code : 1))
+    fi
     rm -rf "$dir"
+    exit "$code"
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -18,21 +25,29 @@ trap 'exit 130' INT TERM
 if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'; else bold='' dim='' green='' red='' plain=''; fi
 
 title() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
-# Shows a command as one would type it, runs it, shows what it says, and keeps that in $said.
+right() { printf '%s  right: %s%s\n' "$green" "$1" "$plain"; }
+wrong() {
+    wrong=$((wrong + 1))
+    printf '%s  WRONG: %s%s\n' "$red" "$1" "$plain"
+}
+# Shows a command as one would type it, runs it, shows what it says, and keeps that in $said. It has to end well.
 show() {
     printf '%s$ %s%s\n' "$dim" "$1" "$plain"
-    said=$(eval "$1" 2>&1) || said="$said (exit $?)"
-    if [ -n "${2:-}" ]; then sed "$2" <<<"$said"; else printf '%s\n' "$said"; fi
+    ended=0
+    said=$(eval "$1" 2>&1) || ended=$?
+    printf '%s\n' "$said"
+    if [ "$ended" -ne 0 ]; then wrong "it ended with $ended"; fi
 }
-# The answer in $said holds this text.
+# The answer in $said, its columns one space apart, holds this text.
 expect() {
     answers=$((answers + 1))
-    if grep -qF -- "$1" <<<"$said"; then
-        printf '%s  right: %s%s\n' "$green" "$1" "$plain"
-    else
-        wrong=$((wrong + 1))
-        printf '%s  WRONG: expected %s%s\n' "$red" "$1" "$plain"
-    fi
+    if tr -s ' ' <<<"$said" | grep -qF -- "$1"; then right "$1"; else wrong "expected $1"; fi
+}
+# The first line of the answer begins with this text: an answer names its best label first.
+expect_first() {
+    answers=$((answers + 1))
+    first=$(head -n 1 <<<"$said" | tr -s ' ')
+    if [[ $first == "$1"* ]]; then right "$1"; else wrong "expected a first line with $1"; fi
 }
 
 title "A private bus, a local broker, and edged with four models"
@@ -43,23 +58,25 @@ export PATH="$bin:$PATH"
 topic="edge/$EDGE_NODE/infer"
 broker="-h $EDGE_MQTT_HOST -p $EDGE_MQTT_PORT"
 photos=onnx-models/text-line/golden
-show 'edgectl status'
-expect 'serving'
+show 'edgectl status --check'
+expect_first "edged $(edged --version | cut -d ' ' -f 2) on $EDGE_NODE: serving"
 
 title "D-Bus: the photograph of a label"
 show "edgectl infer text-line $photos/lot.jpg"
-expect 'LOT:4711-A23'
+expect_first 'LOT:4711-A23 '
 show "edgectl infer text-line $photos/expiry-turned.jpg --request-id demo-bus --verbose"
-expect 'EXP 2027-03-31'
-expect 'cpu'
+expect_first 'EXP 2027-03-31 '
+expect 'by provider cpu,'
 
 title "D-Bus: which way up, which kind of file, where somebody speaks"
 show 'edgectl infer text-direction onnx-models/text-direction/golden/upside-down.jpg'
-expect '180'
+expect_first '180 '
 show 'edgectl infer file-type onnx-models/file-type/golden/readings.csv'
-expect 'csv'
+expect_first 'csv '
+expect '(text/csv)'
 show 'edgectl infer speech onnx-models/speech/golden/two-sentences.wav'
-expect '3.906'
+expect '0.738 s to 2.334 s'
+expect '3.906 s to 5.502 s'
 
 title "MQTT 3.1.1: the same photograph in a JSON body"
 printf '{"id": "demo-json", "reply_to": "edge/replies/demo", "image": "%s"}' "$(base64 -w0 "$photos/lot.jpg")" >"$dir/body.json"
@@ -72,7 +89,7 @@ ask() {
         sleep 0.05
     done
     show "mosquitto_pub $broker -q 1 $2"
-    wait "$subscriber" || true
+    wait "$subscriber" || wrong "no reply on edge/replies/$1"
     said=$(grep '^{' "$dir/reply" || true)
     printf '%s\n' "$said"
 }
@@ -90,7 +107,7 @@ expect '"code":"unknown_model"'
 
 title "What happened to a request from each side"
 show 'edgectl trace demo-bus'
-expect 'settled'
+expect 'outcome done'
 show 'edgectl trace demo-raw'
 expect 'mqtt edge/replies/demo-5'
 
@@ -99,7 +116,7 @@ pid=$EDGED_PID
 "$bin/edge-stack" down "$dir"
 answers=$((answers + 1))
 # A process that has ended stays in the table until its parent has looked.
-if [ -e "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status"; then wrong=$((wrong + 1)); echo "WRONG: edged ($pid) is still there"; fi
+if [ -e "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status"; then wrong "edged ($pid) is still there"; fi
 
 if [ "$wrong" -eq 0 ]; then
     printf '\n%sAll %d answers were right.%s\n' "$green" "$answers" "$plain"

@@ -7,13 +7,20 @@ need() { # COMMAND PACKAGE
     command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
 }
 
-command -v cargo >/dev/null 2>&1 || {
-    echo "need: no cargo found; install Rust first (rustup.rs, or the package rustup)" >&2
+# The compiler comes from rustup.rs: the one that Debian 12 packages is older than what Cargo.toml asks for.
+wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2) || true
+if ! command -v cargo >/dev/null 2>&1 || [ -z "$found" ]; then
+    echo "need: no Rust here; install $wanted or later as https://rustup.rs says, then open a new shell" >&2
     exit 1
-}
+fi
+if [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" != "$wanted" ]; then
+    echo "need: Rust $found is too old; $wanted or later is needed: \`rustup update stable\`, or https://rustup.rs" >&2
+    exit 1
+fi
 need cc build-essential
 need mosquitto mosquitto
-need mosquitto_rr mosquitto-clients
+need mosquitto_sub mosquitto-clients
 need dbus-daemon dbus-daemon
 need python3 python3
 python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use edge_wire::names::{CONFIG_FILE, INFER_GROUP};
+use edge_wire::names::INFER_GROUP;
 
 use crate::cli::{Bus, Common, ConfigArgs};
 use crate::client::Client;
@@ -55,7 +55,7 @@ async fn synchronised(client: &Client) -> Option<bool> {
 /// The file that the running daemon was given, when it is not the one that it finds by itself.
 fn config_of(daemon: &Daemon) -> Option<std::path::PathBuf> {
     let Daemon::Here { status, .. } = daemon else { return None };
-    status.config_files.first().filter(|file| *file != CONFIG_FILE).map(Into::into)
+    edged::given(&status.config_files)
 }
 
 fn caller() -> Caller {

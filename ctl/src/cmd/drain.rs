@@ -22,12 +22,16 @@ pub async fn run(common: &Common, args: &DrainArgs) -> Result<Answer, Failure> {
     Ok(Answer::done(if common.json { json::flow(&status) } else { human::flow(&status) }))
 }
 
+/// A daemon that answers and is not done is told apart from one that does not answer.
 async fn wait(client: &Client, limit: Duration) -> Result<Status, Failure> {
-    tokio::time::timeout(limit, until_drained(client)).await.unwrap_or_else(|_| {
-        Err(Failure::unreachable(
-            format!("edged is not drained after {}", units::duration(limit)),
-            "`edgectl status` shows what still runs; a longer --timeout waits longer",
-        ))
+    if let Ok(drained) = tokio::time::timeout(limit, until_drained(client)).await {
+        return drained;
+    }
+    let status = client.status().await?;
+    let left = units::count((status.waiting + status.running).into(), "request");
+    Err(Failure::Unfinished {
+        what: format!("edged is not drained after {}: {left} left", units::duration(limit)),
+        remedy: "`edgectl status` shows what still runs; a longer --timeout waits longer".into(),
     })
 }
 

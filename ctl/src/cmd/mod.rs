@@ -33,7 +33,7 @@ pub async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Resume => resume::run(common).await,
         Command::Reload => reload::run(common).await,
         Command::Trace(args) => trace::run(common, args).await,
-        Command::Config(command) => config::run(common, command),
+        Command::Config(command) => config::run(common, command).await,
         Command::Completions(args) => completions::run(common, args),
         Command::Gen(args) => gen_docs::run(args),
     }

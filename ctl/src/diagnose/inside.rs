@@ -34,7 +34,7 @@ fn library(engine: &EngineStatus) -> Check {
         return Check::fail(
             "library",
             format!("not found: {}", engine.reason),
-            "set [engine] library to libonnxruntime.so",
+            "put libonnxruntime.so into /usr/lib/edged/onnxruntime, or set `engine.library`",
         );
     }
     Check::ok("library", format!("ONNX Runtime {}, {} (found by {})", engine.version, engine.library, engine.found_by))
@@ -75,15 +75,17 @@ fn broker(status: &Status) -> Check {
     let mqtt = &status.mqtt;
     match mqtt.state.as_str() {
         "off" | "" => Check::skip("broker", "off: no [mqtt] in the configuration"),
-        "connected" => {
+        "connected" if mqtt.reason.is_empty() => {
             Check::ok("broker", format!("connected to {} as {}, MQTT {}", mqtt.broker, mqtt.client_id, mqtt.protocol))
         }
-        "connecting" => Check::warn(
+        // The connection stands, and was contested a moment ago: the only thing that is remembered into the next one.
+        "connected" => Check::warn(
             "broker",
-            format!("connecting to {}: {}", mqtt.broker, mqtt.reason),
-            "is the broker up, and reachable from here?",
+            format!("connected to {}, but lately: {}", mqtt.broker, mqtt.reason),
+            "give each box its own `mqtt.client_id`, or leave it unset",
         ),
-        state => Check::fail("broker", format!("{state}: {}", mqtt.reason), "give each box its own [mqtt] client_id"),
+        // The daemon lists a connection that does not stand among its problems, with the remedy for its cause.
+        state => Check::fail("broker", format!("{}: {state}: {}", mqtt.broker, mqtt.reason), "`edgectl status`"),
     }
 }
 

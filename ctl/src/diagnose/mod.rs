@@ -215,6 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_was_contested_is_a_warning_even_while_it_stands() {
+        let mut status = healthy();
+        status.mqtt.state = "connected".into();
+        status.mqtt.reason = "another client uses the client id edged-a".into();
+        let (check, exit) = wrong(&facts(status));
+        assert_eq!((check.subject.as_str(), check.level, exit), ("broker", Level::Warn, Exit::Done));
+        assert!(check.what.contains("edged-a") && check.remedy.contains("`mqtt.client_id`"), "{check:?}");
+    }
+
+    #[test]
     fn without_a_daemon_the_way_to_it_is_named_and_the_rest_is_not_guessed() {
         let report = report(&Facts { daemon: Daemon::NoOwner, ..facts(healthy()) });
         assert_eq!(report.exit, Exit::Unreachable);

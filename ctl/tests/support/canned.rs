@@ -68,13 +68,13 @@ pub fn degraded() -> Status {
         problem(
             "library",
             &status.engine.reason,
-            "install the package edged-onnxruntime, or `pip install onnxruntime`",
+            "put libonnxruntime.so into /usr/lib/edged/onnxruntime, or set `engine.library` to where it is; restart edged",
         ),
         problem("model text-line:1.0.0", &status.models[0].reason, "put the bundle right and restart"),
         problem(
             "broker",
             "10.0.0.5:1883: connection refused (os error 111)",
-            "check mqtt.host and that the broker runs",
+            "start the broker, or correct `mqtt.host` and `mqtt.port`; a TLS port needs `mqtt.tls.ca`",
         ),
     ];
     status.reason = format!("library: {}", status.engine.reason);

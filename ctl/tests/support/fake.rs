@@ -28,6 +28,8 @@ pub struct Script {
     pub traces: Vec<Trace>,
     /// A reload is refused with this.
     pub reload_fault: Option<String>,
+    /// A drain never ends.
+    pub drains_for_ever: bool,
     /// Calls in order, as text.
     pub calls: Vec<String>,
 }
@@ -132,7 +134,7 @@ impl Manager {
         script.calls.push("Describe".into());
         let told = serde_json::to_string(&script.status).unwrap();
         // A drain goes on by itself: the next look finds it done.
-        if script.status.state == "draining" {
+        if script.status.state == "draining" && !script.drains_for_ever {
             script.status.state = "drained".into();
             script.status.reason = "nothing is left; nothing new is taken".into();
             script.status.waiting = 0;

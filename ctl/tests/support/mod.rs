@@ -2,5 +2,7 @@
 
 pub mod bus;
 pub mod canned;
+pub mod daemon;
 pub mod fake;
+pub mod redact;
 pub mod transcript;

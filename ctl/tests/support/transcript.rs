@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::bus::PrivateBus;
+use super::redact;
 
 /// The command in the environment of one test.
 pub struct Edgectl<'a> {
@@ -64,10 +65,19 @@ impl<'a> Edgectl<'a> {
 
     /// Runs it and tells how.
     pub fn tell(&self, args: &[&str]) -> String {
+        self.tell_as(args, str::to_owned)
+    }
+
+    /// The same against a real daemon, without what it measured.
+    pub fn tell_redacted(&self, args: &[&str]) -> String {
+        self.tell_as(args, redact::volatile)
+    }
+
+    fn tell_as(&self, args: &[&str], shown: fn(&str) -> String) -> String {
         let output = self.run(args);
         let mut text = format!("$ edgectl {}\n", args.join(" "));
         for (name, stream) in [("", &output.stdout), ("stderr", &output.stderr)] {
-            for line in self.redacted(&String::from_utf8_lossy(stream)).lines() {
+            for line in shown(&self.redacted(&String::from_utf8_lossy(stream))).lines() {
                 let mark = if name.is_empty() { "" } else { "! " };
                 writeln!(text, "{mark}{line}").unwrap();
             }
@@ -87,6 +97,7 @@ impl<'a> Edgectl<'a> {
         let uid = rustix::process::getuid().as_raw();
         text.replace(&self.bus.path().display().to_string(), "TMP")
             .replace(&format!("pid {own} (uid {uid})"), "pid PID (uid UID)")
+            .replace(&format!("(uid {uid})"), "(uid UID)")
             .replace("root may do everything", "the owner of a session bus may do everything")
     }
 }

@@ -17,12 +17,16 @@ pub enum Kind {
     Bool,
     /// Text of 1 to 255 characters.
     Text,
+    /// A name that fits into one level of a topic.
+    Name,
     /// Path of a file or directory.
     Path,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A list of text.
     Texts,
+    /// A list of some of these words.
+    Words(&'static [&'static str]),
 }
 
 /// What holds when the key is absent.
@@ -57,18 +61,18 @@ const fn live(path: &'static str, kind: Kind, absent: Absent, meaning: &'static 
     Key { path, kind, absent, meaning, reload: true }
 }
 
+/// Longest [`Kind::Name`].
+pub const NAME_LIMIT: usize = 64;
+
 const CLASSES: &[&str] = &["regulated", "internal", "public"];
+/// Execution providers that the engine host can ask for: the words that manifests take.
+const PROVIDERS: &[&str] = &["cpu", "cuda", "tensorrt", "openvino"];
 const SECOND: i64 = 1000;
 const HOUR: i64 = 3600 * SECOND;
 
 /// The table, in the order of the reference.
 pub const KEYS: &[Key] = &[
-    key(
-        "node",
-        Kind::Text,
-        Absent::Unset("the host name"),
-        "Name of this box in topics and status: letters, digits, `_`, `-` and `.`.",
-    ),
+    key("node", Kind::Name, Absent::Unset("the host name"), "Name of this box in topics and status."),
     key(
         "bus.kind",
         Kind::Word(&["system", "session"]),
@@ -83,7 +87,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "engine.providers",
-        Kind::Texts,
+        Kind::Words(PROVIDERS),
         Absent::Texts(&["cpu", "cuda", "tensorrt"]),
         "Execution providers that models may use; what a manifest asks for beyond this list is an error, not a silent CPU run.",
     ),
@@ -182,7 +186,7 @@ pub const KEYS: &[Key] = &[
         "policy.drain_limit_ms",
         Kind::Int { min: 100, max: HOUR },
         Absent::Int(10 * SECOND),
-        "How long a stop waits for accepted requests before it ends them.",
+        "How long a stop waits for accepted requests before it ends them. The init system must wait longer: the unit's `TimeoutStopSec` is 30 s.",
     ),
     key(
         "limits.max_inline_kib",
@@ -243,7 +247,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "mqtt.group",
-        Kind::Text,
+        Kind::Name,
         Absent::Unset("no shared subscription"),
         "Group of boxes among which the broker spreads requests.",
     ),
@@ -354,11 +358,23 @@ impl Kind {
             Kind::Number { min, max } => format!("a number from {min} to {max}"),
             Kind::Bool => "true or false".into(),
             Kind::Text => "text of 1 to 255 characters".into(),
+            Kind::Name => format!("1 to {NAME_LIMIT} letters, digits, `_`, `-` and `.`"),
             Kind::Path => "a path".into(),
-            Kind::Word(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
+            Kind::Word(words) => one_of(words),
             Kind::Texts => "a list of texts".into(),
+            Kind::Words(words) => format!("a list of {}", one_of(words)),
         }
     }
+}
+
+fn one_of(words: &[&str]) -> String {
+    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
+}
+
+/// Whether `text` is a [`Kind::Name`].
+pub fn is_name(text: &str) -> bool {
+    (1..=NAME_LIMIT).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 impl Absent {

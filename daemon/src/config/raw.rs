@@ -191,9 +191,13 @@ fn fits(kind: Kind, value: &Value) -> bool {
         },
         Kind::Bool => value.as_bool().is_some(),
         Kind::Text => is_text(value),
+        Kind::Name => value.as_str().is_some_and(keys::is_name),
         Kind::Path => value.as_str().is_some_and(|text| !text.is_empty() && !text.contains('\0')),
         Kind::Word(words) => value.as_str().is_some_and(|text| words.contains(&text)),
         Kind::Texts => value.as_array().is_some_and(|list| list.iter().all(is_text)),
+        Kind::Words(words) => value
+            .as_array()
+            .is_some_and(|list| list.iter().all(|word| word.as_str().is_some_and(|word| words.contains(&word)))),
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 use edge_core::{Bytes, DataClass, Policy, Ratio, Zone};
 use sha2::{Digest, Sha256};
 
+use super::keys::NAME_LIMIT;
 use super::raw::{Fault, Values};
 use super::{BusConfig, Config, EngineConfig, LimitsConfig, ModelsConfig, MqttConfig, MqttProtocol, TlsConfig};
 
 /// What the configuration takes from the machine it runs on; passed in, so that tests need no machine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     pub host_name: String,
     /// Contents of `/etc/machine-id`; may be empty.
@@ -18,14 +19,26 @@ pub struct Machine {
     pub processors: u16,
     /// `$CREDENTIALS_DIRECTORY` of the service.
     pub credentials: Option<PathBuf>,
+    /// Whether a file of the broker connection is missing. Asked of a check only: a daemon serves the bus without them,
+    /// and reads them anew for every connection.
+    pub is_missing: fn(&Path) -> bool,
+}
+
+impl Default for Machine {
+    fn default() -> Machine {
+        Machine {
+            host_name: String::new(),
+            machine_id: String::new(),
+            processors: 0,
+            credentials: None,
+            is_missing: |_| false,
+        }
+    }
 }
 
 /// The typed configuration, or every fault there is.
 pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fault>> {
     let node = values.text("node").unwrap_or_else(|| clean_name(&machine.host_name));
-    if !is_name(&node) {
-        values.fault_at("node", format!("{node:?} is not accepted: takes 1 to 64 letters, digits, `_`, `-` and `.`"));
-    }
     let policy = policy(&mut values, machine);
     let mqtt = values.is_set("mqtt.host").then(|| mqtt(&mut values, machine, &node));
     if mqtt.is_none() {
@@ -110,10 +123,6 @@ fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
             format!("{prefix:?} is not accepted: no wildcard, no leading `$` or `/`, no slash at the end"),
         );
     }
-    let group = values.text("mqtt.group");
-    if group.as_deref().is_some_and(|group| !is_name(group)) {
-        values.fault_at("mqtt.group", "takes 1 to 64 letters, digits, `_`, `-` and `.`".into());
-    }
     for filter in values.texts("mqtt.reply_allow") {
         if !is_filter(&filter) {
             values.fault_at(
@@ -146,11 +155,11 @@ fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
             MqttProtocol::V5
         },
         prefix,
-        group,
+        group: values.text("mqtt.group"),
         client_id: values.text("mqtt.client_id").unwrap_or_else(|| client_id(node, &machine.machine_id)),
         keep_alive: Duration::from_secs(values.int("mqtt.keep_alive_s")),
         username: values.text("mqtt.username"),
-        password_file: values.text("mqtt.password_file").map(|file| credential(&file, machine)),
+        password_file: file(values, machine, "mqtt.password_file"),
         tls,
         reply_allow: values.texts("mqtt.reply_allow"),
         max_request_bytes,
@@ -166,9 +175,9 @@ fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
 }
 
 fn tls(values: &mut Values, machine: &Machine) -> Option<TlsConfig> {
-    let file = |values: &Values, key: &str| values.text(key).map(|file| credential(&file, machine));
-    let (ca, cert, key) =
-        (file(values, "mqtt.tls.ca"), file(values, "mqtt.tls.client_cert"), file(values, "mqtt.tls.client_key"));
+    let ca = file(values, machine, "mqtt.tls.ca");
+    let cert = file(values, machine, "mqtt.tls.client_cert");
+    let key = file(values, machine, "mqtt.tls.client_key");
     let client = match (cert, key) {
         (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,
@@ -191,11 +200,27 @@ fn tls(values: &mut Values, machine: &Machine) -> Option<TlsConfig> {
     }
 }
 
-/// A bare file name is a systemd credential where the service has any.
-fn credential(file: &str, machine: &Machine) -> PathBuf {
-    match &machine.credentials {
-        Some(dir) if !file.contains('/') => dir.join(file),
-        _ => PathBuf::from(file),
+/// The file that `key` names. A bare name is a systemd credential, which only the service itself can look for.
+fn file(values: &mut Values, machine: &Machine, key: &str) -> Option<PathBuf> {
+    let name = values.text(key)?;
+    let is_bare = !name.contains('/');
+    let path = match &machine.credentials {
+        Some(dir) if is_bare => dir.join(&name),
+        _ => PathBuf::from(&name),
+    };
+    let can_look = !is_bare || machine.credentials.is_some();
+    if can_look && (machine.is_missing)(&path) {
+        let text = format!("there is no file {}: takes a file that the service can read", path.display());
+        values.fault_at(key, text);
+    }
+    Some(path)
+}
+
+/// Whether there is certainly no such file: one that the caller may not look at may well be there for the service.
+pub fn is_missing(path: &Path) -> bool {
+    match std::fs::metadata(path) {
+        Ok(found) => found.is_dir(),
+        Err(error) => matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory),
     }
 }
 
@@ -214,13 +239,12 @@ fn zone_of(word: &str) -> Option<Zone> {
     [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud].into_iter().find(|zone| zone.as_str() == word)
 }
 
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
-}
-
 fn clean_name(host: &str) -> String {
-    let name: String =
-        host.chars().take(64).map(|c| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '-' }).collect();
+    let name: String = host
+        .chars()
+        .take(NAME_LIMIT)
+        .map(|c| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '-' })
+        .collect();
     if name.is_empty() { "edge-box".into() } else { name }
 }
 
@@ -255,16 +279,24 @@ fn small(value: u64) -> u16 {
 mod tests {
     use super::*;
 
-    fn check(text: &str) -> Result<Config, Vec<String>> {
-        let mut values = Values::default();
-        values.add(Path::new("test.toml"), text);
-        let machine = Machine {
+    fn machine() -> Machine {
+        Machine {
             host_name: "box 1".into(),
             machine_id: "abc".into(),
             processors: 2,
             credentials: Some("/cred".into()),
-        };
-        validate(values, &machine).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+            ..Machine::default()
+        }
+    }
+
+    fn check(text: &str) -> Result<Config, Vec<String>> {
+        check_on(&machine(), text)
+    }
+
+    fn check_on(machine: &Machine, text: &str) -> Result<Config, Vec<String>> {
+        let mut values = Values::default();
+        values.add(Path::new("test.toml"), text);
+        validate(values, machine).map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -306,6 +338,47 @@ mod tests {
             let faults = check(text).unwrap_err();
             assert!(faults.len() == 1 && faults[0].contains(key), "{text}: {faults:?}");
         }
+    }
+
+    #[test]
+    fn words_and_names_are_held_against_what_is_accepted() {
+        let long = "n".repeat(65);
+        for (text, key, range) in [
+            ("[engine]\nproviders = ['cpu', 'gpu']", "engine.providers", "takes a list of \"cpu\" or \"cuda\""),
+            (format!("node = '{long}'").as_str(), "node", "takes 1 to 64 letters"),
+            (format!("[mqtt]\nhost = 'b'\ngroup = '{long}'").as_str(), "mqtt.group", "takes 1 to 64 letters"),
+        ] {
+            let faults = check(text).unwrap_err();
+            assert!(faults.len() == 1 && faults[0].contains(key) && faults[0].contains(range), "{faults:?}");
+        }
+        assert_eq!(check("[engine]\nproviders = ['openvino', 'cpu']").unwrap().engine.providers, ["openvino", "cpu"]);
+        let host_name = "b".repeat(80);
+        let node = check_on(&Machine { host_name, ..machine() }, "").unwrap().node;
+        assert_eq!(node, "b".repeat(64));
+    }
+
+    #[test]
+    fn missing_files_of_the_broker_connection_are_all_named_when_they_can_be_looked_for() {
+        let text = "[mqtt]\nhost='b'\npassword_file='pw'\n\
+                    [mqtt.tls]\nca='/no/ca.pem'\nclient_cert='/no/cert.pem'\nclient_key='key'";
+        let inside = Machine { is_missing: |_| true, ..machine() };
+        let faults = check_on(&inside, text).unwrap_err();
+        for part in ["password_file: there is no file /cred/pw", "tls.ca: ", "tls.client_cert: ", "tls.client_key: "] {
+            assert!(faults.iter().any(|fault| fault.contains(part)), "{part} in {faults:?}");
+        }
+        let outside = Machine { credentials: None, ..inside };
+        let faults = check_on(&outside, text).unwrap_err();
+        assert!(faults.len() == 2 && faults.iter().all(|fault| fault.contains("/no/")), "{faults:?}");
+        assert!(check(text).is_ok());
+    }
+
+    #[test]
+    fn only_a_file_that_is_certainly_not_there_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let there = dir.path().join("there");
+        std::fs::write(&there, "").unwrap();
+        assert!(!is_missing(&there));
+        assert!(is_missing(dir.path()) && is_missing(&dir.path().join("gone")) && is_missing(&there.join("below")));
     }
 
     #[test]

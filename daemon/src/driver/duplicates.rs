@@ -7,7 +7,7 @@ use edge_core::{ModelId, Mono, RequestId};
 
 use crate::request::{Caller, Reply};
 
-/// How long a reply is remembered (contract section 2).
+/// How long a reply is remembered (docs/json.md, `duplicate`).
 pub const WINDOW: Duration = Duration::from_secs(600);
 /// Replies that are remembered at most.
 pub const MAX_REPLIES: usize = 4096;

@@ -7,6 +7,9 @@ use edge_wire::dto::{Problem, Status};
 use super::models::Life;
 use super::{Driver, State};
 
+const LIBRARY_REMEDY: &str =
+    "put libonnxruntime.so into /usr/lib/edged/onnxruntime, or set `engine.library` to where it is; restart edged";
+
 impl Driver {
     pub(super) fn sample(&mut self) {
         self.publish();
@@ -73,7 +76,7 @@ impl Driver {
             "no_library" => problems.push(Problem {
                 subject: "library".into(),
                 what: engine.reason.clone(),
-                remedy: "install the package edged-onnxruntime, or `pip install onnxruntime`, or set `engine.library` to libonnxruntime.so".into(),
+                remedy: LIBRARY_REMEDY.into(),
             }),
             "down" => problems.push(Problem {
                 subject: "engine".into(),
@@ -98,7 +101,7 @@ impl Driver {
             problems.push(Problem {
                 subject: "models".into(),
                 what: format!("no bundle in {}", dirs.join(", ")),
-                remedy: "install the package edged-models, or put a bundle's directory there".into(),
+                remedy: "put a bundle's directory into one of them, or set `models.dirs`; restart edged".into(),
             });
         }
         if self.config.mqtt.is_some() && self.mqtt.state != "connected" {
@@ -109,12 +112,84 @@ impl Driver {
                     self.mqtt.broker,
                     if self.mqtt.reason.is_empty() { &self.mqtt.state } else { &self.mqtt.reason }
                 ),
-                remedy:
-                    "check `mqtt.host` and `mqtt.port`, that the broker runs, and its log; the bus serves meanwhile"
-                        .into(),
+                remedy: broker_remedy(&self.mqtt.state, &self.mqtt.reason).into(),
             });
         }
         problems.extend(self.mqtt.problems.iter().cloned());
         problems
+    }
+}
+
+/// What to do about a broker that is not connected, by what the connection said when it ended. The words are those of
+/// `transport/mqtt`, of the system and of the broker; one that is not known gets the remedy that fits all.
+fn broker_remedy(state: &str, reason: &str) -> &'static str {
+    const CAUSES: [(&[&str], &str); 9] = [
+        (
+            &["read the password"],
+            "put the password into this file, or correct `mqtt.password_file`; the user edged must be able to read it",
+        ),
+        (
+            &["BadUserNamePassword", "NotAuthorized", "Banned"],
+            "correct `mqtt.username` and `mqtt.password_file`, or let this user in at the broker",
+        ),
+        (&["ClientId", "IdentifierNotValid"], "set a `mqtt.client_id` that the broker accepts"),
+        (&["ProtocolVersion"], "set `mqtt.protocol` to the version that the broker speaks: \"5\" or \"3.1.1\""),
+        (
+            &["client certificate", "CertificateRequired", "AccessDenied", "UnknownCA"],
+            "correct `mqtt.tls.client_cert` and `mqtt.tls.client_key`: the broker must trust their authority",
+        ),
+        (
+            &["TLS", "certificate", "read /"],
+            "correct `mqtt.tls.ca`, and let `mqtt.host` be the name in the broker's certificate; is the clock right?",
+        ),
+        (&["lookup", "Name or service not known", "name resolution"], "correct `mqtt.host`, or the box's name server"),
+        (
+            &["Connection refused"],
+            "start the broker, or correct `mqtt.host` and `mqtt.port`; a TLS port needs `mqtt.tls.ca`",
+        ),
+        (
+            &["unreachable", "No route", "timed out", "did not accept", "does not answer"],
+            "check the network and the firewalls between this box and `mqtt.host`",
+        ),
+    ];
+    if state == "taken_over" {
+        return "give each box its own `mqtt.client_id`, or leave it unset; look in the broker's log for who uses this one";
+    }
+    let known = CAUSES.iter().find(|(words, _)| words.iter().any(|word| reason.contains(word)));
+    known.map_or("look into the broker's log; check `mqtt.host`, `mqtt.port` and `mqtt.tls`", |(_, remedy)| remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_for_the_broker_follows_its_cause() {
+        let dial = "connect to 10.0.0.5:1883: ";
+        for (state, reason, key) in [
+            ("taken_over", "another client uses the client id edged-a: SessionTakenOver", "`mqtt.client_id`"),
+            ("connecting", format!("{dial}Connection refused (os error 111)").as_str(), "start the broker"),
+            ("connecting", format!("{dial}failed to lookup address information: ...").as_str(), "name server"),
+            ("connecting", format!("{dial}No route to host (os error 113)").as_str(), "firewalls"),
+            ("connecting", format!("{dial}Network is unreachable (os error 101)").as_str(), "firewalls"),
+            ("connecting", "the broker did not accept the connection within 15 s", "firewalls"),
+            ("connecting", "the broker does not answer", "firewalls"),
+            ("connecting", "the broker refused the connection: BadUserNamePassword", "`mqtt.username`"),
+            ("connecting", "the broker refused the connection: NotAuthorized: no", "`mqtt.username`"),
+            ("connecting", "the broker refused the connection: ClientIdentifierNotValid", "`mqtt.client_id`"),
+            ("connecting", "the broker refused the connection: BadClientId", "`mqtt.client_id`"),
+            ("connecting", "the broker refused the connection: UnsupportedProtocolVersion", "`mqtt.protocol`"),
+            ("connecting", "the broker refused the connection: RefusedProtocolVersion", "`mqtt.protocol`"),
+            ("connecting", "read the password in /p: No such file or directory (os error 2)", "`mqtt.password_file`"),
+            ("connecting", "read /etc/edged/ca.pem: I/O error", "`mqtt.tls.ca`"),
+            ("connecting", "speak TLS with b:8883: invalid peer certificate: UnknownIssuer", "`mqtt.tls.ca`"),
+            ("connecting", "use the client certificate /c.pem with its key: mismatch", "`mqtt.tls.client_cert`"),
+            ("connecting", "read from the broker: received fatal alert: CertificateRequired", "`mqtt.tls.client_cert`"),
+            ("connecting", "the broker closed the connection", "the broker's log"),
+            ("connecting", "", "the broker's log"),
+        ] {
+            let remedy = broker_remedy(state, reason);
+            assert!(remedy.contains(key), "{reason}: {remedy}");
+        }
     }
 }

@@ -36,7 +36,7 @@ pub const MODELS: &[SimModel] = &[
         input: ("x", Datatype::Fp32, &[-1, 3, 48, -1]),
         output: ("text", Datatype::Fp32, &[-1, 1]),
         service: Duration::from_millis(35),
-        document: r#"{"text":"SIMULATED","score":1.0,"simulated":true}"#,
+        document: r#"{"text":"SIMULATED","confidence":1.0,"simulated":true}"#,
     },
     SimModel {
         name: "text-direction",
@@ -50,13 +50,17 @@ pub const MODELS: &[SimModel] = &[
     },
     SimModel {
         name: "file-type",
-        task: "classification",
+        task: "file-type",
         description: "Simulated: tells the type of a file",
         content_types: &["application/octet-stream", "text/plain"],
         input: ("bytes", Datatype::Int32, &[-1, 2048]),
         output: ("label", Datatype::Fp32, &[-1, 2]),
         service: Duration::from_millis(10),
-        document: r#"{"label":"txt","score":1.0,"labels":[{"label":"txt","score":1.0}],"simulated":true}"#,
+        document: concat!(
+            r#"{"label":"txt","mime_type":"text/plain","group":"text","description":"Simulated text document","#,
+            r#""extensions":["txt"],"is_text":true,"score":1.0,"model_label":"txt","overwrite_reason":"none","#,
+            r#""simulated":true}"#
+        ),
     },
     SimModel {
         name: "speech",
@@ -66,7 +70,7 @@ pub const MODELS: &[SimModel] = &[
         input: ("input", Datatype::Fp32, &[-1, 576]),
         output: ("output", Datatype::Fp32, &[-1, 1]),
         service: Duration::from_millis(5),
-        document: r#"{"segments":[],"duration_ms":0,"simulated":true}"#,
+        document: r#"{"segments":[],"speech_ms":0,"duration_ms":0,"sample_rate":16000,"simulated":true}"#,
     },
 ];
 

@@ -18,7 +18,7 @@ use rustix::fs::FlockOperation;
 
 use super::{Key, LedgerError};
 
-/// How long a reply is kept, in milliseconds (contract section 2).
+/// How long a reply is kept, in milliseconds (docs/json.md, `duplicate`).
 pub const WINDOW_MS: i64 = 600_000;
 /// Replies in one file at most.
 const MAX_REPLIES: usize = 4096;

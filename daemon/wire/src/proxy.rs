@@ -9,28 +9,31 @@ use zbus::{Fd, OwnedFd, OwnedObjectPath, OwnedVariant, Variant, proxy};
 use crate::dict::{InfoDict, PlatformDict};
 use crate::tensor::{FdTensor, Tensor};
 
-/// Options of a request (contract section 2) or of a command; integers in any D-Bus integer type.
+/// Options of a request (`deadline_ms`, `data_class`, `priority`, `request_id` ...) or of a command; integers in any D-Bus integer type.
 pub type Options<'a> = HashMap<&'a str, Variant<'a>>;
 
-/// The daemon itself. Reads are open; the rest asks polkit about the caller.
+/// The daemon itself. Reads are open; the rest asks polkit about the caller. None of its calls starts a daemon that was
+/// stopped on purpose; inference does.
 #[proxy(interface = "org.edged.Edge1.Manager", default_service = "org.edged.Edge1", default_path = "/org/edged/Edge1")]
 pub trait Manager {
     /// Takes nothing new and finishes what was accepted; returns at once, `State` tells when it is done.
-    #[zbus(allow_interactive_auth)]
+    #[zbus(allow_interactive_auth, no_autostart)]
     fn drain(&self) -> zbus::Result<()>;
 
     /// Takes requests again.
-    #[zbus(allow_interactive_auth)]
+    #[zbus(allow_interactive_auth, no_autostart)]
     fn resume(&self) -> zbus::Result<()>;
 
     /// Reads the policy part of the configuration again; `invalid_input` with every fault if there is one.
-    #[zbus(allow_interactive_auth)]
+    #[zbus(allow_interactive_auth, no_autostart)]
     fn reload(&self) -> zbus::Result<()>;
 
     /// The [`Status`](crate::dto::Status) record as JSON.
+    #[zbus(no_autostart)]
     fn describe(&self) -> zbus::Result<String>;
 
     /// The [`Trace`](crate::dto::Trace) of a request as JSON; `invalid_input` if nothing is known of it.
+    #[zbus(no_autostart)]
     fn trace(&self, request_id: &str) -> zbus::Result<String>;
 
     /// Package version.

@@ -1,0 +1,94 @@
+//! What a real daemon says differs from run to run and from machine to machine: times, ids, sizes, and with them the
+//! widths of columns. What is left after this is the same everywhere.
+
+/// Fields of the JSON documents with such values.
+const FIELDS: [&str; 18] = [
+    "uptime_ms",
+    "pid",
+    "rss_bytes",
+    "machine",
+    "architecture",
+    "os",
+    "kernel",
+    "cores",
+    "memory_bytes",
+    "value",
+    "absent",
+    "age_ms",
+    "received_at",
+    "completed_at",
+    "queue_us",
+    "total_us",
+    "at_us",
+    "caller",
+];
+
+/// One stream of one run.
+pub fn volatile(text: &str) -> String {
+    if text.starts_with(['{', '[']) { text.lines().map(field).collect() } else { people(text) }
+}
+
+fn field(line: &str) -> String {
+    let name = line.trim_start().strip_prefix('"').and_then(|rest| rest.split_once("\": "));
+    match name {
+        Some((name, value)) if FIELDS.contains(&name) => {
+            let (before, _) = line.split_once(':').unwrap_or((line, ""));
+            format!("{before}: -{}\n", if value.ends_with(',') { "," } else { "" })
+        }
+        _ => format!("{line}\n"),
+    }
+}
+
+/// The form for people: lines that were broken are joined, columns are one space apart.
+fn people(text: &str) -> String {
+    /// Nothing that begins a line of its own stands so far to the right.
+    const CONTINUED: &str = "           ";
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        match lines.last_mut() {
+            Some(last) if line.starts_with(CONTINUED) => *last = format!("{last} {words}"),
+            _ => lines.push(words),
+        }
+    }
+    let mut in_readings = false;
+    let shown = lines.iter().map(|line| {
+        in_readings = line.starts_with("READING") || (in_readings && !line.is_empty());
+        let mut words = line.split(' ');
+        let shown = match words.next().unwrap_or_default() {
+            first @ ("running" | "machine") => format!("{first} -"),
+            first if in_readings => first.to_owned(),
+            first if first.parse::<f64>().is_ok() && words.next().is_some_and(|after| after.starts_with('+')) => {
+                format!("- - {}", words.map(|word| word.to_owned() + " ").collect::<String>().trim_end())
+            }
+            _ => numbers(line),
+        };
+        shown + "\n"
+    });
+    shown.collect()
+}
+
+/// Numbers behind words that announce a measured one.
+fn numbers(line: &str) -> String {
+    let mut shown: Vec<&str> = Vec::new();
+    let mut words = line.split(' ').peekable();
+    while let Some(word) = words.next() {
+        let is_time = word.starts_with("20") && word.contains('T') && word.ends_with('Z');
+        shown.push(match word {
+            _ if is_time => "TIME",
+            _ if word.starts_with(":1.") => ":1.N",
+            _ => word,
+        });
+        if matches!(word, "pid" | "queue" | "total" | "predicted" | "writable,")
+            && words.next_if(|next| is_number(next)).is_some()
+        {
+            shown.push("-");
+            words.next_if(|next| matches!(next.trim_end_matches(','), "us" | "ms" | "s" | "MiB" | "GiB" | "TiB"));
+        }
+    }
+    shown.join(" ")
+}
+
+fn is_number(word: &str) -> bool {
+    word.parse::<f64>().is_ok()
+}

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Puts what was built where it belongs, below the directory given (nothing: this machine, as root). What is an
+# operator's, /etc/edged/edged.toml, is written only where it is missing. Run at the root of the tree.
+set -eu
+
+bin="${EDGE_BIN_DIR:-${CARGO_TARGET_DIR:-target}/release}"
+root="${1:-}"
+
+for program in edged edgectl; do
+    [ -x "$bin/$program" ] || {
+        echo "install: there is no $bin/$program: make build" >&2
+        exit 1
+    }
+done
+put() { # MODE SOURCE... DIRECTORY
+    mode=$1
+    shift
+    for last in "$@"; do :; done
+    install -d "$root$last"
+    while [ $# -gt 1 ]; do
+        install -m "$mode" "$1" "$root$last/"
+        shift
+    done
+}
+
+put 755 "$bin/edged" "$bin/edgectl" /usr/bin
+# Symbols are for developers; they are most of the size.
+if command -v strip >/dev/null 2>&1; then strip "$root/usr/bin/edged" "$root/usr/bin/edgectl"; fi
+put 644 systemd/edged.service /usr/lib/systemd/system
+put 644 systemd/sysusers.d/edged.conf /usr/lib/sysusers.d
+put 644 systemd/tmpfiles.d/edged.conf /usr/lib/tmpfiles.d
+put 644 packaging/dbus/org.edged.Edge1.conf /usr/share/dbus-1/system.d
+put 644 packaging/dbus/org.edged.Edge1.service /usr/share/dbus-1/system-services
+put 644 daemon/wire/dbus/*.xml /usr/share/dbus-1/interfaces
+put 644 packaging/polkit/org.edged.Edge1.policy /usr/share/polkit-1/actions
+put 644 packaging/man/*.1 /usr/share/man/man1
+put 644 packaging/man/*.5 /usr/share/man/man5
+put 644 packaging/man/*.8 /usr/share/man/man8
+put 644 packaging/completions/_edgectl /usr/share/zsh/vendor-completions
+put 644 packaging/completions/edgectl.fish /usr/share/fish/vendor_completions.d
+install -d "$root/usr/share/bash-completion/completions"
+install -m 644 packaging/completions/edgectl.bash "$root/usr/share/bash-completion/completions/edgectl"
+install -d "$root/usr/lib/edged/onnxruntime" "$root/usr/share/edged/bundles"
+[ -e "$root/etc/edged/edged.toml" ] || put 644 packaging/edged.toml /etc/edged
