@@ -19,8 +19,6 @@ use crate::transport::options::{MAX_DEADLINE_MS, Parser, Value};
 
 /// The user property that marks a binary tensor request.
 const HEADER_LENGTH: &str = "inference_header_content_length";
-/// How much of a body that is too large is read for its id and reply topic.
-const ENVELOPE_BYTES: usize = 4096;
 /// A sender's id is given back if it is not longer than this.
 const MAX_ID_BYTES: usize = 512;
 
@@ -255,16 +253,14 @@ fn options(properties: &Properties, body: &[(std::borrow::Cow<'_, str>, body::Va
     Ok(options)
 }
 
-/// Whom to tell about a message that cannot be read.
+/// Whom to tell about a message that is not read. All of a JSON body is skimmed, since the names may come after the
+/// picture; that takes a small part of what reading it would.
 fn salvage(message: &Inbound) -> Envelope {
-    let start = message.payload.get(..ENVELOPE_BYTES).unwrap_or(&message.payload);
-    let whole = start.len() == message.payload.len();
     let json = message.properties.content_type.as_deref().is_none_or(|given| essence(given) == "application/json");
     let header = header_length(&message.properties).ok().flatten();
     let mut envelope = match header {
-        Some(len) => body::envelope(start.get(..len).unwrap_or(start)),
-        None if json && whole => body::envelope(&message.payload),
-        None if json => body::envelope(start),
+        Some(len) => body::envelope(message.payload.get(..len).unwrap_or(&message.payload)),
+        None if json => body::envelope(&message.payload),
         None => Envelope::default(),
     };
     envelope.id = property_id(&message.properties).or(envelope.id).filter(|id| id.len() <= MAX_ID_BYTES);

@@ -45,11 +45,13 @@ fn encoded(request: &Request) -> (&str, &[u8]) {
 
 #[test]
 fn a_message_that_is_refused_unread_is_refused_under_its_own_id_and_topic() {
-    let large = format!(r#"{{"id":"a","reply_to":"line/7/answers","image":"{}"#, "!".repeat(5000));
+    let (names, picture) = (r#""id":"a","reply_to":"line/7/answers""#, format!(r#""image":"{}"#, "!".repeat(50_000)));
     let failure = Failure::new(ErrorCode::Overloaded, "later");
-    let asked = refuse(&message(large), "m", &rules(), failure.clone());
-    assert_eq!((asked.id.as_deref(), &*asked.target.topic), (Some("a"), "line/7/answers"));
-    assert_eq!(asked.request.unwrap_err(), failure);
+    for large in [format!("{{{names},{picture}"), format!("{{{picture}\",{names}}}")] {
+        let asked = refuse(&message(large), "m", &rules(), failure.clone());
+        assert_eq!((asked.id.as_deref(), &*asked.target.topic), (Some("a"), "line/7/answers"));
+        assert_eq!(asked.request.unwrap_err(), failure);
+    }
 }
 
 #[test]
