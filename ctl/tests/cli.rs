@@ -1,5 +1,10 @@
 //! The real binary against a scripted daemon on a private bus: what it prints, where, and how it exits.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set its scene up has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot set its scene up has failed"
+)]
 
 mod daemon;
 mod support;
@@ -19,9 +24,14 @@ const PNG: &[u8] = b"\x89PNG\r\n\x1a\n rest of a picture";
 /// A bus, and beside it the files that are sent.
 fn scene() -> PrivateBus {
     let bus = PrivateBus::start();
+    files(&bus);
+    bus
+}
+
+/// The files that are sent.
+fn files(bus: &PrivateBus) {
     fs::write(bus.path().join("label.png"), PNG).unwrap();
     fs::write(bus.path().join("call.wav"), b"RIFF\0\0\0\0WAVEfmt rest of a sound").unwrap();
-    bus
 }
 
 /// What a command line says to each of these boxes.

@@ -1,5 +1,5 @@
 //! The page about the JSON documents explains every key where its record stands, and every error code that there is.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set its scene up has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its scene up has failed")]
 
 use edge_wire::dto::{Info, ModelStatus, Problem, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace, TraceStep};
 use edge_wire::error::ErrorCode;

@@ -81,7 +81,7 @@ async fn edged(bus: String, mut asked: mpsc::Receiver<std_mpsc::Sender<u64>>, re
     loop {
         tokio::select! {
             Some(message) = messages.recv() => if let Message::Submit { request, reply } = message {
-                drop(reply.send(answer(*request)));
+                reply.send(answer(*request));
             },
             Some(reply) = asked.recv() => reply.send(cpu()).unwrap(),
             else => return,

@@ -23,18 +23,18 @@ pub enum ReplySender {
 }
 
 impl ReplySender {
-    /// Gives the reply; gives it back if nobody wants it.
-    pub fn send(self, reply: Reply) -> Result<(), Reply> {
-        match self {
-            ReplySender::One(sender) => sender.send(reply),
-            ReplySender::Many(mut ticket) => match ticket.to.take() {
-                Some(to) => to.try_send((ticket.number, Some(Box::new(reply)))).map_err(|error| {
-                    let (mpsc::error::TrySendError::Full((_, reply)) | mpsc::error::TrySendError::Closed((_, reply))) =
-                        error;
-                    reply.map(|reply| *reply).unwrap_or_else(lost)
-                }),
-                None => Err(reply),
-            },
+    /// Gives the reply, unless nobody wants it any more. There is always room for it: a place for many has as many places as
+    /// requests may be open there.
+    pub fn send(self, reply: Reply) {
+        let taken = match self {
+            ReplySender::One(sender) => sender.send(reply).is_ok(),
+            ReplySender::Many(mut ticket) => {
+                let number = ticket.number;
+                ticket.to.take().is_some_and(|to| to.try_send((number, Some(Box::new(reply)))).is_ok())
+            }
+        };
+        if !taken {
+            tracing::debug!("nobody waits for this reply any more");
         }
     }
 }
@@ -211,11 +211,6 @@ impl Handle {
     }
 }
 
-/// Stands for a reply that was lost on its way back to who wanted to give it.
-fn lost() -> Reply {
-    Reply { result: Err(Failure::new(ErrorCode::Internal, "the reply was lost")), info: Info::default() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,7 +246,7 @@ mod tests {
             let Ok(Message::Submit { reply, .. }) = messages.try_recv() else { panic!("nothing came") };
             reply
         };
-        taken().send(lost()).unwrap();
+        taken().send(Reply { result: Err(Failure::invalid("payload: empty")), info: Info::default() });
         assert!(matches!(replies.try_recv(), Ok((7, Some(_)))));
         drop(taken());
         assert!(matches!(replies.try_recv(), Ok((8, None))));

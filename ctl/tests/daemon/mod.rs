@@ -59,6 +59,7 @@ fn a_broken_daemon_says_what_to_do_about_each_fault() {
 }
 
 /// Waits until the status holds this text.
+#[expect(clippy::disallowed_methods, reason = "the daemon is another process, whose time is real")]
 fn until(edgectl: &Edgectl<'_>, text: &str) {
     let started = Instant::now();
     loop {

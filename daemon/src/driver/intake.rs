@@ -151,7 +151,7 @@ impl Driver {
                 stored.info.duplicate = true;
                 self.counters.duplicates += 1;
                 self.stories.note(&key.request_id, self.now, Step::Duplicate);
-                drop(reply.send(stored));
+                reply.send(stored);
                 None
             }
             Some(Known::Open(id)) => {
@@ -165,7 +165,7 @@ impl Driver {
                         let text = format!("request_id: asked more than {MAX_WAITERS} times while it is open");
                         let failure =
                             Failure { retry_after_ms: Some(100), ..Failure::new(ErrorCode::Overloaded, text) };
-                        drop(reply.send(Reply { result: Err(failure), info: entry.info.clone() }));
+                        reply.send(Reply { result: Err(failure), info: entry.info.clone() });
                     }
                     None => return Some(reply),
                 }
@@ -185,7 +185,7 @@ impl Driver {
         story.info = Some(info.clone());
         tracing::debug!(request = %info.request_id, model = %info.model, verdict = "refuse", reason = %info.reason, message = %failure.message);
         self.stories.keep(story);
-        drop(reply.send(Reply { result: Err(failure), info }));
+        reply.send(Reply { result: Err(failure), info });
     }
 
     /// A transport has refused and answered a request itself: it is counted, and its story kept.

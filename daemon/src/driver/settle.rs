@@ -155,11 +155,11 @@ impl Driver {
         for waiter in entry.waiters {
             let mut again = reply.clone();
             again.info.duplicate = true;
-            drop(waiter.send(again));
+            waiter.send(again);
         }
         self.stories.keep(entry.story);
         // A caller that is gone does not want its reply.
-        drop(entry.reply.send(reply));
+        entry.reply.send(reply);
     }
 
     fn finish_info(&mut self, entry: &mut Entry, outcome: Outcome, ok: bool) {

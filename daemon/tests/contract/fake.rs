@@ -68,7 +68,7 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
             let place = seen.held.iter().position(open);
             if let Some(place) = place {
                 let (request, reply) = seen.held.remove(place);
-                let _gone = reply.send(answer(&request, Err(Failure::new(ErrorCode::Cancelled, "cancelled"))));
+                reply.send(answer(&request, Err(Failure::new(ErrorCode::Cancelled, "cancelled"))));
             }
             let _gone = found.send(place.is_some());
         }
@@ -120,7 +120,7 @@ fn submit(request: Request, reply: ReplySender, seen: &mut Seen) {
         }
         _ => Ok(echo(&request)),
     };
-    let _gone = reply.send(answer(&request, result));
+    reply.send(answer(&request, result));
     seen.requests.push(request);
 }
 
@@ -128,7 +128,7 @@ fn submit(request: Request, reply: ReplySender, seen: &mut Seen) {
 pub fn release(seen: &Arc<Mutex<Seen>>) {
     for (request, reply) in seen.lock().unwrap().held.drain(..) {
         let result = echo(&request);
-        let _gone = reply.send(answer(&request, Ok(result)));
+        reply.send(answer(&request, Ok(result)));
     }
 }
 

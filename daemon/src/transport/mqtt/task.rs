@@ -58,7 +58,6 @@ pub struct Ledger {
 }
 
 /// Why the loop turns.
-#[expect(clippy::large_enum_variant, reason = "made and taken apart once per turn of the loop, never kept")]
 enum Wake {
     Packet(Option<FromBroker>),
     /// The link takes packets again.
