@@ -2,7 +2,7 @@
 //! takes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ const SECOND_MS: i64 = 60_000;
 #[derive(Debug)]
 pub struct Second {
     over: Arc<AtomicBool>,
+    count: Arc<AtomicUsize>,
     thread: JoinHandle<Result<Served>>,
 }
 
@@ -43,8 +44,16 @@ impl Second {
     /// Asks until it is told that the flood is over.
     pub fn start(stack: &Stack, good: &Example) -> Second {
         let (over, address, good) = (Arc::new(AtomicBool::new(false)), stack.bus.address(), good.clone());
-        let ended = Arc::clone(&over);
-        Second { over, thread: std::thread::spawn(move || block_on(ask_until(&ended, &address, &good))?) }
+        let count = Arc::new(AtomicUsize::new(0));
+        let (ended, counter) = (Arc::clone(&over), Arc::clone(&count));
+        let thread = std::thread::spawn(move || block_on(ask_until(&ended, &counter, &address, &good))?);
+        Second { over, count, thread }
+    }
+
+    /// Waits until it was served so often.
+    pub async fn served(&self, times: usize) -> Result<()> {
+        let count = async || Ok((self.count.load(Ordering::Relaxed) >= times).then_some(()));
+        eventually("the second client is served", PATIENCE, count).await
     }
 
     /// Once the flood is over.
@@ -54,7 +63,7 @@ impl Second {
     }
 }
 
-async fn ask_until(over: &AtomicBool, address: &str, good: &Example) -> Result<Served> {
+async fn ask_until(over: &AtomicBool, count: &AtomicUsize, address: &str, good: &Example) -> Result<Served> {
     let client = BusClient::on_bus(address).await?;
     let (mut served, given) = (Served::default(), options(json!({"deadline_ms": SECOND_MS})));
     while !over.load(Ordering::Relaxed) {
@@ -64,6 +73,7 @@ async fn ask_until(over: &AtomicBool, address: &str, good: &Example) -> Result<S
         expect_yes("the second client", outcome)?;
         served.slowest = served.slowest.max(watch.elapsed());
         served.all += 1;
+        count.fetch_add(1, Ordering::Relaxed);
         served.meanwhile += usize::from(waiting);
     }
     Ok(served)

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 const MODEL: &str = "add";
 const FLOOD: usize = 10_000;
 /// Requests that the second client begins, and gets answered, while those of the flood wait.
-const SERVED_MEANWHILE: usize = 20;
+const SERVED_MEANWHILE: usize = 10;
 /// Deadline of the flood's requests: later than those of the second client, since what is due earlier goes first.
 const FLOOD_MS: i64 = 300_000;
 
