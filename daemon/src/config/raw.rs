@@ -40,6 +40,15 @@ pub struct Values {
     pub faults: Vec<Fault>,
 }
 
+/// The text of a drop-in. A pipe that lies there would be waited for, with everything that the daemon does.
+fn drop_in(file: &Path) -> std::io::Result<String> {
+    if std::fs::metadata(file)?.is_file() {
+        std::fs::read_to_string(file)
+    } else {
+        Err(std::io::Error::other("not a regular file"))
+    }
+}
+
 impl Values {
     /// Reads `main`, then the `*.toml` files of the directory `main` + `.d` in name order. A `main` that is absent is a
     /// fault only if it was `asked_for` by name.
@@ -51,7 +60,7 @@ impl Values {
             Err(error) => values.fault(Some(main), "", format!("read configuration: {error}")),
         }
         for file in values.drop_ins(main) {
-            match std::fs::read_to_string(&file) {
+            match drop_in(&file) {
                 Ok(text) => values.add(&file, &text),
                 Err(error) => values.fault(Some(&file), "", format!("read configuration: {error}")),
             }
@@ -210,4 +219,23 @@ fn nearest(path: &str) -> Option<&'static str> {
         known == name || common * 3 >= known.len().max(name.len()) * 2
     };
     KEYS.iter().find(alike).map(|key| key.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_among_the_files_is_named_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = dir.path().join("edged.toml");
+        std::fs::write(&main, "").unwrap();
+        let more = dir.path().join("edged.toml.d");
+        std::fs::create_dir(&more).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, more.join("50.toml"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let values = Values::read(&main, true);
+        let said: Vec<String> = values.faults.iter().map(ToString::to_string).collect();
+        assert!(said.len() == 1 && said[0].contains("50.toml") && said[0].contains("not a regular file"), "{said:?}");
+    }
 }

@@ -136,8 +136,8 @@ fn open(journal_file: &Path, replies_dir: &Path) -> (Ledger, Vec<Problem>) {
                 subject: "journal".into(),
                 what: chain(&error),
                 remedy:
-                    "make the state directory writable for the daemon; until then requests are acknowledged only when \
-                         they are answered"
+                    "make room in the state directory and make it writable for the daemon, then restart edged: what is \
+                         in the journal is answered then; until then requests are acknowledged only when they are answered"
                         .into(),
             });
             (None, Found { left: Vec::new(), crashed: false, moved: None })
