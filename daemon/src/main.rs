@@ -117,7 +117,7 @@ fn serve(config: Config, arguments: Arguments) -> Result<(), (u8, anyhow::Error)
         .enable_all()
         .build()
         .map_err(|error| (1, anyhow::Error::new(error).context("start the runtime")))?;
-    let options = Options { simulated: arguments.sim, reload: Box::new(move || reload(&arguments)) };
+    let options = Options { simulated: arguments.sim, reload: std::sync::Arc::new(move || reload(&arguments)) };
     runtime.block_on(run::run(config, options)).map_err(|error| (error.exit_code(), error.into()))
 }
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::Policy;
 use edge_wire::dto::Status;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::driver::clock::{self, Clock};
-use crate::driver::{Driver, INBOX, Milestone, Outside};
+use crate::driver::{Driver, INBOX, Milestone, Outside, ReadPolicy};
 use crate::handle::{Handle, Message};
 use crate::service;
 use crate::store::{self, Found};
@@ -28,7 +27,7 @@ pub struct Options {
     /// Simulated engine, models and answers.
     pub simulated: bool,
     /// Reads the configuration's policy again.
-    pub reload: Box<dyn FnMut() -> Result<Policy, String> + Send>,
+    pub reload: ReadPolicy,
 }
 
 /// Why the daemon ended other than by being told to.

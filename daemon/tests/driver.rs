@@ -47,7 +47,7 @@ fn start(found: mpsc::Receiver<Found>) -> Daemon {
         milestones: sender,
         library: None,
         program: "none".into(),
-        reload: Box::new(|| Ok(Policy { max_waiting: 1, ..Policy::default() })),
+        reload: Arc::new(|| Ok(Policy { max_waiting: 1, ..Policy::default() })),
         sampler: Box::new(|_| edged::telemetry::Sample::default()),
         watchdog: None,
         platform: Platform::default(),

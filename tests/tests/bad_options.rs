@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         an_unknown_option_is_ignored_and_named_in_a_warning,
         a_deadline_of_zero_or_below_is_refused,
         an_absurd_deadline_is_refused,
+        a_deadline_beyond_the_policy_is_cut_and_said_so,
         a_deadline_that_is_no_integer_is_refused,
         a_deadline_that_nobody_can_meet_is_exceeded,
         an_unknown_data_class_is_the_strictest_and_said_so,
@@ -68,6 +69,10 @@ async fn a_deadline_of_zero_or_below_is_refused(stack: &Stack) -> Result<()> {
 
 async fn an_absurd_deadline_is_refused(stack: &Stack) -> Result<()> {
     option_refused(stack, "deadline_ms", &[json!(u64::MAX), json!(i64::MAX)]).await
+}
+
+async fn a_deadline_beyond_the_policy_is_cut_and_said_so(stack: &Stack) -> Result<()> {
+    served_with(stack, json!({"deadline_ms": 604_800_000}), |yes| yes.warns(&["deadline_ms", "600000"])).await
 }
 
 async fn a_deadline_that_is_no_integer_is_refused(stack: &Stack) -> Result<()> {

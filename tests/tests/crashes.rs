@@ -75,6 +75,53 @@ async fn in_flight(protocol: Protocol) -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_a_journal_holds_that_cannot_be_opened_is_answered_when_it_can() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().start().await?;
+        let inputs = Spin::measure(&stack).await?.lasting(500)?;
+        let device = stack.device(Protocol::V5).await?;
+        let body = tensor_body(&inputs, &options(json!({"deadline_ms": NO_DEADLINE_MS})))?;
+        for id in ["kept-0", "kept-1", "kept-2", "kept-3", "kept-4", "kept-5"] {
+            publish(&device, spin::MODEL, id, body.clone()).await?;
+        }
+        let client = stack.client().await?;
+        let kept = async || Ok((client.status().await?.mqtt.journaled >= 4).then_some(()));
+        eventually("they are journaled", PATIENCE, kept).await?;
+        stack.daemon_mut()?.process.crash()?;
+        let answered = device.take_all(|message| message.topic == device.reply_topic).len();
+        ensure!(answered < 6, "nothing was left to answer");
+        // A directory in its place stands for a disk that takes no write: both refuse to open the file.
+        let (file, aside) = (stack.dir().join("state/journal.db"), stack.dir().join("aside.db"));
+        std::fs::rename(&file, &aside)?;
+        std::fs::create_dir(&file)?;
+        stack.start_daemon().await?;
+        stack.connected().await?;
+        let problem = |status: &edge_wire::dto::Status| {
+            status.mqtt.problems.iter().find(|problem| problem.subject == "journal").cloned()
+        };
+        let told = problem(&stack.status().await?).context("the status says nothing of the journal")?;
+        ensure!(told.what.contains("journal.db") && told.remedy.contains("tried again"), "{told:?}");
+        // Requests that come meanwhile are served.
+        publish(&device, spin::MODEL, "meanwhile", body).await?;
+        expect_yes("meanwhile", device.reply_to_id("meanwhile").await?)?;
+        std::fs::remove_dir(&file)?;
+        std::fs::rename(&aside, &file)?;
+        let mut left = 6 - answered;
+        while left > 0 {
+            let reply = device.take("what was left", PATIENCE, |reply| reply.topic == device.reply_topic).await?;
+            ensure!(reply.json()?["ok"] == true, "{:?}", reply.json());
+            left -= 1;
+        }
+        let client = stack.client().await?;
+        let over = async || {
+            let status = client.status().await?;
+            Ok((status.mqtt.journaled == 0 && problem(&status).is_none()).then_some(()))
+        };
+        eventually("the journal is empty and nothing is wrong with it", PATIENCE, over).await
+    })?
+}
+
 /// Bodies of replies by the id that they name.
 type Replies = BTreeMap<String, Vec<bytes::Bytes>>;
 

@@ -194,7 +194,19 @@ fn sighup_reloads_the_policy_and_a_bad_one_leaves_the_old() -> Result<()> {
         let said = async || Ok(stack.daemon()?.process.log().contains("max_waiting").then_some(()));
         eventually("the fault is in the log", PATIENCE, said).await?;
         ensure!(class().await? == "internal", "a bad file changed the policy");
-        Ok(())
+        let told = async |wanted: bool| {
+            let problems = client.status().await?.problems;
+            let found =
+                problems.iter().any(|problem| problem.subject == "config" && problem.what.contains("max_waiting"));
+            Ok((found == wanted).then_some(()))
+        };
+        eventually("the status tells of it", PATIENCE, async || told(true).await).await?;
+        stack.launch.overlay = "[policy]\nunlabelled = \"public\"\n".into();
+        stack.launch.write()?;
+        stack.daemon()?.process.signal(Signal::HUP)?;
+        eventually("the corrected file holds", PATIENCE, async || Ok((class().await? == "public").then_some(())))
+            .await?;
+        eventually("the status is quiet again", PATIENCE, async || told(false).await).await
     })?
 }
 
@@ -296,6 +308,29 @@ fn a_model_that_does_not_give_its_golden_answer_is_not_served() -> Result<()> {
 #[test]
 fn a_model_whose_provider_is_not_there_is_not_served_by_another_one() -> Result<()> {
     spoiled_is_not_served("wants-cuda", &["provider cuda was asked for"])
+}
+
+#[test]
+fn a_library_that_cannot_be_used_is_named_and_no_model_is_blamed() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().without_broker().prepare()?;
+        let library = stack.dir().join("libonnxruntime.so");
+        std::fs::write(&library, "not a library")?;
+        stack.launch.overlay = format!("[engine]\nlibrary = \"{}\"\n", library.display());
+        let daemon = Daemon::spawn(&stack.launch)?;
+        let client = stack.client().await?;
+        let named = async || {
+            let problems = client.status().await?.problems;
+            let found = problems.iter().any(|problem| {
+                problem.subject == "library"
+                    && problem.what.contains(&library.display().to_string())
+                    && problem.remedy.contains("engine.library")
+            });
+            ensure!(problems.iter().all(|problem| !problem.subject.starts_with("model ")), "{problems:?}");
+            Ok(found.then_some(()))
+        };
+        eventually("the daemon names the library", PATIENCE, named).await.with_context(|| daemon.process.log_tail(40))
+    })?
 }
 
 #[test]

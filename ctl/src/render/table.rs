@@ -67,10 +67,11 @@ pub fn paragraph(first: &str, text: &str) -> String {
     lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// The text with its control characters made visible.
+/// The text with its control characters made visible; those that only part words are spaces.
 pub fn clean(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, letter| {
         match letter {
+            '\n' | '\r' | '\t' => shown.push(' '),
             letter if letter.is_control() || is_invisible(letter) => shown.extend(letter.escape_unicode()),
             letter => shown.push(letter),
         }
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_a_model_read_cannot_steer_the_terminal() {
-        assert_eq!(clean("LOT\u{1b}[2J 7\n"), "LOT\\u{1b}[2J 7\\u{a}");
+        assert_eq!(clean("LOT\u{1b}[2J 7\n"), "LOT\\u{1b}[2J 7 ");
         assert_eq!(clean("a\u{202e}b"), "a\\u{202e}b");
         assert_eq!(clean("größe 批号"), "größe 批号");
     }

@@ -90,7 +90,9 @@ impl Values {
         self.files.push(file.to_owned());
         match text.parse::<Table>() {
             Ok(table) => self.add_table(file, "", table),
-            Err(error) => self.fault(Some(file), "", format!("not TOML: {}", error.to_string().trim())),
+            Err(error) => {
+                self.fault(Some(file), "", format!("not TOML: {}", edge_engine::bundle::syntax_fault(text, &error)))
+            }
         }
     }
 

@@ -269,6 +269,12 @@ impl Driver {
         {
             info.warnings.push(format!("data_class: no class `{}`: treated as regulated", shorten(word)));
         }
+        let longest = u64::try_from(self.config.policy.max_deadline.as_millis()).unwrap_or(u64::MAX);
+        if let Some(asked) = request.options.deadline_ms.filter(|asked| *asked > longest) {
+            info.warnings.push(format!(
+                "deadline_ms: {asked} is more than this box allows: {longest} (policy.max_deadline_ms) holds"
+            ));
+        }
         let limit = model.found.max_payload_bytes.unwrap_or(u64::MAX).min(self.config.limits.max_payload_bytes);
         match &request.payload {
             Payload::Tensors(given) => {

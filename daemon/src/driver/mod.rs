@@ -11,6 +11,7 @@ mod host;
 mod intake;
 mod loading;
 pub mod models;
+mod reload;
 pub mod resolve;
 mod scratch;
 mod settle;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{ClientId, Event, Mono, Policy, RequestId, Scheduler};
+use edge_core::{ClientId, Event, Mono, RequestId, Scheduler};
 use edge_wire::dto::{Counters, MqttStatus, Status};
 use tokio::sync::{mpsc, watch};
 
@@ -32,6 +33,8 @@ use self::duplicates::{Duplicates, Key};
 use self::entry::Entry;
 use self::host::HostState;
 use self::models::{Life, Models};
+pub use self::reload::ReadPolicy;
+use self::reload::Reloading;
 use self::trace::{Ring, Step};
 use crate::config::{Config, MqttConfig};
 use crate::handle::{Deed, Message, Note};
@@ -66,7 +69,7 @@ pub struct Outside {
     /// The program to start engine hosts with.
     pub program: PathBuf,
     /// Reads the configuration's policy again.
-    pub reload: Box<dyn FnMut() -> Result<Policy, String> + Send>,
+    pub reload: ReadPolicy,
     /// Readings for the status, given the process id of the engine host (0 for none). Never waits for a sensor.
     pub sampler: Box<dyn FnMut(u32) -> crate::telemetry::Sample + Send>,
     /// Pinged while the loop turns.
@@ -94,6 +97,7 @@ pub struct Driver {
     stories: Ring,
     counters: Counters,
     mqtt: MqttStatus,
+    reloading: Reloading,
     state: State,
     bundles_open: bool,
     warm: bool,
@@ -138,6 +142,7 @@ impl Driver {
             stories: Ring::default(),
             counters: Counters::default(),
             mqtt,
+            reloading: Reloading::default(),
             state: State::Serving,
             bundles_open: true,
             warm: false,
@@ -158,6 +163,7 @@ impl Driver {
                     Some(message) => self.on_messages(message),
                     None => return,
                 },
+                policy = self.reloading.read() => self.reloaded(policy),
                 found = self.outside.bundles.recv(), if self.bundles_open => self.on_bundle(found),
                 () = tokio::time::sleep_until(self.clock.instant(wake)) => self.tick(),
             }
@@ -199,10 +205,7 @@ impl Driver {
             }
             Message::Drain => self.core.handle(self.now, Event::Drain),
             Message::Resume => self.core.handle(self.now, Event::Resume),
-            Message::Reload { done } => {
-                let result = self.reload();
-                answer(done, result);
-            }
+            Message::Reload { done } => self.reload(done),
             Message::Load { model, done } => {
                 let result = self.load(&model);
                 answer(done, result);
@@ -242,15 +245,6 @@ impl Driver {
             Some(_) => {}
             None => self.stories.note(&request_id, at, Step::Done(deed)),
         }
-    }
-
-    fn reload(&mut self) -> Result<(), String> {
-        let policy = (self.outside.reload)()?;
-        tracing::info!("policy reloaded");
-        self.config.policy = policy.clone();
-        self.core.handle(self.now, Event::Policy(Box::new(policy)));
-        self.touch();
-        Ok(())
     }
 
     fn cancel(&mut self, caller: &Caller, request_id: &str) -> bool {

@@ -70,12 +70,18 @@ impl Driver {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let mut problems: Vec<Problem> = self.reloading.problem().into_iter().collect();
         let engine = self.host.status();
         match engine.state.as_str() {
             "no_library" => problems.push(Problem {
                 subject: "library".into(),
                 what: engine.reason.clone(),
+                remedy: LIBRARY_REMEDY.into(),
+            }),
+            // It ended because it could not use the library.
+            "down" | "starting" if self.host.is_unfit() => problems.push(Problem {
+                subject: "library".into(),
+                what: format!("{}: {}", engine.library, engine.reason),
                 remedy: LIBRARY_REMEDY.into(),
             }),
             "down" => problems.push(Problem {
@@ -87,8 +93,12 @@ impl Driver {
         }
         for (_, model) in self.models.iter() {
             if let Life::Failed(why) = &model.life {
-                let remedy =
-                    "put the bundle right and restart, or remove its directory; `edgectl models show` has the details";
+                let remedy = match model.found.fault.is_none() && self.host.is_hopeless() {
+                    true => "see \"library\": the model is served when there is an engine",
+                    false => {
+                        "put the bundle right and restart, or remove its directory; `edgectl models show` has the details"
+                    }
+                };
                 problems.push(Problem {
                     subject: format!("model {}", model.label()),
                     what: why.clone(),

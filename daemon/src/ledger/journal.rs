@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{LedgerError, database};
 use crate::driver::chain;
+use crate::driver::clock::Clock;
 
 /// Orders that wait for the thread; their payloads are shared with the open requests, so they cost little.
 const WAITING: usize = 4096;
@@ -23,6 +24,8 @@ const GROUP: usize = 128;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
 /// Removals that are not put off any longer.
 const MAX_REMOVALS: usize = 512;
+/// How long after a failed attempt the file is tried again: room on the disk comes back when a person makes it.
+const REOPEN_PAUSE: Duration = Duration::from_secs(2);
 
 const CREATE: &str = "
     CREATE TABLE request (
@@ -71,6 +74,11 @@ enum Order {
 /// What the thread says.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Report {
+    /// The file is open. Comes once, before any other report but [`Report::Shut`].
+    Opened(Found),
+    /// The file cannot be opened; it is tried again every [`REOPEN_PAUSE`]. Comes for the first attempt and for each new
+    /// reason. What is ordered meanwhile fails.
+    Shut(Shut),
     /// On disk.
     Written(i64),
     /// Not on disk, and why.
@@ -79,8 +87,15 @@ pub enum Report {
     Fetched(i64, Option<Bytes>),
 }
 
+/// Why the file cannot be opened, and what helps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shut {
+    pub what: String,
+    pub remedy: &'static str,
+}
+
 /// What was found when the journal was opened.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Found {
     pub left: Vec<Left>,
     /// The last daemon did not close the journal: it crashed, or was killed.
@@ -106,17 +121,16 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal at `path`. If the last daemon crashed, every request found has one death more, and that is on
-    /// disk when this returns. Blocks on the disk: not for the loop.
-    pub fn open(path: &Path, reports: mpsc::Sender<Report>) -> Result<(Journal, Found), LedgerError> {
-        let opened = database::open(path, CREATE, "FULL", start_life)?;
-        let (crashed, left) = opened.content;
+    /// Starts the thread, which opens the file at `path` and says so by [`Report::Opened`]; by then, if the last daemon
+    /// crashed, every request found has one death more, and that is on disk. A file that cannot be opened now (a full
+    /// disk, another daemon) is opened later: what is in it was promised an answer.
+    pub fn start(path: &Path, reports: mpsc::Sender<Report>) -> Result<Journal, LedgerError> {
         let (orders, inbox) = sync_channel(WAITING);
-        let worker = Worker { connection: opened.connection, reports, removals: Vec::new() };
         let thread = std::thread::Builder::new().name("journal".into()).stack_size(256 << 10);
-        let thread = thread.spawn(move || worker.run(&inbox));
+        let file = path.to_owned();
+        let thread = thread.spawn(move || live(&file, &inbox, reports));
         let thread = thread.map_err(|source| LedgerError::Thread { path: path.to_owned(), source })?;
-        Ok((Journal { orders, thread }, Found { left, crashed, moved: opened.moved }))
+        Ok(Journal { orders, thread })
     }
 
     /// Keeps a request; answered by [`Report::Written`] or [`Report::Failed`].
@@ -147,6 +161,53 @@ impl Journal {
             tracing::error!("the journal's thread ended before it was closed");
         }
     }
+}
+
+/// The life of the thread: waits for the file, then for orders.
+fn live(path: &Path, inbox: &Receiver<Order>, reports: mpsc::Sender<Report>) {
+    let mut said = None;
+    loop {
+        match database::open(path, CREATE, "FULL", start_life) {
+            Ok(opened) => {
+                let (crashed, left) = opened.content;
+                report(&reports, Report::Opened(Found { left, crashed, moved: opened.moved }));
+                let worker = Worker { connection: opened.connection, reports, removals: Vec::new() };
+                return worker.run(inbox);
+            }
+            Err(error) => {
+                let shut = Shut { what: chain(&error), remedy: error.remedy() };
+                if said.as_ref() != Some(&shut) {
+                    report(&reports, Report::Shut(shut.clone()));
+                }
+                if !refuse_orders(inbox, &reports, &shut.what) {
+                    return;
+                }
+                said = Some(shut);
+            }
+        }
+    }
+}
+
+/// Refuses what is ordered until it is time to try the file again; `false` when nothing more will be ordered.
+fn refuse_orders(inbox: &Receiver<Order>, reports: &mpsc::Sender<Report>, why: &str) -> bool {
+    let clock = Clock::start();
+    let until = clock.now().after(REOPEN_PAUSE);
+    loop {
+        match inbox.recv_timeout(until.since(clock.now())) {
+            Ok(Order::Write(row)) => report(reports, Report::Failed(row.id, why.to_owned())),
+            Ok(Order::Fetch(id)) => report(reports, Report::Fetched(id, None)),
+            // Nothing was written.
+            Ok(Order::Remove(_)) => {}
+            Err(RecvTimeoutError::Timeout) => return true,
+            Ok(Order::Close) | Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+}
+
+fn report(reports: &mpsc::Sender<Report>, report: Report) {
+    // The transport takes reports in its loop and never waits for this thread, so this cannot wait for ever; when it is
+    // gone nobody needs the report.
+    drop(reports.blocking_send(report));
 }
 
 /// Counts the deaths, and marks the journal as open.
@@ -229,7 +290,7 @@ impl Worker {
             tracing::error!(error = %chain(&error), "read a request from the journal");
             None
         });
-        self.report(Report::Fetched(id, payload.map(Vec::into)));
+        report(&self.reports, Report::Fetched(id, payload.map(Vec::into)));
     }
 
     fn commit(&mut self, rows: Vec<Row>) {
@@ -237,7 +298,7 @@ impl Worker {
             Ok(()) => {
                 self.removals.clear();
                 for row in rows {
-                    self.report(Report::Written(row.id));
+                    report(&self.reports, Report::Written(row.id));
                 }
             }
             Err(error) => {
@@ -247,7 +308,7 @@ impl Worker {
                 // let go: those requests may be answered twice after a crash, which the protocol allows.
                 self.removals.truncate(MAX_REMOVALS * 8);
                 for row in rows {
-                    self.report(Report::Failed(row.id, why.clone()));
+                    report(&self.reports, Report::Failed(row.id, why.clone()));
                 }
             }
         }
@@ -269,12 +330,6 @@ impl Worker {
         }
         transaction.commit()
     }
-
-    fn report(&self, report: Report) {
-        // The transport takes reports in its loop and never waits for this thread, so this cannot wait for ever; when
-        // it is gone nobody needs the report.
-        drop(self.reports.blocking_send(report));
-    }
 }
 
 #[cfg(test)]
@@ -286,8 +341,9 @@ mod tests {
     }
 
     fn open(path: &Path) -> (Journal, Found, mpsc::Receiver<Report>) {
-        let (sender, reports) = mpsc::channel(64);
-        let (journal, found) = Journal::open(path, sender).unwrap();
+        let (sender, mut reports) = mpsc::channel(64);
+        let journal = Journal::start(path, sender).unwrap();
+        let Some(Report::Opened(found)) = reports.blocking_recv() else { panic!("not opened") };
         (journal, found, reports)
     }
 
@@ -373,5 +429,41 @@ mod tests {
         assert!(found.moved.unwrap().1.contains("not a database"));
         assert_eq!(journal.write(row(1)), Ok(()));
         assert_eq!(reports.blocking_recv(), Some(Report::Written(1)));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_at_first_is_opened_later_with_what_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let (journal, _, mut reports) = open(&path);
+        assert_eq!(journal.write(row(7)), Ok(()));
+        assert_eq!(reports.blocking_recv(), Some(Report::Written(7)));
+        crash(journal);
+        let holder = database::open(&path, CREATE, "FULL", start_life).unwrap();
+        let (sender, mut reports) = mpsc::channel(64);
+        let journal = Journal::start(&path, sender).unwrap();
+        let Some(Report::Shut(shut)) = reports.blocking_recv() else { panic!("opened a file that is in use") };
+        assert!(shut.what.contains("locked") && shut.remedy.contains("another edged"), "{shut:?}");
+        assert_eq!((journal.write(row(8)), journal.fetch(7), journal.remove(7)), (Ok(()), Ok(()), Ok(())));
+        assert!(matches!(reports.blocking_recv(), Some(Report::Failed(8, why)) if why.contains("locked")));
+        assert_eq!(reports.blocking_recv(), Some(Report::Fetched(7, None)));
+        drop(holder.connection);
+        let Some(Report::Opened(found)) = reports.blocking_recv() else { panic!("not opened when it was free") };
+        assert_eq!(found.left.iter().map(|left| left.id).collect::<Vec<_>>(), [7]);
+        assert_eq!(journal.write(row(8)), Ok(()));
+        assert_eq!(reports.blocking_recv(), Some(Report::Written(8)));
+        journal.close();
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_its_file_ends_when_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        std::fs::create_dir(&path).unwrap();
+        let (sender, mut reports) = mpsc::channel(64);
+        let journal = Journal::start(&path, sender).unwrap();
+        assert!(matches!(reports.blocking_recv(), Some(Report::Shut(_))));
+        journal.close();
+        assert_eq!(reports.blocking_recv(), None);
     }
 }

@@ -32,3 +32,34 @@ pub enum LedgerError {
     #[error("start a thread for {path}")]
     Thread { path: PathBuf, source: std::io::Error },
 }
+
+impl LedgerError {
+    /// What a person can do about it.
+    pub fn remedy(&self) -> &'static str {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
+        match self {
+            LedgerError::Sql { source: rusqlite::Error::SqliteFailure(failure, _), .. }
+                if matches!(failure.code, DatabaseBusy | DatabaseLocked) =>
+            {
+                "another edged uses this state directory: stop it, or give each its own paths.state_dir"
+            }
+            LedgerError::Sql { source: rusqlite::Error::SqliteFailure(failure, _), .. } if failure.code == DiskFull => {
+                "make room on the disk of the state directory"
+            }
+            LedgerError::Directory { source, .. }
+            | LedgerError::File { source, .. }
+            | LedgerError::MoveAside { source, .. }
+                if source.kind() == std::io::ErrorKind::StorageFull =>
+            {
+                "make room on the disk of the state directory"
+            }
+            LedgerError::Thread { .. } => "raise the limit of threads (TasksMax, ulimit -u) and restart edged",
+            LedgerError::Directory { .. }
+            | LedgerError::File { .. }
+            | LedgerError::MoveAside { .. }
+            | LedgerError::Sql { .. } => {
+                "make the state directory writable for the daemon, and look whether its disk is full"
+            }
+        }
+    }
+}

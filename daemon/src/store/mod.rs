@@ -33,7 +33,8 @@ pub fn list(config: &ModelsConfig) -> (Vec<PathBuf>, Vec<String>) {
             Ok(entries) => {
                 let mut found: Vec<PathBuf> = entries
                     .filter_map(|entry| Some(entry.ok()?.path()))
-                    .filter(|path| path.join("model.toml").is_file())
+                    // Whatever has this name: what cannot be read is said, not passed over.
+                    .filter(|path| path.join("model.toml").symlink_metadata().is_ok())
                     .collect();
                 found.sort();
                 bundles.extend(found);

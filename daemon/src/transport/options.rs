@@ -113,6 +113,14 @@ impl Parser {
     }
 }
 
+/// The id of an earlier request, as a method's argument. One that no request can have is not repeated in the answer.
+pub fn known_id(given: String) -> Result<String, Failure> {
+    match request_id(Value::Text(&given)) {
+        Ok(_) => Ok(given),
+        Err(takes) => Err(Failure::invalid(format!("request_id is \"{}\"; it takes {takes}", echo(&given)))),
+    }
+}
+
 /// The start of a caller's word, without characters that would spoil a log or a terminal.
 fn echo(text: &str) -> String {
     let mut start: String = text.chars().take(MAX_ECHO_CHARS).map(|c| if c.is_control() { '?' } else { c }).collect();

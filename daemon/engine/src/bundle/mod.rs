@@ -8,6 +8,7 @@ mod tests;
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub use manifest::{
@@ -26,8 +27,8 @@ const MAX_MANIFEST: u64 = 1 << 20;
 /// Why a text is no manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    #[error("read as TOML")]
-    Syntax(#[from] toml::de::Error),
+    #[error("not TOML: {0}")]
+    Syntax(String),
     #[error("{}", .0.join("; "))]
     Values(Vec<String>),
 }
@@ -54,7 +55,8 @@ pub enum BundleError {
 impl Manifest {
     /// Reads a manifest and checks every value. Never panics, whatever the text.
     pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
-        let manifest: Manifest = toml::from_str(text)?;
+        let manifest: Manifest =
+            toml::from_str(text).map_err(|error| ManifestError::Syntax(syntax_fault(text, &error)))?;
         let faults = rules::faults(&manifest);
         if faults.is_empty() { Ok(manifest) } else { Err(ManifestError::Values(faults)) }
     }
@@ -103,12 +105,31 @@ pub fn open(dir: &Path) -> Result<Bundle, BundleError> {
     let failed = |source| BundleError::Open { path: path.clone(), source };
     let real = dir.canonicalize().map_err(failed)?;
     let mut text = String::new();
-    File::open(&path).map_err(failed)?.take(MAX_MANIFEST + 1).read_to_string(&mut text).map_err(failed)?;
+    open_regular(&path).map_err(failed)?.take(MAX_MANIFEST + 1).read_to_string(&mut text).map_err(failed)?;
     if text.len() as u64 > MAX_MANIFEST {
         return Err(BundleError::TooLarge { path });
     }
     let manifest = Manifest::parse(&text).map_err(|source| BundleError::Manifest { path, source })?;
     Ok(Bundle { dir: real, manifest })
+}
+
+/// Opens a file, and nothing that would be waited for: the writer of a pipe may never come.
+fn open_regular(path: &Path) -> std::io::Result<File> {
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(std::io::Error::other("not a regular file")),
+    }
+}
+
+/// Why `text` is no TOML of the wanted form, in one line that says where.
+pub fn syntax_fault(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().trim().replace('\n', "; ");
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
+    format!("line {line}, column {column}: {message}")
 }
 
 /// Proves size and sha256 of every file that the manifest lists. Takes about a millisecond per megabyte.
@@ -119,7 +140,7 @@ pub fn verify(bundle: &Bundle) -> Result<(), BundleError> {
 fn verify_file(bundle: &Bundle, entry: &FileEntry) -> Result<(), BundleError> {
     let path = bundle.file(&entry.path)?;
     let failed = |source| BundleError::File { path: path.clone(), source };
-    let mut file = File::open(&path).map_err(failed)?;
+    let mut file = open_regular(&path).map_err(failed)?;
     let found = file.metadata().map_err(failed)?.len();
     if found != entry.bytes {
         return Err(BundleError::Size { path, expected: entry.bytes, found });

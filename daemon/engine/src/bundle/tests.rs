@@ -27,6 +27,32 @@ fn every_manifest_of_the_repository_is_good() {
 }
 
 #[test]
+fn pipes_are_named_and_not_waited_for() {
+    let pipe = |dir: &Path, name: &str| {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, dir.join(name), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    };
+    let dir = tempfile::tempdir().unwrap();
+    pipe(dir.path(), MANIFEST);
+    let said = crate::fault::chain(&open(dir.path()).unwrap_err());
+    assert!(said.contains("model.toml") && said.contains("not a regular file"), "{said}");
+    std::fs::remove_file(dir.path().join(MANIFEST)).unwrap();
+    std::fs::write(dir.path().join(MANIFEST), ADD).unwrap();
+    let bundle = open(dir.path()).unwrap();
+    for entry in &bundle.manifest().file {
+        std::fs::create_dir_all(dir.path().join(&entry.path).parent().unwrap()).unwrap();
+        pipe(dir.path(), &entry.path);
+    }
+    let said = crate::fault::chain(&verify(&bundle).unwrap_err());
+    assert!(said.contains("not a regular file"), "{said}");
+}
+
+#[test]
+fn a_syntax_fault_says_where_in_one_line() {
+    assert_eq!(fault("name = \"x\"\nversion 3\n"), "not TOML: line 2, column 9: key with no value, expected `=`");
+}
+
+#[test]
 fn a_fault_is_told_with_its_key_and_the_accepted_range() {
     let cases = [
         (ADD, "name = \"add\"", "name = \"Add\"", "name: must be 1..=64 characters of [a-z0-9_-]"),

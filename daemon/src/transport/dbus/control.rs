@@ -13,6 +13,7 @@ use super::error::{No, internal};
 use crate::driver::trace::KEPT;
 use crate::handle::Message;
 use crate::request::Failure;
+use crate::transport::options;
 
 /// The interface on one connection.
 #[derive(Debug)]
@@ -68,6 +69,7 @@ impl Manager {
     #[zbus(out_args("json"))]
     async fn trace(&self, request_id: String, #[zbus(header)] header: Header<'_>) -> Result<String, No> {
         let _place = self.0.open(&header, Access::Read).await?;
+        let request_id = options::known_id(request_id)?;
         let id = request_id.clone();
         let found = self.0.service.handle.ask(|found| Message::Trace { request_id: id, found }).await?;
         let trace = found.ok_or_else(|| {

@@ -13,6 +13,7 @@ use super::stream::Streams;
 use crate::config::LimitsConfig;
 use crate::handle::{Handle, Message};
 use crate::request::{Caller, Failure};
+use crate::transport::options;
 
 /// As many descriptors as a daemon of this kind ever needs; the hard limit is often millions.
 const MOST_DESCRIPTORS: u32 = 65_536;
@@ -70,6 +71,7 @@ impl Service {
 
     /// Gives up the open request `id` of `caller`.
     pub async fn cancel(&self, caller: Caller, id: String) -> Result<(), Failure> {
+        let id = options::known_id(id)?;
         let request_id = id.clone();
         match self.handle.ask(|found| Message::Cancel { caller, request_id, found }).await? {
             true => Ok(()),

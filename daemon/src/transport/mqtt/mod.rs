@@ -35,7 +35,7 @@ use crate::config::MqttConfig;
 use crate::driver::chain;
 use crate::driver::clock::Clock;
 use crate::handle::{Handle, Message};
-use crate::ledger::journal::{Found, Journal};
+use crate::ledger::journal::{Journal, Report, Shut};
 use crate::ledger::replies::Replies;
 
 /// Reports of the journal's thread that wait for the loop.
@@ -126,31 +126,21 @@ impl Mqtt {
     }
 }
 
+/// Waits for the first word of the journal, so that what it holds is known before the broker sends anything again.
 fn open(journal_file: &Path, replies_dir: &Path) -> (Ledger, Vec<Problem>) {
     let mut problems = Vec::new();
-    let (journal_sender, journal_reports) = mpsc::channel(REPORTS);
-    let (journal, found) = match Journal::open(journal_file, journal_sender) {
-        Ok((journal, found)) => (Some(journal), found),
-        Err(error) => {
-            problems.push(Problem {
-                subject: "journal".into(),
-                what: chain(&error),
-                remedy:
-                    "make room in the state directory and make it writable for the daemon, then restart edged: what is \
-                         in the journal is answered then; until then requests are acknowledged only when they are answered"
-                        .into(),
-            });
-            (None, Found { left: Vec::new(), crashed: false, moved: None })
+    let (journal_sender, mut journal_reports) = mpsc::channel(REPORTS);
+    let journal = Journal::start(journal_file, journal_sender).map_err(|error| {
+        problems.push(no_journal(&Shut { what: chain(&error), remedy: error.remedy() }));
+    });
+    let found = match journal_reports.blocking_recv() {
+        Some(Report::Opened(found)) => Some(found),
+        Some(Report::Shut(shut)) => {
+            problems.push(no_journal(&shut));
+            None
         }
+        _ => None,
     };
-    if let Some((aside, why)) = &found.moved {
-        problems.push(Problem {
-            subject: "journal".into(),
-            what: format!("the journal was unreadable ({why}); it lies in {}", aside.display()),
-            remedy: "requests that were in it are lost to this box; remove the file when it has been looked into"
-                .into(),
-        });
-    }
     let replies = match Replies::open(replies_dir) {
         Ok(replies) => Some(replies),
         Err(error) => {
@@ -165,6 +155,17 @@ fn open(journal_file: &Path, replies_dir: &Path) -> (Ledger, Vec<Problem>) {
             None
         }
     };
-    let Found { left, crashed, .. } = found;
-    (Ledger { journal, replies, journal_reports, left, crashed }, problems)
+    (Ledger { journal: journal.ok(), replies, journal_reports, found }, problems)
+}
+
+fn no_journal(shut: &Shut) -> Problem {
+    Problem {
+        subject: "journal".into(),
+        what: shut.what.clone(),
+        remedy: format!(
+            "{}; it is tried again every few seconds; until then what is in it waits, and requests are acknowledged only \
+             when they are answered",
+            shut.remedy
+        ),
+    }
 }

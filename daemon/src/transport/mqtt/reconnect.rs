@@ -14,6 +14,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 const CONTESTED: Duration = Duration::from_secs(15);
 /// A connection that stood this long was a good one.
 const GOOD: Duration = Duration::from_secs(30);
+/// Failures that count at most when a connection stood for less: the pause is then two seconds.
+const AFTER_SHORT: u32 = 4;
 /// Short connections in a row, closed by the broker without a word, that look like a contested client id.
 const SUSPICIOUS: u32 = 3;
 
@@ -48,7 +50,12 @@ impl Reconnect {
     /// Decides after `end`; `dice` is any number, for the spread of many boxes over time.
     pub fn after(&mut self, end: End, client_id: &str, dice: u64) -> Next {
         let good = end.stood.is_some_and(|stood| stood >= GOOD);
-        self.failures = if good { 1 } else { self.failures.saturating_add(1) };
+        // A broker that was there a moment ago is soon there again, whatever was before.
+        self.failures = match end.stood {
+            Some(_) if good => 1,
+            Some(_) => self.failures.saturating_add(1).min(AFTER_SHORT),
+            None => self.failures.saturating_add(1),
+        };
         self.short = match end {
             End { stood: Some(_), closed: true, .. } if !good => self.short.saturating_add(1),
             End { stood: None, .. } => self.short,
@@ -96,6 +103,16 @@ mod tests {
         assert_eq!(pauses[..3], [188, 375, 750]);
         assert_eq!(pauses[9], 22_500);
         assert_eq!(reconnect.after(end(Some(60), true), "box", 0).pause.as_millis(), 188);
+    }
+
+    #[test]
+    fn a_short_connection_after_a_long_absence_is_followed_soon() {
+        let mut reconnect = Reconnect::default();
+        for _ in 0..10 {
+            reconnect.after(end(None, false), "box", 0);
+        }
+        assert_eq!(reconnect.after(end(Some(3), true), "box", 0).pause.as_millis(), 1_500);
+        assert_eq!(reconnect.after(end(None, false), "box", 0).pause.as_millis(), 3_000);
     }
 
     #[test]

@@ -215,7 +215,13 @@ impl Session {
         }
     }
 
-    /// A request that a former daemon left in the journal. Call this before anything arrives.
+    /// Requests from now on are numbered from `first_job` on, if they were not beyond it already.
+    pub fn number_from(&mut self, first_job: i64) {
+        self.next_job = self.next_job.max(first_job);
+    }
+
+    /// A request that a former daemon left in the journal. Best before anything arrives: what the broker sends again is
+    /// known by then.
     pub fn restore(&mut self, now: Mono, job: JobId, key: Option<Key>, bytes: usize, deaths: u8) {
         let mut restored = Job::new(now, bytes, key, deaths);
         (restored.journal, restored.restored, restored.phase) = (Journaled::Safe, true, Phase::Parked);

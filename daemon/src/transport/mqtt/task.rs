@@ -30,7 +30,7 @@ use super::session::{Action, JobId, Limits, Session};
 use crate::config::MqttConfig;
 use crate::driver::clock::Clock;
 use crate::handle::{Handle, Message, Note, Numbered};
-use crate::ledger::journal::{self as journal_file, Journal};
+use crate::ledger::journal::{self as journal_file, Found, Journal};
 use crate::ledger::replies::Replies;
 
 /// Events of one kind that are taken before the others get a turn.
@@ -38,6 +38,9 @@ const BURST: usize = 64;
 /// Notes for the traces that are told together, and how long the first of them waits for company.
 const NOTES: usize = 64;
 const NOTES_PAUSE: Duration = Duration::from_millis(100);
+/// First number of requests that come while the journal is not open: they can never be in it, and the numbers of what is
+/// in it are not known.
+const UNKEPT: i64 = i64::MIN / 2;
 /// How long the last words may take, once nothing else is left.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -52,9 +55,8 @@ pub struct Ledger {
     pub journal: Option<Journal>,
     pub replies: Option<Replies>,
     pub journal_reports: mpsc::Receiver<journal_file::Report>,
-    /// Requests of a former daemon, until they are handed to the session.
-    pub left: Vec<journal_file::Left>,
-    pub crashed: bool,
+    /// What a former daemon left, until it is handed to the session; `None` while the journal is not open.
+    pub found: Option<Found>,
 }
 
 /// Why the loop turns.
@@ -139,11 +141,12 @@ impl Task {
         };
         let status = handle.watch();
         let (answer_to, answers) = mpsc::channel(limits.most_open());
-        // Numbers of what is left are not given again, also of rows that turn out to be unreadable.
-        let first_job = ledger.left.iter().map(|row| row.id).max().unwrap_or(0).saturating_add(1);
+        let first_job = ledger.found.as_ref().map_or(UNKEPT, journal::first_number);
+        // A journal that is not open may be one of a daemon that crashed.
+        let crashed = ledger.found.as_ref().is_none_or(|found| found.crashed);
         let since_epoch = wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Task {
-            session: Session::new(limits, first_job, ledger.crashed),
+            session: Session::new(limits, first_job, crashed),
             id_prefix: format!("m{:x}", since_epoch.as_millis()),
             speaker: Speaker::new(&config, topics, telemetry_interval),
             config,
@@ -232,7 +235,9 @@ impl Task {
         if matches!(self.stage, Stage::Waiting) && self.is_warm() {
             self.stage = Stage::Serving;
             self.speaker.warm();
-            self.restore(now);
+            if let Some(found) = self.ledger.found.take() {
+                self.restore(now, found);
+            }
             self.next_attempt = Some(now);
         }
         if self.link.is_none() && self.next_attempt.is_some_and(|at| at <= now) {

@@ -5,14 +5,15 @@ use edge_wire::dto::Problem;
 use edge_wire::error::ErrorCode;
 use serde::{Deserialize, Serialize};
 
-use super::Task;
 use super::requests::Open;
+use super::{Stage, Task};
 use crate::ledger::Key;
-use crate::ledger::journal::{Left, NotTaken, Report, Row};
+use crate::ledger::journal::{Found, Left, NotTaken, Report, Row};
 use crate::ledger::replies;
 use crate::request::Failure;
 use crate::transport::mqtt::egress;
 use crate::transport::mqtt::ingress::{self, Target};
+use crate::transport::mqtt::no_journal;
 use crate::transport::mqtt::packet::{Inbound, Properties, Qos};
 use crate::transport::mqtt::session::JobId;
 
@@ -33,10 +34,20 @@ struct Head {
 
 impl Task {
     /// Takes up what a former daemon left in the journal.
-    pub(super) fn restore(&mut self, now: Mono) {
-        let left = std::mem::take(&mut self.ledger.left);
+    pub(super) fn restore(&mut self, now: Mono, found: Found) {
+        self.session.number_from(first_number(&found));
+        let Found { left, crashed, moved } = found;
+        if let Some((aside, why)) = moved {
+            tracing::error!(%why, aside = %aside.display(), "the journal was unreadable");
+            self.speaker.set_problem(Problem {
+                subject: "journal".into(),
+                what: format!("the journal was unreadable ({why}); it lies in {}", aside.display()),
+                remedy: "requests that were in it are lost to this box; remove the file when it has been looked into"
+                    .into(),
+            });
+        }
         if !left.is_empty() {
-            tracing::info!(requests = left.len(), crashed = self.ledger.crashed, "taking up the journal");
+            tracing::info!(requests = left.len(), crashed, "taking up the journal");
         }
         let mut unreadable = 0;
         for row in left {
@@ -83,7 +94,7 @@ impl Task {
             row(job, open, *message, deaths)
         });
         let written = match (row, &self.ledger.journal) {
-            (Some(row), Some(journal)) => journal.write(row).is_ok(),
+            (Some(row), Some(journal)) if row.id >= 0 => journal.write(row).is_ok(),
             _ => false,
         };
         if !written {
@@ -106,6 +117,22 @@ impl Task {
         let mut next = Some(first);
         while let Some(report) = next {
             match report {
+                Report::Opened(found) => {
+                    tracing::info!("the journal is open now");
+                    self.speaker.clear_problem("journal");
+                    match self.stage {
+                        // Taken up when the models are warm.
+                        Stage::Waiting => self.ledger.found = Some(found),
+                        Stage::Serving => self.restore(now, found),
+                        // Too late: the next daemon takes it up.
+                        Stage::Stopping(_) | Stage::Leaving(_) => {}
+                    }
+                }
+                Report::Shut(shut) => {
+                    let problem = no_journal(&shut);
+                    tracing::error!(subject = %problem.subject, what = %problem.what, "mqtt");
+                    self.speaker.set_problem(problem);
+                }
                 Report::Written(id) => {
                     self.speaker.clear_problem("journal");
                     self.session.written(JobId(id));
@@ -212,6 +239,11 @@ fn again(open: &Open, stored: replies::Stored) -> Option<crate::transport::mqtt:
         return Some(egress::message(&open.target, &stored));
     }
     (!stored.passing).then(|| egress::message(&open.target, &egress::as_duplicate(&stored)))
+}
+
+/// Numbers of what is left are not given again, also of rows that turn out to be unreadable.
+pub(super) fn first_number(found: &Found) -> i64 {
+    found.left.iter().map(|row| row.id).max().unwrap_or(0).saturating_add(1)
 }
 
 fn write_head(head: &Head) -> Option<Vec<u8>> {

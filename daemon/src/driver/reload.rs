@@ -1,0 +1,82 @@
+//! Takes over a changed configuration: it is read on a thread of its own, as the disk that it lies on may not answer.
+
+use std::sync::Arc;
+
+use edge_core::{Event, Policy};
+use edge_wire::dto::Problem;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{Driver, answer};
+
+/// Reads the configuration's policy again. Waits for the disk.
+pub type ReadPolicy = Arc<dyn Fn() -> Result<Policy, String> + Send + Sync>;
+
+/// A caller who wants to know how it went.
+type Asked = oneshot::Sender<Result<(), String>>;
+
+/// What is under way, and how the last reload went.
+#[derive(Default)]
+pub(super) struct Reloading {
+    reading: Option<JoinHandle<Result<Policy, String>>>,
+    /// For whom it is read.
+    asked: Vec<Asked>,
+    /// Those who asked since reading began: the files may have changed since.
+    later: Vec<Asked>,
+    /// Why the last one was not taken over.
+    fault: Option<String>,
+}
+
+impl Reloading {
+    /// The configuration that is being read; waits for ever if none is.
+    pub(super) async fn read(&mut self) -> Result<Policy, String> {
+        let Some(reading) = &mut self.reading else { return std::future::pending().await };
+        let read = reading.await;
+        self.reading = None;
+        read.unwrap_or_else(|error| Err(format!("read the configuration: {error}")))
+    }
+
+    fn start(&mut self, read: &ReadPolicy) {
+        let read = read.clone();
+        self.reading = Some(tokio::task::spawn_blocking(move || read()));
+    }
+
+    /// What is wrong, while the file on disk is not what holds.
+    pub(super) fn problem(&self) -> Option<Problem> {
+        self.fault.as_ref().map(|why| Problem {
+            subject: "config".into(),
+            what: format!("not taken over, the old one holds: {why}"),
+            remedy: "correct these keys, then `edgectl reload`".into(),
+        })
+    }
+}
+
+impl Driver {
+    /// Begins to read, or notes that what is being read will be out of date.
+    pub(super) fn reload(&mut self, done: Asked) {
+        if self.reloading.reading.is_some() {
+            self.reloading.later.push(done);
+        } else {
+            self.reloading.asked.push(done);
+            self.reloading.start(&self.outside.reload);
+        }
+    }
+
+    pub(super) fn reloaded(&mut self, read: Result<Policy, String>) {
+        self.now = self.clock.now();
+        let result = read.map(|policy| {
+            tracing::info!("policy reloaded");
+            self.config.policy = policy.clone();
+            self.core.handle(self.now, Event::Policy(Box::new(policy)));
+        });
+        self.reloading.fault = result.clone().err();
+        self.touch();
+        for done in std::mem::take(&mut self.reloading.asked) {
+            answer(done, result.clone());
+        }
+        if !self.reloading.later.is_empty() {
+            self.reloading.asked = std::mem::take(&mut self.reloading.later);
+            self.reloading.start(&self.outside.reload);
+        }
+    }
+}
