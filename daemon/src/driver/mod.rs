@@ -13,6 +13,7 @@ mod loading;
 pub mod models;
 mod reload;
 pub mod resolve;
+mod results;
 mod scratch;
 mod settle;
 mod status;

@@ -326,7 +326,7 @@ fn copied(data: &Blob) -> Option<Blob> {
     match data {
         Blob::Inline(bytes) => Some(Blob::Inline(bytes.clone())),
         Blob::Sealed { fd, offset, len } if *len <= MAX_REPLY_BYTES as u64 => {
-            super::host::read_all(fd, *offset, *len).ok().map(|bytes| Blob::Inline(bytes.into()))
+            super::results::read_all(fd, *offset, *len).ok().map(|bytes| Blob::Inline(bytes.into()))
         }
         Blob::Sealed { .. } | Blob::Unsealed { .. } => None,
     }

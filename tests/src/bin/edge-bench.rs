@@ -219,6 +219,28 @@ impl Bench<'_> {
         Ok(duel)
     }
 
+    /// What a call from another process costs without any product in between, on this machine and in this run.
+    fn hop(&mut self, table: &mut Table) -> Result<()> {
+        let model = self.models.iter().find(|known| known.0 == TEXT_DIRECTION).context("the work was loaded")?.1;
+        let calls = self.calls(model, 1)?;
+        let (mut base, mut hops) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            base.push(self.baseline.run(model, calls, 1)?);
+            hops.push(self.baseline.hop(model, calls, TEXT_DIRECTION)?);
+        }
+        let pairs = || base.iter().zip(&hops);
+        let ratio = median(pairs().map(|(base, hop)| hop.cpu_us() / base.cpu_us()));
+        let added = median(pairs().map(|(base, hop)| hop.p50_us() - base.p50_us()));
+        let note = format!(
+            "us a call: baseline {:.0}, server {:.0}",
+            median(base.iter().map(Round::cpu_us)),
+            median(hops.iter().map(Round::cpu_us))
+        );
+        table.add("text-direction behind one socket and nothing else: CPU", "x", Promise::None, ratio, note);
+        table.add("  the same: added p50", "us", Promise::None, added, "no product: what a process apart costs".into());
+        Ok(())
+    }
+
     /// Calls of a round: as many as fit, the same number for every client.
     fn calls(&mut self, model: usize, clients: usize) -> Result<u32> {
         let one = self.baseline.run(model, 10, 1)?.cpu_us().max(1.0);
@@ -331,6 +353,9 @@ async fn ratios(stack: &Stack, table: &mut Table, only: &str) -> Result<()> {
         models.push((work, baseline.load(&model_file(work.model)?, vec![input_of(work)], 2)?));
     }
     let mut bench = Bench { stack, baseline, models };
+    if only.is_empty() || "one socket".contains(only) {
+        bench.hop(table)?;
+    }
 
     for duel in DUELS.iter().filter(|duel| only.is_empty() || duel.what.contains(only)) {
         let fought = bench.duel(duel.way, duel.work, duel.clients, duel.callers).await?;

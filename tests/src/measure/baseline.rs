@@ -3,6 +3,7 @@
 //! [`serve`] is the process's main loop; [`Baseline`] starts one and speaks with it, a line of JSON each way.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -15,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::Tensor;
 use crate::clock::Stopwatch;
-use crate::measure::Round;
 use crate::measure::work::Work;
+use crate::measure::{Round, hop};
 use crate::places;
 use crate::usage;
 
@@ -29,6 +30,8 @@ enum Order {
     Run { model: usize, calls: u32, callers: usize },
     /// Run it once and tell what came out.
     Answer { model: usize },
+    /// Serve the process that listens at this socket, until it leaves.
+    Hop { model: usize, socket: PathBuf },
 }
 
 /// A tensor on the line between the two processes.
@@ -94,6 +97,24 @@ impl Baseline {
         }
     }
 
+    /// A round in which each call comes from another process, as [`hop`] says. The processor time is the server's alone,
+    /// as it is in the other rows.
+    pub fn hop(&mut self, model: usize, calls: u32, work: Work) -> Result<Round> {
+        let dir = tempfile::tempdir()?;
+        let socket = dir.path().join("hop");
+        let listener = UnixListener::bind(&socket)?;
+        self.tell(&Order::Hop { model, socket })?;
+        let (stream, _) = listener.accept().context("the baseline did not come")?;
+        let latencies = hop::ask(&stream, calls, &work.tensor().data)?;
+        drop(stream);
+        match self.report()? {
+            Report::Ran { calls, wall_ns, cpu_ns, .. } => {
+                Ok(Round { calls, wall: Duration::from_nanos(wall_ns), cpu: Duration::from_nanos(cpu_ns), latencies })
+            }
+            other => bail!("the baseline did not serve: {other:?}"),
+        }
+    }
+
     /// What the model makes of its input: the reference for every other way to run it.
     pub fn answer(&mut self, model: usize) -> Result<Vec<Tensor>> {
         match self.order(&Order::Answer { model })? {
@@ -106,9 +127,17 @@ impl Baseline {
     }
 
     fn order(&mut self, order: &Order) -> Result<Report> {
+        self.tell(order)?;
+        self.report()
+    }
+
+    fn tell(&mut self, order: &Order) -> Result<()> {
         let mut line = serde_json::to_vec(order)?;
         line.push(b'\n');
-        self.orders.write_all(&line).context("tell the baseline")?;
+        self.orders.write_all(&line).context("tell the baseline")
+    }
+
+    fn report(&mut self) -> Result<Report> {
         let mut report = String::new();
         ensure!(self.reports.read_line(&mut report)? > 0, "the baseline ended");
         serde_json::from_str(&report).with_context(|| format!("the baseline's report {report:?}"))
@@ -174,6 +203,10 @@ fn obey(environment: &Environment, models: &mut Vec<Model>, order: &Order) -> Re
             let session = model.sessions.first_mut().context("a session")?;
             Ok(Report::Answered { outputs: answer(session, &model.inputs)? })
         }
+        Order::Hop { model, socket } => {
+            let model = models.get_mut(*model).context("no such model was loaded")?;
+            serve_hop(model, &UnixStream::connect(socket)?)
+        }
     }
 }
 
@@ -216,6 +249,31 @@ fn round(model: &mut Model, calls: u32, callers: usize) -> Result<Report> {
         cpu_ns: nanoseconds(cpu)?,
         latencies_ns: latencies.into_iter().flatten().map(nanoseconds).collect::<Result<_>>()?,
     })
+}
+
+fn serve_hop(model: &mut Model, stream: &UnixStream) -> Result<Report> {
+    let session = model.sessions.first_mut().context("a session")?;
+    let input = model.inputs.first().context("an input")?;
+    ensure!(input.datatype == "FP32", "the hop takes numbers of 4 bytes");
+    let mut state =
+        (session, OrtTensor::from_array((input.shape.clone(), elements(&input.data, f32::from_le_bytes)?))?);
+    let (cpu, wall) = (usage::cpu_time(std::process::id())?, Stopwatch::start());
+    let calls = hop::serve(
+        stream,
+        &mut state,
+        |(_, tensor)| {
+            let (_, values) = tensor.extract_tensor_mut();
+            // SAFETY: any bytes are numbers of 4 bytes, and the bytes are borrowed as long as the numbers are.
+            Ok(unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) })
+        },
+        |(session, tensor)| {
+            let outputs = session.run(ort::inputs![input.name.as_str() => &*tensor])?;
+            let (_, values) = outputs[0].try_extract_tensor::<f32>()?;
+            Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        },
+    )?;
+    let (wall, cpu) = (wall.elapsed(), usage::cpu_time(std::process::id())?.saturating_sub(cpu));
+    Ok(Report::Ran { calls, wall_ns: nanoseconds(wall)?, cpu_ns: nanoseconds(cpu)?, latencies_ns: Vec::new() })
 }
 
 fn nanoseconds(time: Duration) -> Result<u64> {

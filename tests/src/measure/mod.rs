@@ -1,6 +1,7 @@
 //! Measuring the running system against the same model in one process: rounds of both in turn, medians of ratios.
 
 pub mod baseline;
+pub mod hop;
 pub mod load;
 pub mod table;
 pub mod work;

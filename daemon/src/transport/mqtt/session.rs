@@ -15,6 +15,8 @@
 //! ```
 
 mod job;
+mod journaling;
+mod terms;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use edge_core::Mono;
 
 use self::job::{Job, Journaled, Phase};
+pub use self::terms::{Action, Arrival, JobId, Limits, Noted, Numbers, Taken, Why};
 use super::acks::{Acks, Owed};
 use super::outbox::{Fate, Outbox, Tag};
 use super::packet::{Granted, Outbound, Qos, ToBroker};
@@ -33,115 +36,6 @@ const RESTORED_AT_ONCE: usize = 32;
 const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// Shortest pause before a request that the journal had no room for is offered to it again.
 const RETRY_WRITE: Duration = Duration::from_millis(20);
-
-/// One request, by its number in the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId(pub i64);
-
-/// The bounds that it keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    pub journal_after: Duration,
-    pub journal_rows: u64,
-    pub journal_bytes: u64,
-    pub replies_waiting: usize,
-    pub inflight: usize,
-    /// Payloads of requests that are not answered, together.
-    pub inflight_bytes: u64,
-}
-
-impl Limits {
-    /// Requests that can be open at once: on their way to an acknowledgement, of QoS 0, or in the journal.
-    pub fn most_open(&self) -> usize {
-        const MOST: usize = 1 << 24;
-        let rows = usize::try_from(self.journal_rows).unwrap_or(MOST);
-        let all = rows.saturating_add(self.inflight).saturating_add(self.replies_waiting);
-        all.saturating_add(RESTORED_AT_ONCE).min(MOST)
-    }
-}
-
-/// What the session needs to know of a message that carries a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    pub packet_id: u16,
-    pub qos: Qos,
-    pub redelivered: bool,
-    /// Size of the payload.
-    pub bytes: usize,
-    /// By what its reply is known, if it has an id.
-    pub key: Option<Key>,
-    pub deferrable: bool,
-    /// A former daemon may have answered it.
-    pub maybe_answered: bool,
-    /// It is refused by the transport itself: nothing has to be looked up, run or journaled.
-    pub refused: bool,
-}
-
-/// What is to be done with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// A request of its own.
-    New(JobId),
-    /// Known already; nothing to do.
-    Known,
-    /// Not taken: it stays with the broker, or there is no room for it.
-    Left(Why),
-}
-
-/// Why a message is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The daemon is stopping; the broker keeps it.
-    Stopping,
-    /// As many requests are open as may be.
-    Full,
-    /// As many bytes of requests are open as may be.
-    Heavy,
-}
-
-/// What the transport is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Hand it to the driver.
-    Run { job: JobId, deaths: u8 },
-    /// Answer it `overloaded`: the journal has no room for a request that may wait long.
-    Refuse(JobId),
-    /// Look for its reply.
-    Recall { job: JobId, key: Key },
-    /// Store its reply, then let it out.
-    Keep { job: JobId, key: Key },
-    /// Put it into the journal.
-    Write { job: JobId, deaths: u8 },
-    /// Take it out of the journal.
-    Remove(JobId),
-    /// For its trace.
-    Note { job: JobId, step: Noted },
-    /// It is over.
-    Forget(JobId),
-    /// Make the connection anew.
-    Reconnect,
-}
-
-/// What is worth a line in the trace of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Noted {
-    Journaled,
-    Replied,
-    ReplyRefused,
-}
-
-/// Numbers for the status.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Numbers {
-    pub replies_waiting: usize,
-    pub journaled: u64,
-    /// Replies of QoS 0 that found no room.
-    pub dropped: u64,
-    /// Replies that the broker refused.
-    pub refused_by_broker: u64,
-    /// Requests that the journal had no room for.
-    pub unjournaled: u64,
-}
 
 /// A message whose acknowledgement did not leave before the connection was lost.
 #[derive(Clone, Copy, Debug)]
@@ -213,28 +107,6 @@ impl Session {
             stopping: false,
             subscribing_since: None,
         }
-    }
-
-    /// Requests from now on are numbered from `first_job` on, if they were not beyond it already.
-    pub fn number_from(&mut self, first_job: i64) {
-        self.next_job = self.next_job.max(first_job);
-    }
-
-    /// A request that a former daemon left in the journal. Best before anything arrives: what the broker sends again is
-    /// known by then.
-    pub fn restore(&mut self, now: Mono, job: JobId, key: Option<Key>, bytes: usize, deaths: u8) {
-        let mut restored = Job::new(now, bytes, key, deaths);
-        (restored.journal, restored.restored, restored.phase) = (Journaled::Safe, true, Phase::Parked);
-        self.rows += 1;
-        self.row_bytes += bytes as u64;
-        if let Some(key) = &restored.key {
-            restored.leads = !self.by_key.contains_key(key);
-            self.by_key.entry(key.clone()).or_insert(job);
-        }
-        self.jobs.insert(job, restored);
-        self.next_job = self.next_job.max(job.0 + 1);
-        self.parked.push_back(job);
-        self.unpark(now);
     }
 
     /// The broker accepted the connection.
@@ -317,42 +189,6 @@ impl Session {
     pub fn kept(&mut self, job: JobId) {
         if let Some(message) = self.jobs.get_mut(&job).and_then(|open| open.reply.take()) {
             self.send(job, message);
-        }
-    }
-
-    /// The request is safe in the journal.
-    pub fn written(&mut self, job: JobId) {
-        let Some(open) = self.jobs.get_mut(&job) else {
-            // Answered meanwhile.
-            self.actions.push_back(Action::Remove(job));
-            return;
-        };
-        open.journal = Journaled::Safe;
-        for ack in std::mem::take(&mut open.acks) {
-            self.acks.settle(ack);
-        }
-        self.actions.push_back(Action::Note { job, step: Noted::Journaled });
-        self.run_if_secured(job);
-    }
-
-    /// The request could not be written to the journal: it is acknowledged when it is answered.
-    pub fn write_failed(&mut self, job: JobId) {
-        self.numbers.unjournaled += 1;
-        if let Some(open) = self.jobs.get_mut(&job) {
-            open.journal = Journaled::Failed;
-            let bytes = open.bytes;
-            self.forget_row(bytes);
-            self.run_if_secured(job);
-        }
-    }
-
-    /// No write that is under way will be answered any more.
-    pub fn writes_failed(&mut self) {
-        let writing = self.jobs.iter().filter(|(_, open)| open.journal == Journaled::Writing);
-        let mut writing: Vec<JobId> = writing.map(|(job, _)| *job).collect();
-        writing.sort_unstable();
-        for job in writing {
-            self.write_failed(job);
         }
     }
 
@@ -517,15 +353,6 @@ impl Session {
         if full { Some(Why::Full) } else { heavy.then_some(Why::Heavy) }
     }
 
-    /// Counts a request that the journal did not take, once.
-    fn count_unjournaled(&mut self, job: JobId) {
-        if let Some(open) = self.jobs.get_mut(&job)
-            && !std::mem::replace(&mut open.unjournaled, true)
-        {
-            self.numbers.unjournaled += 1;
-        }
-    }
-
     /// The open request that a redelivered message carried before.
     fn find_known(&mut self, arrival: &Arrival) -> Option<JobId> {
         if arrival.qos == Qos::AtMostOnce {
@@ -624,35 +451,6 @@ impl Session {
         self.actions.push_back(Action::Run { job, deaths });
     }
 
-    fn run_if_secured(&mut self, job: JobId) {
-        if let Some(open) = self.jobs.get_mut(&job)
-            && open.phase == Phase::Securing
-        {
-            open.phase = Phase::Running;
-            self.actions.push_back(Action::Run { job, deaths: open.deaths });
-        }
-    }
-
-    /// `false` if the journal has no room, or replies already wait in such numbers that more must not be promised.
-    fn write(&mut self, job: JobId, deaths: u8) -> bool {
-        let Some(open) = self.jobs.get_mut(&job) else { return false };
-        let bytes = open.bytes as u64;
-        let room = self.rows < self.limits.journal_rows && self.row_bytes + bytes <= self.limits.journal_bytes;
-        if !room || self.outbox.waiting() >= self.limits.replies_waiting {
-            return false;
-        }
-        open.journal = Journaled::Writing;
-        self.rows += 1;
-        self.row_bytes += bytes;
-        self.actions.push_back(Action::Write { job, deaths });
-        true
-    }
-
-    fn forget_row(&mut self, bytes: usize) {
-        self.rows = self.rows.saturating_sub(1);
-        self.row_bytes = self.row_bytes.saturating_sub(bytes as u64);
-    }
-
     fn send(&mut self, job: JobId, message: Outbound) {
         let Some(open) = self.jobs.get_mut(&job) else { return };
         open.phase = Phase::Sending;
@@ -705,23 +503,6 @@ impl Session {
             self.actions.push_back(Action::Note { job, step });
         }
         self.actions.push_back(Action::Forget(job));
-    }
-
-    /// Lets requests of a former daemon go on, a few at a time: their payloads come from the disk.
-    fn unpark(&mut self, now: Mono) {
-        while self.restored < RESTORED_AT_ONCE
-            && let Some(job) = self.parked.pop_front()
-        {
-            let Some(open) = self.jobs.get_mut(&job) else { continue };
-            self.restored += 1;
-            match open.key.clone() {
-                Some(key) => {
-                    open.phase = Phase::Recalling;
-                    self.actions.push_back(Action::Recall { job, key });
-                }
-                None => self.start(now, job),
-            }
-        }
     }
 }
 

@@ -1,0 +1,140 @@
+//! What the engine host made of requests: preparations and outputs, handed to the core and kept for the reply.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge_core::{Cost, Event, Fault, LaneId, MemberResult, RequestId, Results};
+use edge_engine::protocol::{Data, ErrorKind, HostError, MemberDone, Output as HostOutput};
+
+use super::Driver;
+use super::trace::Step;
+use crate::request::{Blob, Output, TensorOut};
+
+impl Driver {
+    pub(super) fn prepared(&mut self, id: RequestId, result: Result<u32, HostError>, took_ns: u64) {
+        self.host.has_prepared(id);
+        let took = Duration::from_nanos(took_ns);
+        let result = match result {
+            Ok(cost) => Ok(Cost::new(cost)),
+            Err(error) => Err(self.note_error(id, error)),
+        };
+        if let Some(entry) = self.entries.get_mut(&id) {
+            let took_us = took_ns / 1000;
+            let step = match &result {
+                Ok(cost) => Step::Prepared { cost: cost.units(), took_us },
+                Err(fault) => Step::Faulted { fault: fault.as_str() },
+            };
+            entry.story.steps.push((self.now, step));
+        }
+        self.core.handle(self.now, Event::Prepared { id, result, took });
+    }
+
+    fn note_error(&mut self, id: RequestId, error: HostError) -> Fault {
+        let fault = match error.kind {
+            ErrorKind::InvalidInput => Fault::InvalidInput,
+            ErrorKind::TooLarge => Fault::TooLarge,
+            ErrorKind::Runtime => Fault::Runtime,
+            ErrorKind::Full => Fault::Full,
+            ErrorKind::Late => Fault::Late,
+            ErrorKind::Stopped => Fault::Stopped,
+        };
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.error = Some(error);
+        }
+        fault
+    }
+
+    pub(super) fn ran(&mut self, lane: LaneId, took_ns: u64, members: Vec<MemberDone>, fds: Vec<OwnedFd>) {
+        self.host.has_run(lane);
+        let took = Duration::from_nanos(took_ns);
+        let fds: Vec<Arc<OwnedFd>> = fds.into_iter().map(Arc::new).collect();
+        let mut results = Results::new();
+        for member in members {
+            let id = RequestId(member.id);
+            let result = match member.result {
+                Ok(output) => self.take_output(id, output, &fds, took),
+                Err(error) => Err(self.note_error(id, error)),
+            };
+            if let (Err(fault), Some(entry)) = (result, self.entries.get_mut(&id)) {
+                entry.story.steps.push((self.now, Step::Faulted { fault: fault.as_str() }));
+            }
+            results.push(MemberResult { id, result });
+        }
+        self.core.handle(self.now, Event::BatchDone { lane, took, results });
+    }
+
+    fn take_output(
+        &mut self,
+        id: RequestId,
+        output: HostOutput,
+        fds: &[Arc<OwnedFd>],
+        took: Duration,
+    ) -> Result<(), Fault> {
+        // Settled meanwhile (cancelled): nobody wants the output.
+        let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
+        entry.story.steps.push((self.now, Step::Ran { took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX) }));
+        entry.compute = took;
+        let converted = match output {
+            HostOutput::Document(data) => document(data, fds).map(Output::Document),
+            HostOutput::Tensors(tensors) => {
+                match self.models.get(entry.model).and_then(|model| Some((model, model.loaded.as_ref()?))) {
+                    Some((model, loaded)) => tensors
+                        .into_iter()
+                        .map(|tensor| {
+                            let at = usize::from(tensor.index);
+                            let (name, spec) = (model.output_names.get(at)?, loaded.outputs.get(at)?);
+                            let data = blob(tensor.data, fds)?;
+                            Some(TensorOut { name: name.clone(), datatype: spec.datatype, shape: tensor.shape, data })
+                        })
+                        .collect::<Option<Vec<_>>>()
+                        .map(Output::Tensors)
+                        .ok_or_else(|| "an output without its descriptor".to_owned()),
+                    None => Err("an output of an unknown model".to_owned()),
+                }
+            }
+        };
+        match converted {
+            Ok(output) => {
+                entry.result = Some(output);
+                Ok(())
+            }
+            Err(message) => {
+                entry.error = Some(HostError { kind: ErrorKind::Runtime, message });
+                Err(Fault::Runtime)
+            }
+        }
+    }
+}
+
+fn blob(data: Data, fds: &[Arc<OwnedFd>]) -> Option<Blob> {
+    match data {
+        Data::Inline(bytes) => Some(Blob::Inline(bytes.into())),
+        Data::Sealed { fd, offset, len } => Some(Blob::Sealed { fd: fds.get(usize::from(fd))?.clone(), offset, len }),
+        Data::Unsealed { .. } => None,
+    }
+}
+
+fn document(data: Data, fds: &[Arc<OwnedFd>]) -> Result<String, String> {
+    let bytes = match data {
+        Data::Inline(bytes) => bytes,
+        Data::Sealed { fd, offset, len } => {
+            let fd = fds.get(usize::from(fd)).ok_or("a document without its descriptor")?;
+            read_all(fd, offset, len).map_err(|error| format!("read the document: {error}"))?
+        }
+        Data::Unsealed { .. } => return Err("an unsealed document".into()),
+    };
+    String::from_utf8(bytes).map_err(|error| format!("the document: {error}"))
+}
+
+pub(super) fn read_all(fd: &OwnedFd, offset: u64, len: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).map_err(std::io::Error::other)?];
+    let mut done = 0;
+    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::pread(fd, rest, offset + done as u64)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            count => done += count,
+        }
+    }
+    Ok(bytes)
+}

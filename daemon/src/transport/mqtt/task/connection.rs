@@ -1,0 +1,182 @@
+//! The task's end of the connection: packets that came, subscriptions, its end and what comes after.
+
+use std::hash::BuildHasher as _;
+
+use edge_core::Mono;
+use tokio::sync::mpsc;
+
+use super::{BURST, GOODBYE, Stage, Task};
+use crate::transport::mqtt::link::Link;
+use crate::transport::mqtt::packet::{FromBroker, Qos, ToBroker};
+use crate::transport::mqtt::reconnect::End;
+
+impl Task {
+    pub(super) async fn on_packet(&mut self, packet: Option<FromBroker>) {
+        let now = self.clock.now();
+        let mut next = packet;
+        for _ in 0..BURST {
+            match next {
+                Some(packet) => self.handle_packet(now, packet),
+                None => return self.on_link_end().await,
+            }
+            next = match self.link.as_mut().map(|link| link.received.try_recv()) {
+                Some(Ok(packet)) => Some(packet),
+                _ => return,
+            };
+        }
+        if let Some(packet) = next {
+            self.handle_packet(now, packet);
+        }
+    }
+
+    async fn on_link_end(&mut self) {
+        let Some(link) = self.link.take() else { return };
+        let end = link.task.await.unwrap_or_else(|error| End {
+            stood: None,
+            taken_over: false,
+            closed: false,
+            reason: format!("the task of the connection ended: {error}"),
+        });
+        self.ended(self.clock.now(), end);
+    }
+
+    pub(super) fn ended(&mut self, now: Mono, end: End) {
+        self.session.lost();
+        self.subscribing.clear();
+        self.unsubscribed.clear();
+        self.former.clear();
+        self.in_group = None;
+        let dice = self.dice.hash_one(now.as_nanos());
+        let next = self.reconnect.after(end, &self.config.client_id, dice);
+        let stopping = self.is_stopping();
+        if !stopping {
+            tracing::warn!(broker = %self.speaker.broker(), reason = %next.reason, retry_in = ?next.pause, "no connection to the broker");
+        }
+        // While stopping too: without a broker there is nobody to wait for.
+        self.speaker.lost(next.contested, next.reason);
+        if stopping {
+            return;
+        }
+        self.next_attempt = Some(now.after(next.pause));
+    }
+
+    fn handle_packet(&mut self, now: Mono, packet: FromBroker) {
+        match packet {
+            FromBroker::Connected(Ok(granted)) => {
+                self.session.connected(now, granted);
+                self.speaker.accepted(granted);
+                self.subscribe(now);
+            }
+            FromBroker::Publish(message) => self.on_message(now, message),
+            FromBroker::PubAck(id, taken) => self.session.puback(now, id, is_taken(taken)),
+            FromBroker::PubRec(id, taken) => self.session.pubrec(now, id, is_taken(taken)),
+            FromBroker::PubRel(id) => self.session.pubrel(id),
+            FromBroker::PubComp(id) => self.session.pubcomp(now, id),
+            FromBroker::SubAck(answers) => self.on_subscribed(answers),
+            // The link keeps these to itself.
+            FromBroker::Connected(Err(_)) | FromBroker::Disconnect { .. } | FromBroker::UnsubAck | FromBroker::Pong => {
+            }
+        }
+    }
+
+    fn subscribe(&mut self, now: Mono) {
+        if !matches!(self.stage, Stage::Serving) {
+            return;
+        }
+        let topics = &self.rules.topics;
+        let filters = vec![(topics.infer_filter(), Qos::ExactlyOnce), (topics.cancel_filter(), Qos::AtLeastOnce)];
+        // The records of models are looked at once, for those of models that are not there any more.
+        let records = vec![(topics.models_filter(), Qos::AtMostOnce)];
+        self.ask_for(now, filters, false);
+        self.ask_for(now, records, true);
+        self.follow_group(now);
+    }
+
+    fn ask_for(&mut self, now: Mono, filters: Vec<(String, Qos)>, retained: bool) {
+        self.subscribing.push_back(filters.iter().map(|(filter, _)| filter.clone()).collect());
+        self.session.subscribe(now, filters, retained);
+    }
+
+    /// Takes the group's requests while the box takes any; else the broker gives them to the other boxes.
+    pub(super) fn follow_group(&mut self, now: Mono) {
+        let Some(group) = &self.config.group else { return };
+        let filter = self.rules.topics.group_filter(group);
+        let connected = self.speaker.is_connected() || !self.subscribing.is_empty();
+        let wanted = matches!(self.stage, Stage::Serving) && !self.is_draining();
+        if !connected || self.in_group == Some(wanted) {
+            return;
+        }
+        self.in_group = Some(wanted);
+        if wanted {
+            self.ask_for(now, vec![(filter, Qos::ExactlyOnce)], false);
+        } else {
+            self.session.unsubscribe(vec![filter]);
+        }
+    }
+
+    fn on_subscribed(&mut self, answers: Vec<Result<(), String>>) {
+        let asked = self.subscribing.pop_front().unwrap_or_default();
+        self.unsubscribed.retain(|(filter, _)| !asked.contains(filter));
+        let models = self.rules.topics.models_filter();
+        for (filter, answer) in asked.iter().zip(answers) {
+            match answer {
+                Ok(()) if *filter == models => self.session.unsubscribe(vec![models.clone()]),
+                Ok(()) => {}
+                Err(why) if *filter == models => tracing::debug!(%why, "old records of models are not looked at"),
+                Err(why) => self.unsubscribed.push((filter.clone(), why)),
+            }
+        }
+        if !self.subscribing.is_empty() {
+            return;
+        }
+        self.session.subscribed();
+        let refused = self.unsubscribed.iter().map(|(filter, why)| format!("{filter}: {why}")).collect();
+        if !self.speaker.is_connected() {
+            tracing::info!(broker = %self.speaker.broker(), "connected to the broker");
+        }
+        self.speaker.subscribed(refused);
+    }
+
+    /// Ends the connection in good order, so that the broker does not speak the last will.
+    pub(super) async fn leave(&mut self) {
+        let Some(Link { packets, task, received }) = self.link.take() else { return };
+        let good_bye = async {
+            // What is owed goes first; the link ends with this packet.
+            while let Some(packet) = self.session.poll_packet(self.clock.now()) {
+                if packets.send(packet).await.is_err() {
+                    return;
+                }
+            }
+            drop(packets.send(ToBroker::Disconnect).await);
+        };
+        drop(tokio::time::timeout(GOODBYE, good_bye).await);
+        drop(received);
+        let abort = task.abort_handle();
+        if tokio::time::timeout(GOODBYE, task).await.is_err() {
+            abort.abort();
+        }
+    }
+}
+
+fn is_taken(answer: Result<(), String>) -> bool {
+    if let Err(why) = &answer {
+        tracing::warn!(%why, "the broker refused a message");
+    }
+    answer.is_ok()
+}
+
+/// The next packet; `None` when the connection ended. Waits for ever without one.
+pub(super) async fn receive(received: Option<&mut mpsc::Receiver<FromBroker>>) -> Option<FromBroker> {
+    match received {
+        Some(received) => received.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the link takes a packet. The end of the link comes by the other channel.
+pub(super) async fn room(packets: Option<&mpsc::Sender<ToBroker>>) {
+    match packets {
+        Some(packets) if packets.reserve().await.is_ok() => {}
+        _ => std::future::pending().await,
+    }
+}
