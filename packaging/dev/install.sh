@@ -3,12 +3,12 @@
 # operator's, /etc/edged/edged.toml, is written only where it is missing. Run at the root of the tree.
 set -eu
 
-bin="${EDGE_BIN_DIR:-${CARGO_TARGET_DIR:-target}/release}"
+bin="${EDGE_BIN_DIR:-${CARGO_TARGET_DIR:-target}/dist}"
 root="${1:-}"
 
 for program in edged edgectl; do
     [ -x "$bin/$program" ] || {
-        echo "install: there is no $bin/$program: make build" >&2
+        echo "install: there is no $bin/$program: make dist" >&2
         exit 1
     }
 done

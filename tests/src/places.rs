@@ -11,8 +11,12 @@ pub fn repository() -> PathBuf {
     here.parent().unwrap_or(here).to_path_buf()
 }
 
-/// A binary of this workspace: in `EDGE_BIN_DIR`, or beside the running test binary, which has the same profile.
+/// A binary of this workspace: in `EDGE_BIN_DIR`, or beside the running test binary, which has the same profile. The
+/// daemon alone may be another one, `EDGED`: the one that is shipped.
 pub fn binary(name: &str) -> Result<PathBuf> {
+    if let Some(path) = env::var_os("EDGED").filter(|_| name == "edged") {
+        return Ok(path.into());
+    }
     let dir = match env::var_os("EDGE_BIN_DIR") {
         Some(dir) => PathBuf::from(dir),
         None => beside_this_binary()?,

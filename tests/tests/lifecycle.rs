@@ -100,6 +100,21 @@ fn without_a_bus_the_daemon_says_so_and_ends() -> Result<()> {
 }
 
 #[test]
+fn a_bus_that_never_answers_is_named_and_ends_the_daemon() -> Result<()> {
+    block_on(async {
+        let stack = Setup::new().without_broker().prepare()?;
+        let path = stack.dir().join("mute-bus");
+        let _mute = std::os::unix::net::UnixListener::bind(&path)?;
+        let launch = Launch { bus_address: format!("unix:path={}", path.display()), ..stack.launch.clone() };
+        let mut daemon = Daemon::spawn(&launch)?;
+        let status = daemon.process.wait(PATIENCE)?;
+        let log = daemon.process.log();
+        ensure!(status.code() == Some(3) && log.contains("bus has not answered"), "it ended with {status}: {log}");
+        Ok(())
+    })?
+}
+
+#[test]
 fn without_a_broker_the_bus_is_served_and_mqtt_connects_later() -> Result<()> {
     block_on(async {
         let mut stack = Setup::new().without_broker().prepare()?;

@@ -23,6 +23,8 @@ use super::{groups, objects};
 use crate::config::{BusConfig, LimitsConfig};
 use crate::handle::{Handle, Message};
 
+/// How long the bus may take to let the daemon in. One that is busy takes milliseconds.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How long the last replies may take to be written.
 const LAST_REPLIES: Duration = Duration::from_secs(2);
 
@@ -31,6 +33,8 @@ const LAST_REPLIES: Duration = Duration::from_secs(2);
 pub enum BusError {
     #[error("no {kind} bus at {address}; is it running, and may this user use it?")]
     Absent { kind: &'static str, address: String, source: zbus::Error },
+    #[error("the {kind} bus has not answered for {} s; is it hung?", ANSWER_LIMIT.as_secs())]
+    Silent { kind: &'static str },
     #[error("another edged owns {BUS_NAME} on this bus (pid {pid})")]
     NameTaken { pid: String },
     #[error("the bus does not let this user own {BUS_NAME}; its policy file names who may")]
@@ -62,7 +66,8 @@ pub async fn serve(handle: Handle, bus: &BusConfig, limits: &LimitsConfig) -> Re
     };
     let unusable =
         |source| BusError::Absent { kind: kind(bus), address: "the address in the environment".into(), source };
-    serve_at(handle, bus, address.map_err(unusable)?, limits).await
+    let served = serve_at(handle, bus, address.map_err(unusable)?, limits);
+    tokio::time::timeout(ANSWER_LIMIT, served).await.map_err(|_| BusError::Silent { kind: kind(bus) })?
 }
 
 /// The same for a bus at this address; `bus` says by which rules.

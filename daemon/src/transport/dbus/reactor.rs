@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::pin::Pin;
 use std::process::{Command, ExitStatus, Stdio};
@@ -89,14 +89,16 @@ pub struct Registration {
 }
 
 impl Registration {
-    fn new(source: IoSource) -> io::Result<Registration> {
+    /// Watches a non-blocking socket for reading.
+    pub fn new(source: IoSource) -> io::Result<Registration> {
         // SAFETY: an `IoSource` is an owner of its descriptor, which stays open, and the same, until its last owner is
         // dropped; the `AsyncFd` keeps this one.
         let reading = unsafe { AsyncFd::register_with_interest(source, TokioInterest::READABLE) };
         Ok(Registration { reading: reading.map_err(io::Error::from)?, writing: Mutex::new(None) })
     }
 
-    fn poll_read<T>(
+    /// Reads, or waits until there is something to read.
+    pub fn poll_read<T>(
         &self,
         context: &mut Context<'_>,
         mut operation: impl FnMut() -> io::Result<T>,
@@ -110,7 +112,8 @@ impl Registration {
         }
     }
 
-    fn poll_write<T>(
+    /// Writes, or waits until there is room.
+    pub fn poll_write<T>(
         &self,
         context: &mut Context<'_>,
         mut operation: impl FnMut() -> io::Result<T>,
@@ -138,6 +141,12 @@ impl Registration {
         };
         *writing = None;
         Poll::Ready(done)
+    }
+}
+
+impl AsFd for Registration {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reading.get_ref().as_fd()
     }
 }
 

@@ -1,6 +1,7 @@
-//! The socket of a private peer connection. It stops reading while the peer does not read what it is sent, so that a
+//! The socket of a private peer connection, watched as [`reactor`](super::reactor) says. It stops reading while the peer does not read what it is sent, so that a
 //! slow consumer costs the daemon no memory: its own calls wait in its own socket.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,24 +11,24 @@ use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
-use tokio::io::Interest;
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 use zbus::connection::socket::{ReadHalf, Socket, Split, WriteHalf};
 use zbus::export::async_trait::async_trait;
+
+use super::reactor::Registration;
 
 /// The kernel passes no more descriptors at once (SCM_MAX_FD).
 const MAX_FDS: usize = 253;
 
 /// One end of a socketpair, for [`zbus::connection::Builder::socket`].
 #[derive(Debug)]
-pub struct PeerSocket(Arc<UnixStream>);
+pub struct PeerSocket(Arc<Registration>);
 
 impl PeerSocket {
     /// Takes the stream over and makes it non-blocking.
     pub fn new(stream: std::os::unix::net::UnixStream) -> io::Result<PeerSocket> {
         stream.set_nonblocking(true)?;
-        Ok(PeerSocket(Arc::new(UnixStream::from_std(stream)?)))
+        Ok(PeerSocket(Arc::new(Registration::new(OwnedFd::from(stream).into())?)))
     }
 }
 
@@ -44,7 +45,7 @@ impl Socket for PeerSocket {
 /// Reads calls, unless replies are stuck.
 #[derive(Debug)]
 pub struct Reader {
-    socket: Arc<UnixStream>,
+    socket: Arc<Registration>,
     blocked: watch::Receiver<bool>,
 }
 
@@ -55,7 +56,7 @@ impl ReadHalf for Reader {
             // An error means that the writer is gone, and with it what could be stuck.
             let _gone = self.blocked.wait_for(|blocked| !blocked).await;
         }
-        self.socket.async_io(Interest::READABLE, || receive(&*self.socket, buffer)).await
+        poll_fn(|context| self.socket.poll_read(context, || receive(&*self.socket, buffer))).await
     }
 
     fn can_pass_unix_fd(&self) -> bool {
@@ -66,7 +67,7 @@ impl ReadHalf for Reader {
 /// Writes replies, and says when they are stuck.
 #[derive(Debug)]
 pub struct Writer {
-    socket: Arc<UnixStream>,
+    socket: Arc<Registration>,
     blocked: watch::Sender<bool>,
 }
 
@@ -78,7 +79,7 @@ impl WriteHalf for Writer {
             done => return done,
         }
         self.blocked.send_replace(true);
-        let sent = self.socket.async_io(Interest::WRITABLE, || send(&*self.socket, buffer, fds)).await;
+        let sent = poll_fn(|context| self.socket.poll_write(context, || send(&*self.socket, buffer, fds))).await;
         self.blocked.send_replace(false);
         sent
     }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -33,6 +33,8 @@ const WRITE_AHEAD: usize = 64 << 10;
 const READ_ROOM: usize = 8 << 10;
 /// Not more than this in advance.
 const MAX_READ_ROOM: usize = 512 << 10;
+/// Payloads up to this size are copied out of the buffer that they were read into.
+const SMALL: usize = 8 << 10;
 
 /// The transport's end of a connection.
 #[derive(Debug)]
@@ -255,11 +257,11 @@ impl Wire {
                     return Err(LinkError::Disconnected { taken_over, reason });
                 }
                 packet if self.held.is_empty() => {
-                    if let Err(mpsc::error::TrySendError::Full(packet)) = received.try_send(packet) {
+                    if let Err(mpsc::error::TrySendError::Full(packet)) = received.try_send(detached(packet)) {
                         self.held.push_back(packet);
                     }
                 }
-                packet => self.held.push_back(packet),
+                packet => self.held.push_back(detached(packet)),
             }
         }
         let taken = before - self.inbound.len();
@@ -282,6 +284,17 @@ impl Wire {
         writer.write_all_buf(&mut self.outbound).await.map_err(LinkError::Write)?;
         writer.shutdown().await.map_err(LinkError::Write)
     }
+}
+
+/// A small payload in memory of its own: as a slice it would hold the whole buffer that it was read into, which is as
+/// large as the packets before it were, for as long as its request is open.
+fn detached(mut packet: FromBroker) -> FromBroker {
+    if let FromBroker::Publish(message) = &mut packet
+        && message.payload.len() <= SMALL
+    {
+        message.payload = Bytes::copy_from_slice(&message.payload);
+    }
+    packet
 }
 
 /// Writes what there is, or flushes what was written. `true` while there is something to flush; can be cancelled.

@@ -6,6 +6,7 @@
 //! therefore releases the whole range before any of it is used.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use edge_core::Mono;
 
@@ -16,6 +17,10 @@ use super::session::JobId;
 const WINDOW: usize = 64;
 /// Packet ids 1 to this are for QoS 2, the others for QoS 1 and subscriptions.
 const LAST_QOS2_ID: u16 = 32;
+/// How often a reply is offered that the broker does not take for the time being; the pauses make half a minute.
+const MOST_TRIES: u8 = 6;
+/// First pause before such a reply is offered again; doubles with each one.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Whose message it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +28,15 @@ pub enum Tag {
     Reply(JobId),
     /// What the box says of itself; put together anew for each connection.
     Status,
+}
+
+/// What the broker said to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Taken,
+    /// Not now.
+    NotNow,
+    Never,
 }
 
 /// What became of a message.
@@ -42,6 +56,16 @@ struct Flying {
     released: bool,
     /// Place in the order of sending.
     order: u64,
+    /// Times that the broker would not take it.
+    tries: u8,
+}
+
+/// A reply that waits for its turn.
+#[derive(Debug)]
+struct Waiting {
+    job: JobId,
+    message: Outbound,
+    tries: u8,
 }
 
 /// The outbox.
@@ -53,7 +77,9 @@ pub struct Outbox {
     /// Sent before all else: repetitions, and the second half of QoS 2.
     again: VecDeque<ToBroker>,
     status: VecDeque<Outbound>,
-    replies: VecDeque<(JobId, Outbound)>,
+    replies: VecDeque<Waiting>,
+    /// Until then no reply is sent, as the broker would not take one.
+    held_until: Option<Mono>,
     flying: HashMap<u16, Flying>,
     next_order: u64,
     next_id: u16,
@@ -84,7 +110,7 @@ impl Outbox {
 
     /// Adds a reply.
     pub fn push_reply(&mut self, job: JobId, message: Outbound) {
-        self.replies.push_back((job, message));
+        self.replies.push_back(Waiting { job, message, tries: 0 });
     }
 
     /// Adds a message of the box about itself; one that waits for the same topic is replaced.
@@ -117,7 +143,7 @@ impl Outbox {
             // The broker has forgotten us. What it was told to release may be lost with the session, so it goes again.
             for (_, flying) in flying.into_iter().rev() {
                 if let Tag::Reply(job) = flying.tag {
-                    self.replies.push_front((job, flying.message));
+                    self.replies.push_front(Waiting { job, message: flying.message, tries: flying.tries });
                 }
             }
             self.haunted.clear();
@@ -145,7 +171,7 @@ impl Outbox {
             Qos::AtMostOnce => 0,
             Qos::AtLeastOnce | Qos::ExactlyOnce => self.free_id(qos, granted)?,
         };
-        let (tag, mut message) = self.pop()?;
+        let (tag, mut message, tries) = self.pop()?;
         message.qos = qos;
         if granted.max_packet.is_some_and(|limit| message.packet_bytes() > usize::try_from(limit).unwrap_or(usize::MAX))
         {
@@ -158,7 +184,7 @@ impl Outbox {
             self.progress = now;
         }
         let packet = ToBroker::Publish { packet_id, again: false, message: message.clone() };
-        self.flying.insert(packet_id, Flying { tag, message, released: false, order: self.next_order });
+        self.flying.insert(packet_id, Flying { tag, message, released: false, order: self.next_order, tries });
         self.next_order += 1;
         Some((Some(packet), None))
     }
@@ -173,17 +199,45 @@ impl Outbox {
     }
 
     /// A QoS 1 message was taken or refused.
-    pub fn puback(&mut self, now: Mono, packet_id: u16, taken: bool) -> Option<(Tag, Fate)> {
+    pub fn puback(&mut self, now: Mono, packet_id: u16, answer: Answer) -> Option<(Tag, Fate)> {
         self.progress = now;
+        match answer {
+            Answer::Taken => self.flying.remove(&packet_id).map(|flying| (flying.tag, Fate::Accepted)),
+            Answer::NotNow | Answer::Never => self.not_taken(now, packet_id, answer),
+        }
+    }
+
+    /// A reply that the broker may take later goes back to its place in the order.
+    fn not_taken(&mut self, now: Mono, packet_id: u16, answer: Answer) -> Option<(Tag, Fate)> {
         let flying = self.flying.remove(&packet_id)?;
-        Some((flying.tag, if taken { Fate::Accepted } else { Fate::Refused }))
+        let tries = flying.tries + 1;
+        match flying.tag {
+            Tag::Reply(job) if answer == Answer::NotNow && tries < MOST_TRIES => {
+                self.held_until = Some(now.after(TRY_AGAIN.saturating_mul(1 << flying.tries)));
+                self.replies.push_front(Waiting { job, message: flying.message, tries });
+                None
+            }
+            tag => Some((tag, Fate::Refused)),
+        }
+    }
+
+    /// Until when replies are held back.
+    pub fn held_until(&self) -> Option<Mono> {
+        self.held_until
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self, now: Mono) {
+        if self.held_until.is_some_and(|until| until <= now) {
+            self.held_until = None;
+        }
     }
 
     /// A QoS 2 message was taken, so that it can be released, or refused.
-    pub fn pubrec(&mut self, now: Mono, packet_id: u16, taken: bool) -> Option<(Tag, Fate)> {
+    pub fn pubrec(&mut self, now: Mono, packet_id: u16, answer: Answer) -> Option<(Tag, Fate)> {
         self.progress = now;
-        if !taken {
-            return self.flying.remove(&packet_id).map(|flying| (flying.tag, Fate::Refused));
+        if answer != Answer::Taken {
+            return self.not_taken(now, packet_id, answer);
         }
         if let Some(flying) = self.flying.get_mut(&packet_id) {
             flying.released = true;
@@ -206,13 +260,14 @@ impl Outbox {
     }
 
     fn front(&self) -> Option<&Outbound> {
-        self.status.front().or_else(|| self.replies.front().map(|(_, message)| message))
+        let reply = || self.replies.front().filter(|_| self.held_until.is_none());
+        self.status.front().or_else(|| reply().map(|waiting| &waiting.message))
     }
 
-    fn pop(&mut self) -> Option<(Tag, Outbound)> {
+    fn pop(&mut self) -> Option<(Tag, Outbound, u8)> {
         match self.status.pop_front() {
-            Some(message) => Some((Tag::Status, message)),
-            None => self.replies.pop_front().map(|(job, message)| (Tag::Reply(job), message)),
+            Some(message) => Some((Tag::Status, message, 0)),
+            None => self.replies.pop_front().map(|Waiting { job, message, tries }| (Tag::Reply(job), message, tries)),
         }
     }
 
@@ -294,11 +349,11 @@ mod tests {
         assert_eq!(sent(&mut outbox), ["state", "a", "b"]);
         assert!(!outbox.is_ready());
         assert_eq!(outbox.waiting(), 4);
-        assert_eq!(outbox.puback(NOW, LAST_QOS2_ID + 1, true), Some((Tag::Status, Fate::Accepted)));
+        assert_eq!(outbox.puback(NOW, LAST_QOS2_ID + 1, Answer::Taken), Some((Tag::Status, Fate::Accepted)));
         assert!(outbox.is_ready());
         assert_eq!(sent(&mut outbox), ["c"]);
-        assert_eq!(outbox.puback(NOW, LAST_QOS2_ID + 2, false), Some((Tag::Reply(JobId(0)), Fate::Refused)));
-        assert_eq!(outbox.puback(NOW, 9999, true), None);
+        assert_eq!(outbox.puback(NOW, LAST_QOS2_ID + 2, Answer::Never), Some((Tag::Reply(JobId(0)), Fate::Refused)));
+        assert_eq!(outbox.puback(NOW, 9999, Answer::Taken), None);
         assert_eq!(sent(&mut outbox), ["d"]);
     }
 
@@ -306,7 +361,7 @@ mod tests {
     fn a_kept_session_gets_the_same_packets_again_in_their_order() {
         let mut outbox = outbox(false, &[("a", Qos::ExactlyOnce), ("b", Qos::AtLeastOnce), ("c", Qos::ExactlyOnce)]);
         assert_eq!(sent(&mut outbox), ["a", "b", "c"]);
-        assert_eq!(outbox.pubrec(NOW, 1, true), None);
+        assert_eq!(outbox.pubrec(NOW, 1, Answer::Taken), None);
         outbox.lost();
         assert!(outbox.next(NOW).is_none());
         outbox.push_reply(JobId(9), message("d", Qos::AtLeastOnce));
@@ -321,7 +376,7 @@ mod tests {
         let mut outbox = outbox(false, &[("a", Qos::ExactlyOnce), ("b", Qos::AtLeastOnce), ("c", Qos::AtMostOnce)]);
         outbox.push_status(message("state", Qos::AtLeastOnce));
         assert_eq!(sent(&mut outbox), ["state", "a", "b", "c"]);
-        assert_eq!(outbox.pubrec(NOW, 1, true), None);
+        assert_eq!(outbox.pubrec(NOW, 1, Answer::Taken), None);
         outbox.lost();
         outbox.connected(NOW, granted(false));
         assert_eq!(sent(&mut outbox), ["a", "b"]);
@@ -375,7 +430,7 @@ mod tests {
             outbox.push_reply(JobId(n), message("b", Qos::AtLeastOnce));
             let Some((Some(ToBroker::Publish { packet_id, .. }), None)) = outbox.next(NOW) else { panic!("not sent") };
             assert!(packet_id > LAST_QOS2_ID + 1);
-            outbox.puback(NOW, packet_id, true);
+            outbox.puback(NOW, packet_id, Answer::Taken);
         }
     }
 
@@ -389,5 +444,35 @@ mod tests {
         assert_eq!(outbox.stalled_since(), Some(sent_at));
         outbox.lost();
         assert_eq!(outbox.stalled_since(), None);
+    }
+
+    #[test]
+    fn a_reply_that_the_broker_will_not_take_now_is_offered_again_with_pauses_and_at_last_given_up() {
+        let mut outbox = outbox(false, &[("a", Qos::AtLeastOnce), ("b", Qos::ExactlyOnce)]);
+        let (mut now, mut offered) = (NOW, 0);
+        let fate = loop {
+            let Some((Some(ToBroker::Publish { packet_id, message, again }), None)) = outbox.next(now) else {
+                panic!("not sent")
+            };
+            assert_eq!((message.topic.as_str(), again), ("a", false));
+            offered += 1;
+            if let Some(done) = outbox.puback(now, packet_id, Answer::NotNow) {
+                break done;
+            }
+            // Nothing overtakes it, and what the box says of itself is not held back.
+            assert!(!outbox.is_ready() && outbox.next(now).is_none() && outbox.waiting() == 2);
+            let until = outbox.held_until().unwrap();
+            assert_eq!(until.since(now), Duration::from_secs(1 << (offered - 1)));
+            now = until;
+            outbox.tick(now);
+            assert!(outbox.is_ready());
+        };
+        assert_eq!((fate, offered), ((Tag::Reply(JobId(0)), Fate::Refused), u32::from(MOST_TRIES)));
+        let Some((Some(ToBroker::Publish { packet_id, .. }), None)) = outbox.next(now) else { panic!("not sent") };
+        assert_eq!(outbox.pubrec(now, packet_id, Answer::NotNow), None);
+        outbox.push_status(message("state", Qos::AtLeastOnce));
+        assert_eq!(sent(&mut outbox), ["state"]);
+        outbox.tick(now.after(Duration::from_secs(1)));
+        assert_eq!(sent(&mut outbox), ["b"]);
     }
 }

@@ -18,10 +18,10 @@ pub enum FromBroker {
     /// The answer to CONNECT; an error says why not.
     Connected(Result<Granted, String>),
     Publish(Box<Inbound>),
-    /// A QoS 1 message of ours was taken, or refused with this reason.
-    PubAck(u16, Result<(), String>),
-    /// A QoS 2 message of ours was taken, or refused with this reason.
-    PubRec(u16, Result<(), String>),
+    /// A QoS 1 message of ours was taken, or not.
+    PubAck(u16, Result<(), NotTaken>),
+    /// A QoS 2 message of ours was taken, or not.
+    PubRec(u16, Result<(), NotTaken>),
     PubRel(u16),
     PubComp(u16),
     /// One answer per filter.
@@ -32,6 +32,14 @@ pub enum FromBroker {
         taken_over: bool,
         reason: String,
     },
+}
+
+/// Why the broker did not take a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotTaken {
+    pub reason: String,
+    /// It may take the same message later: a quota that is used up, a fault of its own.
+    pub passing: bool,
 }
 
 /// What a broker that accepts us allows.

@@ -26,7 +26,7 @@ use edge_core::Mono;
 use self::job::{Job, Journaled, Phase};
 pub use self::terms::{Action, Arrival, JobId, Limits, Noted, Numbers, Taken, Why};
 use super::acks::{Acks, Owed};
-use super::outbox::{Fate, Outbox, Tag};
+use super::outbox::{Answer, Fate, Outbox, Tag};
 use super::packet::{Granted, Outbound, Qos, ToBroker};
 use crate::ledger::Key;
 
@@ -193,14 +193,14 @@ impl Session {
     }
 
     /// PUBACK.
-    pub fn puback(&mut self, now: Mono, packet_id: u16, taken: bool) {
-        let done = self.outbox.puback(now, packet_id, taken);
+    pub fn puback(&mut self, now: Mono, packet_id: u16, answer: Answer) {
+        let done = self.outbox.puback(now, packet_id, answer);
         self.finish(now, done);
     }
 
     /// PUBREC.
-    pub fn pubrec(&mut self, now: Mono, packet_id: u16, taken: bool) {
-        let done = self.outbox.pubrec(now, packet_id, taken);
+    pub fn pubrec(&mut self, now: Mono, packet_id: u16, answer: Answer) {
+        let done = self.outbox.pubrec(now, packet_id, answer);
         self.finish(now, done);
     }
 
@@ -246,6 +246,7 @@ impl Session {
 
     /// Time passed: requests that have been unsettled for too long go to the journal.
     pub fn tick(&mut self, now: Mono) {
+        self.outbox.tick(now);
         while let Some((due, job)) = self.due.front().copied()
             && due <= now
         {
@@ -273,7 +274,7 @@ impl Session {
     /// When to call [`tick`](Session::tick) next.
     pub fn next_tick(&self) -> Option<Mono> {
         let stalled = self.stalled_since().map(|since| since.after(STALLED_AFTER));
-        self.due.front().map(|(due, _)| *due).into_iter().chain(stalled).min()
+        [self.due.front().map(|(due, _)| *due), stalled, self.outbox.held_until()].into_iter().flatten().min()
     }
 
     /// The next thing to do.

@@ -9,7 +9,9 @@ use rumqttc::v5::mqttbytes::v5::{
 };
 
 use super::CodecError;
-use crate::transport::mqtt::packet::{FromBroker, Granted, Hello, Inbound, Outbound, Properties, Qos, ToBroker};
+use crate::transport::mqtt::packet::{
+    FromBroker, Granted, Hello, Inbound, NotTaken, Outbound, Properties, Qos, ToBroker,
+};
 
 /// How long the broker keeps our session while we are away: as long as the longest deadline.
 const SESSION_EXPIRY_S: u32 = 7 * 24 * 3600;
@@ -29,14 +31,26 @@ pub(super) fn read(buffer: &mut BytesMut) -> Result<FromBroker, CodecError> {
             ack.pkid,
             match ack.reason {
                 PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Ok(()),
-                refused => Err(format!("{refused:?}")),
+                PubAckReason::NotAuthorized | PubAckReason::TopicNameInvalid | PubAckReason::PayloadFormatInvalid => {
+                    Err(NotTaken { reason: format!("{:?}", ack.reason), passing: false })
+                }
+                PubAckReason::UnspecifiedError
+                | PubAckReason::ImplementationSpecificError
+                | PubAckReason::PacketIdentifierInUse
+                | PubAckReason::QuotaExceeded => Err(NotTaken { reason: format!("{:?}", ack.reason), passing: true }),
             },
         ),
         Packet::PubRec(ack) => FromBroker::PubRec(
             ack.pkid,
             match ack.reason {
                 PubRecReason::Success | PubRecReason::NoMatchingSubscribers => Ok(()),
-                refused => Err(format!("{refused:?}")),
+                PubRecReason::NotAuthorized | PubRecReason::TopicNameInvalid | PubRecReason::PayloadFormatInvalid => {
+                    Err(NotTaken { reason: format!("{:?}", ack.reason), passing: false })
+                }
+                PubRecReason::UnspecifiedError
+                | PubRecReason::ImplementationSpecificError
+                | PubRecReason::PacketIdentifierInUse
+                | PubRecReason::QuotaExceeded => Err(NotTaken { reason: format!("{:?}", ack.reason), passing: true }),
             },
         ),
         Packet::PubRel(ack) => FromBroker::PubRel(ack.pkid),

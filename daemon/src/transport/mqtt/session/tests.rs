@@ -103,7 +103,7 @@ fn a_request_that_the_journal_has_no_room_for_is_offered_to_it_again() {
     session.written(jobs[0]);
     session.replied(at(60), jobs[0], reply(Qos::AtLeastOnce), false);
     packets(&mut session);
-    session.puback(at(60), 33, true);
+    session.puback(at(60), 33, Answer::Taken);
     actions(&mut session);
     assert_eq!(session.next_tick(), Some(at(100)));
     session.tick(at(100));
@@ -123,7 +123,7 @@ fn open_requests_are_bounded_in_bytes_and_one_large_one_is_taken_alone() {
     new(session.arrived(at(0), Arrival { refused: true, ..large(3) }));
     session.replied(at(1), alone, reply(Qos::AtLeastOnce), false);
     packets(&mut session);
-    session.puback(at(1), 33, true);
+    session.puback(at(1), 33, Answer::Taken);
     for packet_id in [4, 5] {
         new(session.arrived(at(2), request(packet_id, Qos::AtLeastOnce, None)));
     }
@@ -179,7 +179,7 @@ fn a_request_is_acknowledged_when_its_reply_was_accepted() {
     assert_eq!(actions(&mut session), [Action::Run { job, deaths: 0 }]);
     session.replied(at(1), job, reply(Qos::AtLeastOnce), true);
     assert_eq!(packets(&mut session), ["reply 33"]);
-    session.puback(at(2), 33, true);
+    session.puback(at(2), 33, Answer::Taken);
     assert_eq!(packets(&mut session), ["ack 7"]);
     assert_eq!(actions(&mut session), [Action::Note { job, step: Noted::Replied }, Action::Forget(job)]);
     assert!(session.is_drained());
@@ -203,13 +203,13 @@ fn acknowledgements_keep_the_order_of_receipt_over_both_qualities_of_service() {
     let second = new(session.arrived(at(0), request(2, Qos::ExactlyOnce, None)));
     session.replied(at(1), second, reply(Qos::ExactlyOnce), false);
     assert_eq!(packets(&mut session), ["reply 1"]);
-    session.pubrec(at(1), 1, true);
+    session.pubrec(at(1), 1, Answer::Taken);
     assert_eq!(packets(&mut session), ["rel 1"]);
     session.pubcomp(at(1), 1);
     assert_eq!(packets(&mut session), Vec::<String>::new());
     session.replied(at(1), first, reply(Qos::AtLeastOnce), false);
     packets(&mut session);
-    session.puback(at(1), 33, true);
+    session.puback(at(1), 33, Answer::Taken);
     assert_eq!(packets(&mut session), ["ack 1", "rec 2"]);
     session.pubrel(2);
     assert_eq!(packets(&mut session), ["comp 2"]);
@@ -222,7 +222,7 @@ fn a_request_unsettled_for_too_long_is_journaled_so_that_nothing_behind_it_waits
     let quick = new(session.arrived(at(20), request(2, Qos::AtLeastOnce, None)));
     session.replied(at(21), quick, reply(Qos::AtLeastOnce), false);
     packets(&mut session);
-    session.puback(at(22), 33, true);
+    session.puback(at(22), 33, Answer::Taken);
     assert_eq!(packets(&mut session), Vec::<String>::new());
     actions(&mut session);
     assert_eq!(session.next_tick(), Some(at(50)));
@@ -235,7 +235,7 @@ fn a_request_unsettled_for_too_long_is_journaled_so_that_nothing_behind_it_waits
     assert_eq!(packets(&mut session), ["ack 1", "ack 2"]);
     session.replied(at(60), slow, reply(Qos::AtLeastOnce), false);
     assert_eq!(packets(&mut session), ["reply 34"]);
-    session.puback(at(61), 34, true);
+    session.puback(at(61), 34, Answer::Taken);
     assert!(actions(&mut session).contains(&Action::Remove(slow)));
     assert_eq!(session.numbers().journaled, 0);
 }
@@ -247,7 +247,7 @@ fn a_row_that_lands_after_its_reply_is_removed_again() {
     session.tick(at(50));
     session.replied(at(51), job, reply(Qos::AtLeastOnce), false);
     packets(&mut session);
-    session.puback(at(52), 33, true);
+    session.puback(at(52), 33, Answer::Taken);
     assert_eq!(packets(&mut session), ["ack 1"]);
     actions(&mut session);
     session.written(job);
@@ -286,8 +286,8 @@ fn without_room_in_the_journal_an_ordinary_request_is_acknowledged_when_answered
         session.replied(at(60), job, reply(Qos::AtLeastOnce), false);
     }
     packets(&mut session);
-    session.puback(at(61), 33, true);
-    session.puback(at(61), 34, true);
+    session.puback(at(61), 33, Answer::Taken);
+    session.puback(at(61), 34, Answer::Taken);
     assert_eq!(packets(&mut session), ["ack 1", "ack 2"]);
 }
 
@@ -301,7 +301,7 @@ fn a_redelivery_over_a_reconnect_joins_the_request_that_runs() {
     assert_eq!(actions(&mut session), [Action::Run { job, deaths: 0 }]);
     session.replied(at(12), job, reply(Qos::AtLeastOnce), false);
     packets(&mut session);
-    session.puback(at(13), 33, true);
+    session.puback(at(13), 33, Answer::Taken);
     assert_eq!(packets(&mut session), ["ack 5"]);
 }
 
@@ -312,7 +312,7 @@ fn a_redelivery_of_an_answered_request_whose_acknowledgement_waited_is_acknowled
     let answered = new(session.arrived(at(0), request(2, Qos::AtLeastOnce, None)));
     session.replied(at(1), answered, reply(Qos::AtLeastOnce), false);
     packets(&mut session);
-    session.puback(at(2), 33, true);
+    session.puback(at(2), 33, Answer::Taken);
     session.lost();
     session.connected(at(3), granted(true));
     assert_eq!(session.arrived(at(4), again(request(2, Qos::AtLeastOnce, None))), Taken::Known);
@@ -357,7 +357,7 @@ fn a_redelivery_of_an_answered_request_gets_the_stored_reply_and_is_not_run() {
     assert_eq!(actions(&mut session), [Action::Recall { job, key: key("a") }]);
     session.recalled(at(1), job, Some(reply(Qos::AtLeastOnce)));
     assert_eq!(packets(&mut session), ["reply 33"]);
-    session.puback(at(2), 33, true);
+    session.puback(at(2), 33, Answer::Taken);
     assert_eq!(packets(&mut session), ["ack 1"]);
     assert_eq!(notes(&mut session), [Noted::Replied]);
 
@@ -408,7 +408,7 @@ fn requests_of_a_former_daemon_are_looked_up_run_a_few_at_a_time_and_removed() {
     packets(&mut session);
     session.replied(at(2), JobId(2), reply(Qos::AtLeastOnce), false);
     assert_eq!(packets(&mut session), ["reply 33"]);
-    session.puback(at(3), 33, true);
+    session.puback(at(3), 33, Answer::Taken);
     let after = actions(&mut session);
     assert!(after.contains(&Action::Remove(JobId(2))));
     assert_eq!(after.last(), Some(&Action::Run { job: JobId(total - 2), deaths: 1 }));
@@ -482,7 +482,7 @@ fn a_stopping_daemon_leaves_what_the_broker_keeps_and_answers_the_rest() {
     session.replied(at(2), job, reply(Qos::AtLeastOnce), false);
     assert_eq!(packets(&mut session), ["reply 33"]);
     assert!(!session.is_drained());
-    session.puback(at(3), 33, true);
+    session.puback(at(3), 33, Answer::Taken);
     assert!(session.is_drained());
     assert_eq!(packets(&mut session), ["ack 1"]);
 }
@@ -512,7 +512,7 @@ fn a_reply_that_the_broker_refuses_is_counted_and_blocks_nothing() {
     let job = new(session.arrived(at(0), request(1, Qos::AtLeastOnce, None)));
     session.replied(at(0), job, reply(Qos::AtLeastOnce), false);
     packets(&mut session);
-    session.puback(at(1), 33, false);
+    session.puback(at(1), 33, Answer::Never);
     assert_eq!(packets(&mut session), ["ack 1"]);
     assert_eq!(notes(&mut session), [Noted::ReplyRefused]);
     assert_eq!(session.numbers().refused_by_broker, 1);
@@ -628,10 +628,10 @@ impl World {
             }
             Step::Acknowledge if !self.received.is_empty() => match self.received.remove(0) {
                 ToBroker::Publish { packet_id, message, .. } if message.qos == Qos::AtLeastOnce => {
-                    self.session.puback(at(self.now), packet_id, true);
+                    self.session.puback(at(self.now), packet_id, Answer::Taken);
                 }
                 ToBroker::Publish { packet_id, message, .. } if message.qos == Qos::ExactlyOnce => {
-                    self.session.pubrec(at(self.now), packet_id, true);
+                    self.session.pubrec(at(self.now), packet_id, Answer::Taken);
                 }
                 ToBroker::PubRel(packet_id) => self.session.pubcomp(at(self.now), packet_id),
                 _ => {}

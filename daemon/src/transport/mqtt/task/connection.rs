@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 
 use super::{BURST, GOODBYE, Stage, Task};
 use crate::transport::mqtt::link::Link;
-use crate::transport::mqtt::packet::{FromBroker, Qos, ToBroker};
+use crate::transport::mqtt::outbox::Answer;
+use crate::transport::mqtt::packet::{FromBroker, NotTaken, Qos, ToBroker};
 use crate::transport::mqtt::reconnect::End;
 
 impl Task {
@@ -68,8 +69,8 @@ impl Task {
                 self.subscribe(now);
             }
             FromBroker::Publish(message) => self.on_message(now, message),
-            FromBroker::PubAck(id, taken) => self.session.puback(now, id, is_taken(taken)),
-            FromBroker::PubRec(id, taken) => self.session.pubrec(now, id, is_taken(taken)),
+            FromBroker::PubAck(id, taken) => self.session.puback(now, id, answer(taken)),
+            FromBroker::PubRec(id, taken) => self.session.pubrec(now, id, answer(taken)),
             FromBroker::PubRel(id) => self.session.pubrel(id),
             FromBroker::PubComp(id) => self.session.pubcomp(now, id),
             FromBroker::SubAck(answers) => self.on_subscribed(answers),
@@ -158,11 +159,10 @@ impl Task {
     }
 }
 
-fn is_taken(answer: Result<(), String>) -> bool {
-    if let Err(why) = &answer {
-        tracing::warn!(%why, "the broker refused a message");
-    }
-    answer.is_ok()
+fn answer(taken: Result<(), NotTaken>) -> Answer {
+    let Err(NotTaken { reason, passing }) = taken else { return Answer::Taken };
+    tracing::warn!(%reason, passing, "the broker did not take a message");
+    if passing { Answer::NotNow } else { Answer::Never }
 }
 
 /// The next packet; `None` when the connection ended. Waits for ever without one.
