@@ -21,6 +21,7 @@ fi
 need cc build-essential
 need mosquitto mosquitto
 need mosquitto_sub mosquitto-clients
+need openssl openssl
 need dbus-daemon dbus-daemon
 need python3 python3
 python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"

@@ -1,4 +1,5 @@
-//! A local mosquitto on a free port, with stated limits, whose sessions survive its restart.
+//! A local mosquitto on a free port, with stated limits, whose sessions survive its restart; on demand with a second port
+//! that takes only whom it knows.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -11,6 +12,7 @@ use tokio::net::TcpSocket;
 
 use crate::clock::{PATIENCE, eventually_blocking};
 use crate::process::{Life, Process};
+use crate::secrets::Secrets;
 
 /// Largest payload that the broker passes on; above the daemon's packet limit, so that the daemon meets such messages.
 pub const MESSAGE_LIMIT: u64 = 16 << 20;
@@ -26,6 +28,14 @@ pub struct Broker {
     dir: PathBuf,
     life: Life,
     port: Port,
+    guarded: Option<Guarded>,
+}
+
+/// A port that speaks TLS only, and only with clients that have both a certificate of the authority and the password.
+#[derive(Debug)]
+struct Guarded {
+    port: Port,
+    secrets: Secrets,
 }
 
 impl Broker {
@@ -36,8 +46,18 @@ impl Broker {
 
     /// Starts one on this port.
     pub fn start_on(dir: &Path, life: Life, port: Port) -> Result<Broker> {
-        let process = listen(dir, life, port.number())?;
-        Ok(Broker { process, dir: dir.to_path_buf(), life, port })
+        let process = listen(dir, life, port.number(), None)?;
+        Ok(Broker { process, dir: dir.to_path_buf(), life, port, guarded: None })
+    }
+
+    /// Starts it again with a second port that is guarded by these secrets. Gives that port.
+    pub fn guard(&mut self, secrets: Secrets) -> Result<u16> {
+        self.stop()?;
+        let port = Port::reserve()?;
+        let number = port.number();
+        self.guarded = Some(Guarded { port, secrets });
+        self.start_again()?;
+        Ok(number)
     }
 
     /// Port on 127.0.0.1.
@@ -53,7 +73,7 @@ impl Broker {
 
     /// Starts it again on the same port with what was saved.
     pub fn start_again(&mut self) -> Result<()> {
-        self.process = listen(&self.dir, self.life, self.port())?;
+        self.process = listen(&self.dir, self.life, self.port(), self.guarded.as_ref())?;
         Ok(())
     }
 }
@@ -82,9 +102,10 @@ impl Port {
     }
 }
 
-fn listen(dir: &Path, life: Life, port: u16) -> Result<Process> {
+fn listen(dir: &Path, life: Life, port: u16, guarded: Option<&Guarded>) -> Result<Process> {
     let config = dir.join("mosquitto.conf");
-    fs::write(&config, configuration(dir, port)).with_context(|| format!("write {}", config.display()))?;
+    let text = configuration(dir, port) + &guarded.map(guarded_listener).unwrap_or_default();
+    fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
     let mut command = Command::new(program());
     command.arg("-c").arg(&config);
     let mut process = Process::spawn("mosquitto", command, dir, life)?;
@@ -105,9 +126,22 @@ fn configuration(dir: &Path, port: u16) -> String {
     // Started by root it would become the user `mosquitto`, who may not write here; started by others it stays.
     let user = if rustix::process::geteuid().is_root() { "user root\n" } else { "" };
     format!(
-        "{user}listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n\
+        "per_listener_settings true\n{user}listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n\
          persistence true\npersistence_location {}/\nlog_dest stderr\nlog_timestamp_format %H:%M:%S\n\
          message_size_limit {MESSAGE_LIMIT}\nmax_inflight_messages {MAX_INFLIGHT}\nmax_queued_messages {MAX_QUEUED}\n",
         dir.display()
+    )
+}
+
+fn guarded_listener(guarded: &Guarded) -> String {
+    let Guarded { port, secrets } = guarded;
+    format!(
+        "listener {} 127.0.0.1\nallow_anonymous false\npassword_file {}\nrequire_certificate true\n\
+         cafile {}\ncertfile {}\nkeyfile {}\n",
+        port.number(),
+        secrets.password_file.display(),
+        secrets.authority.certificate.display(),
+        secrets.server.certificate.display(),
+        secrets.server.key.display(),
     )
 }

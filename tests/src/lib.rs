@@ -18,6 +18,7 @@ pub mod memfd;
 pub mod places;
 pub mod process;
 pub mod runner;
+pub mod secrets;
 pub mod soak;
 pub mod spin;
 pub mod stack;
