@@ -74,6 +74,10 @@ bench: build dist fetch ## The promised numbers beside the measured ones
 soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemon and broker die in turn
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-soak' '$(SOAK_SECONDS)'
 
+.PHONY: booted
+booted: build fetch ## The installed service under a systemd that was booted, in a container (as root)
+	@EDGE_BIN_DIR='$(BIN)' packaging/dev/booted.sh
+
 .PHONY: fuzz
 fuzz: need ## Each fuzz target for FUZZ_SECONDS; what is found stays in tests/fuzz/artifacts
 	@packaging/dev/fuzz.sh '$(FUZZ_SECONDS)'
