@@ -107,6 +107,11 @@ pub enum Message {
         caller: Caller,
     },
     Drain,
+    /// The daemon ends now: whoever would be cut off with it is told so. What the broker sent stays with the broker and
+    /// in the journal, for the next daemon.
+    CutOff {
+        done: oneshot::Sender<()>,
+    },
     Resume,
     /// Read the configuration's policy part again; answers with what is wrong with it.
     Reload {

@@ -19,7 +19,8 @@ use crate::telemetry::{self, Sampler, Watch};
 use crate::transport::dbus::{self, Bus, BusError};
 use crate::transport::mqtt::{self, Setup};
 
-/// What a daemon that ends for a fault gives the broker to take what is said already.
+/// What a daemon that ends for a fault gives the broker to take what is said already, and what one whose drain took too
+/// long gives itself to say so.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// What the command line adds to the configuration.
@@ -115,20 +116,24 @@ async fn serve(
     loop {
         tokio::select! {
             Some(milestone) = reached.recv() => if milestone == Milestone::Warm {
-                service::notify(&[NotifyState::Ready]);
+                // As it is now: what was published last is from before.
+                if let Ok(status) = handle.ask(|done| Message::Status { done }).await {
+                    told = line(&status);
+                }
+                service::notify(&[NotifyState::Ready, NotifyState::Status(&told)]);
                 tracing::info!("ready");
             },
             Ok(()) = states.changed() => {
-                let status = states.borrow_and_update().clone();
-                let line = format!("{}: {}", status.state, status.reason);
-                if line != told {
-                    service::notify(&[NotifyState::Status(&line)]);
-                    told = line;
+                let now = line(&states.borrow_and_update().clone());
+                if now != told {
+                    service::notify(&[NotifyState::Status(&now)]);
+                    told = now;
                 }
             }
             told = signals.next() => match told {
                 Told::Stop => return Ok(()),
-                Told::Reload => reload(handle).await,
+                // Not waited for: the disk that the files lie on may not answer, and everything else goes on.
+                Told::Reload => drop(tokio::spawn(reload(handle.clone()))),
             },
             why = bus.lost() => return Err(RunError::Bus(why)),
             ended = &mut driver => return Err(RunError::Driver(match ended {
@@ -139,11 +144,16 @@ async fn serve(
     }
 }
 
-async fn reload(handle: &Handle) {
+/// What the init system shows of the state.
+fn line(status: &Status) -> String {
+    format!("{}: {}", status.state, status.reason)
+}
+
+async fn reload(handle: Handle) {
     match handle.ask(|done| Message::Reload { done }).await {
         Ok(Ok(())) => {}
         Ok(Err(why)) => tracing::error!(%why, "configuration not taken over; the old one holds"),
-        Err(failure) => tracing::error!(message = %failure.message, "reload"),
+        Err(failure) => tracing::error!(why = %failure.message, "reload"),
     }
 }
 
@@ -160,9 +170,13 @@ async fn drain(handle: &Handle, signals: &mut Signals, reached: &mut mpsc::Recei
         }
     };
     tokio::select! {
-        () = drained => tracing::info!("drained"),
+        () = drained => return tracing::info!("drained"),
         () = tokio::time::sleep(limit) => tracing::warn!(?limit, "not drained within the limit; the rest is ended"),
         () = signals.stop() => tracing::warn!("second signal: the rest is ended"),
+    }
+    let cut_off = handle.ask(|done| Message::CutOff { done });
+    if !matches!(tokio::time::timeout(FAREWELL, cut_off).await, Ok(Ok(()))) {
+        tracing::warn!("those who still wait could not be told that the daemon ends");
     }
 }
 

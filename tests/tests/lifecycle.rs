@@ -162,6 +162,35 @@ fn sigterm_lets_running_work_finish_and_ends_with_0() -> Result<()> {
     })?
 }
 
+#[test]
+fn a_stop_that_has_no_time_left_tells_those_who_wait_and_keeps_what_the_broker_sent() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().config("[policy]\ndrain_limit_ms = 1000").start().await?;
+        let spin = Spin::measure(&stack).await?;
+        let client = stack.client().await?;
+        let device = stack.device(Protocol::V5).await?;
+        let before = client.status().await?.counters.accepted;
+        let given = options(json!({"deadline_ms": 300_000}));
+        let running = {
+            let (client, inputs, given) = (client.clone(), spin.lasting(60_000)?, given.clone());
+            tokio::spawn(async move { client.infer(spin::MODEL, &inputs, &given).await })
+        };
+        accepted(&client, before + 1).await?;
+        let mut body = edge_tests::client::routes::tensor_body(&spin.lasting(100)?, &given)?;
+        (body["id"], body["reply_to"]) = (json!("behind"), json!(device.reply_topic));
+        let topic = edge_tests::client::mqtt::request_topic(spin::MODEL);
+        let payload = body.to_string().into();
+        device.publish(edge_tests::client::mqtt::Outgoing { topic, payload, qos: 1, ..Default::default() }).await?;
+        accepted(&client, before + 2).await?;
+        stack.daemon()?.process.signal(Signal::TERM)?;
+        expect_no("the request on the bus", &running.await??, "unavailable", &["stopping"])?;
+        let status = stack.daemon_mut()?.process.wait(PATIENCE)?;
+        ensure!(status.code() == Some(0), "it ended with {status}\n{}", stack.logs());
+        stack.start_daemon().await?;
+        expect_yes("the request of the broker, from the next daemon", device.reply_to_id("behind").await?).map(drop)
+    })?
+}
+
 /// Waits until the daemon says that it accepted this many requests; no other model has work, so that they run at once.
 async fn accepted(client: &edge_tests::client::bus::BusClient, count: u64) -> Result<()> {
     let seen = async || Ok((client.status().await?.counters.accepted >= count).then_some(()));

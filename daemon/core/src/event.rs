@@ -76,6 +76,11 @@ pub enum Event {
         /// Who.
         client: ClientId,
     },
+    /// The daemon ends before this is done, and its caller is cut off: it is dropped with a reason.
+    CutOff {
+        /// Which request.
+        id: RequestId,
+    },
     /// A model was loaded, failed, or went away.
     ModelState {
         /// Which model.

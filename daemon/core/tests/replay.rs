@@ -163,6 +163,7 @@ fn every_event_comes_back_from_its_text() {
         Event::BatchDone { lane: LaneId(4), took, results },
         Event::BatchDone { lane: LaneId(4), took, results: Results::new() },
         Event::Cancelled { id },
+        Event::CutOff { id },
         Event::ClientLeft { client: ClientId(5) },
         Event::ModelState { model, state: ModelState::Loading },
         Event::ModelState { model, state: ModelState::Unavailable },

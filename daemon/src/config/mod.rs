@@ -71,6 +71,11 @@ pub struct LimitsConfig {
     pub max_peers: usize,
 }
 
+/// Why there is no connection to the broker before one was tried: nothing is wrong.
+pub const WAITING_FOR_MODELS: &str = "waiting for the models";
+/// The first attempt is under way.
+pub const FIRST_ATTEMPT: &str = "not connected yet";
+
 /// The MQTT connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MqttConfig {
@@ -114,7 +119,7 @@ impl MqttConfig {
     pub fn first_status(&self) -> MqttStatus {
         MqttStatus {
             state: "connecting".into(),
-            reason: "waiting for the models".into(),
+            reason: WAITING_FOR_MODELS.into(),
             broker: format!("{}:{}", self.host, self.port),
             protocol: match self.protocol {
                 MqttProtocol::V5 => "5".into(),

@@ -271,7 +271,7 @@ impl Driver {
             FromHost::Unloaded { model } => tracing::info!(model, "unloaded"),
             FromHost::Prepared { id, result, took_ns } => self.prepared(RequestId(id), result, took_ns),
             FromHost::Ran { lane, took_ns, members } => self.ran(LaneId(lane), took_ns, members, fds),
-            FromHost::Note { message } => tracing::warn!(%message, "engine host"),
+            FromHost::Note { message } => tracing::warn!(note = %message, "engine host"),
         }
     }
 

@@ -106,7 +106,7 @@ impl Driver {
 
     pub(super) fn model_failed(&mut self, id: ModelId, message: String) {
         let Some(model) = self.models.get_mut(id).filter(|model| model.life == Life::Loading) else { return };
-        tracing::error!(model = %model.label(), %message, "model cannot be served");
+        tracing::error!(model = %model.label(), why = %message, "model cannot be served");
         model.life = Life::Failed(message);
         model.loaded = None;
         self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{ClientId, Event, Mono, RequestId, Scheduler};
+use edge_core::{ClientId, Event, Mono, Origin, RequestId, Scheduler};
 use edge_wire::dto::{Counters, MqttStatus, Status};
 use tokio::sync::{mpsc, watch};
 
@@ -205,6 +205,10 @@ impl Driver {
                 }
             }
             Message::Drain => self.core.handle(self.now, Event::Drain),
+            Message::CutOff { done } => {
+                self.cut_off();
+                answer(done, ());
+            }
             Message::Resume => self.core.handle(self.now, Event::Resume),
             Message::Reload { done } => self.reload(done),
             Message::Load { model, done } => {
@@ -246,6 +250,16 @@ impl Driver {
             Some(_) => {}
             None => self.stories.note(&request_id, at, Step::Done(deed)),
         }
+    }
+
+    fn cut_off(&mut self) {
+        let on_bus = self.entries.iter().filter(|(_, entry)| entry.story.caller.origin() == Origin::Bus);
+        let mut ids: Vec<RequestId> = on_bus.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.core.handle(self.now, Event::CutOff { id });
+        }
+        self.act();
     }
 
     fn cancel(&mut self, caller: &Caller, request_id: &str) -> bool {

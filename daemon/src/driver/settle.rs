@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{
-    Action, Change, DataClass, Event, Fault, Ids, LaneId, MemberResult, Mono, Outcome, Refusal, RefusalCode, RequestId,
-    Results, Verdict, Zone,
+    Action, Change, DataClass, Event, Fault, Ids, LaneId, MemberResult, Mono, Outcome, Reason, Refusal, RefusalCode,
+    RequestId, Results, Verdict, Zone,
 };
 use edge_engine::protocol::{
     Data, ErrorKind, HostError, INLINE_BYTES, INLINE_TOTAL, Input, Member, Run, TensorData, ToHost,
@@ -99,7 +99,7 @@ impl Driver {
     /// Notes why work did not get to the host: the machine is out of memory or descriptors, or a message is too large.
     fn cannot_send(&mut self, ids: &[RequestId], error: &dyn std::error::Error) {
         let message = format!("hand it to the engine host: {}", super::chain(error));
-        tracing::error!(%message, "a request cannot run");
+        tracing::error!(why = %message, "a request cannot run");
         for id in ids {
             if let Some(entry) = self.entries.get_mut(id) {
                 entry.error = Some(HostError { kind: ErrorKind::Runtime, message: message.clone() });
@@ -346,6 +346,9 @@ fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
             ),
         ),
         Outcome::Cancelled => Failure::new(ErrorCode::Cancelled, "cancelled by the caller"),
+        Outcome::Shed(Reason::Draining) => {
+            Failure::new(ErrorCode::Unavailable, "the daemon is stopping, and there was no time left for this request")
+        }
         Outcome::Shed(reason) => {
             Failure::new(ErrorCode::Unavailable, format!("accepted, then dropped: {}", reason.as_str()))
         }

@@ -6,6 +6,7 @@ use edge_wire::dto::{Problem, Status};
 
 use super::models::Life;
 use super::{Driver, State};
+use crate::config::{FIRST_ATTEMPT, WAITING_FOR_MODELS};
 
 const LIBRARY_REMEDY: &str =
     "put libonnxruntime.so into /usr/lib/edged/onnxruntime, or set `engine.library` to where it is; restart edged";
@@ -114,7 +115,8 @@ impl Driver {
                 remedy: "put a bundle's directory into one of them, or set `models.dirs`; restart edged".into(),
             });
         }
-        if self.config.mqtt.is_some() && self.mqtt.state != "connected" {
+        let untried = [WAITING_FOR_MODELS, FIRST_ATTEMPT].contains(&self.mqtt.reason.as_str());
+        if self.config.mqtt.is_some() && self.mqtt.state != "connected" && !untried {
             problems.push(Problem {
                 subject: "broker".into(),
                 what: format!(

@@ -57,6 +57,9 @@ impl Process {
             .stdout(Stdio::null())
             // One arena per thread would keep tens of megabytes that nobody uses.
             .env("MALLOC_ARENA_MAX", "2")
+            // The runtime would keep a database of its own use in the home directory, with an identifier of the box, and
+            // try to send it; telemetry that is off in its interface does not stop that.
+            .env("ORT_DISABLE_TELEMETRY", "1")
             .env_remove("NOTIFY_SOCKET")
             .env_remove("DBUS_SESSION_BUS_ADDRESS")
             .spawn()

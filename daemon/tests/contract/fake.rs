@@ -77,6 +77,7 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
             seen.events.push(format!("left {caller}"));
         }
         Message::Status { done } => drop(done.send(status.borrow().clone())),
+        Message::CutOff { done } => drop(done.send(())),
         Message::Drain => set_state(status, "draining"),
         Message::Resume => set_state(status, "serving"),
         Message::Reload { done } => drop(done.send(Err("policy.lanes is 0; it takes 1 to 64".into()))),

@@ -6,12 +6,18 @@ use crate::queue::Slot;
 use crate::scheduler::table::Stage;
 use crate::scheduler::{Gate, Scheduler};
 use crate::units::Mono;
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, Reason};
 
 impl Scheduler {
     pub(super) fn cancelled(&mut self, id: RequestId) {
         if let Some(slot) = self.table.find(id) {
             self.drop_live(slot, Outcome::Cancelled);
+        }
+    }
+
+    pub(super) fn cut_off(&mut self, id: RequestId) {
+        if let Some(slot) = self.table.find(id) {
+            self.drop_live(slot, Outcome::Shed(Reason::Draining));
         }
     }
 

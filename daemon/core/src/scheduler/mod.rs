@@ -127,6 +127,7 @@ impl Scheduler {
             Event::BatchDone { lane, took, results } => self.batch_done(now, lane, took, &results),
             Event::Cancelled { id } => self.cancelled(id),
             Event::ClientLeft { client } => self.client_left(client),
+            Event::CutOff { id } => self.cut_off(id),
             Event::ModelState { model, state } => self.model_state(now, model, state),
             Event::Measured { model, batch, took } => self.measured(now, model, batch, took),
             Event::HostDown => self.host_down(now),

@@ -40,6 +40,7 @@ pub fn event(at: Mono, event: &Event) -> String {
             text
         }
         Event::Cancelled { id } => format!("cancelled id={}", id.0),
+        Event::CutOff { id } => format!("cut_off id={}", id.0),
         Event::ClientLeft { client } => format!("client_left client={}", client.0),
         Event::ModelState { model, state } => model_state(*model, *state),
         Event::Measured { model, batch, took } => {
@@ -219,6 +220,7 @@ impl Fields<'_> {
                 results: self.one("results", results)?,
             },
             "cancelled" => Event::Cancelled { id: self.id()? },
+            "cut_off" => Event::CutOff { id: self.id()? },
             "client_left" => Event::ClientLeft { client: ClientId(self.number("client")?) },
             "model_state" => Event::ModelState { model: ModelId(self.number("model")?), state: self.state()? },
             "measured" => Event::Measured {

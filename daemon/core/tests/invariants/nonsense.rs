@@ -59,6 +59,7 @@ pub fn nonsense() -> impl Strategy<Value = Event> {
         8 => ((0..8_u16).prop_map(LaneId), took(), results)
             .prop_map(|(lane, took, results)| Event::BatchDone { lane, took, results }),
         3 => id().prop_map(|id| Event::Cancelled { id }),
+        1 => id().prop_map(|id| Event::CutOff { id }),
         1 => (0..4_u32).prop_map(|client| Event::ClientLeft { client: ClientId(client) }),
         4 => ((0..4_u16).prop_map(ModelId), state).prop_map(|(model, state)| Event::ModelState { model, state }),
         1 => ((0..4_u16).prop_map(ModelId), took())

@@ -83,6 +83,18 @@ fn a_drain_refuses_what_is_new_finishes_what_was_accepted_and_ends_with_resume()
 }
 
 #[test]
+fn what_a_drain_has_no_time_for_is_dropped_with_its_reason_wherever_it_is() {
+    let mut world = world(10);
+    (1..=5).for_each(|id| world.arrive(due(id, 1, 5000)));
+    world.tell(Event::Drain);
+    (0..=5).for_each(|id| world.tell(Event::CutOff { id: RequestId(id) }));
+    (1..=5).for_each(|id| assert_eq!(world.outcome(id), Some(Outcome::Shed(Reason::Draining))));
+    assert_eq!(world.announced(), [Change::Draining, Change::Drained]);
+    world.run_out();
+    assert_eq!(world.core().snapshot().running, 0);
+}
+
+#[test]
 fn an_idle_box_is_drained_at_once() {
     let mut world = world(10);
     world.tell(Event::Drain);

@@ -12,7 +12,7 @@ use edge_wire::dto::{MqttStatus, Problem, Status};
 use edge_wire::mqtt::retained;
 use edge_wire::mqtt::topic::Topics;
 
-use crate::config::MqttConfig;
+use crate::config::{FIRST_ATTEMPT, MqttConfig};
 use crate::driver::clock;
 use crate::handle::{Handle, Message};
 use crate::transport::mqtt::egress::JSON;
@@ -100,7 +100,7 @@ impl Speaker {
 
     /// The models are warm: from now on the broker is what is waited for.
     pub fn warm(&mut self) {
-        self.now_status.reason = "not connected yet".into();
+        self.now_status.reason = FIRST_ATTEMPT.into();
     }
 
     /// The broker accepted the connection.
