@@ -7,12 +7,11 @@ TARGET is where fetch.py put the weights (default .fetch). Run it after changing
 before committing it. The test models are sealed by make_test_models.py.
 """
 
+import argparse
 import hashlib
-import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-TARGET = Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parent / ".fetch")
 MARK = "# From here on written by seal.py.\n"
 
 TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".wav": "audio/wav"}
@@ -30,8 +29,7 @@ def goldens(bundle, directory):
         yield ""
 
 
-def files(bundle, directory):
-    fetched = TARGET / "bundles" / bundle
+def files(fetched, directory):
     for path in sorted(fetched.glob("*")):
         if path.is_file() and path.name != "model.toml":
             yield path.name, path.read_bytes()
@@ -40,19 +38,26 @@ def files(bundle, directory):
             yield str(path.relative_to(directory)), path.read_bytes()
 
 
-def seal(bundle, directory):
+def seal(bundle, directory, fetched):
     manifest = directory / "model.toml"
     head = manifest.read_text().split(MARK)[0].rstrip("\n")
     lines = list(goldens(bundle, directory))
-    for name, content in files(bundle, directory):
+    for name, content in files(fetched, directory):
         lines += ["[[file]]", f'path = "{name}"', f"bytes = {len(content)}",
                   f'sha256 = "{hashlib.sha256(content).hexdigest()}"', ""]
     manifest.write_text(head + "\n\n" + MARK + "\n" + "\n".join(lines).rstrip("\n") + "\n")
 
 
 def main():
+    parser = argparse.ArgumentParser(description="Seals the manifests of the demo bundles.")
+    parser.add_argument("target", nargs="?", type=Path, default=HERE.parent / ".fetch", help="where fetch.py put the weights")
+    bundles = parser.parse_args().target / "bundles"
+    # A manifest without its weights would be sealed as if it had none.
+    missing = [name for name in TOLERANCE if not (bundles / name / "model.onnx").is_file()]
+    if missing:
+        parser.error(f"no weights of {', '.join(missing)} below {bundles}: run fetch.py first; nothing was changed")
     for bundle in TOLERANCE:
-        seal(bundle, HERE / bundle)
+        seal(bundle, HERE / bundle, bundles / bundle)
 
 
 if __name__ == "__main__":

@@ -201,12 +201,14 @@ fn doctor_names_what_is_wrong_and_what_to_do() {
 #[test]
 fn the_verdict_on_a_configuration_is_that_of_the_daemon() {
     let bus = PrivateBus::start();
+    fs::write(bus.path().join("my.toml"), "").unwrap();
     let valid = Edgectl::beside_daemon(&bus, "valid", 0);
     let mut runs =
         vec![valid.tell(&["config", "check"]), valid.tell(&["config", "check", "--config", "my.toml", "--json"])];
     let invalid = Edgectl::beside_daemon(&bus, "policy.lanes: 0 is not accepted", 2);
     runs.push(invalid.tell(&["config", "check"]));
     runs.push(invalid.tell(&["config", "check", "--json"]));
+    runs.push(invalid.tell(&["config", "check", "--config", "nowhere.toml"]));
     fs::remove_file(bus.path().join("bin/edged")).unwrap();
     runs.push(invalid.with("PATH", "/nowhere").tell(&["config", "check"]));
     let valid = Edgectl::beside_daemon(&bus, "valid", 0);

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use edge_core::Policy;
 use edged::config::raw::{Fault, Values};
 use edged::config::validate::{Machine, is_missing, validate};
 use edged::config::{BusConfig, Config, keys, reference};
@@ -93,13 +92,20 @@ fn main() -> ExitCode {
 
 /// What a check says of a configuration without faults.
 fn verdict(config: &Config) -> String {
-    match config.files.as_slice() {
+    let mut verdict = match config.files.as_slice() {
         [] => format!("configuration is fine: no file ({}), so the defaults hold", edge_wire::names::CONFIG_FILE),
         files => {
             let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
             format!("configuration is fine: {}", files.join(", "))
         }
+    };
+    if !config.credentials.is_empty() {
+        let keys = config.credentials.join(", ");
+        verdict.push_str(&format!(
+            "; not looked for, as only the service can: the systemd credential of {keys} (LoadCredential= in the unit)"
+        ));
     }
+    verdict
 }
 
 /// The error and its causes. Some libraries say the cause in the message too; it is not said twice.
@@ -142,9 +148,9 @@ fn configure(arguments: &Arguments) -> Result<Config, Vec<Fault>> {
     Ok(config)
 }
 
-fn reload(arguments: &Arguments) -> Result<Policy, String> {
+fn reload(arguments: &Arguments) -> Result<Config, String> {
     let words = |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    configure(arguments).map(|config| config.policy).map_err(words)
+    configure(arguments).map_err(words)
 }
 
 fn engine_host() -> ExitCode {

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::driver::clock::{self, Clock};
-use crate::driver::{Driver, INBOX, Milestone, Outside, ReadPolicy};
+use crate::driver::{Driver, INBOX, Milestone, Outside, ReadConfig};
 use crate::handle::{Handle, Message};
 use crate::service;
 use crate::store::{self, Found};
@@ -27,8 +27,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub struct Options {
     /// Simulated engine, models and answers.
     pub simulated: bool,
-    /// Reads the configuration's policy again.
-    pub reload: ReadPolicy,
+    /// Reads the configuration again.
+    pub reload: ReadConfig,
 }
 
 /// Why the daemon ended other than by being told to.

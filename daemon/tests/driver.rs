@@ -8,6 +8,7 @@ use edge_core::{Policy, Zone};
 use edge_engine::protocol::Want;
 use edge_wire::dto::{Platform, Status};
 use edge_wire::error::ErrorCode;
+use edged::config::Config;
 use edged::config::raw::Values;
 use edged::config::validate::{Machine, validate};
 use edged::driver::clock::Clock;
@@ -37,6 +38,7 @@ async fn daemon() -> Daemon {
 fn start(found: mpsc::Receiver<Found>) -> Daemon {
     let machine = Machine { host_name: "box".into(), processors: 2, ..Machine::default() };
     let config = validate(Values::default(), &machine).unwrap();
+    let later = Config { policy: Policy { max_waiting: 1, ..Policy::default() }, ..config.clone() };
     let (inbox, receiver) = mpsc::channel(INBOX);
     let (status, watcher) = watch::channel(Arc::new(Status::default()));
     let (sender, milestones) = mpsc::channel(8);
@@ -47,7 +49,7 @@ fn start(found: mpsc::Receiver<Found>) -> Daemon {
         milestones: sender,
         library: None,
         program: "none".into(),
-        reload: Arc::new(|| Ok(Policy { max_waiting: 1, ..Policy::default() })),
+        reload: Arc::new(move || Ok(later.clone())),
         sampler: Box::new(|_| edged::telemetry::Sample::default()),
         watchdog: None,
         platform: Platform::default(),

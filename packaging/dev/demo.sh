@@ -80,6 +80,8 @@ expect '3.906 s to 5.502 s'
 
 title "MQTT 3.1.1: the same photograph in a JSON body"
 printf '{"id": "demo-json", "reply_to": "edge/replies/demo", "image": "%s"}' "$(base64 -w0 "$photos/lot.jpg")" >"$dir/body.json"
+printf '%sbody.json: {"id": "demo-json", "reply_to": "edge/replies/demo", "image": "%s..."}%s\n' \
+    "$dim" "$(base64 -w0 "$photos/lot.jpg" | cut -c 1-24)" "$plain"
 # Publishes with these options and shows the reply that comes on a topic of the demo's own.
 ask() {
     stdbuf -oL mosquitto_sub $broker -V mqttv5 -q 1 -W 20 -C 1 -t "edge/replies/$1" -d >"$dir/reply" 2>"$dir/listen.log" &

@@ -245,12 +245,15 @@ fn sighup_reloads_the_policy_and_a_bad_one_leaves_the_old() -> Result<()> {
             Ok((found == wanted).then_some(()))
         };
         eventually("the status tells of it", PATIENCE, async || told(true).await).await?;
-        stack.launch.overlay = "[policy]\nunlabelled = \"public\"\n".into();
+        stack.launch.overlay = "[policy]\nunlabelled = \"public\"\n[limits]\nmax_calls = 77\n".into();
         stack.launch.write()?;
         stack.daemon()?.process.signal(Signal::HUP)?;
         eventually("the corrected file holds", PATIENCE, async || Ok((class().await? == "public").then_some(())))
             .await?;
-        eventually("the status is quiet again", PATIENCE, async || told(false).await).await
+        eventually("the status is quiet again", PATIENCE, async || told(false).await).await?;
+        let pending = client.status().await?.config_pending;
+        ensure!(pending == ["limits.max_calls"], "waiting for a restart are {pending:?}");
+        Ok(())
     })?
 }
 

@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub async fn run(common: &Common, command: &ConfigCommand) -> Result<Answer, Failure> {
     let ConfigCommand::Check(args) = command;
     let file = match &args.config {
+        Some(file) if !file.exists() => {
+            return Err(Failure::usage(format!("{}: there is no such file", file.display())));
+        }
         Some(file) => Some(file.clone()),
         None => of_the_daemon(common).await?,
     };

@@ -245,7 +245,7 @@ pub fn traces() -> Vec<Trace> {
             step(38, "accepted", "local: feasible, predicted 9.9 ms, deadline 200 ms, class regulated"),
             step(61, "preparing", "decoding in the engine host"),
             step(1190, "prepared", "decoded in 1.08 ms, cost 1"),
-            step(1242, "running", "lane 0, batch of 1"),
+            step(1242, "running", "session 1 of 2, batch of 1"),
             step(9391, "ran", "model took 8.15 ms"),
             step(9420, "settled", "done"),
             step(10_922, "replied", "to edge/press-7/result/text-line, PUBACK after 1.5 ms"),

@@ -5,6 +5,7 @@ pub mod raw;
 pub mod reference;
 pub mod validate;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +30,19 @@ pub struct Config {
     pub runtime_dir: PathBuf,
     /// Files that were read, in order.
     pub files: Vec<PathBuf>,
+    /// What was set of the keys that only a start takes over.
+    pub fixed: BTreeMap<&'static str, String>,
+    /// Keys that name a credential of the service, which only the service itself can look for.
+    pub credentials: Vec<&'static str>,
+}
+
+impl Config {
+    /// Keys that a start with `later` would change, and a reload does not.
+    pub fn pending(&self, later: &Config) -> Vec<String> {
+        let keys: BTreeSet<_> = self.fixed.keys().chain(later.fixed.keys()).collect();
+        let changed = |key: &&&str| self.fixed.get(**key) != later.fixed.get(**key);
+        keys.into_iter().filter(changed).map(|key| (*key).to_owned()).collect()
+    }
 }
 
 /// Which bus.

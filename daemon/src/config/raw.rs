@@ -130,6 +130,12 @@ impl Values {
         self.fault(file.as_deref(), key, message);
     }
 
+    /// What was set of the keys that a reload does not take over, as text.
+    pub fn fixed(&self) -> BTreeMap<&'static str, String> {
+        let fixed = self.set.iter().filter(|(path, _)| keys::find(path).is_some_and(|key| !key.reload));
+        fixed.map(|(path, value)| (*path, value.to_string())).collect()
+    }
+
     /// Whether the key was set.
     pub fn is_set(&self, path: &str) -> bool {
         self.set.contains_key(path)

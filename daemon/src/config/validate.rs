@@ -76,6 +76,8 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
         state_dir: path(&values, "paths.state_dir"),
         runtime_dir: path(&values, "paths.runtime_dir"),
         files: values.files.clone(),
+        fixed: values.fixed(),
+        credentials: credentials(&values, machine),
     };
     if values.faults.is_empty() { Ok(config) } else { Err(values.faults) }
 }
@@ -214,6 +216,13 @@ fn file(values: &mut Values, machine: &Machine, key: &str) -> Option<PathBuf> {
         values.fault_at(key, text);
     }
     Some(path)
+}
+
+/// Keys with a bare name, where nobody can look whether there is such a credential.
+fn credentials(values: &Values, machine: &Machine) -> Vec<&'static str> {
+    const FILES: [&str; 4] = ["mqtt.password_file", "mqtt.tls.ca", "mqtt.tls.client_cert", "mqtt.tls.client_key"];
+    let unseen = |key: &&str| machine.credentials.is_none() && values.text(key).is_some_and(|name| !name.contains('/'));
+    FILES.into_iter().filter(unseen).collect()
 }
 
 /// Whether there is certainly no such file: one that the caller may not look at may well be there for the service.

@@ -34,7 +34,7 @@ use self::duplicates::{Duplicates, Key};
 use self::entry::Entry;
 use self::host::HostState;
 use self::models::{Life, Models};
-pub use self::reload::ReadPolicy;
+pub use self::reload::ReadConfig;
 use self::reload::Reloading;
 use self::trace::{Ring, Step};
 use crate::config::{Config, MqttConfig};
@@ -69,8 +69,8 @@ pub struct Outside {
     pub library: Option<Result<(PathBuf, String), String>>,
     /// The program to start engine hosts with.
     pub program: PathBuf,
-    /// Reads the configuration's policy again.
-    pub reload: ReadPolicy,
+    /// Reads the configuration again.
+    pub reload: ReadConfig,
     /// Readings for the status, given the process id of the engine host (0 for none). Never waits for a sensor.
     pub sampler: Box<dyn FnMut(u32) -> crate::telemetry::Sample + Send>,
     /// Pinged while the loop turns.
@@ -164,7 +164,7 @@ impl Driver {
                     Some(message) => self.on_messages(message),
                     None => return,
                 },
-                policy = self.reloading.read() => self.reloaded(policy),
+                read = self.reloading.read() => self.reloaded(read),
                 found = self.outside.bundles.recv(), if self.bundles_open => self.on_bundle(found),
                 () = tokio::time::sleep_until(self.clock.instant(wake)) => self.tick(),
             }

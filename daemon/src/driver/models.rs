@@ -162,6 +162,12 @@ impl Model {
         id.0.saturating_mul(LANES_EACH)
     }
 
+    /// Which of its sessions a lane is, from 1 on, and how many it has.
+    pub fn session(&self, id: ModelId, lane: LaneId) -> (u16, u16) {
+        let of = self.loaded.as_ref().map_or(0, |loaded| loaded.instances.clamp(1, LANES_EACH));
+        (lane.0.saturating_sub(Model::first_lane(id)) + 1, of)
+    }
+
     /// Takes over what the host says of it.
     pub fn set_loaded(&mut self, loaded: LoadedModel) {
         self.output_names = loaded.outputs.iter().map(|spec| Arc::from(spec.name.as_str())).collect();

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use edge_core::{Event, Policy};
+use edge_core::Event;
 use edge_wire::dto::Problem;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::{Driver, answer};
+use crate::config::Config;
 
-/// Reads the configuration's policy again. Waits for the disk.
-pub type ReadPolicy = Arc<dyn Fn() -> Result<Policy, String> + Send + Sync>;
+/// Reads the configuration again. Waits for the disk.
+pub type ReadConfig = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// A caller who wants to know how it went.
 type Asked = oneshot::Sender<Result<(), String>>;
@@ -18,25 +19,27 @@ type Asked = oneshot::Sender<Result<(), String>>;
 /// What is under way, and how the last reload went.
 #[derive(Default)]
 pub(super) struct Reloading {
-    reading: Option<JoinHandle<Result<Policy, String>>>,
+    reading: Option<JoinHandle<Result<Config, String>>>,
     /// For whom it is read.
     asked: Vec<Asked>,
     /// Those who asked since reading began: the files may have changed since.
     later: Vec<Asked>,
     /// Why the last one was not taken over.
     fault: Option<String>,
+    /// Keys whose new values wait for a restart.
+    pub(super) pending: Vec<String>,
 }
 
 impl Reloading {
     /// The configuration that is being read; waits for ever if none is.
-    pub(super) async fn read(&mut self) -> Result<Policy, String> {
+    pub(super) async fn read(&mut self) -> Result<Config, String> {
         let Some(reading) = &mut self.reading else { return std::future::pending().await };
         let read = reading.await;
         self.reading = None;
         read.unwrap_or_else(|error| Err(format!("read the configuration: {error}")))
     }
 
-    fn start(&mut self, read: &ReadPolicy) {
+    fn start(&mut self, read: &ReadConfig) {
         let read = read.clone();
         self.reading = Some(tokio::task::spawn_blocking(move || read()));
     }
@@ -62,12 +65,14 @@ impl Driver {
         }
     }
 
-    pub(super) fn reloaded(&mut self, read: Result<Policy, String>) {
+    /// Takes over what can change while running, and notes the rest.
+    pub(super) fn reloaded(&mut self, read: Result<Config, String>) {
         self.now = self.clock.now();
-        let result = read.map(|policy| {
-            tracing::info!("policy reloaded");
-            self.config.policy = policy.clone();
-            self.core.handle(self.now, Event::Policy(Box::new(policy)));
+        let result = read.map(|config| {
+            self.reloading.pending = self.config.pending(&config);
+            tracing::info!(waiting_for_a_restart = ?self.reloading.pending, "policy reloaded");
+            self.config.policy = config.policy.clone();
+            self.core.handle(self.now, Event::Policy(Box::new(config.policy)));
         });
         self.reloading.fault = result.clone().err();
         self.touch();

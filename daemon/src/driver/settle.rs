@@ -115,7 +115,8 @@ impl Driver {
             let Some(entry) = self.entries.get_mut(id) else { continue };
             entry.started = Some(self.now);
             entry.batch = batch;
-            entry.story.steps.push((self.now, Step::Running { lane: lane.0, batch }));
+            let (session, of) = self.models.get(entry.model).map_or((0, 0), |model| model.session(entry.model, lane));
+            entry.story.steps.push((self.now, Step::Running { session, of, batch }));
             match member(*id, entry, &mut fds, &mut room, &mut self.scratch) {
                 Ok(member) => members.push(member),
                 // A member that the host does not answer for counts as failed.

@@ -32,7 +32,8 @@ impl Driver {
         let problems = self.problems();
         let (state, reason) = self.state_words(&problems);
         let mut engine = self.host.status();
-        let sample = (self.outside.sampler)(engine.pid);
+        // Before its models are loaded it is small, and that says nothing.
+        let sample = (self.outside.sampler)(if self.warm { engine.pid } else { 0 });
         engine.rss_bytes = sample.engine_rss_bytes;
         let status = Status {
             state: state.into(),
@@ -54,6 +55,7 @@ impl Driver {
             readings: sample.readings,
             problems,
             config_files: self.config.files.iter().map(|file| file.display().to_string()).collect(),
+            config_pending: self.reloading.pending.clone(),
         };
         self.outside.status.send_replace(Arc::new(status));
     }

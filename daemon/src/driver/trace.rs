@@ -32,8 +32,10 @@ pub enum Step {
         cost: u32,
         took_us: u64,
     },
+    /// On which session of the model, of how many.
     Running {
-        lane: u16,
+        session: u16,
+        of: u16,
         batch: u32,
     },
     Ran {
@@ -70,7 +72,7 @@ impl Step {
             Step::Refused { code, reason } => ("refused", format!("{code}: {reason}")),
             Step::Preparing => ("preparing", "decoding in the engine host".into()),
             Step::Prepared { cost, took_us } => ("prepared", format!("decoded in {:.2} ms, cost {cost}", ms(*took_us))),
-            Step::Running { lane, batch } => ("running", format!("lane {lane}, batch of {batch}")),
+            Step::Running { session, of, batch } => ("running", format!("session {session} of {of}, batch of {batch}")),
             Step::Ran { took_us } => ("ran", format!("model took {:.2} ms", ms(*took_us))),
             Step::Faulted { fault } => ("faulted", (*fault).into()),
             Step::Settled { outcome } => ("settled", (*outcome).into()),
@@ -113,6 +115,9 @@ impl Story {
             let at_us = u64::try_from(at.since(self.received).as_micros()).unwrap_or(u64::MAX);
             TraceStep { at_us, step: step.into(), detail }
         });
+        let mut steps: Vec<TraceStep> = steps.collect();
+        // What a transport notes comes later than it happened.
+        steps.sort_by_key(|step| step.at_us);
         Trace {
             request_id: self.request_id.clone(),
             caller: self.caller.to_string(),
@@ -121,7 +126,7 @@ impl Story {
             code: self.code.into(),
             message: self.message.clone(),
             received_at: self.received_at.clone(),
-            steps: steps.collect(),
+            steps,
             info: self.info.clone(),
         }
     }

@@ -64,9 +64,10 @@ fn to_float(value: u64) -> f64 {
     value as f64
 }
 
-/// Room that an unprivileged process may still fill on the file system of `dir`.
+/// Room that an unprivileged process may still fill on the file system of `dir`, or where it is going to be made.
 fn free_bytes(dir: &Path) -> Result<f64, String> {
-    let stat = rustix::fs::statvfs(dir).map_err(|errno| format!("failed: {}: {errno}", dir.display()))?;
+    let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
+    let stat = rustix::fs::statvfs(there).map_err(|errno| format!("failed: {}: {errno}", dir.display()))?;
     Ok(to_float(stat.f_bavail.saturating_mul(stat.f_frsize)))
 }
 

@@ -285,6 +285,9 @@ pub struct Status {
     pub problems: Vec<Problem>,
     /// Configuration files read.
     pub config_files: Vec<String>,
+    /// Keys whose values in the files were changed, and hold from the next start only.
+    #[serde(default)]
+    pub config_pending: Vec<String>,
 }
 
 /// What machine this is.

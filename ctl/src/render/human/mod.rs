@@ -31,9 +31,19 @@ pub fn flow(status: &Status) -> String {
     paragraph("", &clean(&format!("{}{reason}: {waiting} waiting, {} running", status.state, status.running)))
 }
 
+/// Keys whose new values wait for a restart, if there are any.
+fn pending(status: &Status) -> Option<String> {
+    let keys = &status.config_pending;
+    (!keys.is_empty()).then(|| format!("{} (needs a restart: `systemctl restart edged`)", keys.join(", ")))
+}
+
 /// A reload that went well.
 pub fn reloaded(status: &Status) -> String {
     let files =
         if status.config_files.is_empty() { "built-in defaults".into() } else { status.config_files.join(", ") };
-    format!("{}{}", paragraph("", &clean(&format!("configuration read again: {files}"))), flow(status))
+    let mut text = paragraph("", &clean(&format!("configuration read again: {files}")));
+    if let Some(pending) = pending(status) {
+        text.push_str(&paragraph("", &clean(&format!("not taken over: {pending}"))));
+    }
+    text + &flow(status)
 }

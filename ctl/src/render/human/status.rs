@@ -45,8 +45,11 @@ fn service(status: &Status) -> String {
         bytes(status.rss_bytes),
         status.interface
     );
-    let config =
+    let mut config =
         if status.config_files.is_empty() { "built-in defaults".into() } else { status.config_files.join(", ") };
+    if let Some(pending) = super::pending(status) {
+        config.push_str(&format!("; changed and not taken over: {pending}"));
+    }
     [
         field("running", &since),
         field("machine", &clean(&machine(&status.platform))),
@@ -144,16 +147,16 @@ fn readings(readings: &[ReadingInfo]) -> String {
     }
     let rows: Vec<Vec<String>> =
         readings.iter().map(|reading| vec![clean(&reading.name), value(reading), taken(reading)]).collect();
-    table(&[("READING", Align::Left), ("VALUE", Align::Right), ("TAKEN", Align::Left)], &rows)
+    table(&[("READING", Align::Left), ("VALUE", Align::Right), ("TAKEN, OR WHY NOT", Align::Left)], &rows)
 }
 
 fn taken(reading: &ReadingInfo) -> String {
-    if reading.value.is_some() { age(reading.age_ms) } else { "-".into() }
+    if reading.value.is_some() { age(reading.age_ms) } else { clean(&reading.absent) }
 }
 
-/// The value in the unit that its name ends with, or why there is none.
+/// The value in the unit that its name ends with.
 fn value(reading: &ReadingInfo) -> String {
-    let Some(value) = reading.value else { return clean(&reading.absent) };
+    let Some(value) = reading.value else { return "-".into() };
     let name = reading.name.as_str();
     match () {
         () if name.ends_with("_bytes") => bytes(whole(value)),
