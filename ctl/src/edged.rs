@@ -2,11 +2,15 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::time::Duration;
 
 use edge_wire::names::CONFIG_FILE;
+use tokio::process::Command;
 
 use crate::diagnose::ConfigVerdict;
+
+/// How long the daemon's binary may take to read a configuration.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The configuration file that a running daemon was given, told from the files that it read; `None` if it found its
 /// files by itself, which a check does as well. Drop-ins alone are only found at the place where no file need be.
@@ -18,7 +22,7 @@ pub fn given(files: &[String]) -> Option<PathBuf> {
 }
 
 /// Lets `edged --check-config` judge `config`, or what the daemon would read by itself.
-pub fn check_config(config: Option<&Path>) -> ConfigVerdict {
+pub async fn check_config(config: Option<&Path>) -> ConfigVerdict {
     let Some(binary) = find() else {
         return ConfigVerdict::Unknown("edged was found neither beside edgectl nor on the PATH".into());
     };
@@ -27,7 +31,13 @@ pub fn check_config(config: Option<&Path>) -> ConfigVerdict {
     if let Some(config) = config {
         command.arg("--config").arg(config);
     }
-    match command.output() {
+    // With this command it ends, should the disk that it reads from not answer.
+    command.kill_on_drop(true);
+    let Ok(output) = tokio::time::timeout(PATIENCE, command.output()).await else {
+        let limit = PATIENCE.as_secs();
+        return ConfigVerdict::Unknown(format!("{} has not read the configuration within {limit} s", binary.display()));
+    };
+    match output {
         Ok(output) => {
             let said = [output.stdout, output.stderr].concat();
             let said = String::from_utf8_lossy(&said).trim().to_owned();

@@ -124,7 +124,10 @@ fn serve(config: Config, arguments: Arguments) -> Result<(), (u8, anyhow::Error)
         .build()
         .map_err(|error| (1, anyhow::Error::new(error).context("start the runtime")))?;
     let options = Options { simulated: arguments.sim, reload: std::sync::Arc::new(move || reload(&arguments)) };
-    runtime.block_on(run::run(config, options)).map_err(|error| (error.exit_code(), error.into()))
+    let ended = runtime.block_on(run::run(config, options));
+    // Not waited for: a thread that reads from a disk which does not answer.
+    runtime.shutdown_background();
+    ended.map_err(|error| (error.exit_code(), error.into()))
 }
 
 fn configure(arguments: &Arguments) -> Result<Config, Vec<Fault>> {

@@ -97,6 +97,8 @@ pub struct Options {
     pub priority: Priority,
     pub deferrable: bool,
     pub request_id: Option<String>,
+    /// What it is called if the caller gave no id: a transport that may have to answer it again after a crash says so.
+    pub made_up_id: Option<String>,
     /// Said so far: unknown options and the like.
     pub warnings: Vec<String>,
 }

@@ -155,3 +155,15 @@ pub fn ending(status: ExitStatus) -> String {
         (None, None) => "an unknown end".into(),
     }
 }
+
+/// Whether every thread of a process is stopped: the signal that stops it takes its time.
+pub fn is_stopped(pid: u32) -> Result<bool> {
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = std::fs::read_to_string(thread?.path().join("stat"))?;
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        if state != Some('T') {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -299,6 +299,8 @@ fn a_hung_host_is_ended_and_the_others_are_served() -> Result<()> {
         }
         let host = stack.host_pid().await?;
         signal_pid(host, Signal::STOP)?;
+        let stopped = async || Ok(edge_tests::process::is_stopped(host)?.then_some(()));
+        eventually("the host is stopped", PATIENCE, stopped).await?;
         let watch = Stopwatch::start();
         let given = options(json!({"deadline_ms": NO_DEADLINE_MS}));
         let answer = within("an answer", PATIENCE, client.infer(MODEL, &good.inputs, &given)).await??;

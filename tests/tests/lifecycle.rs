@@ -258,6 +258,35 @@ fn sighup_reloads_the_policy_and_a_bad_one_leaves_the_old() -> Result<()> {
 }
 
 #[test]
+fn a_configuration_that_cannot_be_read_to_its_end_holds_nothing_up() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().without_broker().start().await?;
+        let client = stack.client().await?;
+        let good = Example::from(&stack, MODEL).await?;
+        // A pipe whose writer never comes stands for a disk that does not answer.
+        let file = stack.config_file();
+        std::fs::remove_file(&file)?;
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, mode, 0)?;
+        for _ in 0..2 {
+            stack.daemon()?.process.signal(Signal::HUP)?;
+        }
+        let told = async || {
+            let problems = client.status().await?.problems;
+            Ok(problems
+                .iter()
+                .any(|problem| problem.subject == "config" && problem.what.contains("being read"))
+                .then_some(()))
+        };
+        eventually("the status tells of it", PATIENCE, told).await?;
+        expect_yes("meanwhile", client.infer(MODEL, &good.inputs, &Options::new()).await?)?;
+        let status = stack.daemon_mut()?.terminate()?;
+        ensure!(status.code() == Some(0), "it ended with {status}\n{}", stack.logs());
+        Ok(())
+    })?
+}
+
+#[test]
 fn check_config_lists_every_fault_and_ends_with_2() -> Result<()> {
     block_on(async {
         let mut stack = Setup::new().without_broker().prepare()?;
@@ -375,6 +404,26 @@ fn a_library_that_cannot_be_used_is_named_and_no_model_is_blamed() -> Result<()>
             });
             ensure!(problems.iter().all(|problem| !problem.subject.starts_with("model ")), "{problems:?}");
             Ok(found.then_some(()))
+        };
+        eventually("the daemon names the library", PATIENCE, named).await.with_context(|| daemon.process.log_tail(40))
+    })?
+}
+
+#[test]
+fn a_library_that_kills_its_hosts_is_named_and_the_daemon_is_ready_without_it() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().without_broker().prepare()?;
+        // As a copy that was cut short: the loader trusts its headers, and what they promise is not there.
+        let whole = std::fs::read(edge_tests::places::runtime_library()?)?;
+        let library = stack.dir().join("libonnxruntime.so");
+        std::fs::write(&library, &whole[..whole.len() / 4])?;
+        stack.launch.overlay = format!("[engine]\nlibrary = \"{}\"\n", library.display());
+        let mut daemon = Daemon::spawn(&stack.launch)?;
+        daemon.wait_ready().await?;
+        let client = stack.client().await?;
+        let named = async || {
+            let problems = client.status().await?.problems;
+            Ok(problems.iter().any(|problem| problem.subject == "library").then_some(()))
         };
         eventually("the daemon names the library", PATIENCE, named).await.with_context(|| daemon.process.log_tail(40))
     })?

@@ -24,7 +24,7 @@ pub async fn run(common: &Common, command: &ConfigCommand) -> Result<Answer, Fai
         Some(file) => Some(file.clone()),
         None => of_the_daemon(common).await?,
     };
-    let (valid, said) = match edged::check_config(file.as_deref()) {
+    let (valid, said) = match edged::check_config(file.as_deref()).await {
         ConfigVerdict::Valid(said) => (true, said),
         ConfigVerdict::Invalid(said) => (false, said),
         ConfigVerdict::Unknown(why) => {

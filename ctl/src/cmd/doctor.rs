@@ -22,7 +22,7 @@ pub async fn run(common: &Common, args: &ConfigArgs) -> Result<Answer, Failure> 
     let config = args.config.clone().or_else(|| config_of(&daemon));
     let facts = Facts {
         bus,
-        config: edged::check_config(config.as_deref()),
+        config: edged::check_config(config.as_deref()).await,
         daemon,
         caller: caller(),
         clock: Clock { unix_seconds: clock::unix_seconds(), synchronised },

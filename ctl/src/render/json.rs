@@ -32,8 +32,15 @@ pub fn flow(status: &Status) -> String {
         reason: &'a str,
         waiting: u32,
         running: u32,
+        config_pending: &'a [String],
     }
-    record(&Flow { state: &status.state, reason: &status.reason, waiting: status.waiting, running: status.running })
+    record(&Flow {
+        state: &status.state,
+        reason: &status.reason,
+        waiting: status.waiting,
+        running: status.running,
+        config_pending: &status.config_pending,
+    })
 }
 
 /// The verdict on a configuration, one message per line that was said.

@@ -1,6 +1,7 @@
 //! Files to values: reads and merges TOML, and holds every value against the table of keys. All faults are collected.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -40,12 +41,16 @@ pub struct Values {
     pub faults: Vec<Fault>,
 }
 
-/// The text of a drop-in. A pipe that lies there would be waited for, with everything that the daemon does.
-fn drop_in(file: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(file)?.is_file() {
-        std::fs::read_to_string(file)
-    } else {
-        Err(std::io::Error::other("not a regular file"))
+/// Largest configuration file.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// The text of the main file, which may be a pipe (`edged --config <(...)`), and has an end all the same.
+fn main_file(file: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(file)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > MOST_BYTES {
+        true => Err(std::io::Error::other(format!("larger than {MOST_BYTES} bytes"))),
+        false => Ok(text),
     }
 }
 
@@ -54,13 +59,13 @@ impl Values {
     /// fault only if it was `asked_for` by name.
     pub fn read(main: &Path, asked_for: bool) -> Values {
         let mut values = Values::default();
-        match std::fs::read_to_string(main) {
+        match main_file(main) {
             Ok(text) => values.add(main, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => {}
             Err(error) => values.fault(Some(main), "", format!("read configuration: {error}")),
         }
         for file in values.drop_ins(main) {
-            match drop_in(&file) {
+            match edge_engine::bundle::read_text(&file, MOST_BYTES) {
                 Ok(text) => values.add(&file, &text),
                 Err(error) => values.fault(Some(&file), "", format!("read configuration: {error}")),
             }

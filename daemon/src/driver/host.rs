@@ -21,6 +21,8 @@ use crate::lanes::{Host, HostEvent, SendError};
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a host may take from one word about a load to the next. Loading runs every golden input.
 const LOAD_PATIENCE: Duration = Duration::from_secs(180);
+/// Hosts in a row that die while they load the library, after which the library is to blame.
+const STILLBORN: u32 = 3;
 
 /// Where the host is in its life.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub(super) struct HostState {
     answer_by: Option<Mono>,
     /// Why the host said that it cannot start.
     unfit: Option<String>,
+    /// Hosts in a row that died before they could use the library.
+    stillborn: u32,
     /// Why the next end comes, when the daemon itself asked for it.
     ending: Option<Fault>,
     status: EngineStatus,
@@ -66,6 +70,7 @@ impl HostState {
             served: false,
             answer_by: None,
             unfit: None,
+            stillborn: 0,
             ending: None,
             status: EngineStatus { state: "down".into(), ..EngineStatus::default() },
             starts: 0,
@@ -210,7 +215,7 @@ impl Driver {
         self.host.status.state = "starting".into();
         self.host.backoff.started(self.now);
         self.host.answer_by = Some(self.now.after(START_PATIENCE));
-        (self.host.served, self.host.unfit) = (false, None);
+        self.host.served = false;
         let started = Process::spawn(&self.outside.program).map_err(|error| super::chain(&error)).and_then(|process| {
             let mut host = Host::Process(process);
             host.send(&ToHost::Start { library }, Vec::new()).map_err(|error| super::chain(&error))?;
@@ -281,6 +286,7 @@ impl Driver {
             Phase::Starting(host) | Phase::Up(host) => Phase::Up(host),
             other @ (Phase::Down(_) | Phase::Hopeless) => other,
         };
+        (self.host.unfit, self.host.stillborn) = (None, 0);
         tracing::info!(library = %self.host.status.library, %version, pid = self.host.status.pid, "engine host up");
         self.host.answer_by = None;
         self.host.status.state = if self.host.simulated { "simulated" } else { "up" }.into();
@@ -296,6 +302,14 @@ impl Driver {
     fn host_ended(&mut self, why: &str) {
         let ending = self.host.ending.take();
         let fault = ending.unwrap_or(Fault::HostLost);
+        if matches!(self.host.life, Phase::Starting(_)) {
+            self.host.stillborn += 1;
+            if self.host.stillborn >= STILLBORN {
+                let times = self.host.stillborn;
+                let dying = || format!("{times} engine hosts in a row died while they loaded it: {why}");
+                self.host.unfit.get_or_insert_with(dying);
+            }
+        }
         let why = self.host.unfit.as_deref().unwrap_or(why);
         tracing::error!(%why, fault = fault.as_str(), "engine host ended");
         self.host.status.state = "down".into();

@@ -50,10 +50,8 @@ impl Driver {
     }
 
     fn new_info(&self, id: RequestId, request: &Request) -> Info {
-        let request_id = match &request.options.request_id {
-            Some(id) => id.clone(),
-            None => format!("{}-{}", self.id_prefix, id.0),
-        };
+        let given = request.options.request_id.as_ref().or(request.options.made_up_id.as_ref());
+        let request_id = given.map_or_else(|| format!("{}-{}", self.id_prefix, id.0), String::clone);
         Info {
             request_id,
             model: request.model.split(':').next().map(shorten).unwrap_or_default(),

@@ -1,8 +1,9 @@
 //! Takes over a changed configuration: it is read on a thread of its own, as the disk that it lies on may not answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use edge_core::Event;
+use edge_core::{Event, Mono};
 use edge_wire::dto::Problem;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -13,6 +14,9 @@ use crate::config::Config;
 /// Reads the configuration again. Waits for the disk.
 pub type ReadConfig = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
+/// How long reading may take before it is said.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A caller who wants to know how it went.
 type Asked = oneshot::Sender<Result<(), String>>;
 
@@ -20,6 +24,8 @@ type Asked = oneshot::Sender<Result<(), String>>;
 #[derive(Default)]
 pub(super) struct Reloading {
     reading: Option<JoinHandle<Result<Config, String>>>,
+    /// Since when.
+    since: Mono,
     /// For whom it is read.
     asked: Vec<Asked>,
     /// Those who asked since reading began: the files may have changed since.
@@ -39,13 +45,22 @@ impl Reloading {
         read.unwrap_or_else(|error| Err(format!("read the configuration: {error}")))
     }
 
-    fn start(&mut self, read: &ReadConfig) {
+    fn start(&mut self, now: Mono, read: &ReadConfig) {
+        self.since = now;
         let read = read.clone();
         self.reading = Some(tokio::task::spawn_blocking(move || read()));
     }
 
     /// What is wrong, while the file on disk is not what holds.
-    pub(super) fn problem(&self) -> Option<Problem> {
+    pub(super) fn problem(&self, now: Mono) -> Option<Problem> {
+        let reading = now.since(self.since);
+        if self.reading.is_some() && reading >= PATIENCE {
+            return Some(Problem {
+                subject: "config".into(),
+                what: format!("being read for {} s, the old one holds", reading.as_secs()),
+                remedy: "look at the disk that the configuration lies on; is a file of it a pipe?".into(),
+            });
+        }
         self.fault.as_ref().map(|why| Problem {
             subject: "config".into(),
             what: format!("not taken over, the old one holds: {why}"),
@@ -61,7 +76,7 @@ impl Driver {
             self.reloading.later.push(done);
         } else {
             self.reloading.asked.push(done);
-            self.reloading.start(&self.outside.reload);
+            self.reloading.start(self.now, &self.outside.reload);
         }
     }
 
@@ -71,6 +86,7 @@ impl Driver {
         let result = read.map(|config| {
             self.reloading.pending = self.config.pending(&config);
             tracing::info!(waiting_for_a_restart = ?self.reloading.pending, "policy reloaded");
+            self.config.files = config.files;
             self.config.policy = config.policy.clone();
             self.core.handle(self.now, Event::Policy(Box::new(config.policy)));
         });
@@ -81,7 +97,7 @@ impl Driver {
         }
         if !self.reloading.later.is_empty() {
             self.reloading.asked = std::mem::take(&mut self.reloading.later);
-            self.reloading.start(&self.outside.reload);
+            self.reloading.start(self.now, &self.outside.reload);
         }
     }
 }

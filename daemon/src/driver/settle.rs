@@ -381,7 +381,7 @@ fn refused(refusal: Refusal) -> Failure {
         RefusalCode::Internal => ErrorCode::Internal,
     };
     let mut message = super::words::explain(refusal.reason).to_owned();
-    if let Some(predicted) = refusal.predicted {
+    if let Some(predicted) = refusal.predicted.filter(|_| refusal.code == RefusalCode::DeadlineExceeded) {
         message.push_str(&format!("; predicted {:.1} ms until completion", predicted.as_secs_f64() * 1e3));
     }
     let retry_after_ms = refusal.retry_after.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1));

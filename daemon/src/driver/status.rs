@@ -73,7 +73,7 @@ impl Driver {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = self.reloading.problem().into_iter().collect();
+        let mut problems: Vec<Problem> = self.reloading.problem(self.now).into_iter().collect();
         let engine = self.host.status();
         match engine.state.as_str() {
             "no_library" => problems.push(Problem {

@@ -22,26 +22,26 @@ pub struct Opened<T> {
     pub connection: Connection,
     /// What `load` found in it.
     pub content: T,
-    /// Where an unreadable file went, with the reason.
-    pub moved: Option<(PathBuf, String)>,
 }
 
-/// Opens or creates `path`, readable by the daemon alone, runs `create` on a new file and `load` on any.
+/// Opens or creates `path`, readable by the daemon alone, runs `create` on a new file and `load` on any. Where an
+/// unreadable file went, with the reason, is told by `moved`, also when no new one can be made in its place.
 pub fn open<T>(
     path: &Path,
     create: &str,
     synchronous: &str,
     load: impl Fn(&mut Connection) -> rusqlite::Result<T>,
+    moved: &mut Option<(PathBuf, String)>,
 ) -> Result<Opened<T>, LedgerError> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(|source| LedgerError::Directory { path: dir.to_owned(), source })?;
     }
     match attempt(path, create, synchronous, &load) {
-        Ok((connection, content)) => Ok(Opened { connection, content, moved: None }),
+        Ok((connection, content)) => Ok(Opened { connection, content }),
         Err(LedgerError::Sql { source, .. }) if is_unreadable(&source) => {
-            let aside = move_aside(path)?;
+            *moved = Some((move_aside(path)?, source.to_string()));
             let (connection, content) = attempt(path, create, synchronous, &load)?;
-            Ok(Opened { connection, content, moved: Some((aside, source.to_string())) })
+            Ok(Opened { connection, content })
         }
         Err(error) => Err(error),
     }
@@ -86,8 +86,9 @@ fn attempt<T>(
     match version {
         SCHEMA => {}
         0 => {
-            connection.execute_batch(create).map_err(sql("create tables in"))?;
-            connection.pragma_update(None, "user_version", SCHEMA).map_err(sql("create tables in"))?;
+            // In one piece: a full disk must not leave a half that is taken for a corrupt file at the next try.
+            let whole = format!("BEGIN; {create} PRAGMA user_version={SCHEMA}; COMMIT;");
+            connection.execute_batch(&whole).map_err(sql("create tables in"))?;
         }
         other => {
             let source = rusqlite::Error::IntegralValueOutOfRange(0, other);
@@ -126,6 +127,12 @@ mod tests {
 
     const CREATE: &str = "CREATE TABLE t (n INTEGER) STRICT;";
 
+    fn open_with(path: &Path, synchronous: &str) -> (Opened<i64>, Option<(PathBuf, String)>) {
+        let mut moved = None;
+        let opened = open(path, CREATE, synchronous, count, &mut moved).unwrap();
+        (opened, moved)
+    }
+
     fn count(connection: &mut Connection) -> rusqlite::Result<i64> {
         connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0))
     }
@@ -136,13 +143,13 @@ mod tests {
         let path = dir.path().join("deep/x.db");
         std::fs::create_dir(dir.path().join("deep")).unwrap();
         std::fs::write(&path, vec![7_u8; 8192]).unwrap();
-        let opened = open(&path, CREATE, "FULL", count).unwrap();
-        let (aside, why) = opened.moved.unwrap();
+        let (opened, moved) = open_with(&path, "FULL");
+        let (aside, why) = moved.unwrap();
         assert_eq!(std::fs::read(aside).unwrap(), vec![7_u8; 8192]);
         assert!(why.contains("not a database"), "{why}");
         assert_eq!(opened.content, 0);
         drop(opened.connection);
-        assert!(open(&path, CREATE, "FULL", count).unwrap().moved.is_none());
+        assert!(open_with(&path, "FULL").1.is_none());
     }
 
     #[test]
@@ -153,7 +160,7 @@ mod tests {
         {
             let path = dir.path().join(name);
             Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-            assert!(open(&path, CREATE, "OFF", count).unwrap().moved.is_some(), "{name}");
+            assert!(open_with(&path, "OFF").1.is_some(), "{name}");
         }
     }
 
@@ -162,10 +169,12 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.db");
-        let first = open(&path, CREATE, "OFF", count).unwrap();
+        let (first, _) = open_with(&path, "OFF");
         first.connection.execute("INSERT INTO t VALUES (1)", []).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let Err(LedgerError::Sql { source, .. }) = open(&path, CREATE, "OFF", count) else { panic!("opened twice") };
+        let Err(LedgerError::Sql { source, .. }) = open(&path, CREATE, "OFF", count, &mut None) else {
+            panic!("opened twice")
+        };
         assert!(source.to_string().contains("locked"), "{source}");
     }
 }

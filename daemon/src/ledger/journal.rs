@@ -83,6 +83,10 @@ pub enum Report {
     Written(i64),
     /// Not on disk, and why.
     Failed(i64, String),
+    /// Nothing can be written now, and why; tried again every [`REOPEN_PAUSE`]. Comes once.
+    Failing(String),
+    /// What could not be written can be written again.
+    Works,
     /// The payload of a request that was left behind; `None` if it cannot be read.
     Fetched(i64, Option<Bytes>),
 }
@@ -165,13 +169,13 @@ impl Journal {
 
 /// The life of the thread: waits for the file, then for orders.
 fn live(path: &Path, inbox: &Receiver<Order>, reports: mpsc::Sender<Report>) {
-    let mut said = None;
+    let (mut said, mut moved) = (None, None);
     loop {
-        match database::open(path, CREATE, "FULL", start_life) {
+        match database::open(path, CREATE, "FULL", start_life, &mut moved) {
             Ok(opened) => {
                 let (crashed, left) = opened.content;
-                report(&reports, Report::Opened(Found { left, crashed, moved: opened.moved }));
-                let worker = Worker { connection: opened.connection, reports, removals: Vec::new() };
+                report(&reports, Report::Opened(Found { left, crashed, moved }));
+                let worker = Worker { connection: opened.connection, reports, removals: Vec::new(), failing: false };
                 return worker.run(inbox);
             }
             Err(error) => {
@@ -246,16 +250,18 @@ struct Worker {
     connection: Connection,
     reports: mpsc::Sender<Report>,
     removals: Vec<i64>,
+    /// The last transaction could not be written.
+    failing: bool,
 }
 
 impl Worker {
     fn run(mut self, inbox: &Receiver<Order>) {
         let mut open = true;
         while open {
-            let first = if self.removals.is_empty() {
-                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                inbox.recv_timeout(REMOVAL_PAUSE)
+            let first = match (self.failing, self.removals.is_empty()) {
+                (true, _) => inbox.recv_timeout(REOPEN_PAUSE),
+                (false, false) => inbox.recv_timeout(REMOVAL_PAUSE),
+                (false, true) => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             let mut rows = Vec::new();
             let mut next = match first {
@@ -297,13 +303,19 @@ impl Worker {
         match self.transact(&rows) {
             Ok(()) => {
                 self.removals.clear();
+                if std::mem::take(&mut self.failing) {
+                    report(&self.reports, Report::Works);
+                }
                 for row in rows {
                     report(&self.reports, Report::Written(row.id));
                 }
             }
             Err(error) => {
                 let why = chain(&error);
-                tracing::error!(error = %why, requests = rows.len(), "write the journal");
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(error = %why, requests = rows.len(), "write the journal");
+                    report(&self.reports, Report::Failing(why.clone()));
+                }
                 // Removals that cannot be written now are tried again with the next write; more of them than fit are
                 // let go: those requests may be answered twice after a crash, which the protocol allows.
                 self.removals.truncate(MAX_REMOVALS * 8);
@@ -326,6 +338,10 @@ impl Worker {
             let mut remove = transaction.prepare_cached("DELETE FROM request WHERE id = ?1")?;
             for id in &self.removals {
                 remove.execute([id])?;
+            }
+            if self.failing {
+                // Something has to be written, or nothing is found out.
+                transaction.execute("UPDATE life SET clean = 0", [])?;
             }
         }
         transaction.commit()
@@ -408,14 +424,19 @@ mod tests {
     fn a_full_disk_is_told_and_the_journal_works_again_when_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.db");
-        let opened = database::open(&path, CREATE, "FULL", start_life).unwrap();
+        let opened = database::open(&path, CREATE, "FULL", start_life, &mut None).unwrap();
         let (sender, mut reports) = mpsc::channel(64);
-        let mut worker = Worker { connection: opened.connection, reports: sender, removals: Vec::new() };
+        let connection = opened.connection;
+        let mut worker = Worker { connection, reports: sender, removals: Vec::new(), failing: false };
         worker.connection.pragma_update(None, "max_page_count", 8).unwrap();
         let large = Row { payload: Bytes::from(vec![0; 100_000]), ..row(1) };
         worker.commit(vec![large]);
-        let Ok(Report::Failed(1, why)) = reports.try_recv() else { panic!("written to a full disk") };
+        let Ok(Report::Failing(why)) = reports.try_recv() else { panic!("written to a full disk") };
         assert!(why.contains("full"), "{why}");
+        assert!(matches!(reports.try_recv(), Ok(Report::Failed(1, _))));
+        // Looked at by and by, also when nothing is asked for.
+        worker.commit(Vec::new());
+        assert_eq!(reports.try_recv(), Ok(Report::Works));
         worker.commit(vec![row(2)]);
         assert_eq!(reports.try_recv(), Ok(Report::Written(2)));
     }
@@ -439,7 +460,7 @@ mod tests {
         assert_eq!(journal.write(row(7)), Ok(()));
         assert_eq!(reports.blocking_recv(), Some(Report::Written(7)));
         crash(journal);
-        let holder = database::open(&path, CREATE, "FULL", start_life).unwrap();
+        let holder = database::open(&path, CREATE, "FULL", start_life, &mut None).unwrap();
         let (sender, mut reports) = mpsc::channel(64);
         let journal = Journal::start(&path, sender).unwrap();
         let Some(Report::Shut(shut)) = reports.blocking_recv() else { panic!("opened a file that is in use") };

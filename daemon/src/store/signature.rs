@@ -2,9 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use edge_engine::bundle::read_text;
 use minisign_verify::{PublicKey, Signature};
 
 use crate::config::ModelsConfig;
+
+/// Largest key or signature file; real ones have a few hundred bytes.
+const MOST_BYTES: u64 = 64 << 10;
+/// Largest manifest.
+const MOST_SIGNED: u64 = 1 << 20;
 
 /// Why a signature does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +36,7 @@ pub enum SignatureError {
 /// Checks the signature of the bundle in `dir` against the trusted keys.
 pub fn check(dir: &Path, config: &ModelsConfig) -> Result<(), SignatureError> {
     let path = dir.join("model.toml.minisig");
-    let text = match std::fs::read_to_string(&path) {
+    let text = match read_text(&path, MOST_BYTES) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && config.allow_unsigned => return Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(SignatureError::Unsigned),
@@ -38,9 +44,9 @@ pub fn check(dir: &Path, config: &ModelsConfig) -> Result<(), SignatureError> {
     };
     let signature = Signature::decode(&text).map_err(|source| SignatureError::Malformed { path, source })?;
     let manifest = dir.join("model.toml");
-    let signed = std::fs::read(&manifest).map_err(|source| SignatureError::Read { path: manifest, source })?;
+    let signed = read_text(&manifest, MOST_SIGNED).map_err(|source| SignatureError::Read { path: manifest, source })?;
     let keys = keys(&config.keys_dir)?;
-    if keys.iter().any(|key| key.verify(&signed, &signature, false).is_ok()) {
+    if keys.iter().any(|key| key.verify(signed.as_bytes(), &signature, false).is_ok()) {
         return Ok(());
     }
     Err(SignatureError::Untrusted { keys: keys.len(), dir: config.keys_dir.clone() })
@@ -57,7 +63,7 @@ fn keys(dir: &Path) -> Result<Vec<PublicKey>, SignatureError> {
     for entry in entries {
         let path = entry.map_err(|source| read(dir, source))?.path();
         if path.extension().is_some_and(|end| end == "pub") {
-            let text = std::fs::read_to_string(&path).map_err(|source| read(&path, source))?;
+            let text = read_text(&path, MOST_BYTES).map_err(|source| read(&path, source))?;
             keys.push(PublicKey::decode(&text).map_err(|source| SignatureError::Malformed { path, source })?);
         }
     }
@@ -88,6 +94,17 @@ mod tests {
         }
         let config = ModelsConfig { dirs: Vec::new(), allow_unsigned: false, keys_dir: dir.path().into() };
         (dir, config)
+    }
+
+    #[test]
+    fn a_signature_without_an_end_is_named_and_not_waited_for() {
+        let (dir, config) = bundle(MANIFEST, None, Some(KEY));
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("model.toml.minisig")).unwrap();
+        let said = crate::driver::chain(&check(dir.path(), &config).unwrap_err());
+        assert!(said.contains("model.toml.minisig") && said.contains("not a regular file"), "{said}");
+        let (dir, config) = bundle(MANIFEST, Some(&"x".repeat(100_000)), Some(KEY));
+        let said = crate::driver::chain(&check(dir.path(), &config).unwrap_err());
+        assert!(said.contains("larger than"), "{said}");
     }
 
     #[test]

@@ -211,6 +211,7 @@ mod tests {
             priority: Priority::High,
             deferrable: true,
             request_id: Some("line-3/0042 ü".into()),
+            made_up_id: None,
             warnings: vec![],
         };
         assert_eq!(options.unwrap(), expected);

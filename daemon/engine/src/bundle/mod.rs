@@ -123,6 +123,16 @@ fn open_regular(path: &Path) -> std::io::Result<File> {
     }
 }
 
+/// The text of a file of at most `limit` bytes.
+pub fn read_text(path: &Path, limit: u64) -> std::io::Result<String> {
+    let mut text = String::new();
+    open_regular(path)?.take(limit + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > limit {
+        true => Err(std::io::Error::other(format!("larger than {limit} bytes"))),
+        false => Ok(text),
+    }
+}
+
 /// Why `text` is no TOML of the wanted form, in one line that says where.
 pub fn syntax_fault(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().trim().replace('\n', "; ");

@@ -38,6 +38,8 @@ use crate::handle::{Handle, Message};
 use crate::ledger::journal::{Journal, Report, Shut};
 use crate::ledger::replies::Replies;
 
+/// How long the disk of the journal may take before it is said that it does not answer.
+const DISK_LIMIT: Duration = Duration::from_secs(5);
 /// Reports of the journal's thread that wait for the loop.
 const REPORTS: usize = 256;
 
@@ -87,22 +89,17 @@ pub fn spawn(setup: Setup) -> Mqtt {
 
 /// One life of the transport, after so many that ended by a fault.
 async fn live(setup: Setup, stopped: watch::Receiver<Option<Stop>>, faults: u32) {
-    let (journal_file, replies_dir) = (setup.state_dir.join("journal.db"), setup.runtime_dir.clone());
-    let opening = tokio::task::spawn_blocking(move || open(&journal_file, &replies_dir));
-    let (ledger, problems) = match opening.await {
-        Ok(opened) => opened,
-        // A panic there is one of this life.
-        Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
-    };
+    let (ledger, problems) = open(&setup.state_dir.join("journal.db"), setup.runtime_dir.clone()).await;
     let mut task = Task::new(setup, ledger);
     for problem in problems.into_iter().chain((faults > 0).then(|| failed_before(faults))) {
         tracing::error!(subject = %problem.subject, what = %problem.what, "mqtt");
         task.report_problem(problem);
     }
-    if let Some(journal) = task.run(stopped).await
-        && tokio::task::spawn_blocking(move || journal.close()).await.is_err()
-    {
-        tracing::error!("the journal was not closed");
+    if let Some(journal) = task.run(stopped).await {
+        let closed = tokio::time::timeout(DISK_LIMIT, tokio::task::spawn_blocking(move || journal.close())).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            tracing::error!("the journal was not closed: its disk does not answer; answered requests may be run again");
+        }
     }
 }
 
@@ -126,24 +123,29 @@ impl Mqtt {
     }
 }
 
-/// Waits for the first word of the journal, so that what it holds is known before the broker sends anything again.
-fn open(journal_file: &Path, replies_dir: &Path) -> (Ledger, Vec<Problem>) {
+/// Waits for the first word of the journal, so that what it holds is known before the broker sends anything again; but
+/// not for ever.
+async fn open(journal_file: &Path, replies_dir: PathBuf) -> (Ledger, Vec<Problem>) {
     let mut problems = Vec::new();
     let (journal_sender, mut journal_reports) = mpsc::channel(REPORTS);
     let journal = Journal::start(journal_file, journal_sender).map_err(|error| {
         problems.push(no_journal(&Shut { what: chain(&error), remedy: error.remedy() }));
     });
-    let found = match journal_reports.blocking_recv() {
-        Some(Report::Opened(found)) => Some(found),
-        Some(Report::Shut(shut)) => {
+    let found = match tokio::time::timeout(DISK_LIMIT, journal_reports.recv()).await {
+        Ok(Some(Report::Opened(found))) => Some(found),
+        Ok(Some(Report::Shut(shut))) => {
             problems.push(no_journal(&shut));
             None
         }
-        _ => None,
+        Ok(_) => None,
+        Err(_) => {
+            problems.push(no_journal(&silent(DISK_LIMIT)));
+            None
+        }
     };
-    let replies = match Replies::open(replies_dir) {
-        Ok(replies) => Some(replies),
-        Err(error) => {
+    let replies = match tokio::task::spawn_blocking(move || Replies::open(&replies_dir)).await {
+        Ok(Ok(replies)) => Some(replies),
+        Ok(Err(error)) => {
             problems.push(Problem {
                 subject: "replies".into(),
                 what: chain(&error),
@@ -154,8 +156,18 @@ fn open(journal_file: &Path, replies_dir: &Path) -> (Ledger, Vec<Problem>) {
             });
             None
         }
+        // A panic there is one of this life.
+        Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
     };
     (Ledger { journal: journal.ok(), replies, journal_reports, found }, problems)
+}
+
+/// The disk of the journal has said nothing for this long.
+fn silent(limit: Duration) -> Shut {
+    Shut {
+        what: format!("the disk of the journal has not answered for {} s", limit.as_secs()),
+        remedy: "look at the disk of the state directory and the kernel's log",
+    }
 }
 
 fn no_journal(shut: &Shut) -> Problem {

@@ -17,10 +17,12 @@ use super::session::JobId;
 const WINDOW: usize = 64;
 /// Packet ids 1 to this are for QoS 2, the others for QoS 1 and subscriptions.
 const LAST_QOS2_ID: u16 = 32;
-/// How often a reply is offered that the broker does not take for the time being; the pauses make half a minute.
-const MOST_TRIES: u8 = 6;
-/// First pause before such a reply is offered again; doubles with each one.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// First pause after the broker did not take a reply for the time being; doubles while that goes on.
+const FIRST_HOLD: Duration = Duration::from_secs(1);
+/// Longest of these pauses.
+const LONGEST_HOLD: Duration = Duration::from_secs(30);
+/// How long one and the same reply is offered to a broker that does not take it.
+const GIVE_UP: Duration = Duration::from_secs(300);
 
 /// Whose message it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +56,10 @@ struct Flying {
     message: Outbound,
     /// The broker has it and was told so (QoS 2): only its last word is missing.
     released: bool,
-    /// Place in the order of sending.
+    /// Place in the order of replies.
     order: u64,
-    /// Times that the broker would not take it.
-    tries: u8,
+    /// Since when the broker has not taken it.
+    refused_since: Option<Mono>,
 }
 
 /// A reply that waits for its turn.
@@ -65,7 +67,8 @@ struct Flying {
 struct Waiting {
     job: JobId,
     message: Outbound,
-    tries: u8,
+    order: u64,
+    refused_since: Option<Mono>,
 }
 
 /// The outbox.
@@ -80,6 +83,8 @@ pub struct Outbox {
     replies: VecDeque<Waiting>,
     /// Until then no reply is sent, as the broker would not take one.
     held_until: Option<Mono>,
+    /// Pauses in a row; after one, a single reply is offered before the others follow.
+    holds: u32,
     flying: HashMap<u16, Flying>,
     next_order: u64,
     next_id: u16,
@@ -110,7 +115,8 @@ impl Outbox {
 
     /// Adds a reply.
     pub fn push_reply(&mut self, job: JobId, message: Outbound) {
-        self.replies.push_back(Waiting { job, message, tries: 0 });
+        self.replies.push_back(Waiting { job, message, order: self.next_order, refused_since: None });
+        self.next_order += 1;
     }
 
     /// Adds a message of the box about itself; one that waits for the same topic is replaced.
@@ -141,9 +147,9 @@ impl Outbox {
             }
         } else {
             // The broker has forgotten us. What it was told to release may be lost with the session, so it goes again.
-            for (_, flying) in flying.into_iter().rev() {
+            for (_, flying) in flying {
                 if let Tag::Reply(job) = flying.tag {
-                    self.replies.push_front(Waiting { job, message: flying.message, tries: flying.tries });
+                    self.put_back(job, flying);
                 }
             }
             self.haunted.clear();
@@ -157,6 +163,7 @@ impl Outbox {
         self.granted = None;
         self.again.clear();
         self.status.clear();
+        (self.held_until, self.holds) = (None, 0);
         self.flying.retain(|_, flying| flying.tag != Tag::Status);
     }
 
@@ -171,7 +178,7 @@ impl Outbox {
             Qos::AtMostOnce => 0,
             Qos::AtLeastOnce | Qos::ExactlyOnce => self.free_id(qos, granted)?,
         };
-        let (tag, mut message, tries) = self.pop()?;
+        let (tag, mut message, order, refused_since) = self.pop()?;
         message.qos = qos;
         if granted.max_packet.is_some_and(|limit| message.packet_bytes() > usize::try_from(limit).unwrap_or(usize::MAX))
         {
@@ -184,8 +191,7 @@ impl Outbox {
             self.progress = now;
         }
         let packet = ToBroker::Publish { packet_id, again: false, message: message.clone() };
-        self.flying.insert(packet_id, Flying { tag, message, released: false, order: self.next_order, tries });
-        self.next_order += 1;
+        self.flying.insert(packet_id, Flying { tag, message, released: false, order, refused_since });
         Some((Some(packet), None))
     }
 
@@ -201,24 +207,42 @@ impl Outbox {
     /// A QoS 1 message was taken or refused.
     pub fn puback(&mut self, now: Mono, packet_id: u16, answer: Answer) -> Option<(Tag, Fate)> {
         self.progress = now;
-        match answer {
-            Answer::Taken => self.flying.remove(&packet_id).map(|flying| (flying.tag, Fate::Accepted)),
-            Answer::NotNow | Answer::Never => self.not_taken(now, packet_id, answer),
+        if answer != Answer::Taken {
+            return self.not_taken(now, packet_id, answer);
         }
+        let flying = self.flying.remove(&packet_id)?;
+        Some(self.taken(flying.tag))
     }
 
-    /// A reply that the broker may take later goes back to its place in the order.
+    fn taken(&mut self, tag: Tag) -> (Tag, Fate) {
+        if tag != Tag::Status {
+            self.holds = 0;
+        }
+        (tag, Fate::Accepted)
+    }
+
+    /// A reply that the broker may take later goes back to its place in the order, and the others wait with it.
     fn not_taken(&mut self, now: Mono, packet_id: u16, answer: Answer) -> Option<(Tag, Fate)> {
         let flying = self.flying.remove(&packet_id)?;
-        let tries = flying.tries + 1;
+        let since = flying.refused_since.unwrap_or(now);
         match flying.tag {
-            Tag::Reply(job) if answer == Answer::NotNow && tries < MOST_TRIES => {
-                self.held_until = Some(now.after(TRY_AGAIN.saturating_mul(1 << flying.tries)));
-                self.replies.push_front(Waiting { job, message: flying.message, tries });
+            Tag::Reply(job) if answer == Answer::NotNow && now.since(since) < GIVE_UP => {
+                if self.held_until.is_none() {
+                    let pause = FIRST_HOLD.saturating_mul(1 << self.holds.min(8)).min(LONGEST_HOLD);
+                    self.held_until = Some(now.after(pause));
+                    self.holds += 1;
+                }
+                self.put_back(job, Flying { refused_since: Some(since), ..flying });
                 None
             }
             tag => Some((tag, Fate::Refused)),
         }
+    }
+
+    fn put_back(&mut self, job: JobId, flying: Flying) {
+        let Flying { message, order, refused_since, .. } = flying;
+        let place = self.replies.partition_point(|waiting| waiting.order < order);
+        self.replies.insert(place, Waiting { job, message, order, refused_since });
     }
 
     /// Until when replies are held back.
@@ -251,7 +275,8 @@ impl Outbox {
     pub fn pubcomp(&mut self, now: Mono, packet_id: u16) -> Option<(Tag, Fate)> {
         self.progress = now;
         self.haunted.remove(&packet_id);
-        self.flying.remove(&packet_id).map(|flying| (flying.tag, Fate::Accepted))
+        let flying = self.flying.remove(&packet_id)?;
+        Some(self.taken(flying.tag))
     }
 
     /// A packet id for a subscription.
@@ -260,14 +285,22 @@ impl Outbox {
     }
 
     fn front(&self) -> Option<&Outbound> {
-        let reply = || self.replies.front().filter(|_| self.held_until.is_none());
+        let reply = || self.replies.front().filter(|_| self.held_until.is_none() && !self.is_probing());
         self.status.front().or_else(|| reply().map(|waiting| &waiting.message))
     }
 
-    fn pop(&mut self) -> Option<(Tag, Outbound, u8)> {
+    /// Whether a reply is under way that shows if the broker takes replies again.
+    fn is_probing(&self) -> bool {
+        self.holds > 0 && self.flying.values().any(|flying| flying.tag != Tag::Status)
+    }
+
+    fn pop(&mut self) -> Option<(Tag, Outbound, u64, Option<Mono>)> {
         match self.status.pop_front() {
-            Some(message) => Some((Tag::Status, message, 0)),
-            None => self.replies.pop_front().map(|Waiting { job, message, tries }| (Tag::Reply(job), message, tries)),
+            Some(message) => Some((Tag::Status, message, 0, None)),
+            None => {
+                let Waiting { job, message, order, refused_since } = self.replies.pop_front()?;
+                Some((Tag::Reply(job), message, order, refused_since))
+            }
         }
     }
 
@@ -447,32 +480,54 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_that_the_broker_will_not_take_now_is_offered_again_with_pauses_and_at_last_given_up() {
-        let mut outbox = outbox(false, &[("a", Qos::AtLeastOnce), ("b", Qos::ExactlyOnce)]);
-        let (mut now, mut offered) = (NOW, 0);
-        let fate = loop {
-            let Some((Some(ToBroker::Publish { packet_id, message, again }), None)) = outbox.next(now) else {
-                panic!("not sent")
-            };
-            assert_eq!((message.topic.as_str(), again), ("a", false));
-            offered += 1;
-            if let Some(done) = outbox.puback(now, packet_id, Answer::NotNow) {
-                break done;
-            }
-            // Nothing overtakes it, and what the box says of itself is not held back.
-            assert!(!outbox.is_ready() && outbox.next(now).is_none() && outbox.waiting() == 2);
+    fn a_broker_that_takes_nothing_for_a_while_gets_everything_later_in_its_order() {
+        let one = Qos::AtLeastOnce;
+        let mut outbox = outbox(false, &[("a", one), ("b", Qos::ExactlyOnce), ("c", one), ("d", one)]);
+        assert_eq!(sent(&mut outbox), ["a", "b", "c"]);
+        let (mut now, mut pauses) = (NOW, Vec::new());
+        // What was under way comes back in the order of sending, and holds the others once.
+        assert_eq!(outbox.puback(now, LAST_QOS2_ID + 1, Answer::NotNow), None);
+        assert_eq!(outbox.pubrec(now, 1, Answer::NotNow), None);
+        assert_eq!(outbox.puback(now, LAST_QOS2_ID + 2, Answer::NotNow), None);
+        for _ in 0..8 {
+            // What the box says of itself is not held back.
+            outbox.push_status(message("state", one));
+            assert_eq!((sent(&mut outbox), outbox.is_ready(), outbox.waiting()), (vec!["state".into()], false, 4));
+            outbox.flying.clear();
             let until = outbox.held_until().unwrap();
-            assert_eq!(until.since(now), Duration::from_secs(1 << (offered - 1)));
+            pauses.push(until.since(now).as_secs());
             now = until;
             outbox.tick(now);
-            assert!(outbox.is_ready());
-        };
-        assert_eq!((fate, offered), ((Tag::Reply(JobId(0)), Fate::Refused), u32::from(MOST_TRIES)));
+            // One shows whether the others may follow.
+            let Some((Some(ToBroker::Publish { packet_id, message, .. }), None)) = outbox.next(now) else {
+                panic!("not sent")
+            };
+            assert_eq!((message.topic.as_str(), outbox.next(now)), ("a", None));
+            assert_eq!(outbox.puback(now, packet_id, Answer::NotNow), None);
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
+        outbox.tick(now.after(LONGEST_HOLD));
         let Some((Some(ToBroker::Publish { packet_id, .. }), None)) = outbox.next(now) else { panic!("not sent") };
-        assert_eq!(outbox.pubrec(now, packet_id, Answer::NotNow), None);
-        outbox.push_status(message("state", Qos::AtLeastOnce));
-        assert_eq!(sent(&mut outbox), ["state"]);
-        outbox.tick(now.after(Duration::from_secs(1)));
-        assert_eq!(sent(&mut outbox), ["b"]);
+        assert_eq!(outbox.puback(now, packet_id, Answer::Taken), Some((Tag::Reply(JobId(0)), Fate::Accepted)));
+        assert_eq!(sent(&mut outbox), ["b", "c", "d"]);
+    }
+
+    #[test]
+    fn one_reply_that_is_never_taken_is_given_up_in_the_end() {
+        let mut outbox = outbox(false, &[("a", Qos::AtLeastOnce), ("b", Qos::AtLeastOnce)]);
+        let mut now = NOW;
+        let fate = loop {
+            outbox.tick(now);
+            let Some((Some(ToBroker::Publish { packet_id, .. }), None)) = outbox.next(now) else {
+                now = outbox.held_until().unwrap_or(now);
+                outbox.flying.clear();
+                continue;
+            };
+            if let Some(fate) = outbox.puback(now, packet_id, Answer::NotNow) {
+                break fate;
+            }
+        };
+        assert_eq!(fate, (Tag::Reply(JobId(0)), Fate::Refused));
+        assert!(now.since(NOW) >= GIVE_UP && now.since(NOW) < GIVE_UP + LONGEST_HOLD * 2);
     }
 }

@@ -1,7 +1,7 @@
 //! When to try again after a connection ended, and what that end means: pure.
 //!
-//! Two boxes with the same client id throw each other out for ever. MQTT 5 says so; under 3.1.1 the broker just closes
-//! the older connection, so a row of connections that are closed soon after they were accepted is taken for it. Then the
+//! Two boxes with the same client id throw each other out for ever. MQTT 5 has a word for it, which not every broker says;
+//! under 3.1.1 there is none, and the broker just closes the older connection, so a row of connections that are closed soon after they were accepted is taken for it. Then the
 //! pause is long: whoever waits longer loses less.
 
 use std::time::Duration;

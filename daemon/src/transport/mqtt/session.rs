@@ -488,7 +488,11 @@ impl Session {
                 self.forget_row(open.bytes);
                 self.actions.push_back(Action::Remove(job));
             }
-            Journaled::Writing => self.forget_row(open.bytes),
+            Journaled::Writing => {
+                // The orders keep their order: it is written, then removed, whenever the disk answers.
+                self.forget_row(open.bytes);
+                self.actions.push_back(Action::Remove(job));
+            }
             Journaled::No | Journaled::Failed => {}
         }
         // Requests mostly end in the order in which they came, so that no timer is left behind by one that is over.

@@ -99,6 +99,10 @@ pub struct Task {
     /// Replies of the driver, by the job's number; there is room for one of each open job.
     answers: mpsc::Receiver<Numbered>,
     answer_to: mpsc::Sender<Numbered>,
+    /// Orders to write that the journal has not answered.
+    writing: usize,
+    /// Since when it owes an answer.
+    journal_spoke: Option<Mono>,
     /// For the traces, until there are some or some time has passed.
     notes: Vec<Note>,
     notes_due: Option<Mono>,
@@ -159,6 +163,8 @@ impl Task {
             open: HashMap::new(),
             answers,
             answer_to,
+            writing: 0,
+            journal_spoke: None,
             notes: Vec::new(),
             notes_due: None,
             ledger,
@@ -231,6 +237,7 @@ impl Task {
     /// What is due by the clock.
     fn advance(&mut self, now: Mono) {
         self.session.tick(now);
+        self.look_at_journal(now);
         if self.notes_due.is_some_and(|due| due <= now) {
             self.tell_notes();
         }
@@ -280,7 +287,7 @@ impl Task {
             Action::Refuse(job) => self.refuse_deferrable(now, job),
             Action::Recall { job, key } => self.recall(now, job, &key),
             Action::Keep { job, key } => self.keep(job, &key),
-            Action::Write { job, deaths } => self.write(job, deaths),
+            Action::Write { job, deaths } => self.write(now, job, deaths),
             Action::Remove(job) => self.remove(job),
             Action::Note { job, step } => self.note(now, job, step),
             Action::Forget(job) => drop(self.open.remove(&job)),
@@ -355,8 +362,9 @@ impl Task {
             Stage::Stopping(at) | Stage::Leaving(at) => Some(at),
             Stage::Waiting | Stage::Serving => None,
         };
-        let due = [self.session.next_tick(), self.next_attempt, self.speaker.next_due(), self.notes_due, end];
-        let next = due.into_iter().flatten().min().unwrap_or(Mono::MAX);
+        let own = [self.journal_due(), self.notes_due, end];
+        let due = [self.session.next_tick(), self.next_attempt, self.speaker.next_due()];
+        let next = due.into_iter().chain(own).flatten().min().unwrap_or(Mono::MAX);
         if *armed != Some(next) {
             timer.as_mut().reset(self.clock.instant(next));
             *armed = Some(next);

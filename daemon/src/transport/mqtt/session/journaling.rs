@@ -32,11 +32,8 @@ impl Session {
 
     /// The request is safe in the journal.
     pub fn written(&mut self, job: JobId) {
-        let Some(open) = self.jobs.get_mut(&job) else {
-            // Answered meanwhile.
-            self.actions.push_back(Action::Remove(job));
-            return;
-        };
+        // One that was answered meanwhile was removed as well.
+        let Some(open) = self.jobs.get_mut(&job) else { return };
         open.journal = Journaled::Safe;
         for ack in std::mem::take(&mut open.acks) {
             self.acks.settle(ack);

@@ -3,6 +3,7 @@
 use std::hash::BuildHasher as _;
 
 use edge_core::Mono;
+use edge_wire::dto::Problem;
 use tokio::sync::mpsc;
 
 use super::{BURST, GOODBYE, Stage, Task};
@@ -69,8 +70,14 @@ impl Task {
                 self.subscribe(now);
             }
             FromBroker::Publish(message) => self.on_message(now, message),
-            FromBroker::PubAck(id, taken) => self.session.puback(now, id, answer(taken)),
-            FromBroker::PubRec(id, taken) => self.session.pubrec(now, id, answer(taken)),
+            FromBroker::PubAck(id, taken) => {
+                let answer = self.word_of_broker(taken);
+                self.session.puback(now, id, answer);
+            }
+            FromBroker::PubRec(id, taken) => {
+                let answer = self.word_of_broker(taken);
+                self.session.pubrec(now, id, answer);
+            }
             FromBroker::PubRel(id) => self.session.pubrel(id),
             FromBroker::PubComp(id) => self.session.pubcomp(now, id),
             FromBroker::SubAck(answers) => self.on_subscribed(answers),
@@ -78,6 +85,27 @@ impl Task {
             FromBroker::Connected(Err(_)) | FromBroker::Disconnect { .. } | FromBroker::UnsubAck | FromBroker::Pong => {
             }
         }
+    }
+
+    /// What the broker's word means; the status tells of a refusal until something is taken again.
+    fn word_of_broker(&mut self, taken: Result<(), NotTaken>) -> Answer {
+        let Err(NotTaken { reason, passing }) = taken else {
+            self.speaker.clear_problem("replies to the broker");
+            return Answer::Taken;
+        };
+        tracing::warn!(%reason, passing, "the broker did not take a message");
+        let (what, remedy, answer) = match passing {
+            true => {
+                ("for the time being", "it is offered again; look at the broker's quotas and its log", Answer::NotNow)
+            }
+            false => ("for good", "let this box write to the reply topics in the broker's access rules", Answer::Never),
+        };
+        self.speaker.set_problem(Problem {
+            subject: "replies to the broker".into(),
+            what: format!("the broker refused the last message {what}: {reason}"),
+            remedy: remedy.into(),
+        });
+        answer
     }
 
     fn subscribe(&mut self, now: Mono) {
@@ -157,12 +185,6 @@ impl Task {
             abort.abort();
         }
     }
-}
-
-fn answer(taken: Result<(), NotTaken>) -> Answer {
-    let Err(NotTaken { reason, passing }) = taken else { return Answer::Taken };
-    tracing::warn!(%reason, passing, "the broker did not take a message");
-    if passing { Answer::NotNow } else { Answer::Never }
 }
 
 /// The next packet; `None` when the connection ended. Waits for ever without one.

@@ -13,12 +13,12 @@ use crate::ledger::replies;
 use crate::request::Failure;
 use crate::transport::mqtt::egress;
 use crate::transport::mqtt::ingress::{self, Target};
-use crate::transport::mqtt::no_journal;
 use crate::transport::mqtt::packet::{Inbound, Properties, Qos};
 use crate::transport::mqtt::session::JobId;
+use crate::transport::mqtt::{DISK_LIMIT, no_journal, silent};
 
 /// First byte of a head: the version of its form.
-const HEAD_VERSION: u8 = 1;
+const HEAD_VERSION: u8 = 2;
 
 /// What the journal keeps of a request besides its payload.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ struct Head {
     /// Where the reply goes; found out once, as the patterns may change before the next start.
     reply_topic: String,
     id: Option<String>,
+    /// The id that its reply carries, also if the sender gave none.
+    known_as: String,
 }
 
 impl Task {
@@ -40,7 +42,8 @@ impl Task {
         if let Some((aside, why)) = moved {
             tracing::error!(%why, aside = %aside.display(), "the journal was unreadable");
             self.speaker.set_problem(Problem {
-                subject: "journal".into(),
+                // A subject of its own: it stays true when the new journal works.
+                subject: "lost requests".into(),
                 what: format!("the journal was unreadable ({why}); it lies in {}", aside.display()),
                 remedy: "requests that were in it are lost to this box; remove the file when it has been looked into"
                     .into(),
@@ -70,7 +73,7 @@ impl Task {
         }
         if unreadable > 0 {
             self.speaker.set_problem(Problem {
-                subject: "journal".into(),
+                subject: "lost requests".into(),
                 what: format!("{unreadable} requests of a former daemon could not be read and were let go unanswered"),
                 remedy: "stop edged with `systemctl stop`, which answers what is open, before it is downgraded".into(),
             });
@@ -88,7 +91,7 @@ impl Task {
     }
 
     /// Puts a request into the journal.
-    pub(super) fn write(&mut self, job: JobId, deaths: u8) {
+    pub(super) fn write(&mut self, now: Mono, job: JobId, deaths: u8) {
         let row = self.open.get_mut(&job).and_then(|open| {
             let message = open.message.take()?;
             row(job, open, *message, deaths)
@@ -98,8 +101,29 @@ impl Task {
             _ => false,
         };
         if !written {
-            self.session.write_failed(job);
+            return self.session.write_failed(job);
         }
+        self.writing += 1;
+        self.journal_spoke.get_or_insert(now);
+    }
+
+    /// Says so when the disk of the journal owes an answer for long.
+    pub(super) fn look_at_journal(&mut self, now: Mono) {
+        if self.journal_due().is_some_and(|due| due <= now) {
+            self.speaker.set_problem(no_journal(&silent(DISK_LIMIT)));
+            // The next time when it has spoken.
+            self.journal_spoke = None;
+        }
+    }
+
+    /// When the disk of the journal has owed an answer for too long.
+    pub(super) fn journal_due(&self) -> Option<Mono> {
+        self.journal_spoke.filter(|_| self.writing > 0).map(|since| since.after(DISK_LIMIT))
+    }
+
+    fn wrote(&mut self, now: Mono) {
+        self.writing = self.writing.saturating_sub(1);
+        self.journal_spoke = (self.writing > 0).then_some(now);
     }
 
     /// Takes a request out of the journal.
@@ -134,20 +158,24 @@ impl Task {
                     self.speaker.set_problem(problem);
                 }
                 Report::Written(id) => {
+                    self.wrote(now);
                     self.speaker.clear_problem("journal");
                     self.session.written(JobId(id));
                 }
                 Report::Failed(id, why) => {
-                    self.speaker.set_problem(Problem {
-                        subject: "journal".into(),
-                        what: format!("requests cannot be written to the journal: {why}"),
-                        remedy:
-                            "make room on the disk of the state directory; until then requests are acknowledged only \
-                                 when they are answered"
-                                .into(),
-                    });
+                    self.wrote(now);
+                    tracing::debug!(row = id, %why, "not written to the journal");
                     self.session.write_failed(JobId(id));
                 }
+                Report::Failing(why) => self.speaker.set_problem(Problem {
+                    subject: "journal".into(),
+                    what: format!("the journal cannot be written: {why}"),
+                    remedy:
+                        "make room on the disk of the state directory; until then requests are acknowledged only when \
+                             they are answered, and answered ones may be answered again after a restart"
+                            .into(),
+                }),
+                Report::Works => self.speaker.clear_problem("journal"),
                 Report::Fetched(id, payload) => self.fetched(now, JobId(id), payload),
             }
             next = self.ledger.journal_reports.try_recv().ok();
@@ -184,6 +212,7 @@ impl Task {
                 if let Some(deadline) = open.deadline_ms {
                     request.options.deadline_ms = Some(u64::try_from(deadline - now_ms).unwrap_or(0).max(1));
                 }
+                request.options.made_up_id = Some(open.known_as.clone());
                 let deaths = open.deaths;
                 open.request = Some(request);
                 self.run_job(now, job, deaths);
@@ -267,6 +296,7 @@ fn row(job: JobId, open: &Open, message: Inbound, deaths: u8) -> Option<Row> {
         properties: message.properties,
         reply_topic: open.target.topic.as_ref().into(),
         id: open.id.clone(),
+        known_as: open.known_as.clone(),
     };
     Some(Row {
         id: job.0,
@@ -287,7 +317,7 @@ fn open_left(now: Mono, row: Left, head: Head) -> Open {
     let correlation = head.properties.correlation.as_ref().map(|data| bytes::Bytes::copy_from_slice(data));
     Open {
         model: head.model,
-        known_as: head.id.clone(),
+        known_as: head.known_as,
         id: head.id,
         target: Target { topic: head.reply_topic.into(), qos, correlation },
         request: None,
@@ -318,6 +348,7 @@ mod tests {
             properties: Properties::default(),
             reply_topic: "edge/r".into(),
             id: Some("a".into()),
+            known_as: "a".into(),
         };
         let bytes = write_head(&head).unwrap();
         assert_eq!(read_head(&bytes), Some(head));

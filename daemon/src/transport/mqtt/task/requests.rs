@@ -26,8 +26,8 @@ pub struct Open {
     pub(super) model: String,
     /// The sender's own id.
     pub(super) id: Option<String>,
-    /// The id by which the driver knows it.
-    pub(super) known_as: Option<String>,
+    /// The id by which the driver knows it: the sender's, or one that was made up.
+    pub(super) known_as: String,
     pub(super) target: Target,
     /// Until it is handed to the driver.
     pub(super) request: Option<Request>,
@@ -135,13 +135,17 @@ impl Task {
 
     fn take(&mut self, now: Mono, job: JobId, asked: Asked, message: Box<Inbound>) {
         let received_ms = self.now_ms();
+        let known_as = asked.id.clone().unwrap_or_else(|| format!("{}-{}", self.id_prefix, job.0));
         let (request, failure) = match asked.request {
-            Ok(request) => (Some(request), None),
+            Ok(mut request) => {
+                request.options.made_up_id = Some(known_as.clone());
+                (Some(request), None)
+            }
             Err(failure) => (None, Some(failure)),
         };
         let open = Open {
             deadline_ms: request.as_ref().and_then(|request| self.deadline_ms(received_ms, request)),
-            known_as: asked.id.clone(),
+            known_as,
             model: asked.model,
             id: asked.id,
             target: asked.target,
@@ -226,9 +230,8 @@ impl Task {
         let Some(open) = self.open.get(&job) else { return };
         let instant =
             |ms: i64| std::time::UNIX_EPOCH + std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-        let made_up = || format!("{}-{}", self.id_prefix, job.0);
         let info = Info {
-            request_id: open.id.clone().unwrap_or_else(made_up),
+            request_id: open.known_as.clone(),
             model: open.model.clone(),
             verdict: "refuse".into(),
             reason: failure.code.as_str().into(),
@@ -248,10 +251,7 @@ impl Task {
     fn answer(&mut self, now: Mono, job: JobId, reply: &Reply) {
         let max_bytes = self.speaker.max_reply_bytes();
         let Some(open) = self.open.get_mut(&job) else { return };
-        if !reply.info.request_id.is_empty() {
-            open.known_as = Some(reply.info.request_id.clone());
-        }
-        let stored = egress::encode(open.known_as.as_deref(), reply, max_bytes);
+        let stored = egress::encode(Some(&open.known_as), reply, max_bytes);
         let message = egress::message(&open.target, &stored);
         let keep = open.id.is_some() && !reply.info.duplicate;
         open.stored = keep.then_some(stored);
@@ -264,10 +264,9 @@ impl Task {
         let (deed, request_id) = match step {
             Noted::Journaled => (Deed::Journaled, open.known_as.clone()),
             // It is over: the id is not needed any more.
-            Noted::Replied => (Deed::Replied(open.target.topic.clone()), open.known_as.take()),
-            Noted::ReplyRefused => (Deed::ReplyRefused(open.target.topic.clone()), open.known_as.take()),
+            Noted::Replied => (Deed::Replied(open.target.topic.clone()), std::mem::take(&mut open.known_as)),
+            Noted::ReplyRefused => (Deed::ReplyRefused(open.target.topic.clone()), std::mem::take(&mut open.known_as)),
         };
-        let Some(request_id) = request_id else { return };
         self.notes.push(Note { request_id, at: now, deed });
         self.notes_due.get_or_insert(now.after(super::NOTES_PAUSE));
         if self.notes.len() >= super::NOTES {
