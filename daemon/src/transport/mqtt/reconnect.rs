@@ -1,8 +1,8 @@
 //! When to try again after a connection ended, and what that end means: pure.
 //!
 //! Two boxes with the same client id throw each other out for ever. MQTT 5 has a word for it, which not every broker says;
-//! under 3.1.1 there is none, and the broker just closes the older connection, so a row of connections that are closed soon after they were accepted is taken for it. Then the
-//! pause is long: whoever waits longer loses less.
+//! under 3.1.1 there is none, and the broker just closes the older connection. So a row of connections that are closed
+//! soon after they were accepted is taken for it. Then the pause is long: whoever waits longer loses less.
 
 use std::time::Duration;
 
