@@ -295,7 +295,7 @@ print(len(right), "right", *wrong)'; }
 # --- the checks ----------------------------------------------------------------------------------------------------
 
 installed() {
-    "${MAKE:-make}" -s --no-print-directory install DESTDIR="$root" BIN="$bin"
+    "${MAKE:-make}" -s --no-print-directory install DESTDIR="$root" DIST="$bin"
     install -m 644 "$fetched"/runtime/libonnxruntime.so.* "$root/usr/lib/edged/onnxruntime/"
     cp -r "$fetched/bundles/." "$root/usr/share/edged/bundles/"
     ends "systemd-sysusers" 0 inside systemd-sysusers
