@@ -27,6 +27,8 @@ const BUNDLES: [&str; 4] = ["text-line", "text-direction", "file-type", "speech"
 const ROUNDS: usize = 11;
 /// Processor time that a round is to take, so that it is measured well whatever the model costs.
 const ROUND: Duration = Duration::from_millis(600);
+/// Rest between two calls of a bare hop: about what daemon, bus and client take between two runs of a model.
+const REST: Duration = Duration::from_micros(500);
 /// How long idleness is watched.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -219,25 +221,32 @@ impl Bench<'_> {
         Ok(duel)
     }
 
-    /// What a call from another process costs without any product in between, on this machine and in this run.
+    /// What a call from another process costs without any product in between, on this machine and in this run: at once
+    /// after the answer before, and after a rest as long as a daemon and a bus take between two calls. A processor that
+    /// rested runs the same model for longer.
     fn hop(&mut self, table: &mut Table) -> Result<()> {
         let model = self.models.iter().find(|known| known.0 == TEXT_DIRECTION).context("the work was loaded")?.1;
         let calls = self.calls(model, 1)?;
-        let (mut base, mut hops) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            base.push(self.baseline.run(model, calls, 1)?);
-            hops.push(self.baseline.hop(model, calls, TEXT_DIRECTION)?);
+        for (what, rest) in [("and nothing else", Duration::ZERO), ("with rests", REST)] {
+            let (mut base, mut hops) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                base.push(self.baseline.run(model, calls, 1)?);
+                hops.push(self.baseline.hop(model, calls, rest, TEXT_DIRECTION)?);
+            }
+            let pairs = || base.iter().zip(&hops);
+            let ratio = median(pairs().map(|(base, hop)| hop.cpu_us() / base.cpu_us()));
+            let added = median(pairs().map(|(base, hop)| hop.p50_us() - base.p50_us()));
+            let note = format!(
+                "us a call: baseline {:.0}, server {:.0}; no product, one client",
+                median(base.iter().map(Round::cpu_us)),
+                median(hops.iter().map(Round::cpu_us))
+            );
+            let what = format!("text-direction behind one socket {what}: CPU");
+            table.add(&what, "x", Promise::None, ratio, note);
+            let note =
+                if rest.is_zero() { String::new() } else { format!("{} us after each answer", REST.as_micros()) };
+            table.add("  the same: added p50", "us", Promise::None, added, note);
         }
-        let pairs = || base.iter().zip(&hops);
-        let ratio = median(pairs().map(|(base, hop)| hop.cpu_us() / base.cpu_us()));
-        let added = median(pairs().map(|(base, hop)| hop.p50_us() - base.p50_us()));
-        let note = format!(
-            "us a call: baseline {:.0}, server {:.0}",
-            median(base.iter().map(Round::cpu_us)),
-            median(hops.iter().map(Round::cpu_us))
-        );
-        table.add("text-direction behind one socket and nothing else: CPU", "x", Promise::None, ratio, note);
-        table.add("  the same: added p50", "us", Promise::None, added, "no product: what a process apart costs".into());
         Ok(())
     }
 

@@ -97,15 +97,15 @@ impl Baseline {
         }
     }
 
-    /// A round in which each call comes from another process, as [`hop`] says. The processor time is the server's alone,
+    /// A round in which each call comes from another process, as [`hop`] says, `rest` after the answer before. The processor time is the server's alone,
     /// as it is in the other rows.
-    pub fn hop(&mut self, model: usize, calls: u32, work: Work) -> Result<Round> {
+    pub fn hop(&mut self, model: usize, calls: u32, rest: Duration, work: Work) -> Result<Round> {
         let dir = tempfile::tempdir()?;
         let socket = dir.path().join("hop");
         let listener = UnixListener::bind(&socket)?;
         self.tell(&Order::Hop { model, socket })?;
         let (stream, _) = listener.accept().context("the baseline did not come")?;
-        let latencies = hop::ask(&stream, calls, &work.tensor().data)?;
+        let latencies = hop::ask(&stream, calls, rest, &work.tensor().data)?;
         drop(stream);
         match self.report()? {
             Report::Ran { calls, wall_ns, cpu_ns, .. } => {

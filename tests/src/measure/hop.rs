@@ -18,8 +18,8 @@ use rustix::net::{
 use crate::clock::Stopwatch;
 use crate::memfd;
 
-/// Asks `calls` times, one after the other, with the same memfd. Gives the times.
-pub fn ask(stream: &UnixStream, calls: u32, payload: &[u8]) -> Result<Vec<Duration>> {
+/// Asks `calls` times, one after the other, with the same memfd, and rests after each. Gives the times.
+pub fn ask(stream: &UnixStream, calls: u32, rest: Duration, payload: &[u8]) -> Result<Vec<Duration>> {
     let payload = memfd::sealed(payload)?;
     let mut latencies = Vec::new();
     for _ in 0..calls {
@@ -27,6 +27,9 @@ pub fn ask(stream: &UnixStream, calls: u32, payload: &[u8]) -> Result<Vec<Durati
         send(stream, payload.as_fd())?;
         receive(stream)?.context("the server left")?;
         latencies.push(watch.elapsed());
+        if !rest.is_zero() {
+            std::thread::sleep(rest);
+        }
     }
     Ok(latencies)
 }
