@@ -83,3 +83,9 @@ pub fn pace(period: Duration) -> tokio::time::Interval {
 pub async fn measure_for(time: Duration) {
     tokio::time::sleep(time).await;
 }
+
+/// Rests between two measured calls: what is measured is what a rest costs.
+#[expect(clippy::disallowed_methods, reason = "the rest is the subject of the measurement, not a wait for something")]
+pub fn rest(time: Duration) {
+    std::thread::sleep(time);
+}

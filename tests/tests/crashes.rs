@@ -122,6 +122,29 @@ fn what_a_journal_holds_that_cannot_be_opened_is_answered_when_it_can() -> Resul
     })?
 }
 
+#[test]
+fn a_journal_whose_disk_never_answers_is_named_and_holds_up_neither_start_nor_stop() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().prepare()?;
+        // Whoever opens a pipe to write waits for a reader: it stands for a disk that does not answer.
+        let state = stack.dir().join("state");
+        std::fs::create_dir_all(&state)?;
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let file = state.join("journal.db");
+        rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, mode, 0)?;
+        stack.start_daemon().await?;
+        let mqtt = stack.status().await?.mqtt;
+        let told =
+            mqtt.problems.iter().any(|problem| problem.subject == "journal" && problem.what.contains("not answered"));
+        ensure!(told, "{mqtt:?}");
+        let good = Example::from(&stack, MODEL).await?;
+        Routes::open(&stack).await?.serves(Route::Json5, &good).await?;
+        let status = stack.daemon_mut()?.terminate()?;
+        ensure!(status.code() == Some(0), "it ended with {status}\n{}", stack.logs());
+        Ok(())
+    })?
+}
+
 /// Bodies of replies by the id that they name.
 type Replies = BTreeMap<String, Vec<bytes::Bytes>>;
 

@@ -28,7 +28,7 @@ pub fn ask(stream: &UnixStream, calls: u32, rest: Duration, payload: &[u8]) -> R
         receive(stream)?.context("the server left")?;
         latencies.push(watch.elapsed());
         if !rest.is_zero() {
-            std::thread::sleep(rest);
+            crate::clock::rest(rest);
         }
     }
     Ok(latencies)
