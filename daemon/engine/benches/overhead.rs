@@ -10,11 +10,11 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use edge_engine::protocol::{Data, FromHost, Input, LoadModel, LoadedModel, TensorData, ToHost, Want};
+use edge_engine::protocol::{Data, FromHost, Input, LoadModel, LoadedModel, Setup, TensorData, ToHost, Want};
 use ort::session::Session;
 use ort::value::TensorRef;
 use rustix::time::{ClockId, clock_gettime};
-use support::{Host, bundle, f32s, member, memfd};
+use support::{Host, bundle, f32s, member, memfd, setup};
 
 const ROUNDS: usize = 12;
 const CALLS: usize = 60;
@@ -103,16 +103,8 @@ fn load(host: &mut Host, names: &[&str], goldens: bool) -> (u64, Vec<LoadedModel
     let start = ns(ClockId::Monotonic);
     for (model, name) in (0..).zip(names) {
         let bundle = bundle(name);
-        let allowed_providers = vec!["cpu".to_owned()];
-        let load = LoadModel {
-            model,
-            load: 1,
-            bundle,
-            first_lane: model * 4,
-            allowed_providers,
-            instances: None,
-            check_goldens: goldens,
-        };
+        let setup = Setup { instances: 1, ..setup(&bundle, "cpu") };
+        let load = LoadModel { model, load: 1, bundle, first_lane: model * 4, setup, check_goldens: goldens };
         host.send(&ToHost::Load(load), &[]);
     }
     let loaded = names.iter().map(|_| host.loaded().unwrap()).collect();

@@ -128,6 +128,50 @@ pub struct Member {
     pub start_before: u64,
 }
 
+/// How exactly a provider computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Precision {
+    /// As the graph says; FP32 stays FP32.
+    #[default]
+    Exact,
+    /// In the provider's fastest float (BF16, FP16 or TF32). Good for a request only if the answers hold.
+    Reduced,
+}
+
+impl Precision {
+    /// The word used on every surface.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Precision::Exact => "exact",
+            Precision::Reduced => "reduced",
+        }
+    }
+}
+
+/// The execution provider that a host is for. It is registered before anything is loaded, so that one that fails or
+/// crashes does so by its own name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderSetup {
+    /// Short name: `cpu`, `cuda`, `tensorrt`, `openvino`.
+    pub name: String,
+    /// Its library, if it comes as one of its own.
+    pub plugin: Option<PathBuf>,
+}
+
+/// One way to run a model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Setup {
+    /// The manifest's variant.
+    pub variant: String,
+    /// Short name of the provider that must take nodes. What it leaves falls to the CPU only if the variant lists `cpu`.
+    pub provider: String,
+    pub precision: Precision,
+    /// Intra-op threads of one session, 1..=64.
+    pub threads: u16,
+    /// Sessions side by side, one lane each, 1..=16.
+    pub instances: u16,
+}
+
 /// A bundle to load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadModel {
@@ -138,10 +182,7 @@ pub struct LoadModel {
     pub bundle: PathBuf,
     /// Lanes are numbered from here, one per instance.
     pub first_lane: u16,
-    /// Execution providers that the operator allows.
-    pub allowed_providers: Vec<String>,
-    /// Overrides the manifest's number of instances.
-    pub instances: Option<u16>,
+    pub setup: Setup,
     /// Run the golden inputs before saying `Loaded`. Off only when this very bundle passed on this runtime before.
     pub check_goldens: bool,
 }
@@ -149,8 +190,9 @@ pub struct LoadModel {
 /// What the daemon asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToHost {
-    /// First message: load this library (already found on disk). Answered by `Started` or `StartFailed`.
-    Start { library: PathBuf },
+    /// First message: load this library (already found on disk) and register the provider. Answered by `Started` or
+    /// `StartFailed`.
+    Start { library: PathBuf, provider: ProviderSetup },
     /// Answered by `Loaded` or `LoadFailed`, unless `Unload` comes first. Several may be under way at once.
     Load(LoadModel),
     /// Forget a model; its lanes end after what they run. Answered by `Unloaded`.

@@ -6,17 +6,16 @@ mod support;
 use std::path::Path;
 
 use edge_engine::protocol::{FromHost, LoadModel, ToHost};
-use support::{Host, test_bundle};
+use support::{Host, setup, start, test_bundle};
 
-fn ask(host: &mut Host, bundle: &Path, allowed: &[&str]) -> Result<edge_engine::protocol::LoadedModel, String> {
+fn ask(host: &mut Host, bundle: &Path, provider: &str) -> Result<edge_engine::protocol::LoadedModel, String> {
     host.send(
         &ToHost::Load(LoadModel {
             model: 5,
             load: 1,
             bundle: bundle.to_owned(),
             first_lane: 5,
-            allowed_providers: allowed.iter().map(|name| (*name).to_owned()).collect(),
-            instances: None,
+            setup: setup(bundle, provider),
             check_goldens: true,
         }),
         &[],
@@ -28,18 +27,17 @@ fn ask(host: &mut Host, bundle: &Path, allowed: &[&str]) -> Result<edge_engine::
 fn a_bundle_with_a_fault_is_refused_with_the_reason() {
     let Some(mut host) = Host::start() else { return };
     let cases = [
-        ("wrong-golden", &["cpu"][..], "golden golden/one.json: at c element 1: expected 2.75, got 2.5 (tolerance"),
-        ("unknown-key", &["cpu"], "unknown field `colour`"),
-        ("corrupt", &["cpu"], "variant only: make a session of"),
-        ("wants-cuda", &["cpu"], "no variant runs on the allowed providers (cpu): only wants cuda"),
-        ("wants-cuda", &["cpu", "cuda"], "provider cuda was asked for, but ONNX Runtime"),
-        ("nowhere", &["cpu"], "open bundle manifest"),
+        ("wrong-golden", "cpu", "golden golden/one.json: at c element 1: expected 2.75, got 2.5 (tolerance"),
+        ("unknown-key", "cpu", "unknown field `colour`"),
+        ("corrupt", "cpu", "variant only: make a session of"),
+        ("wants-cuda", "cuda", "provider cuda was asked for, but ONNX Runtime"),
+        ("nowhere", "cpu", "open bundle manifest"),
     ];
-    for (name, allowed, expected) in cases {
-        let message = ask(&mut host, &test_bundle(name), allowed).unwrap_err();
+    for (name, provider, expected) in cases {
+        let message = ask(&mut host, &test_bundle(name), provider).unwrap_err();
         assert!(message.contains(expected), "{name}: {message}");
     }
-    assert_eq!(ask(&mut host, &test_bundle("add"), &["cpu"]).unwrap().goldens_passed, 1);
+    assert_eq!(ask(&mut host, &test_bundle("add"), "cpu").unwrap().goldens_passed, 1);
 }
 
 #[test]
@@ -62,7 +60,7 @@ fn a_forgotten_model_can_be_loaded_again() {
 fn a_library_that_is_none_is_named() {
     for path in ["/nowhere/libonnxruntime.so", "/etc/passwd"] {
         let mut host = Host::spawn();
-        host.send(&ToHost::Start { library: path.into() }, &[]);
+        host.send(&start(path.into()), &[]);
         match host.receive().0 {
             FromHost::StartFailed { message } => {
                 assert!(message.contains("load ONNX Runtime") && message.contains(path), "{message}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{Event, Fault, Ids, LaneId, MemberResult, ModelId, ModelState, Mono, RequestId, Results};
-use edge_engine::protocol::{FromHost, Run, ToHost};
+use edge_engine::protocol::{FromHost, ProviderSetup, Run, ToHost};
 use edge_wire::dto::EngineStatus;
 
 use super::Driver;
@@ -188,13 +188,17 @@ impl HostState {
     }
 }
 
+fn cpu() -> ProviderSetup {
+    ProviderSetup { name: "cpu".into(), plugin: None }
+}
+
 impl Driver {
     /// Starts a host, or notes why that is impossible.
     pub(super) fn start_host(&mut self) {
         let library = match &self.outside.library {
             None => {
                 let mut simulator = Simulator::start();
-                simulator.send(&ToHost::Start { library: "simulated".into() });
+                simulator.send(&ToHost::Start { library: "simulated".into(), provider: cpu() });
                 self.host.life = Phase::Starting(Host::Simulated(simulator));
                 self.host.status.found_by = "simulated".into();
                 return;
@@ -218,7 +222,7 @@ impl Driver {
         self.host.served = false;
         let started = Process::spawn(&self.outside.program).map_err(|error| super::chain(&error)).and_then(|process| {
             let mut host = Host::Process(process);
-            host.send(&ToHost::Start { library }, Vec::new()).map_err(|error| super::chain(&error))?;
+            host.send(&ToHost::Start { library, provider: cpu() }, Vec::new()).map_err(|error| super::chain(&error))?;
             Ok(host)
         });
         match started {

@@ -57,14 +57,17 @@ impl Driver {
     fn send_load(&mut self, id: ModelId) {
         let Some(model) = self.models.get_mut(id) else { return };
         model.life = Life::Loading;
+        let Some(setup) = model.setup(&self.config.engine.providers) else {
+            let why = model.no_setup(&self.config.engine.providers);
+            return self.model_failed(id, why);
+        };
         model.load = model.load.wrapping_add(1);
         let load = LoadModel {
             model: id.0,
             load: model.load,
             bundle: model.found.dir.clone(),
             first_lane: Model::first_lane(id),
-            allowed_providers: self.config.engine.providers.clone(),
-            instances: None,
+            setup,
             // The same bundle on the same library gave its golden answers in this very life of the daemon.
             check_goldens: model.loaded.is_none(),
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{LaneId, LaneRange, ModelId, ModelState};
-use edge_engine::protocol::LoadedModel;
+use edge_engine::protocol::{LoadedModel, Setup};
 use edge_wire::dto::{ModelStatus, ProviderInfo, TensorInfo};
 
 use crate::request::Failure;
@@ -155,6 +155,22 @@ impl Model {
     /// `name:version`.
     pub fn label(&self) -> String {
         format!("{}:{}", self.found.name, self.found.version)
+    }
+
+    /// The first way to run it that the operator allows.
+    pub fn setup(&self, allowed: &[String]) -> Option<Setup> {
+        self.found.setups.iter().find(|setup| allowed.contains(&setup.provider)).cloned()
+    }
+
+    /// Why there is none.
+    pub fn no_setup(&self, allowed: &[String]) -> String {
+        let wishes: Vec<_> =
+            self.found.setups.iter().map(|setup| format!("{} on {}", setup.variant, setup.provider)).collect();
+        format!(
+            "it runs on none of the allowed providers ({}): its bundle has {}",
+            allowed.join(", "),
+            wishes.join(", ")
+        )
     }
 
     /// First of the lanes that are set aside for the model `id`.

@@ -6,6 +6,9 @@ mod signature;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use edge_engine::bundle::Variant;
+use edge_engine::protocol::{Precision, Setup};
+
 use crate::config::ModelsConfig;
 use crate::driver::chain;
 
@@ -21,6 +24,8 @@ pub struct Found {
     pub dir: PathBuf,
     pub default_deadline: Option<Duration>,
     pub max_payload_bytes: Option<u64>,
+    /// The ways to run it that its manifest names, the most wanted first.
+    pub setups: Vec<Setup>,
     /// Why it cannot be loaded.
     pub fault: Option<String>,
 }
@@ -67,6 +72,7 @@ pub fn inspect(dir: &Path, config: &ModelsConfig) -> Found {
         dir: dir.to_owned(),
         default_deadline: Some(Duration::from_millis(manifest.deadline_ms)),
         max_payload_bytes: Some(manifest.limits.payload_bytes),
+        setups: manifest.variant.iter().flat_map(Variant::setups).collect(),
         fault: signature.and_then(|()| files()).err(),
     }
 }
@@ -80,6 +86,13 @@ pub fn simulated() -> Vec<Found> {
         task: model.task.into(),
         licence: "none".into(),
         dir: PathBuf::from("simulated"),
+        setups: vec![Setup {
+            variant: crate::driver::models::SIMULATED.into(),
+            provider: "cpu".into(),
+            precision: Precision::Exact,
+            threads: 1,
+            instances: 2,
+        }],
         ..Found::default()
     };
     crate::lanes::sim::MODELS.iter().map(found).collect()

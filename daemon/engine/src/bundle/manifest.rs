@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::protocol::{Precision, Setup};
+
 /// A bundle's manifest. Build it with [`Manifest::parse`], which checks every value.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,7 +23,7 @@ pub struct Manifest {
     pub source: String,
     /// Deadline of requests that name none, milliseconds.
     pub deadline_ms: u64,
-    /// Builds of the model, the most wanted first. The first whose providers are all allowed is used.
+    /// Builds of the model, the most wanted first.
     pub variant: Vec<Variant>,
     /// Inputs and outputs whose open dimensions are closed or bounded.
     #[serde(default)]
@@ -78,7 +80,8 @@ pub struct Variant {
     pub name: String,
     /// The ONNX file.
     pub file: String,
-    /// Execution providers in order of wish; all of them must be there. Without `cpu` no node may fall to the CPU.
+    /// Execution providers that may run it, the most wanted first; one of them does. Without `cpu` no node may fall to the
+    /// CPU.
     pub providers: Vec<String>,
     /// Intra-op threads of one session.
     pub threads: u16,
@@ -88,6 +91,19 @@ pub struct Variant {
     /// whose requests have few shapes, because no plan is ever given back.
     #[serde(default)]
     pub memory_pattern: bool,
+}
+
+impl Variant {
+    /// The ways to run it that the manifest names, the most wanted first.
+    pub fn setups(&self) -> impl Iterator<Item = Setup> {
+        self.providers.iter().map(|provider| Setup {
+            variant: self.name.clone(),
+            provider: provider.clone(),
+            precision: Precision::Exact,
+            threads: self.threads,
+            instances: self.instances,
+        })
+    }
 }
 
 /// Closes or bounds what the graph leaves open.

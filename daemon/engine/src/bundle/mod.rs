@@ -61,9 +61,9 @@ impl Manifest {
         if faults.is_empty() { Ok(manifest) } else { Err(ManifestError::Values(faults)) }
     }
 
-    /// The first variant whose providers are all allowed.
-    pub fn variant_for(&self, allowed: &[String]) -> Option<&Variant> {
-        self.variant.iter().find(|variant| variant.providers.iter().all(|name| allowed.contains(name)))
+    /// The variant of this name.
+    pub fn variant(&self, name: &str) -> Option<&Variant> {
+        self.variant.iter().find(|variant| variant.name == name)
     }
 }
 

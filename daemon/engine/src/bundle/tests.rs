@@ -145,7 +145,7 @@ fn an_endless_manifest_is_not_read_to_its_end() {
 }
 
 #[test]
-fn the_first_variant_that_is_allowed_is_used() {
+fn every_provider_of_every_variant_is_a_way_to_run_the_model_in_order_of_wish() {
     let text = ADD.replacen(
         "[[variant]]",
         "[[variant]]\nname = \"gpu\"\nfile = \"model.onnx\"\nproviders = [\"cuda\", \"cpu\"]\nthreads = 1\n\
@@ -153,13 +153,9 @@ fn the_first_variant_that_is_allowed_is_used() {
         1,
     );
     let manifest = Manifest::parse(&text).unwrap();
-    let used = |allowed: &[&str]| {
-        let allowed: Vec<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
-        manifest.variant_for(&allowed).map(|variant| variant.name.clone())
-    };
-    assert_eq!(used(&["cpu", "cuda"]).unwrap(), "gpu");
-    assert_eq!(used(&["cpu"]).unwrap(), "only");
-    assert_eq!(used(&["cuda"]), None);
+    let setups = manifest.variant.iter().flat_map(Variant::setups).map(|setup| (setup.variant, setup.provider));
+    let expected = [("gpu", "cuda"), ("gpu", "cpu"), ("only", "cpu")];
+    assert_eq!(setups.collect::<Vec<_>>(), expected.map(|(variant, provider)| (variant.into(), provider.into())));
 }
 
 proptest! {

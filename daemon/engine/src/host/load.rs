@@ -11,7 +11,7 @@ use super::model::{FitError, Model};
 use super::runner::Runner;
 use super::session::{Engine, Runtime, SessionError};
 use super::{clock, post::Post};
-use crate::bundle::{self, BundleError, Variant};
+use crate::bundle::{self, BundleError};
 use crate::channel;
 use crate::media::{MediaError, Recipe};
 use crate::protocol::{LoadModel, LoadedModel};
@@ -21,8 +21,8 @@ use crate::protocol::{LoadModel, LoadedModel};
 pub enum LoadError {
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    #[error("no variant runs on the allowed providers ({}): {wished}", allowed.join(", "))]
-    NoVariant { allowed: Vec<String>, wished: String },
+    #[error("no variant {variant}; the bundle has {}", have.join(", "))]
+    NoVariant { variant: String, have: Vec<String> },
     #[error("variant {variant}")]
     Session { variant: String, source: SessionError },
     #[error("manifest and graph")]
@@ -56,17 +56,17 @@ pub fn load(runtime: &Runtime, request: &LoadModel) -> Result<Loaded, LoadError>
     let start = clock::now_ns();
     let bundle = bundle::open(&request.bundle)?;
     let manifest = bundle.manifest();
-    let variant = manifest.variant_for(&request.allowed_providers).ok_or_else(|| {
-        let wish = |variant: &Variant| format!("{} wants {}", variant.name, variant.providers.join(" and "));
-        let wished = manifest.variant.iter().map(wish).collect::<Vec<_>>().join(", ");
-        LoadError::NoVariant { allowed: request.allowed_providers.clone(), wished }
+    let setup = &request.setup;
+    let variant = manifest.variant(&setup.variant).ok_or_else(|| {
+        let have = manifest.variant.iter().map(|variant| variant.name.clone()).collect();
+        LoadError::NoVariant { variant: setup.variant.clone(), have }
     })?;
     let file = bundle.file(&variant.file)?;
     let failed = |source| LoadError::Session { variant: variant.name.clone(), source };
-    let instances = request.instances.unwrap_or(variant.instances).max(1);
-    let make = || Engine::make(runtime, variant, &file).map_err(failed);
+    let instances = setup.instances.max(1);
+    let make = || Engine::make(runtime, variant, setup, &file).map_err(failed);
     let (engine, others) = if request.check_goldens { (make()?, Vec::new()) } else { side_by_side(instances, make)? };
-    let providers = engine.placement(variant).map_err(failed)?;
+    let providers = engine.placement(setup).map_err(failed)?;
     let recipe = Recipe::load(&bundle, &engine.inputs, &engine.outputs, |key| engine.metadata(key))?;
     let model = Arc::new(Model::new(request.model, &bundle, (&engine.inputs, &engine.outputs), recipe)?);
 

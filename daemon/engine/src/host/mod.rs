@@ -92,7 +92,7 @@ impl Host {
 
     fn handle(&mut self, message: ToHost, fds: Vec<OwnedFd>) {
         match message {
-            ToHost::Start { library } => self.start(&library),
+            ToHost::Start { library, .. } => self.start(&library),
             ToHost::Load(request) => match &self.loaders {
                 Some(loaders) => loaders.submit(request),
                 None => self.load_failed(&request, "the runtime is not started"),

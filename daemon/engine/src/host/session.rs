@@ -14,7 +14,7 @@ use ort::value::{DynValue, Tensor, ValueType};
 use super::outbox::Outbox;
 use super::raw;
 use crate::bundle::Variant;
-use crate::protocol::{Datatype, ProviderReport, TensorSpec};
+use crate::protocol::{Datatype, ProviderReport, Setup, TensorSpec};
 use crate::tensor::{self, Answer, AnswerData, Feed};
 
 /// Why the runtime could not be started.
@@ -39,6 +39,8 @@ pub enum SessionError {
     Unplaced,
     #[error("make a session of {}", path.display())]
     Make { path: PathBuf, source: ort::Error },
+    #[error("ask the runtime which provider runs which nodes")]
+    Placement(#[source] ort::Error),
     #[error("{what} {name} has the type {found}, which requests cannot carry")]
     Type { what: &'static str, name: String, found: String },
 }
@@ -92,12 +94,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes a session of `file` as `variant` says.
-    pub fn make(runtime: &Runtime, variant: &Variant, file: &Path) -> Result<Engine, SessionError> {
+    /// Makes a session of `file`, which is the variant's, as `setup` says.
+    pub fn make(runtime: &Runtime, variant: &Variant, setup: &Setup, file: &Path) -> Result<Engine, SessionError> {
         let failed = |source| SessionError::Make { path: file.to_owned(), source };
-        let mut builder = options(runtime, variant).map_err(failed)?;
-        for name in variant.providers.iter().filter(|name| *name != "cpu") {
-            builder = register(builder, runtime, name)?;
+        let mut builder = options(runtime, variant, setup).map_err(failed)?;
+        if setup.provider != "cpu" {
+            builder = register(builder, runtime, &setup.provider)?;
         }
         let session = builder.commit_from_file(file).map_err(failed)?;
         let inputs = specs("input", session.inputs())?;
@@ -106,9 +108,8 @@ impl Engine {
     }
 
     /// Which provider took which share of the nodes, the largest first.
-    pub fn placement(&self, variant: &Variant) -> Result<Vec<ProviderReport>, SessionError> {
-        let failed = |source| SessionError::Make { path: PathBuf::from(&variant.file), source };
-        reports(raw::placement(&self.session).map_err(failed)?, variant.providers.first())
+    pub fn placement(&self, setup: &Setup) -> Result<Vec<ProviderReport>, SessionError> {
+        reports(raw::placement(&self.session).map_err(SessionError::Placement)?, &setup.provider)
     }
 
     /// A text of the model's own metadata.
@@ -142,9 +143,9 @@ pub enum RunError {
     Runtime(#[from] ort::Error),
 }
 
-/// What is said of the nodes that each provider took. Fails if the most wanted one took none: the others would run in
-/// its place without a word.
-fn reports(mut placed: Vec<(String, usize)>, wanted: Option<&String>) -> Result<Vec<ProviderReport>, SessionError> {
+/// What is said of the nodes that each provider took. Fails if the wanted one took none: the CPU would run in its place
+/// without a word.
+fn reports(mut placed: Vec<(String, usize)>, wanted: &str) -> Result<Vec<ProviderReport>, SessionError> {
     placed.retain(|(_, count)| *count > 0);
     placed.sort_by_key(|row| std::cmp::Reverse(row.1));
     let nodes: usize = placed.iter().map(|row| row.1).sum();
@@ -154,12 +155,10 @@ fn reports(mut placed: Vec<(String, usize)>, wanted: Option<&String>) -> Result<
     let report =
         |(name, count): &(String, usize)| ProviderReport { name: short_name(name), share: share(*count, nodes) };
     let reports: Vec<_> = placed.iter().map(report).collect();
-    match wanted {
-        Some(wanted) if !reports.iter().any(|report| report.name == *wanted) => {
-            Err(SessionError::Idle { name: wanted.clone(), nodes })
-        }
-        _ => Ok(reports),
+    if !reports.iter().any(|report| report.name == wanted) {
+        return Err(SessionError::Idle { name: wanted.to_owned(), nodes });
     }
+    Ok(reports)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "node counts are far below 2^24")]
@@ -167,9 +166,9 @@ fn share(part: usize, whole: usize) -> f32 {
     part as f32 / whole as f32
 }
 
-fn options(runtime: &Runtime, variant: &Variant) -> ort::Result<SessionBuilder> {
+fn options(runtime: &Runtime, variant: &Variant, setup: &Setup) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(&runtime.environment)?
-        .with_intra_threads(usize::from(variant.threads))?
+        .with_intra_threads(usize::from(setup.threads.max(1)))?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
@@ -262,7 +261,7 @@ mod tests {
 
     fn said(placed: &[(&str, usize)], wanted: &str) -> Result<Vec<(String, f32)>, String> {
         let placed = placed.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
-        let reports = reports(placed, Some(&wanted.to_owned())).map_err(|error| error.to_string())?;
+        let reports = reports(placed, wanted).map_err(|error| error.to_string())?;
         Ok(reports.into_iter().map(|report| (report.name, report.share)).collect())
     }
 

@@ -10,7 +10,8 @@ use std::process::{Child, Command, Stdio};
 
 use edge_engine::channel::{self, ChannelError, Receiver};
 use edge_engine::protocol::{
-    Data, FromHost, HostError, Input, LoadModel, LoadedModel, Member, MemberDone, Output, Run, TensorData, ToHost, Want,
+    Data, FromHost, HostError, Input, LoadModel, LoadedModel, Member, MemberDone, Output, Precision, ProviderSetup,
+    Run, Setup, TensorData, ToHost, Want,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, MemfdFlags, Mode, SealFlags};
@@ -46,6 +47,27 @@ pub fn bundle(name: &str) -> PathBuf {
 /// A tiny bundle of the repository.
 pub fn test_bundle(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../onnx-models/test").join(name)
+}
+
+/// The bundle's own wish for this provider; something like one if the bundle is no good.
+pub fn setup(bundle: &Path, provider: &str) -> Setup {
+    let opened = edge_engine::bundle::open(bundle).ok();
+    let wish = |bundle: edge_engine::bundle::Bundle| {
+        let wishes = bundle.manifest().variant.iter().flat_map(|variant| variant.setups().collect::<Vec<_>>());
+        wishes.into_iter().find(|setup| setup.provider == provider)
+    };
+    opened.and_then(wish).unwrap_or_else(|| Setup {
+        variant: "only".into(),
+        provider: provider.into(),
+        precision: Precision::Exact,
+        threads: 1,
+        instances: 1,
+    })
+}
+
+/// Starts the runtime for the CPU.
+pub fn start(library: PathBuf) -> ToHost {
+    ToHost::Start { library, provider: ProviderSetup { name: "cpu".into(), plugin: None } }
 }
 
 /// Shape and bytes of an output.
@@ -93,7 +115,7 @@ impl Host {
     pub fn start() -> Option<Host> {
         let library = library()?;
         let mut host = Host::spawn();
-        host.send(&ToHost::Start { library }, &[]);
+        host.send(&start(library), &[]);
         match host.receive().0 {
             FromHost::Started { version, providers } => {
                 assert!(version.starts_with("1."), "{version}");
@@ -175,8 +197,7 @@ impl Host {
                 load: 1,
                 bundle: bundle.to_owned(),
                 first_lane,
-                allowed_providers: vec!["cpu".into()],
-                instances: Some(1),
+                setup: Setup { instances: 1, ..setup(bundle, "cpu") },
                 check_goldens: true,
             }),
             &[],
