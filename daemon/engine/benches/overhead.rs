@@ -10,7 +10,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use edge_engine::protocol::{Data, FromHost, Input, LoadModel, LoadedModel, Setup, TensorData, ToHost, Want};
+use edge_engine::protocol::{Data, FromHost, Input, LoadedModel, Setup, TensorData, Want};
 use ort::session::Session;
 use ort::value::TensorRef;
 use rustix::time::{ClockId, clock_gettime};
@@ -104,8 +104,7 @@ fn load(host: &mut Host, names: &[&str], goldens: bool) -> (u64, Vec<LoadedModel
     for (model, name) in (0..).zip(names) {
         let bundle = bundle(name);
         let setup = Setup { instances: 1, ..setup(&bundle, "cpu") };
-        let load = LoadModel { model, load: 1, bundle, first_lane: model * 4, setup, check_goldens: goldens };
-        host.send(&ToHost::Load(load), &[]);
+        host.ask_load_as(&bundle, model, model * 4, setup, goldens);
     }
     let loaded = names.iter().map(|_| host.loaded().unwrap()).collect();
     (ns(ClockId::Monotonic) - start, loaded)

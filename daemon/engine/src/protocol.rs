@@ -152,18 +152,43 @@ impl Precision {
 /// crashes does so by its own name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderSetup {
-    /// Short name: `cpu`, `cuda`, `tensorrt`, `openvino`.
+    /// Short name: `cpu`, `cuda`, `tensorrt`, `tensorrt-rtx`, `openvino`, or that of any other provider with a library of
+    /// its own: the runtime's name in lower case, without `ExecutionProvider`.
     pub name: String,
-    /// Its library, if it comes as one of its own.
+    /// Its library, if it comes as one of its own. It is checked and registered at `Start`.
     pub plugin: Option<PathBuf>,
+    pub options: DeviceOptions,
 }
+
+/// What a provider may use of its device. Each provider reads what it knows; `None` is its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceOptions {
+    /// Which of the provider's devices, counted from 0. Default: 0.
+    pub device: Option<u16>,
+    /// Most memory of the device that one session's arena takes, bytes. Default: no limit. Read by cuda.
+    pub memory_limit_bytes: Option<u64>,
+    /// Most memory that building an engine and each of its layers may take for a while, bytes. Default:
+    /// [`WORKSPACE_BYTES`]. Read by tensorrt and tensorrt-rtx.
+    pub workspace_limit_bytes: Option<u64>,
+    /// Which deep learning accelerator of an Orin runs what it can, instead of the GPU. Default: none. Read by tensorrt.
+    pub dla_core: Option<u16>,
+    /// Where compiled models are kept; written by the provider, and by nobody else. It must be for this device and these
+    /// versions of library and provider alone. Default: nothing is kept, each load compiles. Read by openvino, tensorrt
+    /// and tensorrt-rtx.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// Workspace of TensorRT unless said otherwise: half a gibibyte leaves room on a board of 8 GB, where a whole one has ended
+/// builds for lack of memory.
+pub const WORKSPACE_BYTES: u64 = 512 << 20;
 
 /// One way to run a model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Setup {
     /// The manifest's variant.
     pub variant: String,
-    /// Short name of the provider that must take nodes. What it leaves falls to the CPU only if the variant lists `cpu`.
+    /// Short name of the provider that must take nodes: the host's own. What it leaves falls to the CPU only if the variant
+    /// lists `cpu`.
     pub provider: String,
     pub precision: Precision,
     /// Intra-op threads of one session, 1..=64.
@@ -190,8 +215,9 @@ pub struct LoadModel {
 /// What the daemon asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToHost {
-    /// First message: load this library (already found on disk) and register the provider. Answered by `Started` or
-    /// `StartFailed`.
+    /// First message: load this library (already found on disk) and register the provider, which is the only one besides
+    /// the CPU that this host will use. Answered by `Started` or `StartFailed`; a provider that crashes on the way ends
+    /// the host.
     Start { library: PathBuf, provider: ProviderSetup },
     /// Answered by `Loaded` or `LoadFailed`, unless `Unload` comes first. Several may be under way at once.
     Load(LoadModel),
@@ -253,7 +279,7 @@ pub struct MemberDone {
 /// An execution provider as it really is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProviderReport {
-    /// Short name: `cpu`, `cuda`, `tensorrt`, `openvino`.
+    /// Short name, as in [`ProviderSetup::name`].
     pub name: String,
     /// Share of the graph's nodes that it really placed, 0..=1.
     pub share: f32,

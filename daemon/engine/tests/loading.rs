@@ -30,7 +30,7 @@ fn a_bundle_with_a_fault_is_refused_with_the_reason() {
         ("wrong-golden", "cpu", "golden golden/one.json: at c element 1: expected 2.75, got 2.5 (tolerance"),
         ("unknown-key", "cpu", "unknown field `colour`"),
         ("corrupt", "cpu", "variant only: make a session of"),
-        ("wants-cuda", "cuda", "provider cuda was asked for, but ONNX Runtime"),
+        ("wants-cuda", "cuda", "provider cuda was asked for, but this engine host is for cpu"),
         ("nowhere", "cpu", "open bundle manifest"),
     ];
     for (name, provider, expected) in cases {

@@ -111,6 +111,38 @@ fn speech_is_found_over_a_whole_wav_and_state_is_the_callers_for_tensors() {
 }
 
 #[test]
+fn what_lies_outside_the_profile_of_a_variant_is_refused_whether_a_picture_or_a_tensor() {
+    let Some(mut host) = Host::start() else { return };
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("golden")).unwrap();
+    for entry in edge_engine::bundle::open(&bundle("text-line")).unwrap().manifest().file.iter() {
+        std::fs::copy(bundle("text-line").join(&entry.path), copy.path().join(&entry.path)).unwrap();
+    }
+    let manifest = std::fs::read_to_string(bundle("text-line").join("model.toml")).unwrap();
+    let profile = "[[variant.profile]]\ntensor = \"x\"\nmin = [1, 3, 48, 320]\nopt = [1, 3, 48, 320]\n\
+                   max = [2, 3, 48, 400]\n\n# The graph leaves";
+    assert!(manifest.contains("# The graph leaves"));
+    std::fs::write(copy.path().join("model.toml"), manifest.replacen("# The graph leaves", profile, 1)).unwrap();
+    let setup = support::setup(copy.path(), "cpu");
+    host.ask_load_as(copy.path(), 0, 0, edge_engine::protocol::Setup { instances: 1, ..setup }, false);
+    host.loaded().unwrap();
+
+    let error = host.infer_encoded("image/jpeg", &golden("text-line/golden/handling.jpg")).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidInput, "{error:?}");
+    assert!(error.message.starts_with("input x: dimension 3 is "), "{error:?}");
+    assert!(error.message.ends_with(", accepted is 320..=400"), "{error:?}");
+    let tensor = |shape: [i64; 4]| {
+        let count = usize::try_from(shape.iter().product::<i64>()).unwrap();
+        [(shape.to_vec(), vec![0; count * 4])]
+    };
+    let error = host.infer_sealed(&tensor([3, 3, 48, 320])).unwrap_err();
+    assert_eq!(error.message, "input x: dimension 0 is 3, accepted is 1..=2");
+    let error = host.infer_sealed(&tensor([1, 3, 48, 319])).unwrap_err();
+    assert_eq!(error.message, "input x: dimension 3 is 319, accepted is 320..=400");
+    assert!(host.infer_sealed(&tensor([2, 3, 48, 400])).is_ok());
+}
+
+#[test]
 fn a_payload_that_is_not_sealed_is_read_if_it_is_a_file() {
     let Some(mut host) = Host::start() else { return };
     host.load(&bundle("text-direction"));

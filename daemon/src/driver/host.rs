@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{Event, Fault, Ids, LaneId, MemberResult, ModelId, ModelState, Mono, RequestId, Results};
-use edge_engine::protocol::{FromHost, ProviderSetup, Run, ToHost};
+use edge_engine::protocol::{DeviceOptions, FromHost, ProviderSetup, Run, ToHost};
 use edge_wire::dto::EngineStatus;
 
 use super::Driver;
@@ -189,7 +189,7 @@ impl HostState {
 }
 
 fn cpu() -> ProviderSetup {
-    ProviderSetup { name: "cpu".into(), plugin: None }
+    ProviderSetup { name: "cpu".into(), plugin: None, options: DeviceOptions::default() }
 }
 
 impl Driver {

@@ -91,6 +91,27 @@ pub struct Variant {
     /// whose requests have few shapes, because no plan is ever given back.
     #[serde(default)]
     pub memory_pattern: bool,
+    /// The graph carries INT8 quantisation (QuantizeLinear, DequantizeLinear) that TensorRT is to compute with.
+    #[serde(default)]
+    pub int8: bool,
+    /// Which sizes its inputs may have. Whatever provider runs it: what is accepted must not depend on that.
+    #[serde(default)]
+    pub profile: Vec<Profile>,
+}
+
+/// The sizes of one input for which a provider that compiles for shapes (TensorRT) compiles. A request beyond them is
+/// refused: compiling again takes minutes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// An input of the graph.
+    pub tensor: String,
+    /// Smallest size of each dimension.
+    pub min: Vec<i64>,
+    /// The size that it is made fastest for.
+    pub opt: Vec<i64>,
+    /// Largest size of each dimension; in a batch of several requests, of all together.
+    pub max: Vec<i64>,
 }
 
 impl Variant {

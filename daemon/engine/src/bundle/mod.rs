@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 pub use manifest::{
     Batching, Channels, ClassesRecipe, CtcRecipe, FileBytesRecipe, FileEntry, FileTypeRecipe, Golden, ImageRecipe,
-    InputRecipe, Limits, Manifest, OutputRecipe, SoundRecipe, SpeechRecipe, Task, TensorRule, Variant, WhenWider,
+    InputRecipe, Limits, Manifest, OutputRecipe, Profile, SoundRecipe, SpeechRecipe, Task, TensorRule, Variant,
+    WhenWider,
 };
 pub use rules::PROVIDERS;
 use sha2::{Digest, Sha256};
@@ -59,6 +60,11 @@ impl Manifest {
             toml::from_str(text).map_err(|error| ManifestError::Syntax(syntax_fault(text, &error)))?;
         let faults = rules::faults(&manifest);
         if faults.is_empty() { Ok(manifest) } else { Err(ManifestError::Values(faults)) }
+    }
+
+    /// The digest that the manifest promises of a file.
+    pub fn digest(&self, path: &str) -> Option<&str> {
+        self.file.iter().find(|file| file.path == path).map(|file| file.sha256.as_str())
     }
 
     /// The variant of this name.

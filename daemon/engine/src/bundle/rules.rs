@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::manifest::{
-    ClassesRecipe, FileEntry, Golden, ImageRecipe, InputRecipe, Limits, Manifest, OutputRecipe, SoundRecipe,
+    ClassesRecipe, FileEntry, Golden, ImageRecipe, InputRecipe, Limits, Manifest, OutputRecipe, Profile, SoundRecipe,
     SpeechRecipe, Task, TensorRule, Variant,
 };
 
 /// Execution providers that a manifest may wish for.
-pub const PROVIDERS: [&str; 4] = ["cpu", "cuda", "tensorrt", "openvino"];
+pub const PROVIDERS: [&str; 5] = ["cpu", "cuda", "tensorrt", "tensorrt-rtx", "openvino"];
+/// Most dimensions of a tensor with a profile; TensorRT knows no more.
+const MAX_DIMENSIONS: usize = 8;
 
 /// Collects faults under their keys.
 #[derive(Default)]
@@ -27,6 +29,9 @@ pub fn faults(manifest: &Manifest) -> Vec<String> {
     let mut faults = Faults::default();
     head(manifest, &mut faults);
     variants(&manifest.variant, &mut faults);
+    for (at, variant) in manifest.variant.iter().enumerate() {
+        profiles(&format!("variant[{at}].profile"), &variant.profile, &manifest.tensor, &mut faults);
+    }
     tensors(&manifest.tensor, &mut faults);
     if let Some(batching) = manifest.batching {
         faults.unless((1..=32).contains(&batching.max), "batching.max", "1..=32");
@@ -64,9 +69,45 @@ fn variants(variants: &[Variant], faults: &mut Faults) {
         faults.unless(
             known && !distinct.is_empty() && distinct.len() == variant.providers.len(),
             &key("providers"),
-            "1..=4 of \"cpu\", \"cuda\", \"tensorrt\", \"openvino\", each once",
+            "1..=5 of \"cpu\", \"cuda\", \"tensorrt\", \"tensorrt-rtx\", \"openvino\", each once",
         );
     }
+}
+
+/// The profiles of one variant, whose key is `key`.
+fn profiles(key: &str, profiles: &[Profile], tensors: &[TensorRule], faults: &mut Faults) {
+    faults.unless(profiles.len() <= 64, key, "at most 64 tables");
+    for (at, profile) in profiles.iter().enumerate() {
+        let once = profiles.iter().filter(|other| other.tensor == profile.tensor).count() == 1;
+        // Colon and comma divide the text in which TensorRT is told the profiles.
+        faults.unless(
+            once && !profile.tensor.is_empty() && !profile.tensor.contains([':', ',']),
+            &format!("{key}[{at}].tensor"),
+            "an input that no other profile of the variant has, without \":\" and \",\"",
+        );
+        let (min, opt, max) = (&profile.min, &profile.opt, &profile.max);
+        let as_long = min.len() == opt.len() && opt.len() == max.len() && (1..=MAX_DIMENSIONS).contains(&min.len());
+        let ordered = min.iter().zip(opt).zip(max).all(|((min, opt), max)| *min >= 1 && min <= opt && opt <= max);
+        faults.unless(
+            as_long && ordered,
+            &format!("{key}[{at}]"),
+            "min, opt and max of the same 1..=8 places, in each place 1 <= min <= opt <= max",
+        );
+        let fits = tensors.iter().find(|rule| rule.name == profile.tensor).is_none_or(|rule| within(profile, rule));
+        faults.unless(fits, &format!("{key}[{at}]"), "within shape and max of the tensor table of that name");
+    }
+}
+
+/// Whether every size of the profile is one that the tensor table leaves open.
+fn within(profile: &Profile, rule: &TensorRule) -> bool {
+    let place = |(at, size): (usize, &i64)| {
+        let (min, max) = (profile.min.get(at), profile.max.get(at));
+        match size {
+            -1 => rule.max.get(at).is_none_or(|most| max.is_some_and(|max| max <= most)),
+            size => min == Some(size) && max == Some(size),
+        }
+    };
+    profile.min.len() == rule.shape.len() && rule.shape.iter().enumerate().all(place)
 }
 
 fn tensors(tensors: &[TensorRule], faults: &mut Faults) {

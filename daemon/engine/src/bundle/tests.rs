@@ -8,6 +8,10 @@ const ADD: &str = include_str!("../../../../onnx-models/test/add/model.toml");
 const LINE: &str = include_str!("../../../../onnx-models/text-line/model.toml");
 const SPEECH: &str = include_str!("../../../../onnx-models/speech/model.toml");
 
+/// The end of a variant, and a good profile for it.
+const PROFILE: &str = "instances = 2\n[[variant.profile]]\ntensor = \"x\"\nmin = [1, 3, 48, 320]\n\
+                       opt = [1, 3, 48, 640]\nmax = [8, 3, 48, 1600]\n";
+
 fn models() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../onnx-models"))
 }
@@ -61,9 +65,9 @@ fn a_fault_is_told_with_its_key_and_the_accepted_range() {
         (ADD, "threads = 1", "threads = 0", "variant[0].threads: must be 1..=64"),
         (ADD, "threads = 1", "threads = -1", "invalid value: integer `-1`, expected u16"),
         (ADD, "instances = 1", "instances = 17", "variant[0].instances: must be 1..=16"),
-        (ADD, "[\"cpu\"]", "[]", "variant[0].providers: must be 1..=4 of"),
-        (ADD, "[\"cpu\"]", "[\"cpu\", \"cpu\"]", "variant[0].providers: must be 1..=4 of"),
-        (ADD, "[\"cpu\"]", "[\"abacus\"]", "variant[0].providers: must be 1..=4 of"),
+        (ADD, "[\"cpu\"]", "[]", "variant[0].providers: must be 1..=5 of"),
+        (ADD, "[\"cpu\"]", "[\"cpu\", \"cpu\"]", "variant[0].providers: must be 1..=5 of"),
+        (ADD, "[\"cpu\"]", "[\"abacus\"]", "variant[0].providers: must be 1..=5 of"),
         (ADD, "max = 8", "max = 33", "batching.max: must be 1..=32"),
         (ADD, "task = \"tensors\"", "task = \"classification\"", "task: must be \"text-recognition\" with input image"),
         (ADD, "task = \"tensors\"", "task = \"guessing\"", "unknown variant `guessing`"),
@@ -91,6 +95,30 @@ fn a_fault_is_told_with_its_key_and_the_accepted_range() {
         assert!(text.contains(from), "{from}");
         let said = fault(&text.replacen(from, to, 1));
         assert!(said.contains(expected), "{to}: {said}");
+    }
+}
+
+#[test]
+fn a_profile_lies_within_the_tensor_table_and_is_in_order() {
+    let cases = [
+        ("", "", ""),
+        ("\"x\"", "\"a:b\"", "variant[0].profile[0].tensor: must be an input"),
+        (
+            "[[variant.profile]]",
+            "[[variant.profile]]\ntensor = \"x\"\nmin = [1]\nopt = [1]\nmax = [1]\n[[variant.profile]]",
+            "variant[0].profile[1].tensor: must be an input that no other",
+        ),
+        ("[8, 3", "[8, 3, 1", "variant[0].profile[0]: must be min, opt and max of the same 1..=8 places"),
+        ("[1, 3, 48, 320]", "[0, 3, 48, 320]", "in each place 1 <= min <= opt <= max"),
+        ("opt = [1, ", "opt = [9, ", "in each place 1 <= min <= opt <= max"),
+        ("1600]", "3201]", "variant[0].profile[0]: must be within shape and max of the tensor table"),
+        ("[8, 3, 48", "[8, 3, 49", "variant[0].profile[0]: must be within shape and max of the tensor table"),
+        ("opt", "best", "unknown field `best`"),
+    ];
+    for (from, to, expected) in cases {
+        assert!(PROFILE.contains(from), "{from}");
+        let said = fault(&LINE.replacen("instances = 2\n", &PROFILE.replacen(from, to, 1), 1));
+        assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "{to}: {said}");
     }
 }
 

@@ -64,11 +64,12 @@ pub fn load(runtime: &Runtime, request: &LoadModel) -> Result<Loaded, LoadError>
     let file = bundle.file(&variant.file)?;
     let failed = |source| LoadError::Session { variant: variant.name.clone(), source };
     let instances = setup.instances.max(1);
-    let make = || Engine::make(runtime, variant, setup, &file).map_err(failed);
+    let digest = manifest.digest(&variant.file).unwrap_or_default();
+    let make = || Engine::make(runtime, variant, setup, (&file, digest)).map_err(failed);
     let (engine, others) = if request.check_goldens { (make()?, Vec::new()) } else { side_by_side(instances, make)? };
     let providers = engine.placement(setup).map_err(failed)?;
     let recipe = Recipe::load(&bundle, &engine.inputs, &engine.outputs, |key| engine.metadata(key))?;
-    let model = Arc::new(Model::new(request.model, &bundle, (&engine.inputs, &engine.outputs), recipe)?);
+    let model = Arc::new(Model::new(request.model, &bundle, variant, (&engine.inputs, &engine.outputs), recipe)?);
 
     let mut lanes = vec![lane(&model, engine)?];
     let checked = match lanes.first_mut() {

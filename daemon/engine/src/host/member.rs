@@ -101,6 +101,13 @@ impl Item {
     }
 }
 
+/// Whether an item can be one run with these: its shapes are theirs, and all together have at most `most` rows.
+pub fn has_room(group: &[Item], item: &Item, most: i64) -> bool {
+    let rows: usize = group.iter().map(Item::rows).sum();
+    let within = i64::try_from(rows + item.rows()).is_ok_and(|rows| rows <= most);
+    within && group.first().is_some_and(|first| first.joins(item))
+}
+
 /// All values of a group, one after the other along dimension 0.
 pub fn join(group: &[Item]) -> Vec<Value> {
     let inputs = group.first().map_or(0, |item| item.values.len());
@@ -145,6 +152,15 @@ mod tests {
         for (a, b, joins) in cases {
             assert_eq!(item(a).joins(&item(b)), joins, "{a:?} {b:?}");
         }
+    }
+
+    #[test]
+    fn a_group_takes_no_more_rows_than_the_profile() {
+        let group = [item(&[&[1, 4]]), item(&[&[2, 4]])];
+        for (shape, most, fits) in [([1, 4], 4, true), ([2, 4], 4, false), ([2, 4], 5, true), ([1, 5], 9, false)] {
+            assert_eq!(has_room(&group, &item(&[&shape]), most), fits, "{shape:?} {most}");
+        }
+        assert!(has_room(&group, &item(&[&[200, 4]]), i64::MAX));
     }
 
     #[test]

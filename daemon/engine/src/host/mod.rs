@@ -18,6 +18,7 @@ mod model;
 mod outbox;
 mod post;
 mod prepare;
+mod provider;
 mod raw;
 mod registry;
 mod runner;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use crate::channel::{ChannelError, Receiver};
 use crate::fault::{chain, cut, host_error, panicked};
-use crate::protocol::{ErrorKind, FromHost, LoadModel, ToHost};
+use crate::protocol::{ErrorKind, FromHost, LoadModel, ProviderSetup, ToHost};
 use loaders::Loaders;
 use outbox::Outbox;
 use prepare::{Job, Preparers};
@@ -92,7 +93,7 @@ impl Host {
 
     fn handle(&mut self, message: ToHost, fds: Vec<OwnedFd>) {
         match message {
-            ToHost::Start { library, .. } => self.start(&library),
+            ToHost::Start { library, provider } => self.start(&library, provider),
             ToHost::Load(request) => match &self.loaders {
                 Some(loaders) => loaders.submit(request),
                 None => self.load_failed(&request, "the runtime is not started"),
@@ -112,12 +113,12 @@ impl Host {
         }
     }
 
-    fn start(&mut self, library: &Path) {
+    fn start(&mut self, library: &Path, provider: ProviderSetup) {
         if self.loaders.is_some() {
             return self.outbox.send(&FromHost::StartFailed { message: "started before".into() }, &[]);
         }
         let outbox = self.outbox.clone();
-        let started = std::panic::catch_unwind(move || Runtime::start(library, outbox));
+        let started = std::panic::catch_unwind(move || Runtime::start(library, provider, outbox));
         let said = match started {
             Ok(Ok(runtime)) => {
                 let said = FromHost::Started { version: runtime.version.clone(), providers: runtime.providers.clone() };

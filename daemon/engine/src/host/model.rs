@@ -1,6 +1,6 @@
 //! A loaded model as the threads of the host share it: what the bundle says and what the graph says, made one.
 
-use crate::bundle::{Bundle, Manifest, TensorRule};
+use crate::bundle::{Bundle, Manifest, Profile, TensorRule, Variant};
 use crate::fault::host_error;
 use crate::media::Recipe;
 use crate::protocol::{Datatype, ErrorKind, HostError, TensorSpec};
@@ -13,6 +13,8 @@ pub enum FitError {
     Unknown { name: String, have: Vec<String> },
     #[error("tensor {name}: shape {said:?} does not fit the graph's {graph:?}")]
     Shape { name: String, said: Vec<i64>, graph: Vec<i64> },
+    #[error("variant {variant}, profile of {tensor}: {what}")]
+    Profile { variant: String, tensor: String, what: String },
     #[error("batching: dimension 0 of {name} is {size}, it must be open in every input and output")]
     Batch { name: String, size: i64 },
     #[error("the graph has {0} outputs, at most 128 are supported")]
@@ -23,6 +25,8 @@ pub enum FitError {
 #[derive(Clone, Debug)]
 pub struct Place {
     pub spec: TensorSpec,
+    /// Smallest size of each open dimension; empty for 1.
+    pub min: Vec<i64>,
     /// Largest size of each dimension; empty for no bound.
     pub max: Vec<i64>,
 }
@@ -35,20 +39,23 @@ pub struct Model {
     /// Dimension 0 of every input and output is the batch.
     pub batched: bool,
     pub max_batch: u16,
+    /// Most rows that the members of a batch may have together; `i64::MAX` for no bound.
+    pub max_rows: i64,
     pub payload_bytes: u64,
     pub recipe: Option<Recipe>,
 }
 
 impl Model {
-    /// Joins manifest and graph.
+    /// Joins manifest and graph, for one variant.
     pub fn new(
         id: u16,
         bundle: &Bundle,
+        variant: &Variant,
         graph: (&[TensorSpec], &[TensorSpec]),
         recipe: Option<Recipe>,
     ) -> Result<Model, FitError> {
         let manifest = bundle.manifest();
-        let (inputs, outputs) = (close(graph.0, manifest)?, close(graph.1, manifest)?);
+        let (mut inputs, outputs) = (close(graph.0, manifest)?, close(graph.1, manifest)?);
         let specs: Vec<&TensorSpec> = inputs.iter().chain(&outputs).map(|place| &place.spec).collect();
         if let Some(rule) = manifest.tensor.iter().find(|rule| !specs.iter().any(|spec| spec.name == rule.name)) {
             let have = specs.iter().map(|spec| spec.name.clone()).collect();
@@ -62,6 +69,7 @@ impl Model {
             let size = spec.shape.first().copied().unwrap_or(0);
             return Err(FitError::Batch { name: spec.name.clone(), size });
         }
+        narrow(&mut inputs, variant)?;
         // So many members that each input and each output of each can have a descriptor in one packet.
         let most = inputs.len().max(outputs.len()).max(1);
         let room = u16::try_from(crate::protocol::MAX_FDS / most).unwrap_or(1).max(1);
@@ -69,6 +77,7 @@ impl Model {
             id,
             batched: manifest.batching.is_some(),
             max_batch: manifest.batching.map_or(1, |batching| batching.max.min(room)),
+            max_rows: max_rows(&variant.profile),
             payload_bytes: manifest.limits.payload_bytes,
             outputs: outputs.into_iter().map(|place| place.spec).collect(),
             inputs,
@@ -76,10 +85,10 @@ impl Model {
         })
     }
 
-    /// Checks one tensor of a request against its input.
-    pub fn check(&self, index: u16, shape: &[i64], bytes: &[u8]) -> Result<(), HostError> {
+    /// Checks the shape of one input, whether it comes in a request or was made of a payload.
+    pub fn check_shape(&self, index: u16, shape: &[i64]) -> Result<(), HostError> {
         let invalid = |message: String| Err(host_error(ErrorKind::InvalidInput, message));
-        let Some(Place { spec, max }) = self.inputs.get(usize::from(index)) else {
+        let Some(Place { spec, min, max }) = self.inputs.get(usize::from(index)) else {
             return invalid(format!("input {index}: the model has {} inputs", self.inputs.len()));
         };
         let name = &spec.name;
@@ -87,17 +96,26 @@ impl Model {
             return invalid(format!("input {name}: {} dimensions, accepted are {}", shape.len(), spec.shape.len()));
         }
         for (at, (size, accepted)) in shape.iter().zip(&spec.shape).enumerate() {
+            let least = min.get(at).copied().unwrap_or(1);
             let most = max.get(at).copied().unwrap_or(i64::MAX);
-            match accepted {
-                -1 if (1..=most).contains(size) => {}
-                -1 if most == i64::MAX => {
-                    return invalid(format!("input {name}: dimension {at} is {size}, accepted is at least 1"));
-                }
-                -1 => return invalid(format!("input {name}: dimension {at} is {size}, accepted is 1..={most}")),
-                accepted if accepted == size => {}
-                accepted => return invalid(format!("input {name}: dimension {at} is {size}, accepted is {accepted}")),
-            }
+            let wanted = match *accepted {
+                -1 if (least..=most).contains(size) => continue,
+                -1 if most == i64::MAX => "at least 1".to_owned(),
+                -1 => format!("{least}..={most}"),
+                accepted if accepted == *size => continue,
+                accepted => accepted.to_string(),
+            };
+            return invalid(format!("input {name}: dimension {at} is {size}, accepted is {wanted}"));
         }
+        Ok(())
+    }
+
+    /// Checks one tensor of a request against its input.
+    pub fn check(&self, index: u16, shape: &[i64], bytes: &[u8]) -> Result<(), HostError> {
+        self.check_shape(index, shape)?;
+        let invalid = |message: String| Err(host_error(ErrorKind::InvalidInput, message));
+        let Some(Place { spec, .. }) = self.inputs.get(usize::from(index)) else { return Ok(()) };
+        let name = &spec.name;
         let Some(elements) = tensor::elements(shape) else {
             return invalid(format!("input {name}: shape {shape:?} has too many elements"));
         };
@@ -126,14 +144,39 @@ fn close(graph: &[TensorSpec], manifest: &Manifest) -> Result<Vec<Place>, FitErr
 }
 
 fn close_one(spec: &TensorSpec, rule: Option<&TensorRule>) -> Result<Place, FitError> {
-    let Some(rule) = rule else { return Ok(Place { spec: spec.clone(), max: Vec::new() }) };
+    let Some(rule) = rule else { return Ok(Place { spec: spec.clone(), min: Vec::new(), max: Vec::new() }) };
     let fits = rule.shape.len() == spec.shape.len()
         && rule.shape.iter().zip(&spec.shape).all(|(said, graph)| *graph == -1 || said == graph);
     if !fits {
         let (said, graph) = (rule.shape.clone(), spec.shape.clone());
         return Err(FitError::Shape { name: rule.name.clone(), said, graph });
     }
-    Ok(Place { spec: TensorSpec { shape: rule.shape.clone(), ..spec.clone() }, max: rule.max.clone() })
+    let spec = TensorSpec { shape: rule.shape.clone(), ..spec.clone() };
+    Ok(Place { spec, min: Vec::new(), max: rule.max.clone() })
+}
+
+/// Bounds the inputs by the variant's profiles.
+fn narrow(inputs: &mut [Place], variant: &Variant) -> Result<(), FitError> {
+    for profile in &variant.profile {
+        let have: Vec<String> = inputs.iter().map(|place| place.spec.name.clone()).collect();
+        let wrong = |what| FitError::Profile { variant: variant.name.clone(), tensor: profile.tensor.clone(), what };
+        let Some(place) = inputs.iter_mut().find(|place| place.spec.name == profile.tensor) else {
+            return Err(wrong(format!("the graph has no input of that name; it has {}", have.join(", "))));
+        };
+        let shape = &place.spec.shape;
+        let sizes = profile.min.iter().zip(&profile.max).zip(shape);
+        let fits = |((min, max), size): ((&i64, &i64), &i64)| *size == -1 || (min == size && max == size);
+        if profile.min.len() != shape.len() || !sizes.into_iter().all(fits) {
+            return Err(wrong(format!("{:?}..={:?} does not fit the shape {shape:?}", profile.min, profile.max)));
+        }
+        (place.min, place.max) = (profile.min.clone(), profile.max.clone());
+    }
+    Ok(())
+}
+
+/// Rows beyond which a joined batch would lie outside a profile.
+fn max_rows(profiles: &[Profile]) -> i64 {
+    profiles.iter().filter_map(|profile| profile.max.first().copied()).min().unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -145,8 +188,9 @@ mod tests {
     }
 
     fn model(shape: &[i64], max: &[i64]) -> Model {
-        let inputs = vec![Place { spec: spec(shape), max: max.to_vec() }];
-        Model { id: 0, inputs, outputs: vec![], batched: true, max_batch: 1, payload_bytes: 1 << 20, recipe: None }
+        let inputs = vec![Place { spec: spec(shape), min: vec![], max: max.to_vec() }];
+        let (batched, max_batch, max_rows) = (true, 1, i64::MAX);
+        Model { id: 0, inputs, outputs: vec![], batched, max_batch, max_rows, payload_bytes: 1 << 20, recipe: None }
     }
 
     #[test]
@@ -166,6 +210,61 @@ mod tests {
             assert_eq!(said.unwrap_or_default(), expected);
         }
         assert!(model.check(1, &[1, 3, 2], &[0; 24]).is_err());
+    }
+
+    fn variant(tensor: &str, min: &[i64], max: &[i64]) -> Variant {
+        let (min, max) = (min.to_vec(), max.to_vec());
+        Variant {
+            name: "fp16".into(),
+            file: "model.onnx".into(),
+            providers: vec!["tensorrt".into()],
+            threads: 1,
+            instances: 1,
+            memory_pattern: false,
+            int8: false,
+            profile: vec![Profile { tensor: tensor.into(), opt: min.clone(), min, max }],
+        }
+    }
+
+    #[test]
+    fn a_shape_outside_the_profile_is_refused_with_the_accepted_range() {
+        let mut model = model(&[-1, 3, -1], &[8, 3, 100]);
+        narrow(&mut model.inputs, &variant("x", &[1, 3, 16], &[4, 3, 64])).unwrap();
+        let cases: [(&[i64], &str); 5] = [
+            (&[4, 3, 64], ""),
+            (&[1, 3, 16], ""),
+            (&[5, 3, 64], "input x: dimension 0 is 5, accepted is 1..=4"),
+            (&[1, 3, 15], "input x: dimension 2 is 15, accepted is 16..=64"),
+            (&[1, 3, 65], "input x: dimension 2 is 65, accepted is 16..=64"),
+        ];
+        for (shape, expected) in cases {
+            let said = model.check_shape(0, shape).err().map(|error| error.message);
+            assert_eq!(said.unwrap_or_default(), expected);
+        }
+    }
+
+    #[test]
+    fn a_profile_that_contradicts_the_graph_is_refused() {
+        let cases = [
+            (
+                variant("y", &[1, 3, 16], &[4, 3, 64]),
+                "variant fp16, profile of y: the graph has no input of that name; it",
+            ),
+            (
+                variant("x", &[1, 3], &[4, 3]),
+                "variant fp16, profile of x: [1, 3]..=[4, 3] does not fit the shape [-1, 3,",
+            ),
+            (
+                variant("x", &[1, 2, 16], &[4, 3, 64]),
+                "variant fp16, profile of x: [1, 2, 16]..=[4, 3, 64] does not fit",
+            ),
+        ];
+        for (variant, expected) in cases {
+            let error = narrow(&mut model(&[-1, 3, -1], &[]).inputs, &variant).unwrap_err();
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
+        assert_eq!(max_rows(&variant("x", &[1, 3], &[4, 3]).profile), 4);
+        assert_eq!(max_rows(&[]), i64::MAX);
     }
 
     #[test]

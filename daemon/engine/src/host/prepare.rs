@@ -107,6 +107,9 @@ fn prepare(job: Job, store: &Store) -> Result<u32, HostError> {
         Memory::of(job.payload, &job.fds, job.model.payload_bytes).map_err(|error| error.into_host_error("payload"))?;
     let (prepared, cost) = recipe.prepare(&job.content_type, &payload).map_err(MediaError::into_host_error)?;
     drop(payload);
+    if let Some(shape) = recipe.shape(&prepared) {
+        job.model.check_shape(0, &shape)?;
+    }
     store.keep(job.id, prepared)?;
     Ok(cost.max(1))
 }

@@ -1,6 +1,6 @@
 //! The few calls to ONNX Runtime that its Rust binding does not offer. All raw `unsafe` against the runtime is here.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::marker::PhantomData;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -167,6 +167,29 @@ pub fn available_providers() -> ort::Result<Vec<String>> {
     // SAFETY: as above.
     unsafe { ort::Error::result_from_status(status) }?;
     Ok(list)
+}
+
+/// A library that was opened for good: its code may run until the process ends.
+pub struct Library(NonNull<c_void>);
+
+impl Library {
+    /// Whether it has a function of this name.
+    pub fn has(&self, name: &CStr) -> bool {
+        // SAFETY: the handle is one that dlopen returned and that is never closed; the name ends with NUL.
+        !unsafe { libc::dlsym(self.0.as_ptr(), name.as_ptr()) }.is_null()
+    }
+}
+
+/// Opens a library, all that it needs included. Its initialisers run. The error is the loader's text.
+pub fn open_library(path: &Path) -> Result<Library, String> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    // SAFETY: the name ends with NUL. What the library's initialisers do is the library's business; this process is there
+    // for that.
+    let library = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    NonNull::new(library).map(Library).ok_or_else(|| {
+        // SAFETY: after a failure it returns a string that stays until this thread's next call to the loader, or null.
+        text(unsafe { libc::dlerror() })
+    })
 }
 
 /// Version of the library at `path`, which is loaded already.

@@ -128,7 +128,8 @@ mod tests {
 
     fn model(id: u16) -> Arc<Model> {
         let (inputs, outputs) = (Vec::new(), Vec::new());
-        Arc::new(Model { id, inputs, outputs, batched: false, max_batch: 1, payload_bytes: 1, recipe: None })
+        let (batched, max_batch, max_rows) = (false, 1, i64::MAX);
+        Arc::new(Model { id, inputs, outputs, batched, max_batch, max_rows, payload_bytes: 1, recipe: None })
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ort::session::RunOptions;
 
 use super::clock;
 use super::lane::{in_time, told};
-use super::member::{Body, Item, Ready, Reply, Value, feeds, join};
+use super::member::{Body, Item, Ready, Reply, Value, feeds, has_room, join};
 use super::memfd::{PackError, Packer};
 use super::memory::Memory;
 use super::model::Model;
@@ -82,7 +82,7 @@ impl Runner {
 
     /// Finds a group for a member, or opens one.
     fn group(&self, groups: &mut Vec<Vec<Item>>, item: Item) {
-        let joins = |group: &&mut Vec<Item>| group.first().is_some_and(|first| first.joins(&item));
+        let joins = |group: &&mut Vec<Item>| has_room(group, &item, self.model.max_rows);
         match groups.iter_mut().find(joins).filter(|_| self.model.batched) {
             Some(group) => group.push(item),
             None => groups.push(vec![item]),
@@ -163,6 +163,9 @@ impl Runner {
             return Err(host_error(ErrorKind::InvalidInput, "the model takes tensors only"));
         };
         let run = |feeds: &[Feed<'_>], take: &mut dyn FnMut(&[Answer<'_>])| {
+            for (index, feed) in (0..).zip(feeds) {
+                model.check_shape(index, feed.shape)?;
+            }
             engine.run(feeds, options, |answers| take(answers)).map_err(|error| run_error(&error))
         };
         let inputs: Vec<_> = model.inputs.iter().map(|place| place.spec.clone()).collect();

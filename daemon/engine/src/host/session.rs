@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ort::environment::Environment;
-use ort::ep::{CUDA, ExecutionProviderDispatch, TensorRT};
 use ort::logging::LogLevel;
 use ort::memory::MemoryInfo;
 use ort::session::builder::SessionBuilder;
@@ -12,9 +11,10 @@ use ort::session::{RunOptions, Session};
 use ort::value::{DynValue, Tensor, ValueType};
 
 use super::outbox::Outbox;
+use super::provider::{ApplyError, Provider, ProviderError, Wish, runtime_threads};
 use super::raw;
 use crate::bundle::Variant;
-use crate::protocol::{Datatype, ProviderReport, Setup, TensorSpec};
+use crate::protocol::{Datatype, ProviderReport, ProviderSetup, Setup, TensorSpec};
 use crate::tensor::{self, Answer, AnswerData, Feed};
 
 /// Why the runtime could not be started.
@@ -24,15 +24,15 @@ pub enum StartError {
     Load { path: PathBuf, error: ort::LoadDynamicError },
     #[error("start ONNX Runtime {version} from {}", path.display())]
     Environment { path: PathBuf, version: String, source: ort::Error },
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
 }
 
 /// Why a session could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    #[error("provider {name} was asked for, but ONNX Runtime {version} has only {}", available.join(", "))]
-    NotCompiled { name: String, version: String, available: Vec<String> },
-    #[error("provider {name} was asked for and could not be registered")]
-    Register { name: String, source: ort::Error },
+    #[error(transparent)]
+    Provider(#[from] ApplyError),
     #[error("provider {name} was asked for and took none of the model's {nodes} nodes")]
     Idle { name: String, nodes: usize },
     #[error("the runtime placed no node of the model, so that no provider would be known to run it")]
@@ -45,10 +45,11 @@ pub enum SessionError {
     Type { what: &'static str, name: String, found: String },
 }
 
-/// ONNX Runtime, loaded once per process.
+/// ONNX Runtime, loaded once per process, and the provider that this host is for.
 #[derive(Debug)]
 pub struct Runtime {
     environment: Environment,
+    provider: Provider,
     /// For example `1.32.0`.
     pub version: String,
     /// Short names of the providers compiled in.
@@ -56,8 +57,8 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Loads the library. Its warnings become notes.
-    pub fn start(library: &Path, outbox: Outbox) -> Result<Runtime, StartError> {
+    /// Loads the library and registers the provider. Their warnings become notes.
+    pub fn start(library: &Path, provider: ProviderSetup, outbox: Outbox) -> Result<Runtime, StartError> {
         let builder = ort::init_from(library).map_err(|error| StartError::Load { path: library.to_owned(), error })?;
         let version = raw::version(library).unwrap_or_else(|| "of unknown version".into());
         let failed = |source| StartError::Environment { path: library.to_owned(), version: version.clone(), source };
@@ -70,8 +71,10 @@ impl Runtime {
             builder.with_name("edged").with_telemetry(false).with_logger(logger).build().map_err(failed)?;
         // The binding asks for every message and drops most; the runtime must not build them in the first place.
         environment.set_log_level(LogLevel::Warning);
-        let providers = raw::available_providers().map_err(failed)?.iter().map(|name| short_name(name)).collect();
-        Ok(Runtime { environment, version, providers })
+        let providers: Vec<String> =
+            raw::available_providers().map_err(failed)?.iter().map(|name| short_name(name)).collect();
+        let provider = Provider::start(&environment, &version, &providers, provider)?;
+        Ok(Runtime { environment, provider, version, providers })
     }
 }
 
@@ -94,15 +97,21 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes a session of `file`, which is the variant's, as `setup` says.
-    pub fn make(runtime: &Runtime, variant: &Variant, setup: &Setup, file: &Path) -> Result<Engine, SessionError> {
+    /// Makes a session of `file`, which is the variant's and has this digest, as `setup` says.
+    pub fn make(
+        runtime: &Runtime,
+        variant: &Variant,
+        setup: &Setup,
+        (file, digest): (&Path, &str),
+    ) -> Result<Engine, SessionError> {
         let failed = |source| SessionError::Make { path: file.to_owned(), source };
-        let mut builder = options(runtime, variant, setup).map_err(failed)?;
-        if setup.provider != "cpu" {
-            builder = register(builder, runtime, &setup.provider)?;
-        }
+        let Runtime { environment, provider, version, .. } = runtime;
+        let wish = Wish { setup, variant, options: provider.options(), digest, version };
+        let builder = options(environment, variant, setup).map_err(failed)?;
+        let mut builder = provider.apply(builder, environment, &wish)?;
         let session = builder.commit_from_file(file).map_err(failed)?;
         let inputs = specs("input", session.inputs())?;
+        provider.check_sizes(&inputs, variant)?;
         let outputs = specs("output", session.outputs())?;
         Ok(Engine { session, memory: MemoryInfo::default(), inputs, outputs })
     }
@@ -166,9 +175,9 @@ fn share(part: usize, whole: usize) -> f32 {
     part as f32 / whole as f32
 }
 
-fn options(runtime: &Runtime, variant: &Variant, setup: &Setup) -> ort::Result<SessionBuilder> {
-    let builder = Session::builder(&runtime.environment)?
-        .with_intra_threads(usize::from(setup.threads.max(1)))?
+fn options(environment: &Environment, variant: &Variant, setup: &Setup) -> ort::Result<SessionBuilder> {
+    let builder = Session::builder(environment)?
+        .with_intra_threads(runtime_threads(setup))?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
@@ -180,26 +189,6 @@ fn options(runtime: &Runtime, variant: &Variant, setup: &Setup) -> ort::Result<S
         Ok(builder)
     } else {
         Ok(builder.with_disable_cpu_fallback()?)
-    }
-}
-
-fn register(builder: SessionBuilder, runtime: &Runtime, name: &str) -> Result<SessionBuilder, SessionError> {
-    let missing = || SessionError::NotCompiled {
-        name: name.to_owned(),
-        version: runtime.version.clone(),
-        available: runtime.providers.clone(),
-    };
-    let provider = provider(name).filter(|_| runtime.providers.iter().any(|have| have == name)).ok_or_else(missing)?;
-    builder
-        .with_execution_providers([provider.error_on_failure()])
-        .map_err(|error| SessionError::Register { name: name.to_owned(), source: error.into() })
-}
-
-fn provider(name: &str) -> Option<ExecutionProviderDispatch> {
-    match name {
-        "cuda" => Some(CUDA::default().build()),
-        "tensorrt" => Some(TensorRT::default().build()),
-        _ => None,
     }
 }
 

@@ -187,12 +187,21 @@ impl Recipe {
         }
     }
 
+    /// The shape that [`Recipe::fill`] will give, where it gives one.
+    pub fn shape(&self, prepared: &Prepared) -> Option<Vec<i64>> {
+        match (&self.input, prepared) {
+            (Input::Image(images), Prepared::Picture(picture)) => Some(images.shape(picture)),
+            (Input::FileBytes, Prepared::Places(places)) => Some(vec![1, i64::try_from(places.len()).ok()?]),
+            _ => None,
+        }
+    }
+
     /// The input tensor of a prepared payload; `None` if it needs more than one run, or none.
     pub fn fill(&self, prepared: &Prepared) -> Option<Filled> {
         match (&self.input, prepared) {
             (Input::Image(images), Prepared::Picture(picture)) => Some(images.fill(picture)),
             (Input::FileBytes, Prepared::Places(places)) => Some(Filled {
-                shape: vec![1, i64::try_from(places.len()).ok()?],
+                shape: self.shape(prepared)?,
                 bytes: Aligned::from_i32(places.iter().map(|place| i32::from(*place))),
             }),
             _ => None,

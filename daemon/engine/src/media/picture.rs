@@ -80,7 +80,12 @@ impl Pictures {
         picture.padded.div_ceil(self.recipe.min_width.max(1))
     }
 
-    /// `[1, 3, height, padded]`, normalised; padding is 0.
+    /// `[1, 3, height, padded]`.
+    pub fn shape(&self, picture: &Picture) -> Vec<i64> {
+        vec![1, 3, i64::from(self.recipe.height), i64::from(picture.padded)]
+    }
+
+    /// All of [`Pictures::shape`], normalised; padding is 0.
     pub fn fill(&self, picture: &Picture) -> Filled {
         let (width, padded, high) = (picture.width as usize, picture.padded as usize, self.recipe.height as usize);
         let mut values = vec![0f32; 3 * high * padded];
@@ -97,8 +102,7 @@ impl Pictures {
                 }
             }
         }
-        let shape = vec![1, 3, i64::from(self.recipe.height), i64::from(picture.padded)];
-        Filled { shape, bytes: Aligned::from_f32(&values) }
+        Filled { shape: self.shape(picture), bytes: Aligned::from_f32(&values) }
     }
 
     fn check_size(&self, width: u32, height: u32, bytes: u64) -> Result<(), MediaError> {

@@ -1,6 +1,8 @@
 //! Starts an engine host as a child and speaks the daemon's side of the protocol to it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod plugins;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -10,8 +12,8 @@ use std::process::{Child, Command, Stdio};
 
 use edge_engine::channel::{self, ChannelError, Receiver};
 use edge_engine::protocol::{
-    Data, FromHost, HostError, Input, LoadModel, LoadedModel, Member, MemberDone, Output, Precision, ProviderSetup,
-    Run, Setup, TensorData, ToHost, Want,
+    Data, DeviceOptions, FromHost, HostError, Input, LoadModel, LoadedModel, Member, MemberDone, Output, Precision,
+    ProviderSetup, Run, Setup, TensorData, ToHost, Want,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, MemfdFlags, Mode, SealFlags};
@@ -67,7 +69,17 @@ pub fn setup(bundle: &Path, provider: &str) -> Setup {
 
 /// Starts the runtime for the CPU.
 pub fn start(library: PathBuf) -> ToHost {
-    ToHost::Start { library, provider: ProviderSetup { name: "cpu".into(), plugin: None } }
+    start_for(library, "cpu", None)
+}
+
+/// Starts the runtime for a provider.
+pub fn start_for(library: PathBuf, name: &str, plugin: Option<PathBuf>) -> ToHost {
+    ToHost::Start { library, provider: provider(name, plugin) }
+}
+
+/// A provider with the options that are usual for it.
+pub fn provider(name: &str, plugin: Option<PathBuf>) -> ProviderSetup {
+    ProviderSetup { name: name.into(), plugin, options: DeviceOptions::default() }
 }
 
 /// Shape and bytes of an output.
@@ -75,6 +87,8 @@ pub type Shaped = (Vec<i64>, Vec<u8>);
 
 pub struct Host {
     pub child: Child,
+    /// The one that it was started for.
+    pub provider: String,
     directory: tempfile::TempDir,
     socket: OwnedFd,
     lanes: RefCell<HashMap<u16, OwnedFd>>,
@@ -95,11 +109,13 @@ impl Host {
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_engine-host"));
         command.arg("--probe").arg(&fifo).stdin(Stdio::from(theirs)).stdout(Stdio::piped());
-        command.env("MALLOC_ARENA_MAX", "2");
+        // As the daemon does, and with a home of its own.
+        command.env("MALLOC_ARENA_MAX", "2").env("ORT_DISABLE_TELEMETRY", "1").env("HOME", directory.path());
         let child = command.spawn().unwrap();
         let receiver = Receiver::default();
         Host {
             child,
+            provider: String::new(),
             directory,
             socket: ours,
             lanes: RefCell::default(),
@@ -113,9 +129,20 @@ impl Host {
 
     /// A child with the runtime loaded; `None` (and a word about it) if there is no library.
     pub fn start() -> Option<Host> {
+        Host::start_for("cpu", None)
+    }
+
+    /// The same for another provider, which is there.
+    pub fn start_for(name: &str, plugin: Option<PathBuf>) -> Option<Host> {
+        Host::start_with(provider(name, plugin))
+    }
+
+    /// The same with options.
+    pub fn start_with(provider: ProviderSetup) -> Option<Host> {
         let library = library()?;
         let mut host = Host::spawn();
-        host.send(&start(library), &[]);
+        host.provider.clone_from(&provider.name);
+        host.send(&ToHost::Start { library, provider }, &[]);
         match host.receive().0 {
             FromHost::Started { version, providers } => {
                 assert!(version.starts_with("1."), "{version}");
@@ -124,6 +151,28 @@ impl Host {
             other => panic!("{other:?}"),
         }
         Some(host)
+    }
+
+    /// Names of what the host has put into its home directory.
+    pub fn written(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "probe").collect()
+    }
+
+    /// CPU time of each of its threads, by number: name and ticks of 10 ms.
+    pub fn threads(&self) -> HashMap<String, (String, u64)> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let ticks = |path: PathBuf| {
+            // A thread may end meanwhile.
+            let stat = std::fs::read_to_string(path.join("stat")).ok()?;
+            let name = stat.split(['(', ')']).nth(1)?.to_owned();
+            let fields: Vec<u64> =
+                stat.rsplit(')').next()?.split_whitespace().skip(11).take(2).flat_map(str::parse).collect();
+            Some((name, fields.iter().sum()))
+        };
+        let thread = |entry: std::fs::DirEntry| Some((entry.file_name().into_string().ok()?, ticks(entry.path())?));
+        tasks.filter_map(|entry| thread(entry.unwrap())).collect()
     }
 
     pub fn send(&self, message: &ToHost, fds: &[&OwnedFd]) {
@@ -190,18 +239,14 @@ impl Host {
     }
 
     pub fn ask_load(&self, bundle: &Path, model: u16, first_lane: u16) {
+        let setup = Setup { instances: 1, ..setup(bundle, "cpu") };
+        self.ask_load_as(bundle, model, first_lane, setup, true);
+    }
+
+    pub fn ask_load_as(&self, bundle: &Path, model: u16, first_lane: u16, setup: Setup, check_goldens: bool) {
         self.first_lanes.borrow_mut().insert(model, first_lane);
-        self.send(
-            &ToHost::Load(LoadModel {
-                model,
-                load: 1,
-                bundle: bundle.to_owned(),
-                first_lane,
-                setup: Setup { instances: 1, ..setup(bundle, "cpu") },
-                check_goldens: true,
-            }),
-            &[],
-        );
+        let bundle = bundle.to_owned();
+        self.send(&ToHost::Load(LoadModel { model, load: 1, bundle, first_lane, setup, check_goldens }), &[]);
     }
 
     pub fn loaded(&mut self) -> Result<LoadedModel, String> {
@@ -233,12 +278,31 @@ impl Host {
         }
     }
 
+    /// [`Host::infer`] with inputs of any size, in sealed memory.
+    pub fn infer_sealed(&mut self, inputs: &[(Vec<i64>, Vec<u8>)]) -> Result<Vec<Shaped>, HostError> {
+        let fds: Vec<OwnedFd> = inputs.iter().map(|(_, bytes)| memfd(bytes)).collect();
+        let tensor = |(index, (shape, bytes)): (u16, &(Vec<i64>, Vec<u8>))| {
+            let data = Data::Sealed { fd: index, offset: 0, len: bytes.len() as u64 };
+            TensorData { index, shape: shape.clone(), data }
+        };
+        let tensors = (0..).zip(inputs).map(tensor).collect();
+        let id = self.id();
+        let input = Input::Tensors { tensors, want: Want::Sealed };
+        self.run(0, vec![member(id, input)], &fds.iter().collect::<Vec<_>>());
+        self.only_tensors(id)
+    }
+
     /// Runs one request of tensors on lane 0 and returns (shape, bytes) of its outputs.
     pub fn infer(&mut self, inputs: &[(&[i64], &[u8])]) -> Result<Vec<Shaped>, HostError> {
         let tensors = inputs.iter().enumerate().map(|(index, (shape, bytes))| inline(index, shape, bytes)).collect();
         let id = self.id();
         let input = Input::Tensors { tensors, want: Want::Inline };
         self.run(0, vec![member(id, input)], &[]);
+        self.only_tensors(id)
+    }
+
+    /// The outputs of the one request that runs.
+    fn only_tensors(&mut self, id: u64) -> Result<Vec<Shaped>, HostError> {
         let (mut members, fds) = self.ran();
         assert_eq!((members.len(), members[0].id), (1, id));
         match members.remove(0).result? {
@@ -338,6 +402,41 @@ pub fn bytes(data: &Data, fds: &[OwnedFd]) -> Vec<u8> {
 
 pub fn f32s(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// Numbers between -1 and 1 that look random and are the same every time.
+pub fn noise(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        u16::try_from(state >> 48).unwrap()
+    };
+    (0..count).map(|_| f32::from(next()) / 32768.0 - 1.0).collect()
+}
+
+/// The inputs of a tensor request to one of the four models, `rows` of them, that look random.
+pub fn noisy(model: &str, rows: i64, seed: u64) -> Vec<(Vec<i64>, Vec<u8>)> {
+    let tensor = |shape: &[i64], seed: u64| {
+        let count = usize::try_from(shape.iter().product::<i64>()).unwrap();
+        (shape.to_vec(), f32s(&noise(count, seed)))
+    };
+    match model {
+        "text-line" => vec![tensor(&[rows, 3, 48, 320], seed)],
+        "text-direction" => vec![tensor(&[rows, 3, 48, 192], seed)],
+        "file-type" => {
+            let count = usize::try_from(rows * 2048).unwrap();
+            let bytes = noise(count, seed).into_iter().map(|number| ((number + 1.0) * 128.0) as i32);
+            vec![(vec![rows, 2048], bytes.flat_map(i32::to_le_bytes).collect())]
+        }
+        "speech" => vec![
+            tensor(&[rows, 576], seed),
+            tensor(&[2, rows, 128], seed + 1),
+            (vec![], 16_000i64.to_le_bytes().to_vec()),
+        ],
+        other => panic!("{other}"),
+    }
 }
 
 pub fn to_f32s(bytes: &[u8]) -> Vec<f32> {
