@@ -26,7 +26,7 @@ need: ## Install what building and running needs (Debian packages), where it is 
 	@packaging/dev/need.sh
 
 .PHONY: fetch
-fetch: need ## Fetch ONNX Runtime and the models, pinned and checked
+fetch: need ## Fetch ONNX Runtime, OpenVINO and the models, pinned and checked
 	@python3 onnx-models/fetch.py .fetch
 
 .PHONY: build

@@ -1,7 +1,7 @@
 //! What each provider makes of the real models, side by side in one run: time to load, median of a run, memory of the host.
 //! Prints a table; judges nothing.
 //!
-//!     cargo bench --release --workspace --bench providers
+//!     cargo bench -p edge-engine --bench providers
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../tests/support/mod.rs"]

@@ -86,6 +86,22 @@ fn openvino_computes_on_the_threads_that_were_asked_for_and_waits_without_comput
 }
 
 #[test]
+fn the_threads_of_openvino_are_confined_like_all_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(mut host) = start(directory.path()) else { return };
+    load(&mut host, "text-direction", Precision::Exact, 2);
+    let threads = host.threads();
+    assert!(threads.len() >= 6, "{threads:?}");
+    for thread in threads.keys() {
+        let status = std::fs::read_to_string(format!("/proc/{}/task/{thread}/status", host.child.id()));
+        // One that ended meanwhile had nothing to lose.
+        let Ok(status) = status else { continue };
+        assert!(status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"), "{status}");
+    }
+    assert_eq!(host.probe("127.0.0.1:9", "/nowhere"), ["PermissionDenied"; 5]);
+}
+
+#[test]
 fn openvino_writes_into_the_directory_for_it_and_nowhere_else() {
     let directory = tempfile::tempdir().unwrap();
     let Some(library) = openvino(directory.path()) else { return };
