@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::id::{LaneId, ModelId, RequestId};
+use crate::id::{HostId, LaneId, ModelId, RequestId};
 use crate::members::Ids;
 use crate::request::DataClass;
 use crate::units::Mono;
@@ -29,6 +29,8 @@ pub enum Action {
     Prepare {
         /// Which request.
         id: RequestId,
+        /// For which model; another one than it came for if it was moved.
+        model: ModelId,
     },
     /// Run these requests together on this lane, behind the batch that it may run already; answered by
     /// [`Event::BatchDone`](crate::Event::BatchDone). A member may be run again after a failure.
@@ -53,9 +55,11 @@ pub enum Action {
         /// How it ended.
         outcome: Outcome,
     },
-    /// End the engine host: a lane, or what is being decoded for its model, does not answer. Nothing more is sent to the
+    /// End an engine host: a lane, or what is being decoded for its model, does not answer. Nothing more is sent to the
     /// host until [`Event::HostDown`](crate::Event::HostDown) and what follows it.
     RestartHost {
+        /// Which host.
+        host: HostId,
         /// The lane that does not answer.
         lane: LaneId,
     },

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::id::{ClientId, LaneId, ModelId, RequestId};
+use crate::id::{ClientId, HostId, LaneId, ModelId, RequestId};
 use crate::members::Results;
 use crate::policy::Policy;
 use crate::request::RequestMeta;
@@ -97,13 +97,35 @@ pub enum Event {
         /// How long it ran.
         took: Duration,
     },
-    /// The engine host died: what was on it was reported before by `BatchDone` and `Prepared` with
+    /// A model is run on this host from now on. Told before anything else of the model and while nothing of it runs; the
+    /// first host until then.
+    Placed {
+        /// Which model.
+        model: ModelId,
+        /// Where.
+        host: HostId,
+    },
+    /// What waits for one model waits for another one that gives the same answers, and what fails there is tried again
+    /// here; what runs may end. What was decoded is decoded again.
+    Moved {
+        /// From this one.
+        from: ModelId,
+        /// To this one.
+        to: ModelId,
+    },
+    /// An engine host died: what was on it was reported before by `BatchDone` and `Prepared` with
     /// [`Fault::HostLost`] or [`Fault::Hung`] (from the first of these on nothing more is sent to it; what was not
     /// reported counts as lost now). What it had decoded is gone, and its models count as coming back.
-    HostDown,
-    /// The engine host is back; its models follow by `ModelState`. A model that is ready on a host that was down says the
+    HostDown {
+        /// Which host.
+        host: HostId,
+    },
+    /// An engine host is back; its models follow by `ModelState`. A model that is ready on a host that was down says the
     /// same.
-    HostUp,
+    HostUp {
+        /// Which host.
+        host: HostId,
+    },
     /// The operator's settings changed.
     Policy(Box<Policy>),
     /// Take nothing new, finish what was accepted.

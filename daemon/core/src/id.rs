@@ -4,9 +4,14 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// One model (a bundle's name and version) in the driver's table.
+/// One way in which a model (a bundle's name and version) is run: on one host, with lanes of its own. A model that can be
+/// run in several ways has a number for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelId(pub u16);
+
+/// One engine host: the child process of one execution provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(pub u8);
 
 /// One engine thread with the session it owns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

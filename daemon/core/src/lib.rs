@@ -73,7 +73,7 @@ pub mod verdict;
 
 pub use action::{Action, Change};
 pub use event::{Event, LaneRange, ModelState};
-pub use id::{ClientId, LaneId, ModelId, RequestId};
+pub use id::{ClientId, HostId, LaneId, ModelId, RequestId};
 pub use members::{Ids, MemberResult, Results};
 pub use policy::Policy;
 pub use request::{ClassClaim, DataClass, Origin, Priority, RequestMeta, Work, Zone};

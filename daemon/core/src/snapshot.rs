@@ -20,8 +20,6 @@ pub struct Snapshot {
     pub service_rate: f64,
     /// Nothing new is taken.
     pub draining: bool,
-    /// The engine host is up.
-    pub host_up: bool,
     /// One entry per model that was ever named, in the order of their first mention.
     pub models: Vec<ModelSnapshot>,
 }

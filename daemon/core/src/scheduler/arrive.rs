@@ -125,7 +125,7 @@ impl Scheduler {
     }
 
     fn has_free_lane(&self, model: &Model) -> bool {
-        model.is_ready() && model.free_lane().is_some() && !self.is_capped()
+        self.serves(model) && model.free_lane().is_some() && !self.is_capped()
     }
 
     /// Work of a model that is due before a request with this key, waiting or on a lane.
@@ -168,13 +168,14 @@ impl Scheduler {
     fn standing(&self, now: Mono, model: &Model) -> Standing {
         let since = match model.state {
             State::Absent => return Standing::Absent,
-            State::Ready if self.host == Host::Up => return Standing::Ready,
+            State::Ready if self.serves(model) => return Standing::Ready,
             // The host is about to be ended.
             State::Ready => now,
             State::Coming { since, .. } => since,
         };
-        let (is_up, assumed) = (self.host == Host::Up, Span::of(self.policy.restart_estimate));
-        Standing::Coming { ready_in: self.restart.remaining(is_up, since, now, assumed), host_down: !is_up }
+        let host = &self.hosts[model.host];
+        let (is_up, assumed) = (host.life == Host::Up, Span::of(self.policy.restart_estimate));
+        Standing::Coming { ready_in: host.restart.remaining(is_up, since, now, assumed), host_down: !is_up }
     }
 }
 

@@ -41,11 +41,6 @@ enum Place {
 
 impl Scheduler {
     pub(super) fn dispatch(&mut self, now: Mono) {
-        if self.host != Host::Up {
-            self.rates.run.backlog(now, false);
-            self.rates.prepare.backlog(now, false);
-            return;
-        }
         while let Some((slot, line)) = self.next_to_decode() {
             self.decode(now, slot, line);
         }
@@ -60,7 +55,7 @@ impl Scheduler {
                 Place::Capped => break,
             }
         }
-        let waits = |line| self.models.iter().any(|model| model.is_ready() && !model.line(line).is_empty());
+        let waits = |line| self.models.iter().any(|model| self.serves(model) && !model.line(line).is_empty());
         let (to_run, to_decode) = (waits(Line::Run), waits(Line::Decode) && self.decoders_are_busy());
         self.rates.run.backlog(now, to_run);
         self.rates.prepare.backlog(now, to_decode);
@@ -71,17 +66,25 @@ impl Scheduler {
         if self.decoders_are_busy() {
             return None;
         }
-        let ready = || self.models.iter().filter(|model| model.is_ready());
-        // A retry that is decoded runs before the next one is decoded.
-        let retry = self.retries_on_host == 0 && ready().all(|model| model.line(Line::RunAlone).is_empty());
         let turn = self.payloads;
-        let heads = ready().flat_map(|model| {
+        let heads = self.models.iter().filter(|model| self.serves(model)).flat_map(|model| {
             let ordinary = self.first(turn, model, Line::Decode).filter(|(key, _)| self.may_decode(model, *key));
-            let alone = self.first(turn, model, Line::DecodeAlone).filter(|_| retry);
+            let alone = self.first(turn, model, Line::DecodeAlone).filter(|_| self.may_retry(model.host));
             [ordinary.map(|head| (head, Line::Decode)), alone.map(|head| (head, Line::DecodeAlone))]
         });
         let ((_, slot), line) = heads.flatten().min_by_key(|((key, _), _)| in_turn(turn, *key))?;
         Some((slot, line))
+    }
+
+    /// Whether a host may decode one more retry: one that is decoded runs before the next one is decoded.
+    fn may_retry(&self, host: usize) -> bool {
+        let mut of_host = self.models.iter().filter(|model| model.host == host && self.serves(model));
+        self.hosts[host].retries == 0 && of_host.all(|model| model.line(Line::RunAlone).is_empty())
+    }
+
+    /// Whether a model can run now.
+    pub(super) fn serves(&self, model: &Model) -> bool {
+        model.is_ready() && self.hosts[model.host].life == Host::Up
     }
 
     /// The request of a line whose turn it is.
@@ -114,17 +117,18 @@ impl Scheduler {
         self.leave_line(slot);
         self.table.change(slot, |live| live.stage = Stage::Decoding);
         let alone = line == Line::DecodeAlone;
-        self.retries_on_host += usize::from(alone);
+        let (host, model) = (self.models[index].host, self.models[index].id);
+        self.hosts[host].retries += usize::from(alone);
         self.decoding.push(Decoding { id, model: index, bytes, started: now, alone });
         self.payloads = self.payloads.wrapping_add(1);
-        self.push(Action::Prepare { id });
+        self.push(Action::Prepare { id, model });
     }
 
     /// The most urgent request among the heads of all lines that could start now, or as soon as the policy's lanes
     /// allow.
     fn next_to_run(&self, now: Mono) -> Option<Head> {
         let capped = self.is_capped();
-        let heads = self.models.iter().enumerate().filter(|(_, model)| model.is_ready());
+        let heads = self.models.iter().enumerate().filter(|(_, model)| self.serves(model));
         let heads = heads.filter_map(|(index, model)| self.head(now, index, model, capped));
         heads.min_by_key(|head| in_turn(self.batches, head.key))
     }
@@ -138,7 +142,7 @@ impl Scheduler {
     fn head(&self, now: Mono, index: usize, model: &Model, capped: bool) -> Option<Head> {
         let turn = self.batches;
         let ordinary = self.first(turn, model, Line::Run).map(|head| (head, Line::Run));
-        let alone = self.first(turn, model, Line::RunAlone).filter(|_| self.retries_on_host == 0);
+        let alone = self.first(turn, model, Line::RunAlone).filter(|_| self.hosts[model.host].retries == 0);
         let alone = alone.map(|head| (head, Line::RunAlone));
         let both = [ordinary, alone].into_iter().flatten();
         let ((key, _), line) = both.min_by_key(|((key, _), _)| in_turn(turn, *key))?;
@@ -177,9 +181,9 @@ impl Scheduler {
         let alone = head.line == Line::RunAlone;
         let (len, rows, units) = (plan.len(), plan.rows(), plan.units());
         let batch = Batch { ids, rows, units, started: start, estimate: times.guess(rows, units), alone };
-        self.retries_on_host += usize::from(alone);
         self.batches = self.batches.wrapping_add(1);
         let model = &mut self.models[head.model];
+        self.hosts[model.host].retries += usize::from(alone);
         model.size.count();
         model.running += len;
         let place = &mut model.lanes[lane];

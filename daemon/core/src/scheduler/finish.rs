@@ -28,19 +28,21 @@ impl Scheduler {
     pub(super) fn prepared(&mut self, now: Mono, id: RequestId, result: Result<Cost, Fault>, took: Duration) {
         let Some(index) = self.decoding.iter().position(|decoding| decoding.id == id) else { return };
         let decoding = self.decoding.remove(index);
-        self.retries_on_host -= usize::from(decoding.alone);
         let model = &mut self.models[decoding.model];
+        let host = model.host;
+        self.hosts[host].retries -= usize::from(decoding.alone);
         if let Ok(cost) = result {
             let expected = model.prepare.guess(blocks(decoding.bytes));
             model.prepare.learn(now, decoding.bytes, Span::of(took), cost);
             self.rates.prepare.done(now, if expected == Span::ZERO { Span::of(took) } else { expected });
         }
-        self.notice_death(result.err());
+        self.notice_death(host, result.err());
         let Some(slot) = self.table.find(id) else { return };
         if self.table.get(slot).is_none_or(|live| live.stage != Stage::Decoding) {
             return;
         }
         match result {
+            Ok(_) if self.models[decoding.model].heir.is_some() => self.decode_elsewhere(slot),
             Ok(cost) => {
                 self.table.change(slot, |live| {
                     live.stage = Stage::Queued;
@@ -65,7 +67,8 @@ impl Scheduler {
         if place.retired && place.running.is_none() {
             self.models[model].lanes.remove(lane);
         }
-        results.as_slice().iter().for_each(|item| self.notice_death(item.result.err()));
+        let host = self.models[model].host;
+        results.as_slice().iter().for_each(|item| self.notice_death(host, item.result.err()));
         self.learn(now, model, &batch, Span::of(took), results);
         self.end_batch(model, &batch, |position, id| result_of(results, position, id));
     }
@@ -77,7 +80,7 @@ impl Scheduler {
         batch: &Batch,
         result: impl Fn(usize, RequestId) -> Result<(), Fault>,
     ) {
-        self.retries_on_host -= usize::from(batch.alone);
+        self.hosts[self.models[model].host].retries -= usize::from(batch.alone);
         let alone = batch.ids.as_slice().len() == 1;
         for (position, id) in batch.ids.as_slice().iter().enumerate() {
             // Cancelled or expired meanwhile: settled then.
@@ -93,9 +96,10 @@ impl Scheduler {
     }
 
     /// What died with the host is reported before the death itself: until that comes, nothing more is sent there.
-    fn notice_death(&mut self, fault: Option<Fault>) {
-        if self.host == Host::Up && matches!(fault, Some(Fault::HostLost | Fault::Hung)) {
-            self.host = Host::Ending;
+    fn notice_death(&mut self, host: usize, fault: Option<Fault>) {
+        let life = &mut self.hosts[host].life;
+        if *life == Host::Up && matches!(fault, Some(Fault::HostLost | Fault::Hung)) {
+            *life = Host::Ending;
         }
     }
 
@@ -122,11 +126,12 @@ impl Scheduler {
     /// Lets a request that was on the host wait again, to be tried alone. What was decoded for it is gone or used up.
     fn retry(&mut self, slot: Slot) {
         let Some(live) = self.table.get(slot) else { return };
-        let model = &mut self.models[live.model];
-        model.running -= usize::from(live.stage == Stage::Running);
-        let absent = model.state == State::Absent;
+        let was = live.model;
+        self.models[was].running -= usize::from(live.stage == Stage::Running);
+        let model = self.models[was].heir.unwrap_or(was);
+        let absent = self.models[model].state == State::Absent;
         self.table.change(slot, |live| {
-            live.alone = true;
+            (live.alone, live.model) = (true, model);
             live.stage = match live.work {
                 Work::Encoded => Stage::Undecoded,
                 Work::Tensors => Stage::Queued,
@@ -175,7 +180,7 @@ impl Scheduler {
     }
 
     /// Charges a waiting request's client with what it is now expected to take.
-    fn reprice(&mut self, slot: Slot) {
+    pub(super) fn reprice(&mut self, slot: Slot) {
         let Some(live) = self.table.get(slot) else { return };
         let price = self.price(live);
         self.table.change(slot, |live| live.priced = price);

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::id::ModelId;
 use crate::scheduler::model::{Line, Model};
-use crate::scheduler::{Gate, Host, Scheduler};
+use crate::scheduler::{Gate, Scheduler};
 use crate::snapshot::{ModelSnapshot, Snapshot};
 use crate::units::{Mono, Span};
 
@@ -22,7 +22,6 @@ impl Scheduler {
             running: self.table.len().saturating_sub(waiting),
             service_rate,
             draining: self.gate != Gate::Serving,
-            host_up: self.host == Host::Up,
             models: self.models.iter().map(|model| self.model_snapshot(model)).collect(),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! What happens on which event is told by the sub-modules: `arrive` (admission), `dispatch` (preparing and batches),
 //! `finish` (results and the one retry rule), `leave` (settling, expiry, cancellation, drain), `host` (models, lanes,
-//! restarts, hangs). After each event the same three steps follow: what is too late is dropped, what can start is
+//! restarts, hangs), `moved` (from one way to run a model to another). After each event the same three steps follow: what is too late is dropped, what can start is
 //! started, and a drain that has nothing left is announced.
 
 mod arrive;
@@ -12,6 +12,7 @@ mod host;
 mod leave;
 mod look;
 mod model;
+mod moved;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -35,12 +36,12 @@ use table::Table;
 ///
 /// Its memory is reserved by the bounds of the policy (for up to 4096 places at once; a policy with more grows when they
 /// are first used), and by models and lanes when they become ready. After that no event allocates, except
-/// [`Event::Policy`] and [`Event::ModelState`].
+/// [`Event::Policy`] and what is said of models.
 #[derive(Debug)]
 pub struct Scheduler {
     policy: Policy,
     gate: Gate,
-    host: Host,
+    hosts: Vec<EngineHost>,
     models: Vec<Model>,
     table: Table,
     /// Nodes of the models' lines.
@@ -51,12 +52,7 @@ pub struct Scheduler {
     due: Queue,
     /// Payloads that the host decodes now.
     decoding: Vec<Decoding>,
-    /// Retries that the host decodes or runs now; at most one.
-    retries_on_host: usize,
     rates: Rates,
-    restart: Restart,
-    /// When the host died that is not up again.
-    died: Option<Mono>,
     sequence: u64,
     /// Batches sent, and payloads given to be decoded, so far.
     batches: u64,
@@ -72,14 +68,29 @@ enum Gate {
     Drained,
 }
 
-/// The engine host as far as the core knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether an engine host takes work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Host {
     Up,
     /// Its end was asked for, because something on it does not answer.
     Ending,
+    #[default]
     Down,
 }
+
+/// An engine host as far as the core knows.
+#[derive(Clone, Copy, Debug, Default)]
+struct EngineHost {
+    life: Host,
+    /// Retries that it decodes or runs now; at most one.
+    retries: usize,
+    restart: Restart,
+    /// When it died, if it is not up again.
+    died: Option<Mono>,
+}
+
+/// Hosts whose places are there from the start.
+const HOSTS: usize = 8;
 
 /// One payload that the host decodes. Outlives its request if that is cancelled: the host is still at it.
 #[derive(Clone, Copy, Debug)]
@@ -92,24 +103,21 @@ struct Decoding {
 }
 
 impl Scheduler {
-    /// A scheduler without models, with room for everything that `policy` bounds. The engine host counts as down until
-    /// [`Event::HostUp`] or the first model that is ready.
+    /// A scheduler without models, with room for everything that `policy` bounds. An engine host counts as down until
+    /// [`Event::HostUp`] or the first of its models that is ready.
     pub fn new(policy: Policy) -> Scheduler {
         // Beside those that wait there are those that run, and retries that come back to wait.
         let places = policy.max_waiting.saturating_add(table::EAGER / 8).min(table::EAGER);
         Scheduler {
             gate: Gate::Serving,
-            host: Host::Down,
+            hosts: vec![EngineHost::default(); HOSTS],
             models: Vec::new(),
             table: Table::with_room(places),
             lines: Forest::with_room(places),
             dues: Forest::with_room(places),
             due: Queue::default(),
             decoding: Vec::with_capacity(usize::from(policy.preparing.max(1))),
-            retries_on_host: 0,
             rates: Rates::new(policy.preparing, policy.lanes),
-            restart: Restart::default(),
-            died: None,
             sequence: 0,
             batches: 0,
             payloads: 0,
@@ -130,15 +138,17 @@ impl Scheduler {
             Event::CutOff { id } => self.cut_off(id),
             Event::ModelState { model, state } => self.model_state(now, model, state),
             Event::Measured { model, batch, took } => self.measured(now, model, batch, took),
-            Event::HostDown => self.host_down(now),
-            Event::HostUp => self.host_up(now),
+            Event::Placed { model, host } => self.placed(model, host),
+            Event::Moved { from, to } => self.moved(from, to),
+            Event::HostDown { host } => self.host_down(now, host),
+            Event::HostUp { host } => self.host_up(now, host),
             Event::Policy(policy) => self.set_policy(*policy),
             Event::Drain => self.drain(),
             Event::Resume => self.resume(),
             Event::Tick => {}
         }
         self.expire(now);
-        self.end_hung_host(now);
+        self.end_hung_hosts(now);
         self.dispatch(now);
         self.announce_drained();
     }

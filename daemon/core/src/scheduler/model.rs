@@ -99,6 +99,10 @@ impl Line {
 #[derive(Debug)]
 pub(super) struct Model {
     pub id: ModelId,
+    /// Index into the scheduler's hosts.
+    pub host: usize,
+    /// Index of the model that took over from it.
+    pub heir: Option<usize>,
     pub state: State,
     pub lanes: Vec<Lane>,
     /// By its manifest.
@@ -119,6 +123,8 @@ impl Model {
     pub fn new(id: ModelId) -> Model {
         Model {
             id,
+            host: 0,
+            heir: None,
             state: State::Absent,
             lanes: Vec::new(),
             max_batch: 1,

@@ -76,7 +76,7 @@ fn tensors_run_at_once_and_are_settled_when_done() {
 fn a_payload_is_decoded_before_it_runs() {
     let mut core = ready();
     core.handle(at(1), Event::Arrived(meta(1, Work::Encoded)));
-    assert_eq!(actions(&mut core), [Action::Prepare { id: RequestId(1) }]);
+    assert_eq!(actions(&mut core), [Action::Prepare { id: RequestId(1), model: ModelId(0) }]);
     let prepared = Event::Prepared { id: RequestId(1), result: Ok(Cost::ONE), took: Duration::from_millis(2) };
     core.handle(at(3), prepared.clone());
     assert_eq!(actions(&mut core), [batch(&[1])]);

@@ -113,7 +113,7 @@ impl Pump {
             Action::Settle { outcome: Outcome::Refused(_), .. } => self.counts.refused += 1,
             Action::Settle { outcome: Outcome::Done, .. } => self.counts.done += 1,
             Action::Settle { .. } => self.counts.lost += 1,
-            Action::Prepare { id } => {
+            Action::Prepare { id, .. } => {
                 if let Some(place) = self.decoding.iter_mut().find(|place| place.is_none()) {
                     *place = Some(*id);
                 }

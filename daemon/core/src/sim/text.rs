@@ -16,7 +16,7 @@ use core::time::Duration;
 
 use crate::action::{Action, Change};
 use crate::event::{Event, LaneRange, ModelState};
-use crate::id::{ClientId, LaneId, ModelId, RequestId};
+use crate::id::{ClientId, HostId, LaneId, ModelId, RequestId};
 use crate::members::{Ids, MemberResult, Results};
 use crate::policy::Policy;
 use crate::request::{ClassClaim, DataClass, Origin, Priority, RequestMeta, Work};
@@ -46,8 +46,10 @@ pub fn event(at: Mono, event: &Event) -> String {
         Event::Measured { model, batch, took } => {
             format!("measured model={} batch={batch} took={}", model.0, nanos(*took))
         }
-        Event::HostDown => "host_down".to_owned(),
-        Event::HostUp => "host_up".to_owned(),
+        Event::Placed { model, host } => format!("placed model={} host={}", model.0, host.0),
+        Event::Moved { from, to } => format!("moved from={} to={}", from.0, to.0),
+        Event::HostDown { host } => format!("host_down host={}", host.0),
+        Event::HostUp { host } => format!("host_up host={}", host.0),
         Event::Policy(policy) => self::policy(policy),
         Event::Drain => "drain".to_owned(),
         Event::Resume => "resume".to_owned(),
@@ -68,13 +70,13 @@ pub fn action(action: &Action) -> String {
             deadline.as_nanos(),
             option(predicted.map(nanos))
         ),
-        Action::Prepare { id } => format!("> prepare id={}", id.0),
+        Action::Prepare { id, model } => format!("> prepare id={} model={}", id.0, model.0),
         Action::RunBatch { lane, model, ids } => {
             format!("> run lane={} model={} ids={}", lane.0, model.0, list(ids))
         }
         Action::Abort { id } => format!("> abort id={}", id.0),
         Action::Settle { id, outcome } => format!("> settle id={} {}", id.0, self::outcome(*outcome)),
-        Action::RestartHost { lane } => format!("> restart_host lane={}", lane.0),
+        Action::RestartHost { host, lane } => format!("> restart_host host={} lane={}", host.0, lane.0),
         Action::Announce(Change::Draining) => "> announce draining".to_owned(),
         Action::Announce(Change::Drained) => "> announce drained".to_owned(),
         Action::Announce(Change::Serving) => "> announce serving".to_owned(),
@@ -228,8 +230,10 @@ impl Fields<'_> {
                 batch: self.number("batch")?,
                 took: self.span("took")?,
             },
-            "host_down" => Event::HostDown,
-            "host_up" => Event::HostUp,
+            "placed" => Event::Placed { model: ModelId(self.number("model")?), host: self.host()? },
+            "moved" => Event::Moved { from: ModelId(self.number("from")?), to: ModelId(self.number("to")?) },
+            "host_down" => Event::HostDown { host: self.host()? },
+            "host_up" => Event::HostUp { host: self.host()? },
             "policy" => Event::Policy(Box::new(self.policy()?)),
             "drain" => Event::Drain,
             "resume" => Event::Resume,
@@ -315,6 +319,10 @@ impl Fields<'_> {
 
     fn span(&self, name: &str) -> Result<Duration, String> {
         self.number(name).map(Duration::from_nanos)
+    }
+
+    fn host(&self) -> Result<HostId, String> {
+        self.number("host").map(HostId)
     }
 
     fn id(&self) -> Result<RequestId, String> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use crate::action::{Action, Change};
 use crate::event::{Event, LaneRange, ModelState};
-use crate::id::{LaneId, ModelId, RequestId};
+use crate::id::{HostId, LaneId, ModelId, RequestId};
 use crate::members::{Ids, MemberResult, Results};
 use crate::policy::Policy;
 use crate::request::{RequestMeta, Work};
@@ -17,6 +17,8 @@ use crate::verdict::{Fault, Outcome};
 /// How a model behaves on the fake host.
 #[derive(Clone, Copy, Debug)]
 pub struct FakeModel {
+    /// Where it runs.
+    pub host: HostId,
     /// Its lanes.
     pub lanes: LaneRange,
     /// By its manifest.
@@ -36,7 +38,7 @@ impl FakeModel {
     pub fn new(first: u16, count: u16, each: Span) -> FakeModel {
         let lanes = LaneRange { first: LaneId(first), count };
         let decode = each.part(4);
-        FakeModel { lanes, max_batch: 16, fixed: Span::ZERO, each, decode, cost: Cost::ONE }
+        FakeModel { host: HostId(0), lanes, max_batch: 16, fixed: Span::ZERO, each, decode, cost: Cost::ONE }
     }
 
     fn ready(&self) -> ModelState {
@@ -73,16 +75,24 @@ enum Happening {
     Decoded { id: RequestId, model: ModelId },
     Ran { lane: LaneId },
     Crash,
-    HostBack,
+    Back,
 }
 
-/// A happening that is planned; only those of the host's present life come true.
+/// A happening on a host that is planned; only those of the host's present life come true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Planned {
     at: Mono,
     sequence: u64,
+    host: HostId,
     life: u64,
     what: Happening,
+}
+
+/// Whether a host is dead, and how often it died.
+#[derive(Clone, Copy, Debug, Default)]
+struct FakeHost {
+    down: bool,
+    life: u64,
 }
 
 /// The batches on a lane: the first one runs.
@@ -99,13 +109,14 @@ pub struct World {
     core: Scheduler,
     now: Mono,
     models: BTreeMap<ModelId, FakeModel>,
+    /// Where a model is or was.
+    places: BTreeMap<ModelId, HostId>,
     requests: BTreeMap<RequestId, RequestMeta>,
     lanes: BTreeMap<LaneId, FakeLane>,
-    decoding: BTreeSet<RequestId>,
+    decoding: BTreeMap<RequestId, ModelId>,
     planned: BinaryHeap<Reverse<Planned>>,
     sequence: u64,
-    life: u64,
-    up: bool,
+    hosts: BTreeMap<HostId, FakeHost>,
     /// Time that a dead host takes to come back with its models.
     pub restart: Span,
     /// Requests that kill the host when they run.
@@ -129,13 +140,13 @@ impl World {
             core: Scheduler::new(policy.clone()),
             now: Mono::default(),
             models: BTreeMap::new(),
+            places: BTreeMap::new(),
             requests: BTreeMap::new(),
             lanes: BTreeMap::new(),
-            decoding: BTreeSet::new(),
+            decoding: BTreeMap::new(),
             planned: BinaryHeap::new(),
             sequence: 0,
-            life: 0,
-            up: true,
+            hosts: BTreeMap::new(),
             restart: Span::from_millis(300),
             poison: BTreeSet::new(),
             endless: BTreeSet::new(),
@@ -196,7 +207,11 @@ impl World {
     /// Loads a model.
     pub fn load(&mut self, id: u16, model: FakeModel) {
         self.models.insert(ModelId(id), model);
-        if self.up {
+        self.places.insert(ModelId(id), model.host);
+        if model.host != HostId::default() {
+            self.feed(Event::Placed { model: ModelId(id), host: model.host });
+        }
+        if self.is_up(model.host) {
             self.feed(Event::ModelState { model: ModelId(id), state: model.ready() });
         }
     }
@@ -218,9 +233,22 @@ impl World {
         self.feed(event);
     }
 
-    /// The host dies.
+    /// The first host dies.
     pub fn kill_host(&mut self) {
-        self.end_host(None);
+        self.kill(HostId(0));
+    }
+
+    /// A host dies.
+    pub fn kill(&mut self, host: HostId) {
+        self.end_host(host, None);
+    }
+
+    fn is_up(&self, host: HostId) -> bool {
+        !self.hosts.get(&host).is_some_and(|host| host.down)
+    }
+
+    fn host_of(&self, model: ModelId) -> HostId {
+        self.places.get(&model).copied().unwrap_or_default()
     }
 
     /// Lets time pass until `until`, and happen what happens by then.
@@ -272,7 +300,7 @@ impl World {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Accept { .. } => {}
-            Action::Prepare { id } => self.begin_decoding(id),
+            Action::Prepare { id, model } => self.begin_decoding(id, model),
             Action::RunBatch { lane, model, ids } => {
                 let place = self.lanes.entry(lane).or_default();
                 place.batches.push_back((model, ids));
@@ -282,46 +310,49 @@ impl World {
             }
             Action::Abort { id } => self.abort(id),
             Action::Settle { id, outcome } => self.settled.entry(id).or_default().push((self.now, outcome)),
-            Action::RestartHost { lane } => self.end_host(Some(lane)),
+            Action::RestartHost { host, lane } => self.end_host(host, Some(lane)),
             Action::Announce(change) => self.announced.push(change),
         }
     }
 
-    fn plan(&mut self, after: Span, what: Happening) {
+    fn plan(&mut self, host: HostId, after: Span, what: Happening) {
         self.sequence += 1;
         let at = after.from(self.now);
-        self.planned.push(Reverse(Planned { at, sequence: self.sequence, life: self.life, what }));
+        let life = self.hosts.entry(host).or_default().life;
+        self.planned.push(Reverse(Planned { at, sequence: self.sequence, host, life, what }));
     }
 
     fn happen(&mut self, planned: Planned) {
-        if planned.life != self.life {
+        let host = planned.host;
+        if self.hosts.get(&host).is_some_and(|host| host.life != planned.life) {
             return;
         }
         match planned.what {
             Happening::Decoded { id, model } => {
-                let Some(model) = self.models.get(&model).copied() else { return };
+                // One that was unloaded meanwhile ends what it decodes.
+                let model = self.models.get(&model).copied();
+                let (cost, took) = model.map_or((Cost::ONE, Span::ZERO), |model| (model.cost, model.decode));
                 self.decoding.remove(&id);
-                self.feed(Event::Prepared { id, result: Ok(model.cost), took: model.decode.duration() });
+                self.feed(Event::Prepared { id, result: Ok(cost), took: took.duration() });
             }
             Happening::Ran { lane } => self.end_batch(lane, None),
-            Happening::Crash => self.end_host(None),
-            Happening::HostBack => {
-                self.up = true;
-                self.feed(Event::HostUp);
+            Happening::Crash => self.end_host(host, None),
+            Happening::Back => {
+                self.hosts.entry(host).or_default().down = false;
+                self.feed(Event::HostUp { host });
                 let models: Vec<(ModelId, FakeModel)> = self.models.iter().map(|(id, model)| (*id, *model)).collect();
-                for (id, model) in models {
+                for (id, model) in models.into_iter().filter(|(_, model)| model.host == host) {
                     self.feed(Event::ModelState { model: id, state: model.ready() });
                 }
             }
         }
     }
 
-    fn begin_decoding(&mut self, id: RequestId) {
-        let model = self.requests.get(&id).map_or(ModelId(0), |meta| meta.model);
+    fn begin_decoding(&mut self, id: RequestId, model: ModelId) {
         let after = self.models.get(&model).map_or(Span::ZERO, |fake| fake.decode);
-        self.decoding.insert(id);
+        self.decoding.insert(id, model);
         if !self.endless.contains(&id) {
-            self.plan(after, Happening::Decoded { id, model });
+            self.plan(self.host_of(model), after, Happening::Decoded { id, model });
         }
     }
 
@@ -329,12 +360,12 @@ impl World {
         let Some(place) = self.lanes.get_mut(&lane) else { return };
         place.began = self.now;
         let Some((model, ids)) = place.batches.front().copied() else { return };
-        let took = self.run_time(model, &ids);
+        let (took, host) = (self.run_time(model, &ids), self.host_of(model));
         let has = |set: &BTreeSet<RequestId>| ids.as_slice().iter().any(|id| set.contains(id));
         if has(&self.poison) {
-            self.plan(took.part(2), Happening::Crash);
+            self.plan(host, took.part(2), Happening::Crash);
         } else if !has(&self.endless) {
-            self.plan(took, Happening::Ran { lane });
+            self.plan(host, took, Happening::Ran { lane });
         }
     }
 
@@ -352,7 +383,7 @@ impl World {
 
     fn end_batch(&mut self, lane: LaneId, fault: Option<Fault>) {
         let Some(place) = self.lanes.get_mut(&lane) else { return };
-        let Some((_, ids)) = place.batches.pop_front() else { return };
+        let Some((model, ids)) = place.batches.pop_front() else { return };
         let took = Span::between(place.began, self.now);
         let more = !place.batches.is_empty();
         let faulty = ids.as_slice().iter().any(|id| self.faulty.contains(id));
@@ -362,7 +393,7 @@ impl World {
             let stopped = self.stopped.remove(id).then_some(Fault::Stopped);
             results.push(MemberResult { id: *id, result: fault.or(stopped).map_or(Ok(()), Err) });
         }
-        if more && self.up {
+        if more && self.is_up(self.host_of(model)) {
             self.begin_batch(lane);
         }
         self.feed(Event::BatchDone { lane, took: took.duration(), results });
@@ -371,30 +402,35 @@ impl World {
     /// Stops a run that has no other member.
     fn abort(&mut self, id: RequestId) {
         let alone = |place: &FakeLane| place.batches.front().is_some_and(|(_, ids)| ids.as_slice() == [id]);
-        let Some(lane) = self.lanes.iter().find(|(_, place)| alone(place)).map(|(lane, _)| *lane) else { return };
+        let Some((lane, place)) = self.lanes.iter().find(|(_, place)| alone(place)) else { return };
+        let (lane, model) = (*lane, place.batches.front().map_or(ModelId(0), |(model, _)| *model));
         self.planned.retain(|Reverse(planned)| planned.what != Happening::Ran { lane });
-        self.plan(Span::from_nanos(1000), Happening::Ran { lane });
+        self.plan(self.host_of(model), Span::from_nanos(1000), Happening::Ran { lane });
         self.stopped.insert(id);
     }
 
-    fn end_host(&mut self, hung: Option<LaneId>) {
-        if !self.up {
+    fn end_host(&mut self, host: HostId, hung: Option<LaneId>) {
+        if !self.is_up(host) {
             return;
         }
-        self.up = false;
-        self.life += 1;
-        let lanes: Vec<LaneId> = self.lanes.keys().copied().collect();
+        let place = self.hosts.entry(host).or_default();
+        (place.down, place.life) = (true, place.life + 1);
+        let on_host = |place: &FakeLane| place.batches.front().is_some_and(|(model, _)| self.host_of(*model) == host);
+        let lanes: Vec<LaneId> = self.lanes.iter().filter(|(_, place)| on_host(place)).map(|(lane, _)| *lane).collect();
         for lane in lanes {
             let fault = if hung == Some(lane) { Fault::Hung } else { Fault::HostLost };
             while self.lanes.get(&lane).is_some_and(|place| !place.batches.is_empty()) {
                 self.end_batch(lane, Some(fault));
             }
         }
-        for id in core::mem::take(&mut self.decoding) {
+        let lost: Vec<RequestId> =
+            self.decoding.iter().filter(|(_, model)| self.host_of(**model) == host).map(|(id, _)| *id).collect();
+        for id in lost {
+            self.decoding.remove(&id);
             self.feed(Event::Prepared { id, result: Err(Fault::HostLost), took: Span::ZERO.duration() });
         }
-        self.feed(Event::HostDown);
-        self.plan(self.restart, Happening::HostBack);
+        self.feed(Event::HostDown { host });
+        self.plan(host, self.restart, Happening::Back);
     }
 }
 

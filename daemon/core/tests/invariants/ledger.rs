@@ -19,8 +19,13 @@ pub struct Ledger {
     rows: BTreeMap<RequestId, u32>,
     /// Died once, or failed in company: to be run alone.
     suspects: BTreeSet<RequestId>,
-    host_gone: bool,
-    host_down: bool,
+    /// Where models run, unless on the first host.
+    hosts: BTreeMap<ModelId, HostId>,
+    /// Where the batch of a lane runs, and a payload is decoded.
+    lane_hosts: BTreeMap<LaneId, HostId>,
+    decoding_hosts: BTreeMap<RequestId, HostId>,
+    gone: BTreeSet<HostId>,
+    down: BTreeSet<HostId>,
     pub waiting_at_most: usize,
 }
 
@@ -54,7 +59,9 @@ impl Ledger {
                 for item in results.as_slice() {
                     self.running.remove(&item.id);
                     let died = matches!(item.result, Err(Fault::HostLost | Fault::Hung));
-                    self.host_gone |= died;
+                    if died {
+                        self.gone.extend(self.lane_hosts.get(lane));
+                    }
                     *self.deaths.entry(item.id).or_default() += u8::from(died);
                     if died || (item.result == Err(Fault::Runtime) && batch.as_slice().len() > 1) {
                         self.suspects.insert(item.id);
@@ -64,20 +71,35 @@ impl Ledger {
             Event::Prepared { id, result, .. } => {
                 let was = self.decoding.remove(id);
                 let died = was && matches!(result, Err(Fault::HostLost | Fault::Hung));
-                self.host_gone |= died;
+                if died {
+                    self.gone.extend(self.decoding_hosts.get(id));
+                }
                 *self.deaths.entry(*id).or_default() += u8::from(died);
                 if died {
                     self.suspects.insert(*id);
                 }
             }
-            Event::HostDown => (self.host_gone, self.host_down) = (true, true),
-            Event::HostUp => (self.host_gone, self.host_down) = (false, false),
+            Event::Placed { model, host } => drop(self.hosts.insert(*model, *host)),
+            Event::HostDown { host } => {
+                self.gone.insert(*host);
+                self.down.insert(*host);
+            }
+            Event::HostUp { host } => self.is_back(*host),
             // What a host had loaded before it was found to be gone does not bring it back.
-            Event::ModelState { state: ModelState::Ready { .. }, .. } if self.host_down => {
-                (self.host_gone, self.host_down) = (false, false);
+            Event::ModelState { state: ModelState::Ready { .. }, model } if self.down.contains(&self.host(*model)) => {
+                self.is_back(self.host(*model));
             }
             _ => {}
         }
+    }
+
+    fn host(&self, model: ModelId) -> HostId {
+        self.hosts.get(&model).copied().unwrap_or_default()
+    }
+
+    fn is_back(&mut self, host: HostId) {
+        self.gone.remove(&host);
+        self.down.remove(&host);
     }
 
     fn action(&mut self, action: &Action) -> Result<(), String> {
@@ -86,12 +108,14 @@ impl Ledger {
                 require(self.live.insert(*id), "accepted while live")?;
                 require(!self.settled.contains(id), "accepted after it was settled")
             }
-            Action::Prepare { id } => {
+            Action::Prepare { id, model } => {
+                let host = self.host(*model);
+                self.decoding_hosts.insert(*id, host);
                 require(self.live.contains(id), "prepared while not live")?;
-                require(!self.host_gone, "prepared on a dead host")?;
+                require(!self.gone.contains(&host), "prepared on a dead host")?;
                 require(self.decoding.insert(*id), "prepared twice")
             }
-            Action::RunBatch { lane, ids, .. } => self.batch(*lane, ids),
+            Action::RunBatch { lane, model, ids } => self.batch(*lane, *model, ids),
             Action::Abort { id } => require(self.live.contains(id), "aborted while not live"),
             Action::Settle { id, outcome } => {
                 let accepted = self.live.remove(id);
@@ -101,14 +125,15 @@ impl Ledger {
                 self.running.remove(id);
                 Ok(())
             }
-            Action::RestartHost { .. } => require(!self.host_gone, "a dead host was ended"),
+            Action::RestartHost { host, .. } => require(!self.gone.contains(host), "a dead host was ended"),
             Action::Announce(_) => Ok(()),
         }
     }
 
-    fn batch(&mut self, lane: LaneId, ids: &Ids) -> Result<(), String> {
+    fn batch(&mut self, lane: LaneId, model: ModelId, ids: &Ids) -> Result<(), String> {
         let (policy, len) = (self.policy.clone().unwrap_or_default(), ids.as_slice().len());
-        require(!self.host_gone, "a batch was sent to a dead host")?;
+        self.lane_hosts.insert(lane, self.host(model));
+        require(!self.gone.contains(&self.host(model)), "a batch was sent to a dead host")?;
         require(len >= 1 && len <= usize::from(policy.max_batch), "size of a batch")?;
         let rows: u32 = ids.as_slice().iter().map(|id| self.rows[id]).sum();
         require(len == 1 || rows <= u32::from(policy.max_batch), "rows of a batch")?;

@@ -250,7 +250,7 @@ proptest! {
                     Action::RunBatch { ids, .. } => {
                         prop_assert!(ids.as_slice().iter().all(|id| live.contains(id)), "ran what is not live");
                     }
-                    Action::Prepare { id } | Action::Abort { id } => prop_assert!(live.contains(&id)),
+                    Action::Prepare { id, .. } | Action::Abort { id } => prop_assert!(live.contains(&id)),
                     Action::RestartHost { .. } | Action::Announce(_) => {}
                 }
             }

@@ -61,14 +61,24 @@ pub fn nonsense() -> impl Strategy<Value = Event> {
         3 => id().prop_map(|id| Event::Cancelled { id }),
         1 => id().prop_map(|id| Event::CutOff { id }),
         1 => (0..4_u32).prop_map(|client| Event::ClientLeft { client: ClientId(client) }),
-        4 => ((0..4_u16).prop_map(ModelId), state).prop_map(|(model, state)| Event::ModelState { model, state }),
-        1 => ((0..4_u16).prop_map(ModelId), took())
+        1 => (model(), host()).prop_map(|(model, host)| Event::Placed { model, host }),
+        2 => (model(), model()).prop_map(|(from, to)| Event::Moved { from, to }),
+        4 => (model(), state).prop_map(|(model, state)| Event::ModelState { model, state }),
+        1 => (model(), took())
             .prop_map(|(model, took)| Event::Measured { model, batch: 0, took }),
-        1 => Just(Event::HostDown),
-        2 => Just(Event::HostUp),
+        1 => host().prop_map(|host| Event::HostDown { host }),
+        2 => host().prop_map(|host| Event::HostUp { host }),
         1 => absurd,
         1 => Just(Event::Drain),
         1 => Just(Event::Resume),
         2 => Just(Event::Tick),
     ]
+}
+
+fn model() -> impl Strategy<Value = ModelId> {
+    (0..4_u16).prop_map(ModelId)
+}
+
+fn host() -> impl Strategy<Value = HostId> {
+    (0..3_u8).prop_map(HostId)
 }

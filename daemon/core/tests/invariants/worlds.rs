@@ -24,7 +24,8 @@ pub enum Op {
     },
     Cancel(usize),
     Leave(u32),
-    Kill,
+    Kill(u8),
+    Move(u16, u16),
     Drain,
     Resume,
     Unload(u16),
@@ -83,7 +84,8 @@ pub fn op() -> impl Strategy<Value = Op> {
         12 => (0..60_u64).prop_map(Op::Wait),
         6 => any::<prop::sample::Index>().prop_map(|index| Op::Cancel(index.index(1000))),
         2 => (0..4_u32).prop_map(Op::Leave),
-        1 => Just(Op::Kill),
+        1 => (0..2_u8).prop_map(Op::Kill),
+        2 => (0..3_u16, 0..3_u16).prop_map(|(from, to)| Op::Move(from, to)),
         1 => Just(Op::Drain),
         8 => Just(Op::Resume),
         1 => (0..3_u16).prop_map(Op::Unload),
@@ -109,9 +111,10 @@ pub fn policy() -> Policy {
 }
 
 fn fake(model: u16) -> FakeModel {
-    // One that gains by batches, one that does not, one that is slow; each with lanes of its own.
-    let (fixed, each, count) = [(4, 1, 2), (0, 10, 2), (0, 80, 1)][usize::from(model.min(2))];
-    FakeModel { fixed: ms(fixed), cost: Cost::new(2), ..FakeModel::new(model * 8, count, ms(each)) }
+    // One that gains by batches, one that does not, one that is slow; each with lanes of its own, the last on a host of its
+    // own.
+    let (fixed, each, count, host) = [(4, 1, 2, 0), (0, 10, 2, 0), (0, 80, 1, 1)][usize::from(model.min(2))];
+    FakeModel { host: HostId(host), fixed: ms(fixed), cost: Cost::new(2), ..FakeModel::new(model * 8, count, ms(each)) }
 }
 
 /// A world in which `ops` were done and everything was played to its end, seen by `observer`.
@@ -169,7 +172,8 @@ fn act(world: &mut World, id: u64, op: &Op) {
             }
         }
         Op::Leave(client) => world.tell(Event::ClientLeft { client: ClientId(*client) }),
-        Op::Kill => world.kill_host(),
+        Op::Kill(host) => world.kill(HostId(*host)),
+        Op::Move(from, to) => world.tell(Event::Moved { from: ModelId(*from), to: ModelId(*to) }),
         Op::Drain => world.tell(Event::Drain),
         Op::Resume => world.tell(Event::Resume),
         Op::Unload(model) => world.unload(*model),

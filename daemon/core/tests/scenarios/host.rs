@@ -59,7 +59,7 @@ fn what_was_decoded_is_decoded_again_after_a_death_and_that_is_no_death() {
     world.kill_host();
     world.run_out();
     (1..=3).for_each(|id| assert_eq!(world.outcome(id), Some(Outcome::Done), "request {id}"));
-    let prepared = |wanted| count(&world, |action| matches!(action, Action::Prepare { id } if id.0 == wanted));
+    let prepared = |wanted| count(&world, |action| matches!(action, Action::Prepare { id, .. } if id.0 == wanted));
     assert_eq!([prepared(1), prepared(2), prepared(3)], [2, 2, 2]);
 }
 
@@ -119,13 +119,13 @@ fn a_model_that_was_loaded_on_a_host_about_to_end_kills_no_innocent() {
     };
     tell(at(0), ready(0));
     tell(at(0), Event::Arrived(due(1, 1, 60_000)));
-    assert_eq!(tell(at(500), Event::Tick), [Action::RestartHost { lane: LaneId(0) }]);
+    assert_eq!(tell(at(500), Event::Tick), [Action::RestartHost { host: HostId(0), lane: LaneId(0) }]);
     // It was in the socket before the host was killed.
     tell(at(501), ready(1));
     let ran = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::RunBatch { .. }));
     assert!(!ran(&tell(at(502), Event::Arrived(RequestMeta { model: ModelId(1), ..due(2, 1, 60_000) }))));
-    assert!(!ran(&tell(at(503), Event::HostDown)));
-    assert!(!ran(&tell(at(600), Event::HostUp)));
+    assert!(!ran(&tell(at(503), Event::HostDown { host: HostId(0) })));
+    assert!(!ran(&tell(at(600), Event::HostUp { host: HostId(0) })));
     assert!(ran(&tell(at(700), ready(1))));
 }
 

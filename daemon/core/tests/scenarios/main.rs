@@ -7,6 +7,7 @@ mod deadlines;
 mod host;
 mod leave;
 mod load;
+mod moved;
 mod order;
 mod policy;
 

@@ -1,0 +1,60 @@
+//! A model that can be run in several ways is run in another one: what waits moves along, what runs may end.
+
+use crate::action::Action;
+use crate::id::ModelId;
+use crate::queue::Slot;
+use crate::request::Work;
+use crate::scheduler::Scheduler;
+use crate::scheduler::table::Stage;
+
+impl Scheduler {
+    pub(super) fn moved(&mut self, from: ModelId, to: ModelId) {
+        let (from, to) = (self.model_index(from), self.model_index(to));
+        if from == to {
+            return;
+        }
+        // Those that it took over from hand their work on to the newest, and it hands on nothing any more.
+        for model in &mut self.models {
+            if model.heir == Some(from) {
+                model.heir = Some(to);
+            }
+        }
+        (self.models[from].heir, self.models[to].heir) = (Some(to), None);
+        for slot in self.table.places() {
+            if self.table.get(slot).is_some_and(|live| live.model == from && live.waits()) {
+                self.move_waiting(slot, to);
+            }
+        }
+    }
+
+    fn move_waiting(&mut self, slot: Slot, to: usize) {
+        let Some(live) = self.table.get(slot) else { return };
+        // What is being decoded is known to its host by now; it moves when that is over.
+        if live.stage == Stage::Decoding {
+            return;
+        }
+        let (id, held) = (live.id, live.on_host());
+        self.leave_line(slot);
+        if held {
+            self.push(Action::Abort { id });
+        }
+        self.table.change(slot, |live| {
+            live.model = to;
+            if live.work == Work::Encoded {
+                live.stage = Stage::Undecoded;
+            }
+        });
+        self.reprice(slot);
+        self.enter_line(slot);
+    }
+
+    /// A payload was decoded for a model that another one took over from meanwhile: it is decoded again there.
+    pub(super) fn decode_elsewhere(&mut self, slot: Slot) {
+        let Some(live) = self.table.get(slot) else { return };
+        let (id, to) = (live.id, self.models[live.model].heir.unwrap_or(live.model));
+        self.push(Action::Abort { id });
+        self.table.change(slot, |live| (live.model, live.stage) = (to, Stage::Undecoded));
+        self.reprice(slot);
+        self.enter_line(slot);
+    }
+}
