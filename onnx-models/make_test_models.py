@@ -5,6 +5,7 @@
     echo-types      one input and one output of nearly every datatype, each returned as it came
     spin            runs as long as the request says: `trips` iterations of a small multiplication, a microsecond or so each
     wants-cuda      asks for CUDA and for nothing else
+    either          adds on OpenVINO, or where that is not, on the CPU
     wrong-golden    add, with an expected answer that is not the sum
     wrong-sha256    add, with a digest in its manifest that is not the file's
     unknown-key     add, with a key in its manifest that nobody knows
@@ -107,6 +108,7 @@ def main():
     bundle("echo-types", echo_types(), "Returns what it gets, in every datatype", batch=4)
     bundle("spin", spin(), "Runs as long as it is told", [(tensors(trips=[10]), tensors(sum=256.0))], deadline=60000)
     bundle("wants-cuda", add(), "Asks for CUDA", sums, batch=8, providers='["cuda"]')
+    bundle("either", add(), "Adds on OpenVINO, or else on the CPU", sums, batch=8, providers='["openvino", "cpu"]')
     bundle("wrong-golden", add(), "Expects a wrong sum", [(ADD_IN, ADD_OUT.replace("2.5", "2.75"))], batch=8)
     bundle("wrong-sha256", add(), "Promises another file", sums, batch=8,
            spoil=lambda text: text.replace(hashlib.sha256(add()).hexdigest(), "0" * 64))

@@ -383,7 +383,7 @@ fn a_model_that_does_not_give_its_golden_answer_is_not_served() -> Result<()> {
 
 #[test]
 fn a_model_whose_provider_is_not_there_is_not_served_by_another_one() -> Result<()> {
-    spoiled_is_not_served("wants-cuda", &["provider cuda was asked for"])
+    spoiled_is_not_served("wants-cuda", &["provider cuda is not part of this ONNX Runtime"])
 }
 
 #[test]

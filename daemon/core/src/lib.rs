@@ -30,7 +30,7 @@
 //! The words: [`units`], [`id`], [`request`], [`policy`], [`verdict`], [`event`], [`action`], [`members`].
 //! The rules, each without knowing the others: [`classify`] (how far may the data go, until when has the reply a
 //! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`queue`] (in which order), [`batch`]
-//! (which together), [`estimate`] (how long will it take). The facade that applies them: [`scheduler`]. What status
+//! (which together), [`estimate`] (how long will it take), [`setups`] (by which of the ways to run it is a model served). The facade that applies them: [`scheduler`]. What status
 //! prints: [`snapshot`]. With the feature `sim` there is a world to run it all in: `sim`.
 //!
 //! # Invariants
@@ -65,6 +65,7 @@ pub mod queue;
 pub mod request;
 pub mod route;
 pub mod scheduler;
+pub mod setups;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod snapshot;

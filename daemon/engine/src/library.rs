@@ -63,6 +63,28 @@ fn inside(path: &Path) -> Option<PathBuf> {
     entries.filter(|path| path.is_file()).max_by_key(|path| version(path))
 }
 
+/// A provider's own library that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("no library of the execution provider {provider} in {} (a file {PLUGIN}*.so)", dir.display())]
+pub struct PluginError {
+    pub provider: String,
+    pub dir: PathBuf,
+}
+
+/// How the libraries of execution providers are called.
+const PLUGIN: &str = "libonnxruntime_providers_";
+
+/// The library of an execution provider that comes as one of its own: in a directory of the provider's name in `dir`.
+pub fn find_plugin(dir: &Path, provider: &str) -> Result<PathBuf, PluginError> {
+    let dir = dir.join(provider);
+    let name = |entry: &std::fs::DirEntry| entry.file_name().into_string().ok();
+    let is_plugin = |name: &String| name.starts_with(PLUGIN) && name.contains(".so");
+    let entries = std::fs::read_dir(&dir).into_iter().flatten().filter_map(|entry| name(&entry.ok()?));
+    // Of a library and its links of longer names, the shortest.
+    let found = entries.filter(is_plugin).min_by_key(|name| (name.len(), name.clone()));
+    found.map(|name| dir.join(name)).ok_or_else(|| PluginError { provider: provider.into(), dir })
+}
+
 fn is_library(name: &str) -> bool {
     let rest = name.strip_prefix("libonnxruntime.so");
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

@@ -286,7 +286,7 @@ pub struct ProviderReport {
 }
 
 /// A loaded model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadedModel {
     pub model: u16,
     /// Which load it was.

@@ -66,7 +66,7 @@ pub const NAME_LIMIT: usize = 64;
 
 const CLASSES: &[&str] = &["regulated", "internal", "public"];
 /// Execution providers that the engine host can ask for: the words that manifests take.
-const PROVIDERS: &[&str] = &["cpu", "cuda", "tensorrt", "openvino"];
+const PROVIDERS: &[&str] = &["cpu", "cuda", "tensorrt", "tensorrt-rtx", "openvino"];
 const SECOND: i64 = 1000;
 const HOUR: i64 = 3600 * SECOND;
 
@@ -88,8 +88,14 @@ pub const KEYS: &[Key] = &[
     key(
         "engine.providers",
         Kind::Words(PROVIDERS),
-        Absent::Texts(&["cpu", "cuda", "tensorrt"]),
-        "Execution providers that models may use; what a manifest asks for beyond this list is an error, not a silent CPU run.",
+        Absent::Texts(PROVIDERS),
+        "Execution providers that models may use. One that is named here and does not work on this box is a problem that status shows; without this key it is only told of.",
+    ),
+    key(
+        "engine.providers_dir",
+        Kind::Path,
+        Absent::Text("/usr/lib/edged/providers"),
+        "Directory of execution providers that come as libraries of their own: `openvino/libonnxruntime_providers_openvino_plugin.so` and the like, in a directory of the provider's name.",
     ),
     key(
         "models.dirs",

@@ -59,6 +59,8 @@ pub struct EngineConfig {
     pub library: Option<PathBuf>,
     /// Execution providers that may be used, by short name.
     pub providers: Vec<String>,
+    /// Where those are that come as libraries of their own.
+    pub providers_dir: PathBuf,
 }
 
 /// Where bundles are.

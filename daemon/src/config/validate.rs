@@ -57,6 +57,7 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
         engine: EngineConfig {
             library: values.text("engine.library").map(PathBuf::from),
             providers: values.texts("engine.providers"),
+            providers_dir: path(&values, "engine.providers_dir"),
         },
         models: ModelsConfig {
             dirs: values.texts("models.dirs").into_iter().map(PathBuf::from).collect(),

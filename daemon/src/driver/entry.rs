@@ -21,7 +21,10 @@ pub struct Entry {
     /// One span for the life of the request, with its verdict and reason.
     pub span: tracing::Span,
     pub story: Story,
+    /// Number of the bundle that it is for.
     pub model: ModelId,
+    /// The setup that it was last given to.
+    pub setup: ModelId,
     /// The caller gave the id, so that the reply is kept for duplicates.
     pub named: bool,
     pub payload: Payload,

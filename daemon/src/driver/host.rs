@@ -1,15 +1,16 @@
-//! The engine host's life as the driver sees it: start it, take what it says, notice its end. Which models it loads is
-//! told in [`loading`](super::loading).
+//! The life of an engine host as the driver sees it: start it, take what it says, notice its end. Which models it loads is
+//! told in [`loading`](super::loading), which hosts there are in [`hosts`](super::hosts).
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{Event, Fault, Ids, LaneId, MemberResult, ModelId, ModelState, Mono, RequestId, Results};
-use edge_engine::protocol::{DeviceOptions, FromHost, ProviderSetup, Run, ToHost};
-use edge_wire::dto::EngineStatus;
+use edge_core::{Event, Fault, HostId, Ids, LaneId, MemberResult, ModelId, ModelState, Mono, RequestId, Results};
+use edge_engine::protocol::{FromHost, ProviderSetup, Run, ToHost};
+use edge_wire::dto::HostStatus;
 
 use super::Driver;
+use super::hosts::Provider;
 use super::models::Life;
 use super::trace::Step;
 use crate::lanes::process::Process;
@@ -24,9 +25,16 @@ const LOAD_PATIENCE: Duration = Duration::from_secs(180);
 /// Hosts in a row that die while they load the library, after which the library is to blame.
 const STILLBORN: u32 = 3;
 
+/// State of a host without a runtime.
+const NO_LIBRARY: &str = "no_library";
+/// How long to wait for the first host to say which providers are compiled into the library.
+const FIRST_WORD: Duration = Duration::from_millis(50);
+
 /// Where the host is in its life.
 #[derive(Debug)]
 enum Phase {
+    /// No model wants it.
+    Unused,
     /// Not running; to be started then.
     Down(Mono),
     /// Started, not ready for models.
@@ -39,6 +47,8 @@ enum Phase {
 /// The host and what is on it.
 #[derive(Debug)]
 pub(super) struct HostState {
+    /// The execution provider that it is for.
+    pub provider: String,
     life: Phase,
     backoff: Backoff,
     simulated: bool,
@@ -55,14 +65,18 @@ pub(super) struct HostState {
     stillborn: u32,
     /// Why the next end comes, when the daemon itself asked for it.
     ending: Option<Fault>,
-    status: EngineStatus,
+    status: HostStatus,
+    /// What it last said of the library: its version, and the providers compiled into it.
+    pub library: Option<(String, Vec<String>)>,
     starts: u32,
 }
 
 impl HostState {
-    pub(super) fn new(simulated: bool) -> HostState {
+    pub(super) fn new(provider: &str, simulated: bool) -> HostState {
+        let status = HostStatus { provider: provider.into(), state: "unused".into(), ..HostStatus::default() };
         HostState {
-            life: Phase::Down(Mono::default()),
+            provider: provider.into(),
+            life: Phase::Unused,
             backoff: Backoff::default(),
             simulated,
             batches: Vec::new(),
@@ -72,7 +86,8 @@ impl HostState {
             unfit: None,
             stillborn: 0,
             ending: None,
-            status: EngineStatus { state: "down".into(), ..EngineStatus::default() },
+            status,
+            library: None,
             starts: 0,
         }
     }
@@ -81,7 +96,7 @@ impl HostState {
     pub(super) async fn next(&mut self) -> HostEvent {
         match &mut self.life {
             Phase::Starting(host) | Phase::Up(host) => host.next().await,
-            Phase::Down(_) | Phase::Hopeless => std::future::pending().await,
+            Phase::Unused | Phase::Down(_) | Phase::Hopeless => std::future::pending().await,
         }
     }
 
@@ -90,8 +105,21 @@ impl HostState {
         match self.life {
             Phase::Down(at) => Some(at),
             Phase::Starting(_) | Phase::Up(_) => self.answer_by,
-            Phase::Hopeless => None,
+            Phase::Unused | Phase::Hopeless => None,
         }
+    }
+
+    /// A model wants it: it is started at once if it was not before.
+    pub(super) fn want(&mut self, now: Mono) {
+        if matches!(self.life, Phase::Unused) {
+            self.life = Phase::Down(now);
+            self.status.state = "down".into();
+        }
+    }
+
+    /// Whether it is on its way up for the first time, with nothing against it.
+    pub(super) fn is_coming(&self) -> bool {
+        self.starts <= 1 && self.unfit.is_none() && matches!(self.life, Phase::Down(_) | Phase::Starting(_))
     }
 
     /// Whether this is not the first host.
@@ -129,11 +157,17 @@ impl HostState {
         match &self.life {
             Phase::Up(_) => None,
             Phase::Starting(_) => Some("the engine host is starting".into()),
+            Phase::Unused => Some("no model wanted its engine host so far".into()),
             Phase::Down(_) | Phase::Hopeless => Some(self.status.reason.clone()),
         }
     }
 
-    pub(super) fn status(&self) -> EngineStatus {
+    /// Whether it served at some time.
+    pub(super) fn has_started(&self) -> bool {
+        self.library.is_some()
+    }
+
+    pub(super) fn status(&self) -> HostStatus {
         self.status.clone()
     }
 
@@ -141,7 +175,7 @@ impl HostState {
     pub(super) fn send(&mut self, message: &ToHost, fds: Vec<Arc<OwnedFd>>) -> Result<(), SendError> {
         match &mut self.life {
             Phase::Starting(host) | Phase::Up(host) => host.send(message, fds),
-            Phase::Down(_) | Phase::Hopeless => Err(SendError::NoHost),
+            Phase::Unused | Phase::Down(_) | Phase::Hopeless => Err(SendError::NoHost),
         }
     }
 
@@ -149,7 +183,7 @@ impl HostState {
     pub(super) fn run(&mut self, lane: LaneId, ids: &Ids, batch: Run, fds: &[Arc<OwnedFd>]) -> Result<(), SendError> {
         match &mut self.life {
             Phase::Starting(host) | Phase::Up(host) => host.run(lane.0, batch, fds)?,
-            Phase::Down(_) | Phase::Hopeless => return Err(SendError::NoHost),
+            Phase::Unused | Phase::Down(_) | Phase::Hopeless => return Err(SendError::NoHost),
         }
         self.batches.push((lane, *ids));
         Ok(())
@@ -188,87 +222,130 @@ impl HostState {
     }
 }
 
-fn cpu() -> ProviderSetup {
-    ProviderSetup { name: "cpu".into(), plugin: None, options: DeviceOptions::default() }
+/// Why a host is not started.
+enum NoStart {
+    /// Nothing but another configuration or another library helps.
+    Hopeless(&'static str, String),
+    /// It may be a passing thing: it is tried again, more and more rarely.
+    Unfit(String),
+    /// Not yet.
+    Wait,
 }
 
 impl Driver {
     /// Starts a host, or notes why that is impossible.
-    pub(super) fn start_host(&mut self) {
-        let library = match &self.outside.library {
-            None => {
-                let mut simulator = Simulator::start();
-                simulator.send(&ToHost::Start { library: "simulated".into(), provider: cpu() });
-                self.host.life = Phase::Starting(Host::Simulated(simulator));
-                self.host.status.found_by = "simulated".into();
-                return;
-            }
-            Some(Ok((path, found_by))) => {
-                self.host.status.library = path.display().to_string();
-                self.host.status.found_by = found_by.clone();
-                path.clone()
-            }
-            Some(Err(why)) => {
-                self.host.status.state = "no_library".into();
-                self.host.status.reason = why.clone();
-                self.host.life = Phase::Hopeless;
-                self.fail_all_models(&format!("no engine: {}", why.clone()));
-                return;
-            }
-        };
-        self.host.status.state = "starting".into();
-        self.host.backoff.started(self.now);
-        self.host.answer_by = Some(self.now.after(START_PATIENCE));
-        self.host.served = false;
-        let started = Process::spawn(&self.outside.program).map_err(|error| super::chain(&error)).and_then(|process| {
-            let mut host = Host::Process(process);
-            host.send(&ToHost::Start { library, provider: cpu() }, Vec::new()).map_err(|error| super::chain(&error))?;
-            Ok(host)
-        });
+    pub(super) fn start_host(&mut self, id: HostId) {
+        let started = self.provider_of(id).and_then(|provider| self.spawn_host(provider));
+        let now = self.now;
+        let Some(state) = self.hosts.get_mut(id) else { return };
         match started {
-            Ok(host) => {
-                self.host.status.pid = host.pid();
-                if self.host.starts > 0 {
-                    self.host.status.restarts += 1;
-                }
-                self.host.starts += 1;
-                self.host.life = Phase::Starting(host);
+            Ok((host, plugin)) => {
+                state.backoff.started(now);
+                state.answer_by = Some(now.after(START_PATIENCE));
+                state.served = false;
+                state.status.state = "starting".into();
+                state.status.plugin = plugin;
+                state.status.pid = host.pid();
+                state.status.restarts = state.starts;
+                state.starts += 1;
+                state.life = Phase::Starting(host);
             }
-            Err(why) => self.host_ended(&why),
+            Err(NoStart::Wait) => state.life = Phase::Down(now.after(FIRST_WORD)),
+            Err(NoStart::Hopeless(word, why)) => {
+                (state.status.state, state.status.reason) = (word.into(), why.clone());
+                state.life = Phase::Hopeless;
+                self.fail_models_of(id, &if word == NO_LIBRARY { format!("no engine: {why}") } else { why });
+            }
+            Err(NoStart::Unfit(why)) => {
+                state.unfit = Some(why.clone());
+                self.host_ended(id, &why);
+            }
         }
         self.touch();
     }
 
-    pub(super) fn fail_all_models(&mut self, why: &str) {
-        let ids: Vec<ModelId> = self.models.iter().map(|(id, _)| id).collect();
-        for id in ids {
-            if let Some(model) = self.models.get_mut(id)
-                && matches!(model.life, Life::Found | Life::Loading | Life::Ready)
-            {
-                model.life = Life::Failed(why.to_owned());
-                self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });
+    /// The provider that a host has to register.
+    fn provider_of(&self, id: HostId) -> Result<ProviderSetup, NoStart> {
+        let name = self.hosts.get(id).map(|host| host.provider.clone()).unwrap_or_default();
+        let options = self.config.engine.device.clone();
+        let Some(kind) = Provider::of(&name) else {
+            return Ok(ProviderSetup { name, plugin: None, options });
+        };
+        match kind {
+            Provider::Plugin => {
+                let found = edge_engine::library::find_plugin(&self.config.engine.providers_dir, &name);
+                let plugin = found.map_err(|error| NoStart::Unfit(super::chain(&error)))?;
+                Ok(ProviderSetup { name, plugin: Some(plugin), options })
             }
+            Provider::BuiltIn => match self.hosts.library() {
+                Some((_, have)) if have.contains(&name) => Ok(ProviderSetup { name, plugin: None, options }),
+                Some((version, have)) => {
+                    let have = have.join(", ");
+                    let why = format!("provider {name} is not part of this ONNX Runtime {version}, which has {have}");
+                    Err(NoStart::Hopeless("no_provider", why))
+                }
+                None => match self.hosts.first().filter(|first| first.is_hopeless()).and_then(HostState::why_down) {
+                    Some(why) => Err(NoStart::Hopeless(NO_LIBRARY, why)),
+                    None => Err(NoStart::Wait),
+                },
+            },
+        }
+    }
+
+    fn spawn_host(&self, provider: ProviderSetup) -> Result<(Host, String), NoStart> {
+        let library = match &self.outside.library {
+            None => {
+                let mut simulator = Simulator::start();
+                simulator.send(&ToHost::Start { library: "simulated".into(), provider });
+                return Ok((Host::Simulated(simulator), String::new()));
+            }
+            Some(Ok((path, _))) => path.clone(),
+            Some(Err(why)) => return Err(NoStart::Hopeless(NO_LIBRARY, why.clone())),
+        };
+        let plugin = provider.plugin.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let process = Process::spawn(&self.outside.program).map_err(|error| NoStart::Unfit(super::chain(&error)))?;
+        let mut host = Host::Process(process);
+        let told = host.send(&ToHost::Start { library, provider }, Vec::new());
+        told.map_err(|error| NoStart::Unfit(super::chain(&error)))?;
+        Ok((host, plugin))
+    }
+
+    /// No setup on this host can be served.
+    pub(super) fn fail_models_of(&mut self, host: HostId, why: &str) {
+        let of_host = |model: &super::models::Model| {
+            model.host == host && matches!(model.life, Life::Standby | Life::Found | Life::Loading | Life::Ready)
+        };
+        let ids: Vec<ModelId> = self.models.iter().filter(|(_, model)| of_host(model)).map(|(id, _)| id).collect();
+        for id in ids {
+            if let Some(model) = self.models.get_mut(id) {
+                model.life = Life::Failed(why.to_owned());
+            }
+            // Another setup may take over what waits for it.
+            self.choose_setups();
+            self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });
         }
         self.check_warm();
         self.touch();
     }
 
-    /// Takes one event of the host.
-    pub(super) fn on_host(&mut self, event: HostEvent) {
+    /// Takes one event of a host.
+    pub(super) fn on_host(&mut self, host: HostId, event: HostEvent) {
         self.now = self.clock.now();
         match event {
-            HostEvent::Gone(why) => self.host_ended(&why),
-            HostEvent::Message(message, fds) => self.on_host_message(message, fds),
+            HostEvent::Gone(why) => self.host_ended(host, &why),
+            HostEvent::Message(message, fds) => self.on_host_message(host, message, fds),
         }
     }
 
-    fn on_host_message(&mut self, message: FromHost, fds: Vec<OwnedFd>) {
+    fn on_host_message(&mut self, host: HostId, message: FromHost, fds: Vec<OwnedFd>) {
         match message {
-            FromHost::Started { version, providers } => self.host_started(version, providers),
+            FromHost::Started { version, providers } => self.host_started(host, version, providers),
             FromHost::StartFailed { message } => {
                 // It may be a passing thing (a library that is being replaced), so it is tried again, more and more rarely.
-                self.host.unfit = Some(message);
-                self.host.end(Fault::HostLost);
+                if let Some(state) = self.hosts.get_mut(host) {
+                    state.unfit = Some(message);
+                    state.end(Fault::HostLost);
+                }
             }
             FromHost::Loaded(loaded) => self.model_loaded(loaded, fds),
             FromHost::LoadFailed { model, load, message } => {
@@ -278,75 +355,80 @@ impl Driver {
                 }
             }
             FromHost::Unloaded { model } => tracing::info!(model, "unloaded"),
-            FromHost::Prepared { id, result, took_ns } => self.prepared(RequestId(id), result, took_ns),
-            FromHost::Ran { lane, took_ns, members } => self.ran(LaneId(lane), took_ns, members, fds),
-            FromHost::Note { message } => tracing::warn!(note = %message, "engine host"),
+            FromHost::Prepared { id, result, took_ns } => self.prepared(host, RequestId(id), result, took_ns),
+            FromHost::Ran { lane, took_ns, members } => self.ran(host, LaneId(lane), took_ns, members, fds),
+            FromHost::Note { message } => tracing::warn!(note = %message, host = host.0, "engine host"),
         }
     }
 
-    fn host_started(&mut self, version: String, providers: Vec<String>) {
-        let life = std::mem::replace(&mut self.host.life, Phase::Hopeless);
-        self.host.life = match life {
+    fn host_started(&mut self, id: HostId, version: String, providers: Vec<String>) {
+        let Some(state) = self.hosts.get_mut(id) else { return };
+        let life = std::mem::replace(&mut state.life, Phase::Hopeless);
+        state.life = match life {
             Phase::Starting(host) | Phase::Up(host) => Phase::Up(host),
-            other @ (Phase::Down(_) | Phase::Hopeless) => other,
+            other @ (Phase::Unused | Phase::Down(_) | Phase::Hopeless) => other,
         };
-        (self.host.unfit, self.host.stillborn) = (None, 0);
-        tracing::info!(library = %self.host.status.library, %version, pid = self.host.status.pid, "engine host up");
-        self.host.answer_by = None;
-        self.host.status.state = if self.host.simulated { "simulated" } else { "up" }.into();
-        self.host.status.reason.clear();
-        self.host.status.version = version;
-        self.host.status.providers = providers;
-        self.core.handle(self.now, Event::HostUp);
-        self.load_next();
+        (state.unfit, state.stillborn) = (None, 0);
+        tracing::info!(provider = %state.provider, %version, pid = state.status.pid, "engine host up");
+        state.answer_by = None;
+        state.status.state = if state.simulated { "simulated" } else { "up" }.into();
+        state.status.reason.clear();
+        state.library = Some((version, providers));
+        self.core.handle(self.now, Event::HostUp { host: id });
+        self.choose_setups();
+        self.load_next(id);
         self.touch();
     }
 
-    /// The host is gone: fail what was on it by name, and plan the next start.
-    fn host_ended(&mut self, why: &str) {
-        let ending = self.host.ending.take();
-        let fault = ending.unwrap_or(Fault::HostLost);
-        if matches!(self.host.life, Phase::Starting(_)) {
-            self.host.stillborn += 1;
-            if self.host.stillborn >= STILLBORN {
-                let times = self.host.stillborn;
+    /// A host is gone: fail what was on it by name, and plan the next start.
+    fn host_ended(&mut self, id: HostId, why: &str) {
+        let now = self.now;
+        let Some(state) = self.hosts.get_mut(id) else { return };
+        let fault = state.ending.take().unwrap_or(Fault::HostLost);
+        if matches!(state.life, Phase::Starting(_)) {
+            state.stillborn += 1;
+            if state.stillborn >= STILLBORN {
+                let times = state.stillborn;
                 let dying = || format!("{times} engine hosts in a row died while they loaded it: {why}");
-                self.host.unfit.get_or_insert_with(dying);
+                state.unfit.get_or_insert_with(dying);
             }
         }
-        let why = self.host.unfit.as_deref().unwrap_or(why);
-        tracing::error!(%why, fault = fault.as_str(), "engine host ended");
-        self.host.status.state = "down".into();
-        self.host.status.reason = why.to_owned();
-        self.host.status.pid = 0;
-        self.host.answer_by = None;
-        self.host.life = Phase::Down(self.host.backoff.ended(self.now, self.host.served));
-        let busy = !self.host.batches.is_empty() || !self.host.preparing.is_empty();
-        for (lane, ids) in std::mem::take(&mut self.host.batches) {
+        let why = state.unfit.clone().unwrap_or_else(|| why.to_owned());
+        tracing::error!(%why, provider = %state.provider, fault = fault.as_str(), "engine host ended");
+        state.status.state = "down".into();
+        state.status.reason = why;
+        state.status.pid = 0;
+        state.answer_by = None;
+        state.life = Phase::Down(state.backoff.ended(now, state.served));
+        let (batches, preparing) = (std::mem::take(&mut state.batches), std::mem::take(&mut state.preparing));
+        let busy = !batches.is_empty() || !preparing.is_empty();
+        for (lane, ids) in batches {
             let mut results = Results::new();
             for id in ids.as_slice() {
                 self.fault_step(*id, fault);
                 results.push(MemberResult { id: *id, result: Err(fault) });
             }
-            self.core.handle(self.now, Event::BatchDone { lane, took: Duration::ZERO, results });
+            self.core.handle(now, Event::BatchDone { lane, took: Duration::ZERO, results });
         }
-        for id in std::mem::take(&mut self.host.preparing) {
-            self.fault_step(id, fault);
-            self.core.handle(self.now, Event::Prepared { id, result: Err(fault), took: Duration::ZERO });
+        for request in preparing {
+            self.fault_step(request, fault);
+            self.core.handle(now, Event::Prepared { id: request, result: Err(fault), took: Duration::ZERO });
         }
-        self.core.handle(self.now, Event::HostDown);
-        self.models_after_end(busy);
+        self.core.handle(now, Event::HostDown { host: id });
+        self.models_after_end(id, busy);
+        self.choose_setups();
         self.check_warm();
         self.touch();
     }
 
-    /// The host is due: it is started, or ended because it did not answer.
-    pub(super) fn host_due(&mut self) {
-        if self.host.answer_by.take().is_some() {
-            tracing::error!("the engine host does not answer while it starts or loads: it is ended");
-            self.host.end(Fault::Hung);
+    /// A host is due: it is started, or ended because it did not answer.
+    pub(super) fn host_due(&mut self, id: HostId) {
+        let Some(state) = self.hosts.get_mut(id) else { return };
+        if state.answer_by.take().is_some() {
+            tracing::error!(provider = %state.provider, "an engine host does not answer while it starts or loads: it is ended");
+            state.end(Fault::Hung);
         } else {
-            self.start_host();
+            self.start_host(id);
         }
     }
 

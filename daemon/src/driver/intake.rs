@@ -11,7 +11,8 @@ use super::Driver;
 use super::clock;
 use super::duplicates::{Key, Known};
 use super::entry::{Entry, MAX_WAITERS};
-use super::models::Life;
+use super::host::HostState;
+use super::models::{Bundle, Life};
 use super::resolve::{self, Resolved, shorten};
 use super::trace::{Step, Story};
 use crate::handle::{Refused, ReplySender};
@@ -39,7 +40,8 @@ impl Driver {
         };
         let named = request.options.request_id.is_some();
         let reply = if named {
-            let key = Key { caller: request.caller.clone(), request_id: info.request_id.clone(), model: checked.model };
+            let model = self.models.bundle_of(checked.model).map_or(checked.model, Bundle::root);
+            let key = Key { caller: request.caller.clone(), request_id: info.request_id.clone(), model };
             let Some(reply) = self.answer_duplicate(&key, reply) else { return };
             self.duplicates.open(key, id);
             reply
@@ -100,7 +102,8 @@ impl Driver {
         let entry = Entry {
             span,
             story,
-            model: checked.model,
+            model: self.models.bundle_of(checked.model).map_or(checked.model, Bundle::root),
+            setup: checked.model,
             named,
             payload: request.payload,
             sent: Vec::new(),
@@ -119,8 +122,9 @@ impl Driver {
             error: None,
         };
         self.entries.insert(id, entry);
-        if let Some(model) = self.models.get_mut(checked.model) {
-            model.used = id.0;
+        let bundle = self.models.get(checked.model).map(|model| model.bundle);
+        if let Some(bundle) = bundle.and_then(|bundle| self.models.bundle_mut(bundle)) {
+            bundle.used = id.0;
         }
         self.core.handle(self.now, Event::Arrived(meta));
     }
@@ -231,13 +235,13 @@ impl Driver {
 
     /// `task` instead of a model: the first model in name order that is ready for it.
     fn check_task(&self, task: &str, request: &Request, info: &mut Info) -> Result<Checked, Failure> {
-        let mut fitting: Vec<_> =
-            self.models.iter().filter(|(_, model)| model.found.task == task && model.life == Life::Ready).collect();
-        fitting.sort_by(|(_, a), (_, b)| a.found.name.cmp(&b.found.name));
-        match fitting.first() {
-            Some((id, _)) => self.check_for(*id, request, info),
+        let is_ready = |id| self.models.get(id).is_some_and(|model| model.life == Life::Ready);
+        let bundles = || self.models.bundles().iter();
+        let fitting = bundles().filter(|bundle| bundle.found.task == task && is_ready(bundle.serving));
+        match fitting.min_by_key(|bundle| &bundle.found.name) {
+            Some(bundle) => self.check_for(bundle.serving, request, info),
             None => {
-                let mut tasks: Vec<&str> = self.models.iter().map(|(_, model)| model.found.task.as_str()).collect();
+                let mut tasks: Vec<&str> = bundles().map(|bundle| bundle.found.task.as_str()).collect();
                 tasks.sort_unstable();
                 tasks.dedup();
                 let text = format!("task: no model is ready for `{}`: takes {}", shorten(task), tasks.join(", "));
@@ -252,12 +256,13 @@ impl Driver {
         info.version = model.found.version.clone();
         let unavailable =
             |why: String| Failure::new(ErrorCode::Unavailable, format!("model `{}`: {why}", model.label()));
-        let loaded = match (&model.life, &model.loaded) {
+        let loaded = match (&model.life, self.models.spec(id)) {
             (Life::Failed(why), _) => return Err(unavailable(format!("not served: {why}"))),
             (Life::Unloaded, _) => return Err(unavailable("unloaded by the operator".into())),
-            (Life::Found | Life::Loading | Life::Ready, Some(loaded)) => loaded,
-            (Life::Found | Life::Loading | Life::Ready, None) => {
-                let why = self.host.why_down().unwrap_or_else(|| "still loading".into());
+            (Life::Standby | Life::Found | Life::Loading | Life::Ready, Some(loaded)) => loaded,
+            (Life::Standby | Life::Found | Life::Loading | Life::Ready, None) => {
+                let why = self.hosts.get(model.host).and_then(HostState::why_down);
+                let why = why.unwrap_or_else(|| "still loading".into());
                 return Err(Failure { retry_after_ms: Some(500), ..unavailable(why) });
             }
         };

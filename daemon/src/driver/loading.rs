@@ -1,9 +1,10 @@
-//! Which models the engine host is asked to load, and what becomes of them when they are loaded, fail, or the host ends.
+//! Which setups an engine host is asked to load, and what becomes of them when they are loaded, fail, or the host ends.
+//! Which of them are to be loaded is chosen in [`setups`](super::setups).
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use edge_core::{Event, ModelId, ModelState};
+use edge_core::{Event, HostId, ModelId, ModelState};
 use edge_engine::protocol::{LoadModel, LoadedModel, ToHost};
 use edge_wire::error::ErrorCode;
 
@@ -13,67 +14,56 @@ use crate::lanes::supervise::{AfterLoadDeath, LoadDeath, after_load_death};
 use crate::request::Failure;
 
 impl Driver {
-    /// Asks for the models that are not loaded: those used last first; suspects one at a time, after all others. After a
-    /// restart requests wait for what was used last, so nothing competes with that for the cores.
-    pub(super) fn load_next(&mut self) {
-        if !self.host.is_up() {
-            return;
-        }
-        let mut found: Vec<(ModelId, u64, bool)> = self
-            .models
-            .iter()
+    /// Asks a host for what is to be loaded there and is not: what was used last first; suspects one at a time, after all
+    /// others. After a restart requests wait for what was used last, so nothing competes with that for the cores.
+    pub(super) fn load_next(&mut self, host: HostId) {
+        let Some(state) = self.hosts.get(host).filter(|state| state.is_up()) else { return };
+        let of_host = || self.models.iter().filter(|(_, model)| model.host == host);
+        let used = |model: &Model| self.models.bundle(model.bundle).map_or(0, |bundle| bundle.used);
+        let mut found: Vec<(ModelId, u64, bool)> = of_host()
             .filter(|(_, model)| model.life == Life::Found)
-            .map(|(id, model)| (id, model.used, model.suspect))
+            .map(|(id, model)| (id, used(model), model.suspect))
             .collect();
         found.sort_by_key(|(id, used, _)| (std::cmp::Reverse(*used), *id));
-        let is = |life: Life| self.models.iter().any(|(_, model)| model.life == life);
+        let is = |life: Life| of_host().any(|(_, model)| model.life == life);
         let first_alone =
-            self.host.is_restarted() && !is(Life::Ready) && found.first().is_some_and(|(_, used, _)| *used > 0);
+            state.is_restarted() && !is(Life::Ready) && found.first().is_some_and(|(_, used, _)| *used > 0);
         let most = match (first_alone, is(Life::Loading)) {
             (true, true) => 0,
             (true, false) => 1,
             (false, _) => usize::MAX,
         };
-        for (id, _, _) in found.iter().filter(|(_, _, suspect)| !suspect).take(most) {
-            self.send_load(*id);
+        let ordinary: Vec<ModelId> =
+            found.iter().filter(|(_, _, suspect)| !suspect).take(most).map(|(id, _, _)| *id).collect();
+        for id in ordinary {
+            self.send_load(id);
         }
-        let busy = self.models.iter().any(|(_, model)| model.life == Life::Loading);
+        let busy = self.models.iter().any(|(_, model)| model.host == host && model.life == Life::Loading);
         if let (false, Some((id, _, _))) = (busy, found.first()) {
             self.send_load(*id);
         }
     }
 
-    /// A bundle that was just found.
-    pub(super) fn load_found(&mut self, id: ModelId) {
-        let Some(model) = self.models.get(id) else { return };
-        self.core.handle(self.now, Event::ModelState { model: id, state: model.core_state(id) });
-        if model.life == Life::Found && self.host.is_hopeless() {
-            let why = self.host.status().reason;
-            self.fail_all_models(&format!("no engine: {why}"));
-        }
-        self.load_next();
-    }
-
     fn send_load(&mut self, id: ModelId) {
+        let now = self.now;
         let Some(model) = self.models.get_mut(id) else { return };
         model.life = Life::Loading;
-        let Some(setup) = model.setup(&self.config.engine.providers) else {
-            let why = model.no_setup(&self.config.engine.providers);
-            return self.model_failed(id, why);
-        };
+        model.since = now;
         model.load = model.load.wrapping_add(1);
+        let host = model.host;
         let load = LoadModel {
             model: id.0,
             load: model.load,
             bundle: model.found.dir.clone(),
             first_lane: Model::first_lane(id),
-            setup,
+            setup: model.setup.clone(),
             // The same bundle on the same library gave its golden answers in this very life of the daemon.
             check_goldens: model.loaded.is_none(),
         };
-        let sent = self.host.send(&ToHost::Load(load), Vec::new());
-        self.host.expect_load(self.now);
-        self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Loading });
+        let Some(state) = self.hosts.get_mut(host) else { return };
+        let sent = state.send(&ToHost::Load(load), Vec::new());
+        state.expect_load(now);
+        self.core.handle(now, Event::ModelState { model: id, state: ModelState::Loading });
         if let Err(error) = sent {
             self.model_failed(id, super::chain(&error));
         }
@@ -91,10 +81,20 @@ impl Driver {
         if !self.awaits_load(id, loaded.load) {
             return;
         }
+        if let Some(why) = self.models.differs(id, &loaded) {
+            self.tell_unload(id);
+            return self.model_failed(id, why);
+        }
         let Some(model) = self.models.get_mut(id) else { return };
-        self.host.lanes(Model::first_lane(id), channels);
+        let host = model.host;
+        if let Some(state) = self.hosts.get_mut(host) {
+            state.lanes(Model::first_lane(id), channels);
+        }
         let goldens = model.loaded.as_ref().map_or(loaded.goldens_passed, |before| before.goldens_passed);
-        tracing::info!(model = %model.label(), variant = %loaded.variant, load_ms = loaded.load_ms, goldens, "model ready");
+        tracing::info!(
+            model = %model.label(), variant = %loaded.variant, provider = %model.setup.provider,
+            load_ms = loaded.load_ms, goldens, "model ready"
+        );
         model.suspect = false;
         model.set_loaded(LoadedModel { goldens_passed: goldens, ..loaded });
         let state = model.core_state(id);
@@ -104,33 +104,45 @@ impl Driver {
             self.core.handle(self.now, Event::Measured { model: id, batch: 1, took });
         }
         self.core.handle(self.now, Event::ModelState { model: id, state });
-        self.after_load();
+        self.after_load(host);
     }
 
+    /// A setup that is being loaded cannot be served.
     pub(super) fn model_failed(&mut self, id: ModelId, message: String) {
         let Some(model) = self.models.get_mut(id).filter(|model| model.life == Life::Loading) else { return };
-        tracing::error!(model = %model.label(), why = %message, "model cannot be served");
+        tracing::error!(model = %model.label(), way = %model.way(), why = %message, "model cannot be served");
         model.life = Life::Failed(message);
         model.loaded = None;
+        let host = model.host;
+        // Another setup may take over what waits for it.
+        self.choose_setups();
         self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });
-        self.after_load();
+        self.after_load(host);
     }
 
-    fn after_load(&mut self) {
-        if self.models.iter().any(|(_, model)| model.life == Life::Loading) {
-            self.host.expect_load(self.now);
-        } else {
-            self.host.expect_nothing();
+    fn after_load(&mut self, host: HostId) {
+        let loads = self.models.iter().any(|(_, model)| model.host == host && model.life == Life::Loading);
+        let now = self.now;
+        if let Some(state) = self.hosts.get_mut(host) {
+            if loads {
+                state.expect_load(now);
+            } else {
+                state.expect_nothing();
+            }
         }
-        self.load_next();
+        self.choose_setups();
+        self.load_next(host);
         self.check_warm();
         self.touch();
     }
 
-    /// The host ended while requests were on it or for a reason of its own (`explained`), or not.
-    pub(super) fn models_after_end(&mut self, explained: bool) {
-        let loading: Vec<ModelId> =
-            self.models.iter().filter(|(_, model)| model.life == Life::Loading).map(|(id, _)| id).collect();
+    /// A host ended while requests were on it or for a reason of its own (`explained`), or not.
+    pub(super) fn models_after_end(&mut self, host: HostId, explained: bool) {
+        let with = |life: Life| -> Vec<ModelId> {
+            let of_host = self.models.iter().filter(|(_, model)| model.host == host && model.life == life);
+            of_host.map(|(id, _)| id).collect()
+        };
+        let (loading, ready) = (with(Life::Loading), with(Life::Ready));
         for id in &loading {
             let Some(model) = self.models.get_mut(*id) else { continue };
             let death = LoadDeath { beside: loading.len() - 1, explained, suspect: model.suspect };
@@ -145,15 +157,17 @@ impl Driver {
                 }
             }
         }
-        let ready: Vec<ModelId> =
-            self.models.iter().filter(|(_, model)| model.life == Life::Ready).map(|(id, _)| id).collect();
         for id in ready {
             if let Some(model) = self.models.get_mut(id) {
                 model.life = Life::Found;
             }
         }
-        let found: Vec<ModelId> =
-            self.models.iter().filter(|(_, model)| model.life == Life::Found).map(|(id, _)| id).collect();
+        let found: Vec<ModelId> = self
+            .models
+            .iter()
+            .filter(|(_, model)| model.host == host && model.life == Life::Found)
+            .map(|(id, _)| id)
+            .collect();
         for id in found {
             self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Loading });
         }
@@ -163,17 +177,27 @@ impl Driver {
     pub(super) fn load(&mut self, name: &str) -> Result<(), Failure> {
         let (name, version) = super::resolve::model_name(name, None)?;
         let id = self.models.find(name, version)?;
-        let Some(model) = self.models.get_mut(id) else { return Ok(()) };
+        let Some(model) = self.models.get(id) else { return Ok(()) };
+        let (label, life) = (model.label(), model.life.clone());
         if let Some(fault) = &model.found.fault {
-            return Err(Failure::new(ErrorCode::Unavailable, format!("model `{}`: {fault}", model.label())));
+            return Err(Failure::new(ErrorCode::Unavailable, format!("model `{label}`: {fault}")));
         }
-        if matches!(model.life, Life::Failed(_) | Life::Unloaded) {
-            if let Some(why) = self.host.is_hopeless().then(|| self.host.why_down()).flatten() {
-                return Err(Failure::new(ErrorCode::Unavailable, why));
+        if matches!(life, Life::Failed(_) | Life::Unloaded) {
+            let why_down = |host: HostId| self.hosts.get(host).filter(|host| host.is_hopeless())?.why_down();
+            let ids: Vec<ModelId> =
+                self.models.bundle_of(id).into_iter().flat_map(super::models::Bundle::ids).collect();
+            let hosts = ids.iter().filter_map(|id| self.models.get(*id)).map(|model| model.host);
+            let whys: Vec<Option<String>> = hosts.map(why_down).collect();
+            if let Some(Some(why)) = whys.first().filter(|_| whys.iter().all(Option::is_some)) {
+                return Err(Failure::new(ErrorCode::Unavailable, why.clone()));
             }
-            model.life = Life::Found;
-            (model.loaded, model.suspect) = (None, false);
-            self.load_next();
+            for (id, why) in ids.into_iter().zip(whys) {
+                if let Some(model) = self.models.get_mut(id).filter(|_| why.is_none()) {
+                    model.life = Life::Standby;
+                    (model.loaded, model.suspect) = (None, false);
+                }
+            }
+            self.choose_setups();
             self.touch();
         }
         Ok(())
@@ -183,14 +207,25 @@ impl Driver {
     pub(super) fn unload(&mut self, name: &str) -> Result<(), Failure> {
         let (name, version) = super::resolve::model_name(name, None)?;
         let id = self.models.find(name, version)?;
-        let Some(model) = self.models.get_mut(id) else { return Ok(()) };
-        if matches!(model.life, Life::Ready | Life::Loading | Life::Found) {
-            model.life = Life::Unloaded;
-            self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });
-            // Without a host there is nothing to unload.
-            let _told = self.host.send(&ToHost::Unload { model: id.0 }, Vec::new());
-            self.touch();
+        let ids: Vec<ModelId> = self.models.bundle_of(id).into_iter().flat_map(super::models::Bundle::ids).collect();
+        for id in ids {
+            let Some(model) = self.models.get_mut(id) else { continue };
+            if matches!(model.life, Life::Standby | Life::Ready | Life::Loading | Life::Found) {
+                model.life = Life::Unloaded;
+                self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });
+                self.tell_unload(id);
+            }
         }
+        self.touch();
         Ok(())
+    }
+
+    /// Lets a host forget a setup.
+    pub(super) fn tell_unload(&mut self, id: ModelId) {
+        let Some(host) = self.models.get(id).map(|model| model.host) else { return };
+        if let Some(state) = self.hosts.get_mut(host) {
+            // Without a host there is nothing to unload.
+            let _told = state.send(&ToHost::Unload { model: id.0 }, Vec::new());
+        }
     }
 }

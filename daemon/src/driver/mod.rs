@@ -8,6 +8,7 @@ pub mod clock;
 pub mod duplicates;
 mod entry;
 mod host;
+mod hosts;
 mod intake;
 mod loading;
 pub mod models;
@@ -16,6 +17,7 @@ pub mod resolve;
 mod results;
 mod scratch;
 mod settle;
+mod setups;
 mod status;
 pub mod trace;
 pub mod words;
@@ -25,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{ClientId, Event, Mono, Origin, RequestId, Scheduler};
+use edge_core::{ClientId, Event, HostId, Mono, Origin, RequestId, Scheduler};
 use edge_wire::dto::{Counters, MqttStatus, Status};
 use tokio::sync::{mpsc, watch};
 
@@ -33,7 +35,8 @@ use self::clock::Clock;
 use self::duplicates::{Duplicates, Key};
 use self::entry::Entry;
 use self::host::HostState;
-use self::models::{Life, Models};
+use self::hosts::Hosts;
+use self::models::{Bundle, Life, Model, Models};
 pub use self::reload::ReadConfig;
 use self::reload::Reloading;
 use self::trace::{Ring, Step};
@@ -94,7 +97,7 @@ pub struct Driver {
     duplicates: Duplicates,
     models: Models,
     scratch: scratch::Scratch,
-    host: HostState,
+    hosts: Hosts,
     stories: Ring,
     counters: Counters,
     mqtt: MqttStatus,
@@ -125,7 +128,7 @@ impl Driver {
         let mqtt = config.mqtt.as_ref().map_or_else(off, MqttConfig::first_status);
         Driver {
             core: Scheduler::new(config.policy.clone()),
-            host: HostState::new(outside.library.is_none()),
+            hosts: Hosts::new(outside.library.is_none()),
             id_prefix: format!("r{:x}", since_epoch.as_millis()),
             next_ping: outside.watchdog.as_ref().map(|_| now),
             config,
@@ -154,12 +157,13 @@ impl Driver {
 
     /// Runs until every transport has dropped its handle.
     pub async fn run(mut self) {
-        self.start_host();
+        // Whatever models there are, the first host says what the library can do.
+        self.start_host(HostId(0));
         loop {
             let wake = self.next_wake();
             tokio::select! {
                 biased;
-                event = self.host.next() => self.on_host(event),
+                (host, event) = self.hosts.next() => self.on_host(host, event),
                 message = self.outside.inbox.recv() => match message {
                     Some(message) => self.on_messages(message),
                     None => return,
@@ -284,8 +288,9 @@ impl Driver {
                 if let Some(fault) = &found.fault {
                     tracing::error!(model = %label, %fault, "bundle cannot be served");
                 }
-                match self.models.add(found) {
-                    Some(id) => self.load_found(id),
+                let (allowed, hosts) = (&self.config.engine.providers, &mut self.hosts);
+                match self.models.add(found, allowed, |provider| hosts.of(provider)) {
+                    Some(bundle) => self.place_found(bundle),
                     None => tracing::warn!(model = %label, "the same bundle again, ignored"),
                 }
             }
@@ -297,13 +302,18 @@ impl Driver {
 
     /// Says once that every model was tried.
     pub(super) fn check_warm(&mut self) {
-        let settled = |life: &Life| !matches!(life, Life::Found | Life::Loading);
-        let no_engine = self.host.is_hopeless() || self.host.is_unfit();
-        if !self.warm && !self.bundles_open && (no_engine || self.models.iter().all(|(_, model)| settled(&model.life)))
-        {
+        if !self.warm && !self.bundles_open && self.models.bundles().iter().all(|bundle| self.is_settled(bundle)) {
             self.warm = true;
             self.milestone(Milestone::Warm);
         }
+    }
+
+    /// Whether a bundle is served, or nobody knows when it will be.
+    fn is_settled(&self, bundle: &Bundle) -> bool {
+        let setups = || bundle.ids().filter_map(|id| self.models.get(id));
+        let is_unfit = |model: &Model| self.hosts.get(model.host).is_none_or(HostState::is_unfit);
+        let awaited = |model: &Model| matches!(model.life, Life::Found | Life::Loading) && !is_unfit(model);
+        setups().any(|model| model.life == Life::Ready) || !setups().any(awaited)
     }
 
     fn milestone(&self, milestone: Milestone) {
@@ -320,7 +330,7 @@ impl Driver {
     fn next_wake(&self) -> Mono {
         let candidates = [
             self.core.poll_deadline(),
-            self.host.next_due(),
+            self.hosts.next_due(),
             self.dirty_since.map(|since| since.after(PUBLISH_PAUSE)),
             Some(self.next_sample),
             self.next_ping,
@@ -329,11 +339,13 @@ impl Driver {
     }
 
     fn housekeep(&mut self) {
-        if self.host.next_due().is_some_and(|at| at <= self.now) {
-            self.host_due();
+        if let Some(host) = self.hosts.due(self.now) {
+            self.host_due(host);
         }
         if self.next_sample <= self.now {
             self.next_sample = self.now.after(self.config.telemetry_interval);
+            // A load may have become a long one.
+            self.choose_setups();
             self.sample();
         }
         if self.dirty_since.is_some_and(|since| since.after(PUBLISH_PAUSE) <= self.now) {

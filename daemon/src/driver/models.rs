@@ -1,11 +1,14 @@
-//! The models of the box and what is known of each. The driver's table; the core knows them by number.
+//! The bundles of the box, the ways to run each (its setups), and what is known of them. The driver's table; the core
+//! knows each setup by its number, as a model of its own.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{LaneId, LaneRange, ModelId, ModelState};
-use edge_engine::protocol::{LoadedModel, Setup};
-use edge_wire::dto::{ModelStatus, ProviderInfo, TensorInfo};
+use edge_core::setups::{MAX_SETUPS, Stand};
+use edge_core::{HostId, LaneId, LaneRange, ModelId, ModelState, Mono};
+use edge_engine::protocol::{LoadedModel, Precision, Setup};
+use edge_wire::dto::{ModelStatus, ProviderInfo, SetupStatus, TensorInfo};
 
 use crate::request::Failure;
 use crate::store::Found;
@@ -13,15 +16,19 @@ use edge_wire::error::ErrorCode;
 
 /// Variant of a model that is none.
 pub const SIMULATED: &str = "simulated";
-/// Lanes that are set aside for each model; a manifest may ask for fewer.
+/// Lanes that are set aside for each setup; a manifest may ask for fewer.
 pub const LANES_EACH: u16 = 16;
-/// Models that one box may hold.
-pub const MAX_MODELS: usize = 1024;
+/// Setups that one box may hold: as many as there are numbers for their lanes.
+pub const MAX_MODELS: usize = 4095;
+/// A setup that has been loading for longer does not keep another one from serving meanwhile.
+const SLOW_LOAD: Duration = Duration::from_secs(2);
 
-/// Where a model is in its life.
+/// Where a setup is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// Known, not asked for from the host yet.
+    /// Could be loaded; a better one serves.
+    Standby,
+    /// To be loaded, not asked for from its host yet.
     Found,
     /// Asked for.
     Loading,
@@ -36,6 +43,7 @@ impl Life {
     /// The word used on every surface.
     pub fn as_str(&self) -> &'static str {
         match self {
+            Life::Standby => "standby",
             Life::Found => "found",
             Life::Loading => "loading",
             Life::Ready => "ready",
@@ -45,11 +53,18 @@ impl Life {
     }
 }
 
-/// One model.
+/// One setup of one bundle.
 #[derive(Clone, Debug)]
 pub struct Model {
-    pub found: Found,
+    pub found: Arc<Found>,
+    /// Index of its bundle.
+    pub bundle: usize,
+    pub setup: Setup,
+    /// Where it runs.
+    pub host: HostId,
     pub life: Life,
+    /// When its last load began.
+    pub since: Mono,
     /// As last loaded; kept while the host is away, so that requests can be checked and wait.
     pub loaded: Option<Arc<LoadedModel>>,
     pub output_names: Vec<Arc<str>>,
@@ -57,39 +72,117 @@ pub struct Model {
     pub load: u32,
     /// Ended the host while loading beside others: to be loaded alone.
     pub suspect: bool,
-    /// Order of last use, to load first after a restart what is in use.
-    pub used: u64,
-    pub done: u64,
     pub provider: String,
 }
 
-/// The table. A model keeps its number for the life of the daemon.
+/// One bundle.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    pub found: Arc<Found>,
+    /// Its setups, the most wanted first; at least one.
+    ids: Range<u16>,
+    /// The one that requests are given to.
+    pub serving: ModelId,
+    /// Order of last use, to load first after a restart what is in use.
+    pub used: u64,
+    pub done: u64,
+}
+
+impl Bundle {
+    /// Its setups, the most wanted first.
+    pub fn ids(&self) -> impl Iterator<Item = ModelId> + use<> {
+        self.ids.clone().map(ModelId)
+    }
+
+    /// The number that stands for the bundle, whatever serves it.
+    pub fn root(&self) -> ModelId {
+        ModelId(self.ids.start)
+    }
+}
+
+/// The table. A setup keeps its number for the life of the daemon.
 #[derive(Debug, Default)]
 pub struct Models {
     list: Vec<Model>,
+    bundles: Vec<Bundle>,
 }
 
 impl Models {
-    /// Adds a bundle; `None` if the same name and version is there already, or the table is full.
-    pub fn add(&mut self, found: Found) -> Option<ModelId> {
-        let same = |model: &&Model| model.found.name == found.name && model.found.version == found.version;
-        if self.list.len() >= MAX_MODELS || self.list.iter().any(|model| same(&model)) {
+    /// Adds a bundle with those of its setups that the operator allows; its index. `None` if the same name and version is
+    /// there already, or the table is full.
+    pub fn add(&mut self, found: Found, allowed: &[String], mut host: impl FnMut(&str) -> HostId) -> Option<usize> {
+        let same = |bundle: &Bundle| bundle.found.name == found.name && bundle.found.version == found.version;
+        if self.bundles.iter().any(same) {
             return None;
         }
-        let id = ModelId(u16::try_from(self.list.len()).ok()?);
-        let life = found.fault.clone().map_or(Life::Found, Life::Failed);
-        self.list.push(Model {
-            found,
-            life,
-            loaded: None,
-            load: 0,
-            output_names: Vec::new(),
-            suspect: false,
-            used: 0,
-            done: 0,
-            provider: String::new(),
-        });
-        Some(id)
+        let (bundle, found) = (self.bundles.len(), Arc::new(found));
+        let mut setups: Vec<Setup> =
+            found.setups.iter().filter(|setup| allowed.contains(&setup.provider)).take(MAX_SETUPS).cloned().collect();
+        let fault = found.fault.clone().or_else(|| setups.is_empty().then(|| none_allowed(&found, allowed)));
+        if setups.is_empty() {
+            setups.push(found.setups.first().cloned().unwrap_or_else(nothing));
+        }
+        if self.list.len() + setups.len() > MAX_MODELS {
+            return None;
+        }
+        let first = u16::try_from(self.list.len()).ok()?;
+        for setup in setups {
+            let host = if fault.is_none() { host(&setup.provider) } else { HostId::default() };
+            self.list.push(Model {
+                found: found.clone(),
+                bundle,
+                setup,
+                host,
+                life: fault.clone().map_or(Life::Standby, Life::Failed),
+                since: Mono::default(),
+                loaded: None,
+                load: 0,
+                output_names: Vec::new(),
+                suspect: false,
+                provider: String::new(),
+            });
+        }
+        let ids = first..u16::try_from(self.list.len()).ok()?;
+        self.bundles.push(Bundle { found, ids, serving: ModelId(first), used: 0, done: 0 });
+        Some(bundle)
+    }
+
+    /// All bundles.
+    pub fn bundles(&self) -> &[Bundle] {
+        &self.bundles
+    }
+
+    /// A bundle by its index.
+    pub fn bundle(&self, index: usize) -> Option<&Bundle> {
+        self.bundles.get(index)
+    }
+
+    /// A bundle by its index, to change.
+    pub fn bundle_mut(&mut self, index: usize) -> Option<&mut Bundle> {
+        self.bundles.get_mut(index)
+    }
+
+    /// The bundle of a setup.
+    pub fn bundle_of(&self, id: ModelId) -> Option<&Bundle> {
+        self.bundles.get(self.get(id)?.bundle)
+    }
+
+    /// In what a setup that was just loaded takes or gives something else than one that was loaded before.
+    pub fn differs(&self, id: ModelId, loaded: &LoadedModel) -> Option<String> {
+        let bundle = self.bundle_of(id)?;
+        let (other, spec) = bundle.ids().filter(|other| *other != id).find_map(|other| {
+            let other = self.get(other)?;
+            Some((other, other.loaded.as_ref()?))
+        })?;
+        let same = spec.inputs == loaded.inputs && spec.outputs == loaded.outputs && spec.batched == loaded.batched;
+        let way = other.way();
+        (!same).then(|| format!("it takes or gives other tensors than {way}: requests could not go to either"))
+    }
+
+    /// What requests for the bundle of this setup are checked against: all its setups take and give the same.
+    pub fn spec(&self, id: ModelId) -> Option<&Arc<LoadedModel>> {
+        let own = self.get(id)?.loaded.as_ref();
+        own.or_else(|| self.bundle_of(id)?.ids().find_map(|other| self.get(other)?.loaded.as_ref()))
     }
 
     /// The model of this number.
@@ -107,29 +200,24 @@ impl Models {
         self.list.iter().enumerate().filter_map(|(at, model)| Some((ModelId(u16::try_from(at).ok()?), model)))
     }
 
-    /// The model that `name` and `version` mean: without a version the newest that is ready, else the newest.
+    /// The setup that serves what `name` and `version` mean: without a version the newest that is ready, else the newest.
     pub fn find(&self, name: &str, version: Option<&str>) -> Result<ModelId, Failure> {
-        let mut best: Option<(ModelId, &Model)> = None;
-        for (id, model) in self.iter().filter(|(_, model)| model.found.name == name) {
-            if version.is_some_and(|version| version != model.found.version) {
-                continue;
-            }
-            let rank =
-                |model: &Model| (model.life == Life::Ready || model.loaded.is_some(), order(&model.found.version));
-            if best.is_none_or(|(_, other)| rank(model) > rank(other)) {
-                best = Some((id, model));
+        let meant = |bundle: &&Bundle| {
+            bundle.found.name == name && version.is_none_or(|version| version == bundle.found.version)
+        };
+        let rank = |bundle: &Bundle| (self.spec(bundle.serving).is_some(), order(&bundle.found.version));
+        let mut best: Option<&Bundle> = None;
+        for bundle in self.bundles.iter().filter(meant) {
+            if best.is_none_or(|other| rank(bundle) > rank(other)) {
+                best = Some(bundle);
             }
         }
-        best.map(|(id, _)| id).ok_or_else(|| self.unknown(name, version))
+        best.map(|bundle| bundle.serving).ok_or_else(|| self.unknown(name, version))
     }
 
     fn unknown(&self, name: &str, version: Option<&str>) -> Failure {
-        let mut versions: Vec<&str> = self
-            .list
-            .iter()
-            .filter(|model| model.found.name == name)
-            .map(|model| model.found.version.as_str())
-            .collect();
+        let of_name = self.bundles.iter().filter(|bundle| bundle.found.name == name);
+        let mut versions: Vec<&str> = of_name.map(|bundle| bundle.found.version.as_str()).collect();
         versions.sort_unstable();
         let name = super::resolve::shorten(name);
         let message = match version {
@@ -138,7 +226,7 @@ impl Models {
                 format!("model: no version `{version}` of `{name}`: takes {}", versions.join(", "))
             }
             _ => {
-                let mut names: Vec<&str> = self.list.iter().map(|model| model.found.name.as_str()).collect();
+                let mut names: Vec<&str> = self.bundles.iter().map(|bundle| bundle.found.name.as_str()).collect();
                 names.sort_unstable();
                 names.dedup();
                 names.truncate(32);
@@ -157,20 +245,21 @@ impl Model {
         format!("{}:{}", self.found.name, self.found.version)
     }
 
-    /// The first way to run it that the operator allows.
-    pub fn setup(&self, allowed: &[String]) -> Option<Setup> {
-        self.found.setups.iter().find(|setup| allowed.contains(&setup.provider)).cloned()
+    /// Where it stands for the choice among the setups of its bundle; `host_up` and `host_coming` tell of its host.
+    pub fn stand(&self, now: Mono, host_up: bool, host_coming: bool) -> Stand {
+        match self.life {
+            Life::Standby => Stand::Idle,
+            Life::Failed(_) | Life::Unloaded => Stand::Failed,
+            Life::Found | Life::Loading | Life::Ready if !host_up && !host_coming => Stand::Away,
+            Life::Ready => Stand::Ready,
+            Life::Loading if now.since(self.since) >= SLOW_LOAD => Stand::Building,
+            Life::Found | Life::Loading => Stand::Loading,
+        }
     }
 
-    /// Why there is none.
-    pub fn no_setup(&self, allowed: &[String]) -> String {
-        let wishes: Vec<_> =
-            self.found.setups.iter().map(|setup| format!("{} on {}", setup.variant, setup.provider)).collect();
-        format!(
-            "it runs on none of the allowed providers ({}): its bundle has {}",
-            allowed.join(", "),
-            wishes.join(", ")
-        )
+    /// `variant on provider`.
+    pub fn way(&self) -> String {
+        format!("{} on {}", self.setup.variant, self.setup.provider)
     }
 
     /// First of the lanes that are set aside for the model `id`.
@@ -201,7 +290,7 @@ impl Model {
                 default_deadline: self.found.default_deadline,
             },
             (Life::Found | Life::Loading, _) => ModelState::Loading,
-            (Life::Ready | Life::Failed(_) | Life::Unloaded, _) => ModelState::Unavailable,
+            (Life::Standby | Life::Ready | Life::Failed(_) | Life::Unloaded, _) => ModelState::Unavailable,
         }
     }
 
@@ -216,8 +305,8 @@ impl Model {
         }
     }
 
-    /// As it crosses the bus; load figures are the caller's to fill in.
-    pub fn status(&self, policy_deadline: Duration) -> ModelStatus {
+    /// The bundle as it crosses the bus, while this setup serves it; load figures are the caller's to fill in.
+    fn status(&self, bundle: &Bundle, policy_deadline: Duration) -> ModelStatus {
         let tensors = |specs: &[edge_engine::protocol::TensorSpec]| {
             let info = |spec: &edge_engine::protocol::TensorSpec| TensorInfo {
                 name: spec.name.clone(),
@@ -236,7 +325,7 @@ impl Model {
             state: self.life.as_str().into(),
             reason: self.reason(),
             default_deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
-            done: self.done,
+            done: bundle.done,
             path: self.found.dir.display().to_string(),
             ..ModelStatus::default()
         };
@@ -259,6 +348,55 @@ impl Model {
     }
 }
 
+impl Models {
+    /// A bundle as it crosses the bus; load figures are the caller's to fill in.
+    pub fn status(&self, bundle: &Bundle, policy_deadline: Duration) -> ModelStatus {
+        let Some(model) = self.get(bundle.serving) else { return ModelStatus::default() };
+        let setups = bundle.ids().filter_map(|id| Some((id, self.get(id)?)));
+        let setups = setups.map(|(id, model)| model.setup_status(id == bundle.serving)).collect();
+        let mut status = ModelStatus { setups, ..model.status(bundle, policy_deadline) };
+        if model.life == Life::Ready
+            && let Some(wanted) = bundle.ids().next().filter(|id| *id != bundle.serving).and_then(|id| self.get(id))
+        {
+            status.reason =
+                format!("{} stands in for {}, which is {}", model.way(), wanted.way(), wanted.life.as_str());
+        }
+        status
+    }
+}
+
+impl Model {
+    fn setup_status(&self, serving: bool) -> SetupStatus {
+        let share = |loaded: &Arc<LoadedModel>| {
+            loaded.providers.iter().find(|report| report.name == self.setup.provider).map(|report| report.share)
+        };
+        SetupStatus {
+            variant: self.setup.variant.clone(),
+            provider: self.setup.provider.clone(),
+            precision: self.setup.precision.as_str().into(),
+            threads: self.setup.threads.into(),
+            instances: self.setup.instances.into(),
+            state: self.life.as_str().into(),
+            reason: if let Life::Failed(why) = &self.life { why.clone() } else { String::new() },
+            serving,
+            share: f64::from(self.loaded.as_ref().and_then(share).unwrap_or(0.0)),
+            load_ms: self.loaded.as_ref().map_or(0, |loaded| loaded.load_ms),
+        }
+    }
+}
+
+/// Why no setup of a bundle may be used.
+fn none_allowed(found: &Found, allowed: &[String]) -> String {
+    let way = |setup: &Setup| format!("{} on {}", setup.variant, setup.provider);
+    let ways: Vec<_> = found.setups.iter().map(way).collect();
+    format!("none of the allowed providers ({}) runs it: its bundle has {}", allowed.join(", "), ways.join(", "))
+}
+
+/// The setup of a bundle that has none, because it cannot be read.
+fn nothing() -> Setup {
+    Setup { variant: String::new(), provider: String::new(), precision: Precision::Exact, threads: 1, instances: 1 }
+}
+
 /// Orders versions by their numbers; a pre-release (`-rc.1`) comes before its release.
 fn order(version: &str) -> (Vec<u64>, bool) {
     let (numbers, pre) = version.split_once('-').map_or((version, false), |(numbers, _)| (numbers, true));
@@ -269,10 +407,16 @@ fn order(version: &str) -> (Vec<u64>, bool) {
 mod tests {
     use super::*;
 
+    fn add(models: &mut Models, name: &str, version: &str) -> Option<usize> {
+        let setups = vec![Setup { provider: "cpu".into(), ..nothing() }];
+        let found = Found { name: name.into(), version: version.into(), setups, ..Found::default() };
+        models.add(found, &["cpu".into()], |_| HostId(0))
+    }
+
     fn models(list: &[(&str, &str)]) -> Models {
         let mut models = Models::default();
         for (name, version) in list {
-            models.add(Found { name: (*name).into(), version: (*version).into(), ..Found::default() }).unwrap();
+            add(&mut models, name, version).unwrap();
         }
         models
     }
@@ -281,9 +425,9 @@ mod tests {
     fn without_a_version_the_newest_ready_one_serves() {
         let mut models = models(&[("a", "1.9.0"), ("a", "1.10.0"), ("a", "2.0.0-rc.1"), ("b", "1.0.0")]);
         assert_eq!(models.find("a", None), Ok(ModelId(2)));
-        models.get_mut(ModelId(0)).unwrap().life = Life::Ready;
+        models.get_mut(ModelId(0)).unwrap().loaded = Some(Arc::default());
         assert_eq!(models.find("a", None), Ok(ModelId(0)));
-        models.get_mut(ModelId(1)).unwrap().life = Life::Ready;
+        models.get_mut(ModelId(1)).unwrap().loaded = Some(Arc::default());
         assert_eq!(models.find("a", None), Ok(ModelId(1)));
         assert_eq!(models.find("a", Some("1.9.0")), Ok(ModelId(0)));
     }
@@ -298,6 +442,6 @@ mod tests {
     #[test]
     fn the_same_name_and_version_is_taken_once() {
         let mut models = models(&[("a", "1.0.0")]);
-        assert_eq!(models.add(Found { name: "a".into(), version: "1.0.0".into(), ..Found::default() }), None);
+        assert_eq!(add(&mut models, "a", "1.0.0"), None);
     }
 }

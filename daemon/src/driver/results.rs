@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{Cost, Event, Fault, LaneId, MemberResult, RequestId, Results};
+use edge_core::{Cost, Event, Fault, HostId, LaneId, MemberResult, RequestId, Results};
 use edge_engine::protocol::{Data, ErrorKind, HostError, MemberDone, Output as HostOutput};
 
 use super::Driver;
@@ -12,8 +12,10 @@ use super::trace::Step;
 use crate::request::{Blob, Output, TensorOut};
 
 impl Driver {
-    pub(super) fn prepared(&mut self, id: RequestId, result: Result<u32, HostError>, took_ns: u64) {
-        self.host.has_prepared(id);
+    pub(super) fn prepared(&mut self, host: HostId, id: RequestId, result: Result<u32, HostError>, took_ns: u64) {
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.has_prepared(id);
+        }
         let took = Duration::from_nanos(took_ns);
         let result = match result {
             Ok(cost) => Ok(Cost::new(cost)),
@@ -45,8 +47,17 @@ impl Driver {
         fault
     }
 
-    pub(super) fn ran(&mut self, lane: LaneId, took_ns: u64, members: Vec<MemberDone>, fds: Vec<OwnedFd>) {
-        self.host.has_run(lane);
+    pub(super) fn ran(
+        &mut self,
+        host: HostId,
+        lane: LaneId,
+        took_ns: u64,
+        members: Vec<MemberDone>,
+        fds: Vec<OwnedFd>,
+    ) {
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.has_run(lane);
+        }
         let took = Duration::from_nanos(took_ns);
         let fds: Vec<Arc<OwnedFd>> = fds.into_iter().map(Arc::new).collect();
         let mut results = Results::new();
@@ -78,7 +89,7 @@ impl Driver {
         let converted = match output {
             HostOutput::Document(data) => document(data, fds).map(Output::Document),
             HostOutput::Tensors(tensors) => {
-                match self.models.get(entry.model).and_then(|model| Some((model, model.loaded.as_ref()?))) {
+                match self.models.get(entry.setup).and_then(|model| Some((model, model.loaded.as_ref()?))) {
                     Some((model, loaded)) => tensors
                         .into_iter()
                         .map(|tensor| {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{
-    Action, Change, DataClass, Event, Fault, Ids, LaneId, MemberResult, Mono, Outcome, Reason, Refusal, RefusalCode,
-    RequestId, Results, Verdict, Zone,
+    Action, Change, DataClass, Event, Fault, Ids, LaneId, MemberResult, ModelId, Mono, Outcome, Reason, Refusal,
+    RefusalCode, RequestId, Results, Verdict, Zone,
 };
 use edge_engine::protocol::{
     Data, ErrorKind, HostError, INLINE_BYTES, INLINE_TOTAL, Input, Member, Run, TensorData, ToHost,
@@ -19,6 +19,7 @@ use super::intake::essence;
 use super::scratch::{Filled, Scratch};
 use super::trace::Step;
 use super::{Driver, Milestone, State, clock};
+use crate::lanes::SendError;
 use crate::request::{Blob, Failure, Output, Payload, Reply, TensorOut};
 
 impl Driver {
@@ -29,16 +30,15 @@ impl Driver {
                 Action::Accept { id, verdict, class, deadline, predicted } => {
                     self.accepted(id, verdict, class, deadline, predicted)
                 }
-                Action::Prepare { id } => self.prepare(id),
-                Action::RunBatch { lane, ids, .. } => self.run_batch(lane, &ids),
-                Action::Abort { id } => {
-                    // Without a host there is nothing to stop.
-                    let _told = self.host.send(&ToHost::Discard { id: id.0 }, Vec::new());
-                }
+                Action::Prepare { id, model } => self.prepare(id, model),
+                Action::RunBatch { lane, model, ids } => self.run_batch(lane, model, &ids),
+                Action::Abort { id } => self.abort(id),
                 Action::Settle { id, outcome } => self.settle(id, outcome),
-                Action::RestartHost { lane } => {
+                Action::RestartHost { host, lane } => {
                     tracing::error!(lane = lane.0, "a lane does not answer: the engine host is restarted");
-                    self.host.end(Fault::Hung);
+                    if let Some(host) = self.hosts.get_mut(host) {
+                        host.end(Fault::Hung);
+                    }
                 }
                 Action::Announce(change) => self.announce(change),
             }
@@ -73,8 +73,18 @@ impl Driver {
         }
     }
 
-    fn prepare(&mut self, id: RequestId) {
+    /// Lets the host that holds something of a request drop it.
+    fn abort(&mut self, id: RequestId) {
+        let host = self.entries.get(&id).and_then(|entry| self.models.get(entry.setup)).map(|model| model.host);
+        if let Some(host) = host.and_then(|host| self.hosts.get_mut(host)) {
+            // Without a host there is nothing to stop.
+            let _told = host.send(&ToHost::Discard { id: id.0 }, Vec::new());
+        }
+    }
+
+    fn prepare(&mut self, id: RequestId, model: ModelId) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.setup = model;
         let Payload::Encoded { content_type, data } = &entry.payload else { return };
         let mut fds = Vec::new();
         let payload = match to_data(data, INLINE_TOTAL, &mut fds, &mut self.scratch, &mut entry.sent) {
@@ -83,11 +93,16 @@ impl Driver {
         };
         // Parameters such as `;charset=utf-8` do not change what it is, and may be long.
         let content_type = essence(content_type).to_owned();
-        let message = ToHost::Prepare { id: id.0, model: entry.model.0, content_type, payload };
+        let message = ToHost::Prepare { id: id.0, model: model.0, content_type, payload };
         entry.story.steps.push((self.now, Step::Preparing));
-        match self.host.send(&message, fds) {
-            Ok(()) => self.host.sent_prepare(id),
-            Err(error) => self.cannot_prepare(id, &error),
+        let host = self.models.get(model).and_then(|model| self.hosts.get_mut(model.host));
+        let sent = host.ok_or(SendError::NoHost).and_then(|host| {
+            host.send(&message, fds)?;
+            host.sent_prepare(id);
+            Ok(())
+        });
+        if let Err(error) = sent {
+            self.cannot_prepare(id, &error);
         }
     }
 
@@ -107,15 +122,15 @@ impl Driver {
         }
     }
 
-    fn run_batch(&mut self, lane: LaneId, ids: &Ids) {
+    fn run_batch(&mut self, lane: LaneId, model: ModelId, ids: &Ids) {
         let batch = u32::try_from(ids.as_slice().len()).unwrap_or(u32::MAX);
         let (mut fds, mut members) = (Vec::new(), Vec::with_capacity(ids.as_slice().len()));
         let mut room = INLINE_TOTAL;
+        let (session, of) = self.models.get(model).map_or((0, 0), |setup| setup.session(model, lane));
         for id in ids.as_slice() {
             let Some(entry) = self.entries.get_mut(id) else { continue };
             entry.started = Some(self.now);
-            entry.batch = batch;
-            let (session, of) = self.models.get(entry.model).map_or((0, 0), |model| model.session(entry.model, lane));
+            (entry.batch, entry.setup) = (batch, model);
             entry.story.steps.push((self.now, Step::Running { session, of, batch }));
             match member(*id, entry, &mut fds, &mut room, &mut self.scratch) {
                 Ok(member) => members.push(member),
@@ -123,7 +138,9 @@ impl Driver {
                 Err(error) => self.cannot_send(&[*id], &error),
             }
         }
-        if let Err(error) = self.host.run(lane, ids, Run { members }, &fds) {
+        let host = self.models.get(model).and_then(|model| self.hosts.get_mut(model.host));
+        let sent = host.ok_or(SendError::NoHost).and_then(|host| host.run(lane, ids, Run { members }, &fds));
+        if let Err(error) = sent {
             self.cannot_send(ids.as_slice(), &error);
             let mut results = Results::new();
             for id in ids.as_slice() {
@@ -175,11 +192,15 @@ impl Driver {
             entry.info.verdict = "refuse".into();
             entry.info.reason = refusal.reason.as_str().into();
         }
-        if let Some(model) = self.models.get_mut(entry.model)
+        if let Some(model) = self.models.get(entry.setup)
             && ok
         {
-            model.done += 1;
             entry.info.provider.clone_from(&model.provider);
+            entry.info.variant.clone_from(&model.setup.variant);
+            let bundle = model.bundle;
+            if let Some(bundle) = self.models.bundle_mut(bundle) {
+                bundle.done += 1;
+            }
             entry.info.site.clone_from(&self.config.node);
             entry.info.zone = entry.reached.max(Zone::Device).as_str().into();
         }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use edge_wire::dto::{Problem, Status};
+use edge_wire::dto::{EngineStatus, HostStatus, Problem, Status};
 
+use super::host::HostState;
 use super::models::Life;
 use super::{Driver, State};
 use crate::config::{FIRST_ATTEMPT, WAITING_FOR_MODELS};
@@ -21,17 +22,20 @@ impl Driver {
         self.dirty_since = None;
         let snapshot = self.core.snapshot();
         let mut models = Vec::new();
-        for (id, model) in self.models.iter() {
-            let mut status = model.status(self.config.policy.default_deadline);
-            if let Some(load) = snapshot.models.iter().find(|load| load.model == id) {
-                status.waiting = u32::try_from(load.waiting).unwrap_or(u32::MAX);
-                status.service_us = load.service.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        for bundle in self.models.bundles() {
+            let mut status = self.models.status(bundle, self.config.policy.default_deadline);
+            for load in snapshot.models.iter().filter(|load| bundle.ids().any(|id| id == load.model)) {
+                status.waiting += u32::try_from(load.waiting).unwrap_or(u32::MAX);
+                if load.model == bundle.serving {
+                    status.service_us =
+                        load.service.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+                }
             }
             models.push(status);
         }
         let problems = self.problems();
         let (state, reason) = self.state_words(&problems);
-        let mut engine = self.host.status();
+        let mut engine = self.engine_status();
         // Before its models are loaded it is small, and that says nothing.
         let sample = (self.outside.sampler)(if self.warm { engine.pid } else { 0 });
         engine.rss_bytes = sample.engine_rss_bytes;
@@ -60,6 +64,22 @@ impl Driver {
         self.outside.status.send_replace(Arc::new(status));
     }
 
+    fn engine_status(&self) -> EngineStatus {
+        let hosts: Vec<HostStatus> = self.hosts.iter().map(HostState::status).collect();
+        let first = hosts.first().cloned().unwrap_or_default();
+        let (version, providers) = self
+            .hosts
+            .library()
+            .map_or_else(Default::default, |(version, providers)| (version.to_owned(), providers.to_vec()));
+        let (library, found_by) = match &self.outside.library {
+            None => (String::new(), "simulated".into()),
+            Some(Ok((path, found_by))) => (path.display().to_string(), found_by.clone()),
+            Some(Err(_)) => Default::default(),
+        };
+        let HostStatus { state, reason, pid, restarts, .. } = first;
+        EngineStatus { state, reason, library, found_by, version, providers, pid, restarts, rss_bytes: 0, hosts }
+    }
+
     fn state_words(&self, problems: &[Problem]) -> (&'static str, String) {
         match self.state {
             State::Draining => ("draining", format!("{} requests are left", self.entries.len())),
@@ -74,7 +94,8 @@ impl Driver {
 
     fn problems(&self) -> Vec<Problem> {
         let mut problems: Vec<Problem> = self.reloading.problem(self.now).into_iter().collect();
-        let engine = self.host.status();
+        let engine = self.engine_status();
+        let first_unfit = self.hosts.first().is_some_and(HostState::is_unfit);
         match engine.state.as_str() {
             "no_library" => problems.push(Problem {
                 subject: "library".into(),
@@ -82,7 +103,7 @@ impl Driver {
                 remedy: LIBRARY_REMEDY.into(),
             }),
             // It ended because it could not use the library.
-            "down" | "starting" if self.host.is_unfit() => problems.push(Problem {
+            "down" | "starting" if first_unfit => problems.push(Problem {
                 subject: "library".into(),
                 what: format!("{}: {}", engine.library, engine.reason),
                 remedy: LIBRARY_REMEDY.into(),
@@ -94,9 +115,11 @@ impl Driver {
             }),
             _ => {}
         }
-        for (_, model) in self.models.iter() {
+        self.provider_problems(&mut problems);
+        let hopeless = self.hosts.first().is_some_and(HostState::is_hopeless);
+        for model in self.models.bundles().iter().filter_map(|bundle| self.models.get(bundle.serving)) {
             if let Life::Failed(why) = &model.life {
-                let remedy = match model.found.fault.is_none() && self.host.is_hopeless() {
+                let remedy = match model.found.fault.is_none() && hopeless {
                     true => "see \"library\": the model is served when there is an engine",
                     false => {
                         "put the bundle right and restart, or remove its directory; `edgectl models show` has the details"
@@ -109,7 +132,7 @@ impl Driver {
                 });
             }
         }
-        if self.warm && self.models.iter().next().is_none() {
+        if self.warm && self.models.bundles().is_empty() {
             let dirs: Vec<String> = self.config.models.dirs.iter().map(|dir| dir.display().to_string()).collect();
             problems.push(Problem {
                 subject: "models".into(),
@@ -131,6 +154,24 @@ impl Driver {
         }
         problems.extend(self.mqtt.problems.iter().cloned());
         problems
+    }
+}
+
+impl Driver {
+    /// Providers that the operator asked for, or that served before, and that do not serve now.
+    fn provider_problems(&self, problems: &mut Vec<Problem>) {
+        let asked = self.config.fixed.contains_key("engine.providers");
+        for host in self.hosts.iter().skip(1).filter(|host| asked || host.has_started()) {
+            let status = host.status();
+            if matches!(status.state.as_str(), "up" | "unused" | "simulated") || status.reason.is_empty() {
+                continue;
+            }
+            problems.push(Problem {
+                subject: format!("provider {}", status.provider),
+                what: status.reason,
+                remedy: "the next provider stands in, and this one is tried again by itself; put its library right, or leave it out of `engine.providers`".into(),
+            });
+        }
     }
 }
 

@@ -105,6 +105,8 @@ pub struct ModelStatus {
     pub variant: String,
     /// Providers that really run it, the largest share first.
     pub providers: Vec<ProviderInfo>,
+    /// Every way to run it that is allowed, the most wanted first.
+    pub setups: Vec<SetupStatus>,
     /// Inputs.
     pub inputs: Vec<TensorInfo>,
     /// Outputs.
@@ -131,7 +133,51 @@ pub struct ModelStatus {
     pub path: String,
 }
 
-/// The engine host.
+/// One way to run a model: a variant on an execution provider.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SetupStatus {
+    /// The manifest's variant.
+    pub variant: String,
+    /// The execution provider.
+    pub provider: String,
+    /// `exact` or `reduced`.
+    pub precision: String,
+    /// Threads of one session.
+    pub threads: u32,
+    /// Sessions side by side.
+    pub instances: u32,
+    /// `standby`, `found`, `loading`, `ready`, `failed` or `unloaded`.
+    pub state: String,
+    /// Why it failed; empty otherwise.
+    pub reason: String,
+    /// Requests are given to this one.
+    pub serving: bool,
+    /// Share of the graph's nodes that the provider took when it was last loaded, 0..=1; 0 before.
+    pub share: f64,
+    /// Time of its last load; 0 before.
+    pub load_ms: u32,
+}
+
+/// An engine host: the process of one execution provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostStatus {
+    /// The execution provider that it is for.
+    pub provider: String,
+    /// `unused`, `starting`, `up`, `down`, `no_library` or `simulated`.
+    pub state: String,
+    /// Why, when it is not up.
+    pub reason: String,
+    /// The provider's own library, if it comes as one.
+    pub plugin: String,
+    /// Process id; 0 when down.
+    pub pid: u32,
+    /// Times it was started again.
+    pub restarts: u32,
+}
+
+/// The engine hosts. The fields beside `hosts` are those of the first one, which runs the CPU provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EngineStatus {
@@ -153,6 +199,8 @@ pub struct EngineStatus {
     pub restarts: u32,
     /// Resident memory.
     pub rss_bytes: u64,
+    /// One for each execution provider that a model may use.
+    pub hosts: Vec<HostStatus>,
 }
 
 /// The link to the broker.

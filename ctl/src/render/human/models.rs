@@ -1,6 +1,6 @@
 //! `edgectl models`: the table of all, the page of one.
 
-use edge_wire::dto::{ModelStatus, ProviderInfo, TensorInfo};
+use edge_wire::dto::{ModelStatus, ProviderInfo, SetupStatus, TensorInfo};
 
 use crate::render::table::{Align, clean, field, paragraph, table};
 use crate::render::units::{count, micros, percent, span};
@@ -90,7 +90,31 @@ pub fn show(model: &ModelStatus, simulated: bool) -> String {
     let fields: String = fields.iter().map(|(label, text)| field(label, &clean(text))).collect();
     let head = paragraph("", &clean(&format!("{} {}: {}", model.name, model.version, model.description)));
     let simulated = if simulated { super::status::SIMULATED } else { "" };
-    format!("{head}{simulated}{fields}{}{}", tensors("INPUT", &model.inputs), tensors("OUTPUT", &model.outputs))
+    let tensors = [tensors("INPUT", &model.inputs), tensors("OUTPUT", &model.outputs)].concat();
+    format!("{head}{simulated}{fields}{}{tensors}", setups(&model.setups))
+}
+
+/// The ways to run it, if there is a choice.
+fn setups(setups: &[SetupStatus]) -> String {
+    if setups.len() < 2 {
+        return String::new();
+    }
+    let row = |setup: &SetupStatus| {
+        let serves = if setup.serving { "serves" } else { "" };
+        let state =
+            if setup.reason.is_empty() { setup.state.clone() } else { format!("{}: {}", setup.state, setup.reason) };
+        let sessions = format!("{} x {}", setup.instances, count(setup.threads.into(), "thread"));
+        [&setup.variant, &setup.provider, &setup.precision, &sessions, serves, &state].map(clean).to_vec()
+    };
+    let head = [
+        ("VARIANT", Align::Left),
+        ("PROVIDER", Align::Left),
+        ("PRECISION", Align::Left),
+        ("SESSIONS", Align::Left),
+        ("", Align::Left),
+        ("STATE", Align::Left),
+    ];
+    format!("\n{}", table(&head, &setups.iter().map(row).collect::<Vec<_>>()))
 }
 
 fn tensors(title: &str, tensors: &[TensorInfo]) -> String {

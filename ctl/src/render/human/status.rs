@@ -1,6 +1,6 @@
 //! `edgectl status`: one screen that tells the story of the box.
 
-use edge_wire::dto::{EngineStatus, MqttStatus, Platform, Problem, ReadingInfo, Status};
+use edge_wire::dto::{EngineStatus, HostStatus, MqttStatus, Platform, Problem, ReadingInfo, Status};
 
 use super::models;
 use crate::render::table::{Align, clean, field, paragraph, table};
@@ -89,7 +89,17 @@ fn engine(engine: &EngineStatus) -> String {
     } else if engine.restarts > 0 {
         lines.push(format!("no host process now, {} so far", count(engine.restarts.into(), "restart")));
     }
+    // The first host is told of above; one that no model wants is of no interest here.
+    lines.extend(engine.hosts.iter().skip(1).filter(|host| host.state != "unused").map(host));
     block("engine", &lines)
+}
+
+/// One line about the host of a provider.
+fn host(host: &HostStatus) -> String {
+    let reason = if host.reason.is_empty() { String::new() } else { format!(" ({})", host.reason) };
+    let process = if host.pid == 0 { String::new() } else { format!(", host pid {}", host.pid) };
+    let restarts = count(host.restarts.into(), "restart");
+    format!("provider {}: {}{reason}{process}, {restarts}", host.provider, host.state)
 }
 
 fn broker(mqtt: &MqttStatus) -> String {
