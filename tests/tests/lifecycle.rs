@@ -438,7 +438,8 @@ fn doctor_finds_a_missing_library_and_the_daemon_says_why_it_serves_nothing() ->
         let client = stack.client().await?;
         let degraded = async || {
             let status = client.status().await?;
-            Ok((status.engine.state == "no_library").then_some(status))
+            // The bundles are read first, so that each can say why it is not served.
+            Ok((status.engine.state == "no_library" && status.state != "starting").then_some(status))
         };
         let status = eventually("the daemon says that the library is missing", PATIENCE, degraded)
             .await

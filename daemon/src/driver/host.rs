@@ -152,6 +152,12 @@ impl HostState {
         matches!(self.life, Phase::Hopeless)
     }
 
+    /// Why nothing can ever be loaded on it, as far as it is known.
+    pub(super) fn why_hopeless(&self) -> Option<String> {
+        let why = self.is_hopeless().then(|| self.status.reason.clone())?;
+        Some(if self.status.state == NO_LIBRARY { format!("no engine: {why}") } else { why })
+    }
+
     /// Why it is not up.
     pub(super) fn why_down(&self) -> Option<String> {
         match &self.life {
@@ -252,9 +258,10 @@ impl Driver {
             }
             Err(NoStart::Wait) => state.life = Phase::Down(now.after(FIRST_WORD)),
             Err(NoStart::Hopeless(word, why)) => {
-                (state.status.state, state.status.reason) = (word.into(), why.clone());
+                tracing::error!(provider = %state.provider, %why, "no engine host can be started");
+                (state.status.state, state.status.reason) = (word.into(), why);
                 state.life = Phase::Hopeless;
-                self.fail_models_of(id, &if word == NO_LIBRARY { format!("no engine: {why}") } else { why });
+                self.fail_models_of(id);
             }
             Err(NoStart::Unfit(why)) => {
                 state.unfit = Some(why.clone());
@@ -310,15 +317,16 @@ impl Driver {
         Ok((host, plugin))
     }
 
-    /// No setup on this host can be served.
-    pub(super) fn fail_models_of(&mut self, host: HostId, why: &str) {
+    /// No setup on this host can be served, if it is hopeless.
+    pub(super) fn fail_models_of(&mut self, host: HostId) {
+        let Some(why) = self.hosts.get(host).and_then(HostState::why_hopeless) else { return };
         let of_host = |model: &super::models::Model| {
             model.host == host && matches!(model.life, Life::Standby | Life::Found | Life::Loading | Life::Ready)
         };
         let ids: Vec<ModelId> = self.models.iter().filter(|(_, model)| of_host(model)).map(|(id, _)| id).collect();
         for id in ids {
             if let Some(model) = self.models.get_mut(id) {
-                model.life = Life::Failed(why.to_owned());
+                model.life = Life::Failed(why.clone());
             }
             // Another setup may take over what waits for it.
             self.choose_setups();

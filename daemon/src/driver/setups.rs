@@ -63,6 +63,7 @@ impl Driver {
             state.want(now);
         }
         self.core.handle(now, Event::ModelState { model: id, state: ModelState::Loading });
+        self.fail_models_of(host);
         self.load_next(host);
         self.touch();
     }
