@@ -17,6 +17,7 @@ pub mod media;
 pub mod memfd;
 pub mod places;
 pub mod process;
+pub mod provider;
 pub mod runner;
 pub mod secrets;
 pub mod soak;

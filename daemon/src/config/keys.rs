@@ -98,6 +98,30 @@ pub const KEYS: &[Key] = &[
         "Directory of execution providers that come as libraries of their own: `openvino/libonnxruntime_providers_openvino_plugin.so` and the like, in a directory of the provider's name.",
     ),
     key(
+        "engine.device",
+        Kind::Int { min: 0, max: 15 },
+        Absent::Int(0),
+        "Which of a provider's devices, counted from 0, where it knows several (`cuda`, `tensorrt`).",
+    ),
+    key(
+        "engine.device_memory_mib",
+        Kind::Int { min: 16, max: 1 << 20 },
+        Absent::Unset("no limit"),
+        "Most memory of the device that the arena of one session takes (`cuda`).",
+    ),
+    key(
+        "engine.workspace_mib",
+        Kind::Int { min: 16, max: 65_536 },
+        Absent::Unset("512"),
+        "Most memory that building an engine takes for a while (`tensorrt`, `tensorrt-rtx`).",
+    ),
+    key(
+        "engine.dla_core",
+        Kind::Int { min: 0, max: 1 },
+        Absent::Unset("none"),
+        "Which deep learning accelerator of an Orin runs what it can, instead of the graphics processor (`tensorrt`).",
+    ),
+    key(
         "models.dirs",
         Kind::Texts,
         Absent::Texts(&["/var/lib/edged/bundles", "/usr/share/edged/bundles"]),

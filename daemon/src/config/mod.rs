@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edge_core::{Policy, Zone};
+use edge_engine::protocol::DeviceOptions;
 use edge_wire::dto::MqttStatus;
 
 /// The whole configuration.
@@ -61,6 +62,8 @@ pub struct EngineConfig {
     pub providers: Vec<String>,
     /// Where those are that come as libraries of their own.
     pub providers_dir: PathBuf,
+    /// What providers may use of their devices.
+    pub device: DeviceOptions,
 }
 
 /// Where bundles are.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edge_core::{Bytes, DataClass, Policy, Ratio, Zone};
+use edge_engine::protocol::DeviceOptions;
 use sha2::{Digest, Sha256};
 
 use super::keys::NAME_LIMIT;
@@ -58,6 +59,7 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
             library: values.text("engine.library").map(PathBuf::from),
             providers: values.texts("engine.providers"),
             providers_dir: path(&values, "engine.providers_dir"),
+            device: device(&values),
         },
         models: ModelsConfig {
             dirs: values.texts("models.dirs").into_iter().map(PathBuf::from).collect(),
@@ -267,6 +269,18 @@ fn is_filter(filter: &str) -> bool {
             "#" => at == last,
             part => !part.contains(['+', '#']),
         })
+}
+
+fn device(values: &Values) -> DeviceOptions {
+    let set = |key: &str| values.is_set(key).then(|| values.int(key));
+    let mib = |key: &str| set(key).map(|mib| mib << 20);
+    DeviceOptions {
+        device: Some(small(values.int("engine.device"))),
+        memory_limit_bytes: mib("engine.device_memory_mib"),
+        workspace_limit_bytes: mib("engine.workspace_mib"),
+        dla_core: set("engine.dla_core").map(small),
+        cache_dir: None,
+    }
 }
 
 fn path(values: &Values, key: &str) -> PathBuf {
