@@ -12,10 +12,6 @@ use crate::out::{self, Answer};
 use crate::payload;
 use crate::render::{human, json};
 
-/// How much longer than the deadline an answer is waited for: the daemon's own "too late" should still arrive.
-const GRACE: Duration = Duration::from_secs(5);
-/// Longer than the longest deadline that a daemon gives a request by itself, unless its operator raised that.
-const WITHOUT_DEADLINE: Duration = Duration::from_secs(605);
 /// Before this, nobody wonders whether something happens.
 const PATIENCE: Duration = Duration::from_millis(700);
 
@@ -28,8 +24,7 @@ pub async fn run(common: &Common, args: &InferArgs) -> Result<Answer, Failure> {
     let id = args.request_id.clone().or_else(fresh_id);
     let options = options(args, id.as_deref());
     let request = Request { model: &args.model, content_type, payload: payload.fd, options };
-    let limit = args.deadline.map_or(WITHOUT_DEADLINE, |deadline| deadline.saturating_add(GRACE));
-    match patiently(client.infer(request, limit), &args.model).await {
+    match patiently(client.infer(request, super::patience(args.deadline)), &args.model).await {
         Ok(inferred) => Ok(answer(common, args, &inferred, status.simulated)),
         Err(failure) => Err(with_info(failure, &client, id.as_deref()).await),
     }
@@ -46,14 +41,9 @@ fn fresh_id() -> Option<String> {
 }
 
 fn options<'a>(args: &'a InferArgs, id: Option<&'a str>) -> Options<'a> {
-    let deadline = args.deadline.map(|deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));
-    let named = [
-        ("deadline_ms", deadline.map(Variant::from)),
-        ("data_class", args.data_class.map(|class| Variant::from(class.as_str()))),
-        ("priority", args.priority.map(|priority| Variant::from(priority.as_str()))),
-        ("request_id", id.map(Variant::from)),
-    ];
-    named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    let mut options: Options<'a> = super::options(args.deadline, args.data_class, args.priority);
+    options.extend(id.map(|id| ("request_id", Variant::from(id))));
+    options
 }
 
 /// Says at a terminal that something happens when it takes a while.

@@ -15,9 +15,10 @@ mod trace;
 use std::time::Duration;
 
 use edge_wire::dto::Status;
+use zbus::Variant;
 
-use crate::cli::{Bus, Cli, Command, Common};
-use crate::client::{Change, Client};
+use crate::cli::{Bus, Cli, Command, Common, DataClass, Priority};
+use crate::client::{Change, Client, Options};
 use crate::failure::Failure;
 use crate::out::Answer;
 
@@ -61,6 +62,27 @@ fn bus_named(word: &str) -> Option<Bus> {
         "" => Some(Bus::System),
         _ => [Bus::System, Bus::Session].into_iter().find(|bus| bus.as_str() == word),
     }
+}
+
+/// How much longer than the deadline an answer is waited for: the daemon's own "too late" should still arrive.
+const GRACE: Duration = Duration::from_secs(5);
+/// Longer than the longest deadline that a daemon gives a request by itself, unless its operator raised that.
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(605);
+
+/// How long the answer to a request is waited for.
+fn patience(deadline: Option<Duration>) -> Duration {
+    deadline.map_or(WITHOUT_DEADLINE, |deadline| deadline.saturating_add(GRACE))
+}
+
+/// The options of a request that were asked for.
+fn options(deadline: Option<Duration>, data_class: Option<DataClass>, priority: Option<Priority>) -> Options<'static> {
+    let deadline = deadline.map(|deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));
+    let named = [
+        ("deadline_ms", deadline.map(Variant::from)),
+        ("data_class", data_class.map(|class| Variant::from(class.as_str()))),
+        ("priority", priority.map(|priority| Variant::from(priority.as_str()))),
+    ];
+    named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// The daemon publishes its state a few times a second; asking more often would show nothing new.
