@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::bench::shape;
 use crate::duration;
 
 /// Ask and steer edged, the inference daemon of this box
@@ -38,8 +39,8 @@ pub struct Common {
     /// Run the same command on this box over ssh; files are files there, `-` is sent along
     #[arg(long, global = true, value_name = "USER@BOX")]
     pub host: Option<String>,
-    /// Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its
-    /// deadline and 5s, without one 605s]
+    /// Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each
+    /// request of bench: the deadline and 5s, without one 605s]
     #[arg(long, global = true, value_name = "TIME", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
 }
@@ -77,6 +78,18 @@ pub enum Command {
                             edgectl infer speech call.wav --deadline 2s --json\n  \
                             edgectl --host box infer file-type - < unknown.bin")]
     Infer(InferArgs),
+    /// Measure how fast this box answers: throughput and delay by number of clients and by batch
+    ///
+    /// It loads the box: for as long as it runs, other requests compete with its own, which wait behind them (priority low)
+    /// unless --priority says otherwise. The clients run on the box too, and take their share of it.
+    ///
+    /// Each step is one number of clients with one batch, warmed up first. A client asks again as soon as it has its answer,
+    /// over a private connection of its own; after a refusal it waits as long as the refusal says.
+    #[command(after_help = "Examples:\n  edgectl bench text-line\n  \
+                            edgectl bench text-line --file label.png --clients 1,2,4 --deadline 500ms\n  \
+                            edgectl bench text-direction --tensors --clients 1,4 --batch 1,2,4,8\n  \
+                            edgectl bench text-line --shape x=1,3,48,320 --seconds 10 --json")]
+    Bench(BenchArgs),
     /// Check everything that inference needs, and say what is wrong and what to do
     #[command(
         after_help = "Examples:\n  edgectl doctor\n  edgectl doctor --json | jq '.checks[] | select(.level == \"fail\")'"
@@ -154,6 +167,68 @@ pub struct InferArgs {
     /// Also print who served, why, and how long it took
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Model, or model:version
+    pub model: String,
+    /// File to send; `-` reads standard input [default: the first golden input of the bundle that the model takes]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tensors", "shape", "batch"])]
+    pub file: Option<PathBuf>,
+    /// What the file is [default: told from its first bytes and its name]
+    #[arg(long, value_name = "TYPE", requires = "file")]
+    pub content_type: Option<String>,
+    /// Send a picture, a sound or a file, which the box decodes [default where the model takes one]
+    #[arg(long, conflicts_with_all = ["tensors", "shape", "batch"])]
+    pub encoded: bool,
+    /// Send tensors of the model's shapes, filled with a fixed pseudo-random pattern (seed 1)
+    #[arg(long)]
+    pub tensors: bool,
+    /// Shape of one input whose sizes the model leaves open; implies --tensors [default: the smallest sensible]
+    #[arg(long, value_name = "NAME=SIZES", value_parser = shape::parse)]
+    pub shape: Vec<shape::Asked>,
+    /// Numbers of clients, each from 1 to 64
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,2,4,8",
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub clients: Vec<u16>,
+    /// Rows of each request, from 1 to 1024, for models with a batch dimension; implies --tensors
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub batch: Vec<u16>,
+    /// How long each step is measured, from 1 to 60
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=60))]
+    pub seconds: u16,
+    /// After this time a reply has no value and work on it stops
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub deadline: Option<Duration>,
+    /// How far the data may go [default: the operator's policy]
+    #[arg(long, value_name = "CLASS")]
+    pub data_class: Option<DataClass>,
+    /// Place among waiting requests
+    #[arg(long, value_name = "PRIORITY", default_value = "low")]
+    pub priority: Priority,
+    /// How the clients reach the daemon [default: private, or bus where the daemon does not offer that]
+    #[arg(long, value_name = "WAY")]
+    pub over: Option<Over>,
+}
+
+/// How a client reaches the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Over {
+    /// A private connection, without the bus in between
+    Private,
+    /// The bus
+    Bus,
+}
+
+impl Over {
+    /// The word on the command line and in the report.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Over::Private => "private",
+            Over::Bus => "bus",
+        }
+    }
 }
 
 /// How far data may go.

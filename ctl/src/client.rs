@@ -3,6 +3,7 @@
 //! Knows the bus and its errors; knows no verb and prints nothing.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use edge_wire::dto::{Info, Status, Trace};
@@ -10,10 +11,11 @@ use edge_wire::error::{ErrorCode, Refused};
 use edge_wire::names;
 pub use edge_wire::proxy::Options;
 use edge_wire::proxy::{InferenceProxy, ManagerProxy};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use zbus::message::Message;
 use zbus::proxy::CacheProperties;
-use zbus::{Connection, OwnedVariant, connection, fdo};
+use zbus::{Connection, DynamicType, OwnedVariant, connection, fdo};
 
 use crate::cli::Bus;
 use crate::failure::Failure;
@@ -81,6 +83,11 @@ impl Client {
         }
     }
 
+    /// Another connection to the same bus, on which the daemon sees a caller of its own.
+    pub async fn another(&self) -> Result<Client, Failure> {
+        Client::connect(self.bus, self.limit).await
+    }
+
     /// Which bus this is.
     pub fn bus(&self) -> Bus {
         self.bus
@@ -142,6 +149,36 @@ impl Client {
         };
         let (text, info) = self.call(limit, ask).await?;
         Ok(Inferred { result: parse(&text, "InferEncoded")?, info: info.into_inner() })
+    }
+
+    /// Calls a method of the interface for inference, for those who send the same request many times: nothing of the answer
+    /// is read yet.
+    pub async fn inference<B>(&self, method: &str, body: &B, limit: Duration) -> Result<Message, Failure>
+    where
+        B: Serialize + DynamicType,
+    {
+        self.call(limit, self.ask(method, body)).await
+    }
+
+    /// A private connection to the daemon, which sees there a caller of its own; `None` if it knows of no such connections.
+    pub async fn private(&self) -> Result<Option<Client>, Failure> {
+        let reply = match self.within(CALL_LIMIT, self.ask("Connect", &(Options::new(),))).await? {
+            Err(zbus::Error::FDO(error)) if matches!(*error, fdo::Error::UnknownMethod(_)) => return Ok(None),
+            reply => reply.map_err(|error| self.failure(error))?,
+        };
+        let socket: zbus::OwnedFd = reply.body().deserialize().map_err(|error| self.failure(error))?;
+        let builder = connection::Builder::unix_stream(UnixStream::from(OwnedFd::from(socket))).p2p();
+        let connection = self.call(CALL_LIMIT, builder.build()).await?;
+        Ok(Some(Client { connection, bus: self.bus, limit: self.limit }))
+    }
+
+    async fn ask<B>(&self, method: &str, body: &B) -> zbus::Result<Message>
+    where
+        B: Serialize + DynamicType,
+    {
+        // A private connection has one peer and no names.
+        let name = self.connection.is_bus().then_some(names::BUS_NAME);
+        self.connection.call_method(name, names::ROOT_PATH, Some(names::INFERENCE), method, body).await
     }
 
     /// Whether the kernel's clock is disciplined, as told by systemd-timedated; `None` if it cannot be asked.

@@ -19,11 +19,13 @@ pub enum Exit {
     Deadline,
     /// The daemon serves, but not everything is as it should be.
     Degraded,
+    /// Ended with Ctrl-C; what was known until then was printed. The number is what a shell gives for that signal.
+    Interrupted,
 }
 
 impl Exit {
     /// Every exit, with its code and its meaning in the manual.
-    pub const ALL: [(Exit, u8, &'static str); 7] = [
+    pub const ALL: [(Exit, u8, &'static str); 8] = [
         (Exit::Done, 0, "done"),
         (Exit::Refused, 1, "the daemon said no, or its answer could not be written; the reason is printed"),
         (Exit::Usage, 2, "the command line, or a file named on it, cannot be used"),
@@ -31,6 +33,7 @@ impl Exit {
         (Exit::NotAuthorised, 4, "the caller may not do this"),
         (Exit::Deadline, 5, "the deadline passed before there was an answer"),
         (Exit::Degraded, 6, "something is not as it should be (status --check, doctor)"),
+        (Exit::Interrupted, 130, "ended with Ctrl-C (bench prints what it measured until then)"),
     ];
 
     /// The number that the shell sees.
@@ -43,6 +46,7 @@ impl Exit {
             Exit::NotAuthorised => 4,
             Exit::Deadline => 5,
             Exit::Degraded => 6,
+            Exit::Interrupted => 130,
         }
     }
 }
@@ -59,9 +63,10 @@ mod tests {
 
     #[test]
     fn the_manual_names_every_code_once_and_in_order() {
-        for (place, (exit, code, _)) in Exit::ALL.into_iter().enumerate() {
-            assert_eq!(usize::from(code), place);
+        let codes = Exit::ALL.map(|(exit, code, _)| {
             assert_eq!(exit.code(), code);
-        }
+            code
+        });
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 130]);
     }
 }

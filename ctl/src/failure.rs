@@ -107,7 +107,7 @@ impl Failure {
 }
 
 /// The exit of each of the daemon's codes.
-fn exit_of(code: ErrorCode) -> Exit {
+pub fn exit_of(code: ErrorCode) -> Exit {
     match code {
         ErrorCode::NotAuthorized => Exit::NotAuthorised,
         ErrorCode::DeadlineExceeded => Exit::Deadline,

@@ -4,7 +4,7 @@
 //! which nobody can change under it. How large a payload may be is the daemon's policy, so a large regular file is handed
 //! over as it is and refused there, by its own limit.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::failure::Failure;
 const COPY_LIMIT: u64 = 64 << 20;
 /// The most that is taken from a pipe or device, which has to be held in memory: four times what a daemon takes by
 /// default (`limits.max_payload_mib`). On a box that allows more, more goes as a regular file.
-const STREAM_LIMIT: u64 = 256 << 20;
+pub const STREAM_LIMIT: u64 = 256 << 20;
 /// Enough to recognise every format below.
 const HEAD: usize = 16;
 
@@ -40,16 +40,35 @@ pub fn open(path: &Path) -> Result<Payload, Failure> {
     if path == Path::new("-") {
         return sealed(io::stdin().lock(), path, STREAM_LIMIT);
     }
-    let file = File::open(path).map_err(|error| cannot(path, &error))?;
-    let meta = file.metadata().map_err(|error| cannot(path, &error))?;
-    if meta.is_dir() {
-        return Err(Failure::usage(format!("read {}: it is a directory", path.display())));
-    }
+    let (file, meta) = opened(path)?;
     if meta.is_file() && meta.len() > COPY_LIMIT {
         let content_type = content_type(&first_bytes(&file, path)?, path);
         return Ok(Payload { fd: file.into(), content_type });
     }
     sealed(file, path, STREAM_LIMIT)
+}
+
+/// Opens `path`, or standard input for `-`, always as a memfd: what is sent many times at once must not share a place in a
+/// file up to which it was read.
+pub fn copied(path: &Path) -> Result<Payload, Failure> {
+    if path == Path::new("-") {
+        return open(path);
+    }
+    let (file, meta) = opened(path)?;
+    if meta.is_file() && meta.len() > STREAM_LIMIT {
+        let text =
+            format!("read {}: more than {} MiB, the most that is kept in memory", name(path), STREAM_LIMIT >> 20);
+        return Err(Failure::usage(text));
+    }
+    sealed(file, path, STREAM_LIMIT)
+}
+
+/// A memfd with all that the stream holds, which nobody can change.
+pub fn memfd(mut stream: impl Read) -> io::Result<File> {
+    let mut file = File::from(memfd_create("edgectl-payload", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    io::copy(&mut stream, &mut file)?;
+    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
+    Ok(file)
 }
 
 /// The content type to say: the caller's word; else what the file seems to be, if the model takes it; else plain bytes,
@@ -63,19 +82,23 @@ pub fn choose<'a>(asked: Option<&'a str>, seems: &'a str, taken: &[String]) -> &
     }
 }
 
-/// Copies a stream into a memfd and seals it.
+fn opened(path: &Path) -> Result<(File, Metadata), Failure> {
+    let file = File::open(path).map_err(|error| cannot(path, &error))?;
+    let meta = file.metadata().map_err(|error| cannot(path, &error))?;
+    if meta.is_dir() {
+        return Err(Failure::usage(format!("read {}: it is a directory", path.display())));
+    }
+    Ok((file, meta))
+}
+
+/// The memfd of a stream that holds at most `limit` bytes.
 fn sealed(stream: impl Read, path: &Path, limit: u64) -> Result<Payload, Failure> {
-    let fd = memfd_create("edgectl-payload", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
-        .map_err(|error| cannot(path, &error.into()))?;
-    let mut file = File::from(fd);
-    let copied = io::copy(&mut stream.take(limit + 1), &mut file).map_err(|error| cannot(path, &error))?;
-    if copied > limit {
+    let file = memfd(stream.take(limit + 1)).map_err(|error| cannot(path, &error))?;
+    if file.metadata().map_err(|error| cannot(path, &error))?.len() > limit {
         let text = format!("read {}: more than {} MiB, which only a regular file may hold", name(path), limit >> 20);
         return Err(Failure::usage(text));
     }
     let content_type = content_type(&first_bytes(&file, path)?, path);
-    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)
-        .map_err(|error| cannot(path, &error.into()))?;
     Ok(Payload { fd: file.into(), content_type })
 }
 

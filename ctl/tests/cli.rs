@@ -6,6 +6,7 @@
     reason = "a test that cannot set its scene up has failed"
 )]
 
+mod bench;
 mod daemon;
 mod support;
 
@@ -272,13 +273,14 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
 fn every_verb_explains_itself() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let verbs: [&[&str]; 14] = [
+    let verbs: [&[&str]; 15] = [
         &[],
         &["status"],
         &["models"],
         &["models", "list"],
         &["models", "show"],
         &["infer"],
+        &["bench"],
         &["doctor"],
         &["drain"],
         &["resume"],
@@ -325,12 +327,13 @@ fn asking_does_not_start_a_daemon_that_was_stopped() {
     let bus = PrivateBus::start_with_activation("started");
     files(&bus);
     let edgectl = Edgectl::on(&bus);
-    let lines: [&[&str]; 8] = [
+    let lines: [&[&str]; 9] = [
         &["status"],
         &["models", "list"],
         &["doctor"],
         &["trace", "line-3"],
         &["infer", "text-line", "label.png"],
+        &["bench", "text-line"],
         &["drain"],
         &["resume"],
         &["reload"],

@@ -27,13 +27,14 @@ end
 complete -c edgectl -n "__fish_edgectl_needs_command" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_needs_command" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_needs_command" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_needs_command" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_needs_command" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_needs_command" -s V -l version -d 'Print version'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "status" -d 'Show what the daemon does now: state, engine, broker, models, problems'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "models" -d 'Show the models of this box'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "infer" -d 'Run a model on a file: an image, a WAV file, any bytes'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "bench" -d 'Measure how fast this box answers: throughput and delay by number of clients and by batch'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "doctor" -d 'Check everything that inference needs, and say what is wrong and what to do'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "drain" -d 'Take no new requests; finish those that were accepted'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "resume" -d 'Take requests again after a drain'
@@ -44,14 +45,14 @@ complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "completions" -d 'Pr
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l check -d 'Exit with 6 unless the daemon serves and nothing is wrong'
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -f -a "list" -d 'List every model that was found'
@@ -59,13 +60,13 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_s
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l content-type -d 'What the file is [default: told from its first bytes and its name]' -r
@@ -80,46 +81,69 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l request-id -d 
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -s v -l verbose -d 'Also print who served, why, and how long it took'
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l file -d 'File to send; `-` reads standard input [default: the first golden input of the bundle that the model takes]' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l content-type -d 'What the file is [default: told from its first bytes and its name]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l shape -d 'Shape of one input whose sizes the model leaves open; implies --tensors [default: the smallest sensible]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l clients -d 'Numbers of clients, each from 1 to 64' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l batch -d 'Rows of each request, from 1 to 1024, for models with a batch dimension; implies --tensors' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l seconds -d 'How long each step is measured, from 1 to 60' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l deadline -d 'After this time a reply has no value and work on it stops' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l data-class -d 'How far the data may go [default: the operator\'s policy]' -r -f -a "regulated\t'Stays on the device'
+internal\t'May reach the premises'
+public\t'May reach the cloud'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l priority -d 'Place among waiting requests' -r -f -a "high\t'Before all others'
+normal\t'The ordinary case'
+low\t'After all others'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l over -d 'How the clients reach the daemon [default: private, or bus where the daemon does not offer that]' -r -f -a "private\t'A private connection, without the bus in between'
+bus\t'The bus'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l encoded -d 'Send a picture, a sound or a file, which the box decodes [default where the model takes one]'
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l tensors -d 'Send tensors of the model\'s shapes, filled with a fixed pseudo-random pattern (seed 1)'
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l config -d 'Configuration file to check [default: that of the daemon that runs, else what it would read]' -r -F
 complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l wait -d 'Return only when nothing is left to finish; exit with 1 if that takes longer than --timeout'
 complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -f -a "check" -d 'Let edged check a configuration, and list the files that were read or all that is wrong'
@@ -127,12 +151,12 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer: its deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -1,5 +1,6 @@
 //! The verbs, one per file: ask the client, hand the record to a renderer, name the exit. None of them prints.
 
+mod bench;
 mod completions;
 mod config;
 mod doctor;
@@ -29,6 +30,7 @@ pub async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Status(args) => status::run(common, args).await,
         Command::Models(command) => models::run(common, command).await,
         Command::Infer(args) => infer::run(common, args).await,
+        Command::Bench(args) => bench::run(common, args).await,
         Command::Doctor(args) => doctor::run(common, args).await,
         Command::Drain(args) => drain::run(common, args).await,
         Command::Resume => resume::run(common).await,

@@ -25,6 +25,28 @@ pub fn exact_ms(us: u64) -> String {
     format!("{}.{:03}", us / 1000, us % 1000)
 }
 
+/// Milliseconds in at most five characters as long as they are below a hundred seconds, for narrow columns: `0.350`,
+/// `8.149`, `34.21`, `123.4`, `1203`.
+pub fn short_ms(us: u64) -> String {
+    match us {
+        0..10_000 => exact_ms(us),
+        10_000..100_000 => format!("{}.{:02}", us / 1000, us / 10 % 100),
+        100_000..1_000_000 => tenths(u128::from(us) / 100),
+        _ => (us / 1000).to_string(),
+    }
+}
+
+/// A number with three or four digits: `0`, `0.294`, `2.94`, `29.4`, `1203`.
+pub fn digits(value: f64) -> String {
+    match value {
+        0.0 => "0".into(),
+        below if below < 1.0 => format!("{below:.3}"),
+        below if below < 10.0 => format!("{below:.2}"),
+        below if below < 100.0 => format!("{below:.1}"),
+        rest => format!("{rest:.0}"),
+    }
+}
+
 /// A time span of daily life: `350 ms`, `42 s`, `3 min 5 s`, `3 h 12 min`, `12 d 4 h`.
 pub fn span(ms: u64) -> String {
     let seconds = ms / 1000;
@@ -89,6 +111,16 @@ mod tests {
             (micros(8_149), "8.1 ms"),
             (micros(1_259_999), "1.25 s"),
             (exact_ms(12_345), "12.345"),
+            (short_ms(350), "0.350"),
+            (short_ms(8_149), "8.149"),
+            (short_ms(34_219), "34.21"),
+            (short_ms(123_456), "123.4"),
+            (short_ms(1_203_999), "1203"),
+            (digits(0.0), "0"),
+            (digits(0.2941), "0.294"),
+            (digits(2.941), "2.94"),
+            (digits(29.41), "29.4"),
+            (digits(1203.4), "1203"),
             (span(0), "0 ms"),
             (span(42_900), "42 s"),
             (span(185_000), "3 min 5 s"),

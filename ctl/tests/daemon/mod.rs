@@ -17,7 +17,7 @@ fn a_simulated_daemon_is_asked_and_steered() {
     let edgectl = Edgectl::on(&bus);
     let _daemon = Daemon::start(&bus, &["--sim"], "");
     until(&edgectl, "serving");
-    let lines: [&[&str]; 19] = [
+    let lines: [&[&str]; 22] = [
         &["status", "--check"],
         &["status", "--json"],
         &["models", "list"],
@@ -37,6 +37,9 @@ fn a_simulated_daemon_is_asked_and_steered() {
         &["resume", "--json"],
         &["infer", "text-line", "label.png", "--request-id", "sim-8"],
         &["doctor"],
+        &["bench", "text-line", "--seconds", "1", "--clients", "1,2"],
+        &["bench", "text-direction", "--file", "label.png", "--seconds", "1", "--clients", "2", "--over", "bus"],
+        &["bench", "file-type", "--batch", "4", "--seconds", "1", "--clients", "2", "--json"],
     ];
     check("daemon_simulated", &lines.map(|line| edgectl.tell_redacted(line)));
 }

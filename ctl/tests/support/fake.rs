@@ -1,10 +1,11 @@
 //! A daemon that answers by script: the interfaces that the command uses, with canned records behind them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -13,10 +14,12 @@ use edge_wire::dict::InfoDict;
 use edge_wire::dto::{Info, Status, Trace};
 use edge_wire::error::ErrorCode;
 use edge_wire::names;
+use edge_wire::tensor::FdTensor;
 use tokio::sync::oneshot;
 use zbus::message::{Header, Message};
 use zbus::names::ErrorName;
-use zbus::{OwnedVariant, interface};
+use zbus::wire::serialized::Context;
+use zbus::{OwnedVariant, fdo, interface};
 
 use super::bus::PrivateBus;
 use super::canned;
@@ -30,8 +33,12 @@ pub struct Script {
     pub reload_fault: Option<String>,
     /// A drain never ends.
     pub drains_for_ever: bool,
+    /// There are no private connections.
+    pub only_on_bus: bool,
     /// Calls in order, as text.
     pub calls: Vec<String>,
+    /// How those who infer came: `bus`, `private`.
+    pub ways: BTreeSet<&'static str>,
 }
 
 pub type Shared = Arc<Mutex<Script>>;
@@ -55,7 +62,7 @@ impl Fake {
             runtime.block_on(async {
                 let connection = zbus::connection::Builder::address(address.as_str())
                     .serve_at(names::ROOT_PATH, Manager(Arc::clone(&shared)))
-                    .serve_at(names::ROOT_PATH, Inference(shared))
+                    .serve_at(names::ROOT_PATH, Inference { shared, way: "bus" })
                     .name(names::BUS_NAME)
                     .build()
                     .await
@@ -166,7 +173,13 @@ impl Manager {
     }
 }
 
-struct Inference(Shared);
+struct Inference {
+    shared: Shared,
+    /// How the caller came, for the record of calls: `bus` or `private`.
+    way: &'static str,
+}
+
+type Given = BTreeMap<String, OwnedVariant>;
 
 #[interface(name = "org.edged.Edge1.Inference")]
 impl Inference {
@@ -175,19 +188,63 @@ impl Inference {
         model: String,
         content_type: String,
         payload: zbus::OwnedFd,
-        options: BTreeMap<String, OwnedVariant>,
-    ) -> Result<(String, InfoDict<'static>), No> {
+        options: Given,
+    ) -> Result<(String, Given), No> {
         let (bytes, sealed) = read(OwnedFd::from(payload));
-        let told: Vec<String> = options.iter().filter(|(key, _)| *key != "request_id").map(option).collect();
-        let call = format!("{model} {content_type} {bytes} bytes sealed={sealed} {{{}}}", told.join(", "));
-        self.0.lock().unwrap().calls.push(call);
-        let id = options.get("request_id").and_then(|id| String::try_from(id.try_clone().unwrap()).ok());
-        let name = model.split(':').next().unwrap_or_default();
-        match refusal(name) {
-            Some(no) => Err(no),
-            None if name == "slow" => std::future::pending().await,
-            None => Ok((canned::document(name), info(name, id).into())),
+        self.note(&model, &format!("{content_type} {bytes} bytes sealed={sealed}"), &options);
+        let info = answer(&model, &options).await?;
+        Ok((canned::document(model.split(':').next().unwrap()), info))
+    }
+
+    async fn infer_fd(
+        &self,
+        model: String,
+        inputs: Vec<FdTensor>,
+        options: Given,
+    ) -> Result<(Vec<FdTensor>, Given), No> {
+        let inputs = inputs.into_iter().map(|tensor| {
+            let FdTensor { name, datatype, shape, fd, offset, length } = tensor;
+            let (bytes, sealed) = read(OwnedFd::from(fd));
+            assert_eq!((offset, length), (0, bytes as u64));
+            format!("{name} {datatype} {shape:?} {bytes} bytes sealed={sealed}")
+        });
+        self.note(&model, &inputs.collect::<Vec<_>>().join(", "), &options);
+        Ok((Vec::new(), answer(&model, &options).await?))
+    }
+
+    async fn connect(&self, _options: Given) -> fdo::Result<zbus::OwnedFd> {
+        if self.shared.lock().unwrap().only_on_bus {
+            return Err(fdo::Error::UnknownMethod("no method Connect".into()));
         }
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let inference = Inference { shared: Arc::clone(&self.shared), way: "private" };
+        tokio::spawn(async move {
+            let builder = zbus::connection::Builder::unix_stream(ours).server(zbus::Guid::generate()).p2p();
+            let _connection = builder.serve_at(names::ROOT_PATH, inference).build().await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        Ok(OwnedFd::from(theirs).into())
+    }
+}
+
+impl Inference {
+    fn note(&self, model: &str, input: &str, options: &Given) {
+        let told: Vec<String> = options.iter().filter(|(key, _)| *key != "request_id").map(option).collect();
+        let call = format!("{model} {input} {{{}}}", told.join(", "));
+        let mut script = self.shared.lock().unwrap();
+        script.ways.insert(self.way);
+        script.calls.push(call);
+    }
+}
+
+/// What comes with the answer of this model, or its "no".
+async fn answer(model: &str, options: &Given) -> Result<Given, No> {
+    let id = options.get("request_id").and_then(|id| String::try_from(id.try_clone().unwrap()).ok());
+    let name = model.split(':').next().unwrap_or_default();
+    match refusal(name) {
+        Some(no) => Err(no),
+        None if name == "slow" => std::future::pending().await,
+        None => Ok(info(name, id)),
     }
 }
 
@@ -195,8 +252,15 @@ fn option((key, value): (&String, &OwnedVariant)) -> String {
     format!("{key}={value}", value = zbus::Variant::from(value.try_clone().unwrap()))
 }
 
-fn info(model: &str, id: Option<String>) -> Info {
-    Info { model: model.into(), request_id: id.unwrap_or_default(), ..canned::info() }
+/// The dictionary as it crosses the bus; one model tells more than any daemon does today.
+fn info(model: &str, id: Option<String>) -> Given {
+    let info = Info { model: model.into(), request_id: id.unwrap_or_default(), ..canned::info() };
+    let data = zbus::wire::to_bytes(Context::new(zbus::wire::LE, 0), &InfoDict::from(info)).unwrap();
+    let mut info: Given = data.deserialize().unwrap().0;
+    if model == "metered" {
+        info.insert("energy_mj".into(), zbus::Variant::from(12.5).try_into().unwrap());
+    }
+    info
 }
 
 /// Models that always say no.

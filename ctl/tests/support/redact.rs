@@ -2,7 +2,7 @@
 //! widths of columns. What is left after this is the same everywhere.
 
 /// Fields of the JSON documents with such values.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 28] = [
     "uptime_ms",
     "pid",
     "rss_bytes",
@@ -21,6 +21,16 @@ const FIELDS: [&str; 18] = [
     "total_us",
     "at_us",
     "caller",
+    "elapsed_ms",
+    "answered",
+    "throughput_per_s",
+    "items_per_s",
+    "p50_us",
+    "p95_us",
+    "p99_us",
+    "compute_p50_us",
+    "queue_p50_us",
+    "count",
 ];
 
 /// One stream of one run.
@@ -31,7 +41,8 @@ pub fn volatile(text: &str) -> String {
 fn field(line: &str) -> String {
     let name = line.trim_start().strip_prefix('"').and_then(|rest| rest.split_once("\": "));
     match name {
-        Some((name, value)) if FIELDS.contains(&name) => {
+        // What was not measured is said on every machine.
+        Some((name, value)) if FIELDS.contains(&name) && !(name.ends_with("_us") && value.starts_with("null")) => {
             let (before, _) = line.split_once(':').unwrap_or((line, ""));
             format!("{before}: -{}\n", if value.ends_with(',') { "," } else { "" })
         }
@@ -51,8 +62,18 @@ fn people(text: &str) -> String {
             _ => lines.push(words),
         }
     }
-    let mut in_readings = false;
+    let (mut in_readings, mut in_steps) = (false, Vec::new());
     let shown = lines.iter().map(|line| {
+        if line.starts_with("CLIENTS") {
+            in_steps = line.split(' ').collect();
+            return format!("{line}\n");
+        }
+        if line.is_empty() {
+            in_steps.clear();
+        }
+        if !in_steps.is_empty() || line.contains('#') || line.starts_with("refused ") || line.starts_with("result ") {
+            return step(line, &in_steps) + "\n";
+        }
         in_readings = line.starts_with("READING") || (in_readings && !line.is_empty());
         let mut words = line.split(' ');
         let shown = match words.next().unwrap_or_default() {
@@ -66,6 +87,27 @@ fn people(text: &str) -> String {
         shown + "\n"
     });
     shown.collect()
+}
+
+/// What `bench` measured: a row of its table below these titles, a bar of its chart, a refusal or the result. Whether there
+/// were refusals is no measurement.
+fn step(line: &str, titles: &[&str]) -> String {
+    if let Some(place) = line.find('#') {
+        return format!("{}# -", &line[..place]);
+    }
+    if let Some((before, _)) = line.split_once("best throughput") {
+        return format!("{before}best throughput -");
+    }
+    let cell = |(word, title): (&str, &&str)| match (*title, word) {
+        ("CLIENTS" | "BATCH", word) | ("REFUSED", word @ "0") => word.to_owned(),
+        _ => "-".to_owned(),
+    };
+    if !titles.is_empty() {
+        return line.split(' ').zip(titles).map(cell).collect::<Vec<_>>().join(" ");
+    }
+    let words: Vec<&str> = line.split(' ').collect();
+    let counted = |place: usize| words.get(place + 1) == Some(&"x");
+    (0..words.len()).map(|place| if counted(place) { "-" } else { words[place] }).collect::<Vec<_>>().join(" ")
 }
 
 /// Numbers behind words that announce a measured one.

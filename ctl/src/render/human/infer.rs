@@ -96,7 +96,12 @@ fn provider(info: &Info) -> &str {
 
 /// What was ignored or changed, one line each for stderr.
 pub fn warnings(info: &Info) -> Vec<String> {
-    info.warnings.iter().map(|warning| format!("edgectl: warning: {}", clean(warning))).collect()
+    info.warnings.iter().map(|text| warning(text)).collect()
+}
+
+/// One of them.
+pub fn warning(text: &str) -> String {
+    format!("edgectl: warning: {}", clean(text))
 }
 
 #[cfg(test)]

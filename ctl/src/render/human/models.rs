@@ -127,7 +127,7 @@ fn tensors(title: &str, tensors: &[TensorInfo]) -> String {
 }
 
 /// `[any, 3, 48, 320]`: any size of at least one where the model leaves it open.
-fn shape(shape: &[i64]) -> String {
+pub fn shape(shape: &[i64]) -> String {
     let sizes: Vec<String> = shape.iter().map(|size| if *size < 0 { "any".into() } else { size.to_string() }).collect();
     format!("[{}]", sizes.join(", "))
 }

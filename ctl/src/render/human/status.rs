@@ -61,7 +61,8 @@ fn service(status: &Status) -> String {
     .concat()
 }
 
-fn machine(platform: &Platform) -> String {
+/// What machine this is, in one line.
+pub fn machine(platform: &Platform) -> String {
     let Platform { machine, architecture, os, kernel, cores, memory_bytes } = platform;
     let name = if machine.is_empty() { "unknown machine" } else { machine };
     format!(
