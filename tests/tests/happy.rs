@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         a_trace_tells_the_steps_of_a_request_from_each_transport,
         invariant_6_nothing_of_a_bus_request_reaches_the_broker,
         the_command_infers_and_traces,
+        the_command_measures_and_its_numbers_agree,
         the_command_ends_with_1_when_the_daemon_says_no,
     ];
     edge_tests::runner::run(
@@ -419,6 +420,55 @@ async fn the_command_infers_and_traces(stack: &Stack) -> Result<()> {
     ensure!(code == Some(0), "{code:?}: {out} {err}");
     let (code, out, err) = edgectl(stack, &["doctor"])?;
     ensure!(code == Some(0), "{code:?}: {out} {err}");
+    Ok(())
+}
+
+/// A short run on payloads of the bundle, and one on made-up tensors in batches.
+async fn the_command_measures_and_its_numbers_agree(stack: &Stack) -> Result<()> {
+    let runs: [(&[&str], &str, &[u64], u64); 2] = [
+        (&["text-direction", "--clients", "1,2"], "encoded", &[1, 2], 1),
+        (&["add", "--clients", "2", "--batch", "4"], "tensors", &[2], 4),
+    ];
+    for (asked, kind, clients, batch) in runs {
+        // The other trials load the stack as well: what waits behind them must not be late for that.
+        let arguments = [&["bench"], asked, &["--seconds", "1", "--deadline", "1m", "--json"]].concat();
+        let (code, out, err) = edgectl(stack, &arguments)?;
+        ensure!(code == Some(0), "{asked:?}: {code:?}: {err}");
+        let report: Value = serde_json::from_str(&out).with_context(|| out.clone())?;
+        ensure!(report["ended"] == "complete" && report["simulated"] == false, "{report}");
+        ensure!(report["over"] == "private" && report["input"]["kind"] == kind, "{report}");
+        ensure!(report["served"][0]["provider"] == "cpu", "{report}");
+        let steps = report["steps"].as_array().context("steps")?;
+        ensure!(steps.len() == clients.len(), "{report}");
+        for (step, clients) in steps.iter().zip(clients) {
+            ensure!(step["clients"] == *clients && step["batch"] == batch, "{step}");
+            consistent(step).with_context(|| step.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the numbers of a step of `edgectl bench` agree with each other.
+fn consistent(step: &Value) -> Result<()> {
+    let number = |key: &str| step[key].as_f64().with_context(|| format!("{key} is no number"));
+    let (answered, elapsed_ms) = (number("answered")?, number("elapsed_ms")?);
+    ensure!(answered > 0.0 && step["refused"] == json!([]), "nothing is refused");
+    ensure!(elapsed_ms >= 1000.0, "the step is as long as it was asked to be");
+    let (p50, p95, p99) = (number("p50_us")?, number("p95_us")?, number("p99_us")?);
+    ensure!(0.0 < p50 && p50 <= p95 && p95 <= p99 && p99 <= elapsed_ms * 1000.0 + 1000.0, "percentiles rise");
+    let throughput = number("throughput_per_s")?;
+    ensure!((throughput / (answered * 1000.0 / elapsed_ms) - 1.0).abs() < 0.01, "throughput is answers by time");
+    ensure!(
+        (number("items_per_s")? / (throughput * number("batch")?) - 1.0).abs() < 0.01,
+        "items are answers by batch"
+    );
+    // Clients that ask again at once have on average as many requests under way as there are clients.
+    let busy = throughput * p50 / 1e6;
+    ensure!(busy < number("clients")? * 2.0, "{busy} requests under way");
+    ensure!(
+        number("compute_p50_us")? + number("queue_p50_us")? <= p99,
+        "edged measured no more than the client waited"
+    );
     Ok(())
 }
 
