@@ -77,13 +77,13 @@ pub fn choose(args: &BenchArgs, model: &ModelStatus) -> Result<(Input, Option<St
     if let Some(file) = &args.file {
         return Ok((Input::Encoded(named(file, args.content_type.as_deref(), model)?), None));
     }
-    if !args.encoded && (args.tensors || !args.shape.is_empty() || !args.batch.is_empty()) {
+    let means_tensors = args.tensors || !args.shape.is_empty() || !args.batch.is_empty();
+    if !args.encoded && (means_tensors || model.content_types.is_empty()) {
         return Ok((tensors()?, None));
     }
     match golden(model) {
         Ok(found) => Ok((Input::Encoded(found), None)),
         Err(why) if args.encoded => Err(Failure::usage(format!("{why}; name a payload with --file FILE"))),
-        Err(_) if model.content_types.is_empty() => Ok((tensors()?, None)),
         Err(why) => {
             let instead = tensors().map_err(|failure| {
                 Failure::usage(format!("{why}, and no tensors: {}; name a payload with --file FILE", failure.message()))
