@@ -57,6 +57,11 @@ fn find_library(dir: &Path) -> Option<PathBuf> {
     found.into_iter().next().or_else(|| below.iter().find_map(|dir| find_library(dir)))
 }
 
+/// Where `make fetch` puts execution providers that come as libraries of their own.
+pub fn providers() -> PathBuf {
+    env::var_os("EDGE_PROVIDERS_DIR").map_or_else(|| repository().join(".fetch/providers"), PathBuf::from)
+}
+
 /// The four bundles of real models: `EDGE_MODELS_DIR`, or what `make fetch` brought.
 pub fn demo_bundles() -> Result<PathBuf> {
     let dir = env::var_os("EDGE_MODELS_DIR").map_or_else(|| repository().join(".fetch/bundles"), PathBuf::from);

@@ -19,7 +19,7 @@ const PLUGIN: &str = "libonnxruntime_providers_openvino_plugin.so";
 /// The library passes over processors that are not Intel's, although it can compute on them: there it gets in a library of
 /// ours that tells it otherwise.
 pub fn openvino(place: &Path) -> Result<bool> {
-    let fetched = places::repository().join(".fetch/providers").join(OPENVINO);
+    let fetched = places::providers().join(OPENVINO);
     let real = fetched.join(PLUGIN);
     if !real.is_file() {
         let missing = format!("no {}: `make fetch` brings it on x86_64", real.display());
