@@ -141,6 +141,9 @@ pub struct TensorRule {
 }
 
 /// Requests that may run together.
+    /// What the size of each dimension must be a multiple of; empty for any size.
+    #[serde(default)]
+    pub multiple: Vec<i64>,
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Batching {

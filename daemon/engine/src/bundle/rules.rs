@@ -123,6 +123,16 @@ fn tensors(tensors: &[TensorRule], faults: &mut Faults) {
             &format!("tensor[{at}].max"),
             "absent, or as long as shape and nowhere below it or below 1",
         );
+        let bounded = tensor.multiple.is_empty() || tensor.multiple.len() == tensor.shape.len();
+        let whole = |(multiple, size): (&i64, &i64)| *multiple >= 1 && (*size < 1 || size % multiple == 0);
+        let most = |(multiple, max): (&i64, &i64)| multiple <= max;
+        faults.unless(
+            bounded
+                && tensor.multiple.iter().zip(&tensor.shape).all(whole)
+                && tensor.multiple.iter().zip(&tensor.max).all(most),
+            &format!("tensor[{at}].multiple"),
+            "absent, or as long as shape, at least 1, a divisor of each fixed size and nowhere above max",
+        );
     }
 }
 

@@ -29,6 +29,27 @@ pub struct Place {
     pub min: Vec<i64>,
     /// Largest size of each dimension; empty for no bound.
     pub max: Vec<i64>,
+    /// What the size of each dimension is a multiple of; empty for any size.
+    pub multiple: Vec<i64>,
+}
+
+impl Place {
+    /// Whether dimension `at`, which the graph leaves open, may have this size; if not, the accepted ones.
+    fn open(&self, at: usize, size: i64) -> Result<(), String> {
+        let least = self.min.get(at).copied().unwrap_or(1);
+        let most = self.max.get(at).copied().unwrap_or(i64::MAX);
+        let multiple = self.multiple.get(at).copied().unwrap_or(1);
+        if (least..=most).contains(&size) && size % multiple == 0 {
+            return Ok(());
+        }
+        Err(match (most, multiple) {
+            (i64::MAX, 1) => "at least 1".into(),
+            (i64::MAX, multiple) => format!("a multiple of {multiple}"),
+            (most, 1) => format!("{least}..={most}"),
+            (most, multiple) if least <= multiple => format!("a multiple of {multiple} up to {most}"),
+            (most, multiple) => format!("a multiple of {multiple} in {least}..={most}"),
+        })
+    }
 }
 
 /// A loaded model.
@@ -88,24 +109,22 @@ impl Model {
     /// Checks the shape of one input, whether it comes in a request or was made of a payload.
     pub fn check_shape(&self, index: u16, shape: &[i64]) -> Result<(), HostError> {
         let invalid = |message: String| Err(host_error(ErrorKind::InvalidInput, message));
-        let Some(Place { spec, min, max }) = self.inputs.get(usize::from(index)) else {
+        let Some(place) = self.inputs.get(usize::from(index)) else {
             return invalid(format!("input {index}: the model has {} inputs", self.inputs.len()));
         };
-        let name = &spec.name;
+        let (spec, name) = (&place.spec, &place.spec.name);
         if shape.len() != spec.shape.len() {
             return invalid(format!("input {name}: {} dimensions, accepted are {}", shape.len(), spec.shape.len()));
         }
         for (at, (size, accepted)) in shape.iter().zip(&spec.shape).enumerate() {
-            let least = min.get(at).copied().unwrap_or(1);
-            let most = max.get(at).copied().unwrap_or(i64::MAX);
-            let wanted = match *accepted {
-                -1 if (least..=most).contains(size) => continue,
-                -1 if most == i64::MAX => "at least 1".to_owned(),
-                -1 => format!("{least}..={most}"),
-                accepted if accepted == *size => continue,
-                accepted => accepted.to_string(),
+            let fits = match accepted {
+                -1 => place.open(at, *size),
+                accepted if accepted == size => Ok(()),
+                accepted => Err(accepted.to_string()),
             };
-            return invalid(format!("input {name}: dimension {at} is {size}, accepted is {wanted}"));
+            if let Err(accepted) = fits {
+                return invalid(format!("input {name}: dimension {at} is {size}, accepted is {accepted}"));
+            }
         }
         Ok(())
     }
@@ -144,7 +163,9 @@ fn close(graph: &[TensorSpec], manifest: &Manifest) -> Result<Vec<Place>, FitErr
 }
 
 fn close_one(spec: &TensorSpec, rule: Option<&TensorRule>) -> Result<Place, FitError> {
-    let Some(rule) = rule else { return Ok(Place { spec: spec.clone(), min: Vec::new(), max: Vec::new() }) };
+    let Some(rule) = rule else {
+        return Ok(Place { spec: spec.clone(), min: Vec::new(), max: Vec::new(), multiple: Vec::new() });
+    };
     let fits = rule.shape.len() == spec.shape.len()
         && rule.shape.iter().zip(&spec.shape).all(|(said, graph)| *graph == -1 || said == graph);
     if !fits {
@@ -152,7 +173,7 @@ fn close_one(spec: &TensorSpec, rule: Option<&TensorRule>) -> Result<Place, FitE
         return Err(FitError::Shape { name: rule.name.clone(), said, graph });
     }
     let spec = TensorSpec { shape: rule.shape.clone(), ..spec.clone() };
-    Ok(Place { spec, min: Vec::new(), max: rule.max.clone() })
+    Ok(Place { spec, min: Vec::new(), max: rule.max.clone(), multiple: rule.multiple.clone() })
 }
 
 /// Bounds the inputs by the variant's profiles.
@@ -187,15 +208,15 @@ mod tests {
         TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape: shape.to_vec() }
     }
 
-    fn model(shape: &[i64], max: &[i64]) -> Model {
-        let inputs = vec![Place { spec: spec(shape), min: vec![], max: max.to_vec() }];
+    fn model(shape: &[i64], max: &[i64], multiple: &[i64]) -> Model {
+        let inputs = vec![Place { spec: spec(shape), min: vec![], max: max.to_vec(), multiple: multiple.to_vec() }];
         let (batched, max_batch, max_rows) = (true, 1, i64::MAX);
         Model { id: 0, inputs, outputs: vec![], batched, max_batch, max_rows, payload_bytes: 1 << 20, recipe: None }
     }
 
     #[test]
     fn a_bad_tensor_is_refused_with_the_accepted_range() {
-        let model = model(&[-1, 3, -1], &[8, 3, 100]);
+        let model = model(&[-1, 3, -1], &[8, 3, 100], &[]);
         let cases: [(&[i64], usize, &str); 7] = [
             (&[1, 3, 2], 24, ""),
             (&[1, 3], 24, "input x: 2 dimensions, accepted are 3"),
@@ -228,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_shape_outside_the_profile_is_refused_with_the_accepted_range() {
-        let mut model = model(&[-1, 3, -1], &[8, 3, 100]);
+        let mut model = model(&[-1, 3, -1], &[8, 3, 100], &[]);
         narrow(&mut model.inputs, &variant("x", &[1, 3, 16], &[4, 3, 64])).unwrap();
         let cases: [(&[i64], &str); 5] = [
             (&[4, 3, 64], ""),
@@ -260,7 +281,7 @@ mod tests {
             ),
         ];
         for (variant, expected) in cases {
-            let error = narrow(&mut model(&[-1, 3, -1], &[]).inputs, &variant).unwrap_err();
+            let error = narrow(&mut model(&[-1, 3, -1], &[], &[]).inputs, &variant).unwrap_err();
             assert!(error.to_string().starts_with(expected), "{error}");
         }
         assert_eq!(max_rows(&variant("x", &[1, 3], &[4, 3]).profile), 4);
@@ -268,8 +289,24 @@ mod tests {
     }
 
     #[test]
+    fn a_size_between_two_multiples_is_refused() {
+        let cases: [(&[i64], &[i64], &str); 4] = [
+            (&[1, 64], &[8, 96], ""),
+            (&[1, 33], &[8, 96], "input x: dimension 1 is 33, accepted is a multiple of 32 up to 96"),
+            (&[1, 128], &[8, 96], "input x: dimension 1 is 128, accepted is a multiple of 32 up to 96"),
+            (&[1, 0], &[], "input x: dimension 1 is 0, accepted is a multiple of 32"),
+        ];
+        for (shape, max, expected) in cases {
+            let bytes = usize::try_from(shape.iter().product::<i64>() * 4).unwrap();
+            let said = model(&[-1, -1], max, &[1, 32]).check(0, shape, &vec![0; bytes]).err();
+            assert_eq!(said.map(|error| error.message).unwrap_or_default(), expected);
+        }
+    }
+
+    #[test]
     fn a_manifest_that_contradicts_the_graph_is_refused() {
-        let rule = |shape: &[i64]| TensorRule { name: "x".into(), shape: shape.to_vec(), max: vec![] };
+        let rule =
+            |shape: &[i64]| TensorRule { name: "x".into(), shape: shape.to_vec(), max: vec![], multiple: vec![] };
         assert_eq!(close_one(&spec(&[-1, 3, -1]), Some(&rule(&[-1, 3, 48]))).unwrap().spec.shape, [-1, 3, 48]);
         assert!(close_one(&spec(&[-1, 3, -1]), Some(&rule(&[-1, 4, 48]))).is_err());
         assert!(close_one(&spec(&[-1, 3, -1]), Some(&rule(&[-1, 3]))).is_err());
