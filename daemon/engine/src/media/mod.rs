@@ -8,11 +8,13 @@ pub mod file_type;
 pub mod jpeg;
 pub mod picture;
 pub mod resample;
+mod planes;
 pub mod speech;
 #[cfg(test)]
 mod tests;
 pub mod wav;
 
+mod upright;
 use crate::bundle::{Bundle, InputRecipe, OutputRecipe};
 use crate::protocol::{Datatype, ErrorKind, HostError, TensorSpec};
 use crate::tensor::{Aligned, Answer, Feed};
