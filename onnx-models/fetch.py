@@ -82,7 +82,9 @@ WEIGHTS = [
         [("rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx", "bundles/text-line/model.onnx",
           "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b"),
          ("rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx", "bundles/text-direction/model.onnx",
-          "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c")]),
+          "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c"),
+         ("rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx", "bundles/text-boxes/model.onnx",
+          "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9")]),
     # The wheel of one machine serves all: it also holds a program, but the model is data.
     Wheel(
         "magika", "1.0.3", "magika-1.0.3-py3-none-manylinux_2_28_x86_64.whl", "manylinux_2_28_x86_64",
@@ -100,7 +102,7 @@ WEIGHTS = [
           "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49")]),
 ]
 
-BUNDLES = ["text-line", "text-direction", "file-type", "speech"]
+BUNDLES = ["text-line", "text-direction", "text-boxes", "file-type", "speech"]
 
 
 def fail(message):

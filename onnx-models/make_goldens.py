@@ -2,6 +2,8 @@
 """Writes the expected answer beside each golden input, as the original Python packages give it.
 
     text-line, text-direction    rapidocr_onnxruntime 1.4.4: its own TextRecognizer and TextClassifier on the upright picture
+    text-boxes                   the same package: normalisation, DBPostProcess, filter and order of its own text detector;
+                                 only the size of the tensor is chosen by the manifest
     file-type                    magika 1.0.3: Magika().identify_bytes
     speech                       silero_vad 6.2.3: get_speech_timestamps with the ONNX model, opset 15; the WAV is read by
                                  the standard library, mixed by the mean, resampled by SciPy
@@ -10,12 +12,16 @@ Needs a virtual environment of its own:
     pip install rapidocr-onnxruntime==1.4.4 magika==1.0.3 onnxruntime==1.32.0 pillow scipy packaging
     pip install --no-deps silero-vad==6.2.3
 
+    python onnx-models/make_goldens.py [BUNDLE ...]     all of them unless some are named
+
 silero_vad wants PyTorch, a gigabyte that it uses to slice and join arrays when it runs on ONNX Runtime. A stand-in of a
 few lines over NumPy takes its place here; the package's own code runs unchanged.
 """
 
+import argparse
 import json
 import sys
+import tomllib
 import types
 import wave
 from pathlib import Path
@@ -43,26 +49,75 @@ def picture(path):
     return np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))[:, :, ::-1].copy()
 
 
-def rapidocr():
+def rapidocr_part(name):
+    """The package's settings for one of its models, with the path to its weights."""
     import rapidocr_onnxruntime
-    from rapidocr_onnxruntime.ch_ppocr_cls import TextClassifier
-    from rapidocr_onnxruntime.ch_ppocr_rec import TextRecognizer
     from rapidocr_onnxruntime.utils import read_yaml
 
     root = Path(rapidocr_onnxruntime.__file__).parent
-    config = read_yaml(root / "config.yaml")
-    for part in ["Cls", "Rec"]:
-        config[part]["model_path"] = str(root / config[part]["model_path"])
-    recognise, classify = TextRecognizer(config["Rec"]), TextClassifier(config["Cls"])
+    part = read_yaml(root / "config.yaml")[name]
+    return part | {"model_path": str(root / part["model_path"])}
+
+
+def text_line():
+    from rapidocr_onnxruntime.ch_ppocr_rec import TextRecognizer
+
+    recognise = TextRecognizer(rapidocr_part("Rec"))
     for path in inputs("text-line"):
         [(text, confidence)], _ = recognise(picture(path))
         write(path, {"text": text, "confidence": round(confidence, 6)})
+
+
+def text_direction():
+    from rapidocr_onnxruntime.ch_ppocr_cls import TextClassifier
+
+    classify = TextClassifier(rapidocr_part("Cls"))
     for path in inputs("text-direction"):
         _, [[label, score]], _ = classify(picture(path))
         other = {"0": "180", "180": "0"}[label]
         scores = [(label, float(score)), (other, 1 - float(score))]
         write(path, {"label": label, "score": round(float(score), 6),
                      "labels": [{"label": name, "score": round(value, 6)} for name, value in scores]})
+
+
+def tensor_size(recipe, height, width):
+    """Height and width of the picture in its tensor, and of the tensor: what the manifest says in its own words."""
+    step, least, longest = recipe["step"], recipe["min_side"], recipe["max_side"]
+    while True:
+        factor = min(max(height, width, least), longest) / max(height, width)
+        inner = [max(1, int(side * factor + 0.5)) for side in (height, width)]
+        outer = [max(least, -(-side // step) * step) for side in inner]
+        if outer[0] * outer[1] <= recipe["max_pixels"]:
+            return inner, outer
+        longest -= step
+
+
+def text_boxes():
+    import cv2
+    from rapidocr_onnxruntime import RapidOCR
+    from rapidocr_onnxruntime.ch_ppocr_det import TextDetector
+    from rapidocr_onnxruntime.ch_ppocr_det.utils import DBPostProcess, DetPreProcess
+
+    manifest = tomllib.loads((HERE / "text-boxes/model.toml").read_text())
+    recipe, rules = manifest["input"], manifest["output"]
+    detector = TextDetector(rapidocr_part("Det"))
+    before = DetPreProcess(mean=recipe["mean"], std=recipe["std"])
+    after = DBPostProcess(rules["threshold"], rules["box_threshold"], rules["max_candidates"], rules["unclip_ratio"],
+                          "fast", rules["dilate"])
+    for path in inputs("text-boxes"):
+        pixels = picture(path)
+        size = pixels.shape[:2]
+        (height, width), outer = tensor_size(recipe, *size)
+        tensor = np.zeros((1, 3, *outer), np.float32)
+        tensor[0, :, :height, :width] = before.permute(before.normalize(cv2.resize(pixels, (width, height))))
+        found = after(detector.infer(tensor)[0][:, :, :height, :width], size)
+        scores = {}
+        for box, score in zip(*found):
+            for kept in detector.filter_tag_det_res([box], size):
+                scores[kept.tobytes()] = (kept, float(score))
+        boxes = RapidOCR.sorted_boxes(np.array([kept for kept, _ in scores.values()])) if scores else []
+        write(path, {"width": size[1], "height": size[0], "boxes": [
+            {"polygon": box.astype(int).tolist(), "score": round(scores[box.tobytes()][1], 6)} for box in boxes]})
 
 
 def magika():
@@ -138,10 +193,18 @@ def silero():
             "duration_ms": ms(len(samples)), "sample_rate": 16000})
 
 
+MAKERS = {"text-line": text_line, "text-direction": text_direction, "text-boxes": text_boxes, "file-type": magika,
+          "speech": silero}
+
+
 def main():
-    rapidocr()
-    magika()
-    silero()
+    parser = argparse.ArgumentParser(description="Writes the expected answers of the golden inputs.")
+    parser.add_argument("bundle", nargs="*", help="which of " + ", ".join(MAKERS) + "; all unless some are named")
+    wanted = parser.parse_args().bundle or list(MAKERS)
+    if unknown := set(wanted) - set(MAKERS):
+        parser.error("unknown bundle " + ", ".join(sorted(unknown)))
+    for bundle in wanted:
+        MAKERS[bundle]()
 
 
 if __name__ == "__main__":

@@ -2,13 +2,16 @@
 """Makes the golden inputs of the bundles. They are committed; run this only to change them, then make_goldens.py.
 
 Nothing here was recorded in a plant. The photographs are drawn: a label with a real font on paper, seen at an angle,
-unevenly lit, a little out of focus, with sensor noise, saved by a real JPEG encoder, two of them turned by their EXIF
+unevenly lit, a little out of focus, with sensor noise, saved by a real JPEG encoder, some of them turned by their EXIF
 orientation as a phone does. The speech is spoken by eSpeak NG. The files for file-type are real files of their types,
 written by the usual libraries.
+
+    python3 onnx-models/make_inputs.py [BUNDLE ...]     all of them unless some are named
 
 Needs: pip install pillow numpy opencv-python-headless; Debian: fonts-dejavu-core fonts-liberation espeak-ng.
 """
 
+import argparse
 import gzip
 import io
 import json
@@ -24,6 +27,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 HERE = Path(__file__).resolve().parent
 DEJAVU = "/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf"
+SANS = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 MONO = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf"
 LIBERATION = "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf"
 
@@ -37,6 +41,12 @@ def photograph(text, font, size, seed, tilt=0.02, paper=(236, 232, 220), ink=(38
     width, height = right - left + 2 * margin, bottom - top + 2 * margin
     label = Image.new("RGB", (width, height), paper)
     ImageDraw.Draw(label).text((margin - left, margin - top), text, font=face, fill=ink)
+    return camera(label, size, random, tilt)
+
+
+def camera(label, size, random, tilt):
+    """What a camera makes of a label whose letters are `size` pixels high: RGB."""
+    width, height = label.size
     pixels = np.asarray(label).astype(np.float32)
 
     # Seen at an angle: the corners move by a few percent of the height.
@@ -75,6 +85,33 @@ def text_direction(directory):
     jpeg(line, directory / "upright.jpg")
     jpeg(line.transpose(Image.Transpose.ROTATE_180), directory / "upside-down.jpg")
     jpeg(photograph("Pump P-204 north", LIBERATION, 64, 5), directory / "upright-turned.jpg", orientation=3)
+
+
+def labels(lines, canvas, seed, tilt=0.02, turn=0, paper=(236, 232, 220), ink=(38, 36, 44)):
+    """Several lines at different places of one label, as (text, font, size, left, top); `turn` degrees against the clock."""
+    random = np.random.default_rng(seed)
+    label = Image.new("RGB", canvas, paper)
+    for text, font, size, left, top in lines:
+        ImageDraw.Draw(label).text((left, top), text, font=ImageFont.truetype(font, size), fill=ink, anchor="lt")
+    label = label.rotate(turn, Image.Resampling.BICUBIC, fillcolor=paper)
+    return camera(label, min([line[2] for line in lines], default=24), random, tilt)
+
+
+def text_boxes(directory):
+    jpeg(labels([
+        ("NORTHERN VALVE WORKS", DEJAVU, 56, 90, 80), ("Pressure regulator", SANS, 40, 90, 190),
+        ("Type PR-25/16", SANS, 40, 90, 270), ("PN 40", DEJAVU, 64, 960, 230), ("LOT:4711-A23", MONO, 48, 90, 430),
+        ("EXP 2031-03-31", MONO, 48, 730, 430), ("Keep dry. This side up. Do not stack.", SANS, 30, 90, 610),
+        ("SN 0093-5521-X7", MONO, 36, 90, 800), ("2 of 4", SANS, 36, 1080, 800)],
+        (1280, 960), 21), directory / "shipping.jpg")
+    jpeg(labels([
+        ("Pump P-204 north", SANS, 36, 50, 60), ("230 V  50 Hz  1.5 kW", MONO, 28, 50, 190),
+        ("IP 54", DEJAVU, 40, 430, 320), ("No. 88312", SANS, 28, 50, 400)],
+        (640, 480), 22), directory / "nameplate-turned.jpg", orientation=6)
+    jpeg(labels([("CAUTION HOT", DEJAVU, 44, 90, 190), ("Wait 10 minutes", SANS, 32, 110, 300)],
+                (480, 480), 23, turn=14), directory / "tilted.jpg")
+    labels([("BATCH 17", DEJAVU, 24, 60, 60), ("OK", DEJAVU, 24, 70, 110)], (250, 160), 24).save(directory / "small.png")
+    jpeg(labels([], (320, 240), 25), directory / "blank.jpg")
 
 
 def file_type(directory):
@@ -145,14 +182,22 @@ def speech(directory):
          width=1)
 
 
+MAKERS = {"text-line": text_line, "text-direction": text_direction, "text-boxes": text_boxes, "file-type": file_type,
+          "speech": speech}
+
+
 def main():
-    for bundle, make in [("text-line", text_line), ("text-direction", text_direction), ("file-type", file_type),
-                         ("speech", speech)]:
+    parser = argparse.ArgumentParser(description="Makes the golden inputs of the bundles.")
+    parser.add_argument("bundle", nargs="*", help="which of " + ", ".join(MAKERS) + "; all unless some are named")
+    wanted = parser.parse_args().bundle or list(MAKERS)
+    if unknown := set(wanted) - set(MAKERS):
+        parser.error("unknown bundle " + ", ".join(sorted(unknown)))
+    for bundle in wanted:
         directory = HERE / bundle / "golden"
         directory.mkdir(parents=True, exist_ok=True)
         for old in directory.iterdir():
             old.unlink()
-        make(directory)
+        MAKERS[bundle](directory)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 MARK = "# From here on written by seal.py.\n"
 
 TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".wav": "audio/wav"}
-TOLERANCE = {"text-line": 0.05, "text-direction": 0.05, "file-type": 0.02, "speech": 0.02}
+TOLERANCE = {"text-line": 0.05, "text-direction": 0.05, "text-boxes": 0.05, "file-type": 0.02, "speech": 0.02}
 
 
 def goldens(bundle, directory):

@@ -1,4 +1,4 @@
-//! The four bundles of real models: they load, give the answers of the original packages, and refuse what they cannot
+//! The bundles of real models: they load, give the answers of the original packages, and refuse what they cannot
 //! take.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -10,12 +10,13 @@ use edge_engine::protocol::{Data, ErrorKind, ToHost};
 use support::{Host, bundle, open_memfd};
 
 #[test]
-fn the_four_bundles_load_side_by_side_and_give_their_golden_answers() {
+fn all_bundles_load_side_by_side_and_give_their_golden_answers() {
     let Some(mut host) = Host::start() else { return };
-    for (model, name) in (0..).zip(["text-line", "text-direction", "file-type", "speech"]) {
+    let names = ["text-line", "text-direction", "text-boxes", "file-type", "speech"];
+    for (model, name) in (0..).zip(names) {
         host.ask_load(&bundle(name), model, model * 2);
     }
-    for _ in 0..4 {
+    for _ in names {
         let loaded = host.loaded().unwrap();
         println!("{loaded:?}");
         assert!(loaded.goldens_passed >= 3 && loaded.service_ns > 0, "{loaded:?}");
@@ -81,6 +82,86 @@ fn a_line_of_text_is_upright_or_not() {
     // The graph would take any height and width; the manifest does not.
     let error = host.infer(&[(&[1, 3, 32, 192], &vec![0; 3 * 32 * 192 * 4])]).unwrap_err();
     assert_eq!(error.message, "input x: dimension 2 is 32, accepted is 48");
+}
+
+/// The corners of each box, and its score.
+fn boxes(document: &serde_json::Value) -> Vec<(Vec<f64>, f64)> {
+    let boxes = document["boxes"].as_array().unwrap().iter();
+    let numbers = |found: &serde_json::Value| {
+        let corners = found["polygon"].as_array().unwrap().iter().flat_map(|corner| corner.as_array().unwrap());
+        (corners.map(|number| number.as_f64().unwrap()).collect(), found["score"].as_f64().unwrap())
+    };
+    boxes.map(numbers).collect()
+}
+
+#[test]
+fn boxes_of_text_are_where_the_reference_finds_them() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&bundle("text-boxes"));
+    // (picture, boxes, cost, in tensors of 320 x 320)
+    let cases = [
+        ("shipping.jpg", 9, 9),
+        ("nameplate-turned.jpg", 4, 3),
+        ("tilted.jpg", 2, 3),
+        ("small.png", 2, 1),
+        ("blank.jpg", 0, 1),
+    ];
+    for (name, count, cost) in cases {
+        let kind = if name.ends_with("png") { "image/png" } else { "image/jpeg" };
+        let (document, took) = host.infer_encoded(kind, &golden(&format!("text-boxes/golden/{name}"))).unwrap();
+        let expected = golden(&format!("text-boxes/golden/{name}.expected.json"));
+        let expected: serde_json::Value = serde_json::from_slice(&expected).unwrap();
+        assert_eq!((took, &document["width"]), (cost, &expected["width"]), "{name}");
+        assert_eq!(document["height"], expected["height"], "{name}");
+        let (found, wanted) = (boxes(&document), boxes(&expected));
+        assert_eq!((found.len(), wanted.len()), (count, count), "{name}: {document}");
+        for ((found, score), (wanted, wanted_score)) in found.iter().zip(&wanted) {
+            let off = found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            println!("{name}: {off} pixels, score {score:.3} instead of {wanted_score:.3}: {found:?} {wanted:?}");
+            assert!(off <= 2.0, "{name}: {found:?} instead of {wanted:?}");
+            assert!((score - wanted_score).abs() < 0.03, "{name}: {score} instead of {wanted_score}");
+        }
+    }
+}
+
+/// A PNG of one colour, whatever its size.
+fn plain_png(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let picture = image::RgbImage::from_pixel(width, height, [230, 228, 220].into());
+    image::DynamicImage::from(picture).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn pictures_of_any_shape_are_searched_for_text_and_too_large_ones_are_refused() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&bundle("text-boxes"));
+    for (width, height, cost) in [(1, 1, 1), (5000, 3, 4), (3, 5000, 4), (2000, 1500, 9)] {
+        let (document, took) = host.infer_encoded("image/png", &plain_png(width, height)).unwrap();
+        let none = serde_json::json!({"width": width, "height": height, "boxes": []});
+        assert_eq!((document, took), (none, cost), "{width} x {height}");
+    }
+    let photograph = golden("text-boxes/golden/tilted.jpg");
+    let mut bomb = photograph.clone();
+    let frame = bomb.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    bomb[frame + 5..frame + 9].copy_from_slice(&[0xfd, 0xe8, 0xfd, 0xe8]);
+    let cases = [
+        (&bomb[..], ErrorKind::TooLarge, "65000 x 65000 pixels"),
+        (&plain_png(8000, 5001), ErrorKind::TooLarge, "8000 x 5001 pixels"),
+        (&photograph[..photograph.len() / 2], ErrorKind::InvalidInput, "the JPEG is truncated"),
+        (b"", ErrorKind::InvalidInput, "the bytes are no image/"),
+    ];
+    for (payload, kind, expected) in cases {
+        let content_type = if payload.starts_with(b"\x89PNG") { "image/png" } else { "image/jpeg" };
+        let error = host.infer_encoded(content_type, payload).unwrap_err();
+        assert!(error.kind == kind && error.message.contains(expected), "{error:?}");
+    }
+    // Between two multiples of 32 the graph itself fails in its middle.
+    let error = host.infer(&[(&[1, 3, 32, 33], &vec![0; 3 * 32 * 33 * 4])]).unwrap_err();
+    assert_eq!(error.message, "input x: dimension 3 is 33, accepted is a multiple of 32 up to 1280");
+    assert_eq!(error.kind, ErrorKind::InvalidInput);
+    let outputs = host.infer(&[(&[1, 3, 32, 64], &vec![0; 3 * 32 * 64 * 4])]).unwrap();
+    assert_eq!(outputs[0].0, [1, 1, 32, 64]);
 }
 
 #[test]

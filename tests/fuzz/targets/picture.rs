@@ -3,8 +3,9 @@
 
 use std::sync::LazyLock;
 
-use edge_engine::bundle::{Channels, ImageRecipe, WhenWider};
+use edge_engine::bundle::{Channels, ImageRecipe, SceneRecipe, WhenWider};
 use edge_engine::media::picture::Pictures;
+use edge_engine::media::scene::Scenes;
 use libfuzzer_sys::fuzz_target;
 
 const HEIGHT: u32 = 48;
@@ -13,6 +14,7 @@ const PIXELS: u64 = 1 << 18;
 
 static REFUSE: LazyLock<Pictures> = LazyLock::new(|| pictures(WhenWider::Refuse));
 static SQUEEZE: LazyLock<Pictures> = LazyLock::new(|| pictures(WhenWider::Squeeze));
+static SCENES: LazyLock<Scenes> = LazyLock::new(scenes);
 
 fuzz_target!(|payload: &[u8]| {
     let kind = if payload.starts_with(b"\x89PNG") { "image/png" } else { "image/jpeg" };
@@ -24,7 +26,28 @@ fuzz_target!(|payload: &[u8]| {
         assert_eq!(filled.shape, [1, 3, i64::from(HEIGHT), i64::from(picture.padded)]);
         assert!(pictures.cost(&picture) >= 1);
     }
+    if let Ok(scene) = SCENES.decode(kind, payload) {
+        let frame = scene.frame;
+        assert_eq!(scene.rgb.len(), (frame.scaled_width * frame.scaled_height * 3) as usize);
+        let shape = [1, 3, i64::from(frame.tensor_height), i64::from(frame.tensor_width)];
+        assert_eq!(SCENES.fill(&scene).shape, shape);
+        assert!(frame.tensor_width * frame.tensor_height <= 128 * 128 && SCENES.cost(&scene) >= 1);
+    }
 });
+
+fn scenes() -> Scenes {
+    let recipe = SceneRecipe {
+        tensor: "x".into(),
+        step: 32,
+        min_side: 64,
+        max_side: 256,
+        max_pixels: 128 * 128,
+        channels: Channels::Bgr,
+        mean: [0.5; 3],
+        std: [0.5; 3],
+    };
+    Scenes::new(recipe, PIXELS)
+}
 
 fn pictures(when_wider: WhenWider) -> Pictures {
     let recipe = ImageRecipe {

@@ -49,6 +49,8 @@ pub struct Manifest {
 pub enum Task {
     /// Text of one line in a picture.
     TextRecognition,
+    /// Where in a picture text stands.
+    TextDetection,
     /// Labels with scores.
     Classification,
     /// Type of a file's content.
@@ -64,6 +66,7 @@ impl Task {
     pub fn as_str(self) -> &'static str {
         match self {
             Task::TextRecognition => "text-recognition",
+            Task::TextDetection => "text-detection",
             Task::Classification => "classification",
             Task::FileType => "file-type",
             Task::SpeechSegments => "speech-segments",
@@ -138,12 +141,12 @@ pub struct TensorRule {
     /// Largest size of each dimension; empty for no bound.
     #[serde(default)]
     pub max: Vec<i64>,
-}
-
-/// Requests that may run together.
     /// What the size of each dimension must be a multiple of; empty for any size.
     #[serde(default)]
     pub multiple: Vec<i64>,
+}
+
+/// Requests that may run together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Batching {
@@ -167,8 +170,10 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum InputRecipe {
-    /// A JPEG or PNG.
+    /// A JPEG or PNG that shows one line.
     Image(ImageRecipe),
+    /// A JPEG or PNG of any shape.
+    Scene(SceneRecipe),
     /// The beginning and the end of any file.
     FileBytes(FileBytesRecipe),
     /// A WAV, cut into windows that carry a state along.
@@ -195,6 +200,38 @@ pub struct ImageRecipe {
     pub mean: [f32; 3],
     /// Divides what is left.
     pub std: [f32; 3],
+}
+
+/// A picture of any size, scaled as a whole with its aspect kept and padded on the right and below, so that both sides
+/// of `[1, 3, height, width]` are multiples of `step`. Smaller pictures are enlarged only until they touch the smallest
+/// tensor.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SceneRecipe {
+    /// Input of the graph.
+    pub tensor: String,
+    /// Height and width of the tensor are multiples of this, pixels. A larger step gives fewer shapes and more padding.
+    #[serde(default = "SceneRecipe::default_step")]
+    pub step: u32,
+    /// Least height and width of the tensor, pixels.
+    pub min_side: u32,
+    /// Greatest height and width of the tensor, pixels.
+    pub max_side: u32,
+    /// Most pixels of the tensor, padding included: what a run may take of memory and time.
+    pub max_pixels: u32,
+    /// Order of the channels.
+    pub channels: Channels,
+    /// Subtracted from values in 0..=1, per channel in that order.
+    pub mean: [f32; 3],
+    /// Divides what is left.
+    pub std: [f32; 3],
+}
+
+impl SceneRecipe {
+    /// What convolutional detectors halve five times.
+    fn default_step() -> u32 {
+        32
+    }
 }
 
 /// What happens to a picture that is wider than `max_width` at the recipe's height.
@@ -253,6 +290,8 @@ pub enum OutputRecipe {
     Classes(ClassesRecipe),
     /// Connectionist temporal classification over a dictionary.
     Ctc(CtcRecipe),
+    /// Rectangles around what a map of probabilities marks.
+    Boxes(BoxesRecipe),
     /// Magika's labels, thresholds and overwrites.
     FileType(FileTypeRecipe),
     /// Probabilities of speech, one per window.
@@ -279,6 +318,30 @@ pub struct CtcRecipe {
     pub tensor: String,
     /// Key of the model's metadata that holds the dictionary, one entry a line.
     pub dictionary_key: String,
+}
+
+/// Rectangles from a map of probabilities, `[N, 1, height, width]`, as differentiable binarisation makes it: connected
+/// areas above a threshold, each with its smallest rectangle, which is then grown to the text's real size.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoxesRecipe {
+    /// Output of the graph.
+    pub tensor: String,
+    /// A pixel of the map above this belongs to text.
+    pub threshold: f32,
+    /// Each such pixel takes its right and lower neighbours along, so that gaps of one pixel close.
+    #[serde(default)]
+    pub dilate: bool,
+    /// Rectangles with a shorter side below this are dropped before they are grown, pixels of the map.
+    pub min_size: u32,
+    /// Mean of the map inside a rectangle, below which it is dropped.
+    pub box_threshold: f32,
+    /// A rectangle grows on each side by this times its area, divided by its circumference.
+    pub unclip_ratio: f32,
+    /// Most areas that are looked at, the largest.
+    pub max_candidates: u32,
+    /// Most boxes of an answer, the surest.
+    pub max_boxes: u32,
 }
 
 /// A file's type from `[N, labels]`.

@@ -12,9 +12,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub use manifest::{
-    Batching, Channels, ClassesRecipe, CtcRecipe, FileBytesRecipe, FileEntry, FileTypeRecipe, Golden, ImageRecipe,
-    InputRecipe, Limits, Manifest, OutputRecipe, Profile, SoundRecipe, SpeechRecipe, Task, TensorRule, Variant,
-    WhenWider,
+    Batching, BoxesRecipe, Channels, ClassesRecipe, CtcRecipe, FileBytesRecipe, FileEntry, FileTypeRecipe, Golden,
+    ImageRecipe, InputRecipe, Limits, Manifest, OutputRecipe, Profile, SceneRecipe, SoundRecipe, SpeechRecipe, Task,
+    TensorRule, Variant, WhenWider,
 };
 pub use rules::PROVIDERS;
 use sha2::{Digest, Sha256};

@@ -6,6 +6,7 @@ use super::*;
 
 const ADD: &str = include_str!("../../../../onnx-models/test/add/model.toml");
 const LINE: &str = include_str!("../../../../onnx-models/text-line/model.toml");
+const BOXES: &str = include_str!("../../../../onnx-models/text-boxes/model.toml");
 const SPEECH: &str = include_str!("../../../../onnx-models/speech/model.toml");
 
 /// The end of a variant, and a good profile for it.
@@ -25,7 +26,8 @@ fn fault(text: &str) -> String {
 
 #[test]
 fn every_manifest_of_the_repository_is_good() {
-    for name in ["text-line", "text-direction", "file-type", "speech", "test/add", "test/echo-types", "test/spin"] {
+    let real = ["text-line", "text-direction", "text-boxes", "file-type", "speech"];
+    for name in real.into_iter().chain(["test/add", "test/echo-types", "test/spin"]) {
         open(&models().join(name)).unwrap();
     }
 }
@@ -85,6 +87,33 @@ fn a_fault_is_told_with_its_key_and_the_accepted_range() {
         (LINE, "when_wider = \"refuse\"", "when_wider = \"refuse\"\nzoom = 2", "unknown field `zoom`"),
         (LINE, "shape = [-1, 3, 48, -1]", "shape = [-1, 3, 48, 0]", "tensor[0].shape: must be -1 or at least 1"),
         (LINE, "max = [16, 3, 48, 3200]", "max = [16, 3]", "tensor[0].max: must be absent, or as long as shape"),
+        (BOXES, "pixels = 40000000", "", "limits.pixels: must be 1..=268435456, and present for an image or a scene"),
+        (BOXES, "kind = \"boxes\"\ntensor", "kind = \"boxes\"\ntenor", "unknown field `tenor`"),
+        (BOXES, "task = \"text-detection\"", "task = \"text-recognition\"", "\"text-detection\" with scene and boxes"),
+        (BOXES, "multiple = [1, 1, 32, 32]", "multiple = [1, 2, 32, 32]", "tensor[0].multiple: must be absent, or as"),
+        (BOXES, "multiple = [1, 1, 32, 32]", "multiple = [1, 1, 32]", "tensor[0].multiple: must be absent, or as long"),
+        (BOXES, "multiple = [1, 1, 32, 32]", "multiple = [1, 1, 0, 32]", "tensor[0].multiple: must be absent, or as"),
+        (BOXES, "multiple = [1, 1, 32, 32]", "multiple = [1, 1, 1281, 32]", "tensor[0].multiple: must be absent, or"),
+        (BOXES, "step = 32", "step = 0", "input.step: must be 1..=512"),
+        (BOXES, "min_side = 320", "min_side = 300", "input.min_side: must be 1..=max_side, a multiple of step"),
+        (BOXES, "min_side = 320", "min_side = 1312", "input.min_side: must be 1..=max_side, a multiple of step"),
+        (BOXES, "max_side = 1280", "max_side = 1300", "input.max_side: must be 1..=8192, a multiple of step"),
+        (BOXES, "max_side = 1280", "max_side = 8224", "input.max_side: must be 1..=8192, a multiple of step"),
+        (
+            BOXES,
+            "max_pixels = 921600",
+            "max_pixels = 102399",
+            "input.max_pixels: must be min_side x min_side..=16777216",
+        ),
+        (BOXES, "max_pixels = 921600", "max_pixels = 16777217", "input.max_pixels: must be min_side x min_side..="),
+        (BOXES, "mean = [0.5, 0.5, 0.5]", "mean = [0.5, nan, 0.5]", "input.mean: must be finite numbers"),
+        (BOXES, "std = [0.5, 0.5, 0.5]", "std = [0.5, 0.0, 0.5]", "input.std: must be numbers above 0"),
+        (BOXES, "\nthreshold = 0.3", "\nthreshold = 1.3", "output.threshold: must be 0..=1"),
+        (BOXES, "min_size = 3", "min_size = 0", "output.min_size: must be 1..=1000"),
+        (BOXES, "box_threshold = 0.5", "box_threshold = -0.1", "output.box_threshold: must be 0..=1"),
+        (BOXES, "unclip_ratio = 1.6", "unclip_ratio = nan", "output.unclip_ratio: must be 0..=10"),
+        (BOXES, "max_candidates = 1000", "max_candidates = 10001", "output.max_candidates: must be 1..=10000"),
+        (BOXES, "max_boxes = 500", "max_boxes = 1001", "output.max_boxes: must be 1..=2000, at most max_candidates"),
         (SPEECH, "seconds = 600", "", "limits.seconds: must be 1..=86400, and present for a sound"),
         (SPEECH, "threshold = 0.5\n", "threshold = 1.5\n", "output.threshold: must be 0..=1"),
         (SPEECH, "neg_threshold = 0.35", "neg_threshold = 0.6", "output.neg_threshold: must be 0..=threshold"),
@@ -120,6 +149,16 @@ fn a_profile_lies_within_the_tensor_table_and_is_in_order() {
         let said = fault(&LINE.replacen("instances = 2\n", &PROFILE.replacen(from, to, 1), 1));
         assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "{to}: {said}");
     }
+}
+
+#[test]
+fn the_step_of_a_scene_is_32_unless_the_manifest_says_otherwise() {
+    let step = |text: &str| match Manifest::parse(text).unwrap().input {
+        Some(InputRecipe::Scene(recipe)) => recipe.step,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(step(&BOXES.replace("step = 32\n", "")), 32);
+    assert_eq!(step(&BOXES.replace("step = 32\n", "step = 64\n")), 64);
 }
 
 #[test]
@@ -194,7 +233,7 @@ proptest! {
 
     #[test]
     fn no_change_to_a_manifest_makes_the_parser_panic(at in 0..2000usize, cut in 0..40usize, with in "(?s).{0,8}") {
-        for text in [ADD, LINE, SPEECH] {
+        for text in [ADD, LINE, BOXES, SPEECH] {
             let head: String = text.chars().take(at).collect();
             let tail: String = text.chars().skip(at + cut).collect();
             let _ = Manifest::parse(&format!("{head}{with}{tail}"));

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use super::memory::Memory;
 use super::model::Model;
 use crate::fault::host_error;
-use crate::media::Prepared;
+use crate::media::{Frame, Prepared};
 use crate::protocol::{ErrorKind, HostError, TensorData, Want};
 use crate::tensor::{Aligned, Feed};
 
@@ -67,7 +67,8 @@ pub fn feeds<'a>(model: &Model, values: &'a [Value]) -> Vec<Feed<'a>> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
     Tensors(Want),
-    Document,
+    /// A document; for a picture, where that lies in its tensor.
+    Document(Option<Frame>),
 }
 
 /// A member on its way through a group that runs as one.
@@ -133,7 +134,7 @@ mod tests {
             Value { shape: shape.to_vec(), memory: Memory::Owned(vec![rows; elements]) }
         };
         let values = shapes.iter().map(value).collect();
-        Item { at: 0, id: 0, values, reply: Reply::Document, start_before: 0 }
+        Item { at: 0, id: 0, values, reply: Reply::Document(None), start_before: 0 }
     }
 
     /// The shapes of one request's inputs.

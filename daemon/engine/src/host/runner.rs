@@ -65,7 +65,10 @@ impl Runner {
                     self.group(&mut groups, item(values, Reply::Tensors(want), start_before));
                 }
                 Ok(Ready { body: Body::Prepared(prepared), start_before }) => match self.value(&prepared) {
-                    Some(value) => self.group(&mut groups, item(vec![value], Reply::Document, start_before)),
+                    Some(value) => {
+                        let reply = Reply::Document(prepared.frame());
+                        self.group(&mut groups, item(vec![value], reply, start_before));
+                    }
                     None => {
                         post.begin(id);
                         let result = self.run_whole(&prepared, start_before, packer);
@@ -191,10 +194,10 @@ fn answer(
     packer: &mut Packer,
 ) -> Answered {
     match reply {
-        Reply::Document => {
+        Reply::Document(frame) => {
             let recipe = model.recipe.as_ref().ok_or_else(|| host_error(ErrorKind::Runtime, "the recipe is gone"))?;
-            let document =
-                recipe.interpret(answers, rows.map_or(0, |rows| rows.0)).map_err(MediaError::into_host_error)?;
+            let row = rows.map_or(0, |rows| rows.0);
+            let document = recipe.interpret(answers, row, frame).map_err(MediaError::into_host_error)?;
             packer.pack(document.as_bytes(), Want::Inline).map(Output::Document).map_err(|error| pack_error(&error))
         }
         Reply::Tensors(want) => {

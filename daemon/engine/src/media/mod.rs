@@ -1,28 +1,33 @@
 //! Encoded payloads: what they become before a model, and what its outputs mean. Knows bundles and tensors, nothing of
 //! the runtime, the daemon or the clock. One file per kind; this one joins them as a bundle's manifest says.
 
+pub mod boxes;
 pub mod classes;
 pub mod ctc;
 pub mod file_type;
 
 pub mod jpeg;
 pub mod picture;
-pub mod resample;
 mod planes;
+pub mod resample;
+pub mod scene;
 pub mod speech;
 #[cfg(test)]
 mod tests;
+mod upright;
 pub mod wav;
 
-mod upright;
 use crate::bundle::{Bundle, InputRecipe, OutputRecipe};
 use crate::protocol::{Datatype, ErrorKind, HostError, TensorSpec};
 use crate::tensor::{Aligned, Answer, Feed};
 
+use self::boxes::Boxes;
 use self::classes::Classes;
 use self::ctc::Ctc;
 use self::file_type::FileType;
 use self::picture::{Picture, Pictures};
+pub use self::scene::Frame;
+use self::scene::{Scene, Scenes};
 use self::speech::{Sound, Speech};
 
 /// Why a payload cannot be prepared, outputs cannot be understood, or a recipe does not fit its model.
@@ -55,8 +60,10 @@ impl MediaError {
 /// What a payload became; kept until its request runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Prepared {
-    /// A picture at its final size.
+    /// A picture of one line at its final size.
     Picture(Picture),
+    /// A picture of any size at its final size.
+    Scene(Scene),
     /// Bytes of a file, or padding, one per place.
     Places(Vec<u16>),
     /// One channel of sound at the model's rate.
@@ -70,9 +77,18 @@ impl Prepared {
     pub fn bytes(&self) -> usize {
         match self {
             Prepared::Picture(picture) => picture.rgb.len(),
+            Prepared::Scene(scene) => scene.rgb.len(),
             Prepared::Places(places) => places.len() * 2,
             Prepared::Sound(sound) => sound.samples.len() * 4,
             Prepared::Answer(text) => text.len(),
+        }
+    }
+
+    /// Where a picture lies in its tensor, if its answer needs to know.
+    pub fn frame(&self) -> Option<Frame> {
+        match self {
+            Prepared::Scene(scene) => Some(scene.frame),
+            Prepared::Picture(_) | Prepared::Places(_) | Prepared::Sound(_) | Prepared::Answer(_) => None,
         }
     }
 }
@@ -85,11 +101,13 @@ pub struct Filled {
 
 enum Input {
     Image(Box<Pictures>),
+    Scene(Box<Scenes>),
     FileBytes,
     Sound,
 }
 
 enum Output {
+    Boxes(Boxes),
     Classes(Classes),
     Ctc(Ctc),
     FileType(Box<FileType>),
@@ -128,9 +146,18 @@ impl Recipe {
                         let (answer, spec) = find("output.tensor", outputs, &recipe.tensor)?;
                         (Output::Ctc(Ctc::new(recipe, metadata(&recipe.dictionary_key), spec)?), answer)
                     }
-                    OutputRecipe::FileType(_) | OutputRecipe::Speech(_) => return Err(unfit()),
+                    OutputRecipe::Boxes(_) | OutputRecipe::FileType(_) | OutputRecipe::Speech(_) => {
+                        return Err(unfit());
+                    }
                 };
                 Recipe { input: Input::Image(Box::new(image)), output, answer }
+            }
+            (InputRecipe::Scene(scene), OutputRecipe::Boxes(boxes)) => {
+                only_input(inputs, &scene.tensor, Datatype::Fp32)?;
+                let (answer, spec) = find("output.tensor", outputs, &boxes.tensor)?;
+                let scenes = Scenes::new(scene.clone(), manifest.limits.pixels.unwrap_or(u64::MAX));
+                let output = Output::Boxes(Boxes::new(boxes.clone(), spec)?);
+                Recipe { input: Input::Scene(Box::new(scenes)), output, answer }
             }
             (InputRecipe::FileBytes(places), OutputRecipe::FileType(labels)) => {
                 only_input(inputs, &places.tensor, Datatype::Int32)?;
@@ -151,7 +178,7 @@ impl Recipe {
     /// Content types that [`Recipe::prepare`] takes.
     pub fn content_types(&self) -> Vec<String> {
         let types: &[&str] = match self.input {
-            Input::Image(_) => &["image/jpeg", "image/png"],
+            Input::Image(_) | Input::Scene(_) => &["image/jpeg", "image/png"],
             Input::FileBytes => {
                 &["application/octet-stream", "text/plain", "image/jpeg", "image/png", "audio/wav", "application/json"]
             }
@@ -179,6 +206,11 @@ impl Recipe {
                 let cost = images.cost(&picture);
                 Ok((Prepared::Picture(picture), cost))
             }
+            (Input::Scene(scenes), _) => {
+                let scene = scenes.decode(&plain, payload)?;
+                let cost = scenes.cost(&scene);
+                Ok((Prepared::Scene(scene), cost))
+            }
             (Input::FileBytes, Output::FileType(file)) => Ok((file.prepare(payload)?, 1)),
             (Input::Sound, Output::Speech(speech)) => {
                 let sound = speech.prepare(payload)?;
@@ -193,6 +225,7 @@ impl Recipe {
     pub fn shape(&self, prepared: &Prepared) -> Option<Vec<i64>> {
         match (&self.input, prepared) {
             (Input::Image(images), Prepared::Picture(picture)) => Some(images.shape(picture)),
+            (Input::Scene(scenes), Prepared::Scene(scene)) => Some(scenes.shape(scene)),
             (Input::FileBytes, Prepared::Places(places)) => Some(vec![1, i64::try_from(places.len()).ok()?]),
             _ => None,
         }
@@ -202,6 +235,7 @@ impl Recipe {
     pub fn fill(&self, prepared: &Prepared) -> Option<Filled> {
         match (&self.input, prepared) {
             (Input::Image(images), Prepared::Picture(picture)) => Some(images.fill(picture)),
+            (Input::Scene(scenes), Prepared::Scene(scene)) => Some(scenes.fill(scene)),
             (Input::FileBytes, Prepared::Places(places)) => Some(Filled {
                 shape: self.shape(prepared)?,
                 bytes: Aligned::from_i32(places.iter().map(|place| i32::from(*place))),
@@ -210,12 +244,13 @@ impl Recipe {
         }
     }
 
-    /// The document of one row of the outputs.
-    pub fn interpret(&self, answers: &[Answer<'_>], row: usize) -> Result<String, MediaError> {
+    /// The document of one row of the outputs; `frame` is that of what was prepared.
+    pub fn interpret(&self, answers: &[Answer<'_>], row: usize, frame: Option<Frame>) -> Result<String, MediaError> {
         let answer = answers.get(self.answer).ok_or_else(|| MediaError::Output("the output is missing".into()))?;
         let lost = || MediaError::Output(format!("the output has no row {row}"));
         let row = answer.rows(row, 1).ok_or_else(lost)?;
         match &self.output {
+            Output::Boxes(boxes) => boxes.document(&row, &answer.shape, frame.ok_or_else(unfit)?),
             Output::Classes(classes) => classes.document(&row),
             Output::Ctc(ctc) => ctc.document(&row),
             Output::FileType(file) => file.document(&row),
@@ -239,7 +274,7 @@ impl Recipe {
         let datatype = inputs.first().map_or(Datatype::Fp32, |spec| spec.datatype);
         let feed = Feed { datatype, shape: &filled.shape, bytes: filled.bytes.as_slice() };
         let mut document = Err(unfit());
-        run(&[feed], &mut |answers| document = self.interpret(answers, 0))?;
+        run(&[feed], &mut |answers| document = self.interpret(answers, 0, prepared.frame()))?;
         document.map_err(MediaError::into_host_error)
     }
 }
