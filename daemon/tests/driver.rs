@@ -157,7 +157,11 @@ async fn faults_of_the_header_are_named_before_anything_runs() {
         data: Blob::Inline(bytes.to_vec().into()),
     };
     for (request, expected, part) in [
-        (request(":1.1", "nope", None), ErrorCode::UnknownModel, "takes file-type, speech, text-direction, text-line"),
+        (
+            request(":1.1", "nope", None),
+            ErrorCode::UnknownModel,
+            "takes file-type, speech, text-boxes, text-direction, text-line",
+        ),
         (request(":1.1", "text-line:9", None), ErrorCode::UnknownModel, "no version `9`"),
         (request(":1.1", "", None), ErrorCode::UnknownModel, "empty"),
         (

@@ -49,6 +49,19 @@ pub const MODELS: &[SimModel] = &[
         document: r#"{"label":"0","score":1.0,"labels":[{"label":"0","score":1.0}],"simulated":true}"#,
     },
     SimModel {
+        name: "text-boxes",
+        task: "text-detection",
+        description: "Simulated: finds printed text in a picture",
+        content_types: &["image/jpeg", "image/png"],
+        input: ("x", Datatype::Fp32, &[-1, 3, -1, -1]),
+        output: ("map", Datatype::Fp32, &[-1, 1]),
+        service: Duration::from_millis(120),
+        document: concat!(
+            r#"{"width":640,"height":480,"#,
+            r#""boxes":[{"polygon":[[40,40],[600,40],[600,120],[40,120]],"score":1.0}],"simulated":true}"#
+        ),
+    },
+    SimModel {
         name: "file-type",
         task: "file-type",
         description: "Simulated: tells the type of a file",
