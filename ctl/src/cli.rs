@@ -76,6 +76,7 @@ pub enum Command {
     /// Run a model on a file: an image, a WAV file, any bytes
     #[command(after_help = "Examples:\n  edgectl infer text-line label.png\n  \
                             edgectl infer speech call.wav --deadline 2s --json\n  \
+                            edgectl infer text-boxes photo.jpg --annotate boxes.png\n  \
                             edgectl --host box infer file-type - < unknown.bin")]
     Infer(InferArgs),
     /// Measure how fast this box answers: throughput and delay by number of clients and by batch
@@ -164,6 +165,9 @@ pub struct InferArgs {
     /// Your own id, by which `edgectl trace` finds the request [default: a fresh one]
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
+    /// Draw the boxes of the answer on the picture and write that to this PNG file
+    #[arg(long, value_name = "OUT.png", value_parser = png)]
+    pub annotate: Option<PathBuf>,
     /// Also print who served, why, and how long it took
     #[arg(short, long)]
     pub verbose: bool,
@@ -229,6 +233,13 @@ impl Over {
             Over::Bus => "bus",
         }
     }
+}
+
+/// The name of a PNG file: under another ending it would be taken for something that it is not.
+fn png(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if ending.eq_ignore_ascii_case("png") { Ok(path) } else { Err("takes a file name that ends with .png".into()) }
 }
 
 /// How far data may go.

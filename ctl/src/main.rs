@@ -2,6 +2,7 @@
 //! bus), [`render`] (what is shown), [`exit`] and [`failure`] (how a run ends).
 #![forbid(unsafe_code)]
 
+mod annotate;
 mod bench;
 mod check;
 mod cli;

@@ -102,6 +102,18 @@ fn sealed(stream: impl Read, path: &Path, limit: u64) -> Result<Payload, Failure
     Ok(Payload { fd: file.into(), content_type })
 }
 
+/// All of what is sent, for those who look at it themselves after the daemon has it. As much as is ever copied at once.
+pub fn content(fd: &OwnedFd) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let file = File::from(fd.try_clone()?);
+    let size = file.metadata()?.len();
+    let size = usize::try_from(size.min(STREAM_LIMIT)).unwrap_or_default();
+    let mut content = vec![0; size];
+    // The offset is shared with the daemon, so it stays where it is.
+    file.read_exact_at(&mut content, 0)?;
+    Ok(content)
+}
+
 /// Reads the start without moving the descriptor's offset.
 fn first_bytes(file: &File, path: &Path) -> Result<Vec<u8>, Failure> {
     use std::os::unix::fs::FileExt;
@@ -163,6 +175,7 @@ mod tests {
         assert_eq!(payload.content_type, IMAGE_JPEG);
         let seals = fcntl_get_seals(&payload.fd).unwrap();
         assert!(seals.contains(SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE), "{seals:?}");
+        assert_eq!(content(&payload.fd).unwrap(), b"\xff\xd8\xff\xe0 photo");
         assert_eq!(File::from(payload.fd).metadata().unwrap().len(), 10);
     }
 

@@ -98,6 +98,34 @@ fn answers_have_the_form_of_their_task_and_refusals_their_exit() {
 }
 
 #[test]
+fn boxes_are_drawn_on_the_picture_that_was_sent_and_the_answer_is_given_all_the_same() {
+    let bus = scene();
+    let at = |name: &str| bus.path().join(name);
+    image::RgbImage::from_pixel(64, 48, [90; 3].into()).save(at("photo.png")).unwrap();
+    image::RgbImage::new(48, 64).save(at("turned.png")).unwrap();
+    let edgectl = Edgectl::on(&bus);
+    let fake = Fake::start(&bus, canned::serving());
+    let lines: [&[&str]; 7] = [
+        &["infer", "text-boxes", "photo.png", "--annotate", "boxes.png"],
+        &["infer", "text-boxes", "photo.png", "--annotate", "again.PNG", "--json", "--request-id", "mine-1"],
+        &["infer", "text-line", "photo.png", "--annotate", "none.png"],
+        &["infer", "text-boxes", "label.png", "--annotate", "none.png"],
+        &["infer", "text-boxes", "turned.png", "--annotate", "none.png"],
+        &["infer", "text-boxes", "photo.png", "--annotate", "nowhere/none.png"],
+        &["infer", "text-boxes", "photo.png", "--annotate", "boxes.jpg"],
+    ];
+    check("annotate", &edgectl.tell_all(&lines));
+    let asked = fake.calls().iter().filter(|call| call.contains("sealed=")).count();
+    assert_eq!(asked, 6, "what cannot be written as a PNG is refused before anything is asked");
+    let drawn = image::open(at("boxes.png")).unwrap().into_rgb8();
+    for corner in [(8, 4), (55, 6), (54, 20), (7, 18), (8, 30), (30, 40), (20, 30)] {
+        assert_eq!(drawn[corner].0, [255, 0, 160], "{corner:?}");
+    }
+    assert_eq!((drawn.dimensions(), drawn[(30, 12)].0, drawn[(60, 44)].0), ((64, 48), [90; 3], [90; 3]));
+    assert!(at("again.PNG").exists() && !at("none.png").exists());
+}
+
+#[test]
 fn the_daemon_gets_a_sealed_payload_with_the_type_and_options_that_were_meant() {
     let bus = scene();
     let edgectl = Edgectl::on(&bus);

@@ -295,7 +295,7 @@ _edgectl() {
             return 0
             ;;
         edgectl__subcmd__infer)
-            opts="-v -h --content-type --deadline --data-class --priority --request-id --verbose --json --bus --host --timeout --help"
+            opts="-v -h --content-type --deadline --data-class --priority --request-id --annotate --verbose --json --bus --host --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -318,6 +318,10 @@ _edgectl() {
                     return 0
                     ;;
                 --request-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --annotate)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,12 +1,16 @@
 //! `edgectl infer MODEL FILE`.
 
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use edge_wire::dto::Status;
 use zbus::Variant;
 
+use crate::annotate;
 use crate::cli::{Common, InferArgs};
 use crate::client::{Client, Inferred, Options, Request};
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{self, Answer};
 use crate::payload;
@@ -17,6 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(700);
 
 pub async fn run(common: &Common, args: &InferArgs) -> Result<Answer, Failure> {
     let payload = payload::open(&args.file)?;
+    let picture = kept(args, &payload.fd)?;
     let client = super::connect(common).await?;
     let status = client.status().await?;
     let content_type =
@@ -25,8 +30,26 @@ pub async fn run(common: &Common, args: &InferArgs) -> Result<Answer, Failure> {
     let options = options(args, id.as_deref());
     let request = Request { model: &args.model, content_type, payload: payload.fd, options };
     match patiently(client.infer(request, super::patience(args.deadline)), &args.model).await {
-        Ok(inferred) => Ok(answer(common, args, &inferred, status.simulated)),
+        Ok(inferred) => {
+            let answer = answer(common, args, &inferred, status.simulated);
+            Ok(annotated(answer, args.annotate.as_deref().zip(picture.as_ref()), &inferred))
+        }
         Err(failure) => Err(with_info(failure, &client, id.as_deref()).await),
+    }
+}
+
+/// The picture once more, if boxes are to be drawn on it: the daemon gets the first descriptor.
+fn kept(args: &InferArgs, fd: &OwnedFd) -> Result<Option<OwnedFd>, Failure> {
+    let kept = args.annotate.as_ref().map(|_| fd.try_clone()).transpose();
+    kept.map_err(|error| Failure::usage(format!("keep {}: {error}", args.file.display())))
+}
+
+/// The answer with its boxes drawn. The answer is there whether or not that works; what did not is said beside it.
+fn annotated(answer: Answer, drawing: Option<(&Path, &OwnedFd)>, inferred: &Inferred) -> Answer {
+    let Some((out, picture)) = drawing else { return answer };
+    match annotate::draw(&inferred.result, picture, out) {
+        Ok(()) => answer,
+        Err(fault) => answer.noting(format!("edgectl: --annotate: {fault}")).ending(Exit::Usage),
     }
 }
 

@@ -218,6 +218,10 @@ pub fn document(model: &str) -> String {
         "text-line" => r#"{"text": "LOT 4711\u001b[2J", "confidence": 0.9934}"#,
         "file-type" => r#"{"label": "pdf", "mime_type": "application/pdf", "group": "document", "description": "PDF document",
             "extensions": ["pdf"], "is_text": false, "score": 0.9731, "model_label": "pdf", "overwrite_reason": "none"}"#,
+        "text-boxes" => {
+            r#"{"width": 64, "height": 48, "boxes": [{"polygon": [[8, 4], [55, 6], [54, 20], [7, 18]], "score": 0.873},
+            {"polygon": [[8, 30], [30, 30], [30, 40], [8, 40]], "score": 0.506}]}"#
+        }
         "text-direction" => {
             r#"{"label": "0", "score": 0.973, "labels": [{"label": "0", "score": 0.973}, {"label": "180", "score": 0.027}]}"#
         }

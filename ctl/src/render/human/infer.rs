@@ -4,7 +4,7 @@ use edge_wire::dto::Info;
 use serde_json::{Map, Value};
 
 use crate::render::json;
-use crate::render::table::{clean, field};
+use crate::render::table::{Align, clean, field, table};
 use crate::render::units::{micros, percent};
 
 /// The result document for people. A document of unknown shape is shown as it is.
@@ -16,7 +16,35 @@ pub fn result(document: &Value) -> String {
 /// A document in the form of one task, if it has its fields.
 type Form = fn(&Map<String, Value>) -> Option<String>;
 
-const FORMS: [Form; 4] = [labels, segments, text, file_type];
+const FORMS: [Form; 5] = [boxes, labels, segments, text, file_type];
+
+/// `{"width", "height", "boxes": [{"polygon", "score"}]}`: one line each with its corners, and the size of the picture.
+fn boxes(fields: &Map<String, Value>) -> Option<String> {
+    let boxes = fields.get("boxes")?.as_array()?;
+    let rows: Option<Vec<Vec<String>>> = boxes.iter().enumerate().map(|(at, found)| corners(at + 1, found)).collect();
+    let rows = rows?;
+    let (width, height) = (fields.get("width")?.as_u64()?, fields.get("height")?.as_u64()?);
+    let head =
+        ["BOX", "SCORE", "TOP LEFT", "TOP RIGHT", "BOTTOM RIGHT", "BOTTOM LEFT"].map(|title| (title, Align::Right));
+    let mut shown = if rows.is_empty() { "no boxes\n".into() } else { table(&head, &rows) };
+    shown.push_str(&format!("{} in a picture of {width} x {height} pixels\n", rows.len()));
+    if let Some(left_out) = fields.get("left_out").and_then(Value::as_u64) {
+        shown.push_str(&format!("{left_out} more were left out: the limits of the model are reached\n"));
+    }
+    Some(shown)
+}
+
+/// One box: its number, its score, four corners.
+fn corners(number: usize, found: &Value) -> Option<Vec<String>> {
+    let corner = |point: &Value| {
+        let [x, y] = &point.as_array()?[..] else { return None };
+        Some(format!("{},{}", x.as_f64()?, y.as_f64()?))
+    };
+    let score = percent(found.get("score")?.as_f64()?);
+    let polygon = found.get("polygon")?.as_array().filter(|polygon| polygon.len() == 4)?;
+    let places: Option<Vec<String>> = polygon.iter().map(corner).collect();
+    Some([vec![number.to_string(), score], places?].concat())
+}
 
 /// `{"labels": [{"label", "score"}]}`: one line each, best first as the daemon sorted them.
 fn labels(fields: &Map<String, Value>) -> Option<String> {
@@ -120,6 +148,17 @@ mod tests {
             json!({"labels": [{"label": "pdf", "score": 0.973}, {"label": "html", "score": 0.0201}]}),
             "pdf    97.3%\nhtml    2.0%\n",
         );
+        check(
+            json!({"width": 640, "height": 48, "left_out": 2, "boxes": [
+                {"polygon": [[4, 5], [104, 6], [103, 30], [3, 29]], "score": 0.873},
+                {"polygon": [[200, 5], [630, 5], [630, 47], [200, 47]], "score": 0.5},
+            ]}),
+            "BOX  SCORE  TOP LEFT  TOP RIGHT  BOTTOM RIGHT  BOTTOM LEFT\n\
+             \x20 1  87.3%       4,5      104,6        103,30         3,29\n\
+             \x20 2  50.0%     200,5      630,5        630,47       200,47\n\
+             2 in a picture of 640 x 48 pixels\n\
+             2 more were left out: the limits of the model are reached\n",
+        );
         check(json!({"text": "LOT 4711", "confidence": 0.9999}), "LOT 4711  (100%)\n");
         check(json!({"text": "LOT 4711"}), "LOT 4711\n");
         check(json!({"segments": [{"start_ms": 320, "end_ms": 1500}]}), "    0.320 s to     1.500 s\n");
@@ -133,6 +172,7 @@ mod tests {
     #[test]
     fn an_empty_answer_says_so() {
         check(json!({"labels": []}), "no labels\n");
+        check(json!({"width": 3, "height": 2, "boxes": []}), "no boxes\n0 in a picture of 3 x 2 pixels\n");
         check(json!({"text": "", "confidence": 0.0}), "no text  (0.0%)\n");
         check(json!({"segments": []}), "no segments\n");
     }
@@ -140,6 +180,10 @@ mod tests {
     #[test]
     fn a_document_of_unknown_shape_is_shown_as_it_is() {
         check(json!({"labels": ["bare"]}), "{\n  \"labels\": [\n    \"bare\"\n  ]\n}\n");
+        check(
+            json!({"boxes": [{"polygon": [[1, 2]]}]}),
+            "{\n  \"boxes\": [\n    {\n      \"polygon\": [\n        [\n          1,\n          2\n        ]\n      ]\n    }\n  ]\n}\n",
+        );
         check(json!([1]), "[\n  1\n]\n");
     }
 }

@@ -1,0 +1,161 @@
+//! Draws the boxes of an answer on the picture that was sent, and writes it as a PNG. Knows the document, not the task: any
+//! answer with `boxes` will do.
+
+use std::io::Cursor;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::payload;
+
+/// A colour that labels and machines seldom have.
+const INK: Rgb<u8> = Rgb([255, 0, 160]);
+/// A line is one pixel wide, and one more for so many pixels of the picture's longer side: seen on any screen.
+const PIXELS_PER_LINE: u32 = 600;
+
+/// Why nothing was drawn.
+#[derive(Debug, Error)]
+pub enum AnnotateError {
+    #[error("the answer has no boxes: the model is none that finds places in a picture")]
+    NoBoxes,
+    #[error("the answer is about a picture of {wanted}, the file shows one of {found} pixels")]
+    OtherPicture { wanted: String, found: String },
+    #[error("read the picture again: {0}")]
+    Read(#[from] std::io::Error),
+    #[error("decode the picture: {0}")]
+    Decode(image::ImageError),
+    #[error("write {}: {error}", path.display())]
+    Write { path: PathBuf, error: std::io::Error },
+    #[error("make a PNG of the picture: {0}")]
+    Encode(image::ImageError),
+}
+
+/// A corner, pixels of the upright picture.
+type Corner = (f64, f64);
+
+/// Draws what `document` says about `picture` and writes it to `out`.
+pub fn draw(document: &Value, picture: &OwnedFd, out: &Path) -> Result<(), AnnotateError> {
+    let boxes = boxes(document).ok_or(AnnotateError::NoBoxes)?;
+    let mut pixels = upright(&payload::content(picture)?)?;
+    let found = (pixels.width(), pixels.height());
+    match size(document) {
+        Some(wanted) if wanted != (u64::from(found.0), u64::from(found.1)) => {
+            let text = |(width, height): (u64, u64)| format!("{width} x {height}");
+            return Err(AnnotateError::OtherPicture {
+                wanted: text(wanted),
+                found: text((found.0.into(), found.1.into())),
+            });
+        }
+        _ => boxes.iter().for_each(|corners| outline(&mut pixels, corners)),
+    }
+    let mut png = Cursor::new(Vec::new());
+    pixels.write_to(&mut png, ImageFormat::Png).map_err(AnnotateError::Encode)?;
+    std::fs::write(out, png.into_inner()).map_err(|error| AnnotateError::Write { path: out.to_owned(), error })
+}
+
+/// The polygons of an answer; `None` if it is not of that kind.
+fn boxes(document: &Value) -> Option<Vec<Vec<Corner>>> {
+    let corner = |point: &Value| match &point.as_array()?[..] {
+        [x, y] => Some((x.as_f64()?, y.as_f64()?)),
+        _ => None,
+    };
+    let polygon = |found: &Value| found.get("polygon")?.as_array()?.iter().map(corner).collect();
+    document.get("boxes")?.as_array()?.iter().map(polygon).collect()
+}
+
+fn size(document: &Value) -> Option<(u64, u64)> {
+    Some((document.get("width")?.as_u64()?, document.get("height")?.as_u64()?))
+}
+
+/// The picture as the daemon saw it: turned by its EXIF orientation.
+fn upright(bytes: &[u8]) -> Result<RgbImage, AnnotateError> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let mut decoder = reader.into_decoder().map_err(AnnotateError::Decode)?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(AnnotateError::Decode)?;
+    picture.apply_orientation(orientation);
+    Ok(picture.into_rgb8())
+}
+
+/// Lines from each corner to the next, and from the last to the first.
+fn outline(pixels: &mut RgbImage, corners: &[Corner]) {
+    for (from, to) in corners.iter().zip(corners.iter().cycle().skip(1)) {
+        line(pixels, *from, *to);
+    }
+}
+
+/// A line of squares, one for each step of at most a pixel. What is outside of the picture is not drawn: both ends are
+/// brought to its edge first, which also bounds the steps.
+fn line(pixels: &mut RgbImage, from: Corner, to: Corner) {
+    let (width, height) = pixels.dimensions();
+    let thick = 1 + width.max(height) / PIXELS_PER_LINE;
+    let inside = |(x, y): Corner| (x.clamp(0.0, f64::from(width)), y.clamp(0.0, f64::from(height)));
+    let (from, to) = (inside(from), inside(to));
+    let (along, down) = (to.0 - from.0, to.1 - from.1);
+    let steps = whole(along.abs().max(down.abs()).ceil()).max(1);
+    for step in 0..=steps {
+        let part = f64::from(step) / f64::from(steps);
+        let corner = |at: f64| whole((at - f64::from(thick - 1) / 2.0).round());
+        let (left, top) = (corner(from.0 + along * part), corner(from.1 + down * part));
+        for (x, y) in (top..top + thick).flat_map(|y| (left..left + thick).map(move |x| (x, y))) {
+            if let Some(pixel) = pixels.get_pixel_mut_checked(x, y) {
+                *pixel = INK;
+            }
+        }
+    }
+}
+
+/// A number of pixels; below 0 is 0.
+fn whole(number: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+    let whole = number.clamp(0.0, f64::from(u32::MAX / 2)) as u32;
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(pixels: &RgbImage) -> Vec<(u32, u32)> {
+        pixels.enumerate_pixels().filter(|(.., pixel)| **pixel == INK).map(|(x, y, _)| (x, y)).collect()
+    }
+
+    #[test]
+    fn a_box_is_drawn_along_its_sides_and_nowhere_else() {
+        let mut pixels = RgbImage::new(8, 6);
+        outline(&mut pixels, &[(1.0, 1.0), (5.0, 1.0), (5.0, 4.0), (1.0, 4.0)]);
+        let expected: Vec<_> = (0..6)
+            .flat_map(|y| (0..8).map(move |x| (x, y)))
+            .filter(|(x, y)| (1..=5).contains(x) && (1..=4).contains(y) && (*x == 1 || *x == 5 || *y == 1 || *y == 4))
+            .collect();
+        assert_eq!(marked(&pixels), expected);
+        let mut large = RgbImage::new(1300, 4);
+        outline(&mut large, &[(10.0, 2.0), (20.0, 2.0)]);
+        assert_eq!(marked(&large).len(), 3 * 13, "three pixels wide");
+    }
+
+    #[test]
+    fn lines_end_at_the_edge_of_the_picture() {
+        let mut pixels = RgbImage::new(4, 4);
+        outline(&mut pixels, &[(-1e300, 2.0), (1e300, 2.0), (f64::NAN, f64::INFINITY)]);
+        assert!((0..4).all(|x| pixels[(x, 2)] == INK));
+        outline(&mut pixels, &[]);
+    }
+
+    #[test]
+    fn only_an_answer_with_boxes_can_be_drawn() {
+        let boxes_of = |text: &str| boxes(&serde_json::from_str(text).unwrap());
+        assert_eq!(
+            boxes_of(r#"{"boxes": [{"polygon": [[1, 2], [3, 4.5]]}]}"#),
+            Some(vec![vec![(1.0, 2.0), (3.0, 4.5)]])
+        );
+        assert_eq!(boxes_of(r#"{"boxes": []}"#), Some(vec![]));
+        for other in [r#"{"text": "x"}"#, r#"{"boxes": 3}"#, r#"{"boxes": [{"polygon": [[1]]}]}"#, "[]"] {
+            assert_eq!(boxes_of(other), None, "{other}");
+        }
+    }
+}
