@@ -17,6 +17,7 @@ use edge_tests::usage;
 use serde_json::{Value, json};
 
 const IMAGES: &str = "text-direction";
+const SCENES: &str = "text-boxes";
 const SOUNDS: &str = "speech";
 const FILES: &str = "file-type";
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         a_truncated_image_is_refused,
         a_corrupt_image_is_refused,
         an_image_that_claims_65_000_by_65_000_pixels_is_refused_without_room_for_it,
+        a_photograph_with_too_many_pixels_is_refused_and_one_with_a_single_pixel_is_searched,
         a_sound_that_lies_about_its_length_is_refused_without_room_for_it,
         a_sound_that_is_no_sound_is_refused,
         a_sound_without_samples_is_refused,
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
         a_pipe_that_says_nothing_does_not_stop_the_others,
         a_model_without_a_recipe_takes_no_encoded_payload,
     ];
-    edge_tests::runner::run(Setup::new().bundles(&[IMAGES, SOUNDS, FILES, "add"]), trials)
+    edge_tests::runner::run(Setup::new().bundles(&[IMAGES, SCENES, SOUNDS, FILES, "add"]), trials)
 }
 
 /// A payload that every route refuses, and a good picture after it on the same route.
@@ -109,6 +111,27 @@ async fn an_image_that_claims_65_000_by_65_000_pixels_is_refused_without_room_fo
     ensure!(stack.host_pid().await? == host, "the engine host was started again");
     let peak = usage::resident_peak(host)?;
     ensure!(peak < 1 << 30, "the engine host once took {} MiB", peak >> 20);
+    Ok(())
+}
+
+async fn a_photograph_with_too_many_pixels_is_refused_and_one_with_a_single_pixel_is_searched(
+    stack: &Stack,
+) -> Result<()> {
+    for (kind, bomb) in [("image/png", media::bomb_png()?), ("image/jpeg", media::bomb_jpeg()?)] {
+        refused(stack, &EncodedRoute::ALL, SCENES, kind, &bomb, "too_large", &["65000 x 65000"]).await?;
+    }
+    let jpeg = media::noise_jpeg(64, 48)?;
+    refused(stack, &EncodedRoute::ALL, SCENES, "image/jpeg", &jpeg[..jpeg.len() / 2], "invalid_input", &[]).await?;
+    let routes = Routes::open(stack).await?;
+    for (width, height) in [(1, 1), (3000, 2)] {
+        let png = media::noise_png(width, height)?;
+        for route in EncodedRoute::ALL {
+            let what = format!("{width} x {height} pixels over {route:?}");
+            let yes = expect_yes(&what, routes.ask_encoded(route, SCENES, "image/png", &png, &Options::new()).await?)?;
+            ensure!(yes.document["width"] == width && yes.document["height"] == height, "{what}: {}", yes.document);
+            ensure!(yes.document["boxes"] == json!([]), "{what}: {}", yes.document);
+        }
+    }
     Ok(())
 }
 

@@ -43,12 +43,12 @@ fn main() -> ExitCode {
         invariant_6_nothing_of_a_bus_request_reaches_the_broker,
         the_command_infers_and_traces,
         the_command_measures_and_its_numbers_agree,
+        the_command_draws_the_boxes_that_were_found,
         the_command_ends_with_1_when_the_daemon_says_no,
     ];
-    edge_tests::runner::run(
-        Setup::new().bundles(&["text-line", "text-direction", "file-type", "speech", "add", "echo-types", "spin"]),
-        trials,
-    )
+    let real = ["text-line", "text-direction", "text-boxes", "file-type", "speech"];
+    let bundles = [&real[..], &["add", "echo-types", "spin"]].concat();
+    edge_tests::runner::run(Setup::new().bundles(&bundles), trials)
 }
 
 async fn the_photograph_of_a_label_reads_the_same_on_every_way(stack: &Stack) -> Result<()> {
@@ -469,6 +469,21 @@ fn consistent(step: &Value) -> Result<()> {
         number("compute_p50_us")? + number("queue_p50_us")? <= p99,
         "edged measured no more than the client waited"
     );
+    Ok(())
+}
+
+async fn the_command_draws_the_boxes_that_were_found(stack: &Stack) -> Result<()> {
+    let label = golden("text-boxes", "nameplate-turned.jpg")?;
+    let dir = tempfile::tempdir()?;
+    let drawn = dir.path().join("boxes.png");
+    let (file, out) = (label.file.to_str().context("a path")?, drawn.to_str().context("a path")?);
+    let (code, said, err) = edgectl(stack, &["infer", "text-boxes", file, "--annotate", out])?;
+    ensure!(code == Some(0) && said.contains("4 in a picture of 640 x 480 pixels"), "{code:?}: {said} {err}");
+    // The header of a PNG: its size is that of the upright photograph, which lies on its side in the file.
+    let png = std::fs::read(&drawn)?;
+    ensure!(png.starts_with(b"\x89PNG") && png[16..24] == [0, 0, 2, 128, 0, 0, 1, 224], "{:?}", &png[..24]);
+    let (code, said, err) = edgectl(stack, &["infer", "text-direction", file, "--annotate", out])?;
+    ensure!(code == Some(2) && said.contains("180") && err.contains("has no boxes"), "{code:?}: {said} {err}");
     Ok(())
 }
 

@@ -22,6 +22,7 @@ use edge_tests::runner::block_on;
 use edge_tests::stack::{Setup, Stack, name_is_owned};
 use edge_tests::usage;
 
+/// The bundles that the promises speak of: SPECIFICATION.md names them.
 const BUNDLES: [&str; 4] = ["text-line", "text-direction", "file-type", "speech"];
 /// Rounds of each ratio: odd, so that the median is a round that happened.
 const ROUNDS: usize = 11;
@@ -82,7 +83,7 @@ async fn starts(table: &mut Table) -> Result<()> {
         |times: &[f64]| format!("median of {}, worst {:.3} s", times.len(), times.iter().copied().fold(0.0, f64::max));
     let what = "process start to bus name owned";
     table.add(what, "s", Promise::AtMost(0.15), median(owned.iter().copied()), spread(&owned));
-    let what = "process start to READY with the four bundles";
+    let what = "process start to READY, bundles without text-boxes";
     table.add(what, "s", Promise::AtMost(2.0), median(ready.iter().copied()), spread(&ready));
     Ok(())
 }
