@@ -50,7 +50,7 @@ expect_first() {
     if [[ $first == "$1"* ]]; then right "$1"; else wrong "expected a first line with $1"; fi
 }
 
-title "A private bus, a local broker, and edged with four models"
+title "A private bus, a local broker, and edged with five models"
 "$bin/edge-stack" up "$dir" >/dev/null
 # shellcheck disable=SC1091 # written by edge-stack
 . "$dir/env"
@@ -67,6 +67,10 @@ expect_first 'LOT:4711-A23 '
 show "edgectl infer text-line $photos/expiry-turned.jpg --request-id demo-bus --verbose"
 expect_first 'EXP 2027-03-31 '
 expect 'by provider cpu,'
+
+title "D-Bus: where on a label there is text"
+show 'edgectl infer text-boxes onnx-models/text-boxes/golden/shipping.jpg'
+expect '9 in a picture of 1280 x 960 pixels'
 
 title "D-Bus: which way up, which kind of file, where somebody speaks"
 show 'edgectl infer text-direction onnx-models/text-direction/golden/upside-down.jpg'
