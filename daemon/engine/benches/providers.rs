@@ -1,4 +1,5 @@
-//! What each provider makes of the real models, side by side in one run: time to load, median of a run, memory of the host.
+//! What each provider makes of the real models, side by side in one run: time to load, median and CPU
+//! time of a run, memory of the host.
 //! Prints a table; judges nothing.
 //!
 //!     cargo bench -p edge-engine --bench providers
@@ -22,11 +23,23 @@ fn ns() -> u64 {
     u64::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap()
 }
 
-/// Median time of a request, milliseconds.
+/// CPU time of the host's threads.
+fn cpu_ns(host: &Host) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", host.child.id())).unwrap();
+    let spent = |path: PathBuf| -> Option<u64> {
+        std::fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse().ok()
+    };
+    tasks.filter_map(|task| spent(task.unwrap().path())).sum()
+}
+
+/// Median time of a request and mean CPU time, milliseconds.
 #[expect(clippy::cast_precision_loss, reason = "for people")]
-fn p50(host: &mut Host, name: &str, rows: i64) -> f64 {
-    let mut times = Vec::new();
+fn measure(host: &mut Host, name: &str, rows: i64) -> (f64, f64) {
+    let (mut times, mut before) = (Vec::new(), 0);
     for seed in 0..WARM + RUNS {
+        if seed == WARM {
+            before = cpu_ns(host);
+        }
         let inputs = noisy(name, rows, seed);
         let start = ns();
         host.infer_sealed(&inputs).unwrap();
@@ -34,7 +47,7 @@ fn p50(host: &mut Host, name: &str, rows: i64) -> f64 {
     }
     let mut timed = times.split_off(usize::try_from(WARM).unwrap());
     timed.sort_unstable();
-    timed[timed.len() / 2] as f64 / 1e6
+    (timed[timed.len() / 2] as f64 / 1e6, (cpu_ns(host) - before) as f64 / RUNS as f64 / 1e6)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
@@ -54,9 +67,12 @@ fn row(name: &str, provider: &str, plugin: Option<PathBuf>, precision: Precision
     match host.loaded() {
         Err(why) => println!("{label} {} |", why.chars().take(80).collect::<String>()),
         Ok(loaded) => {
-            let (one, eight) = (p50(&mut host, name, 1), p50(&mut host, name, 8));
+            let (one, eight) = (measure(&mut host, name, 1), measure(&mut host, name, 8));
             let memory = resident_mb(&host);
-            println!("{label} {one:.2} | {eight:.2} | {:.2} | {} | {memory:.0} |", eight / 8.0, loaded.load_ms);
+            println!(
+                "{label} {:.2} | {:.2} | {:.2} | {:.2} | {} | {memory:.0} |",
+                one.0, one.1, eight.0, eight.1, loaded.load_ms
+            );
         }
     }
 }
@@ -64,8 +80,8 @@ fn row(name: &str, provider: &str, plugin: Option<PathBuf>, precision: Precision
 fn main() {
     let directory = tempfile::tempdir().unwrap();
     let plugin = openvino(directory.path());
-    println!("| model | provider | threads | batch 1, ms | batch 8, ms | batch 8, ms each | load, ms | host, MB |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("| model | provider | threads | batch 1, ms | CPU ms | batch 8, ms | CPU ms | load, ms | host, MB |");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for name in ["text-line", "text-direction", "file-type", "speech"] {
         for threads in [1, 2] {
             row(name, "cpu", None, Precision::Exact, threads);

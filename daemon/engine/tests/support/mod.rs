@@ -404,30 +404,32 @@ pub fn f32s(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-/// Numbers between -1 and 1 that look random and are the same every time.
-pub fn noise(count: usize, seed: u64) -> Vec<f32> {
+/// Numbers that look random and are the same every time.
+fn random(count: usize, seed: u64) -> impl Iterator<Item = u16> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
+    std::iter::repeat_with(move || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         u16::try_from(state >> 48).unwrap()
-    };
-    (0..count).map(|_| f32::from(next()) / 32768.0 - 1.0).collect()
+    })
+    .take(count)
 }
 
 /// The inputs of a tensor request to one of the four models, `rows` of them, that look random.
 pub fn noisy(model: &str, rows: i64, seed: u64) -> Vec<(Vec<i64>, Vec<u8>)> {
     let tensor = |shape: &[i64], seed: u64| {
         let count = usize::try_from(shape.iter().product::<i64>()).unwrap();
-        (shape.to_vec(), f32s(&noise(count, seed)))
+        // Between -1 and 1.
+        let numbers: Vec<f32> = random(count, seed).map(|number| f32::from(number) / 32768.0 - 1.0).collect();
+        (shape.to_vec(), f32s(&numbers))
     };
     match model {
         "text-line" => vec![tensor(&[rows, 3, 48, 320], seed)],
         "text-direction" => vec![tensor(&[rows, 3, 48, 192], seed)],
         "file-type" => {
             let count = usize::try_from(rows * 2048).unwrap();
-            let bytes = noise(count, seed).into_iter().map(|number| ((number + 1.0) * 128.0) as i32);
+            let bytes = random(count, seed).map(|number| i32::from(number >> 8));
             vec![(vec![rows, 2048], bytes.flat_map(i32::to_le_bytes).collect())]
         }
         "speech" => vec![
