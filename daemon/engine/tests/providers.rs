@@ -22,7 +22,7 @@ fn started(name: &str, plugin: Option<PathBuf>) -> Option<Result<String, String>
 }
 
 fn refused(name: &str, plugin: Option<PathBuf>, expected: &str) {
-    let said = started(name, plugin).expect("the host ended").expect_err("it started");
+    let said = started(name, plugin).unwrap().unwrap_err();
     assert!(said.contains(expected), "{said}\ninstead of\n{expected}");
 }
 
