@@ -9,7 +9,8 @@ use edge_engine::protocol::{Datatype, Want};
 use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
 
-/// Who asks. Equality decides shares, duplicates and who may cancel.
+/// Who asks. Equality decides duplicates and who may cancel; whose requests take turns together is decided in
+/// `driver/shares.rs`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
     /// A connection of the bus, by its unique name.
@@ -97,6 +98,8 @@ pub struct Options {
     pub priority: Priority,
     pub deferrable: bool,
     pub request_id: Option<String>,
+    /// Who sends it, where the transport cannot tell and asks for it.
+    pub client: Option<String>,
     /// What it is called if the caller gave no id: a transport that may have to answer it again after a crash says so.
     pub made_up_id: Option<String>,
     /// Said so far: unknown options and the like.

@@ -206,7 +206,7 @@ pub(crate) fn refuse(code: RefusalCode, reason: Reason, seen: &Seen) -> Verdict 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::id::{ClientId, ModelId, RequestId};
+    use crate::id::{ClientId, ModelId, RequestId, ShareId};
     use crate::request::{ClassClaim, Origin, Priority, Work};
     use crate::units::{Cost, Ratio};
 
@@ -215,6 +215,7 @@ pub(crate) mod tests {
             id: RequestId(1),
             parent: None,
             client: ClientId(1),
+            share: ShareId::new(1),
             model: ModelId(0),
             deadline: None,
             class: ClassClaim::Unlabelled,

@@ -37,7 +37,7 @@ pub fn deadline(meta: &RequestMeta, now: Mono, of_model: Option<Duration>, polic
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{ClientId, ModelId, RequestId};
+    use crate::id::{ClientId, ModelId, RequestId, ShareId};
     use crate::request::{Priority, Work};
     use crate::units::{Bytes, Cost};
     use ClassClaim::{Claimed, Unknown, Unlabelled};
@@ -48,6 +48,7 @@ mod tests {
             id: RequestId(1),
             parent: None,
             client: ClientId(1),
+            share: ShareId::new(1),
             model: ModelId(0),
             deadline: None,
             class,

@@ -17,6 +17,32 @@ pub struct HostId(pub u8);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneId(pub u16);
 
-/// Who asks: a connection of the bus, a private peer, a source on the broker. Shares are kept per client.
+/// Who asks: a connection of the bus, a private peer, a source on the broker. Who may cancel, and what ends when it leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u32);
+
+/// Who takes turns: one or several clients that count as one caller. Whoever gives them numbers keeps them apart as long as
+/// no more than [`ShareId::COUNT`] callers have requests open; beyond that some of them share a turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShareId(u8);
+
+impl ShareId {
+    /// How many there are: as many as fit into one word that says which of them wait.
+    pub const COUNT: usize = 64;
+
+    /// The share of this number; numbers from [`ShareId::COUNT`] on begin again at 0.
+    pub const fn new(number: u32) -> ShareId {
+        // The mask leaves six bits.
+        ShareId((number & 63).to_le_bytes()[0])
+    }
+
+    /// Its number, below [`ShareId::COUNT`].
+    pub const fn number(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Where it is in a table of all shares.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}

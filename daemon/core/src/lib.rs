@@ -29,9 +29,10 @@
 //!
 //! The words: [`units`], [`id`], [`request`], [`policy`], [`verdict`], [`event`], [`action`], [`members`].
 //! The rules, each without knowing the others: [`classify`] (how far may the data go, until when has the reply a
-//! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`queue`] (in which order), [`batch`]
-//! (which together), [`estimate`] (how long will it take), [`setups`] (by which of the ways to run it is a model served). The facade that applies them: [`scheduler`]. What status
-//! prints: [`snapshot`]. With the feature `sim` there is a world to run it all in: `sim`.
+//! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`turns`] (whose turn is it), [`queue`] and
+//! [`fair`] (in which order), [`batch`] (which together), [`estimate`] (how long will it take), [`setups`] (by which of
+//! the ways to run it is a model served). The facade that applies them: [`scheduler`]. What status prints: [`snapshot`].
+//! With the feature `sim` there is a world to run it all in: `sim`.
 //!
 //! # Invariants
 //!
@@ -58,6 +59,7 @@ pub mod batch;
 pub mod classify;
 pub mod estimate;
 pub mod event;
+pub mod fair;
 pub mod id;
 pub mod members;
 pub mod policy;
@@ -69,12 +71,13 @@ pub mod setups;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod snapshot;
+pub mod turns;
 pub mod units;
 pub mod verdict;
 
 pub use action::{Action, Change};
 pub use event::{Event, LaneRange, ModelState};
-pub use id::{ClientId, HostId, LaneId, ModelId, RequestId};
+pub use id::{ClientId, HostId, LaneId, ModelId, RequestId, ShareId};
 pub use members::{Ids, MemberResult, Results};
 pub use policy::Policy;
 pub use request::{ClassClaim, DataClass, Origin, Priority, RequestMeta, Work, Zone};

@@ -16,12 +16,16 @@ pub struct Policy {
     pub max_waiting: usize,
     /// Room for payloads that wait, all models together.
     pub max_waiting_bytes: Bytes,
-    /// Share of places, bytes and predicted wait that one client may hold.
+    /// Share of places, bytes and predicted wait that one caller may hold.
     pub client_share: Ratio,
     /// Sessions that may run at the same time, all models together.
     pub lanes: u16,
     /// Payloads that may be decoded at the same time.
     pub preparing: u16,
+    /// Share of the lanes' and decoders' time that each lower priority gets while it waits behind higher ones.
+    pub lower_share: Ratio,
+    /// How long a batch of several requests may be expected to run, so that nobody waits longer for a lane to become free.
+    pub max_chunk: Duration,
     /// Largest batch, whatever a manifest says. At most [`Ids::CAPACITY`](crate::Ids::CAPACITY).
     pub max_batch: u16,
     /// Class of a request that names none.
@@ -46,6 +50,8 @@ impl Default for Policy {
             client_share: Ratio::HALF,
             lanes: 2,
             preparing: 2,
+            lower_share: Ratio::TENTH,
+            max_chunk: Duration::from_millis(20),
             max_batch: 16,
             unlabelled: DataClass::Regulated,
             bus_ceiling: DataClass::Public,

@@ -15,6 +15,7 @@
 //!
 //! All queues that share a [`Forest`] share its nodes: a request is in at most one of them at a time.
 
+use crate::id::ShareId;
 use crate::request::Priority;
 use crate::units::Mono;
 
@@ -23,6 +24,8 @@ use crate::units::Mono;
 pub struct Key {
     /// First by what the caller asked for,
     pub priority: Priority,
+    /// then by caller, so that those of one caller lie together (in which order callers are served is decided elsewhere),
+    pub share: ShareId,
     /// then by when the reply loses its value,
     pub deadline: Mono,
     /// then by arrival.
@@ -30,9 +33,19 @@ pub struct Key {
 }
 
 impl Key {
-    /// The same place in an order that knows no priorities.
+    /// The same place in an order that knows neither priorities nor callers.
     pub fn by_deadline(self) -> Key {
-        Key { priority: Priority::High, ..self }
+        Key { priority: Priority::High, share: ShareId::default(), ..self }
+    }
+
+    /// The same place in an order that knows no callers.
+    pub fn of_all(self) -> Key {
+        Key { share: ShareId::default(), ..self }
+    }
+
+    /// The first place of a priority and a caller.
+    pub fn start(priority: Priority, share: ShareId) -> Key {
+        Key { priority, share, deadline: Mono::default(), sequence: 0 }
     }
 }
 
@@ -60,8 +73,14 @@ pub struct Load {
 }
 
 impl Load {
-    fn plus(self, other: Load) -> Load {
-        Load { count: self.count + other.count, units: self.units.saturating_add(other.units) }
+    /// This and `other` together.
+    pub fn plus(self, other: Load) -> Load {
+        Load { count: self.count.saturating_add(other.count), units: self.units.saturating_add(other.units) }
+    }
+
+    /// What is left of this without `other`.
+    pub fn minus(self, other: Load) -> Load {
+        Load { count: self.count.saturating_sub(other.count), units: self.units.saturating_sub(other.units) }
     }
 }
 
@@ -152,14 +171,16 @@ impl Forest {
         found
     }
 
-    /// The request with the earliest deadline in `queue`, whatever its priority.
-    pub fn earliest(&self, queue: &Queue) -> Option<(Key, Slot)> {
-        let classes = [Priority::High, Priority::Normal, Priority::Low];
-        let first = |priority| {
-            let found = self.first_from(queue, Key { priority, deadline: Mono::default(), sequence: 0 });
-            found.filter(|(key, _)| key.priority == priority)
-        };
-        classes.into_iter().filter_map(first).min_by_key(|(key, _)| key.by_deadline())
+    /// The first request of a priority and a caller in `queue`.
+    pub fn first_of(&self, queue: &Queue, priority: Priority, share: ShareId) -> Option<(Key, Slot)> {
+        let found = self.first_from(queue, Key::start(priority, share));
+        found.filter(|(key, _)| (key.priority, key.share) == (priority, share))
+    }
+
+    /// The units of the request with this key, if it is in `queue`.
+    pub fn units(&self, queue: &Queue, key: Key) -> Option<u64> {
+        let (found, slot) = self.first_from(queue, key)?;
+        self.nodes.get(slot.index()).filter(|_| found == key).map(|node| node.units)
     }
 
     /// All that waits in `queue`.
@@ -297,15 +318,24 @@ mod tests {
     use proptest::prelude::*;
 
     fn key(priority: Priority, deadline: u64, sequence: u64) -> Key {
-        Key { priority, deadline: Mono::from_nanos(deadline), sequence }
+        Key { deadline: Mono::from_nanos(deadline), sequence, ..Key::start(priority, ShareId::new(3)) }
     }
 
     #[test]
-    fn priority_comes_before_deadline_and_deadline_before_arrival() {
+    fn priority_comes_before_caller_caller_before_deadline_and_deadline_before_arrival() {
         use Priority::{High, Low, Normal};
-        let ordered =
-            [key(High, 9, 9), key(Normal, 1, 8), key(Normal, 2, 3), key(Normal, 2, 4), key(Low, 0, 0), key(Low, 1, 1)];
+        let of = |share, key: Key| Key { share: ShareId::new(share), ..key };
+        let ordered = [
+            of(9, key(High, 9, 9)),
+            key(Normal, 1, 8),
+            key(Normal, 2, 3),
+            key(Normal, 2, 4),
+            of(4, key(Normal, 1, 1)),
+            key(Low, 0, 0),
+            key(Low, 1, 1),
+        ];
         assert!(ordered.is_sorted());
+        assert!(of(4, key(Low, 1, 1)).by_deadline() < key(High, 2, 1).by_deadline());
     }
 
     #[test]
@@ -340,8 +370,15 @@ mod tests {
                     list.sort_by_key(|item| item.0);
                 }
                 prop_assert_eq!(queue.first(), list.first().map(|item| (item.0, item.1)));
-                let earliest = list.iter().map(|item| item.0).min_by_key(|key| key.by_deadline());
-                prop_assert_eq!(forest.earliest(&queue).map(|first| first.0), earliest);
+                for priority in Priority::ALL {
+                    let first = list.iter().find(|item| item.0.priority == priority).map(|item| (item.0, item.1));
+                    prop_assert_eq!(forest.first_of(&queue, priority, ShareId::new(3)), first);
+                    prop_assert_eq!(forest.first_of(&queue, priority, ShareId::new(4)), None);
+                }
+                for (key, _, units) in &list {
+                    prop_assert_eq!(forest.units(&queue, *key), Some(*units));
+                }
+                prop_assert_eq!(forest.units(&queue, key(Priority::Low, 99, 0)), None);
                 for probe in list.iter().map(|item| item.0).chain([key(Priority::Normal, 10, 0)]) {
                     let before = list.iter().filter(|item| item.0 < probe);
                     let expected = before.fold(Load::default(), |load, item| {

@@ -1,6 +1,6 @@
 //! What the core knows of a request: metadata only, never its payload or its reply channel.
 
-use crate::id::{ClientId, ModelId, RequestId};
+use crate::id::{ClientId, ModelId, RequestId, ShareId};
 use crate::units::{Bytes, Cost, Mono};
 
 /// How far the data of a request may go. Ordered from the strictest to the freest.
@@ -78,16 +78,28 @@ impl Zone {
 /// What the caller asked of the order among waiting requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
-    /// Before all others.
+    /// Before the others, but for what is reserved for them.
     High,
     /// The ordinary case.
     #[default]
     Normal,
-    /// After all others.
+    /// After the others, with a reserved share.
     Low,
 }
 
 impl Priority {
+    /// All of them, the highest first.
+    pub const ALL: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
+
+    /// Where it is in [`Priority::ALL`].
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Priority::High => 0,
+            Priority::Normal => 1,
+            Priority::Low => 2,
+        }
+    }
+
     /// The word used on every surface.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,7 +111,7 @@ impl Priority {
 
     /// The priority called `word`, if there is one.
     pub fn from_word(word: &str) -> Option<Priority> {
-        [Priority::High, Priority::Normal, Priority::Low].into_iter().find(|priority| priority.as_str() == word)
+        Priority::ALL.into_iter().find(|priority| priority.as_str() == word)
     }
 }
 
@@ -140,6 +152,8 @@ pub struct RequestMeta {
     pub parent: Option<RequestId>,
     /// Who asks.
     pub client: ClientId,
+    /// Whose turn it takes.
+    pub share: ShareId,
     /// Which model.
     pub model: ModelId,
     /// When the reply loses its value. `None`: the policy's default for the model applies.

@@ -115,6 +115,8 @@ impl Ratio {
     pub const ONE: Ratio = Ratio(1.0);
     /// Half of it.
     pub const HALF: Ratio = Ratio(0.5);
+    /// A tenth of it.
+    pub const TENTH: Ratio = Ratio(0.1);
 
     /// `value` as a ratio, or `None` outside 0..=1 (NaN included).
     pub fn new(value: f64) -> Option<Ratio> {

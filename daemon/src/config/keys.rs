@@ -170,6 +170,18 @@ pub const KEYS: &[Key] = &[
         "Share of places, room and predicted wait that one client may hold, so that a flood from one never starves another.",
     ),
     live(
+        "policy.lower_share",
+        Kind::Number { min: 0.01, max: 0.5 },
+        Absent::Number(0.1),
+        "What each lower priority gets while it waits behind higher ones, as a share of their time, so that `low` is never starved.",
+    ),
+    live(
+        "policy.max_chunk_ms",
+        Kind::Int { min: 1, max: 10 * SECOND },
+        Absent::Int(20),
+        "How long a batch of several requests may be expected to run; a single one may take longer. A request of high priority waits for at most one batch.",
+    ),
+    live(
         "policy.lanes",
         Kind::Int { min: 1, max: 64 },
         Absent::Unset("the number of processors"),

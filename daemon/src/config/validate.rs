@@ -96,6 +96,8 @@ fn policy(values: &mut Values, machine: &Machine) -> Policy {
         max_waiting: size(values.int("policy.max_waiting")),
         max_waiting_bytes: Bytes(values.int("policy.max_waiting_mib") << 20),
         client_share: Ratio::new(values.number("policy.client_share")).unwrap_or(Ratio::HALF),
+        lower_share: Ratio::new(values.number("policy.lower_share")).unwrap_or(Ratio::TENTH),
+        max_chunk: millis(values, "policy.max_chunk_ms"),
         lanes,
         preparing: small(values.int("policy.preparing")),
         max_batch: small(values.int("policy.max_batch")),
@@ -334,7 +336,7 @@ mod tests {
     #[test]
     fn all_faults_are_named_at_once_with_key_and_range() {
         let faults =
-            check("node = 5\nextra = 1\n[policy]\nlanes = 0\nlane = 3\nclient_share = 2.0\n[mqtt]\nport = 70000\n")
+            check("node = 5\nextra = 1\n[policy]\nlanes = 0\nlane = 3\nclient_share = 2.0\nlower_share = 0.6\nmax_chunk_ms = 0\n[mqtt]\nport = 70000\n")
                 .unwrap_err();
         for part in [
             "node: 5",
@@ -342,6 +344,8 @@ mod tests {
             "policy.lanes: 0 is not accepted: takes a whole number from 1 to 64",
             "did you mean `policy.lanes`",
             "policy.client_share",
+            "policy.lower_share: 0.6 is not accepted: takes a number from 0.01 to 0.5",
+            "policy.max_chunk_ms: 0 is not accepted: takes a whole number from 1 to 10000",
             "mqtt.port",
         ] {
             assert!(faults.iter().any(|fault| fault.contains(part)), "{part} in {faults:#?}");

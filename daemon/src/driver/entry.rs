@@ -8,6 +8,7 @@ use edge_wire::dto::Info;
 
 use super::resolve::Resolved;
 use super::scratch::Filled;
+use super::shares::ShareKey;
 use super::trace::Story;
 use crate::handle::ReplySender;
 use crate::request::{Output, Payload};
@@ -21,6 +22,8 @@ pub struct Entry {
     /// One span for the life of the request, with its verdict and reason.
     pub span: tracing::Span,
     pub story: Story,
+    /// Whose turns it takes.
+    pub share: ShareKey,
     /// Number of the bundle that it is for.
     pub model: ModelId,
     /// The setup that it was last given to.

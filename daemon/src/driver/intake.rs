@@ -14,6 +14,7 @@ use super::entry::{Entry, MAX_WAITERS};
 use super::host::HostState;
 use super::models::{Bundle, Life};
 use super::resolve::{self, Resolved, shorten};
+use super::shares::ShareKey;
 use super::trace::{Step, Story};
 use crate::handle::{Refused, ReplySender};
 use crate::request::{Blob, Failure, Payload, Reply, Request};
@@ -73,6 +74,8 @@ impl Driver {
         reply: ReplySender,
     ) {
         let client = self.client(&request.caller);
+        let caller = ShareKey::of(&request, &self.config.bus);
+        let share = self.shares.open(&caller);
         let deadline = request.options.deadline_ms.map(|ms| self.now.after(Duration::from_millis(ms)));
         let class = match &request.options.data_class {
             None => ClassClaim::Unlabelled,
@@ -82,6 +85,7 @@ impl Driver {
             id,
             parent: None,
             client,
+            share,
             model: checked.model,
             deadline,
             class,
@@ -102,6 +106,7 @@ impl Driver {
         let entry = Entry {
             span,
             story,
+            share: caller,
             model: self.models.bundle_of(checked.model).map_or(checked.model, Bundle::root),
             setup: checked.model,
             named,

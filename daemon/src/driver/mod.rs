@@ -18,6 +18,7 @@ mod results;
 mod scratch;
 mod settle;
 mod setups;
+mod shares;
 mod status;
 pub mod trace;
 pub mod words;
@@ -39,6 +40,7 @@ use self::hosts::Hosts;
 use self::models::{Bundle, Life, Model, Models};
 pub use self::reload::ReadConfig;
 use self::reload::Reloading;
+use self::shares::Shares;
 use self::trace::{Ring, Step};
 use crate::config::{Config, MqttConfig};
 use crate::handle::{Deed, Message, Note};
@@ -93,6 +95,7 @@ pub struct Driver {
     entries: HashMap<RequestId, Entry>,
     next_id: u64,
     clients: HashMap<Caller, (ClientId, u32)>,
+    shares: Shares,
     next_client: u32,
     duplicates: Duplicates,
     models: Models,
@@ -139,6 +142,7 @@ impl Driver {
             entries: HashMap::new(),
             next_id: 1,
             clients: HashMap::new(),
+            shares: Shares::default(),
             next_client: 1,
             duplicates: Duplicates::default(),
             models: Models::default(),

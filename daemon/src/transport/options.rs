@@ -121,6 +121,12 @@ pub fn known_id(given: String) -> Result<String, Failure> {
     }
 }
 
+/// The name that a sender gives itself, for protocols that do not tell who it is.
+pub fn sender(given: Value<'_>) -> Result<String, Failure> {
+    short_name(given)
+        .map_err(|takes| Failure::invalid(format!("option client is {}; it takes {takes}", given.describe())))
+}
+
 /// The start of a caller's word, without characters that would spoil a log or a terminal.
 fn echo(text: &str) -> String {
     let mut start: String = text.chars().take(MAX_ECHO_CHARS).map(|c| if c.is_control() { '?' } else { c }).collect();
@@ -211,6 +217,7 @@ mod tests {
             priority: Priority::High,
             deferrable: true,
             request_id: Some("line-3/0042 ü".into()),
+            client: None,
             made_up_id: None,
             warnings: vec![],
         };

@@ -72,6 +72,11 @@ impl BatchSize {
     }
 }
 
+/// Whether batches of `rows` rows were measured often enough to be compared.
+pub fn is_tried(times: &ServiceTimes, rows: usize) -> bool {
+    times.samples(class_of(rows)) >= TRIED
+}
+
 fn size(class: usize, most: usize) -> usize {
     (1 << class.min(CLASSES - 1)).min(most.max(1))
 }

@@ -25,7 +25,7 @@ impl Scheduler {
         let model = self.models.iter().position(|model| model.id == meta.model);
         let of_model = model.and_then(|index| self.models[index].default_deadline);
         let deadline = classify::deadline(meta, now, of_model, &self.policy);
-        let key = Key { priority: meta.priority, deadline, sequence: self.sequence };
+        let key = Key { priority: meta.priority, share: meta.share, deadline, sequence: self.sequence };
         let seen = self.seen(now, meta, key, model);
         match (route(meta, deadline, now, &seen, &self.policy), model) {
             (Verdict::Refuse(refusal), _) => self.push_settle(meta.id, Outcome::Refused(refusal)),
@@ -62,7 +62,7 @@ impl Scheduler {
         let undecoded = live.stage == Stage::Undecoded;
         Demand {
             prepare: if undecoded { model.prepare.guess(blocks(live.bytes)) } else { Span::ZERO },
-            run: model.times.work(self.usual_batch(model), live.units),
+            run: model.times.work(model.usual, live.units),
         }
     }
 
@@ -72,7 +72,7 @@ impl Scheduler {
         let Some((line, units)) = place_of(live) else { return };
         let model = &mut self.models[live.model];
         model.decoded += usize::from(live.stage == Stage::Queued && live.work == Work::Encoded);
-        self.lines.insert(model.line_mut(line), slot, live.key, units);
+        model.enter(&mut self.lines, line, slot, live.key, units);
     }
 
     /// Takes a waiting request out of its line.
@@ -81,42 +81,38 @@ impl Scheduler {
         let Some((line, _)) = place_of(live) else { return };
         let model = &mut self.models[live.model];
         model.decoded -= usize::from(live.stage == Stage::Queued && live.work == Work::Encoded);
-        self.lines.remove(model.line_mut(line), live.key);
+        model.leave(&mut self.lines, line, live.key);
     }
 
-    /// The batch size at which a backlog of this model is worked off.
-    pub(super) fn usual_batch(&self, model: &Model) -> usize {
-        model.size.usual(&model.times, model.most(self.policy.max_batch))
+    /// The batch size at which a backlog of a model is worked off, after something that it follows from has changed.
+    pub(super) fn find_usual_batch(&mut self, index: usize) {
+        let model = &mut self.models[index];
+        model.usual = model.size.usual(&model.times, model.most(self.policy.max_batch));
     }
 
     /// All that the decision about this request reads.
     fn seen(&self, now: Mono, meta: &RequestMeta, key: Key, model: Option<usize>) -> Seen {
         let held = self.table.held();
-        let (mut ahead, mut ahead_own, mut lanes_of_others) = (Demand::default(), Span::ZERO, 0);
-        for (index, other) in self.models.iter().enumerate() {
-            let work = self.work_before(now, other, key).plus(self.decoding_now(now, index));
-            ahead = ahead.plus(work);
-            if Some(index) == model {
-                ahead_own = work.run;
-            } else if work.run > Span::ZERO {
-                lanes_of_others += other.usable_lanes();
-            }
-        }
-        let running = self.models.iter().fold(Span::ZERO, |sum, model| sum.plus(model.remaining(now)));
         let own = model.and_then(|index| self.models.get(index));
         let own_work =
             own.map_or(OwnWork::default(), |model| own_work(now, model, meta, Span::between(now, key.deadline)));
+        let itself = Demand {
+            prepare: own_work.prepare.unwrap_or(Span::ZERO),
+            run: own_work.service.unwrap_or(own_work.at_least),
+        };
+        let ahead = self.ahead(now, key, model, itself);
         Seen {
             draining: self.gate != Gate::Serving,
             model: own.map_or(Standing::Absent, |model| self.standing(now, model)),
             waiting: held.places,
             waiting_bytes: held.bytes,
-            client: self.table.held_by(meta.client),
-            ahead,
-            ahead_own,
+            client: self.table.held_by(meta.share),
+            ahead: ahead.all,
+            ahead_own: ahead.own,
             lanes: u64::try_from(own.map_or(0, Model::usable_lanes)).unwrap_or(u64::MAX),
-            lanes_spare: u64::try_from(usize::from(self.policy.lanes).saturating_sub(lanes_of_others)).unwrap_or(0),
-            lane_free: own.is_some_and(|model| self.has_free_lane(model)) && ahead.run == running,
+            lanes_spare: u64::try_from(usize::from(self.policy.lanes).saturating_sub(ahead.lanes_of_others))
+                .unwrap_or(0),
+            lane_free: own.is_some_and(|model| self.has_free_lane(model)) && ahead.is_first,
             rates: self.rates,
             prepare: own_work.prepare,
             service: own_work.service,
@@ -126,43 +122,6 @@ impl Scheduler {
 
     fn has_free_lane(&self, model: &Model) -> bool {
         self.serves(model) && model.free_lane().is_some() && !self.is_capped()
-    }
-
-    /// Work of a model that is due before a request with this key, waiting or on a lane.
-    fn work_before(&self, now: Mono, model: &Model, key: Key) -> Demand {
-        if model.is_idle() {
-            return Demand::default();
-        }
-        let size = self.usual_batch(model);
-        let mut work = Demand { prepare: Span::ZERO, run: model.remaining(now) };
-        for line in Line::ALL {
-            if model.line(line).is_empty() {
-                continue;
-            }
-            let load = self.lines.before(model.line(line), key);
-            let (prepare, units) = match line {
-                Line::Run | Line::RunAlone => (Span::ZERO, load.units),
-                Line::Decode | Line::DecodeAlone => {
-                    let each = model.prepare.expected_cost(load.units / load.count.max(1));
-                    (model.prepare.work(load.count, load.units), load.count.saturating_mul(each))
-                }
-            };
-            work = work.plus(Demand { prepare, run: model.times.work(size, units) });
-        }
-        work
-    }
-
-    /// What is left of the payloads of a model that are being decoded, and their runs.
-    fn decoding_now(&self, now: Mono, index: usize) -> Demand {
-        let of_model = self.decoding.iter().filter(|decoding| decoding.model == index);
-        of_model.fold(Demand::default(), |sum, decoding| {
-            let model = &self.models[index];
-            let (elapsed, blocks) = (Span::between(decoding.started, now), blocks(decoding.bytes));
-            sum.plus(Demand {
-                prepare: model.prepare.guess(blocks).minus(elapsed),
-                run: model.times.work(self.usual_batch(model), model.prepare.expected_cost(blocks)),
-            })
-        })
     }
 
     fn standing(&self, now: Mono, model: &Model) -> Standing {

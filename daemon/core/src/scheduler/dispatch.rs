@@ -1,32 +1,22 @@
 //! What can start is started: payloads to be decoded, batches on lanes.
 
 use crate::action::Action;
-use crate::batch::{Answer, Plan};
+use crate::batch::{Answer, Limit, Plan};
 use crate::estimate::prepare::blocks;
 use crate::members::Ids;
-use crate::queue::{Key, Slot};
+use crate::queue::Key;
+use crate::request::Priority;
+use crate::scheduler::contest::{Head, Terms};
 use crate::scheduler::model::{Batch, Line, Model};
-use crate::scheduler::table::Stage;
+use crate::scheduler::table::{Live, Stage};
 use crate::scheduler::{Decoding, Host, Scheduler};
-use crate::units::Mono;
+use crate::turns::QUANTUM;
+use crate::units::{Bytes, Mono, Span};
 use crate::verdict::Outcome;
 
 /// Batches that may lie decoded for each lane: one to be sent next, one because decoding takes time. More would only
 /// fill the host's memory with tensors.
 const DECODED_AHEAD: usize = 2;
-
-/// Every so many batches (and payloads) the earliest deadline counts, whatever its priority: a client that calls all its
-/// work urgent would otherwise keep everybody else's from ever being done.
-const PRIORITY_TURNS: u64 = 4;
-
-/// The most urgent request that could start, and where.
-#[derive(Clone, Copy, Debug)]
-struct Head {
-    key: Key,
-    model: usize,
-    line: Line,
-    place: Place,
-}
 
 /// Where the head of a line can go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,45 +31,64 @@ enum Place {
 
 impl Scheduler {
     pub(super) fn dispatch(&mut self, now: Mono) {
-        while let Some((slot, line)) = self.next_to_decode() {
-            self.decode(now, slot, line);
+        while let Some(head) = self.next_to_decode() {
+            self.decode(now, head);
         }
-        while let Some(head) = self.next_to_run(now) {
-            match head.place {
-                Place::Free(lane) => self.run(now, head, lane, now),
+        while let Some((head, place)) = self.next_to_run(now) {
+            match place {
+                Place::Free(lane) => self.run(now, &head, lane, now),
                 Place::Ahead(lane) => {
                     let start = self.models[head.model].lanes[lane].remaining(now).from(now);
-                    self.run(now, head, lane, start);
+                    self.run(now, &head, lane, start);
                 }
                 // The next lane to become free is its; nobody less urgent takes it by being sent ahead.
                 Place::Capped => break,
             }
         }
-        let waits = |line| self.models.iter().any(|model| self.serves(model) && !model.line(line).is_empty());
-        let (to_run, to_decode) = (waits(Line::Run), waits(Line::Decode) && self.decoders_are_busy());
+        let ready = || self.models.iter().filter(|model| self.serves(model));
+        let to_run = ready().any(|model| !model.run.is_empty());
+        let to_decode = ready().any(|model| !model.decode.is_empty()) && self.decoders_are_busy();
         self.rates.run.backlog(now, to_run);
         self.rates.prepare.backlog(now, to_decode);
     }
 
-    /// The most urgent payload, if one more may be decoded.
-    fn next_to_decode(&self) -> Option<(Slot, Line)> {
+    /// What the policy says of who goes first.
+    pub(super) fn terms(&self) -> Terms {
+        Terms { share: self.policy.lower_share, chunk: Span::of(self.policy.max_chunk) }
+    }
+
+    /// The payload whose turn it is, if one more may be decoded.
+    fn next_to_decode(&self) -> Option<Head> {
         if self.decoders_are_busy() {
             return None;
         }
-        let turn = self.payloads;
-        let heads = self.models.iter().filter(|model| self.serves(model)).flat_map(|model| {
-            let ordinary = self.first(turn, model, Line::Decode).filter(|(key, _)| self.may_decode(model, *key));
-            let alone = self.first(turn, model, Line::DecodeAlone).filter(|_| self.may_retry(model.host));
-            [ordinary.map(|head| (head, Line::Decode)), alone.map(|head| (head, Line::DecodeAlone))]
-        });
-        let ((_, slot), line) = heads.flatten().min_by_key(|((key, _), _)| in_turn(turn, *key))?;
-        Some((slot, line))
+        let lines = [Line::Decode, Line::DecodeAlone];
+        let head = |index: usize, line, priority| {
+            let model = &self.models[index];
+            let (key, slot) = model.next(&self.lines, line, priority)?;
+            let may = if line == Line::DecodeAlone { self.may_retry(model.host) } else { self.may_decode(model, key) };
+            may.then_some(Head { key, slot, model: index, line, round: Span::ZERO })
+        };
+        let heads = |priority| {
+            let places = self.places(lines, priority);
+            places.filter_map(move |(index, line)| head(index, line, priority))
+        };
+        self.decoders.choose(self.terms(), heads, |head| self.decode_time(head))
+    }
+
+    /// The lines of these two kinds in which something of a priority waits, by model.
+    fn places(&self, lines: [Line; 2], priority: Priority) -> impl Iterator<Item = (usize, Line)> {
+        let models = self.models.iter().enumerate();
+        let waiting = models.filter(|(_, model)| self.serves(model) && !model.waits_for_nothing());
+        waiting.flat_map(move |(index, model)| {
+            lines.into_iter().filter(move |line| model.waits(*line, priority)).map(move |line| (index, line))
+        })
     }
 
     /// Whether a host may decode one more retry: one that is decoded runs before the next one is decoded.
     fn may_retry(&self, host: usize) -> bool {
         let mut of_host = self.models.iter().filter(|model| model.host == host && self.serves(model));
-        self.hosts[host].retries == 0 && of_host.all(|model| model.line(Line::RunAlone).is_empty())
+        self.hosts[host].retries == 0 && of_host.all(|model| model.is_empty(Line::RunAlone))
     }
 
     /// Whether a model can run now.
@@ -87,24 +96,31 @@ impl Scheduler {
         model.is_ready() && self.hosts[model.host].life == Host::Up
     }
 
-    /// The request of a line whose turn it is.
-    fn first(&self, turn: u64, model: &Model, line: Line) -> Option<(Key, Slot)> {
-        if is_deadlines_turn(turn) { self.lines.earliest(model.line(line)) } else { model.line(line).first() }
-    }
-
     fn decoders_are_busy(&self) -> bool {
         self.decoding.len() >= usize::from(self.policy.preparing.max(1))
     }
 
-    /// Whether the lanes will soon want more than what lies decoded for them. What is more urgent than all of that may
-    /// pass it, up to as much again.
+    /// Whether the lanes will soon want more than what lies decoded for them. What would run before all of that may pass
+    /// it, up to as much again.
     fn may_decode(&self, model: &Model, key: Key) -> bool {
-        let room = usize::from(self.policy.lanes.max(1)) * self.usual_batch(model) * DECODED_AHEAD;
-        let urgent = model.line(Line::Run).first().is_some_and(|(first, _)| key < first);
-        model.decoded < if urgent { room * 2 } else { room }
+        let room = usize::from(self.policy.lanes.max(1)) * model.usual * DECODED_AHEAD;
+        if model.decoded < room {
+            return true;
+        }
+        let first = Priority::ALL.into_iter().find_map(|priority| model.run.next(priority));
+        let urgent = first.is_some_and(|(first, _)| self.turn(model, key) < self.turn(model, first));
+        urgent && model.decoded < room * 2
     }
 
-    fn decode(&mut self, now: Mono, slot: Slot, line: Line) {
+    /// The place of a request in the order to run, as far as it does not depend on others.
+    fn turn(&self, model: &Model, key: Key) -> (Priority, Span, Mono) {
+        // Less than a quantum apart, the deadline counts.
+        let tag = model.run.tag(key.priority, key.share).as_nanos() / QUANTUM.as_nanos();
+        (key.priority, Span::from_nanos(tag), key.deadline)
+    }
+
+    fn decode(&mut self, now: Mono, head: Head) {
+        let Head { slot, line, .. } = head;
         let Some(live) = self.table.get(slot) else { return };
         let (id, bytes, index, deadline) = (live.id, live.bytes, live.model, live.key.deadline);
         let model = &self.models[index];
@@ -114,23 +130,76 @@ impl Scheduler {
             self.drop_live(slot, Outcome::Expired);
             return;
         }
+        self.charge_decoding(&head);
         self.leave_line(slot);
         self.table.change(slot, |live| live.stage = Stage::Decoding);
         let alone = line == Line::DecodeAlone;
         let (host, model) = (self.models[index].host, self.models[index].id);
         self.hosts[host].retries += usize::from(alone);
         self.decoding.push(Decoding { id, model: index, bytes, started: now, alone });
-        self.payloads = self.payloads.wrapping_add(1);
         self.push(Action::Prepare { id, model });
     }
 
-    /// The most urgent request among the heads of all lines that could start now, or as soon as the policy's lanes
-    /// allow.
-    fn next_to_run(&self, now: Mono) -> Option<Head> {
+    /// A payload is about to be decoded: its caller and its model have had their turn.
+    fn charge_decoding(&mut self, head: &Head) {
+        let (terms, time) = (self.terms(), self.decode_time(head));
+        let callers = self.models[head.model].decode.shares(head.key.priority).len();
+        self.models[head.model].decode.charge(head.key, time);
+        let waits = |priority| self.places([Line::Decode, Line::DecodeAlone], priority).next().is_some();
+        let waits = Priority::ALL.map(waits);
+        self.decoders.charge(head, callers, time, terms, waits);
+    }
+
+    /// How long decoding the payload at the head of a line counts in turns.
+    fn decode_time(&self, head: &Head) -> Span {
+        let bytes = self.table.get(head.slot).map_or(Bytes(0), |live| live.bytes);
+        known(self.models[head.model].prepare.guess(blocks(bytes)))
+    }
+
+    /// The request whose turn it is among the heads of all lines that could start now, or as soon as the policy's lanes
+    /// allow, and where it goes.
+    fn next_to_run(&self, now: Mono) -> Option<(Head, Place)> {
         let capped = self.is_capped();
-        let heads = self.models.iter().enumerate().filter(|(_, model)| self.serves(model));
-        let heads = heads.filter_map(|(index, model)| self.head(now, index, model, capped));
-        heads.min_by_key(|head| in_turn(self.batches, head.key))
+        let lines = [Line::Run, Line::RunAlone];
+        let head = |index: usize, line, priority| {
+            let model = &self.models[index];
+            let place = self.place(now, model, line, capped)?;
+            let (key, slot) = model.next(&self.lines, line, priority)?;
+            let fits = match place {
+                Place::Ahead(lane) => self.fits_ahead(now, model, lane, self.table.get(slot)?),
+                Place::Free(_) | Place::Capped => true,
+            };
+            fits.then_some(Head { key, slot, model: index, line, round: Span::ZERO })
+        };
+        let heads = |priority| {
+            let places = self.places(lines, priority);
+            places.filter_map(move |(index, line)| head(index, line, priority))
+        };
+        let time = |head: &Head| {
+            let units = self.table.get(head.slot).map_or(0, |live| live.units);
+            run_time(&self.models[head.model], units)
+        };
+        let chosen = self.contested.choose(self.terms(), heads, time)?;
+        let place = self.place(now, &self.models[chosen.model], chosen.line, capped)?;
+        Some((chosen, place))
+    }
+
+    /// Whether a batch that begins with this request can be sent ahead to a lane, and be as large as it would be on a free
+    /// lane: a smaller one would cost more than the gap that it closes.
+    fn fits_ahead(&self, now: Mono, model: &Model, lane: usize, first: &Live) -> bool {
+        let Some(rest) = self.rest(now, model, lane) else { return false };
+        let waiting = usize::try_from(model.run.total().count).unwrap_or(usize::MAX);
+        let rows = self.ceiling(model, Line::Run).min(waiting);
+        let units = first.units.saturating_mul(u64::try_from(rows).unwrap_or(u64::MAX));
+        let alone = model.times.work(first.rows(), first.units);
+        alone <= rest && model.times.work(rows, units) <= rest
+    }
+
+    /// How long a batch that is sent ahead to a lane may run, so that what waits for the lane waits for no more than a
+    /// chunk.
+    fn rest(&self, now: Mono, model: &Model, lane: usize) -> Option<Span> {
+        let busy = model.lanes.get(lane)?.remaining(now);
+        Some(Span::of(self.policy.max_chunk).minus(busy))
     }
 
     /// Whether as many lanes run as the policy allows.
@@ -139,34 +208,40 @@ impl Scheduler {
         busy >= usize::from(self.policy.lanes.max(1))
     }
 
-    fn head(&self, now: Mono, index: usize, model: &Model, capped: bool) -> Option<Head> {
-        let turn = self.batches;
-        let ordinary = self.first(turn, model, Line::Run).map(|head| (head, Line::Run));
-        let alone = self.first(turn, model, Line::RunAlone).filter(|_| self.hosts[model.host].retries == 0);
-        let alone = alone.map(|head| (head, Line::RunAlone));
-        let both = [ordinary, alone].into_iter().flatten();
-        let ((key, _), line) = both.min_by_key(|((key, _), _)| in_turn(turn, *key))?;
-        let place = match model.free_lane() {
-            Some(_) if capped => Place::Capped,
-            Some(lane) => Place::Free(lane),
+    /// Where the head of a line of this model could go.
+    fn place(&self, now: Mono, model: &Model, line: Line, capped: bool) -> Option<Place> {
+        if line == Line::RunAlone && self.hosts[model.host].retries > 0 {
+            return None;
+        }
+        match model.free_lane() {
+            Some(_) if capped => Some(Place::Capped),
+            Some(lane) => Some(Place::Free(lane)),
             // A retry is never sent ahead: it would share the fate of what runs before it.
-            None if line == Line::RunAlone => return None,
-            None => Place::Ahead(model.lane_ahead(now)?),
-        };
-        Some(Head { key, model: index, line, place })
+            None if line == Line::RunAlone => None,
+            None => model.lane_ahead(now).map(Place::Ahead),
+        }
     }
 
-    /// Gives the requests of a line from the head on to a lane; drops those on the way that would be too late.
-    fn run(&mut self, now: Mono, head: Head, lane: usize, start: Mono) {
+    /// Gives requests of the head's priority to a lane, in turn from the head on; drops those on the way that would be
+    /// too late. Nobody waits in a batch for what is less urgent.
+    fn run(&mut self, now: Mono, head: &Head, lane: usize, start: Mono) {
         let model = &self.models[head.model];
         let times = model.times;
-        let mut plan = Plan::new(&times, now, start, self.ceiling(model, head.line));
+        let limit = match model.lanes.get(lane).is_some_and(|lane| lane.running.is_some()) {
+            true => Limit::Rest(self.rest(now, model, lane).unwrap_or(Span::ZERO)),
+            false => Limit::Chunk(Span::of(self.policy.max_chunk)),
+        };
+        let mut plan = Plan::new(&times, now, start, self.ceiling(model, head.line), limit);
+        let callers = model.run.shares(head.key.priority).len();
         let mut ids = Ids::new();
-        while let Some((key, slot)) = self.lines.first_from(self.models[head.model].line(head.line), head.key) {
+        let mut next = Some((head.key, head.slot));
+        while let Some((key, slot)) = next {
             let Some(live) = self.table.get(slot) else { break };
-            let id = live.id;
-            match plan.offer(key.deadline, live.rows(), live.units) {
+            let (id, units) = (live.id, live.units);
+            match plan.offer(key.deadline, live.rows(), units) {
                 Answer::Take => {
+                    let time = run_time(&self.models[head.model], units);
+                    self.models[head.model].run.charge(live.key, time);
                     self.leave_line(slot);
                     self.table.change(slot, |live| live.stage = Stage::Running);
                     ids.push(id);
@@ -174,14 +249,17 @@ impl Scheduler {
                 Answer::TooLate => self.drop_live(slot, Outcome::Expired),
                 Answer::Complete => break,
             }
+            let more = !plan.is_full();
+            next = if more { self.models[head.model].next(&self.lines, head.line, head.key.priority) } else { None };
         }
         if plan.is_empty() {
             return;
         }
         let alone = head.line == Line::RunAlone;
         let (len, rows, units) = (plan.len(), plan.rows(), plan.units());
-        let batch = Batch { ids, rows, units, started: start, estimate: times.guess(rows, units), alone };
-        self.batches = self.batches.wrapping_add(1);
+        let estimate = times.guess(rows, units);
+        let batch = Batch { ids, rows, units, started: start, estimate, alone, wanted: len };
+        self.charge_run(head, callers, units);
         let model = &mut self.models[head.model];
         self.hosts[model.host].retries += usize::from(alone);
         model.size.count();
@@ -196,6 +274,14 @@ impl Scheduler {
         self.push(action);
     }
 
+    /// A batch was made: its model and its priority have had their turn.
+    fn charge_run(&mut self, head: &Head, callers: u64, units: u64) {
+        let (terms, time) = (self.terms(), run_time(&self.models[head.model], units));
+        let waits = |priority| self.places([Line::Run, Line::RunAlone], priority).next().is_some();
+        let waits = Priority::ALL.map(waits);
+        self.contested.charge(head, callers, time, terms, waits);
+    }
+
     /// The most rows that the next batch may have: what pays for this model, and no more than the share of one of
     /// the lanes that are free, as two half batches side by side are done sooner than one after the other.
     fn ceiling(&self, model: &Model, line: Line) -> usize {
@@ -207,16 +293,17 @@ impl Scheduler {
         if free < 2 {
             return pays;
         }
-        let waiting = usize::try_from(self.lines.total(model.line(line)).count).unwrap_or(usize::MAX);
+        let waiting = usize::try_from(model.run.total().count).unwrap_or(usize::MAX);
         pays.min(waiting.div_ceil(free).max(1))
     }
 }
 
-fn is_deadlines_turn(turn: u64) -> bool {
-    turn % PRIORITY_TURNS == PRIORITY_TURNS - 1
+/// How long `units` of waiting work count in turns.
+fn run_time(model: &Model, units: u64) -> Span {
+    known(model.times.work(model.usual, units))
 }
 
-/// The order that counts in this turn.
-fn in_turn(turn: u64, key: Key) -> Key {
-    if is_deadlines_turn(turn) { key.by_deadline() } else { key }
+/// What was never measured counts as much as any other that was not.
+fn known(time: Span) -> Span {
+    if time == Span::ZERO { QUANTUM } else { time }
 }

@@ -152,23 +152,24 @@ impl Scheduler {
 
     fn learn(&mut self, now: Mono, index: usize, batch: &Batch, took: Span, results: &Results) {
         let ids = batch.ids.as_slice();
-        let mut ended = ids.iter().enumerate().map(|(position, id)| result_of(results, position, *id));
-        if ended.clone().all(|result| result.is_ok()) {
+        let ended = || ids.iter().enumerate().map(|(position, id)| result_of(results, position, *id));
+        if ended().all(|result| result.is_ok()) {
             self.learn_service(now, index, batch.rows, batch.units, took);
-        } else if ids.len() == 1 && ended.next() == Some(Err(Fault::Stopped)) {
+        } else if ended().all(|result| result == Err(Fault::Stopped)) {
             self.models[index].times.learn_at_least(now, batch.rows, batch.units, took);
         } else {
             return;
         }
         let model = &self.models[index];
         // In the same currency as what waits, so that the rate corrects what both have in common.
-        let work = model.times.work(self.usual_batch(model), batch.units);
+        let work = model.times.work(model.usual, batch.units);
         self.rates.run.done(now, work);
     }
 
     fn learn_service(&mut self, now: Mono, index: usize, rows: usize, units: u64, took: Span) {
         let first = self.models[index].times.guess(1, 1).is_none();
         self.models[index].times.learn(now, rows, units, took);
+        self.find_usual_batch(index);
         if first {
             // What waits for it was taken in without a price.
             for slot in self.table.places() {
@@ -179,7 +180,7 @@ impl Scheduler {
         }
     }
 
-    /// Charges a waiting request's client with what it is now expected to take.
+    /// Charges a waiting request's caller with what it is now expected to take.
     pub(super) fn reprice(&mut self, slot: Slot) {
         let Some(live) = self.table.get(slot) else { return };
         let price = self.price(live);

@@ -40,6 +40,7 @@ impl Scheduler {
                 model.max_batch = max_batch;
                 model.default_deadline = default_deadline;
                 model.set_lanes(lanes);
+                self.find_usual_batch(index);
             }
             ModelState::Unavailable => {
                 self.models[index].state = State::Absent;
@@ -55,7 +56,7 @@ impl Scheduler {
     /// The place of a model, made if it is new.
     pub(super) fn model_index(&mut self, id: ModelId) -> usize {
         self.models.iter().position(|model| model.id == id).unwrap_or_else(|| {
-            self.models.push(Model::new(id));
+            self.add_model(id);
             self.models.len() - 1
         })
     }
@@ -74,6 +75,13 @@ impl Scheduler {
             self.hosts.resize(index + 1, EngineHost::default());
         }
         index
+    }
+
+    /// A model that was not named before. Allocates.
+    fn add_model(&mut self, id: ModelId) {
+        self.models.push(Model::new(id));
+        self.contested.add_model();
+        self.decoders.add_model();
     }
 
     /// Drops all that waits for a model that will not be served. What runs may end.

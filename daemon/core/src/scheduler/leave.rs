@@ -41,7 +41,8 @@ impl Scheduler {
     pub(super) fn drop_live(&mut self, slot: Slot, outcome: Outcome) {
         let Some(live) = self.table.get(slot) else { return };
         if live.on_host() {
-            let id = live.id;
+            let (id, model) = (live.id, live.model);
+            self.models[model].unwanted(id);
             self.push(Action::Abort { id });
         }
         self.settle(slot, outcome);

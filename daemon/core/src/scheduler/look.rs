@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::id::ModelId;
-use crate::scheduler::model::{Line, Model};
+use crate::scheduler::model::Model;
 use crate::scheduler::{Gate, Scheduler};
 use crate::snapshot::{ModelSnapshot, Snapshot};
 use crate::units::{Mono, Span};
@@ -27,13 +27,12 @@ impl Scheduler {
     }
 
     fn model_snapshot(&self, model: &Model) -> ModelSnapshot {
-        let waiting: u64 = Line::ALL.iter().map(|line| self.lines.total(model.line(*line)).count).sum();
         ModelSnapshot {
             model: model.id,
-            waiting: usize::try_from(waiting).unwrap_or(usize::MAX),
+            waiting: usize::try_from(model.waiting(&self.lines)).unwrap_or(usize::MAX),
             running: model.running,
             service: model.times.guess(1, 1).map(Span::duration),
-            batch: self.usual_batch(model),
+            batch: model.usual,
             done: model.done,
         }
     }

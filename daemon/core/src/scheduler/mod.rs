@@ -1,11 +1,14 @@
 //! The facade: events and a time in, actions and the next deadline out. The only module that knows all the others.
 //!
-//! What happens on which event is told by the sub-modules: `arrive` (admission), `dispatch` (preparing and batches),
-//! `finish` (results and the one retry rule), `leave` (settling, expiry, cancellation, drain), `host` (models, lanes,
-//! restarts, hangs), `moved` (from one way to run a model to another). After each event the same three steps follow: what is too late is dropped, what can start is
+//! What happens on which event is told by the sub-modules: `arrive` (admission), `ahead` (what will be done before a
+//! request), `dispatch` (preparing and batches), `contest` (which model is next), `finish` (results and the one retry
+//! rule), `leave` (settling, expiry, cancellation, drain), `host` (models, lanes, restarts, hangs), `moved` (from one way to
+//! run a model to another). After each event the same three steps follow: what is too late is dropped, what can start is
 //! started, and a drain that has nothing left is announced.
 
+mod ahead;
 mod arrive;
+mod contest;
 mod dispatch;
 mod finish;
 mod host;
@@ -29,6 +32,7 @@ use crate::queue::{Forest, Queue};
 use crate::units::{Bytes, Mono};
 use crate::verdict::Outcome;
 
+use contest::Contest;
 use model::Model;
 use table::Table;
 
@@ -54,9 +58,9 @@ pub struct Scheduler {
     decoding: Vec<Decoding>,
     rates: Rates,
     sequence: u64,
-    /// Batches sent, and payloads given to be decoded, so far.
-    batches: u64,
-    payloads: u64,
+    /// Who gets the policy's lanes, and the decoders.
+    contested: Contest,
+    decoders: Contest,
     actions: VecDeque<Action>,
 }
 
@@ -119,8 +123,8 @@ impl Scheduler {
             decoding: Vec::with_capacity(usize::from(policy.preparing.max(1))),
             rates: Rates::new(policy.preparing, policy.lanes),
             sequence: 0,
-            batches: 0,
-            payloads: 0,
+            contested: Contest::new(),
+            decoders: Contest::new(),
             // At most two per live request (what the host holds is dropped, then it is settled), and some of its own.
             actions: VecDeque::with_capacity(places * 2 + 64),
             policy,
@@ -174,6 +178,7 @@ impl Scheduler {
         self.rates.prepare.set_workers(policy.preparing);
         self.decoding.reserve(usize::from(policy.preparing.max(1)));
         self.policy = policy;
+        (0..self.models.len()).for_each(|index| self.find_usual_batch(index));
     }
 
     fn push(&mut self, action: Action) {

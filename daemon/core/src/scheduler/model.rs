@@ -6,9 +6,11 @@ use crate::estimate::batch_size::BatchSize;
 use crate::estimate::prepare::PrepareTimes;
 use crate::estimate::service::ServiceTimes;
 use crate::event::LaneRange;
-use crate::id::{LaneId, ModelId};
+use crate::fair::FairQueue;
+use crate::id::{LaneId, ModelId, RequestId, ShareId};
 use crate::members::Ids;
-use crate::queue::Queue;
+use crate::queue::{Forest, Key, Load, Queue, Slot};
+use crate::request::Priority;
 use crate::units::{Mono, Span};
 
 /// A batch may be sent to a lane ahead if the one that runs there takes no longer than this. It closes the gap between
@@ -43,12 +45,18 @@ pub(super) struct Batch {
     pub estimate: Option<Span>,
     /// Its one member is a retry.
     pub alone: bool,
+    /// Members that nobody has given up.
+    pub wanted: usize,
 }
 
 impl Batch {
-    /// What is left of the time it was expected to take.
+    /// What is left of the time it was expected to take. One that nobody wants any more was told to stop.
     pub fn remaining(&self, now: Mono) -> Span {
-        self.estimate.unwrap_or(Span::ZERO).minus(Span::between(self.started, now))
+        self.whole().minus(Span::between(self.started, now))
+    }
+
+    fn whole(&self) -> Span {
+        if self.wanted == 0 { Span::ZERO } else { self.estimate.unwrap_or(Span::ZERO) }
     }
 
     fn is_short(&self) -> bool {
@@ -77,23 +85,19 @@ impl Lane {
     }
 
     pub fn remaining(&self, now: Mono) -> Span {
-        let of = |batch: Option<Batch>| batch.map_or(Span::ZERO, |batch| batch.remaining(now));
-        of(self.running).plus(self.next.and_then(|next| next.estimate).unwrap_or(Span::ZERO))
+        let running = self.running.map_or(Span::ZERO, |batch| batch.remaining(now));
+        running.plus(self.next.map_or(Span::ZERO, |next| next.whole()))
     }
 }
 
 /// The four orders of waiting requests of a model. Those that run alone wait apart, so that one of them that may not
-/// start yet holds up nobody.
+/// start yet holds up nobody; they are few, and go by priority and deadline without turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     Decode,
     DecodeAlone,
     Run,
     RunAlone,
-}
-
-impl Line {
-    pub const ALL: [Line; 4] = [Line::Decode, Line::DecodeAlone, Line::Run, Line::RunAlone];
 }
 
 #[derive(Debug)]
@@ -110,8 +114,15 @@ pub(super) struct Model {
     pub default_deadline: Option<Duration>,
     pub times: ServiceTimes,
     pub size: BatchSize,
+    /// The batch size at which a backlog is worked off, by what is known of it.
+    pub usual: usize,
     pub prepare: PrepareTimes,
-    lines: [Queue; 4],
+    /// What waits to be decoded, and to be run.
+    pub decode: FairQueue,
+    pub run: FairQueue,
+    /// The same, of what has to run alone.
+    decode_alone: Queue,
+    run_alone: Queue,
     /// Waiting requests whose tensors the host holds.
     pub decoded: usize,
     /// Requests given to lanes and not settled.
@@ -131,31 +142,80 @@ impl Model {
             default_deadline: None,
             times: ServiceTimes::default(),
             size: BatchSize::default(),
+            usual: 1,
             prepare: PrepareTimes::default(),
-            lines: [Queue::default(); 4],
+            decode: FairQueue::default(),
+            run: FairQueue::default(),
+            decode_alone: Queue::default(),
+            run_alone: Queue::default(),
             decoded: 0,
             running: 0,
             done: 0,
         }
     }
 
-    pub fn line(&self, line: Line) -> &Queue {
-        let [decode, decode_alone, run, run_alone] = &self.lines;
+    /// Puts a waiting request into a line.
+    pub fn enter(&mut self, forest: &mut Forest, line: Line, slot: Slot, key: Key, units: u64) {
         match line {
-            Line::Decode => decode,
-            Line::DecodeAlone => decode_alone,
-            Line::Run => run,
-            Line::RunAlone => run_alone,
+            Line::Decode => self.decode.insert(forest, slot, key, units),
+            Line::Run => self.run.insert(forest, slot, key, units),
+            Line::DecodeAlone => forest.insert(&mut self.decode_alone, slot, key.of_all(), units),
+            Line::RunAlone => forest.insert(&mut self.run_alone, slot, key.of_all(), units),
         }
     }
 
-    pub fn line_mut(&mut self, line: Line) -> &mut Queue {
-        let [decode, decode_alone, run, run_alone] = &mut self.lines;
+    /// Takes a waiting request out of its line.
+    pub fn leave(&mut self, forest: &mut Forest, line: Line, key: Key) {
         match line {
-            Line::Decode => decode,
-            Line::DecodeAlone => decode_alone,
-            Line::Run => run,
-            Line::RunAlone => run_alone,
+            Line::Decode => self.decode.remove(forest, key),
+            Line::Run => self.run.remove(forest, key),
+            Line::DecodeAlone => forest.remove(&mut self.decode_alone, key.of_all()),
+            Line::RunAlone => forest.remove(&mut self.run_alone, key.of_all()),
+        }
+    }
+
+    /// Whether a line is empty.
+    pub fn is_empty(&self, line: Line) -> bool {
+        match line {
+            Line::Decode => self.decode.is_empty(),
+            Line::Run => self.run.is_empty(),
+            Line::DecodeAlone | Line::RunAlone => self.alone(line).is_empty(),
+        }
+    }
+
+    /// The request of a priority whose turn it is in a line.
+    pub fn next(&self, forest: &Forest, line: Line, priority: Priority) -> Option<(Key, Slot)> {
+        match line {
+            Line::Decode => self.decode.next(priority),
+            Line::Run => self.run.next(priority),
+            Line::DecodeAlone | Line::RunAlone => forest.first_of(self.alone(line), priority, ShareId::default()),
+        }
+    }
+
+    /// What waits in a line before a request with this key that it does not take turns with.
+    pub fn alone_before(&self, forest: &Forest, line: Line, key: Key) -> Load {
+        if self.alone(line).is_empty() { Load::default() } else { forest.before(self.alone(line), key.of_all()) }
+    }
+
+    fn alone(&self, line: Line) -> &Queue {
+        match line {
+            Line::Decode | Line::DecodeAlone => &self.decode_alone,
+            Line::Run | Line::RunAlone => &self.run_alone,
+        }
+    }
+
+    /// All that waits for it.
+    pub fn waiting(&self, forest: &Forest) -> u64 {
+        let fair = self.decode.total().count + self.run.total().count;
+        fair + forest.total(&self.decode_alone).count + forest.total(&self.run_alone).count
+    }
+
+    /// Whether something of this priority waits in a line; of what runs alone, whether anything does.
+    pub fn waits(&self, line: Line, priority: Priority) -> bool {
+        match line {
+            Line::Decode => self.decode.waits(priority),
+            Line::Run => self.run.waits(priority),
+            Line::DecodeAlone | Line::RunAlone => !self.is_empty(line),
         }
     }
 
@@ -163,9 +223,10 @@ impl Model {
         self.state == State::Ready
     }
 
-    /// Whether nothing waits for it and nothing runs.
-    pub fn is_idle(&self) -> bool {
-        self.lines.iter().all(Queue::is_empty) && self.lanes.iter().all(|lane| lane.running.is_none())
+    /// Whether nothing waits for it.
+    pub fn waits_for_nothing(&self) -> bool {
+        let fair = self.decode.is_empty() && self.run.is_empty();
+        fair && self.decode_alone.is_empty() && self.run_alone.is_empty()
     }
 
     /// Largest batch that policy and manifest allow.
@@ -199,6 +260,14 @@ impl Model {
     /// Work that its lanes have begun or hold.
     pub fn remaining(&self, now: Mono) -> Span {
         self.lanes.iter().fold(Span::ZERO, |sum, lane| sum.plus(lane.remaining(now)))
+    }
+
+    /// A request that was given to a lane is not wanted any more.
+    pub fn unwanted(&mut self, id: RequestId) {
+        let batches = self.lanes.iter_mut().flat_map(|lane| [&mut lane.running, &mut lane.next]).flatten();
+        for batch in batches.filter(|batch| batch.ids.as_slice().contains(&id)) {
+            batch.wanted = batch.wanted.saturating_sub(1);
+        }
     }
 
     /// These lanes from now on; others end after what they run. Allocates, as a load is no decision.

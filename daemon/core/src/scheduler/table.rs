@@ -1,11 +1,11 @@
-//! The live requests and what each client holds of them. Decides nothing; keeps counts and lists consistent.
+//! The live requests and what each caller holds of them. Decides nothing; keeps counts and lists consistent.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::admit::Held;
 use crate::estimate::Demand;
-use crate::id::{ClientId, RequestId};
+use crate::id::{ClientId, RequestId, ShareId};
 use crate::queue::{Key, Slot};
 use crate::request::Work;
 use crate::units::Bytes;
@@ -51,7 +51,7 @@ pub(super) struct Live {
     pub deaths: u8,
     /// It failed in company or was alive at a crash: from now on it runs alone.
     pub alone: bool,
-    /// What its client is charged with while it waits.
+    /// What its caller is charged with while it waits.
     pub priced: Demand,
     /// Neighbours in its client's list.
     before: Option<Slot>,
@@ -92,12 +92,6 @@ impl Live {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Client {
-    held: Held,
-    first: Option<Slot>,
-}
-
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
 
 /// All live requests.
@@ -106,7 +100,10 @@ pub(super) struct Table {
     slots: Vec<Option<Live>>,
     free: Vec<Slot>,
     by_id: Map<RequestId, Slot>,
-    clients: Map<ClientId, Client>,
+    /// One request of each client; the others follow by its neighbours.
+    clients: Map<ClientId, Slot>,
+    /// What each caller holds, by share.
+    callers: Vec<Held>,
     held: Held,
 }
 
@@ -119,6 +116,7 @@ impl Table {
             free: Vec::with_capacity(places),
             by_id: Map::with_capacity_and_hasher(places * 2, BuildHasherDefault::default()),
             clients: Map::with_capacity_and_hasher(places * 2, BuildHasherDefault::default()),
+            callers: vec![Held::default(); ShareId::COUNT],
             held: Held::default(),
         }
     }
@@ -128,14 +126,14 @@ impl Table {
         self.by_id.len()
     }
 
-    /// What all clients together hold.
+    /// What all callers together hold.
     pub fn held(&self) -> Held {
         self.held
     }
 
-    /// What one client holds.
-    pub fn held_by(&self, client: ClientId) -> Held {
-        self.clients.get(&client).map_or(Held::default(), |client| client.held)
+    /// What one caller holds.
+    pub fn held_by(&self, share: ShareId) -> Held {
+        self.callers.get(share.index()).copied().unwrap_or_default()
     }
 
     pub fn find(&self, id: RequestId) -> Option<Slot> {
@@ -148,7 +146,7 @@ impl Table {
 
     /// One request of a client, if it has any.
     pub fn any_of(&self, client: ClientId) -> Option<Slot> {
-        self.clients.get(&client)?.first
+        self.clients.get(&client).copied()
     }
 
     /// Every place there may be a request at.
@@ -165,8 +163,7 @@ impl Table {
         });
         self.by_id.insert(live.id, slot);
         self.charge(&live);
-        let client = self.clients.entry(live.client).or_default();
-        let after = client.first.replace(slot);
+        let after = self.clients.insert(live.client, slot);
         if let Some(neighbour) = after.and_then(|after| self.slots.get_mut(after.index())).and_then(Option::as_mut) {
             neighbour.before = Some(slot);
         }
@@ -207,16 +204,15 @@ impl Table {
         }
         if let Some(before) = live.before.and_then(|slot| self.slots.get_mut(slot.index())).and_then(Option::as_mut) {
             before.after = live.after;
-        } else if live.after.is_none() {
+        } else if let Some(after) = live.after {
+            self.clients.insert(live.client, after);
+        } else {
             self.clients.remove(&live.client);
-        } else if let Some(client) = self.clients.get_mut(&live.client) {
-            client.first = live.after;
         }
     }
 
     fn charge(&mut self, live: &Live) {
-        let client = self.clients.entry(live.client).or_default();
-        for held in [&mut self.held, &mut client.held] {
+        for held in self.callers.get_mut(live.key.share.index()).into_iter().chain([&mut self.held]) {
             held.places += 1;
             held.bytes = Bytes(held.bytes.0.saturating_add(live.bytes.0));
             held.work = held.work.plus(live.priced);
@@ -224,8 +220,7 @@ impl Table {
     }
 
     fn credit(&mut self, live: &Live) {
-        let client = self.clients.entry(live.client).or_default();
-        for held in [&mut self.held, &mut client.held] {
+        for held in self.callers.get_mut(live.key.share.index()).into_iter().chain([&mut self.held]) {
             held.places = held.places.saturating_sub(1);
             held.bytes = Bytes(held.bytes.0.saturating_sub(live.bytes.0));
             held.work = held.work.minus(live.priced);

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::event::{LaneRange, ModelState};
-use crate::id::{ClientId, LaneId, ModelId};
+use crate::id::{ClientId, LaneId, ModelId, ShareId};
 use crate::members::{Ids, MemberResult, Results};
 use crate::request::{ClassClaim, Origin, Priority, RequestMeta, Work};
 use crate::units::{Cost, Span};
@@ -19,6 +19,7 @@ fn meta(id: u64, work: Work) -> RequestMeta {
         id: RequestId(id),
         parent: None,
         client: ClientId(1),
+        share: ShareId::new(1),
         model: ModelId(0),
         deadline: None,
         class: ClassClaim::Unlabelled,

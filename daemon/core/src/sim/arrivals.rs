@@ -1,6 +1,6 @@
 //! Seeded arrivals: the same seed gives the same load on every machine.
 
-use crate::id::{ClientId, ModelId, RequestId};
+use crate::id::{ClientId, ModelId, RequestId, ShareId};
 use crate::request::{ClassClaim, Origin, Priority, RequestMeta, Work};
 use crate::units::{Bytes, Cost, Mono, Span};
 
@@ -28,12 +28,13 @@ impl Dice {
     }
 }
 
-/// A header of ordinary size, to be changed by struct update.
+/// A header of ordinary size of a client that is a caller of its own, to be changed by struct update.
 pub fn meta(id: u64, client: u32, model: u16) -> RequestMeta {
     RequestMeta {
         id: RequestId(id),
         parent: None,
         client: ClientId(client),
+        share: ShareId::new(client),
         model: ModelId(model),
         deadline: None,
         class: ClassClaim::Unlabelled,

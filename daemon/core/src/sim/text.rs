@@ -3,7 +3,7 @@
 //! ```text
 //! # comment
 //! 0 policy max_waiting=16 ...
-//! 1000 arrived id=1 client=2 model=0 deadline=5001000 class=unlabelled priority=normal ...
+//! 1000 arrived id=1 client=2 share=2 model=0 deadline=5001000 class=unlabelled priority=normal ...
 //! > accept id=1 verdict=local reason=unmeasured class=regulated deadline=5001000 predicted=-
 //! > run lane=0 model=0 ids=1
 //! ```
@@ -16,7 +16,7 @@ use core::time::Duration;
 
 use crate::action::{Action, Change};
 use crate::event::{Event, LaneRange, ModelState};
-use crate::id::{ClientId, HostId, LaneId, ModelId, RequestId};
+use crate::id::{ClientId, HostId, LaneId, ModelId, RequestId, ShareId};
 use crate::members::{Ids, MemberResult, Results};
 use crate::policy::Policy;
 use crate::request::{ClassClaim, DataClass, Origin, Priority, RequestMeta, Work};
@@ -100,11 +100,12 @@ fn arrived(meta: &RequestMeta) -> String {
         ClassClaim::Claimed(class) => class.as_str(),
     };
     format!(
-        "arrived id={} parent={} client={} model={} deadline={} class={class} priority={} deferrable={} bytes={} \
+        "arrived id={} parent={} client={} share={} model={} deadline={} class={class} priority={} deferrable={} bytes={} \
          origin={} work={} cost={} deaths={}",
         meta.id.0,
         option(meta.parent.map(|id| id.0)),
         meta.client.0,
+        meta.share.number(),
         meta.model.0,
         option(meta.deadline.map(Mono::as_nanos)),
         meta.priority.as_str(),
@@ -134,7 +135,8 @@ fn model_state(model: ModelId, state: ModelState) -> String {
 fn policy(policy: &Policy) -> String {
     format!(
         "policy default_deadline={} max_deadline={} max_waiting={} max_waiting_bytes={} client_share={} lanes={} \
-         preparing={} max_batch={} unlabelled={} bus_ceiling={} broker_ceiling={} hang_after={} restart_estimate={}",
+         preparing={} lower_share={} max_chunk={} max_batch={} unlabelled={} bus_ceiling={} broker_ceiling={} \
+         hang_after={} restart_estimate={}",
         nanos(policy.default_deadline),
         nanos(policy.max_deadline),
         policy.max_waiting,
@@ -142,6 +144,8 @@ fn policy(policy: &Policy) -> String {
         policy.client_share.get(),
         policy.lanes,
         policy.preparing,
+        policy.lower_share.get(),
+        nanos(policy.max_chunk),
         policy.max_batch,
         policy.unlabelled.as_str(),
         policy.bus_ceiling.as_str(),
@@ -247,6 +251,7 @@ impl Fields<'_> {
             id: self.id()?,
             parent: self.optional("parent")?.map(RequestId),
             client: ClientId(self.number("client")?),
+            share: self.number("share").map(ShareId::new)?,
             model: ModelId(self.number("model")?),
             deadline: self.optional("deadline")?.map(Mono::from_nanos),
             class: self.one("class", |word| match word {
@@ -289,6 +294,8 @@ impl Fields<'_> {
             client_share: self.one("client_share", |word| word.parse().ok().and_then(Ratio::new))?,
             lanes: self.number("lanes")?,
             preparing: self.number("preparing")?,
+            lower_share: self.one("lower_share", |word| word.parse().ok().and_then(Ratio::new))?,
+            max_chunk: self.span("max_chunk")?,
             max_batch: self.number("max_batch")?,
             unlabelled: self.one("unlabelled", DataClass::from_word)?,
             bus_ceiling: self.one("bus_ceiling", DataClass::from_word)?,

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod deadlines;
+mod fair;
 mod host;
 mod leave;
 mod load;

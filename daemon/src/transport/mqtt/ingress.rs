@@ -15,10 +15,12 @@ use edge_wire::mqtt::topic::Topics;
 use super::packet::{Inbound, Properties, Qos};
 use crate::ledger::Key;
 use crate::request::{Blob, Caller, Failure, Options, Payload, Request, TensorIn};
-use crate::transport::options::{MAX_DEADLINE_MS, Parser, Value};
+use crate::transport::options::{MAX_DEADLINE_MS, Parser, Value, sender};
 
 /// The user property that marks a binary tensor request.
 const HEADER_LENGTH: &str = "inference_header_content_length";
+/// The user property by which a sender says who it is: the broker does not tell.
+const CLIENT: &str = "client";
 /// A sender's id is given back if it is not longer than this.
 const MAX_ID_BYTES: usize = 512;
 
@@ -229,7 +231,7 @@ fn image_type(data: &[u8]) -> Result<String, Failure> {
 /// Options of the message's properties, then those of the body that the properties do not name.
 fn options(properties: &Properties, body: &[(std::borrow::Cow<'_, str>, body::Value<'_>)]) -> Result<Options, Failure> {
     let mut parser = Parser::default();
-    for (name, value) in properties.user.iter().filter(|(name, _)| name != HEADER_LENGTH) {
+    for (name, value) in properties.user.iter().filter(|(name, _)| name != HEADER_LENGTH && name != CLIENT) {
         parser.take(name, Value::Untyped(value))?;
     }
     for (name, value) in body {
@@ -247,10 +249,21 @@ fn options(properties: &Properties, body: &[(std::borrow::Cow<'_, str>, body::Va
         )?;
     }
     let mut options = parser.finish();
+    options.client = client(properties)?;
     if let (None, Some(seconds)) = (options.deadline_ms, properties.expiry_s) {
         options.deadline_ms = Some((u64::from(seconds) * 1000).clamp(1, MAX_DEADLINE_MS));
     }
     Ok(options)
+}
+
+/// Who the sender says that it is.
+fn client(properties: &Properties) -> Result<Option<String>, Failure> {
+    let mut given = properties.user.iter().filter(|(name, _)| name == CLIENT).map(|(_, value)| value);
+    match (given.next(), given.next()) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err(Failure::invalid("option client is given twice")),
+        (Some(client), None) => sender(Value::Untyped(client)).map(Some),
+    }
 }
 
 /// Whom to tell about a message that is not read. All of a JSON body is skimmed, since the names may come after the

@@ -106,6 +106,22 @@ fn options_come_from_properties_first_and_then_from_the_body() {
 }
 
 #[test]
+fn a_sender_may_say_who_it_is_by_a_property_and_by_nothing_else() {
+    let body = || message(&br#"{"text":"x","client":"body"}"#[..]);
+    let request = taken(&body());
+    assert_eq!((request.options.client, request.options.warnings.len()), (None, 1));
+    let plain = || message(&br#"{"text":"x"}"#[..]);
+    let request = taken(&with(plain(), &[("client", "press-4")]));
+    assert_eq!((request.options.client.as_deref(), request.options.warnings.len()), (Some("press-4"), 0));
+    for wrong in ["", "a\nb", &"x".repeat(129)] {
+        let (code, text, _) = refused(&with(plain(), &[("client", wrong)]));
+        assert_eq!(code, ErrorCode::InvalidInput);
+        assert!(text.contains("option client is") && text.contains("1 to 128"), "{text}");
+    }
+    assert!(refused(&with(plain(), &[("client", "a"), ("client", "b")])).1.contains("given twice"));
+}
+
+#[test]
 fn the_deadline_wins_over_the_message_expiry() {
     let expiring = |body: &'static [u8]| {
         let properties = Properties { expiry_s: Some(2), ..Properties::default() };
