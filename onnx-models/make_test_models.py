@@ -4,6 +4,7 @@
     add             c = a + b, FP32 [-1, 4]; batches of up to 8
     echo-types      one input and one output of nearly every datatype, each returned as it came
     spin            runs as long as the request says: `trips` iterations of a small multiplication, a microsecond or so each
+    spin-together   the same in batches of up to 4: runs as long as the most patient member says
     wants-cuda      asks for CUDA and for nothing else
     either          adds on OpenVINO, or where that is not, on the CPU
     wrong-golden    add, with an expected answer that is not the sum
@@ -56,7 +57,8 @@ def echo_types():
         [value(f"{name}_out", kind, ["n", 2]) for name, kind in TYPES.items()]))
 
 
-def spin():
+def looped():
+    """Nodes and constants that compute `end` from `trips`, iteration by iteration."""
     matrix = numpy_helper.from_array(np.eye(16, dtype=np.float32), "matrix")
     start = numpy_helper.from_array(np.ones((16, 16), np.float32), "start")
     body = helper.make_graph(
@@ -64,10 +66,25 @@ def spin():
         "body", [value("at", TensorProto.INT64, []), value("go", TensorProto.BOOL, []),
                  value("before", TensorProto.FLOAT, [16, 16])],
         [value("go_on", TensorProto.BOOL, []), value("after", TensorProto.FLOAT, [16, 16])], [matrix])
-    nodes = [helper.make_node("Loop", ["trips", "", "start"], ["end"], body=body),
-             helper.make_node("ReduceSum", ["end"], ["sum"], keepdims=0)]
+    return helper.make_node("Loop", ["trips", "", "start"], ["end"], body=body), start
+
+
+def spin():
+    loop, start = looped()
+    nodes = [loop, helper.make_node("ReduceSum", ["end"], ["sum"], keepdims=0)]
     return model(helper.make_graph(nodes, "spin", [value("trips", TensorProto.INT64, [1])],
                                    [value("sum", TensorProto.FLOAT, [])], [start]))
+
+
+def spin_together():
+    loop, start = looped()
+    zero = numpy_helper.from_array(np.zeros(1, np.float32), "zero")
+    nodes = [helper.make_node("ReduceMax", ["each"], ["trips"], keepdims=0), loop,
+             helper.make_node("ReduceSum", ["end"], ["one"], keepdims=0),
+             helper.make_node("Cast", ["each"], ["shape"], to=TensorProto.FLOAT),
+             helper.make_node("Mul", ["shape", "zero"], ["zeros"]), helper.make_node("Add", ["zeros", "one"], ["sum"])]
+    return model(helper.make_graph(nodes, "spin-together", [value("each", TensorProto.INT64, ["n", 1])],
+                                   [value("sum", TensorProto.FLOAT, ["n", 1])], [start, zero]))
 
 
 def tensors(**named):
@@ -107,6 +124,8 @@ def main():
     bundle("add", add(), "Adds two tensors", sums, batch=8)
     bundle("echo-types", echo_types(), "Returns what it gets, in every datatype", batch=4)
     bundle("spin", spin(), "Runs as long as it is told", [(tensors(trips=[10]), tensors(sum=256.0))], deadline=60000)
+    bundle("spin-together", spin_together(), "Runs as long as one of them is told",
+           [(tensors(each=[[10]]), tensors(sum=[[256.0]]))], batch=4, deadline=60000)
     bundle("wants-cuda", add(), "Asks for CUDA", sums, batch=8, providers='["cuda"]')
     bundle("either", add(), "Adds on OpenVINO, or else on the CPU", sums, batch=8, providers='["openvino", "cpu"]')
     bundle("wrong-golden", add(), "Expects a wrong sum", [(ADD_IN, ADD_OUT.replace("2.5", "2.75"))], batch=8)

@@ -3,7 +3,7 @@
 
 mod support;
 
-use edge_engine::protocol::{Data, ErrorKind, Input, Output, TensorData, ToHost, Want};
+use edge_engine::protocol::{Data, ErrorKind, Input, MemberDone, Output, TensorData, ToHost, Want};
 use support::{Host, PATIENCE, bytes, f32s, inline, member, memfd, open_memfd, test_bundle, to_f32s};
 
 fn row(from: f32, rows: usize) -> Vec<u8> {
@@ -195,6 +195,41 @@ fn a_running_request_can_be_stopped_and_the_lane_serves_on() {
         let (members, _) = host.ran();
         assert_eq!((members[0].id, sums(&members[0].result).1), (id, vec![256.0]));
     }
+}
+
+/// A batch of requests that run together for so many trips each.
+fn spin_together(host: &Host, members: &[(u64, i64)]) {
+    let one = |(id, trips): &(u64, i64)| {
+        let tensors = vec![inline(0, &[1, 1], &trips.to_le_bytes())];
+        member(*id, Input::Tensors { tensors, want: Want::Inline })
+    };
+    host.run(0, members.iter().map(one).collect(), &[]);
+}
+
+#[test]
+fn a_batch_is_stopped_when_nobody_wants_any_of_it_and_not_before() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&test_bundle("spin-together"));
+    spin_together(&host, &[(1, i64::MAX), (2, 5), (3, 5)]);
+    busy(&host);
+    host.send(&ToHost::Discard { id: 1 }, &[]);
+    host.send(&ToHost::Discard { id: 3 }, &[]);
+    // Two of three are gone: the third one is still computed for.
+    busy(&host);
+    spin_together(&host, &[(4, 5), (5, 5)]);
+    host.send(&ToHost::Discard { id: 4 }, &[]);
+    host.send(&ToHost::Discard { id: 2 }, &[]);
+    let ends = |members: Vec<MemberDone>| -> Vec<(u64, Option<ErrorKind>)> {
+        members.iter().map(|member| (member.id, member.result.as_ref().err().map(|error| error.kind))).collect()
+    };
+    let stopped = Some(ErrorKind::Stopped);
+    assert_eq!(ends(host.ran().0), [(1, stopped), (2, stopped), (3, stopped)]);
+    // The lane serves on, without the member that was given up while it waited.
+    assert_eq!(ends(host.ran().0), [(4, stopped), (5, None)]);
+    // One that was answered is given up too late, and stops nothing.
+    host.send(&ToHost::Discard { id: 5 }, &[]);
+    spin_together(&host, &[(6, 5), (7, 5)]);
+    assert_eq!(ends(host.ran().0), [(6, None), (7, None)]);
 }
 
 /// Waits until the host computes: the first request has got to the runtime.

@@ -153,16 +153,19 @@ impl Scheduler {
     fn learn(&mut self, now: Mono, index: usize, batch: &Batch, took: Span, results: &Results) {
         let ids = batch.ids.as_slice();
         let ended = || ids.iter().enumerate().map(|(position, id)| result_of(results, position, *id));
+        let mut done = Span::MAX;
         if ended().all(|result| result.is_ok()) {
             self.learn_service(now, index, batch.rows, batch.units, took);
         } else if ended().all(|result| result == Err(Fault::Stopped)) {
             self.models[index].times.learn_at_least(now, batch.rows, batch.units, took);
+            // No more of it was done than what it ran for.
+            done = took;
         } else {
             return;
         }
         let model = &self.models[index];
         // In the same currency as what waits, so that the rate corrects what both have in common.
-        let work = model.times.work(model.usual, batch.units);
+        let work = model.times.work(model.usual, batch.units).min(done);
         self.rates.run.done(now, work);
     }
 

@@ -14,6 +14,9 @@ use crate::sim::text;
 use crate::units::{Bytes, Cost, Mono, Span};
 use crate::verdict::{Fault, Outcome};
 
+/// Time until a run that was told to stop has ended.
+const STOPPING: Span = Span::from_nanos(1000);
+
 /// How a model behaves on the fake host.
 #[derive(Clone, Copy, Debug)]
 pub struct FakeModel {
@@ -123,8 +126,8 @@ pub struct World {
     pub poison: BTreeSet<RequestId>,
     /// Requests that never end.
     pub endless: BTreeSet<RequestId>,
-    /// Requests whose run was stopped.
-    stopped: BTreeSet<RequestId>,
+    /// Requests that are not wanted any more.
+    unwanted: BTreeSet<RequestId>,
     /// Requests whose batch fails with a runtime error.
     pub faulty: BTreeSet<RequestId>,
     settled: BTreeMap<RequestId, Vec<(Mono, Outcome)>>,
@@ -150,7 +153,7 @@ impl World {
             restart: Span::from_millis(300),
             poison: BTreeSet::new(),
             endless: BTreeSet::new(),
-            stopped: BTreeSet::new(),
+            unwanted: BTreeSet::new(),
             faulty: BTreeSet::new(),
             settled: BTreeMap::new(),
             announced: Vec::new(),
@@ -362,7 +365,9 @@ impl World {
         let Some((model, ids)) = place.batches.front().copied() else { return };
         let (took, host) = (self.run_time(model, &ids), self.host_of(model));
         let has = |set: &BTreeSet<RequestId>| ids.as_slice().iter().any(|id| set.contains(id));
-        if has(&self.poison) {
+        if self.is_vain(&ids) {
+            self.plan(host, STOPPING, Happening::Ran { lane });
+        } else if has(&self.poison) {
             self.plan(host, took.part(2), Happening::Crash);
         } else if !has(&self.endless) {
             self.plan(host, took, Happening::Ran { lane });
@@ -387,11 +392,12 @@ impl World {
         let took = Span::between(place.began, self.now);
         let more = !place.batches.is_empty();
         let faulty = ids.as_slice().iter().any(|id| self.faulty.contains(id));
-        let fault = fault.or(faulty.then_some(Fault::Runtime));
+        let stopped = self.is_vain(&ids).then_some(Fault::Stopped);
+        let fault = fault.or(stopped).or(faulty.then_some(Fault::Runtime));
         let mut results = Results::new();
         for id in ids.as_slice() {
-            let stopped = self.stopped.remove(id).then_some(Fault::Stopped);
-            results.push(MemberResult { id: *id, result: fault.or(stopped).map_or(Ok(()), Err) });
+            self.unwanted.remove(id);
+            results.push(MemberResult { id: *id, result: fault.map_or(Ok(()), Err) });
         }
         if more && self.is_up(self.host_of(model)) {
             self.begin_batch(lane);
@@ -399,14 +405,20 @@ impl World {
         self.feed(Event::BatchDone { lane, took: took.duration(), results });
     }
 
-    /// Stops a run that has no other member.
+    /// Stops a run that nobody wants any more.
     fn abort(&mut self, id: RequestId) {
-        let alone = |place: &FakeLane| place.batches.front().is_some_and(|(_, ids)| ids.as_slice() == [id]);
-        let Some((lane, place)) = self.lanes.iter().find(|(_, place)| alone(place)) else { return };
+        self.unwanted.insert(id);
+        let vain = |place: &FakeLane| {
+            place.batches.front().is_some_and(|(_, ids)| ids.as_slice().contains(&id) && self.is_vain(ids))
+        };
+        let Some((lane, place)) = self.lanes.iter().find(|(_, place)| vain(place)) else { return };
         let (lane, model) = (*lane, place.batches.front().map_or(ModelId(0), |(model, _)| *model));
         self.planned.retain(|Reverse(planned)| planned.what != Happening::Ran { lane });
-        self.plan(self.host_of(model), Span::from_nanos(1000), Happening::Ran { lane });
-        self.stopped.insert(id);
+        self.plan(self.host_of(model), STOPPING, Happening::Ran { lane });
+    }
+
+    fn is_vain(&self, ids: &Ids) -> bool {
+        ids.as_slice().iter().all(|id| self.unwanted.contains(id))
     }
 
     fn end_host(&mut self, host: HostId, hung: Option<LaneId>) {

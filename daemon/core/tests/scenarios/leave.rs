@@ -108,3 +108,48 @@ fn whoever_asks_a_drained_box_to_drain_is_told_that_it_is() {
     world.tell(Event::Drain);
     assert_eq!(world.announced(), [Change::Draining, Change::Drained, Change::Drained]);
 }
+
+/// A world whose model runs four together for 24 ms, on one lane, and has just begun with four; some of them never end.
+fn four_together(endless: Vec<u64>) -> World {
+    let policy = Policy { lanes: 1, max_chunk: Duration::from_millis(100), ..small_policy() };
+    let mut world = World::new(Policy { max_batch: 4, ..policy });
+    world.load(0, FakeModel { fixed: ms(20), ..FakeModel::new(0, 1, ms(1)) });
+    (1000..1060).for_each(|id| world.arrive(due(id, (id % 4) as u32, 5000)));
+    world.run_until(at(2000));
+    world.endless.extend(endless.into_iter().map(RequestId));
+    world.arrive(due(1, 1, 3000));
+    (2..=5).for_each(|id| world.arrive(due(id, 1, 2080)));
+    world.run_until(at(2025));
+    assert_eq!(batches(&world).last(), Some(&vec![2, 3, 4, 5]));
+    world
+}
+
+#[test]
+fn a_batch_that_nobody_wants_any_more_is_stopped_and_frees_its_lane() {
+    let mut world = four_together(Vec::new());
+    let cancel = |world: &mut World, id| world.tell(Event::Cancelled { id: RequestId(id) });
+    world.arrive(due(7, 2, 4000));
+    (2..=4).for_each(|id| cancel(&mut world, id));
+    world.run_until(at(2026));
+    assert_eq!(batches(&world).last(), Some(&vec![2, 3, 4, 5]), "somebody still wants it");
+    cancel(&mut world, 5);
+    // What comes now waits for a lane that is about to be free.
+    world.arrive(RequestMeta { priority: Priority::High, ..due(8, 2, 2060) });
+    world.run_until(at(2027));
+    assert_eq!(batches(&world).last(), Some(&vec![8]));
+    world.run_out();
+    assert_eq!((world.outcome(8), world.outcome(7)), (Some(Outcome::Done), Some(Outcome::Done)));
+}
+
+#[test]
+fn a_batch_whose_deadlines_have_all_passed_is_stopped() {
+    let mut world = four_together((2..=5).collect());
+    world.arrive(due(7, 2, 4000));
+    world.run_until(at(2079));
+    assert_eq!(world.outcome(5), None, "it never ends by itself");
+    world.run_until(at(2081));
+    (2..=5).for_each(|id| assert_eq!(world.outcome(id), Some(Outcome::Expired)));
+    assert_eq!(batches(&world).last(), Some(&vec![7]));
+    world.run_out();
+    assert_eq!(world.outcome(7), Some(Outcome::Done));
+}

@@ -48,7 +48,7 @@ impl Lane {
         let mut packer = Packer::default();
         let members = catch_unwind(AssertUnwindSafe(|| self.run(members, fds, start, &mut packer)));
         let members = members.unwrap_or_else(|panic| failed(&ids, &panicked(panic.as_ref())));
-        self.post.end();
+        self.post.close_batch();
         let took_ns = clock::since_ns(start);
         self.outbox.send(&FromHost::Ran { lane: self.number, took_ns, members }, &packer.fds());
     }

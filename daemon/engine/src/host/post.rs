@@ -1,5 +1,5 @@
-//! What a lane and the reader of the host's channel share: which request runs alone, so that `Discard` can stop it, and
-//! which were discarded before the lane got to them.
+//! What a lane and the reader of the host's channel share: which requests run now, so that `Discard` can stop a run that
+//! nobody wants any more, and which were discarded before the lane got to them.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -16,11 +16,25 @@ const REMEMBERED: usize = 128;
 
 #[derive(Default)]
 struct State {
-    /// The request that runs alone now.
-    alone: Option<u64>,
-    /// It was told to stop.
+    /// The batch that the lane has taken: its members, and whether each is still wanted.
+    batch: Vec<(u64, bool)>,
+    /// Those of them that run now; none before the first run.
+    run: Vec<u64>,
+    /// The run was told to stop.
     told: bool,
     discarded: VecDeque<u64>,
+}
+
+impl State {
+    fn is_wanted(&self, id: u64) -> bool {
+        !self.batch.contains(&(id, false))
+    }
+
+    /// Whether all that runs, or is about to, is for nobody.
+    fn is_vain(&self) -> bool {
+        let mut batch = self.batch.iter().filter(|(id, _)| self.run.is_empty() || self.run.contains(id));
+        batch.all(|(_, wanted)| !wanted)
+    }
 }
 
 /// Shared by the reader thread and the lane's thread.
@@ -42,17 +56,16 @@ impl Post {
         &self.channel
     }
 
-    /// The lane has taken a batch: says which of its members were discarded meanwhile. From now on a single one can be
-    /// stopped, even before the runtime has it.
+    /// The lane has taken a batch: says which of its members were discarded meanwhile. From now on it is stopped when
+    /// nobody wants any of it, even before the runtime has it.
     pub fn take(&self, members: &[Member]) -> Vec<u64> {
         let mut state = self.lock();
-        state.alone = if let [member] = members { Some(member.id) } else { None };
-        state.told = false;
-        if state.discarded.is_empty() {
-            return Vec::new();
-        }
         let stopped: Vec<u64> =
             members.iter().map(|member| member.id).filter(|id| state.discarded.contains(id)).collect();
+        state.batch.clear();
+        state.batch.extend(members.iter().map(|member| (member.id, !stopped.contains(&member.id))));
+        state.run.clear();
+        state.told = false;
         state.discarded.retain(|id| !stopped.contains(id));
         stopped
     }
@@ -63,19 +76,23 @@ impl Post {
         let _ = rustix::net::shutdown(&self.channel, Shutdown::Both);
     }
 
-    /// The lane is about to run `id` alone.
-    pub fn begin(&self, id: u64) {
-        let mut state = self.lock();
-        if state.alone != Some(id) {
-            state.alone = Some(id);
-            state.told = false;
-        }
+    /// Whether somebody still waits for this member of the batch.
+    pub fn is_wanted(&self, id: u64) -> bool {
+        self.lock().is_wanted(id)
     }
 
-    /// What ran alone has ended; whether it was told to stop. The options can be used again.
+    /// The lane is about to run these members of the batch together; false if nobody wants any of them.
+    pub fn begin(&self, ids: impl IntoIterator<Item = u64>) -> bool {
+        let mut state = self.lock();
+        state.run.clear();
+        state.run.extend(ids);
+        !state.is_vain()
+    }
+
+    /// What ran has ended; whether it was told to stop. The options can be used again.
     pub fn end(&self) -> bool {
         let mut state = self.lock();
-        state.alone = None;
+        state.run.clear();
         if state.told {
             // Options that have stopped a run stop every later run with them too.
             let _ = self.options.unterminate();
@@ -83,12 +100,22 @@ impl Post {
         std::mem::take(&mut state.told)
     }
 
-    /// Stops `id` if it runs alone here, or when the lane gets to it.
+    /// The lane has answered for its batch; what is discarded of it from now on comes too late.
+    pub fn close_batch(&self) {
+        self.end();
+        self.lock().batch.clear();
+    }
+
+    /// `id` is not wanted any more: stops what runs here if nobody else wants it, or lets the lane pass it over when it
+    /// gets to it.
     pub fn discard(&self, id: u64) {
         let mut state = self.lock();
-        if state.alone == Some(id) {
-            state.told = true;
-            let _ = self.options.terminate();
+        if let Some(member) = state.batch.iter_mut().find(|member| member.0 == id) {
+            member.1 = false;
+            if !state.told && state.is_vain() {
+                state.told = true;
+                let _ = self.options.terminate();
+            }
             return;
         }
         if state.discarded.len() >= REMEMBERED {

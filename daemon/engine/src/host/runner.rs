@@ -70,8 +70,8 @@ impl Runner {
                         self.group(&mut groups, item(vec![value], reply, start_before));
                     }
                     None => {
-                        post.begin(id);
-                        let result = self.run_whole(&prepared, start_before, packer);
+                        let wanted = post.begin([id]);
+                        let result = if wanted { self.run_whole(&prepared, start_before, packer) } else { Err(told()) };
                         settle(at, if post.end() { result.map_err(|_| told()) } else { result });
                     }
                 },
@@ -101,18 +101,20 @@ impl Runner {
     fn run_group(&mut self, mut group: Vec<Item>, post: &Post, packer: &mut Packer) -> Vec<(usize, Answered)> {
         let now = clock::now_ns();
         let mut done = Vec::new();
-        group.retain(|item| match in_time(item.start_before, now) {
+        let wanted = |item: &Item| if post.is_wanted(item.id) { Ok(()) } else { Err(told()) };
+        group.retain(|item| match wanted(item).and_then(|()| in_time(item.start_before, now)) {
             Ok(()) => true,
             Err(error) => {
                 done.push((item.at, Err(error)));
                 false
             }
         });
-        if let [item] = &group[..] {
-            post.begin(item.id);
+        if group.is_empty() {
+            return done;
         }
-        let result = self.run_items(&group, packer);
-        let stopped = post.end();
+        let wanted = post.begin(group.iter().map(|item| item.id));
+        let result = if wanted { self.run_items(&group, packer) } else { Err(told()) };
+        let stopped = post.end() || !wanted;
         match result {
             Ok(outputs) => done.extend(group.iter().map(|item| item.at).zip(outputs)),
             Err(mut error) => {
