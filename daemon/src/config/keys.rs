@@ -167,7 +167,7 @@ pub const KEYS: &[Key] = &[
         "policy.client_share",
         Kind::Number { min: 0.01, max: 1.0 },
         Absent::Number(0.5),
-        "Share of places, room and predicted wait that one client may hold, so that a flood from one never starves another.",
+        "Share of places, room and predicted wait that one caller may hold, so that a flood from one never starves another.",
     ),
     live(
         "policy.lower_share",

@@ -91,32 +91,32 @@ impl Scheduler {
 
     /// Work of the request's own model and priority before it.
     fn before_in(&self, model: &Model, key: Key) -> Demand {
-        let (size, priority) = (model.usual, key.priority);
+        let priority = key.priority;
         if !model.run.waits(priority) && !model.decode.waits(priority) {
             return Demand::default();
         }
-        let own = work_of(model, size, model.run.before(&self.lines, key), model.decode.before(&self.lines, key));
+        let own = work_of(model, model.run.before(&self.lines, key), model.decode.before(&self.lines, key));
         let run_start = model.run.tag(priority, key.share).plus(own.run);
         let decode_start = model.decode.tag(priority, key.share).plus(own.prepare);
         let others = model.run.shares(priority).or(model.decode.shares(priority)).without(key.share);
         others.fold(own, |sum, share| {
             let (to_run, first_run) = model.run.part(priority, share);
             let (to_decode, first_decode) = model.decode.part(priority, share);
-            let work = work_of(model, size, to_run, to_decode);
-            let deadline = |first: Option<Mono>| first.unwrap_or(Mono::MAX);
+            let work = work_of(model, to_run, to_decode);
+            let [first_run, first_decode] = [first_run, first_decode].map(|first| first.unwrap_or(Mono::MAX));
             let run = Rival {
                 tag: model.run.tag(priority, share),
                 work: work.run,
                 count: to_run.count + to_decode.count,
                 streak: model.run.streak(priority, Some(share)),
-                first: deadline(first_run).min(deadline(first_decode)),
+                first: first_run.min(first_decode),
             };
             let decode = Rival {
                 tag: model.decode.tag(priority, share),
                 work: work.prepare,
                 count: to_decode.count,
                 streak: model.decode.streak(priority, Some(share)),
-                first: deadline(first_decode),
+                first: first_decode,
             };
             sum.plus(Demand {
                 prepare: decode.before(decode_start, key.deadline),
@@ -135,7 +135,7 @@ impl Scheduler {
         let mine = own.map_or(1, |own| callers(&self.models[own]).without(key.share).len() + 1);
         let others = callers(model).len().max(1);
         let (to_run, to_decode) = (model.run.total_of(priority), model.decode.total_of(priority));
-        let all = work_of(model, model.usual, to_run, to_decode);
+        let all = work_of(model, to_run, to_decode);
         let until = |contest: &Contest, needs: Span, all: Span, count: u64, streak: Span| {
             let (own, other) = (own.map_or(Span::ZERO, |own| contest.tag(priority, own)), contest.tag(priority, index));
             let (count, streak) = (count.div_ceil(others), streak.part(others));
@@ -165,12 +165,11 @@ impl Scheduler {
         if model.waits_for_nothing() {
             return Waiting { same, ..Waiting::default() };
         }
-        let size = model.usual;
         let all_of = |wanted: fn(Priority, Priority) -> bool| {
             let priorities = Priority::ALL.into_iter().filter(|priority| wanted(*priority, key.priority));
             let waiting = priorities.filter(|priority| model.run.waits(*priority) || model.decode.waits(*priority));
             waiting.fold(Demand::default(), |sum, priority| {
-                let waits = work_of(model, size, model.run.total_of(priority), model.decode.total_of(priority));
+                let waits = work_of(model, model.run.total_of(priority), model.decode.total_of(priority));
                 let (prepare, run) = (model.decode.streak(priority, None), model.run.streak(priority, None));
                 sum.plus(waits).plus(Demand { prepare, run })
             })
@@ -180,7 +179,7 @@ impl Scheduler {
             same,
             higher: all_of(|other, own| other < own),
             lower: all_of(|other, own| other > own),
-            alone: work_of(model, size, alone(Line::RunAlone), alone(Line::DecodeAlone)),
+            alone: work_of(model, alone(Line::RunAlone), alone(Line::DecodeAlone)),
         }
     }
 
@@ -220,14 +219,14 @@ impl Scheduler {
 }
 
 /// What waits to run and what waits to be decoded, in time; the latter runs too.
-fn work_of(model: &Model, size: usize, to_run: Load, to_decode: Load) -> Demand {
+fn work_of(model: &Model, to_run: Load, to_decode: Load) -> Demand {
     if to_decode.count == 0 {
-        let run = if to_run.count == 0 { Span::ZERO } else { model.times.work(size, to_run.units) };
+        let run = if to_run.count == 0 { Span::ZERO } else { model.times.work(model.usual, to_run.units) };
         return Demand { prepare: Span::ZERO, run };
     }
     let each = model.prepare.expected_cost(to_decode.units / to_decode.count.max(1));
     let units = to_run.units.saturating_add(to_decode.count.saturating_mul(each));
-    Demand { prepare: model.prepare.work(to_decode.count, to_decode.units), run: model.times.work(size, units) }
+    Demand { prepare: model.prepare.work(to_decode.count, to_decode.units), run: model.times.work(model.usual, units) }
 }
 
 /// The part of `span` that `taken` is of `all`.
