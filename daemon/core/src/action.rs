@@ -42,6 +42,11 @@ pub enum Action {
         /// Its members, at least one.
         ids: Ids,
     },
+    /// Drop what the engine host holds decoded for this request: it will be decoded again, maybe elsewhere.
+    Forget {
+        /// Which request.
+        id: RequestId,
+    },
     /// Drop what the engine host holds for this request, and stop it if it runs alone. Its settlement follows at once;
     /// the answers to `Prepare` and `RunBatch` are still awaited.
     Abort {

@@ -225,6 +225,8 @@ pub enum ToHost {
     Unload { model: u16 },
     /// Decode a payload and keep the tensors under `id`. Answered by `Prepared`.
     Prepare { id: u64, model: u16, content_type: String, payload: Data },
+    /// Drop what is kept under `id`; it may be prepared again.
+    Forget { id: u64 },
     /// Drop what is kept under `id`; if it runs alone, terminate the run (its member then fails with `Stopped`).
     Discard { id: u64 },
 }

@@ -32,7 +32,8 @@ impl Driver {
                 }
                 Action::Prepare { id, model } => self.prepare(id, model),
                 Action::RunBatch { lane, model, ids } => self.run_batch(lane, model, &ids),
-                Action::Abort { id } => self.abort(id),
+                Action::Forget { id } => self.tell_holder(id, &ToHost::Forget { id: id.0 }),
+                Action::Abort { id } => self.tell_holder(id, &ToHost::Discard { id: id.0 }),
                 Action::Settle { id, outcome } => self.settle(id, outcome),
                 Action::RestartHost { host, lane } => {
                     tracing::error!(lane = lane.0, "a lane does not answer: the engine host is restarted");
@@ -73,12 +74,12 @@ impl Driver {
         }
     }
 
-    /// Lets the host that holds something of a request drop it.
-    fn abort(&mut self, id: RequestId) {
+    /// Tells the host that holds something of a request to drop it.
+    fn tell_holder(&mut self, id: RequestId, message: &ToHost) {
         let host = self.entries.get(&id).and_then(|entry| self.models.get(entry.setup)).map(|model| model.host);
         if let Some(host) = host.and_then(|host| self.hosts.get_mut(host)) {
             // Without a host there is nothing to stop.
-            let _told = host.send(&ToHost::Discard { id: id.0 }, Vec::new());
+            let _told = host.send(message, Vec::new());
         }
     }
 

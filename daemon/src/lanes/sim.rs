@@ -125,7 +125,7 @@ impl Simulator {
             },
             ToHost::Unload { model } => self.say(FromHost::Unloaded { model: *model }),
             ToHost::Prepare { id, .. } => self.say(FromHost::Prepared { id: *id, result: Ok(1), took_ns: 100_000 }),
-            ToHost::Discard { .. } => {}
+            ToHost::Forget { .. } | ToHost::Discard { .. } => {}
         }
     }
 

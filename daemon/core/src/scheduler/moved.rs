@@ -36,7 +36,7 @@ impl Scheduler {
         let (id, held) = (live.id, live.on_host());
         self.leave_line(slot);
         if held {
-            self.push(Action::Abort { id });
+            self.push(Action::Forget { id });
         }
         self.table.change(slot, |live| {
             live.model = to;
@@ -52,7 +52,7 @@ impl Scheduler {
     pub(super) fn decode_elsewhere(&mut self, slot: Slot) {
         let Some(live) = self.table.get(slot) else { return };
         let (id, to) = (live.id, self.models[live.model].heir.unwrap_or(live.model));
-        self.push(Action::Abort { id });
+        self.push(Action::Forget { id });
         self.table.change(slot, |live| (live.model, live.stage) = (to, Stage::Undecoded));
         self.reprice(slot);
         self.enter_line(slot);

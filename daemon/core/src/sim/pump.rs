@@ -126,7 +126,7 @@ impl Pump {
                     place[free] = Some(*ids);
                 }
             }
-            Action::Abort { .. } | Action::RestartHost { .. } | Action::Announce(_) => {}
+            Action::Abort { .. } | Action::Forget { .. } | Action::RestartHost { .. } | Action::Announce(_) => {}
         }
     }
 }

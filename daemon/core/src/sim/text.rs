@@ -74,6 +74,7 @@ pub fn action(action: &Action) -> String {
         Action::RunBatch { lane, model, ids } => {
             format!("> run lane={} model={} ids={}", lane.0, model.0, list(ids))
         }
+        Action::Forget { id } => format!("> forget id={}", id.0),
         Action::Abort { id } => format!("> abort id={}", id.0),
         Action::Settle { id, outcome } => format!("> settle id={} {}", id.0, self::outcome(*outcome)),
         Action::RestartHost { host, lane } => format!("> restart_host host={} lane={}", host.0, lane.0),

@@ -302,7 +302,7 @@ impl World {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Accept { .. } => {}
+            Action::Accept { .. } | Action::Forget { .. } => {}
             Action::Prepare { id, model } => self.begin_decoding(id, model),
             Action::RunBatch { lane, model, ids } => {
                 let place = self.lanes.entry(lane).or_default();

@@ -116,6 +116,7 @@ impl Ledger {
                 require(self.decoding.insert(*id), "prepared twice")
             }
             Action::RunBatch { lane, model, ids } => self.batch(*lane, *model, ids),
+            Action::Forget { id } => require(self.live.contains(id), "forgotten while not live"),
             Action::Abort { id } => require(self.live.contains(id), "aborted while not live"),
             Action::Settle { id, outcome } => {
                 let accepted = self.live.remove(id);

@@ -188,7 +188,8 @@ proptest! {
                         prop_assert!(class <= claimed && class <= ceiling, "{class:?} of {claimed:?} under {ceiling:?}");
                     }
                     // All that can be done with a request names the engine host of this box, or nobody.
-                    Action::Prepare { .. } | Action::RunBatch { .. } | Action::Abort { .. } | Action::Settle { .. } => {}
+                    Action::Prepare { .. } | Action::RunBatch { .. } | Action::Forget { .. } => {}
+                    Action::Abort { .. } | Action::Settle { .. } => {}
                     Action::RestartHost { .. } | Action::Announce(_) => {}
                 }
             }
@@ -250,7 +251,7 @@ proptest! {
                     Action::RunBatch { ids, .. } => {
                         prop_assert!(ids.as_slice().iter().all(|id| live.contains(id)), "ran what is not live");
                     }
-                    Action::Prepare { id, .. } | Action::Abort { id } => prop_assert!(live.contains(&id)),
+                    Action::Prepare { id, .. } | Action::Forget { id } | Action::Abort { id } => prop_assert!(live.contains(&id)),
                     Action::RestartHost { .. } | Action::Announce(_) => {}
                 }
             }

@@ -47,10 +47,10 @@ fn what_waits_moves_and_what_runs_ends_where_it_is() {
     world.run_out();
     all_done(&world, 1..=5);
     assert_eq!((1..=5).map(|id| run_by(&world, id)).collect::<Vec<_>>(), [[0], [1], [1], [1], [1]]);
-    let aborted = count(&world, |action| matches!(action, Action::Abort { .. }));
+    let forgotten = count(&world, |action| matches!(action, Action::Forget { .. }));
     let decoded =
         |model| count(&world, |action| matches!(action, Action::Prepare { model: ModelId(m), .. } if *m == model));
-    assert_eq!((aborted, decoded(0), decoded(1)), (2, 2, 2), "what was decoded is dropped there and decoded here");
+    assert_eq!((forgotten, decoded(0), decoded(1)), (2, 2, 2), "what was decoded is dropped there and decoded here");
 }
 
 #[test]

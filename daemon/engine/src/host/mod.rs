@@ -106,6 +106,7 @@ impl Host {
                     self.outbox.send(&FromHost::Prepared { id, result, took_ns: 0 }, &[]);
                 }
             },
+            ToHost::Forget { id } => self.store.discard(id),
             ToHost::Discard { id } => {
                 self.store.discard(id);
                 self.registry.discard(id);
