@@ -463,7 +463,7 @@ records() {
     is "records without priority, source or name" "[]" \
         "$(of '[r for r in d if not {"PRIORITY", "TARGET", "CODE_FILE", "SYSLOG_IDENTIFIER"} <= r.keys()]' <<<"$all")"
     is "their names" "{'edged'}" "$(of '{r["SYSLOG_IDENTIFIER"] for r in d}' <<<"$all")"
-    is "a model that is ready: fields" "F_GOLDENS F_LOAD_MS F_MODEL F_VARIANT" \
+    is "a model that is ready: fields" "F_GOLDENS F_LOAD_MS F_MODEL F_PROVIDER F_VARIANT" \
         "$(of '" ".join(sorted({k for r in d if r["MESSAGE"] == "model ready" for k in r if k.startswith("F_")}))' <<<"$all")"
     is "priority of what goes well" "{'5'}" \
         "$(of '{r["PRIORITY"] for r in d if r["MESSAGE"] in ("model ready", "ready")}' <<<"$all")"
