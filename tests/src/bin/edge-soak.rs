@@ -18,7 +18,8 @@ use edge_tests::stack::{Setup, Stack};
 use edge_tests::{process, usage};
 use tokio::task::JoinSet;
 
-const BUNDLES: [&str; 7] = ["text-line", "text-direction", "file-type", "speech", "add", "echo-types", "spin"];
+const BUNDLES: [&str; 8] =
+    ["text-line", "text-direction", "text-boxes", "file-type", "speech", "add", "echo-types", "spin"];
 /// Below this no part is long enough to say anything.
 const LEAST_SECONDS: u64 = 40;
 /// Callers on the bus, and on private connections.
