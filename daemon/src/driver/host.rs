@@ -25,6 +25,8 @@ const LOAD_PATIENCE: Duration = Duration::from_secs(180);
 /// Hosts in a row that die while they load the library, after which the library is to blame.
 const STILLBORN: u32 = 3;
 
+/// A host whose next start is no farther away is waited for.
+const SOON: Duration = Duration::from_millis(500);
 /// State of a host without a runtime.
 const NO_LIBRARY: &str = "no_library";
 /// How long to wait for the first host to say which providers are compiled into the library.
@@ -117,9 +119,21 @@ impl HostState {
         }
     }
 
-    /// Whether it is on its way up for the first time, with nothing against it.
-    pub(super) fn is_coming(&self) -> bool {
-        self.starts <= 1 && self.unfit.is_none() && matches!(self.life, Phase::Down(_) | Phase::Starting(_))
+    /// Whether it is on its way up with nothing against it: it will be there about as soon as another one could stand in.
+    pub(super) fn is_coming(&self, now: Mono) -> bool {
+        let soon = match self.life {
+            Phase::Down(at) => at <= now.after(SOON),
+            Phase::Starting(_) => true,
+            Phase::Unused | Phase::Up(_) | Phase::Hopeless => false,
+        };
+        soon && self.unfit.is_none()
+    }
+
+    /// No model wants it any more: it is not started again for nothing.
+    fn rest(&mut self) {
+        self.life = Phase::Unused;
+        self.unfit = None;
+        (self.status.state, self.status.reason) = ("unused".into(), String::new());
     }
 
     /// Whether this is not the first host.
@@ -402,7 +416,10 @@ impl Driver {
             }
         }
         let why = state.unfit.clone().unwrap_or_else(|| why.to_owned());
-        tracing::error!(%why, provider = %state.provider, fault = fault.as_str(), "engine host ended");
+        // One that cannot even be started is tried again and again; that is told once.
+        if state.status.state != "down" || state.status.reason != why {
+            tracing::error!(%why, provider = %state.provider, fault = fault.as_str(), "engine host ended");
+        }
         state.status.state = "down".into();
         state.status.reason = why;
         state.status.pid = 0;
@@ -435,8 +452,10 @@ impl Driver {
         if state.answer_by.take().is_some() {
             tracing::error!(provider = %state.provider, "an engine host does not answer while it starts or loads: it is ended");
             state.end(Fault::Hung);
-        } else {
+        } else if id == HostId(0) || self.models.iter().any(|(_, model)| model.host == id && model.wants_host()) {
             self.start_host(id);
+        } else {
+            state.rest();
         }
     }
 

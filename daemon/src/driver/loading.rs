@@ -142,15 +142,15 @@ impl Driver {
             let of_host = self.models.iter().filter(|(_, model)| model.host == host && model.life == life);
             of_host.map(|(id, _)| id).collect()
         };
-        let (loading, ready) = (with(Life::Loading), with(Life::Ready));
+        let (loading, ready, now) = (with(Life::Loading), with(Life::Ready), self.now);
         for id in &loading {
             let Some(model) = self.models.get_mut(*id) else { continue };
             let death = LoadDeath { beside: loading.len() - 1, explained, suspect: model.suspect };
             match after_load_death(death) {
-                AfterLoadDeath::Again => model.life = Life::Found,
+                AfterLoadDeath::Again => (model.life, model.since) = (Life::Found, now),
                 AfterLoadDeath::Alone => {
                     model.suspect = true;
-                    model.life = Life::Found;
+                    (model.life, model.since) = (Life::Found, now);
                 }
                 AfterLoadDeath::GiveUp => {
                     self.model_failed(*id, "its load ended the engine host twice, or did not end".into());
@@ -159,7 +159,7 @@ impl Driver {
         }
         for id in ready {
             if let Some(model) = self.models.get_mut(id) {
-                model.life = Life::Found;
+                (model.life, model.since) = (Life::Found, now);
             }
         }
         let found: Vec<ModelId> = self

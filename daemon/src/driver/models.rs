@@ -251,10 +251,16 @@ impl Model {
             Life::Standby => Stand::Idle,
             Life::Failed(_) | Life::Unloaded => Stand::Failed,
             Life::Found | Life::Loading | Life::Ready if !host_up && !host_coming => Stand::Away,
-            Life::Ready => Stand::Ready,
+            Life::Ready if host_up => Stand::Ready,
             Life::Loading if now.since(self.since) >= SLOW_LOAD => Stand::Building,
-            Life::Found | Life::Loading => Stand::Loading,
+            Life::Found | Life::Ready if !host_up && now.since(self.since) >= SLOW_LOAD => Stand::Building,
+            Life::Found | Life::Loading | Life::Ready => Stand::Loading,
         }
+    }
+
+    /// Whether it is on its host, or is to be.
+    pub fn wants_host(&self) -> bool {
+        matches!(self.life, Life::Found | Life::Loading | Life::Ready)
     }
 
     /// `variant on provider`.
@@ -430,6 +436,31 @@ mod tests {
         models.get_mut(ModelId(1)).unwrap().loaded = Some(Arc::default());
         assert_eq!(models.find("a", None), Ok(ModelId(1)));
         assert_eq!(models.find("a", Some("1.9.0")), Ok(ModelId(0)));
+    }
+
+    #[test]
+    fn a_setup_stands_as_its_life_and_its_host_say() {
+        let mut models = models(&[("a", "1.0.0")]);
+        let (soon, late) = (Duration::from_millis(500), Duration::from_secs(3));
+        for (life, host_up, host_coming, since, expected) in [
+            (Life::Standby, false, false, late, Stand::Idle),
+            (Life::Failed(String::new()), true, false, soon, Stand::Failed),
+            (Life::Unloaded, true, false, soon, Stand::Failed),
+            (Life::Ready, true, false, late, Stand::Ready),
+            (Life::Ready, false, true, soon, Stand::Loading),
+            (Life::Found, true, false, late, Stand::Loading),
+            (Life::Found, false, true, soon, Stand::Loading),
+            (Life::Found, false, true, late, Stand::Building),
+            (Life::Found, false, false, soon, Stand::Away),
+            (Life::Loading, true, false, soon, Stand::Loading),
+            (Life::Loading, true, false, late, Stand::Building),
+            (Life::Loading, false, false, soon, Stand::Away),
+        ] {
+            let model = models.get_mut(ModelId(0)).unwrap();
+            let case = format!("{life:?}, up {host_up}, coming {host_coming}, {since:?}");
+            model.life = life;
+            assert_eq!(model.stand(Mono::default().after(since), host_up, host_coming), expected, "{case}");
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Driver {
 
     fn stand(&self, model: &Model) -> Stand {
         let host = self.hosts.get(model.host);
-        let (up, coming) = host.map_or((false, false), |host| (host.is_up(), host.is_coming()));
+        let (up, coming) = host.map_or((false, false), |host| (host.is_up(), host.is_coming(self.now)));
         model.stand(self.now, up, coming)
     }
 
