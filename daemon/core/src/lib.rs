@@ -31,7 +31,7 @@
 //! The rules, each without knowing the others: [`classify`] (how far may the data go, until when has the reply a
 //! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`turns`] (whose turn is it), [`queue`] and
 //! [`fair`] (in which order), [`batch`] (which together), [`estimate`] (how long will it take), [`setups`] (by which of
-//! the ways to run it is a model served). The facade that applies them: [`scheduler`]. What status prints: [`snapshot`].
+//! the ways to run it is a model served), [`tune`] (how are these ways measured, and which is kept). The facade that applies them: [`scheduler`]. What status prints: [`snapshot`].
 //! With the feature `sim` there is a world to run it all in: `sim`.
 //!
 //! # Invariants
@@ -71,6 +71,7 @@ pub mod setups;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod snapshot;
+pub mod tune;
 pub mod turns;
 pub mod units;
 pub mod verdict;

@@ -1,0 +1,122 @@
+use super::*;
+
+const IDLE: Conditions = Conditions { busy: None, open: false, hot: false };
+
+fn ms(ms: u64) -> Mono {
+    Mono::from_nanos(ms * 1_000_000)
+}
+
+/// A box on which a batch of `batch` items on `lanes` sessions of way `way` takes `cost` milliseconds.
+fn measure(ways: &[Way], cost: impl Fn(usize, u16, u16) -> u64) -> (Vec<Point>, Vec<Step>) {
+    let (mut tuner, mut steps) = (Tuner::new(ways.to_vec()), Vec::new());
+    loop {
+        let step = tuner.next(ms(0), &IDLE).unwrap();
+        if steps.last() != Some(&step) {
+            steps.push(step);
+        }
+        match step {
+            Step::Load(_) => tuner.loaded(true),
+            Step::Measure { way, lanes, batch } => {
+                assert_eq!(tuner.next(ms(0), &IDLE), None, "one run at a time");
+                tuner.measured(Some(Duration::from_millis(cost(way, lanes, batch))));
+            }
+            Step::Unload(_) => {}
+            Step::Wait(_) => panic!("the box is idle"),
+            Step::Done => return (tuner.points().to_vec(), steps),
+        }
+    }
+}
+
+fn batches(points: &[Point], way: usize, lanes: u16) -> Vec<u16> {
+    points.iter().filter(|point| (point.way, point.lanes) == (way, lanes)).map(|point| point.batch).collect()
+}
+
+#[test]
+fn every_way_is_loaded_measured_with_one_and_all_sessions_and_let_go() {
+    let ways = [Way { instances: 2, max_batch: 4 }, Way { instances: 1, max_batch: 1 }];
+    let (points, steps) = measure(&ways, |_, _, batch| u64::from(batch) * 5);
+    assert_eq!(batches(&points, 0, 1), [1, 2, 4]);
+    assert_eq!(batches(&points, 0, 2), [1, 2, 4]);
+    assert_eq!(batches(&points, 1, 1), [1]);
+    assert_eq!(steps.first(), Some(&Step::Load(0)));
+    assert_eq!(steps[steps.len() - 2..], [Step::Unload(1), Step::Done]);
+    assert!(points.iter().all(|point| point.took == Duration::from_millis(u64::from(point.batch) * 5)));
+}
+
+#[test]
+fn larger_batches_are_tried_until_two_in_a_row_were_in_vain() {
+    let ways = [Way { instances: 1, max_batch: 64 }];
+    // Each item costs more in a larger batch.
+    let (points, _) = measure(&ways, |_, _, batch| u64::from(batch) * (10 + u64::from(batch)));
+    assert_eq!(batches(&points, 0, 1), [1, 2, 4]);
+    // Two are dearer, from four on it pays.
+    let (points, _) = measure(&ways, |_, _, batch| if batch == 2 { 25 } else { 9 + u64::from(batch) });
+    assert_eq!(batches(&points, 0, 1), [1, 2, 4, 8, 16, 32, 64]);
+}
+
+#[test]
+fn a_way_that_is_far_slower_is_not_measured_to_the_end() {
+    let ways = [Way { instances: 1, max_batch: 8 }; 2];
+    let (points, _) = measure(&ways, |way, _, batch| u64::from(batch) * if way == 0 { 10 } else { 100 });
+    assert_eq!((batches(&points, 0, 1), batches(&points, 1, 1)), (vec![1, 2, 4], vec![1]));
+}
+
+#[test]
+fn a_model_of_30_ms_is_measured_within_a_minute() {
+    // Eight ways of a model whose items cost the same in every batch: the longest that there is, as each step pays as
+    // little as it may.
+    let ways = [Way { instances: 2, max_batch: 16 }; 8];
+    let (mut tuner, mut spent) = (Tuner::new(ways.to_vec()), 0);
+    loop {
+        match tuner.next(ms(0), &IDLE).unwrap() {
+            Step::Load(_) => tuner.loaded(true),
+            Step::Measure { batch, .. } => {
+                spent += u64::from(batch) * 30;
+                tuner.measured(Some(Duration::from_millis(u64::from(batch) * 30)));
+            }
+            Step::Unload(_) => {}
+            Step::Wait(_) => panic!("the box is idle"),
+            Step::Done => break,
+        }
+    }
+    assert!(spent <= 60_000, "{spent} ms");
+}
+
+#[test]
+fn nothing_begins_before_the_box_was_left_alone_for_ten_seconds() {
+    let mut tuner = Tuner::new(vec![Way { instances: 1, max_batch: 1 }]);
+    let busy = |at| Conditions { busy: Some(ms(at)), ..IDLE };
+    assert_eq!(tuner.next(ms(5_000), &busy(4_000)), Some(Step::Wait(ms(14_000))));
+    assert_eq!(tuner.next(ms(14_000), &Conditions { open: true, ..busy(4_000) }), Some(Step::Wait(ms(15_000))));
+    assert_eq!(tuner.next(ms(14_000), &Conditions { hot: true, ..busy(4_000) }), Some(Step::Wait(ms(15_000))));
+    assert_eq!(tuner.next(ms(14_000), &busy(4_000)), Some(Step::Load(0)));
+    tuner.loaded(true);
+    // A request came while it was loaded.
+    assert_eq!(tuner.next(ms(15_000), &busy(14_500)), Some(Step::Wait(ms(24_500))));
+    assert_eq!(tuner.next(ms(24_500), &busy(14_500)), Some(Step::Measure { way: 0, lanes: 1, batch: 1 }));
+    // And while it was measured: that run is the only one that it meets.
+    assert_eq!(tuner.next(ms(24_600), &busy(24_550)), None);
+    tuner.measured(Some(Duration::from_millis(1)));
+    assert_eq!(tuner.next(ms(24_700), &busy(24_550)), Some(Step::Wait(ms(34_550))));
+}
+
+#[test]
+fn what_cannot_be_loaded_or_run_is_passed_over() {
+    let ways = [Way { instances: 2, max_batch: 8 }; 3];
+    let mut tuner = Tuner::new(ways.to_vec());
+    assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(0)));
+    tuner.loaded(false);
+    assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Unload(0)));
+    assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(1)));
+    tuner.loaded(true);
+    assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Measure { way: 1, lanes: 1, batch: 1 }));
+    tuner.measured(None);
+    assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Measure { way: 1, lanes: 2, batch: 1 }));
+    tuner.measured(None);
+    assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Unload(1)));
+    assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(2)));
+    // The engine host died.
+    tuner.lost();
+    assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Done));
+    assert_eq!((tuner.points(), tuner.progress(), tuner.holds()), (&[][..], (3, 3), None));
+}
