@@ -210,6 +210,9 @@ pub struct LoadModel {
     pub setup: Setup,
     /// Run the golden inputs before saying `Loaded`. Off only when this very bundle passed on this runtime before.
     pub check_goldens: bool,
+    /// Loaded to be measured: it is held against the reference too, what does not hold is reported and not an error, and its
+    /// lanes take [`ToLane::Measure`].
+    pub trial: bool,
 }
 
 /// What the daemon asks.
@@ -217,8 +220,8 @@ pub struct LoadModel {
 pub enum ToHost {
     /// First message: load this library (already found on disk) and register the provider, which is the only one besides
     /// the CPU that this host will use. Answered by `Started` or `StartFailed`; a provider that crashes on the way ends
-    /// the host.
-    Start { library: PathBuf, provider: ProviderSetup },
+    /// the host. In the `background` it gives way to all other processes, for good.
+    Start { library: PathBuf, provider: ProviderSetup, background: bool },
     /// Answered by `Loaded` or `LoadFailed`, unless `Unload` comes first. Several may be under way at once.
     Load(LoadModel),
     /// Forget a model; its lanes end after what they run. Answered by `Unloaded`.
@@ -231,11 +234,19 @@ pub enum ToHost {
     Discard { id: u64 },
 }
 
-/// What a lane is asked, on its own channel: run members together. Answered by `Ran`. Batches beyond the one that it runs
-/// wait in the channel.
+/// Members that run together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     pub members: Vec<Member>,
+}
+
+/// What a lane is asked, on its own channel. What is beyond the batch that it runs waits in the channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToLane {
+    /// Answered by `Ran`.
+    Run(Run),
+    /// Run the trial's sample so many times as one batch. Answered by `Measured`.
+    Measure { batch: u16 },
 }
 
 /// What went wrong, for one member or one load.
@@ -309,6 +320,20 @@ pub struct LoadedModel {
     pub goldens_passed: u16,
     /// Service time of the last golden of batch 1, nanoseconds: a first estimate.
     pub service_ns: u64,
+    /// How right it answers, if it was loaded to be measured.
+    pub trial: Option<Trial>,
+}
+
+/// How right a setup answers that was loaded to be measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Why the golden answers do not hold, if they do not.
+    pub goldens: Result<(), String>,
+    /// Largest difference of any output from the reference provider's, as a share of max(1, largest absolute reference
+    /// value); or why that is not known.
+    pub difference: Result<f64, String>,
+    /// Cost of the sample that is measured, in units of the model's smallest request.
+    pub cost: u32,
 }
 
 /// What the host says.
@@ -345,6 +370,11 @@ pub enum FromHost {
         /// Time in the model and its output recipe, without waiting in the host.
         took_ns: u64,
         members: Vec<MemberDone>,
+    },
+    /// A lane ran the trial's sample: for so many nanoseconds.
+    Measured {
+        lane: u16,
+        result: Result<u64, HostError>,
     },
     /// Worth a line in the log.
     Note {

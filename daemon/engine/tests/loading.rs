@@ -17,6 +17,7 @@ fn ask(host: &mut Host, bundle: &Path, provider: &str) -> Result<edge_engine::pr
             first_lane: 5,
             setup: setup(bundle, provider),
             check_goldens: true,
+            trial: false,
         }),
         &[],
     );

@@ -317,7 +317,7 @@ impl Driver {
         let library = match &self.outside.library {
             None => {
                 let mut simulator = Simulator::start();
-                simulator.send(&ToHost::Start { library: "simulated".into(), provider });
+                simulator.send(&ToHost::Start { library: "simulated".into(), provider, background: false });
                 return Ok((Host::Simulated(simulator), String::new()));
             }
             Some(Ok((path, _))) => path.clone(),
@@ -326,7 +326,7 @@ impl Driver {
         let plugin = provider.plugin.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let process = Process::spawn(&self.outside.program).map_err(|error| NoStart::Unfit(super::chain(&error)))?;
         let mut host = Host::Process(process);
-        let told = host.send(&ToHost::Start { library, provider }, Vec::new());
+        let told = host.send(&ToHost::Start { library, provider, background: false }, Vec::new());
         told.map_err(|error| NoStart::Unfit(super::chain(&error)))?;
         Ok((host, plugin))
     }
@@ -379,6 +379,7 @@ impl Driver {
             FromHost::Unloaded { model } => tracing::info!(model, "unloaded"),
             FromHost::Prepared { id, result, took_ns } => self.prepared(host, RequestId(id), result, took_ns),
             FromHost::Ran { lane, took_ns, members } => self.ran(host, LaneId(lane), took_ns, members, fds),
+            FromHost::Measured { lane, .. } => tracing::warn!(lane, "a lane that serves was measured"),
             FromHost::Note { message } => tracing::warn!(note = %message, host = host.0, "engine host"),
         }
     }

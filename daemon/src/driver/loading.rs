@@ -59,6 +59,7 @@ impl Driver {
             setup: model.setup.clone(),
             // The same bundle on the same library gave its golden answers in this very life of the daemon.
             check_goldens: model.loaded.is_none(),
+            trial: false,
         };
         let Some(state) = self.hosts.get_mut(host) else { return };
         let sent = state.send(&ToHost::Load(load), Vec::new());

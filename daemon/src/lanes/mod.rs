@@ -8,7 +8,7 @@ pub mod supervise;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use edge_engine::protocol::{FromHost, Run, ToHost};
+use edge_engine::protocol::{FromHost, Run, ToHost, ToLane};
 
 /// What comes from a host.
 #[derive(Debug)]
@@ -61,8 +61,16 @@ impl Host {
     /// Gives a lane a batch.
     pub fn run(&mut self, lane: u16, batch: Run, fds: &[Arc<OwnedFd>]) -> Result<(), SendError> {
         match self {
-            Host::Process(process) => process.run(lane, &batch, fds),
+            Host::Process(process) => process.run(lane, &ToLane::Run(batch), fds),
             Host::Simulated(simulator) => simulator.run(lane, batch),
+        }
+    }
+
+    /// Lets a lane run its sample, so many times as one batch.
+    pub fn measure(&mut self, lane: u16, batch: u16) -> Result<(), SendError> {
+        match self {
+            Host::Process(process) => process.run(lane, &ToLane::Measure { batch }, &[]),
+            Host::Simulated(_) => Err(SendError::NoLane(lane)),
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_engine::channel::{self, ChannelError, Receiver};
-use edge_engine::protocol::{FromHost, Run, ToHost};
+use edge_engine::protocol::{FromHost, ToHost, ToLane};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
@@ -110,8 +110,8 @@ impl Process {
 
     /// Gives a lane a batch; there is always room in its channel for as many as the core lets wait there. An error
     /// concerns this batch alone.
-    pub fn run(&mut self, lane: u16, batch: &Run, fds: &[Arc<OwnedFd>]) -> Result<(), SendError> {
-        let packet = postcard::to_stdvec(batch).map_err(ChannelError::Codec)?;
+    pub fn run(&mut self, lane: u16, asked: &ToLane, fds: &[Arc<OwnedFd>]) -> Result<(), SendError> {
+        let packet = postcard::to_stdvec(asked).map_err(ChannelError::Codec)?;
         let channel = self.lanes.get(&lane).ok_or(SendError::NoLane(lane))?;
         let sent = send_now(channel, &packet, fds);
         Ok(self.sent(sent)?)

@@ -5,9 +5,10 @@ use serde_json::Value;
 
 use super::clock;
 use super::member;
+use super::model::Model;
 use super::runner::Runner;
 use crate::bundle::{Bundle, BundleError, Golden};
-use crate::media::MediaError;
+use crate::media::{MediaError, Prepared};
 use crate::protocol::{Data, Datatype, HostError, TensorData, TensorSpec};
 use crate::tensor;
 
@@ -139,20 +140,45 @@ struct Named {
     data: Vec<Value>,
 }
 
-fn tensors(runner: &mut Runner, bundle: &Bundle, golden: &Golden) -> Result<u64, Cause> {
+/// The values of a golden input that is a file of tensors, or why it has none.
+pub fn values(model: &Model, bundle: &Bundle, golden: &Golden) -> Result<Vec<member::Value>, GoldenError> {
+    given(model, bundle, golden).map_err(|cause| GoldenError { input: golden.input.clone(), source: Box::new(cause) })
+}
+
+fn given(model: &Model, bundle: &Bundle, golden: &Golden) -> Result<Vec<member::Value>, Cause> {
     let given: Tensors = parse(&golden.input, &bundle.read(&golden.input)?)?;
-    let expected: Tensors = parse(&golden.expected, &bundle.read(&golden.expected)?)?;
-    let wrong = |file: &str, what: String| Cause::Tensors { file: file.to_owned(), what };
-    let model = runner.model();
+    let wrong = |what: String| Cause::Tensors { file: golden.input.clone(), what };
     let specs: Vec<TensorSpec> = model.inputs.iter().map(|place| place.spec.clone()).collect();
-    let outputs = model.outputs.clone();
     let inputs = given.tensors.iter().map(|tensor| {
         let (index, spec) = named(&specs, &tensor.name)?;
         let bytes = bytes(spec.datatype, &tensor.data)?;
         Ok(TensorData { index, shape: tensor.shape.clone(), data: Data::Inline(bytes) })
     });
-    let inputs = inputs.collect::<Result<Vec<_>, String>>().map_err(|what| wrong(&golden.input, what))?;
-    let values = member::values(model, inputs, &[]).map_err(Cause::Run)?;
+    let inputs = inputs.collect::<Result<Vec<_>, String>>().map_err(wrong)?;
+    member::values(model, inputs, &[]).map_err(Cause::Run)
+}
+
+/// What a golden payload becomes, and its cost.
+pub fn prepared(
+    model: &Model,
+    bundle: &Bundle,
+    golden: &Golden,
+    content_type: &str,
+) -> Result<(Prepared, u32), GoldenError> {
+    let prepare = || -> Result<_, Cause> {
+        let payload = bundle.read(&golden.input)?;
+        let recipe = model.recipe.as_ref().ok_or(Cause::NoRecipe)?;
+        Ok(recipe.prepare(content_type, &payload)?)
+    };
+    prepare().map_err(|cause| GoldenError { input: golden.input.clone(), source: Box::new(cause) })
+}
+
+fn tensors(runner: &mut Runner, bundle: &Bundle, golden: &Golden) -> Result<u64, Cause> {
+    let expected: Tensors = parse(&golden.expected, &bundle.read(&golden.expected)?)?;
+    let wrong = |file: &str, what: String| Cause::Tensors { file: file.to_owned(), what };
+    let model = runner.model();
+    let outputs = model.outputs.clone();
+    let values = given(model, bundle, golden)?;
     let start = clock::now_ns();
     let answers = runner.tensors(&values).map_err(Cause::Run)?;
     let took = clock::since_ns(start);
@@ -221,7 +247,7 @@ fn element(datatype: Datatype, value: &Value) -> Option<Vec<u8>> {
 }
 
 /// Bytes as numbers to compare; strings and booleans as their bytes.
-fn numbers(datatype: Datatype, bytes: &[u8]) -> Vec<f64> {
+pub fn numbers(datatype: Datatype, bytes: &[u8]) -> Vec<f64> {
     #[expect(clippy::cast_precision_loss, reason = "both sides are rounded alike")]
     let number = |element: &[u8]| -> Option<f64> {
         Some(match datatype {

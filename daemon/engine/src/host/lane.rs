@@ -12,9 +12,10 @@ use super::outbox::Outbox;
 use super::post::Post;
 use super::runner::Runner;
 use super::store::Store;
+use super::trial::Sample;
 use crate::channel::{ChannelError, Receiver};
 use crate::fault::{chain, host_error, panicked};
-use crate::protocol::{ErrorKind, FromHost, HostError, Input, Member, MemberDone, Output, Run};
+use crate::protocol::{ErrorKind, FromHost, HostError, Input, Member, MemberDone, Output, Run, ToLane};
 
 /// Everything that a lane's thread owns or shares.
 pub struct Lane {
@@ -23,6 +24,8 @@ pub struct Lane {
     pub post: Arc<Post>,
     pub store: Arc<Store>,
     pub outbox: Outbox,
+    /// What is run to measure it.
+    pub sample: Option<Arc<Sample>>,
 }
 
 /// A member that can run, or what it is answered with.
@@ -33,8 +36,9 @@ impl Lane {
     pub fn serve(mut self) {
         let mut receiver = Receiver::default();
         loop {
-            match receiver.receive::<Run>(self.post.channel()) {
-                Ok((Run { members }, fds)) => self.batch(members, fds),
+            match receiver.receive::<ToLane>(self.post.channel()) {
+                Ok((ToLane::Run(Run { members }), fds)) => self.batch(members, fds),
+                Ok((ToLane::Measure { batch }, _)) => self.measure(batch),
                 Err(ChannelError::Closed) => return,
                 // The daemon sees a lane that does not answer, and ends the host.
                 Err(error) => return self.outbox.note(format!("read from lane {}: {}", self.number, chain(&error))),
@@ -51,6 +55,16 @@ impl Lane {
         self.post.close_batch();
         let took_ns = clock::since_ns(start);
         self.outbox.send(&FromHost::Ran { lane: self.number, took_ns, members }, &packer.fds());
+    }
+
+    fn measure(&mut self, batch: u16) {
+        let Lane { runner, sample, .. } = self;
+        let result = catch_unwind(AssertUnwindSafe(|| match sample {
+            Some(sample) => runner.measure(sample, batch),
+            None => Err(host_error(ErrorKind::Runtime, "it was not loaded to be measured")),
+        }));
+        let result = result.unwrap_or_else(|panic| Err(host_error(ErrorKind::Runtime, panicked(panic.as_ref()))));
+        self.outbox.send(&FromHost::Measured { lane: self.number, result }, &[]);
     }
 
     fn run(&mut self, members: Vec<Member>, fds: Vec<OwnedFd>, now: u64, packer: &mut Packer) -> Vec<MemberDone> {

@@ -10,11 +10,13 @@ use super::golden::{self, GoldenError};
 use super::model::{FitError, Model};
 use super::runner::Runner;
 use super::session::{Engine, Runtime, SessionError};
+use super::trial::{References, Sample};
 use super::{clock, post::Post};
 use crate::bundle::{self, BundleError};
 use crate::channel;
+use crate::fault::chain;
 use crate::media::{MediaError, Recipe};
-use crate::protocol::{LoadModel, LoadedModel};
+use crate::protocol::{LoadModel, LoadedModel, Trial};
 
 /// Why a model is not served.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,8 @@ pub struct Loaded {
     pub said: LoadedModel,
     pub model: Arc<Model>,
     pub lanes: Vec<NewLane>,
+    /// What its lanes run to be measured.
+    pub sample: Option<Arc<Sample>>,
 }
 
 /// What a lane is made of, and the daemon's end of its channel.
@@ -52,7 +56,7 @@ pub struct NewLane {
 }
 
 /// Loads what `request` names.
-pub fn load(runtime: &Runtime, request: &LoadModel) -> Result<Loaded, LoadError> {
+pub fn load(runtime: &Runtime, references: &References, request: &LoadModel) -> Result<Loaded, LoadError> {
     let start = clock::now_ns();
     let bundle = bundle::open(&request.bundle)?;
     let manifest = bundle.manifest();
@@ -72,10 +76,20 @@ pub fn load(runtime: &Runtime, request: &LoadModel) -> Result<Loaded, LoadError>
     let model = Arc::new(Model::new(request.model, &bundle, variant, (&engine.inputs, &engine.outputs), recipe)?);
 
     let mut lanes = vec![lane(&model, engine)?];
-    let checked = match lanes.first_mut() {
-        Some(first) if request.check_goldens => golden::check(&mut first.runner, &bundle)?,
-        _ => golden::Checked::default(),
-    };
+    let mut checked = golden::Checked::default();
+    let (mut trial, mut sample) = (None, None);
+    if let Some(NewLane { runner, .. }) = lanes.first_mut() {
+        if request.trial {
+            let reference = references.of(runtime, &bundle);
+            let goldens = golden::check(runner, &bundle).map(|_| ()).map_err(|error| chain(&error));
+            let difference = reference.as_ref().map_err(String::clone).and_then(|held| held.difference(runner));
+            let held = reference.ok();
+            trial = Some(Trial { goldens, difference, cost: held.as_ref().map_or(1, |held| held.cost) });
+            sample = held.map(|held| held.sample.clone());
+        } else if request.check_goldens {
+            checked = golden::check(runner, &bundle)?;
+        }
+    }
     for engine in others {
         lanes.push(lane(&model, engine)?);
     }
@@ -96,8 +110,9 @@ pub fn load(runtime: &Runtime, request: &LoadModel) -> Result<Loaded, LoadError>
         load_ms: u32::try_from(clock::since_ns(start) / 1_000_000).unwrap_or(u32::MAX),
         goldens_passed: checked.passed,
         service_ns: checked.service_ns,
+        trial,
     };
-    Ok(Loaded { said, model, lanes })
+    Ok(Loaded { said, model, lanes, sample })
 }
 
 /// All instances of a model that served before, each made by a thread of its own: requests wait for it.

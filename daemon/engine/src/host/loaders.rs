@@ -11,6 +11,7 @@ use super::outbox::Outbox;
 use super::registry::{LaneEntry, Registry, end};
 use super::session::Runtime;
 use super::store::Store;
+use super::trial::References;
 use crate::fault::{chain, cut, panicked};
 use crate::protocol::{FromHost, LoadModel};
 
@@ -28,12 +29,13 @@ pub struct Loaders {
     registry: Arc<Registry>,
     store: Arc<Store>,
     outbox: Outbox,
+    references: Arc<References>,
 }
 
 impl Loaders {
     /// No thread yet.
     pub fn new(runtime: Arc<Runtime>, registry: Arc<Registry>, store: Arc<Store>, outbox: Outbox) -> Loaders {
-        Loaders { waiting: Arc::default(), runtime, registry, store, outbox }
+        Loaders { waiting: Arc::default(), runtime, registry, store, outbox, references: Arc::default() }
     }
 
     /// Loads a model when a core is free for it; in the order of the requests.
@@ -74,7 +76,7 @@ impl Loaders {
     }
 
     fn load(&self, request: &LoadModel) {
-        let result = catch_unwind(AssertUnwindSafe(|| load::load(&self.runtime, request)));
+        let result = catch_unwind(AssertUnwindSafe(|| load::load(&self.runtime, &self.references, request)));
         let result = match result {
             Ok(Ok(loaded)) => self.serve(request, loaded),
             Ok(Err(error)) => Err(chain(&error)),
@@ -98,7 +100,7 @@ impl Loaders {
         for (number, NewLane { runner, post, channel }) in (request.first_lane..).zip(loaded.lanes) {
             channels.push(channel);
             let (store, outbox) = (self.store.clone(), self.outbox.clone());
-            let lane = Lane { number, runner, post: post.clone(), store, outbox };
+            let lane = Lane { number, runner, post: post.clone(), store, outbox, sample: loaded.sample.clone() };
             let thread = std::thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.serve());
             match thread {
                 Ok(thread) => lanes.push(LaneEntry { post, thread }),

@@ -15,6 +15,18 @@ pub struct Value {
     pub memory: Memory,
 }
 
+impl Value {
+    /// A copy of these bytes.
+    pub fn of(shape: &[i64], bytes: &[u8]) -> Value {
+        Value { shape: shape.to_vec(), memory: Memory::Aligned(Aligned::copy_of(bytes)) }
+    }
+
+    /// The same once more.
+    pub fn copy(&self) -> Value {
+        Value::of(&self.shape, &self.memory)
+    }
+}
+
 /// What a member brings.
 pub enum Body {
     /// One value per input, in the graph's order.

@@ -24,6 +24,7 @@ mod registry;
 mod runner;
 mod session;
 mod store;
+mod trial;
 mod unsealed;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -93,7 +94,12 @@ impl Host {
 
     fn handle(&mut self, message: ToHost, fds: Vec<OwnedFd>) {
         match message {
-            ToHost::Start { library, provider } => self.start(&library, provider),
+            ToHost::Start { library, provider, background } => {
+                if background {
+                    self.give_way();
+                }
+                self.start(&library, provider);
+            }
             ToHost::Load(request) => match &self.loaders {
                 Some(loaders) => loaders.submit(request),
                 None => self.load_failed(&request, "the runtime is not started"),
@@ -135,6 +141,15 @@ impl Host {
             Err(panic) => FromHost::StartFailed { message: cut(panicked(panic.as_ref())) },
         };
         self.outbox.send(&said, &[]);
+    }
+
+    /// All threads that are started from now on run when nobody else wants to.
+    fn give_way(&self) {
+        // SAFETY: the call takes three numbers and changes nothing but this thread's weight.
+        if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) } != 0 {
+            let error = std::io::Error::last_os_error();
+            self.outbox.note(format!("give way to other processes: {error}"));
+        }
     }
 
     fn load_failed(&self, request: &LoadModel, message: &str) {

@@ -13,6 +13,7 @@ use super::memory::Memory;
 use super::model::Model;
 use super::post::Post;
 use super::session::{Engine, RunError};
+use super::trial::Sample;
 use crate::fault::{chain, host_error};
 use crate::media::{MediaError, Prepared};
 use crate::protocol::{ErrorKind, HostError, MemberDone, Output, TensorData, Want};
@@ -175,6 +176,46 @@ impl Runner {
         };
         let inputs: Vec<_> = model.inputs.iter().map(|place| place.spec.clone()).collect();
         recipe.document(prepared, &inputs, run)
+    }
+
+    /// Runs `sample` so many times as one batch; nanoseconds, with what it takes to join, to divide and to interpret.
+    pub fn measure(&mut self, sample: &Sample, batch: u16) -> Result<u64, HostError> {
+        let start = clock::now_ns();
+        let mut group = Vec::with_capacity(usize::from(batch));
+        for at in 0..usize::from(batch.max(1)) {
+            let (values, reply) = match sample {
+                Sample::Tensors(values) => (values.iter().map(Value::copy).collect(), Reply::Tensors(Want::Sealed)),
+                Sample::Prepared(prepared) => match self.value(prepared) {
+                    Some(value) => (vec![value], Reply::Document(prepared.frame())),
+                    None if batch > 1 => {
+                        return Err(host_error(ErrorKind::InvalidInput, "its requests take several runs each"));
+                    }
+                    None => return self.document(prepared).map(|_| clock::since_ns(start)),
+                },
+            };
+            group.push(Item { at, id: 0, values, reply, start_before: u64::MAX });
+        }
+        for answered in self.run_items(&group, &mut Packer::default())? {
+            answered?;
+        }
+        Ok(clock::since_ns(start))
+    }
+
+    /// The values of the first runs, at most `most`, that a prepared payload takes.
+    pub fn inputs(&mut self, prepared: &Prepared, most: usize) -> Result<Vec<Vec<Value>>, HostError> {
+        let Runner { model, engine, options } = self;
+        let Some(recipe) = &model.recipe else { return Ok(Vec::new()) };
+        let mut seen: Vec<Vec<Value>> = Vec::new();
+        let run = |feeds: &[Feed<'_>], take: &mut dyn FnMut(&[Answer<'_>])| {
+            if seen.len() < most {
+                let value = |feed: &Feed<'_>| Value::of(feed.shape, feed.bytes);
+                seen.push(feeds.iter().map(value).collect());
+            }
+            engine.run(feeds, options, |answers| take(answers)).map_err(|error| run_error(&error))
+        };
+        let inputs: Vec<_> = model.inputs.iter().map(|place| place.spec.clone()).collect();
+        recipe.document(prepared, &inputs, run)?;
+        Ok(seen)
     }
 
     /// One run on plain tensors, for goldens: the outputs as they travel, with their shapes.

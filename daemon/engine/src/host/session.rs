@@ -116,6 +116,15 @@ impl Engine {
         Ok(Engine { session, memory: MemoryInfo::default(), inputs, outputs })
     }
 
+    /// Makes a session of `file` on the CPU, whatever this host is for: what it answers is what others are held against.
+    pub fn reference(runtime: &Runtime, variant: &Variant, setup: &Setup, file: &Path) -> Result<Engine, SessionError> {
+        let failed = |source| SessionError::Make { path: file.to_owned(), source };
+        let mut builder = options(&runtime.environment, variant, setup).map_err(failed)?;
+        let session = builder.commit_from_file(file).map_err(failed)?;
+        let (inputs, outputs) = (specs("input", session.inputs())?, specs("output", session.outputs())?);
+        Ok(Engine { session, memory: MemoryInfo::default(), inputs, outputs })
+    }
+
     /// Which provider took which share of the nodes, the largest first.
     pub fn placement(&self, setup: &Setup) -> Result<Vec<ProviderReport>, SessionError> {
         reports(raw::placement(&self.session).map_err(SessionError::Placement)?, &setup.provider)

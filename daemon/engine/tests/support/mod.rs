@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use edge_engine::channel::{self, ChannelError, Receiver};
 use edge_engine::protocol::{
     Data, DeviceOptions, FromHost, HostError, Input, LoadModel, LoadedModel, Member, MemberDone, Output, Precision,
-    ProviderSetup, Run, Setup, TensorData, ToHost, Want,
+    ProviderSetup, Run, Setup, TensorData, ToHost, ToLane, Want,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, MemfdFlags, Mode, SealFlags};
@@ -74,7 +74,7 @@ pub fn start(library: PathBuf) -> ToHost {
 
 /// Starts the runtime for a provider.
 pub fn start_for(library: PathBuf, name: &str, plugin: Option<PathBuf>) -> ToHost {
-    ToHost::Start { library, provider: provider(name, plugin) }
+    ToHost::Start { library, provider: provider(name, plugin), background: false }
 }
 
 /// A provider with the options that are usual for it.
@@ -142,7 +142,7 @@ impl Host {
         let library = library()?;
         let mut host = Host::spawn();
         host.provider.clone_from(&provider.name);
-        host.send(&ToHost::Start { library, provider }, &[]);
+        host.send(&ToHost::Start { library, provider, background: false }, &[]);
         match host.receive().0 {
             FromHost::Started { version, providers } => {
                 assert!(version.starts_with("1."), "{version}");
@@ -184,14 +184,14 @@ impl Host {
     pub fn run(&self, lane: u16, members: Vec<Member>, fds: &[&OwnedFd]) {
         let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
         let lanes = self.lanes.borrow();
-        channel::send(lanes.get(&lane).expect("the lane's channel"), &Run { members }, &fds).unwrap();
+        channel::send(lanes.get(&lane).expect("the lane's channel"), &ToLane::Run(Run { members }), &fds).unwrap();
     }
 
     /// Whether nobody reads a lane's channel any more.
     pub fn is_closed(&self, lane: u16) -> bool {
         let lanes = self.lanes.borrow();
         let channel = lanes.get(&lane).expect("the lane's channel");
-        matches!(channel::send(channel, &Run { members: Vec::new() }, &[]), Err(ChannelError::Closed))
+        matches!(channel::send(channel, &ToLane::Run(Run { members: Vec::new() }), &[]), Err(ChannelError::Closed))
     }
 
     /// The next message that is not a note.
@@ -243,10 +243,34 @@ impl Host {
         self.ask_load_as(bundle, model, first_lane, setup, true);
     }
 
+    /// Loads a bundle as model 0, to be measured on lanes from 0 on.
+    pub fn load_trial(&mut self, bundle: &Path, setup: Setup) -> Result<LoadedModel, String> {
+        self.first_lanes.borrow_mut().insert(0, 0);
+        let bundle = bundle.to_owned();
+        let load = LoadModel { model: 0, load: 1, bundle, first_lane: 0, setup, check_goldens: true, trial: true };
+        self.send(&ToHost::Load(load), &[]);
+        self.loaded()
+    }
+
+    /// Measures the sample on a lane; nanoseconds.
+    pub fn measure(&mut self, lane: u16, batch: u16) -> Result<u64, HostError> {
+        {
+            let lanes = self.lanes.borrow();
+            channel::send(lanes.get(&lane).expect("the lane's channel"), &ToLane::Measure { batch }, &[]).unwrap();
+        }
+        match self.receive_when(|message| matches!(message, FromHost::Measured { .. })).0 {
+            FromHost::Measured { lane: measured, result } if measured == lane => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub fn ask_load_as(&self, bundle: &Path, model: u16, first_lane: u16, setup: Setup, check_goldens: bool) {
         self.first_lanes.borrow_mut().insert(model, first_lane);
         let bundle = bundle.to_owned();
-        self.send(&ToHost::Load(LoadModel { model, load: 1, bundle, first_lane, setup, check_goldens }), &[]);
+        self.send(
+            &ToHost::Load(LoadModel { model, load: 1, bundle, first_lane, setup, check_goldens, trial: false }),
+            &[],
+        );
     }
 
     pub fn loaded(&mut self) -> Result<LoadedModel, String> {
