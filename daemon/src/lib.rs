@@ -7,6 +7,7 @@ pub mod driver;
 pub mod handle;
 pub mod lanes;
 pub mod ledger;
+pub mod plans;
 pub mod request;
 pub mod run;
 pub mod service;

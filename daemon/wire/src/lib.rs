@@ -7,5 +7,6 @@ pub mod dto;
 pub mod error;
 pub mod mqtt;
 pub mod names;
+pub mod plan;
 pub mod proxy;
 pub mod tensor;
