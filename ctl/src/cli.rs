@@ -73,6 +73,10 @@ pub enum Command {
     /// Show the models of this box
     #[command(subcommand, after_help = "Examples:\n  edgectl models list\n  edgectl models show text-line")]
     Models(ModelsCommand),
+    /// Show the long work of the daemon: what runs, and what ended lately
+    #[command(after_help = "Examples:\n  edgectl jobs\n  edgectl jobs watch 7 && edgectl models show text-line\n  \
+                            edgectl jobs cancel 7")]
+    Jobs(JobsArgs),
     /// Run a model on a file: an image, a WAV file, any bytes
     #[command(after_help = "Examples:\n  edgectl infer text-line label.png\n  \
                             edgectl infer speech call.wav --deadline 2s --json\n  \
@@ -142,6 +146,28 @@ pub enum ModelsCommand {
 pub struct ShowArgs {
     /// Name, or name:version
     pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct JobsArgs {
+    #[command(subcommand)]
+    pub command: Option<JobsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// Give a job up: a model that was being compiled is served another way, if there is one
+    #[command(after_help = "Example:\n  edgectl jobs cancel 7")]
+    Cancel(JobArgs),
+    /// Wait until a job ends, and show on a terminal how far it is; exit with 1 unless it is done
+    #[command(after_help = "Example:\n  edgectl jobs watch 7 --json | jq -r .state")]
+    Watch(JobArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// Number of the job, as `edgectl jobs` shows it
+    pub id: u64,
 }
 
 #[derive(Debug, Args)]

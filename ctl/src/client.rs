@@ -10,7 +10,7 @@ use edge_wire::dto::{Info, Status, Trace};
 use edge_wire::error::{ErrorCode, Refused};
 use edge_wire::names;
 pub use edge_wire::proxy::Options;
-use edge_wire::proxy::{InferenceProxy, ManagerProxy};
+use edge_wire::proxy::{InferenceProxy, JobProxy, ManagerProxy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zbus::message::Message;
@@ -136,6 +136,15 @@ impl Client {
                 Change::Resume => manager.resume().await,
                 Change::Reload => manager.reload().await,
             }
+        };
+        self.call(CHANGE_LIMIT, ask).await
+    }
+
+    /// Gives up a job.
+    pub async fn cancel_job(&self, id: u64) -> Result<(), Failure> {
+        let ask = async {
+            let job = JobProxy::builder(&self.connection).path(names::job_path(id));
+            job.cache_properties(CacheProperties::No).build().await?.cancel(&Options::new()).await
         };
         self.call(CHANGE_LIMIT, ask).await
     }

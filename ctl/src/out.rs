@@ -79,6 +79,19 @@ pub fn progress(text: &str) {
     }
 }
 
+/// Shows on one line how something goes on, over what stood there before, to somebody who waits at a terminal.
+pub fn line(text: &str) {
+    let mut err = io::stderr().lock();
+    if err.is_terminal() {
+        let _ = write!(err, "\r{text}\x1b[K").and_then(|()| err.flush());
+    }
+}
+
+/// Clears that line.
+pub fn end_line() {
+    line("");
+}
+
 /// Writes to stderr. When even that is gone there is nobody left to tell.
 pub fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", text.trim_end());

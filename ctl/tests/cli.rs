@@ -206,6 +206,32 @@ fn drain_resume_and_reload_show_the_state_that_came_of_them() {
 }
 
 #[test]
+fn jobs_are_listed_watched_and_given_up() {
+    let bus = PrivateBus::start();
+    let edgectl = Edgectl::on(&bus);
+    let mut runs = {
+        let _fake = Fake::start(&bus, canned::serving());
+        edgectl.tell_all(&[&["jobs"], &["jobs", "--json"], &["jobs", "watch", "7"]])
+    };
+    let fake = Fake::start(&bus, canned::building());
+    let lines: [&[&str]; 10] = [
+        &["status"],
+        &["jobs"],
+        &["jobs", "watch", "8"],
+        &["jobs", "watch", "6"],
+        &["jobs", "watch", "6", "--json"],
+        &["jobs", "cancel", "7"],
+        &["jobs", "cancel", "7", "--json"],
+        &["jobs", "cancel", "9", "--json"],
+        &["jobs", "watch", "7"],
+        &["jobs", "cancel", "seven"],
+    ];
+    runs.extend(edgectl.tell_all(&lines));
+    check("jobs", &runs);
+    assert_eq!(fake.calls().iter().filter(|call| *call == "cancel job 7").count(), 2);
+}
+
+#[test]
 fn a_trace_is_a_timeline() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
@@ -301,12 +327,15 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
 fn every_verb_explains_itself() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let verbs: [&[&str]; 15] = [
+    let verbs: [&[&str]; 18] = [
         &[],
         &["status"],
         &["models"],
         &["models", "list"],
         &["models", "show"],
+        &["jobs"],
+        &["jobs", "cancel"],
+        &["jobs", "watch"],
         &["infer"],
         &["bench"],
         &["doctor"],
@@ -355,8 +384,10 @@ fn asking_does_not_start_a_daemon_that_was_stopped() {
     let bus = PrivateBus::start_with_activation("started");
     files(&bus);
     let edgectl = Edgectl::on(&bus);
-    let lines: [&[&str]; 9] = [
+    let lines: [&[&str]; 11] = [
         &["status"],
+        &["jobs"],
+        &["jobs", "cancel", "7"],
         &["models", "list"],
         &["doctor"],
         &["trace", "line-3"],

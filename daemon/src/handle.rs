@@ -126,6 +126,11 @@ pub enum Message {
         model: String,
         done: oneshot::Sender<Result<(), Failure>>,
     },
+    /// Give up a job by its number; answers when that is under way.
+    CancelJob {
+        id: u64,
+        done: oneshot::Sender<Result<(), Failure>>,
+    },
     /// The state as it is now, not as last published.
     Status {
         done: oneshot::Sender<Arc<Status>>,

@@ -280,6 +280,13 @@ async fn an_unloaded_model_is_unavailable_until_it_is_loaded_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_there_is_not_cannot_be_given_up() {
+    let daemon = daemon().await;
+    let no = daemon.handle.ask(|done| Message::CancelJob { id: 3, done }).await.unwrap().unwrap_err();
+    assert_eq!((no.code, no.message.as_str()), (ErrorCode::InvalidInput, "job: no job 3: none runs"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_model_is_unknown_before_every_bundle_was_read() {
     let (bundles, found) = mpsc::channel(16);
     let mut daemon = start(found);

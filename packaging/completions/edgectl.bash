@@ -34,6 +34,9 @@ _edgectl() {
             edgectl,infer)
                 cmd="edgectl__subcmd__infer"
                 ;;
+            edgectl,jobs)
+                cmd="edgectl__subcmd__jobs"
+                ;;
             edgectl,models)
                 cmd="edgectl__subcmd__models"
                 ;;
@@ -52,6 +55,12 @@ _edgectl() {
             edgectl__subcmd__config,check)
                 cmd="edgectl__subcmd__config__subcmd__check"
                 ;;
+            edgectl__subcmd__jobs,cancel)
+                cmd="edgectl__subcmd__jobs__subcmd__cancel"
+                ;;
+            edgectl__subcmd__jobs,watch)
+                cmd="edgectl__subcmd__jobs__subcmd__watch"
+                ;;
             edgectl__subcmd__models,list)
                 cmd="edgectl__subcmd__models__subcmd__list"
                 ;;
@@ -65,7 +74,7 @@ _edgectl() {
 
     case "${cmd}" in
         edgectl)
-            opts="-h -V --json --bus --host --timeout --help --version status models infer bench doctor drain resume reload trace config completions"
+            opts="-h -V --json --bus --host --timeout --help --version status models jobs infer bench doctor drain resume reload trace config completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -325,6 +334,84 @@ _edgectl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__jobs)
+            opts="-h --json --bus --host --timeout --help cancel watch"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__jobs__subcmd__cancel)
+            opts="-h --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__jobs__subcmd__watch)
+            opts="-h --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --bus)
                     COMPREPLY=($(compgen -W "system session" -- "${cur}"))
                     return 0

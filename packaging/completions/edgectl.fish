@@ -33,6 +33,7 @@ complete -c edgectl -n "__fish_edgectl_needs_command" -s h -l help -d 'Print hel
 complete -c edgectl -n "__fish_edgectl_needs_command" -s V -l version -d 'Print version'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "status" -d 'Show what the daemon does now: state, engine, broker, models, problems'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "models" -d 'Show the models of this box'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "jobs" -d 'Show the long work of the daemon: what runs, and what ended lately'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "infer" -d 'Run a model on a file: an image, a WAV file, any bytes'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "bench" -d 'Measure how fast this box answers: throughput and delay by number of clients and by batch'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "doctor" -d 'Check everything that inference needs, and say what is wrong and what to do'
@@ -69,6 +70,26 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -f -a "cancel" -d 'Give a job up: a model that was being compiled is served another way, if there is one'
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -f -a "watch" -d 'Wait until a job ends, and show on a terminal how far it is; exit with 1 unless it is done'
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from cancel" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from cancel" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from cancel" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from cancel" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from watch" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from watch" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from watch" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from watch" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l content-type -d 'What the file is [default: told from its first bytes and its name]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l deadline -d 'After this time the reply has no value and work on it stops' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l data-class -d 'How far the data may go [default: the operator\'s policy]' -r -f -a "regulated\t'Stays on the device'

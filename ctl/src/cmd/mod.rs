@@ -7,6 +7,7 @@ mod doctor;
 mod drain;
 mod gen_docs;
 mod infer;
+mod jobs;
 mod models;
 mod reload;
 mod resume;
@@ -29,6 +30,7 @@ pub async fn run(cli: &Cli) -> Result<Answer, Failure> {
     match &cli.command {
         Command::Status(args) => status::run(common, args).await,
         Command::Models(command) => models::run(common, command).await,
+        Command::Jobs(args) => jobs::run(common, args).await,
         Command::Infer(args) => infer::run(common, args).await,
         Command::Bench(args) => bench::run(common, args).await,
         Command::Doctor(args) => doctor::run(common, args).await,

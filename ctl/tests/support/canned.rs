@@ -1,8 +1,8 @@
 //! Records as a daemon would give them on some box.
 
 use edge_wire::dto::{
-    Counters, EngineStatus, Info, ModelStatus, MqttStatus, Platform, Problem, ProviderInfo, ReadingInfo, Status,
-    TensorInfo, Trace, TraceStep,
+    Counters, EngineStatus, Info, JobStatus, ModelStatus, MqttStatus, Platform, Problem, ProviderInfo, ReadingInfo,
+    Status, TensorInfo, Trace, TraceStep,
 };
 
 /// A box in order.
@@ -87,6 +87,31 @@ pub fn simulated() -> Status {
     let mqtt = MqttStatus { state: "off".into(), ..MqttStatus::default() };
     let counters = Counters { arrived: 1, accepted: 1, done: 1, ..Counters::default() };
     Status { simulated: true, engine, mqtt, counters, readings: vec![], config_files: vec![], ..serving() }
+}
+
+/// A box that compiles: jobs of every state.
+pub fn building() -> Status {
+    let job = |id: u64, state: &str| JobStatus {
+        id,
+        operation: "build".into(),
+        model: "text-line:1.0.0".into(),
+        detail: "fp32 on tensorrt".into(),
+        phase: "compiling".into(),
+        percent: -1,
+        elapsed_ms: 95_000,
+        expected_ms: 240_000,
+        state: state.into(),
+        last_error: String::new(),
+    };
+    let failed = JobStatus {
+        phase: "checking goldens".into(),
+        elapsed_ms: 1800,
+        last_error: "golden input serial.png: text is `4712`, expected `4711`".into(),
+        ..job(6, "failed")
+    };
+    let nearly =
+        JobStatus { operation: "tune".into(), detail: String::new(), percent: 90, expected_ms: 0, ..job(8, "running") };
+    Status { jobs: vec![failed, job(7, "running"), nearly], ..serving() }
 }
 
 fn platform() -> Platform {

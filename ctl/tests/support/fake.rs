@@ -62,7 +62,8 @@ impl Fake {
             runtime.block_on(async {
                 let connection = zbus::connection::Builder::address(address.as_str())
                     .serve_at(names::ROOT_PATH, Manager(Arc::clone(&shared)))
-                    .serve_at(names::ROOT_PATH, Inference { shared, way: "bus" })
+                    .serve_at(names::ROOT_PATH, Inference { shared: Arc::clone(&shared), way: "bus" })
+                    .serve_at(names::job_path(7), Job(Arc::clone(&shared)))
                     .name(names::BUS_NAME)
                     .build()
                     .await
@@ -146,6 +147,10 @@ impl Manager {
             script.status.reason = "nothing is left; nothing new is taken".into();
             script.status.waiting = 0;
         }
+        // So does the job that is a second from its end.
+        if let Some(job) = script.status.jobs.iter_mut().find(|job| job.id == 8 && job.state == "running") {
+            (job.percent, job.elapsed_ms, job.state) = (100, job.elapsed_ms + 1000, "done".into());
+        }
         told
     }
 
@@ -170,6 +175,23 @@ impl Manager {
             Some(fault) => Err(No::new(ErrorCode::InvalidInput, fault)),
             None => Ok(()),
         }
+    }
+}
+
+/// The one job that can be given up.
+struct Job(Shared);
+
+#[interface(name = "org.edged.Edge1.Job")]
+impl Job {
+    async fn cancel(&self, _options: Given) -> Result<(), No> {
+        let mut script = self.0.lock().unwrap();
+        script.calls.push("cancel job 7".into());
+        let job = script.status.jobs.iter_mut().find(|job| job.id == 7).unwrap();
+        if job.state != "running" {
+            return Err(No::new(ErrorCode::InvalidInput, "job: job 7 has ended already (cancelled): none runs"));
+        }
+        job.state = "cancelled".into();
+        Ok(())
     }
 }
 

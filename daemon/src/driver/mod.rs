@@ -10,6 +10,7 @@ mod entry;
 mod host;
 mod hosts;
 mod intake;
+pub mod jobs;
 mod loading;
 pub mod models;
 mod reload;
@@ -37,6 +38,7 @@ use self::duplicates::{Duplicates, Key};
 use self::entry::Entry;
 use self::host::HostState;
 use self::hosts::Hosts;
+use self::jobs::{JobId, JobState, Jobs, Operation};
 use self::models::{Bundle, Life, Model, Models};
 pub use self::reload::ReadConfig;
 use self::reload::Reloading;
@@ -101,6 +103,7 @@ pub struct Driver {
     models: Models,
     scratch: scratch::Scratch,
     hosts: Hosts,
+    jobs: Jobs,
     stories: Ring,
     counters: Counters,
     mqtt: MqttStatus,
@@ -147,6 +150,7 @@ impl Driver {
             duplicates: Duplicates::default(),
             models: Models::default(),
             scratch: scratch::Scratch::default(),
+            jobs: Jobs::default(),
             stories: Ring::default(),
             counters: Counters::default(),
             mqtt,
@@ -227,6 +231,10 @@ impl Driver {
                 let result = self.unload(&model);
                 answer(done, result);
             }
+            Message::CancelJob { id, done } => {
+                let result = self.cancel_job(JobId(id));
+                answer(done, result);
+            }
             Message::Status { done } => {
                 self.publish();
                 answer(done, self.outside.status.borrow().clone());
@@ -282,6 +290,37 @@ impl Driver {
             }
             None => false,
         }
+    }
+
+    /// Gives up a job on request.
+    fn cancel_job(&mut self, id: JobId) -> Result<(), Failure> {
+        let running = self.jobs.running_ids();
+        let takes = || match running.as_slice() {
+            [] => "none runs".to_owned(),
+            ids => format!("takes {}", ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
+        };
+        let Some(job) = self.jobs.get(id) else {
+            return Err(Failure::invalid(format!("job: no job {}: {}", id.0, takes())));
+        };
+        if job.state != JobState::Running {
+            let state = job.state.as_str();
+            return Err(Failure::invalid(format!("job: job {} has ended already ({state}): {}", id.0, takes())));
+        }
+        match job.operation {
+            Operation::Build => self.cancel_build(id),
+            Operation::Tune => self.cancel_tune(id),
+        }
+        Ok(())
+    }
+
+    /// Gives up the compiling of a model.
+    fn cancel_build(&mut self, id: JobId) {
+        self.jobs.cancelled(self.now, id);
+    }
+
+    /// Gives up the measuring of a model.
+    fn cancel_tune(&mut self, id: JobId) {
+        self.jobs.cancelled(self.now, id);
     }
 
     fn on_bundle(&mut self, found: Option<Found>) {
@@ -351,6 +390,9 @@ impl Driver {
             // A load may have become a long one.
             self.choose_setups();
             self.sample();
+        }
+        if self.jobs.take_changed() {
+            self.touch();
         }
         if self.dirty_since.is_some_and(|since| since.after(PUBLISH_PAUSE) <= self.now) {
             self.publish();

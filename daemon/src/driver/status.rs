@@ -53,6 +53,7 @@ impl Driver {
             engine,
             mqtt: self.mqtt.clone(),
             models,
+            jobs: self.jobs.status(self.now),
             counters: self.counters.clone(),
             waiting: u32::try_from(snapshot.waiting).unwrap_or(u32::MAX),
             running: u32::try_from(snapshot.running).unwrap_or(u32::MAX),

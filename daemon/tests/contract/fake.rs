@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edge_engine::protocol::{Datatype, Want};
-use edge_wire::dto::{Info, ModelStatus, Platform, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace};
+use edge_wire::dto::{Info, JobStatus, ModelStatus, Platform, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace};
 use edge_wire::error::{ErrorCode, Refused};
 use edge_wire::tensor::FdTensor;
 use edged::config::LimitsConfig;
@@ -88,6 +88,10 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
         Message::Unload { model, done } => {
             seen.events.push(format!("unload {model}"));
             let _gone = done.send(Err(Failure::new(ErrorCode::UnknownModel, format!("no model {model}"))));
+        }
+        Message::CancelJob { id, done } => {
+            seen.events.push(format!("cancel job {id}"));
+            let _gone = done.send(Ok(()));
         }
         Message::Trace { request_id, found } => {
             let trace = Trace { request_id: request_id.clone(), outcome: "done".into(), ..Trace::default() };
@@ -210,8 +214,25 @@ pub fn status() -> Status {
         version: "0.1.0".into(),
         platform: Platform { machine: "board".into(), cores: 2, ..Platform::default() },
         models: vec![model],
+        jobs: vec![job(7)],
         readings: vec![ReadingInfo { name: "cpu_load".into(), value: Some(3.5), absent: String::new(), age_ms: 9 }],
         ..Status::default()
+    }
+}
+
+/// A job that runs.
+pub fn job(id: u64) -> JobStatus {
+    JobStatus {
+        id,
+        operation: "build".into(),
+        model: "text-line:1.0.0".into(),
+        detail: "fp32 on openvino".into(),
+        phase: "compiling".into(),
+        percent: -1,
+        elapsed_ms: 2500,
+        expected_ms: 9000,
+        state: "running".into(),
+        last_error: String::new(),
     }
 }
 

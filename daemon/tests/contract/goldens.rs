@@ -35,12 +35,14 @@ async fn introspection_is_what_the_golden_files_say() {
     let payload = memfd(b"a", SEALS);
     let request = inference.submit("hold", "text/plain", Fd::from(&payload), &no_options()).await.unwrap();
     let model = names::model_path("text-line", "1.0.0");
+    let job = names::job_path(7);
     let cases = [
         (names::MANAGER, names::ROOT_PATH),
         (names::INFERENCE, names::ROOT_PATH),
         (names::MODELS, names::ROOT_PATH),
         (names::TELEMETRY, names::ROOT_PATH),
         (names::MODEL, model.as_str()),
+        (names::JOB, job.as_str()),
         (names::REQUEST, request.as_str()),
     ];
     for (interface, path) in cases {

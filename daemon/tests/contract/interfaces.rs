@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use edge_core::Priority;
-use edge_wire::dto::{Status, Trace};
+use edge_wire::dto::{JobStatus, Status, Trace};
 use edge_wire::error::ErrorCode;
-use edge_wire::proxy::{InferenceProxy, ManagerProxy, ModelProxy, ModelsProxy, TelemetryProxy};
+use edge_wire::proxy::{InferenceProxy, JobProxy, ManagerProxy, ModelProxy, ModelsProxy, TelemetryProxy};
 use edge_wire::tensor::Tensor;
 use edged::request::{Blob, Payload};
 use rustix::fs::SealFlags;
@@ -16,7 +16,7 @@ use zbus::fdo::ObjectManagerProxy;
 use zbus::{Fd, Variant};
 
 use crate::fake::{
-    Allow, SEALS, client, client_with, fd_tensor, limits, memfd, next, no_options, refused, soon, status, until,
+    Allow, SEALS, client, client_with, fd_tensor, job, limits, memfd, next, no_options, refused, soon, status, until,
 };
 
 fn inline(name: &str, bytes: &[u8]) -> Tensor {
@@ -214,6 +214,53 @@ async fn every_model_is_an_object_that_follows_the_published_state() {
 }
 
 #[tokio::test]
+async fn every_job_is_an_object_from_its_begin_until_it_is_forgotten() {
+    let client = client().await;
+    let connection = &client.connection;
+    let running = JobProxy::new(connection, "/org/edged/Edge1/jobs/7").await.unwrap();
+    assert_eq!(
+        (running.operation().await.unwrap(), running.model().await.unwrap()),
+        ("build".into(), "text-line:1.0.0".into())
+    );
+    assert_eq!(running.detail().await.unwrap(), "fp32 on openvino");
+    assert_eq!(
+        (running.phase().await.unwrap(), running.progress().await.unwrap()),
+        ("compiling".into(), (-1, "compiling".into(), 1))
+    );
+    assert_eq!((running.elapsed_ms().await.unwrap(), running.expected_ms().await.unwrap()), (2500, 9000));
+    assert_eq!(
+        (running.state().await.unwrap(), running.last_error().await.unwrap()),
+        ("running".into(), String::new())
+    );
+    running.cancel(&no_options()).await.unwrap();
+    assert_eq!(client.driver.seen.lock().unwrap().events, ["cancel job 7"]);
+
+    let mut progress = running.receive_progress_changed().await;
+    assert_eq!(next(&mut progress).await.get().await.unwrap().0, -1);
+    let mut completed = running.receive_completed().await.unwrap();
+    let publish = |jobs: Vec<JobStatus>| client.driver.status.send_replace(Status { jobs, ..status() }.into());
+    publish(vec![JobStatus { percent: 40, phase: "checking goldens".into(), ..job(7) }]);
+    assert_eq!(next(&mut progress).await.get().await.unwrap(), (40, "checking goldens".into(), 1));
+    publish(vec![JobStatus { state: "cancelled".into(), ..job(7) }]);
+    assert_eq!(next(&mut completed).await.args().unwrap().result, 2);
+    assert_eq!(running.state().await.unwrap(), "cancelled");
+
+    let manager = ObjectManagerProxy::new(connection, "org.edged.Edge1", "/org/edged/Edge1").await.unwrap();
+    let mut added = manager.receive_interfaces_added().await.unwrap();
+    let mut removed = manager.receive_interfaces_removed().await.unwrap();
+    let late = JobProxy::new(connection, "/org/edged/Edge1/jobs/8").await.unwrap();
+    let mut completed = late.receive_completed().await.unwrap();
+    // It began and ended between two states that were published: its end is told all the same.
+    publish(vec![JobStatus { state: "failed".into(), last_error: "no room".into(), ..job(8) }]);
+    assert_eq!(next(&mut removed).await.args().unwrap().object_path.as_str(), "/org/edged/Edge1/jobs/7");
+    assert_eq!(next(&mut added).await.args().unwrap().object_path.as_str(), "/org/edged/Edge1/jobs/8");
+    assert_eq!(next(&mut completed).await.args().unwrap().result, 1);
+    assert_eq!(late.last_error().await.unwrap(), "no room");
+    let objects = manager.get_managed_objects().await.unwrap();
+    assert!(objects.keys().any(|path| path.as_str() == "/org/edged/Edge1/jobs/8"));
+}
+
+#[tokio::test]
 async fn models_are_loaded_and_unloaded_by_name_and_version() {
     let client = client().await;
     let path = "/org/edged/Edge1/models/text_2dline/1_2e0_2e0";
@@ -254,6 +301,7 @@ async fn who_may_not_infer_or_change_may_still_look() {
     let manager = ManagerProxy::new(&client.connection).await.unwrap();
     let path = "/org/edged/Edge1/models/text_2dline/1_2e0_2e0";
     let model = ModelProxy::new(&client.connection, path).await.unwrap();
+    let job = JobProxy::new(&client.connection, "/org/edged/Edge1/jobs/7").await.unwrap();
     let fd = memfd(b"a", SEALS);
     let denials = [
         refused(inference.infer("echo", &[], &no_options()).await),
@@ -267,6 +315,7 @@ async fn who_may_not_infer_or_change_may_still_look() {
         refused(manager.reload().await),
         refused(model.load(&no_options()).await),
         refused(model.unload(&no_options()).await),
+        refused(job.cancel(&no_options()).await),
     ];
     assert!(denials.iter().all(|no| no.code == ErrorCode::NotAuthorized), "{denials:?}");
     assert!(manager.describe().await.is_ok() && manager.trace("known").await.is_ok());

@@ -291,6 +291,32 @@ pub struct ReadingInfo {
     pub age_ms: u64,
 }
 
+/// Long work of the daemon: one job that runs, or that ended lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobStatus {
+    /// Its number, the last part of the path of its object.
+    pub id: u64,
+    /// `build` or `tune`.
+    pub operation: String,
+    /// `name:version`.
+    pub model: String,
+    /// What of the model, for example `fp32 on openvino`; may be empty.
+    pub detail: String,
+    /// What it does now, or did last.
+    pub phase: String,
+    /// How far it is; -1 where nobody knows.
+    pub percent: i32,
+    /// Since it began; of an ended one, how long it took.
+    pub elapsed_ms: u64,
+    /// How long the last one like it took; 0 where there was none.
+    pub expected_ms: u64,
+    /// `running`, `done`, `failed` or `cancelled`.
+    pub state: String,
+    /// Why it failed; empty otherwise.
+    pub last_error: String,
+}
+
 /// Everything that `edgectl status` shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -321,6 +347,8 @@ pub struct Status {
     pub mqtt: MqttStatus,
     /// Every model found.
     pub models: Vec<ModelStatus>,
+    /// Long work that runs or ended lately, in the order in which it began.
+    pub jobs: Vec<JobStatus>,
     /// Sums since start.
     pub counters: Counters,
     /// Requests that wait now.

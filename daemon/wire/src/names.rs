@@ -6,6 +6,8 @@ pub const BUS_NAME: &str = "org.edged.Edge1";
 pub const ROOT_PATH: &str = "/org/edged/Edge1";
 /// Objects of models stand below this.
 pub const MODELS_PATH: &str = "/org/edged/Edge1/models";
+/// Objects of jobs stand below this.
+pub const JOBS_PATH: &str = "/org/edged/Edge1/jobs";
 /// Objects of submitted requests stand below this.
 pub const REQUESTS_PATH: &str = "/org/edged/Edge1/requests";
 
@@ -17,6 +19,8 @@ pub const INFERENCE: &str = "org.edged.Edge1.Inference";
 pub const MODELS: &str = "org.edged.Edge1.Models";
 /// Interface of one model.
 pub const MODEL: &str = "org.edged.Edge1.Model";
+/// Interface of one job.
+pub const JOB: &str = "org.edged.Edge1.Job";
 /// Interface of one submitted request.
 pub const REQUEST: &str = "org.edged.Edge1.Request";
 /// Interface of readings.
@@ -47,7 +51,7 @@ pub const BUS_ENV: &str = "EDGED_BUS";
 
 /// polkit action for draining, resuming and reloading.
 pub const ACTION_MANAGE: &str = "org.edged.edge1.manage";
-/// polkit action for loading and unloading models.
+/// polkit action for loading and unloading models, and for giving up the jobs that this takes.
 pub const ACTION_MODELS: &str = "org.edged.edge1.models";
 
 /// Version of the bus interfaces; grows with each addition, so that a client can tell what is there.
@@ -70,6 +74,11 @@ pub fn model_path(name: &str, version: &str) -> String {
         }
     }
     path
+}
+
+/// The object path of a job.
+pub fn job_path(id: u64) -> String {
+    format!("{JOBS_PATH}/{id}")
 }
 
 #[cfg(test)]

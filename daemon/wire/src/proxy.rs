@@ -2,10 +2,13 @@
 //!
 //! The macros take literals only, so the names of [`crate::names`] stand here once more; a test compares them.
 
+mod job;
+
 use std::collections::HashMap;
 
 use zbus::{Fd, OwnedFd, OwnedObjectPath, OwnedVariant, Variant, proxy};
 
+pub use self::job::{Completed as JobCompleted, JobProxy};
 use crate::dict::{InfoDict, PlatformDict};
 use crate::tensor::{FdTensor, Tensor};
 
@@ -276,6 +279,7 @@ mod tests {
         check::<InferenceProxy<'_>>(names::INFERENCE, Some(names::ROOT_PATH));
         check::<ModelsProxy<'_>>(names::MODELS, Some(names::ROOT_PATH));
         check::<ModelProxy<'_>>(names::MODEL, None);
+        check::<JobProxy<'_>>(names::JOB, None);
         check::<RequestProxy<'_>>(names::REQUEST, None);
         check::<TelemetryProxy<'_>>(names::TELEMETRY, Some(names::ROOT_PATH));
     }

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod checks;
 pub mod infer;
+pub mod jobs;
 pub mod models;
 pub mod status;
 pub mod trace;

@@ -1,6 +1,6 @@
 //! `edgectl status`: one screen that tells the story of the box.
 
-use edge_wire::dto::{EngineStatus, HostStatus, MqttStatus, Platform, Problem, ReadingInfo, Status};
+use edge_wire::dto::{EngineStatus, HostStatus, JobStatus, MqttStatus, Platform, Problem, ReadingInfo, Status};
 
 use super::models;
 use crate::render::table::{Align, clean, field, paragraph, table};
@@ -12,6 +12,7 @@ pub fn status(status: &Status) -> String {
         head(status),
         service(status),
         models::table_of(&status.models),
+        jobs(&status.jobs),
         readings(&status.readings),
         problems(&status.problems),
     ];
@@ -36,6 +37,12 @@ fn head(status: &Status) -> String {
 
 /// Said wherever numbers of a simulator are shown.
 pub const SIMULATED: &str = "SIMULATED: no hardware was measured and no model ran\n";
+
+/// Long work that runs now; what has ended is not today's story.
+fn jobs(jobs: &[JobStatus]) -> String {
+    let running: Vec<JobStatus> = jobs.iter().filter(|job| job.state == "running").cloned().collect();
+    if running.is_empty() { String::new() } else { super::jobs::list(&running) }
+}
 
 fn service(status: &Status) -> String {
     let since = format!(

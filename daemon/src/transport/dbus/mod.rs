@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`serve`] (connecting), [`objects`] (what is put up), [`inference`] and [`call`] (the hot path:
 //! [`arguments`], [`intake`], [`descriptor`], [`stream`], [`reply`]), [`submit`], [`peers`], then the rest of the interfaces
-//! ([`control`], [`models`], [`telemetry`]), and who may do what ([`client`], [`authorize`]).
+//! ([`control`], [`models`], [`jobs`], [`telemetry`]), and who may do what ([`client`], [`authorize`]).
 //!
 //! Bounds: calls open per caller, objects of `Submit` per caller, private connections per user (all from the limits of
 //! the configuration), descriptors of all callers together ([`service`]).
@@ -20,6 +20,7 @@ pub mod error;
 pub mod groups;
 pub mod inference;
 pub mod intake;
+pub mod jobs;
 pub mod methods;
 pub mod models;
 pub mod objects;

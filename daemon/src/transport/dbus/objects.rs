@@ -14,6 +14,7 @@ use super::client::Clients;
 use super::control::Manager;
 use super::door::Door;
 use super::inference::Inference;
+use super::jobs::{self, Job};
 use super::models::{self, Model, Models};
 use super::service::Service;
 use super::telemetry::Telemetry;
@@ -60,6 +61,11 @@ pub async fn put_up<S: Shelf>(
     for model in &shown.models {
         if let Ok(path) = models::path(model) {
             shelf = shelf.put(path, Model::new(door.clone(), model)).await?;
+        }
+    }
+    for job in &shown.jobs {
+        if let Ok(path) = jobs::path(job) {
+            shelf = shelf.put(path, Job::new(door.clone(), job)).await?;
         }
     }
     Ok((shelf, shown))
@@ -111,6 +117,27 @@ async fn show(connection: &Connection, door: &Door, old: &Status, new: &Status) 
                 object.get().await.announce(before, model, object.signal_emitter()).await?;
             }
         }
+    }
+    show_jobs(connection, door, old, new).await
+}
+
+async fn show_jobs(connection: &Connection, door: &Door, old: &Status, new: &Status) -> zbus::Result<()> {
+    let server = connection.object_server();
+    for gone in old.jobs.iter().filter(|job| jobs::find(new, job.id).is_none()) {
+        let Ok(path) = jobs::path(gone) else { continue };
+        server.remove::<Job, _>(path).await?;
+    }
+    for job in &new.jobs {
+        let Ok(path) = jobs::path(job) else { continue };
+        let before = jobs::find(old, job.id);
+        if before == Some(job) {
+            continue;
+        }
+        if before.is_none() {
+            server.at(path.clone(), Job::new(door.clone(), job)).await?;
+        }
+        let object = server.interface::<_, Job>(path).await?;
+        object.get().await.announce(before, job, object.signal_emitter()).await?;
     }
     Ok(())
 }
