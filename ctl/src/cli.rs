@@ -140,6 +140,33 @@ pub enum ModelsCommand {
     /// Show one model: inputs, outputs, providers, why it is not served
     #[command(after_help = "Examples:\n  edgectl models show text-line\n  edgectl models show text-line:1.0.0")]
     Show(ShowArgs),
+    /// Show what was measured of a model on this box, and which way to run it was chosen; without a name, of all
+    #[command(after_help = "Examples:\n  edgectl models plan\n  edgectl models plan text-line\n  \
+                            edgectl models plan text-line --json | jq '.choices'")]
+    Plan(PlanArgs),
+    /// Measure a model on this box, and serve it by the fastest way that answers right
+    ///
+    /// Every way to run it is tried: execution provider, precision, threads, sessions, batch. Each must give the bundle's
+    /// golden answers, and for tensor requests what the reference provider gives. It begins when nobody has asked for
+    /// anything for ten seconds, and waits again when somebody does.
+    #[command(after_help = "Examples:\n  edgectl models tune text-line\n  \
+                            edgectl models tune text-line --no-wait && edgectl jobs")]
+    Tune(TuneArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Name, or name:version
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    /// Name, or name:version
+    pub name: String,
+    /// Return at once; `edgectl jobs` shows how far it is
+    #[arg(long)]
+    pub no_wait: bool,
 }
 
 #[derive(Debug, Args)]

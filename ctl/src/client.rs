@@ -9,8 +9,9 @@ use std::time::Duration;
 use edge_wire::dto::{Info, Status, Trace};
 use edge_wire::error::{ErrorCode, Refused};
 use edge_wire::names;
+use edge_wire::plan::Plan;
 pub use edge_wire::proxy::Options;
-use edge_wire::proxy::{InferenceProxy, JobProxy, ManagerProxy};
+use edge_wire::proxy::{InferenceProxy, JobProxy, ManagerProxy, ModelProxy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zbus::message::Message;
@@ -138,6 +139,25 @@ impl Client {
             }
         };
         self.call(CHANGE_LIMIT, ask).await
+    }
+
+    /// Has a model measured; the number of the job.
+    pub async fn tune(&self, name: &str, version: &str) -> Result<u64, Failure> {
+        let ask = async { self.model(name, version).await?.tune(&Options::new()).await };
+        let path = self.call(CHANGE_LIMIT, ask).await?;
+        let number = path.as_str().rsplit('/').next().and_then(|number| number.parse().ok());
+        number.ok_or_else(|| Failure::Mismatch { what: format!("the job has no number in its path: {path}") })
+    }
+
+    /// What was measured of a model.
+    pub async fn plan(&self, name: &str, version: &str) -> Result<Plan, Failure> {
+        let text = self.call(CALL_LIMIT, async { self.model(name, version).await?.plan().await }).await?;
+        parse(&text, "Plan")
+    }
+
+    async fn model(&self, name: &str, version: &str) -> zbus::Result<ModelProxy<'_>> {
+        let model = ModelProxy::builder(&self.connection).path(names::model_path(name, version));
+        model.cache_properties(CacheProperties::No).build().await
     }
 
     /// Gives up a job.

@@ -126,6 +126,16 @@ pub enum Message {
         model: String,
         done: oneshot::Sender<Result<(), Failure>>,
     },
+    /// Measure a model on this box; the job by which that can be watched.
+    Tune {
+        model: String,
+        done: oneshot::Sender<Result<u64, Failure>>,
+    },
+    /// What was measured of a model.
+    Plan {
+        model: String,
+        done: oneshot::Sender<Result<Box<edge_wire::plan::Plan>, Failure>>,
+    },
     /// Give up a job by its number; answers when that is under way.
     CancelJob {
         id: u64,

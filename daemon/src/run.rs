@@ -219,18 +219,18 @@ fn bundles(config: &Config, simulated: bool) -> mpsc::Receiver<Found> {
         }
         return receiver;
     }
-    let models = config.models.clone();
+    let (models, cache_dir) = (config.models.clone(), config.cache_dir.clone());
     let (dirs, faults) = store::list(&models);
     for fault in faults {
         tracing::error!(%fault, "models");
     }
     let queue = Arc::new(std::sync::Mutex::new(dirs.into_iter()));
     for _ in 0..std::thread::available_parallelism().map_or(1, |count| count.get().min(4)) {
-        let (sender, queue, models) = (sender.clone(), queue.clone(), models.clone());
+        let (sender, queue, models, cache_dir) = (sender.clone(), queue.clone(), models.clone(), cache_dir.clone());
         std::thread::spawn(move || {
             let take = || -> Option<PathBuf> { queue.lock().ok()?.next() };
             while let Some(dir) = take() {
-                if sender.blocking_send(store::inspect(&dir, &models)).is_err() {
+                if sender.blocking_send(store::inspect(&dir, &models, &cache_dir)).is_err() {
                     return;
                 }
             }

@@ -43,19 +43,26 @@ async fn cancel(client: &Client, common: &Common, args: &JobArgs) -> Result<Answ
     Ok(Answer::done(told(common, &job)))
 }
 
-async fn watch(client: &Client, common: &Common, args: &JobArgs) -> Result<Answer, Failure> {
-    let mut job = find(&client.status().await?, args.id)?;
+/// Waits until a job has ended, and shows on a terminal how far it is.
+pub async fn follow(client: &Client, id: u64) -> Result<JobStatus, Failure> {
+    let mut job = find(&client.status().await?, id)?;
     while is_running(&job) {
         out::line(&human::jobs::progress(&job));
         tokio::time::sleep(LOOK).await;
-        job = find(&client.status().await?, args.id)?;
+        job = find(&client.status().await?, id)?;
     }
     out::end_line();
+    Ok(job)
+}
+
+async fn watch(client: &Client, common: &Common, args: &JobArgs) -> Result<Answer, Failure> {
+    let job = follow(client, args.id).await?;
     let exit = if job.state == "done" { Exit::Done } else { Exit::Refused };
     Ok(Answer::done(told(common, &job)).ending(exit))
 }
 
-fn told(common: &Common, job: &JobStatus) -> String {
+/// What became of a job.
+pub fn told(common: &Common, job: &JobStatus) -> String {
     if common.json { json::record(job) } else { human::jobs::one(job) }
 }
 

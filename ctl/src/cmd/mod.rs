@@ -9,6 +9,7 @@ mod gen_docs;
 mod infer;
 mod jobs;
 mod models;
+mod plan;
 mod reload;
 mod resume;
 mod status;

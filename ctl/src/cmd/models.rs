@@ -1,4 +1,4 @@
-//! `edgectl models list` and `edgectl models show NAME`.
+//! `edgectl models list`, `show`, `plan` and `tune`.
 
 use edge_wire::dto::{ModelStatus, Status};
 use edge_wire::error::ErrorCode;
@@ -9,8 +9,11 @@ use crate::out::Answer;
 use crate::render::{human, json};
 
 pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Failure> {
-    let status = super::connect(common).await?.status().await?;
+    let client = super::connect(common).await?;
+    let status = client.status().await?;
     let text = match command {
+        ModelsCommand::Plan(args) => return super::plan::show(&client, common, &status, args).await,
+        ModelsCommand::Tune(args) => return super::plan::tune(&client, common, &status, args).await,
         ModelsCommand::List if common.json => json::record(&status.models),
         ModelsCommand::List => human::models::list(&status.models, status.simulated),
         ModelsCommand::Show(args) => {

@@ -134,6 +134,18 @@ pub const KEYS: &[Key] = &[
         "Load bundles without `model.toml.minisig`. A bundle that carries a wrong signature is never loaded.",
     ),
     key(
+        "models.tune",
+        Kind::Word(&["idle", "on-request"]),
+        Absent::Text("idle"),
+        "When a model is measured on this box, to find the fastest way to run it: once, while nobody asks for anything, or only by `edgectl models tune`.",
+    ),
+    live(
+        "models.objective",
+        Kind::Word(&["latency", "throughput", "efficiency"]),
+        Absent::Text("throughput"),
+        "What the plan that a model is served by is best at: one request alone is answered soonest, most requests are answered, or least energy is used (needs a power rail).",
+    ),
+    key(
         "models.keys_dir",
         Kind::Path,
         Absent::Text(edge_wire::names::KEYS_DIR),
@@ -260,6 +272,12 @@ pub const KEYS: &[Key] = &[
         Kind::Int { min: 500, max: HOUR },
         Absent::Int(5 * SECOND),
         "How often readings are taken and published.",
+    ),
+    key(
+        "cache.dir",
+        Kind::Path,
+        Absent::Text(edge_wire::names::CACHE_DIR),
+        "Directory of what can be made again: measured plans.",
     ),
     key(
         "paths.state_dir",

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use edge_core::tune::choose::Objective;
 use edge_core::{Policy, Zone};
 use edge_engine::protocol::DeviceOptions;
 use edge_wire::dto::MqttStatus;
@@ -27,6 +28,7 @@ pub struct Config {
     pub telemetry_interval: Duration,
     /// How long a drain may take before what is left is shed.
     pub drain_limit: Duration,
+    pub cache_dir: PathBuf,
     pub state_dir: PathBuf,
     pub runtime_dir: PathBuf,
     /// Files that were read, in order.
@@ -73,6 +75,17 @@ pub struct ModelsConfig {
     /// Load bundles that carry no signature.
     pub allow_unsigned: bool,
     pub keys_dir: PathBuf,
+    pub tune: Tune,
+    pub objective: Objective,
+}
+
+/// When models are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tune {
+    /// Once, while nobody asks for anything.
+    Idle,
+    /// Only when somebody says so.
+    OnRequest,
 }
 
 /// Sizes that are checked before anything is decoded.

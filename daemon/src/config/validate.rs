@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use edge_core::tune::choose::Objective;
 use edge_core::{Bytes, DataClass, Policy, Ratio, Zone};
 use edge_engine::protocol::DeviceOptions;
 use sha2::{Digest, Sha256};
 
 use super::keys::NAME_LIMIT;
 use super::raw::{Fault, Values};
-use super::{BusConfig, Config, EngineConfig, LimitsConfig, ModelsConfig, MqttConfig, MqttProtocol, TlsConfig};
+use super::{BusConfig, Config, EngineConfig, LimitsConfig, ModelsConfig, MqttConfig, MqttProtocol, TlsConfig, Tune};
 
 /// What the configuration takes from the machine it runs on; passed in, so that tests need no machine.
 #[derive(Clone, Debug)]
@@ -65,6 +66,11 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
             dirs: values.texts("models.dirs").into_iter().map(PathBuf::from).collect(),
             allow_unsigned: values.flag("models.allow_unsigned"),
             keys_dir: path(&values, "models.keys_dir"),
+            tune: match values.text("models.tune").as_deref() {
+                Some("on-request") => Tune::OnRequest,
+                _ => Tune::Idle,
+            },
+            objective: values.text("models.objective").and_then(|word| Objective::from_word(&word)).unwrap_or_default(),
         },
         mqtt,
         limits: LimitsConfig {
@@ -76,6 +82,7 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
         },
         telemetry_interval: millis(&values, "telemetry.interval_ms"),
         drain_limit: millis(&values, "policy.drain_limit_ms"),
+        cache_dir: path(&values, "cache.dir"),
         state_dir: path(&values, "paths.state_dir"),
         runtime_dir: path(&values, "paths.runtime_dir"),
         files: values.files.clone(),

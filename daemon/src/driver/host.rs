@@ -243,7 +243,7 @@ impl HostState {
 }
 
 /// Why a host is not started.
-enum NoStart {
+pub(super) enum NoStart {
     /// Nothing but another configuration or another library helps.
     Hopeless(&'static str, String),
     /// It may be a passing thing: it is tried again, more and more rarely.
@@ -255,7 +255,7 @@ enum NoStart {
 impl Driver {
     /// Starts a host, or notes why that is impossible.
     pub(super) fn start_host(&mut self, id: HostId) {
-        let started = self.provider_of(id).and_then(|provider| self.spawn_host(provider));
+        let started = self.provider_of(id).and_then(|provider| self.spawn_host(provider, false));
         let now = self.now;
         let Some(state) = self.hosts.get_mut(id) else { return };
         match started {
@@ -286,7 +286,7 @@ impl Driver {
     }
 
     /// The provider that a host has to register.
-    fn provider_of(&self, id: HostId) -> Result<ProviderSetup, NoStart> {
+    pub(super) fn provider_of(&self, id: HostId) -> Result<ProviderSetup, NoStart> {
         let name = self.hosts.get(id).map(|host| host.provider.clone()).unwrap_or_default();
         let options = self.config.engine.device.clone();
         let Some(kind) = Provider::of(&name) else {
@@ -313,7 +313,8 @@ impl Driver {
         }
     }
 
-    fn spawn_host(&self, provider: ProviderSetup) -> Result<(Host, String), NoStart> {
+    /// A host for a provider, and its library; in the `background` it gives way to all others.
+    pub(super) fn spawn_host(&self, provider: ProviderSetup, background: bool) -> Result<(Host, String), NoStart> {
         let library = match &self.outside.library {
             None => {
                 let mut simulator = Simulator::start();
@@ -326,7 +327,7 @@ impl Driver {
         let plugin = provider.plugin.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let process = Process::spawn(&self.outside.program).map_err(|error| NoStart::Unfit(super::chain(&error)))?;
         let mut host = Host::Process(process);
-        let told = host.send(&ToHost::Start { library, provider, background: false }, Vec::new());
+        let told = host.send(&ToHost::Start { library, provider, background }, Vec::new());
         told.map_err(|error| NoStart::Unfit(super::chain(&error)))?;
         Ok((host, plugin))
     }
@@ -398,6 +399,7 @@ impl Driver {
         state.status.reason.clear();
         state.library = Some((version, providers));
         self.core.handle(self.now, Event::HostUp { host: id });
+        self.adopt_found();
         self.choose_setups();
         self.load_next(id);
         self.touch();

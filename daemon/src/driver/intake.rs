@@ -12,7 +12,7 @@ use super::clock;
 use super::duplicates::{Key, Known};
 use super::entry::{Entry, MAX_WAITERS};
 use super::host::HostState;
-use super::models::{Bundle, Life};
+use super::models::{Bundle, Kind, Life};
 use super::resolve::{self, Resolved, shorten};
 use super::shares::ShareKey;
 use super::trace::{Step, Story};
@@ -32,6 +32,7 @@ impl Driver {
     /// Takes one request; its reply comes by `reply`, at once if it is refused here.
     pub(super) fn submit(&mut self, request: Request, reply: ReplySender) {
         self.counters.arrived += 1;
+        self.tuning.disturb(self.now);
         let id = RequestId(self.next_id);
         self.next_id += 1;
         let mut info = self.new_info(id, &request);
@@ -225,8 +226,8 @@ impl Driver {
         if name.is_empty() {
             return Err(Failure::new(ErrorCode::UnknownModel, "model: empty: takes a model's name"));
         }
-        let model = self.models.find(name, version).map_err(|unknown| self.while_reading(unknown))?;
-        self.check_for(model, request, info)
+        let bundle = self.models.find(name, version).map_err(|unknown| self.while_reading(unknown))?;
+        self.check_for(bundle.serves(kind(request)), request, info)
     }
 
     /// Until every bundle was read, nobody can say that a model is unknown.
@@ -242,9 +243,10 @@ impl Driver {
     fn check_task(&self, task: &str, request: &Request, info: &mut Info) -> Result<Checked, Failure> {
         let is_ready = |id| self.models.get(id).is_some_and(|model| model.life == Life::Ready);
         let bundles = || self.models.bundles().iter();
-        let fitting = bundles().filter(|bundle| bundle.found.task == task && is_ready(bundle.serving));
+        let kind = kind(request);
+        let fitting = bundles().filter(|bundle| bundle.found.task == task && is_ready(bundle.serves(kind)));
         match fitting.min_by_key(|bundle| &bundle.found.name) {
-            Some(bundle) => self.check_for(bundle.serving, request, info),
+            Some(bundle) => self.check_for(bundle.serves(kind), request, info),
             None => {
                 let mut tasks: Vec<&str> = bundles().map(|bundle| bundle.found.task.as_str()).collect();
                 tasks.sort_unstable();
@@ -304,6 +306,13 @@ impl Driver {
                 Ok(Checked { model: id, resolved: Vec::new(), cost: Cost::ONE, bytes, work: Work::Encoded })
             }
         }
+    }
+}
+
+fn kind(request: &Request) -> Kind {
+    match &request.payload {
+        Payload::Tensors(_) => Kind::Tensors,
+        Payload::Encoded { .. } => Kind::Encoded,
     }
 }
 

@@ -104,6 +104,7 @@ impl Driver {
             let took = Duration::from_nanos(service_ns);
             self.core.handle(self.now, Event::Measured { model: id, batch: 1, took });
         }
+        self.tell_curve(id);
         self.core.handle(self.now, Event::ModelState { model: id, state });
         self.after_load(host);
     }
@@ -177,7 +178,7 @@ impl Driver {
     /// Loads a model on request.
     pub(super) fn load(&mut self, name: &str) -> Result<(), Failure> {
         let (name, version) = super::resolve::model_name(name, None)?;
-        let id = self.models.find(name, version)?;
+        let id = self.models.find(name, version)?.shown();
         let Some(model) = self.models.get(id) else { return Ok(()) };
         let (label, life) = (model.label(), model.life.clone());
         if let Some(fault) = &model.found.fault {
@@ -207,8 +208,7 @@ impl Driver {
     /// Unloads a model on request; what waits for it is shed.
     pub(super) fn unload(&mut self, name: &str) -> Result<(), Failure> {
         let (name, version) = super::resolve::model_name(name, None)?;
-        let id = self.models.find(name, version)?;
-        let ids: Vec<ModelId> = self.models.bundle_of(id).into_iter().flat_map(super::models::Bundle::ids).collect();
+        let ids: Vec<ModelId> = self.models.find(name, version)?.ids().collect();
         for id in ids {
             let Some(model) = self.models.get_mut(id) else { continue };
             if matches!(model.life, Life::Standby | Life::Ready | Life::Loading | Life::Found) {

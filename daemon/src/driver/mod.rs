@@ -22,6 +22,8 @@ mod setups;
 mod shares;
 mod status;
 pub mod trace;
+mod trials;
+mod tuning;
 pub mod words;
 
 use std::collections::HashMap;
@@ -104,6 +106,7 @@ pub struct Driver {
     scratch: scratch::Scratch,
     hosts: Hosts,
     jobs: Jobs,
+    tuning: tuning::Tuning,
     stories: Ring,
     counters: Counters,
     mqtt: MqttStatus,
@@ -151,6 +154,7 @@ impl Driver {
             models: Models::default(),
             scratch: scratch::Scratch::default(),
             jobs: Jobs::default(),
+            tuning: tuning::Tuning::default(),
             stories: Ring::default(),
             counters: Counters::default(),
             mqtt,
@@ -176,6 +180,7 @@ impl Driver {
                     Some(message) => self.on_messages(message),
                     None => return,
                 },
+                event = self.tuning.next() => self.on_tune(event),
                 read = self.reloading.read() => self.reloaded(read),
                 found = self.outside.bundles.recv(), if self.bundles_open => self.on_bundle(found),
                 () = tokio::time::sleep_until(self.clock.instant(wake)) => self.tick(),
@@ -229,6 +234,14 @@ impl Driver {
             }
             Message::Unload { model, done } => {
                 let result = self.unload(&model);
+                answer(done, result);
+            }
+            Message::Tune { model, done } => {
+                let result = self.tune(&model);
+                answer(done, result);
+            }
+            Message::Plan { model, done } => {
+                let result = self.plan_of(&model).map(Box::new);
                 answer(done, result);
             }
             Message::CancelJob { id, done } => {
@@ -318,11 +331,6 @@ impl Driver {
         self.jobs.cancelled(self.now, id);
     }
 
-    /// Gives up the measuring of a model.
-    fn cancel_tune(&mut self, id: JobId) {
-        self.jobs.cancelled(self.now, id);
-    }
-
     fn on_bundle(&mut self, found: Option<Found>) {
         self.now = self.clock.now();
         match found {
@@ -333,7 +341,10 @@ impl Driver {
                 }
                 let (allowed, hosts) = (&self.config.engine.providers, &mut self.hosts);
                 match self.models.add(found, allowed, |provider| hosts.of(provider)) {
-                    Some(bundle) => self.place_found(bundle),
+                    Some(bundle) => {
+                        self.adopt_found();
+                        self.place_found(bundle);
+                    }
                     None => tracing::warn!(model = %label, "the same bundle again, ignored"),
                 }
             }
@@ -345,7 +356,8 @@ impl Driver {
 
     /// Says once that every model was tried.
     pub(super) fn check_warm(&mut self) {
-        if !self.warm && !self.bundles_open && self.models.bundles().iter().all(|bundle| self.is_settled(bundle)) {
+        let settled = |(at, bundle): (usize, &Bundle)| self.is_settled(bundle) && !self.awaits_plan(at);
+        if !self.warm && !self.bundles_open && self.models.bundles().iter().enumerate().all(settled) {
             self.warm = true;
             self.milestone(Milestone::Warm);
         }
@@ -377,6 +389,7 @@ impl Driver {
             self.dirty_since.map(|since| since.after(PUBLISH_PAUSE)),
             Some(self.next_sample),
             self.next_ping,
+            self.tuning.due(),
         ];
         candidates.into_iter().flatten().min().unwrap_or(Mono::MAX)
     }
@@ -390,10 +403,12 @@ impl Driver {
             // A load may have become a long one.
             self.choose_setups();
             self.sample();
+            self.tune_when_idle();
         }
         if self.jobs.take_changed() {
             self.touch();
         }
+        self.tune_due();
         if self.dirty_since.is_some_and(|since| since.after(PUBLISH_PAUSE) <= self.now) {
             self.publish();
         }

@@ -1,7 +1,6 @@
 //! The bundles of the box, the ways to run each (its setups), and what is known of them. The driver's table; the core
 //! knows each setup by its number, as a model of its own.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use edge_core::setups::{MAX_SETUPS, Stand};
 use edge_core::{HostId, LaneId, LaneRange, ModelId, ModelState, Mono};
 use edge_engine::protocol::{LoadedModel, Precision, Setup};
 use edge_wire::dto::{ModelStatus, ProviderInfo, SetupStatus, TensorInfo};
+use edge_wire::plan::Plan;
 
 use crate::request::Failure;
 use crate::store::Found;
@@ -75,28 +75,102 @@ pub struct Model {
     pub provider: String,
 }
 
+/// What a request brings, which decides what its answer may be held against: they may be served in different ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A payload that a recipe decodes: the golden answers must hold.
+    Encoded,
+    /// Tensors: every output must be close to the reference's, on any input.
+    Tensors,
+}
+
+impl Kind {
+    /// Both; tensors last, as their setup may serve the other kind too.
+    pub const ALL: [Kind; 2] = [Kind::Encoded, Kind::Tensors];
+
+    /// The word used on every surface.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Encoded => "encoded",
+            Kind::Tensors => "tensors",
+        }
+    }
+}
+
+/// The ways to serve one kind of request.
+#[derive(Clone, Debug)]
+struct Ways {
+    /// The most wanted first; at least one.
+    order: Vec<ModelId>,
+    /// The one that requests are given to.
+    serving: ModelId,
+}
+
 /// One bundle.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     pub found: Arc<Found>,
-    /// Its setups, the most wanted first; at least one.
-    ids: Range<u16>,
-    /// The one that requests are given to.
-    pub serving: ModelId,
+    /// Its setups: those of the manifest first, the most wanted of them first, then those that a plan added; at least one.
+    ids: Vec<ModelId>,
+    encoded: Ways,
+    tensors: Ways,
+    /// What was measured, if it holds on this box.
+    pub plan: Option<Arc<Plan>>,
+    /// Why a plan that was found is not used.
+    pub no_plan: Option<String>,
     /// Order of last use, to load first after a restart what is in use.
     pub used: u64,
     pub done: u64,
 }
 
 impl Bundle {
-    /// Its setups, the most wanted first.
+    /// Its setups: those of the manifest first.
     pub fn ids(&self) -> impl Iterator<Item = ModelId> + use<> {
-        self.ids.clone().map(ModelId)
+        self.ids.clone().into_iter()
+    }
+
+    fn ways(&self, kind: Kind) -> &Ways {
+        match kind {
+            Kind::Encoded => &self.encoded,
+            Kind::Tensors => &self.tensors,
+        }
+    }
+
+    fn ways_mut(&mut self, kind: Kind) -> &mut Ways {
+        match kind {
+            Kind::Encoded => &mut self.encoded,
+            Kind::Tensors => &mut self.tensors,
+        }
+    }
+
+    /// The setups that may serve this kind of request, the most wanted first.
+    pub fn order(&self, kind: Kind) -> &[ModelId] {
+        &self.ways(kind).order
+    }
+
+    /// The setup that this kind of request is given to.
+    pub fn serves(&self, kind: Kind) -> ModelId {
+        self.ways(kind).serving
+    }
+
+    /// Another setup serves this kind of request.
+    pub fn set_serving(&mut self, kind: Kind, id: ModelId) {
+        self.ways_mut(kind).serving = id;
+    }
+
+    /// The setup that is spoken of where one is: that of encoded requests, for which models are made.
+    pub fn shown(&self) -> ModelId {
+        self.encoded.serving
+    }
+
+    /// Whether a setup serves anything.
+    pub fn is_serving(&self, id: ModelId) -> bool {
+        Kind::ALL.into_iter().any(|kind| self.serves(kind) == id)
     }
 
     /// The number that stands for the bundle, whatever serves it.
     pub fn root(&self) -> ModelId {
-        ModelId(self.ids.start)
+        self.ids.first().copied().unwrap_or_default()
     }
 }
 
@@ -128,23 +202,47 @@ impl Models {
         let first = u16::try_from(self.list.len()).ok()?;
         for setup in setups {
             let host = if fault.is_none() { host(&setup.provider) } else { HostId::default() };
-            self.list.push(Model {
-                found: found.clone(),
-                bundle,
-                setup,
-                host,
-                life: fault.clone().map_or(Life::Standby, Life::Failed),
-                since: Mono::default(),
-                loaded: None,
-                load: 0,
-                output_names: Vec::new(),
-                suspect: false,
-                provider: String::new(),
-            });
+            let life = fault.clone().map_or(Life::Standby, Life::Failed);
+            self.list.push(Model::new(found.clone(), bundle, setup, host, life));
         }
-        let ids = first..u16::try_from(self.list.len()).ok()?;
-        self.bundles.push(Bundle { found, ids, serving: ModelId(first), used: 0, done: 0 });
+        let ids: Vec<ModelId> = (first..u16::try_from(self.list.len()).ok()?).map(ModelId).collect();
+        let ways = Ways { order: ids.clone(), serving: ModelId(first) };
+        let (encoded, tensors) = (ways.clone(), ways);
+        self.bundles.push(Bundle { found, ids, encoded, tensors, plan: None, no_plan: None, used: 0, done: 0 });
         Some(bundle)
+    }
+
+    /// The setup of a bundle that is like this one; it is made if there is none. `None` if the table is full.
+    pub fn ensure(&mut self, bundle: usize, setup: &Setup, host: HostId) -> Option<ModelId> {
+        let of_bundle = self.bundles.get(bundle)?;
+        let same = |id: &ModelId| self.get(*id).is_some_and(|model| model.setup == *setup);
+        if let Some(id) = of_bundle.ids().find(same) {
+            return Some(id);
+        }
+        if self.list.len() >= MAX_MODELS {
+            return None;
+        }
+        let id = ModelId(u16::try_from(self.list.len()).ok()?);
+        let found = of_bundle.found.clone();
+        self.list.push(Model::new(found, bundle, setup.clone(), host, Life::Standby));
+        self.bundles.get_mut(bundle)?.ids.push(id);
+        Some(id)
+    }
+
+    /// The setups of `order` are wanted first for this kind of request, then the others that `good` allows.
+    pub fn prefer(&mut self, bundle: usize, kind: Kind, first: Option<ModelId>, good: impl Fn(&Setup) -> bool) {
+        let Some(of_bundle) = self.bundles.get(bundle) else { return };
+        let fits = |id: &ModelId| self.get(*id).is_some_and(|model| good(&model.setup));
+        let mut order: Vec<ModelId> = first.into_iter().collect();
+        order.extend(of_bundle.ids().filter(fits).filter(|id| Some(*id) != first));
+        order.truncate(MAX_SETUPS);
+        if order.is_empty() {
+            // Nothing is known to be good: as the manifest says.
+            order.extend(of_bundle.ids());
+        }
+        if let Some(of_bundle) = self.bundles.get_mut(bundle) {
+            of_bundle.ways_mut(kind).order = order;
+        }
     }
 
     /// All bundles.
@@ -200,19 +298,19 @@ impl Models {
         self.list.iter().enumerate().filter_map(|(at, model)| Some((ModelId(u16::try_from(at).ok()?), model)))
     }
 
-    /// The setup that serves what `name` and `version` mean: without a version the newest that is ready, else the newest.
-    pub fn find(&self, name: &str, version: Option<&str>) -> Result<ModelId, Failure> {
+    /// The bundle that `name` and `version` mean: without a version the newest that is ready, else the newest.
+    pub fn find(&self, name: &str, version: Option<&str>) -> Result<&Bundle, Failure> {
         let meant = |bundle: &&Bundle| {
             bundle.found.name == name && version.is_none_or(|version| version == bundle.found.version)
         };
-        let rank = |bundle: &Bundle| (self.spec(bundle.serving).is_some(), order(&bundle.found.version));
+        let rank = |bundle: &Bundle| (self.spec(bundle.root()).is_some(), order(&bundle.found.version));
         let mut best: Option<&Bundle> = None;
         for bundle in self.bundles.iter().filter(meant) {
             if best.is_none_or(|other| rank(bundle) > rank(other)) {
                 best = Some(bundle);
             }
         }
-        best.map(|bundle| bundle.serving).ok_or_else(|| self.unknown(name, version))
+        best.ok_or_else(|| self.unknown(name, version))
     }
 
     fn unknown(&self, name: &str, version: Option<&str>) -> Failure {
@@ -240,6 +338,22 @@ impl Models {
 }
 
 impl Model {
+    fn new(found: Arc<Found>, bundle: usize, setup: Setup, host: HostId, life: Life) -> Model {
+        Model {
+            found,
+            bundle,
+            setup,
+            host,
+            life,
+            since: Mono::default(),
+            loaded: None,
+            load: 0,
+            output_names: Vec::new(),
+            suspect: false,
+            provider: String::new(),
+        }
+    }
+
     /// `name:version`.
     pub fn label(&self) -> String {
         format!("{}:{}", self.found.name, self.found.version)
@@ -357,12 +471,21 @@ impl Model {
 impl Models {
     /// A bundle as it crosses the bus; load figures are the caller's to fill in.
     pub fn status(&self, bundle: &Bundle, policy_deadline: Duration) -> ModelStatus {
-        let Some(model) = self.get(bundle.serving) else { return ModelStatus::default() };
+        let shown = bundle.shown();
+        let Some(model) = self.get(shown) else { return ModelStatus::default() };
         let setups = bundle.ids().filter_map(|id| Some((id, self.get(id)?)));
-        let setups = setups.map(|(id, model)| model.setup_status(id == bundle.serving)).collect();
+        let serves = |id: ModelId| {
+            Kind::ALL
+                .into_iter()
+                .filter(|kind| bundle.serves(*kind) == id)
+                .map(|kind| kind.as_str().to_owned())
+                .collect()
+        };
+        let setups = setups.map(|(id, model)| model.setup_status(serves(id))).collect();
         let mut status = ModelStatus { setups, ..model.status(bundle, policy_deadline) };
         if model.life == Life::Ready
-            && let Some(wanted) = bundle.ids().next().filter(|id| *id != bundle.serving).and_then(|id| self.get(id))
+            && let Some(wanted) =
+                bundle.order(Kind::Encoded).first().filter(|id| **id != shown).and_then(|id| self.get(*id))
         {
             status.reason =
                 format!("{} stands in for {}, which is {}", model.way(), wanted.way(), wanted.life.as_str());
@@ -372,7 +495,7 @@ impl Models {
 }
 
 impl Model {
-    fn setup_status(&self, serving: bool) -> SetupStatus {
+    fn setup_status(&self, serves: Vec<String>) -> SetupStatus {
         let share = |loaded: &Arc<LoadedModel>| {
             loaded.providers.iter().find(|report| report.name == self.setup.provider).map(|report| report.share)
         };
@@ -384,7 +507,8 @@ impl Model {
             instances: self.setup.instances.into(),
             state: self.life.as_str().into(),
             reason: if let Life::Failed(why) = &self.life { why.clone() } else { String::new() },
-            serving,
+            serving: !serves.is_empty(),
+            serves,
             share: f64::from(self.loaded.as_ref().and_then(share).unwrap_or(0.0)),
             load_ms: self.loaded.as_ref().map_or(0, |loaded| loaded.load_ms),
         }
@@ -430,12 +554,13 @@ mod tests {
     #[test]
     fn without_a_version_the_newest_ready_one_serves() {
         let mut models = models(&[("a", "1.9.0"), ("a", "1.10.0"), ("a", "2.0.0-rc.1"), ("b", "1.0.0")]);
-        assert_eq!(models.find("a", None), Ok(ModelId(2)));
+        let find = |models: &Models, version: Option<&str>| models.find("a", version).map(Bundle::root);
+        assert_eq!(find(&models, None), Ok(ModelId(2)));
         models.get_mut(ModelId(0)).unwrap().loaded = Some(Arc::default());
-        assert_eq!(models.find("a", None), Ok(ModelId(0)));
+        assert_eq!(find(&models, None), Ok(ModelId(0)));
         models.get_mut(ModelId(1)).unwrap().loaded = Some(Arc::default());
-        assert_eq!(models.find("a", None), Ok(ModelId(1)));
-        assert_eq!(models.find("a", Some("1.9.0")), Ok(ModelId(0)));
+        assert_eq!(find(&models, None), Ok(ModelId(1)));
+        assert_eq!(find(&models, Some("1.9.0")), Ok(ModelId(0)));
     }
 
     #[test]
@@ -468,6 +593,27 @@ mod tests {
         let models = models(&[("a", "1.0.0"), ("b", "1.0.0")]);
         assert!(models.find("c", None).unwrap_err().message.contains("no model `c`: takes a, b"));
         assert!(models.find("a", Some("9")).unwrap_err().message.contains("no version `9` of `a`: takes 1.0.0"));
+    }
+
+    #[test]
+    fn a_plans_setup_is_wanted_first_and_made_once() {
+        let mut models = models(&[("a", "1.0.0"), ("b", "1.0.0")]);
+        let two = Setup { provider: "cpu".into(), threads: 2, ..nothing() };
+        let id = models.ensure(0, &two, HostId(0)).unwrap();
+        assert_eq!((id, models.ensure(0, &two, HostId(0))), (ModelId(2), Some(ModelId(2))));
+        assert_eq!(models.ensure(0, &Setup { threads: 1, ..two.clone() }, HostId(0)), Some(ModelId(0)));
+        models.prefer(0, Kind::Encoded, Some(id), |_| true);
+        models.prefer(0, Kind::Tensors, None, |setup| setup.threads == 1);
+        let bundle = models.bundle(0).unwrap();
+        assert_eq!(bundle.order(Kind::Encoded), [ModelId(2), ModelId(0)]);
+        assert_eq!(bundle.order(Kind::Tensors), [ModelId(0)]);
+        models.prefer(0, Kind::Tensors, None, |_| false);
+        assert_eq!(
+            models.bundle(0).unwrap().order(Kind::Tensors),
+            [ModelId(0), ModelId(2)],
+            "nothing is good: all are"
+        );
+        assert_eq!(models.bundle(1).unwrap().order(Kind::Encoded), [ModelId(1)]);
     }
 
     #[test]

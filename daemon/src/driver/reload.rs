@@ -88,6 +88,10 @@ impl Driver {
             tracing::info!(waiting_for_a_restart = ?self.reloading.pending, "policy reloaded");
             self.config.files = config.files;
             self.config.policy = config.policy.clone();
+            if self.config.models.objective != config.models.objective {
+                self.config.models.objective = config.models.objective;
+                self.adopt_again();
+            }
             self.core.handle(self.now, Event::Policy(Box::new(config.policy)));
         });
         self.reloading.fault = result.clone().err();

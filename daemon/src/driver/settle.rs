@@ -153,6 +153,7 @@ impl Driver {
 
     fn settle(&mut self, id: RequestId, outcome: Outcome) {
         let Some(mut entry) = self.entries.remove(&id) else { return };
+        self.tuning.disturb(self.now);
         self.release_client(&entry.story.caller);
         self.shares.close(&entry.share);
         self.count(outcome);

@@ -5,7 +5,7 @@ use edge_core::setups::{Stand, choose};
 use edge_core::{Event, ModelId, ModelState};
 
 use super::Driver;
-use super::models::{Life, Model};
+use super::models::{Kind, Life, Model};
 
 impl Driver {
     /// A bundle that was just found.
@@ -28,20 +28,35 @@ impl Driver {
     }
 
     fn choose_for(&mut self, index: usize) {
-        let Some(bundle) = self.models.bundle(index) else { return };
-        let (ids, serving): (Vec<ModelId>, _) = (bundle.ids().collect(), bundle.serving);
-        let stands: Vec<Stand> =
-            ids.iter().filter_map(|id| self.models.get(*id)).map(|model| self.stand(model)).collect();
-        let choice = choose(&stands);
-        if let Some(id) = choice.load.and_then(|at| ids.get(at)) {
-            self.want(*id);
+        if self.awaits_plan(index) {
+            return;
         }
-        if let Some(to) = ids.get(choice.serve).filter(|to| **to != serving) {
-            self.serve_by(index, serving, *to);
+        let Some(all) = self.models.bundle(index).map(|bundle| bundle.ids().collect::<Vec<_>>()) else { return };
+        // What no kind of request needs is let go.
+        let mut needed: Vec<ModelId> = Vec::new();
+        for kind in Kind::ALL {
+            let Some(bundle) = self.models.bundle(index) else { return };
+            let (ids, serving) = (bundle.order(kind).to_vec(), bundle.serves(kind));
+            let stands: Vec<Stand> =
+                ids.iter().filter_map(|id| self.models.get(*id)).map(|model| self.stand(model)).collect();
+            let choice = choose(&stands);
+            if let Some(id) = choice.load.and_then(|at| ids.get(at)) {
+                self.want(*id);
+            }
+            if let Some(to) = ids.get(choice.serve).filter(|to| **to != serving) {
+                self.serve_by(index, kind, serving, *to);
+            }
+            let settled = stands.iter().find(|stand| **stand != Stand::Failed) == Some(&Stand::Ready);
+            needed.extend(ids.iter().enumerate().filter(|(at, _)| choice.release & 1 << at == 0).map(|(_, id)| *id));
+            if !settled {
+                // Whatever is there may have to stand in.
+                needed.extend(all.iter().copied());
+            }
         }
-        for (at, id) in ids.iter().enumerate() {
-            if choice.release & 1 << at != 0 {
-                self.release(*id);
+        for id in all {
+            let holds = self.models.get(id).is_some_and(Model::wants_host);
+            if holds && !needed.contains(&id) {
+                self.release(id);
             }
         }
     }
@@ -69,14 +84,18 @@ impl Driver {
     }
 
     /// Another setup takes over.
-    fn serve_by(&mut self, bundle: usize, from: ModelId, to: ModelId) {
+    fn serve_by(&mut self, bundle: usize, kind: Kind, from: ModelId, to: ModelId) {
         if let (Some(old), Some(new)) = (self.models.get(from), self.models.get(to)) {
-            tracing::info!(model = %new.label(), from = %old.way(), to = %new.way(), "another setup serves");
+            let (from, to) = (old.way(), new.way());
+            tracing::info!(model = %new.label(), requests = kind.as_str(), %from, %to, "another setup serves");
         }
-        if let Some(bundle) = self.models.bundle_mut(bundle) {
-            bundle.serving = to;
+        let Some(bundle) = self.models.bundle_mut(bundle) else { return };
+        bundle.set_serving(kind, to);
+        // What waits where others of its bundle are still served waits well. What is left by the last of them goes with
+        // tensor requests, whose setup answers any request right.
+        if !bundle.is_serving(from) {
+            self.core.handle(self.now, Event::Moved { from, to });
         }
-        self.core.handle(self.now, Event::Moved { from, to });
         self.touch();
     }
 

@@ -26,7 +26,7 @@ impl Driver {
             let mut status = self.models.status(bundle, self.config.policy.default_deadline);
             for load in snapshot.models.iter().filter(|load| bundle.ids().any(|id| id == load.model)) {
                 status.waiting += u32::try_from(load.waiting).unwrap_or(u32::MAX);
-                if load.model == bundle.serving {
+                if load.model == bundle.shown() {
                     status.service_us =
                         load.service.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
                 }
@@ -39,6 +39,7 @@ impl Driver {
         // Before its models are loaded it is small, and that says nothing.
         let sample = (self.outside.sampler)(if self.warm { engine.pid } else { 0 });
         engine.rss_bytes = sample.engine_rss_bytes;
+        self.tuning.hot = super::tuning::is_hot(&sample.readings);
         let status = Status {
             state: state.into(),
             reason,
@@ -118,7 +119,7 @@ impl Driver {
         }
         self.provider_problems(&mut problems);
         let hopeless = self.hosts.first().is_some_and(HostState::is_hopeless);
-        for model in self.models.bundles().iter().filter_map(|bundle| self.models.get(bundle.serving)) {
+        for model in self.models.bundles().iter().filter_map(|bundle| self.models.get(bundle.shown())) {
             if let Life::Failed(why) = &model.life {
                 let remedy = match model.found.fault.is_none() && hopeless {
                     true => "see \"library\": the model is served when there is an engine",

@@ -10,7 +10,10 @@ use edge_engine::bundle::Variant;
 use edge_engine::protocol::{Precision, Setup};
 
 use crate::config::ModelsConfig;
+use edge_wire::plan::Plan;
+
 use crate::driver::chain;
+use crate::plans;
 
 /// A bundle as found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +29,12 @@ pub struct Found {
     pub max_payload_bytes: Option<u64>,
     /// The ways to run it that its manifest names, the most wanted first.
     pub setups: Vec<Setup>,
+    /// Largest batch that its manifest allows; 0 for one that has no batches.
+    pub max_batch: u16,
+    /// Digest of the manifest, which has the digests of all other files.
+    pub digest: String,
+    /// What was measured before, or why that cannot be read.
+    pub plan: Option<Result<Plan, String>>,
     /// Why it cannot be loaded.
     pub fault: Option<String>,
 }
@@ -52,7 +61,7 @@ pub fn list(config: &ModelsConfig) -> (Vec<PathBuf>, Vec<String>) {
 }
 
 /// Reads and checks one bundle. Takes as long as hashing its files.
-pub fn inspect(dir: &Path, config: &ModelsConfig) -> Found {
+pub fn inspect(dir: &Path, config: &ModelsConfig, cache_dir: &Path) -> Found {
     let bundle = match edge_engine::bundle::open(dir) {
         Ok(bundle) => bundle,
         Err(error) => {
@@ -72,6 +81,9 @@ pub fn inspect(dir: &Path, config: &ModelsConfig) -> Found {
         dir: dir.to_owned(),
         default_deadline: Some(Duration::from_millis(manifest.deadline_ms)),
         max_payload_bytes: Some(manifest.limits.payload_bytes),
+        max_batch: manifest.batching.map_or(0, |batching| batching.max),
+        digest: bundle.digest().to_owned(),
+        plan: plans::read(cache_dir, &manifest.name, &manifest.version).map_err(|error| chain(&error)).transpose(),
         setups: manifest.variant.iter().flat_map(Variant::setups).collect(),
         fault: signature.and_then(|()| files()).err(),
     }

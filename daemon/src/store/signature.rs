@@ -92,7 +92,13 @@ mod tests {
         if let Some(key) = key {
             std::fs::write(dir.path().join("site.pub"), key).unwrap();
         }
-        let config = ModelsConfig { dirs: Vec::new(), allow_unsigned: false, keys_dir: dir.path().into() };
+        let config = ModelsConfig {
+            dirs: Vec::new(),
+            allow_unsigned: false,
+            keys_dir: dir.path().into(),
+            tune: crate::config::Tune::OnRequest,
+            objective: Default::default(),
+        };
         (dir, config)
     }
 

@@ -3,7 +3,7 @@
 mod platform;
 mod watch;
 
-pub use platform::platform;
+pub use platform::{gpu_driver, platform, processor_name};
 pub use watch::{Sample, Watch};
 
 use std::path::{Path, PathBuf};

@@ -29,6 +29,19 @@ fn machine() -> String {
         .unwrap_or_else(|| "unknown".into())
 }
 
+/// Name of the processor, where the kernel knows it.
+pub fn processor_name() -> Option<String> {
+    processor(&std::fs::read_to_string("/proc/cpuinfo").ok()?)
+}
+
+/// Version of the graphics driver; `none` without one.
+pub fn gpu_driver() -> String {
+    // NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 ...
+    let text = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
+    let version = text.lines().next().and_then(|line| line.split_once("Module")).map(|(_, rest)| rest.trim());
+    version.and_then(|rest| rest.split_whitespace().next()).unwrap_or("none").to_owned()
+}
+
 fn processor(cpuinfo: &str) -> Option<String> {
     let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())

@@ -89,6 +89,15 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
             seen.events.push(format!("unload {model}"));
             let _gone = done.send(Err(Failure::new(ErrorCode::UnknownModel, format!("no model {model}"))));
         }
+        Message::Tune { model, done } => {
+            seen.events.push(format!("tune {model}"));
+            let _gone = done.send(Ok(7));
+        }
+        Message::Plan { model, done } => {
+            let name = model.split(':').next().unwrap_or_default().to_owned();
+            let plan = edge_wire::plan::Plan { model: name, ..Default::default() };
+            let _gone = done.send(Ok(Box::new(plan)));
+        }
         Message::CancelJob { id, done } => {
             seen.events.push(format!("cancel job {id}"));
             let _gone = done.send(Ok(()));

@@ -153,6 +153,8 @@ pub struct SetupStatus {
     pub reason: String,
     /// Requests are given to this one.
     pub serving: bool,
+    /// Which kinds of requests: `encoded`, `tensors`.
+    pub serves: Vec<String>,
     /// Share of the graph's nodes that the provider took when it was last loaded, 0..=1; 0 before.
     pub share: f64,
     /// Time of its last load; 0 before.

@@ -126,6 +126,13 @@ pub trait Model {
     #[zbus(allow_interactive_auth)]
     fn unload(&self, options: &Options<'_>) -> zbus::Result<()>;
 
+    /// Measures it on this box, as soon as nobody asks for anything, and serves it by what comes of that; the job.
+    #[zbus(allow_interactive_auth)]
+    fn tune(&self, options: &Options<'_>) -> zbus::Result<zbus::OwnedObjectPath>;
+
+    /// The [`Plan`](crate::plan::Plan) that holds for this box as JSON; `unavailable` if it was not measured.
+    fn plan(&self) -> zbus::Result<String>;
+
     /// Logical name.
     #[zbus(property(emits_changed_signal = "const"))]
     fn name(&self) -> zbus::Result<String>;

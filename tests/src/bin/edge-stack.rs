@@ -111,7 +111,7 @@ async fn start(dir: &Path) -> Result<()> {
         bus_address: bus.address(),
         models: vec![places::demo_bundles()?],
         mqtt_port: Some(broker.port()),
-        overlay: format!("[engine]\nproviders_dir = '{}'\n", places::providers().display()),
+        overlay: format!("[engine]\nproviders_dir = '{}'\n\n[models]\ntune = 'idle'\n", places::providers().display()),
         node: NODE.into(),
         arguments: Vec::new(),
         environment: Vec::new(),

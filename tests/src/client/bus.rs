@@ -61,7 +61,15 @@ impl BusClient {
     where
         B: Serialize + DynamicType,
     {
-        match self.connection.call_method(self.destination, ROOT_PATH, Some(interface), method, body).await {
+        self.call_at(ROOT_PATH, interface, method, body).await
+    }
+
+    /// Calls any method of any object. The inner error is the daemon's "no".
+    pub async fn call_at<B>(&self, path: &str, interface: &str, method: &str, body: &B) -> Result<Result<Message, No>>
+    where
+        B: Serialize + DynamicType,
+    {
+        match self.connection.call_method(self.destination, path, Some(interface), method, body).await {
             Ok(reply) => Ok(Ok(reply)),
             Err(zbus::Error::MethodError(name, message, _)) => match ErrorCode::from_dbus_name(name.as_str()) {
                 Some(code) => Ok(Err(No { code: code.as_str().into(), message: message.unwrap_or_default() })),

@@ -5,6 +5,7 @@ pub mod checks;
 pub mod infer;
 pub mod jobs;
 pub mod models;
+pub mod plan;
 pub mod status;
 pub mod trace;
 

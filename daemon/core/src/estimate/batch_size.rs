@@ -12,7 +12,7 @@ const OVERHEAD: Span = Span::from_nanos(50_000);
 /// A larger batch makes its first members wait for its last ones, so it has to be cheaper by three percent.
 const GAIN_PERCENT: u64 = 97;
 /// Samples before a class is compared: the very first run of a session is often the slowest.
-const TRIED: u64 = 3;
+pub const TRIED: u64 = 3;
 /// Every so many batches a neighbour of the best size is tried again (more often in the beginning): at twice the cost,
 /// that is less than half a percent of the work.
 const RETRY_EVERY: u64 = 256;

@@ -228,6 +228,13 @@ impl Tuner {
         }
     }
 
+    /// The next way cannot be tried at all.
+    pub fn skip(&mut self) {
+        if self.phase == Phase::Next && self.at < self.ways.len() {
+            self.at += 1;
+        }
+    }
+
     /// What was measured so far.
     pub fn points(&self) -> &[Point] {
         &self.points

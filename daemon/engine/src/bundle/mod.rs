@@ -78,6 +78,7 @@ impl Manifest {
 pub struct Bundle {
     dir: PathBuf,
     manifest: Manifest,
+    digest: String,
 }
 
 impl Bundle {
@@ -89,6 +90,11 @@ impl Bundle {
     /// What it says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// SHA-256 of the manifest, which promises those of all other files; lower-case hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// Where a file that the manifest names is. Links that lead out of the bundle are refused.
@@ -116,7 +122,8 @@ pub fn open(dir: &Path) -> Result<Bundle, BundleError> {
         return Err(BundleError::TooLarge { path });
     }
     let manifest = Manifest::parse(&text).map_err(|source| BundleError::Manifest { path, source })?;
-    Ok(Bundle { dir: real, manifest })
+    let digest = hex(Sha256::digest(text.as_bytes()).as_slice());
+    Ok(Bundle { dir: real, manifest, digest })
 }
 
 /// Opens a file, and nothing that would be waited for: the writer of a pipe may never come.
@@ -177,5 +184,9 @@ fn digest(from: &mut impl Read) -> std::io::Result<String> {
             read => hash.update(buffer.get(..read).unwrap_or_default()),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(hash.finalize().as_slice()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -111,6 +111,7 @@ impl Manager {
     }
 }
 
-fn json<T: serde::Serialize>(record: &T) -> Result<String, Failure> {
+/// A record as JSON.
+pub(super) fn json<T: serde::Serialize>(record: &T) -> Result<String, Failure> {
     serde_json::to_string(record).map_err(|error| internal(format!("write a record as JSON: {error}")))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use edge_wire::dto::{ModelStatus, Status, TensorInfo};
-use edge_wire::names::{ACTION_MODELS, model_path};
+use edge_wire::names::{ACTION_MODELS, job_path, model_path};
 use tokio::sync::oneshot;
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
@@ -11,6 +11,7 @@ use zbus::{ObjectPath, OwnedObjectPath, interface};
 
 use super::arguments::Given;
 use super::authorize::Access;
+use super::control::json;
 use super::door::Door;
 use super::error::{No, internal};
 use crate::handle::Message;
@@ -122,6 +123,26 @@ impl Model {
     async fn unload(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
         let _unused = options;
         self.command(&header, |model, done| Message::Unload { model, done }).await
+    }
+
+    /// Measures it on this box, as soon as nobody asks for anything, and serves it by what comes of that; the job.
+    #[zbus(out_args("job"))]
+    async fn tune(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, No> {
+        let _unused = options;
+        let _place = self.door.open(&header, Access::Change { action: ACTION_MODELS, call: &header }).await?;
+        let model = format!("{}:{}", self.name, self.version);
+        let job = self.door.service.handle.ask(|done| Message::Tune { model, done }).await??;
+        let path = ObjectPath::try_from(job_path(job)).map_err(|error| internal(format!("name a job: {error}")))?;
+        Ok(path.into())
+    }
+
+    /// What was measured of it on this box, and which way to run it was chosen, as JSON.
+    #[zbus(out_args("json"))]
+    async fn plan(&self, #[zbus(header)] header: Header<'_>) -> Result<String, No> {
+        let _place = self.door.open(&header, Access::Read).await?;
+        let model = format!("{}:{}", self.name, self.version);
+        let plan = self.door.service.handle.ask(|done| Message::Plan { model, done }).await??;
+        Ok(json(&*plan)?)
     }
 
     /// Logical name.

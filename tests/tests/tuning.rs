@@ -1,0 +1,235 @@
+//! Models are measured on the box, and served by what comes of it: what is measured, when, and what becomes of a plan that
+//! does not hold.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use edge_tests::answer::{Options, Tensor, expect_yes};
+use edge_tests::client::bus::BusClient;
+use edge_tests::clock::{PATIENCE, eventually};
+use edge_tests::provider::openvino;
+use edge_tests::runner::block_on;
+use edge_tests::stack::{Setup, Stack};
+use edge_wire::dto::{JobStatus, SetupStatus};
+use edge_wire::names::{MODEL, model_path};
+use edge_wire::plan::Plan;
+
+/// Adds, on OpenVINO or else on the CPU.
+const EITHER: &str = "either";
+
+fn stack(providers: &Path) -> Setup {
+    let dir = providers.display();
+    Setup::new().bundles(&[EITHER]).without_broker().config(&format!("[engine]\nproviders_dir = '{dir}'"))
+}
+
+/// Asks for a measurement; the number of the job, or the message of the "no".
+async fn tune(client: &BusClient, model: &str) -> Result<Result<u64, String>> {
+    let options: std::collections::HashMap<&str, zbus::Variant<'_>> = Default::default();
+    let path = model_path(model, "1.0.0");
+    let reply = client.call_at(&path, MODEL, "Tune", &(options,)).await?;
+    Ok(match reply {
+        Ok(message) => {
+            let path: zbus::OwnedObjectPath = message.body().deserialize()?;
+            let number = path.as_str().rsplit('/').next().context("a path has parts")?;
+            Ok(number.parse().context("a job's number")?)
+        }
+        Err(no) => Err(no.message),
+    })
+}
+
+async fn plan(client: &BusClient, model: &str) -> Result<Result<Plan, String>> {
+    let reply = client.call_at(&model_path(model, "1.0.0"), MODEL, "Plan", &()).await?;
+    Ok(match reply {
+        Ok(message) => Ok(serde_json::from_str(&message.body().deserialize::<String>()?)?),
+        Err(no) => Err(no.message),
+    })
+}
+
+async fn job(client: &BusClient, id: u64) -> Result<JobStatus> {
+    let jobs = client.status().await?.jobs;
+    jobs.iter().find(|job| job.id == id).cloned().with_context(|| format!("no job {id} in {jobs:?}"))
+}
+
+async fn until(stack: &Stack, id: u64, what: &str, is_so: impl Fn(&JobStatus) -> bool) -> Result<JobStatus> {
+    let client = stack.client().await?;
+    let look = async || {
+        let job = job(&client, id).await?;
+        Ok(is_so(&job).then_some(job))
+    };
+    eventually(&format!("the job is {what}"), PATIENCE * 3, look).await.with_context(|| stack.logs())
+}
+
+/// Has the model measured, and waits for it.
+async fn measured(stack: &Stack, model: &str) -> Result<Plan> {
+    let client = stack.client().await?;
+    let id = tune(&client, model).await?.map_err(anyhow::Error::msg)?;
+    let ended = until(stack, id, "over", |job| job.state != "running").await?;
+    ensure!(ended.state == "done", "{ended:?}\n{}", stack.logs());
+    plan(&client, model).await?.map_err(anyhow::Error::msg)
+}
+
+async fn setups(client: &BusClient) -> Result<Vec<SetupStatus>> {
+    Ok(client.status().await?.models.first().context("no model")?.setups.clone())
+}
+
+async fn add(client: &BusClient) -> Result<()> {
+    let ones = |name| Tensor::fp32(name, &[1, 4], &[1.0; 4]);
+    let yes = expect_yes("a sum", client.infer(EITHER, &[ones("a"), ones("b")], &Options::default()).await?)?;
+    ensure!(yes.output("c")?.floats()? == [2.0; 4], "{yes:?}");
+    Ok(())
+}
+
+fn plan_file(stack: &Stack) -> PathBuf {
+    stack.dir().join("cache/plans/either-1.0.0.json")
+}
+
+#[test]
+fn every_way_is_measured_and_the_chosen_one_serves_also_after_a_restart() -> Result<()> {
+    block_on(async {
+        let providers = tempfile::tempdir()?;
+        if !openvino(&providers.path().join("openvino"))? {
+            return Ok(());
+        }
+        let mut stack = stack(providers.path()).start().await?;
+        let plan = measured(&stack, EITHER).await?;
+        for provider in ["openvino", "cpu"] {
+            let way = plan.ways.iter().find(|way| way.provider == provider).context("a provider was not tried")?;
+            ensure!(way.encoded && way.tensors && !way.points.is_empty(), "{way:?}");
+        }
+        ensure!(plan.ways.iter().any(|way| way.precision == "reduced"), "{:?}", plan.ways);
+        let choice = plan.choices.iter().find(|choice| choice.objective == "throughput").context("no choice")?;
+        ensure!(choice.requests == "tensors" && choice.per_second > 0.0, "{choice:?}");
+        let way = &plan.ways[usize::try_from(choice.way)?];
+        let chosen = |setup: &SetupStatus| {
+            (&setup.provider, &setup.precision, setup.threads, setup.instances)
+                == (&way.provider, &way.precision, way.threads, choice.instances)
+        };
+        for _life in 0..2 {
+            let client = stack.client().await?;
+            let serves = async || {
+                let found = setups(&client).await?.into_iter().find(&chosen);
+                Ok(found.filter(|setup| setup.state == "ready" && setup.serves.contains(&"tensors".to_owned())))
+            };
+            eventually("the chosen way serves", PATIENCE, serves).await.with_context(|| stack.logs())?;
+            add(&client).await?;
+            ensure!(self::plan(&client, EITHER).await?.is_ok_and(|found| found.made_at == plan.made_at));
+            stack.start_daemon().await?;
+        }
+        Ok(())
+    })?
+}
+
+#[test]
+fn nothing_is_measured_within_ten_seconds_of_a_request_and_a_job_can_be_given_up() -> Result<()> {
+    block_on(async {
+        let none = tempfile::tempdir()?;
+        let stack = stack(none.path()).start().await?;
+        let client = stack.client().await?;
+        add(&client).await?;
+        let id = tune(&client, EITHER).await?.map_err(anyhow::Error::msg)?;
+        ensure!(tune(&client, EITHER).await? == Ok(id), "the same measurement once more is the same job");
+        let waiting = until(&stack, id, "waiting", |job| !job.phase.is_empty()).await?;
+        ensure!(waiting.phase == "waiting for a quiet box", "{waiting:?}");
+        let no_options: std::collections::HashMap<&str, zbus::Variant<'_>> = Default::default();
+        let path = edge_wire::names::job_path(id);
+        let cancelled = async || {
+            let reply = client.call_at(&path, edge_wire::names::JOB, "Cancel", &(&no_options,)).await;
+            Ok(matches!(reply, Ok(Ok(_))).then_some(()))
+        };
+        eventually("the job's object takes the call", PATIENCE, cancelled).await?;
+        until(&stack, id, "given up", |job| job.state == "cancelled").await?;
+        ensure!(plan(&client, EITHER).await?.is_err_and(|why| why.contains("it was not measured yet")));
+        add(&client).await
+    })?
+}
+
+#[test]
+fn a_measurement_that_was_killed_leaves_no_half_plan() -> Result<()> {
+    block_on(async {
+        let none = tempfile::tempdir()?;
+        let mut stack = stack(none.path()).start().await?;
+        let client = stack.client().await?;
+        let id = tune(&client, EITHER).await?.map_err(anyhow::Error::msg)?;
+        until(&stack, id, "under way", |job| job.phase.starts_with("loading") || job.phase.starts_with("measuring"))
+            .await?;
+        stack.daemon_mut()?.process.crash()?;
+        ensure!(!plan_file(&stack).exists());
+        stack.start_daemon().await?;
+        let client = stack.client().await?;
+        ensure!(plan(&client, EITHER).await?.is_err());
+        add(&client).await
+    })?
+}
+
+#[test]
+fn a_plan_that_is_damaged_or_of_another_box_is_not_used_and_that_is_said() -> Result<()> {
+    block_on(async {
+        let none = tempfile::tempdir()?;
+        let mut stack = stack(none.path()).start().await?;
+        measured(&stack, EITHER).await?;
+        let written = async || Ok(fs::read_to_string(plan_file(&stack)).ok());
+        let whole = eventually("the plan is on disk", PATIENCE, written).await?;
+        let mut other: serde_json::Value = serde_json::from_str(&whole)?;
+        let key = other["plan"]["key"].as_array_mut().context("a key")?;
+        let processor = key.iter_mut().find(|part| part[0] == "processor").context("the processor")?;
+        processor[1] = "another one".into();
+        for (text, part) in [
+            (whole[..whole.len() / 2].to_owned(), "read the plan"),
+            (other.to_string(), "processor was another one, and is"),
+        ] {
+            fs::write(plan_file(&stack), text)?;
+            stack.start_daemon().await?;
+            let client = stack.client().await?;
+            let why = plan(&client, EITHER).await?.err().context("a plan that does not hold is used")?;
+            ensure!(why.contains("its plan is not used") && why.contains(part), "{part}: {why}");
+            add(&client).await?;
+        }
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_provider_that_does_not_start_fails_its_own_trials_by_name() -> Result<()> {
+    block_on(async {
+        let providers = tempfile::tempdir()?;
+        let place = providers.path().join("openvino");
+        fs::create_dir(&place)?;
+        fs::write(place.join("libonnxruntime_providers_openvino_plugin.so"), "garbage")?;
+        let stack = stack(providers.path()).start().await?;
+        let plan = measured(&stack, EITHER).await?;
+        for way in &plan.ways {
+            ensure!((way.provider == "cpu") == way.reason.is_empty(), "{way:?}");
+            ensure!(way.provider == "cpu" || way.reason.contains("openvino"), "{way:?}");
+        }
+        ensure!(plan.choices.iter().all(|choice| plan.ways[choice.way as usize].provider == "cpu"), "{plan:?}");
+        add(&stack.client().await?).await
+    })?
+}
+
+#[test]
+fn a_box_that_is_left_alone_measures_its_models_by_itself() -> Result<()> {
+    block_on(async {
+        let none = tempfile::tempdir()?;
+        let stack = stack(none.path()).config("[models]\ntune = 'idle'").start().await?;
+        let client = stack.client().await?;
+        let made = async || Ok(plan(&client, EITHER).await?.ok());
+        eventually("the model was measured", PATIENCE * 3, made).await.with_context(|| stack.logs())?;
+        ensure!(client.status().await?.jobs.iter().all(|job| job.operation == "tune"));
+        Ok(())
+    })?
+}
+
+#[test]
+fn the_simulated_engine_is_not_measured() -> Result<()> {
+    block_on(async {
+        let stack = Setup::new().without_broker().argument("--sim").start().await?;
+        let client = stack.client().await?;
+        let model = client.status().await?.models.first().context("no model")?.name.clone();
+        let path = model_path(&model, "0.0.0");
+        let options: std::collections::HashMap<&str, zbus::Variant<'_>> = Default::default();
+        let no = client.call_at(&path, MODEL, "Tune", &(options,)).await?.err().context("it was measured")?;
+        ensure!(no.code == "unavailable" && no.message.contains("the engine is simulated"), "{no:?}");
+        Ok(())
+    })?
+}
