@@ -336,6 +336,15 @@ pub struct Trial {
     pub cost: u32,
 }
 
+/// One measured run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// How long it took, nanoseconds.
+    pub took_ns: u64,
+    /// How long threads of the host waited meanwhile for a processor that somebody else had, nanoseconds, all together.
+    pub waited_ns: u64,
+}
+
 /// What the host says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromHost {
@@ -371,10 +380,10 @@ pub enum FromHost {
         took_ns: u64,
         members: Vec<MemberDone>,
     },
-    /// A lane ran the trial's sample: for so many nanoseconds.
+    /// A lane ran the trial's sample.
     Measured {
         lane: u16,
-        result: Result<u64, HostError>,
+        result: Result<Measured, HostError>,
     },
     /// Worth a line in the log.
     Note {

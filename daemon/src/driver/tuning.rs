@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::tune::{Conditions, Step, Tuner, Way};
+use edge_core::tune::{Conditions, Run, Step, Tuner, Way};
 use edge_core::{Event, ModelId, Mono};
-use edge_engine::protocol::{FromHost, HostError, LoadModel, Setup, ToHost};
+use edge_engine::protocol::{FromHost, HostError, LoadModel, Measured, Setup, ToHost};
 use edge_wire::error::ErrorCode;
 use edge_wire::plan::Plan;
 
@@ -47,7 +47,7 @@ enum Asked {
     /// So many lanes are at work; the longest time so far, or why one could not.
     Run {
         left: u16,
-        longest: Result<u64, String>,
+        longest: Result<Measured, String>,
     },
 }
 
@@ -280,12 +280,16 @@ impl Driver {
         }
     }
 
-    fn lane_measured(&mut self, result: Result<u64, HostError>) {
+    fn lane_measured(&mut self, result: Result<Measured, HostError>) {
+        let now = self.now;
         let Some(measuring) = self.tuning.now.as_mut() else { return };
         let Asked::Run { left, longest } = &mut measuring.asked else { return };
         *left = left.saturating_sub(1);
         match (result, &mut *longest) {
-            (Ok(took), Ok(most)) => *most = took.max(*most),
+            (Ok(run), Ok(most)) => {
+                most.took_ns = most.took_ns.max(run.took_ns);
+                most.waited_ns = most.waited_ns.max(run.waited_ns);
+            }
             (Err(error), longest) => *longest = Err(error.message),
             (Ok(_), Err(_)) => {}
         }
@@ -293,14 +297,16 @@ impl Driver {
             return;
         }
         let took = match longest {
-            Ok(nanos) => Some(Duration::from_nanos(*nanos)),
+            Ok(run) => {
+                Some(Run { took: Duration::from_nanos(run.took_ns), waited: Duration::from_nanos(run.waited_ns) })
+            }
             Err(why) => {
                 tracing::debug!(%why, "a batch could not be measured");
                 None
             }
         };
         measuring.asked = Asked::Nothing;
-        measuring.tuner.measured(took);
+        measuring.tuner.measured(now, took);
         self.go_on();
     }
 
@@ -372,7 +378,7 @@ impl Driver {
                     let setup = measuring.setups.get(way);
                     let phase = setup.map_or_else(String::new, |setup| format!("measuring {}", words(setup)));
                     self.jobs.phase(measuring.job, &phase, percent);
-                    measuring.asked = Asked::Run { left: lanes, longest: Ok(0) };
+                    measuring.asked = Asked::Run { left: lanes, longest: Ok(Measured::default()) };
                     measuring.due = now.after(RUN_PATIENCE);
                     let sent = match &mut measuring.host {
                         Some((_, host)) => (0..lanes).try_for_each(|lane| host.measure(lane, batch)),
@@ -486,10 +492,16 @@ impl Driver {
             key: self.plan_key(&found),
             ..Plan::default()
         };
-        let plan = trials::plan(
+        let disturbed = tuner.is_disturbed();
+        let mut plan = trials::plan(
             &trials::Found { setups: &setups, reports: &reports, ways: &ways, points: tuner.points(), encoded },
             plan,
         );
+        if disturbed {
+            let text =
+                "other programs kept the processors busy: the figures may be too slow, measure again when they rest";
+            plan.remarks.push(text.into());
+        }
         if tuner.points().is_empty() {
             let why = plan.ways.iter().map(|way| way.reason.as_str()).find(|reason| !reason.is_empty());
             self.jobs.finish(

@@ -30,6 +30,12 @@ const POINT_TIME: Duration = Duration::from_millis(400);
 const GAIN_PERCENT: u64 = 97;
 /// Steps up in vain, one after the other, after which larger batches are not tried.
 const STEPS_IN_VAIN: u8 = 2;
+/// A run was disturbed if threads waited for longer than this share of it for processors that others had.
+const DISTURBED_PERCENT: u128 = 10;
+/// After a disturbed run others get so long to come to an end.
+const LULL: Duration = Duration::from_millis(250);
+/// Disturbed runs of one model that are made again; if there are more, others never rest, and all runs count.
+const MOST_DISTURBED: u32 = 60;
 /// A way whose single run takes so many times longer than the best way's is not measured any further.
 const HOPELESS: u64 = 4;
 
@@ -85,6 +91,21 @@ pub enum Step {
     Unload(usize),
     /// Every way was tried.
     Done,
+}
+
+/// One measured run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// How long the slowest session took.
+    pub took: Duration,
+    /// How long its threads waited meanwhile for processors that others had.
+    pub waited: Duration,
+}
+
+impl Run {
+    fn is_disturbed(&self) -> bool {
+        self.waited.as_nanos() * 100 > self.took.as_nanos() * DISTURBED_PERCENT
+    }
 }
 
 /// What was measured of one way.
@@ -155,12 +176,24 @@ pub struct Tuner {
     points: Vec<Point>,
     /// Shortest single run of any way.
     fastest: Duration,
+    /// Disturbed runs so far.
+    disturbed: u32,
+    /// Nothing is measured before then.
+    not_before: Mono,
 }
 
 impl Tuner {
     /// Will measure these ways, in this order.
     pub fn new(ways: Vec<Way>) -> Tuner {
-        Tuner { ways, at: 0, phase: Phase::Next, points: Vec::new(), fastest: Duration::MAX }
+        Tuner {
+            ways,
+            at: 0,
+            phase: Phase::Next,
+            points: Vec::new(),
+            fastest: Duration::MAX,
+            disturbed: 0,
+            not_before: Mono::default(),
+        }
     }
 
     /// The next step; none while the last one was not answered.
@@ -183,6 +216,9 @@ impl Tuner {
         if let Some(until) = conditions.quiet_from(now) {
             return Some(Step::Wait(until));
         }
+        if self.not_before > now {
+            return Some(Step::Wait(self.not_before));
+        }
         match &mut self.phase {
             Phase::Next => {
                 self.phase = Phase::Loading;
@@ -203,11 +239,11 @@ impl Tuner {
         }
     }
 
-    /// Each session ran its batch; the slowest took so long. `None` if one of them could not.
-    pub fn measured(&mut self, took: Option<Duration>) {
+    /// Each session ran its batch. `None` if one of them could not.
+    pub fn measured(&mut self, now: Mono, run: Option<Run>) {
         let Phase::At(measuring) = &mut self.phase else { return };
         measuring.asked = false;
-        let Some(took) = took else {
+        let Some(run) = run else {
             // A batch that cannot be run is no fault of the smaller ones.
             return self.next_lanes();
         };
@@ -215,7 +251,12 @@ impl Tuner {
             measuring.warmed = true;
             return;
         }
-        measuring.runs.push(took);
+        if run.is_disturbed() && self.disturbed < MOST_DISTURBED {
+            self.disturbed += 1;
+            self.not_before = now.after(LULL);
+            return;
+        }
+        measuring.runs.push(run.took);
         if measuring.is_enough() {
             self.keep();
         }
@@ -233,6 +274,11 @@ impl Tuner {
         if self.phase == Phase::Next && self.at < self.ways.len() {
             self.at += 1;
         }
+    }
+
+    /// Whether others kept the processors busy, so that runs counted that had to wait.
+    pub fn is_disturbed(&self) -> bool {
+        self.disturbed >= MOST_DISTURBED
     }
 
     /// What was measured so far.

@@ -2,6 +2,11 @@ use super::*;
 
 const IDLE: Conditions = Conditions { busy: None, open: false, hot: false };
 
+/// A run that nobody disturbed.
+fn run(took: Duration) -> Option<Run> {
+    Some(Run { took, waited: Duration::ZERO })
+}
+
 fn ms(ms: u64) -> Mono {
     Mono::from_nanos(ms * 1_000_000)
 }
@@ -18,7 +23,7 @@ fn measure(ways: &[Way], cost: impl Fn(usize, u16, u16) -> u64) -> (Vec<Point>, 
             Step::Load(_) => tuner.loaded(true),
             Step::Measure { way, lanes, batch } => {
                 assert_eq!(tuner.next(ms(0), &IDLE), None, "one run at a time");
-                tuner.measured(Some(Duration::from_millis(cost(way, lanes, batch))));
+                tuner.measured(ms(0), run(Duration::from_millis(cost(way, lanes, batch))));
             }
             Step::Unload(_) => {}
             Step::Wait(_) => panic!("the box is idle"),
@@ -72,7 +77,7 @@ fn a_model_of_30_ms_is_measured_within_a_minute() {
             Step::Load(_) => tuner.loaded(true),
             Step::Measure { batch, .. } => {
                 spent += u64::from(batch) * 30;
-                tuner.measured(Some(Duration::from_millis(u64::from(batch) * 30)));
+                tuner.measured(ms(0), run(Duration::from_millis(u64::from(batch) * 30)));
             }
             Step::Unload(_) => {}
             Step::Wait(_) => panic!("the box is idle"),
@@ -96,7 +101,7 @@ fn nothing_begins_before_the_box_was_left_alone_for_ten_seconds() {
     assert_eq!(tuner.next(ms(24_500), &busy(14_500)), Some(Step::Measure { way: 0, lanes: 1, batch: 1 }));
     // And while it was measured: that run is the only one that it meets.
     assert_eq!(tuner.next(ms(24_600), &busy(24_550)), None);
-    tuner.measured(Some(Duration::from_millis(1)));
+    tuner.measured(ms(0), run(Duration::from_millis(1)));
     assert_eq!(tuner.next(ms(24_700), &busy(24_550)), Some(Step::Wait(ms(34_550))));
 }
 
@@ -110,13 +115,37 @@ fn what_cannot_be_loaded_or_run_is_passed_over() {
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(1)));
     tuner.loaded(true);
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Measure { way: 1, lanes: 1, batch: 1 }));
-    tuner.measured(None);
+    tuner.measured(ms(0), None);
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Measure { way: 1, lanes: 2, batch: 1 }));
-    tuner.measured(None);
+    tuner.measured(ms(0), None);
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Unload(1)));
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(2)));
     // The engine host died.
     tuner.lost();
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Done));
     assert_eq!((tuner.points(), tuner.progress(), tuner.holds()), (&[][..], (3, 3), None));
+}
+
+#[test]
+fn a_disturbed_run_is_made_again_after_a_while_until_it_is_clear_that_others_never_rest() {
+    let mut tuner = Tuner::new(vec![Way { instances: 1, max_batch: 1 }]);
+    assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(0)));
+    tuner.loaded(true);
+    let disturbed = || Some(Run { took: Duration::from_millis(100), waited: Duration::from_millis(11) });
+    let (mut now, mut runs) = (0, 0);
+    let measure = Some(Step::Measure { way: 0, lanes: 1, batch: 1 });
+    assert_eq!(tuner.next(ms(0), &IDLE), measure);
+    tuner.measured(ms(0), disturbed());
+    while !tuner.is_disturbed() {
+        assert_eq!(tuner.next(ms(now), &IDLE), measure);
+        tuner.measured(ms(now), disturbed());
+        runs += 1;
+        assert_eq!(tuner.next(ms(now), &IDLE), Some(Step::Wait(ms(now + 250))));
+        now += 250;
+    }
+    assert_eq!((runs, tuner.points().len()), (60, 0));
+    while let Some(Step::Measure { .. }) = tuner.next(ms(now), &IDLE) {
+        tuner.measured(ms(now), disturbed());
+    }
+    assert_eq!(tuner.points()[0].took, Duration::from_millis(100), "now they count");
 }

@@ -13,3 +13,13 @@ pub fn now_ns() -> u64 {
 pub fn since_ns(start: u64) -> u64 {
     now_ns().saturating_sub(start)
 }
+
+/// How long all threads of this process have waited for a processor so far, nanoseconds; 0 where the kernel does not count
+/// it. From `/proc/PID/task/TID/schedstat`: time on a processor, time in a run queue, turns.
+pub fn waited_ns() -> u64 {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    let waited = |task: std::fs::DirEntry| -> Option<u64> {
+        std::fs::read_to_string(task.path().join("schedstat")).ok()?.split_whitespace().nth(1)?.parse().ok()
+    };
+    tasks.filter_map(|task| waited(task.ok()?)).sum()
+}

@@ -16,7 +16,7 @@ use super::session::{Engine, RunError};
 use super::trial::Sample;
 use crate::fault::{chain, host_error};
 use crate::media::{MediaError, Prepared};
-use crate::protocol::{ErrorKind, HostError, MemberDone, Output, TensorData, Want};
+use crate::protocol::{ErrorKind, HostError, Measured, MemberDone, Output, TensorData, Want};
 use crate::tensor::{Answer, Feed};
 
 /// What one member is answered with.
@@ -178,9 +178,12 @@ impl Runner {
         recipe.document(prepared, &inputs, run)
     }
 
-    /// Runs `sample` so many times as one batch; nanoseconds, with what it takes to join, to divide and to interpret.
-    pub fn measure(&mut self, sample: &Sample, batch: u16) -> Result<u64, HostError> {
+    /// Runs `sample` so many times as one batch; with what it takes to join, to divide and to interpret.
+    pub fn measure(&mut self, sample: &Sample, batch: u16) -> Result<Measured, HostError> {
+        let waited = clock::waited_ns();
         let start = clock::now_ns();
+        let measured =
+            || Measured { took_ns: clock::since_ns(start), waited_ns: clock::waited_ns().saturating_sub(waited) };
         let mut group = Vec::with_capacity(usize::from(batch));
         for at in 0..usize::from(batch.max(1)) {
             let (values, reply) = match sample {
@@ -190,7 +193,7 @@ impl Runner {
                     None if batch > 1 => {
                         return Err(host_error(ErrorKind::InvalidInput, "its requests take several runs each"));
                     }
-                    None => return self.document(prepared).map(|_| clock::since_ns(start)),
+                    None => return self.document(prepared).map(|_| measured()),
                 },
             };
             group.push(Item { at, id: 0, values, reply, start_before: u64::MAX });
@@ -198,7 +201,7 @@ impl Runner {
         for answered in self.run_items(&group, &mut Packer::default())? {
             answered?;
         }
-        Ok(clock::since_ns(start))
+        Ok(measured())
     }
 
     /// The values of the first runs, at most `most`, that a prepared payload takes.

@@ -35,6 +35,8 @@ pub enum SessionError {
     Provider(#[from] ApplyError),
     #[error("provider {name} was asked for and took none of the model's {nodes} nodes")]
     Idle { name: String, nodes: usize },
+    #[error("provider {wanted} was asked for, and {name} took nodes")]
+    Other { wanted: String, name: String },
     #[error("the runtime placed no node of the model, so that no provider would be known to run it")]
     Unplaced,
     #[error("make a session of {}", path.display())]
@@ -119,8 +121,13 @@ impl Engine {
     /// Makes a session of `file` on the CPU, whatever this host is for: what it answers is what others are held against.
     pub fn reference(runtime: &Runtime, variant: &Variant, setup: &Setup, file: &Path) -> Result<Engine, SessionError> {
         let failed = |source| SessionError::Make { path: file.to_owned(), source };
-        let mut builder = options(&runtime.environment, variant, setup).map_err(failed)?;
+        let builder = options(&runtime.environment, variant, setup).map_err(failed)?;
+        let mut builder = super::provider::on_cpu(builder, &runtime.environment).map_err(failed)?;
         let session = builder.commit_from_file(file).map_err(failed)?;
+        let placed = raw::placement(&session).map_err(SessionError::Placement)?;
+        if let Some((name, _)) = placed.iter().find(|(name, count)| *count > 0 && short_name(name) != setup.provider) {
+            return Err(SessionError::Other { wanted: setup.provider.clone(), name: short_name(name) });
+        }
         let (inputs, outputs) = (specs("input", session.inputs())?, specs("output", session.outputs())?);
         Ok(Engine { session, memory: MemoryInfo::default(), inputs, outputs })
     }

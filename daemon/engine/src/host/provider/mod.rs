@@ -200,6 +200,15 @@ impl Provider {
     }
 }
 
+/// Lets a session run on the CPU provider and on no other, whatever this host is for.
+pub fn on_cpu(builder: SessionBuilder, environment: &Environment) -> Result<SessionBuilder, ort::Error> {
+    match plugin::cpu(environment) {
+        Some(device) => Ok(builder.with_devices([device], None)?),
+        // A runtime without a list of devices has no libraries of others either.
+        None => Ok(builder),
+    }
+}
+
 /// Threads of the runtime's own pool for one session: the CPU's part runs there. OpenVINO brings threads of its own, as many
 /// as were asked for, and takes whole graphs; what little it leaves runs on the thread that asks.
 pub fn runtime_threads(setup: &Setup) -> usize {

@@ -147,6 +147,15 @@ impl Plugin {
     }
 }
 
+/// The device of the CPU provider. A runtime that has other providers' libraries takes one of theirs for a session that names
+/// no device.
+pub fn cpu(environment: &Environment) -> Option<Device<'_>> {
+    environment.devices().find(|device| device.ep().is_ok_and(|name| name == CPU))
+}
+
+/// The runtime's own word.
+const CPU: &str = "CPUExecutionProvider";
+
 fn offered(environment: &Environment) -> Vec<Offered> {
     let device = |device: Device<'_>| Offered {
         provider: device.ep().unwrap_or_default().to_owned(),
