@@ -171,6 +171,24 @@ pub fn admit(meta: &RequestMeta, deadline: Mono, now: Mono, seen: &Seen, policy:
     Verdict::Local(if seen.service.is_some() { Reason::Feasible } else { Reason::Unmeasured })
 }
 
+/// Whether a stage of an accepted pipeline request can still be served within `slack`. Its parent was admitted with it, and
+/// holds room and share: what counts is whether the model is there, and whether even an idle box would be too late.
+pub fn admit_stage(slack: Span, seen: &Seen) -> Verdict {
+    match seen.model {
+        Standing::Absent => refuse(RefusalCode::Unavailable, Reason::ModelUnavailable, seen),
+        Standing::Coming { ready_in, host_down } if ready_in.plus(seen.own()) > slack => {
+            let reason = if host_down { Reason::HostDown } else { Reason::ModelUnavailable };
+            refuse(RefusalCode::Unavailable, reason, seen)
+        }
+        Standing::Coming { .. } | Standing::Ready if seen.own() > slack => {
+            refuse(RefusalCode::DeadlineExceeded, Reason::DeadlineTooShort, seen)
+        }
+        Standing::Coming { .. } | Standing::Ready => {
+            Verdict::Local(if seen.service.is_some() { Reason::Feasible } else { Reason::Unmeasured })
+        }
+    }
+}
+
 /// The bound that has no room for it, if any.
 fn no_room(meta: &RequestMeta, seen: &Seen, policy: &Policy) -> Option<Reason> {
     let places = u64::try_from(policy.max_waiting).unwrap_or(u64::MAX);

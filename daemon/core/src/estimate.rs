@@ -5,6 +5,7 @@
 //! machine. Unknown is `None`, never zero.
 
 pub mod batch_size;
+pub mod fan_out;
 pub mod mean;
 pub mod prepare;
 pub mod rate;

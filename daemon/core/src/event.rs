@@ -6,6 +6,7 @@ use crate::id::{ClientId, HostId, LaneId, ModelId, RequestId};
 use crate::members::Results;
 use crate::policy::Policy;
 use crate::request::RequestMeta;
+use crate::stages::Stages;
 use crate::units::Cost;
 use crate::verdict::Fault;
 
@@ -45,6 +46,23 @@ pub enum ModelState {
 pub enum Event {
     /// A request came in; only its header was read.
     Arrived(RequestMeta),
+    /// A request for a pipeline came in; its model is the pipeline, which is never said to be ready. It runs nothing: its
+    /// stages follow as [`Event::Arrived`] with its id as their parent, as long as it is open.
+    ParentArrived {
+        /// Its header.
+        meta: RequestMeta,
+        /// The models that it goes through.
+        stages: Stages,
+        /// Deadline of requests that name none.
+        default_deadline: Option<Duration>,
+    },
+    /// The driver has the result of a pipeline request, or cannot make it. Children that are still open are cancelled.
+    Finished {
+        /// Which request.
+        id: RequestId,
+        /// Whether there is one.
+        result: Result<(), Fault>,
+    },
     /// A payload was decoded, or could not be. Sent once for every [`Action::Prepare`](crate::Action::Prepare), also
     /// when the request was settled meanwhile: the decoder's place is taken until then.
     Prepared {

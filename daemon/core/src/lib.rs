@@ -25,9 +25,12 @@
 //!                model went away ─► Settle(Shed)       what the host holds ─► Abort before that
 //! ```
 //!
+//! A pipeline request runs nothing itself: `ParentArrived` admits it on the sum of its stages, its children come as
+//! `Arrived` with its id, and `Finished` settles it. Whatever ends it earlier ends its children.
+//!
 //! # Reading order
 //!
-//! The words: [`units`], [`id`], [`request`], [`policy`], [`verdict`], [`event`], [`action`], [`members`].
+//! The words: [`units`], [`id`], [`request`], [`policy`], [`verdict`], [`event`], [`action`], [`members`], [`stages`].
 //! The rules, each without knowing the others: [`classify`] (how far may the data go, until when has the reply a
 //! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`turns`] (whose turn is it), [`queue`] and
 //! [`fair`] (in which order), [`batch`] (which together), [`estimate`] (how long will it take), [`setups`] (by which of
@@ -72,6 +75,7 @@ pub mod setups;
 pub mod sim;
 pub mod snapshot;
 pub mod tune;
+pub mod stages;
 pub mod turns;
 pub mod units;
 pub mod verdict;
@@ -84,5 +88,6 @@ pub use policy::Policy;
 pub use request::{ClassClaim, DataClass, Origin, Priority, RequestMeta, Work, Zone};
 pub use scheduler::Scheduler;
 pub use snapshot::{ModelSnapshot, Snapshot};
+pub use stages::Stages;
 pub use units::{Bytes, Cost, Mono, Ratio, Span};
 pub use verdict::{Fault, Outcome, Reason, Refusal, RefusalCode, Verdict};

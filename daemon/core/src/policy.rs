@@ -22,6 +22,8 @@ pub struct Policy {
     pub lanes: u16,
     /// Payloads that may be decoded at the same time.
     pub preparing: u16,
+    /// Requests for stages of one pipeline request that may be open at the same time.
+    pub fan_out: u16,
     /// Share of the lanes' and decoders' time that each lower priority gets while it waits behind higher ones.
     pub lower_share: Ratio,
     /// How long a batch of several requests may be expected to run, so that nobody waits longer for a lane to become free.
@@ -50,6 +52,7 @@ impl Default for Policy {
             client_share: Ratio::HALF,
             lanes: 2,
             preparing: 2,
+            fan_out: 64,
             lower_share: Ratio::TENTH,
             max_chunk: Duration::from_millis(20),
             max_batch: 16,

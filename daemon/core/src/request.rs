@@ -148,7 +148,7 @@ pub enum Work {
 pub struct RequestMeta {
     /// The driver's name for it.
     pub id: RequestId,
-    /// The pipeline request that this one is a stage of.
+    /// The pipeline request that this one is a stage of; client, share, priority, deadline and deaths are then its.
     pub parent: Option<RequestId>,
     /// Who asks.
     pub client: ClientId,

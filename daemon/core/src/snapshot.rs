@@ -8,7 +8,7 @@ use crate::units::Bytes;
 /// The core's state in numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// Accepted requests that wait for a lane, those being decoded included.
+    /// Accepted requests that wait for a lane, those being decoded included; of a pipeline the parent, all the time.
     pub waiting: usize,
     /// Their payloads.
     pub waiting_bytes: Bytes,
@@ -16,6 +16,8 @@ pub struct Snapshot {
     pub preparing: usize,
     /// Requests given to lanes.
     pub running: usize,
+    /// Requests for stages that wait; they hold no place of their own.
+    pub stages: usize,
     /// Live service rate: lanes' worth of estimated work that is really done per unit of time, while work waits.
     pub service_rate: f64,
     /// Nothing new is taken.

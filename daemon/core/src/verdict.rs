@@ -58,6 +58,10 @@ pub enum Reason {
     Draining,
     /// The request was alive at two crashes.
     DiedTwice,
+    /// The pipeline request has as many requests for its stages open as one may have.
+    FanOut,
+    /// The pipeline request that this one is a stage of has ended.
+    NoParent,
 }
 
 impl Reason {
@@ -77,6 +81,8 @@ impl Reason {
             Reason::HostDown => "host_down",
             Reason::Draining => "draining",
             Reason::DiedTwice => "died_twice",
+            Reason::FanOut => "fan_out",
+            Reason::NoParent => "no_parent",
         }
     }
 }

@@ -49,8 +49,13 @@ fn replay(log: &str) -> Result<usize, String> {
 }
 
 /// The worlds that were recorded.
-fn recorded() -> [(&'static str, World); 3] {
-    [("flood_of_one_client", flood()), ("poison_among_innocents", poison()), ("drain_with_payloads", drain())]
+fn recorded() -> [(&'static str, World); 4] {
+    [
+        ("flood_of_one_client", flood()),
+        ("poison_among_innocents", poison()),
+        ("drain_with_payloads", drain()),
+        ("pipelines_among_others", pipelines()),
+    ]
 }
 
 /// A client asks for far more than can be done; another asks now and then.
@@ -101,6 +106,27 @@ fn drain() -> World {
     world
 }
 
+/// Pipeline requests beside others: one is answered, one is cancelled, one has a stage that fails, the host dies once.
+fn pipelines() -> World {
+    let mut world = World::new(small_policy());
+    world.load(0, FakeModel { decode: ms(5), ..FakeModel::new(0, 1, ms(12)) });
+    world.load(1, FakeModel { decode: ms(1), ..FakeModel::new(8, 2, ms(3)) });
+    let stages = [(ModelId(0), 1), (ModelId(1), 4)];
+    for id in 1..=5 {
+        world.arrive_in_stages(encoded(meta(id, 1, 7)), &stages);
+        world.arrive(meta(10 + id, 2, 1));
+        world.run_for(ms(4));
+    }
+    world.tell(Event::Cancelled { id: RequestId(2) });
+    world.run_for(ms(20));
+    world.kill_host();
+    world.tell(Event::Finished { id: RequestId(3), result: Err(Fault::Runtime) });
+    world.run_out();
+    world.arrive_in_stages(encoded(meta(6, 1, 7)), &stages);
+    world.run_out();
+    world
+}
+
 fn write(world: &World) -> String {
     world.log().iter().map(|step| step.text() + "\n").collect()
 }
@@ -119,7 +145,7 @@ fn recorded_logs_replay_to_identical_actions() {
         assert!(steps.as_ref().is_ok_and(|steps| *steps > 10), "{}: {}", path.display(), steps.unwrap_err());
         logs += 1;
     }
-    assert!(logs >= 3, "{logs} logs");
+    assert!(logs >= 4, "{logs} logs");
 }
 
 #[test]
@@ -156,8 +182,16 @@ fn every_event_comes_back_from_its_text() {
     let lanes = LaneRange { first: LaneId(4), count: 2 };
     let model = ModelId(3);
     for event in [
-        Event::Arrived(full),
+        Event::Arrived(full.clone()),
         Event::Arrived(meta(1, 2, 3)),
+        Event::ParentArrived {
+            meta: full.clone(),
+            stages: Stages::new(&[ModelId(3), ModelId(4)]).unwrap(),
+            default_deadline,
+        },
+        Event::ParentArrived { meta: meta(1, 2, 3), stages: Stages::default(), default_deadline: None },
+        Event::Finished { id, result: Ok(()) },
+        Event::Finished { id, result: Err(Full) },
         Event::Prepared { id, result: Ok(Cost::new(9)), took },
         Event::Prepared { id, result: Err(Fault::Stopped), took },
         Event::BatchDone { lane: LaneId(4), took, results },

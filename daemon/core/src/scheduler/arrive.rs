@@ -9,7 +9,7 @@ use crate::queue::{Key, Slot};
 use crate::request::{RequestMeta, Work};
 use crate::route::route;
 use crate::scheduler::model::{Line, Model, State};
-use crate::scheduler::table::{Live, Stage};
+use crate::scheduler::table::{Live, Role, Stage};
 use crate::scheduler::{Gate, Host, Scheduler};
 use crate::units::{Mono, Span};
 use crate::verdict::{Outcome, Verdict};
@@ -22,6 +22,9 @@ impl Scheduler {
             // The driver never uses an id twice. Had it, the first request keeps it and is settled once.
             return;
         }
+        if let Some(parent) = meta.parent {
+            return self.child_arrived(now, meta, parent);
+        }
         let model = self.models.iter().position(|model| model.id == meta.model);
         let of_model = model.and_then(|index| self.models[index].default_deadline);
         let deadline = classify::deadline(meta, now, of_model, &self.policy);
@@ -33,17 +36,17 @@ impl Scheduler {
                 let class = classify::class(meta, &self.policy);
                 let predicted = seen.predicted().map(Span::duration);
                 self.push(Action::Accept { id: meta.id, verdict, class, deadline, predicted });
-                self.accept(meta, key, model);
+                self.accept(meta, key, model, Role::Single);
             }
             // Route refuses what has no model.
             (Verdict::Local(_), None) => {}
         }
     }
 
-    fn accept(&mut self, meta: &RequestMeta, key: Key, model: usize) {
+    pub(super) fn accept(&mut self, meta: &RequestMeta, key: Key, model: usize, role: Role) {
         self.sequence += 1;
         let mut live = Live::new(meta.id, meta.client, model, key, meta.bytes, meta.work);
-        live.deaths = meta.deaths;
+        (live.deaths, live.role) = (meta.deaths, role);
         // Alive at a crash, by the journal: the next crash must not take others along.
         live.alone = meta.deaths > 0;
         live.units = match meta.work {
@@ -58,6 +61,10 @@ impl Scheduler {
 
     /// Estimated work of a request that waits.
     pub(super) fn price(&self, live: &Live) -> Demand {
+        if live.is_parent() {
+            // By the stages that it was admitted on.
+            return live.priced;
+        }
         let model = &self.models[live.model];
         let undecoded = live.stage == Stage::Undecoded;
         Demand {
@@ -91,11 +98,24 @@ impl Scheduler {
     }
 
     /// All that the decision about this request reads.
-    fn seen(&self, now: Mono, meta: &RequestMeta, key: Key, model: Option<usize>) -> Seen {
-        let held = self.table.held();
+    pub(super) fn seen(&self, now: Mono, meta: &RequestMeta, key: Key, model: Option<usize>) -> Seen {
         let own = model.and_then(|index| self.models.get(index));
         let own_work =
             own.map_or(OwnWork::default(), |model| own_work(now, model, meta, Span::between(now, key.deadline)));
+        self.seen_with(now, meta, key, model, own_work)
+    }
+
+    /// The same, of a request that takes `own_work` itself.
+    pub(super) fn seen_with(
+        &self,
+        now: Mono,
+        meta: &RequestMeta,
+        key: Key,
+        model: Option<usize>,
+        own_work: OwnWork,
+    ) -> Seen {
+        let held = self.table.held();
+        let own = model.and_then(|index| self.models.get(index));
         let itself = Demand {
             prepare: own_work.prepare.unwrap_or(Span::ZERO),
             run: own_work.service.unwrap_or(own_work.at_least),
@@ -124,7 +144,7 @@ impl Scheduler {
         self.serves(model) && model.free_lane().is_some() && !self.is_capped()
     }
 
-    fn standing(&self, now: Mono, model: &Model) -> Standing {
+    pub(super) fn standing(&self, now: Mono, model: &Model) -> Standing {
         let since = match model.state {
             State::Absent => return Standing::Absent,
             State::Ready if self.serves(model) => return Standing::Ready,
@@ -140,10 +160,10 @@ impl Scheduler {
 
 /// What a request itself takes on an idle box.
 #[derive(Clone, Copy, Debug, Default)]
-struct OwnWork {
-    prepare: Option<Span>,
-    service: Option<Span>,
-    at_least: Span,
+pub(super) struct OwnWork {
+    pub prepare: Option<Span>,
+    pub service: Option<Span>,
+    pub at_least: Span,
 }
 
 /// What is known now counts whatever follows; what is old, or was never measured for this size, may promise but not
@@ -181,6 +201,6 @@ fn place_of(live: &Live) -> Option<(Line, u64)> {
         (Stage::Undecoded, true) => Some((Line::DecodeAlone, blocks(live.bytes))),
         (Stage::Queued, false) => Some((Line::Run, live.units)),
         (Stage::Queued, true) => Some((Line::RunAlone, live.units)),
-        (Stage::Decoding | Stage::Running, _) => None,
+        (Stage::Decoding | Stage::Running | Stage::Gathering, _) => None,
     }
 }

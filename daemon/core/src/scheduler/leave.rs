@@ -3,7 +3,7 @@
 use crate::action::{Action, Change};
 use crate::id::{ClientId, RequestId};
 use crate::queue::Slot;
-use crate::scheduler::table::Stage;
+use crate::scheduler::table::{Role, Stage};
 use crate::scheduler::{Gate, Scheduler};
 use crate::units::Mono;
 use crate::verdict::{Outcome, Reason};
@@ -54,7 +54,17 @@ impl Scheduler {
         let Some(live) = self.table.remove(slot) else { return };
         self.models[live.model].running -= usize::from(live.stage == Stage::Running);
         self.dues.remove(&mut self.due, live.key.by_deadline());
-        self.push_settle(live.id, outcome);
+        match live.role {
+            Role::Single => self.push_settle(live.id, outcome),
+            Role::Parent(place) => {
+                self.drop_children(live.id, place);
+                self.push_settle(live.id, outcome);
+            }
+            Role::Child(parent) => {
+                self.push_settle(live.id, outcome);
+                self.child_settled(parent, outcome);
+            }
+        }
     }
 
     pub(super) fn drain(&mut self) {

@@ -13,13 +13,15 @@ impl Scheduler {
     pub fn snapshot(&self) -> Snapshot {
         let held = self.table.held();
         let waiting = usize::try_from(held.places).unwrap_or(usize::MAX);
+        let running = self.models.iter().map(|model| model.running).sum();
         #[expect(clippy::cast_precision_loss, reason = "at most 65,535,000")]
         let service_rate = self.rates.run.milli_workers() as f64 / 1000.0;
         Snapshot {
             waiting,
             waiting_bytes: held.bytes,
             preparing: self.decoding.len(),
-            running: self.table.len().saturating_sub(waiting),
+            running,
+            stages: self.table.len().saturating_sub(waiting + running),
             service_rate,
             draining: self.gate != Gate::Serving,
             models: self.models.iter().map(|model| self.model_snapshot(model)).collect(),

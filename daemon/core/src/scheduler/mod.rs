@@ -3,7 +3,7 @@
 //! What happens on which event is told by the sub-modules: `arrive` (admission), `ahead` (what will be done before a
 //! request), `dispatch` (preparing and batches), `contest` (which model is next), `finish` (results and the one retry
 //! rule), `leave` (settling, expiry, cancellation, drain), `host` (models, lanes, restarts, hangs), `moved` (from one way to
-//! run a model to another). After each event the same three steps follow: what is too late is dropped, what can start is
+//! run a model to another), `parents` (requests that go through several models). After each event the same three steps follow: what is too late is dropped, what can start is
 //! started, and a drain that has nothing left is announced.
 
 mod ahead;
@@ -16,6 +16,7 @@ mod leave;
 mod look;
 mod model;
 mod moved;
+mod parents;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use crate::verdict::Outcome;
 
 use contest::Contest;
 use model::Model;
+use parents::Parents;
 use table::Table;
 
 /// The state machine.
@@ -48,6 +50,8 @@ pub struct Scheduler {
     hosts: Vec<EngineHost>,
     models: Vec<Model>,
     table: Table,
+    /// What is known of pipeline requests beside the table.
+    parents: Parents,
     /// Nodes of the models' lines.
     lines: Forest,
     /// Nodes of `due`.
@@ -117,6 +121,7 @@ impl Scheduler {
             hosts: vec![EngineHost::default(); HOSTS],
             models: Vec::new(),
             table: Table::with_room(places),
+            parents: Parents::default(),
             lines: Forest::with_room(places),
             dues: Forest::with_room(places),
             due: Queue::default(),
@@ -135,6 +140,10 @@ impl Scheduler {
     pub fn handle(&mut self, now: Mono, event: Event) {
         match event {
             Event::Arrived(meta) => self.arrived(now, &meta),
+            Event::ParentArrived { meta, stages, default_deadline } => {
+                self.parent_arrived(now, &meta, stages, default_deadline)
+            }
+            Event::Finished { id, result } => self.finished(now, id, result),
             Event::Prepared { id, result, took } => self.prepared(now, id, result, took),
             Event::BatchDone { lane, took, results } => self.batch_done(now, lane, took, &results),
             Event::Cancelled { id } => self.cancelled(id),

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::estimate::batch_size::BatchSize;
+use crate::estimate::fan_out::FanOut;
 use crate::estimate::prepare::PrepareTimes;
 use crate::estimate::service::ServiceTimes;
 use crate::event::LaneRange;
@@ -117,6 +118,8 @@ pub(super) struct Model {
     /// The batch size at which a backlog is worked off, by what is known of it.
     pub usual: usize,
     pub prepare: PrepareTimes,
+    /// Of a pipeline: what its requests ask of its stages.
+    pub fan_out: FanOut,
     /// What waits to be decoded, and to be run.
     pub decode: FairQueue,
     pub run: FairQueue,
@@ -144,6 +147,7 @@ impl Model {
             size: BatchSize::default(),
             usual: 1,
             prepare: PrepareTimes::default(),
+            fan_out: FanOut::default(),
             decode: FairQueue::default(),
             run: FairQueue::default(),
             decode_alone: Queue::default(),

@@ -29,8 +29,8 @@ impl Scheduler {
 
     fn move_waiting(&mut self, slot: Slot, to: usize) {
         let Some(live) = self.table.get(slot) else { return };
-        // What is being decoded is known to its host by now; it moves when that is over.
-        if live.stage == Stage::Decoding {
+        // What is being decoded is known to its host by now; it moves when that is over. A parent waits for no model.
+        if matches!(live.stage, Stage::Decoding | Stage::Gathering) {
             return;
         }
         let (id, held) = (live.id, live.on_host());

@@ -33,6 +33,19 @@ pub(super) enum Stage {
     Queued,
     /// Was given to a lane.
     Running,
+    /// A pipeline request, which waits for its stages from its admission to its end.
+    Gathering,
+}
+
+/// What a request is in a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Nothing: a request by itself.
+    Single,
+    /// It goes through stages; its place among the parents.
+    Parent(usize),
+    /// A stage of this one, which holds place, bytes and work for it.
+    Child(RequestId),
 }
 
 /// One accepted request.
@@ -48,6 +61,7 @@ pub(super) struct Live {
     /// Cost; expected until it is decoded.
     pub units: u64,
     pub stage: Stage,
+    pub role: Role,
     pub deaths: u8,
     /// It failed in company or was alive at a crash: from now on it runs alone.
     pub alone: bool,
@@ -65,8 +79,9 @@ impl Live {
             Work::Encoded => Stage::Undecoded,
             Work::Tensors => Stage::Queued,
         };
-        let (units, deaths, alone, priced) = (1, 0, false, Demand::default());
-        Live { id, client, model, key, bytes, work, units, stage, deaths, alone, priced, before: None, after: None }
+        let (role, units, deaths, alone, priced) = (Role::Single, 1, 0, false, Demand::default());
+        let (before, after) = (None, None);
+        Live { id, client, model, key, bytes, work, units, stage, role, deaths, alone, priced, before, after }
     }
 
     /// Its size in the model's batch dimension: tensors say by their cost, what is decoded has one row.
@@ -77,15 +92,25 @@ impl Live {
         }
     }
 
-    /// Whether it takes a place among those that wait.
+    /// Whether it was not given to a lane.
     pub fn waits(&self) -> bool {
         self.stage != Stage::Running
+    }
+
+    /// Whether it takes a place among those that wait.
+    fn is_charged(&self) -> bool {
+        self.waits() && !matches!(self.role, Role::Child(_))
+    }
+
+    /// Whether it goes through stages.
+    pub fn is_parent(&self) -> bool {
+        matches!(self.role, Role::Parent(_))
     }
 
     /// Whether the engine host holds something for it.
     pub fn on_host(&self) -> bool {
         match self.stage {
-            Stage::Undecoded => false,
+            Stage::Undecoded | Stage::Gathering => false,
             Stage::Decoding | Stage::Running => true,
             Stage::Queued => self.work == Work::Encoded,
         }
@@ -162,7 +187,9 @@ impl Table {
             Slot(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
         });
         self.by_id.insert(live.id, slot);
-        self.charge(&live);
+        if live.is_charged() {
+            self.charge(&live);
+        }
         let after = self.clients.insert(live.client, slot);
         if let Some(neighbour) = after.and_then(|after| self.slots.get_mut(after.index())).and_then(Option::as_mut) {
             neighbour.before = Some(slot);
@@ -178,7 +205,7 @@ impl Table {
         let live = self.slots.get_mut(slot.index())?.take()?;
         self.free.push(slot);
         self.by_id.remove(&live.id);
-        if live.waits() {
+        if live.is_charged() {
             self.credit(&live);
         }
         self.unlink(&live);
@@ -188,11 +215,11 @@ impl Table {
     /// Changes a request, keeping the counts of what waits.
     pub fn change(&mut self, slot: Slot, change: impl FnOnce(&mut Live)) {
         let Some(mut live) = self.slots.get_mut(slot.index()).and_then(Option::take) else { return };
-        if live.waits() {
+        if live.is_charged() {
             self.credit(&live);
         }
         change(&mut live);
-        if live.waits() {
+        if live.is_charged() {
             self.charge(&live);
         }
         self.slots[slot.index()] = Some(live);

@@ -20,6 +20,7 @@ use crate::id::{ClientId, HostId, LaneId, ModelId, RequestId, ShareId};
 use crate::members::{Ids, MemberResult, Results};
 use crate::policy::Policy;
 use crate::request::{ClassClaim, DataClass, Origin, Priority, RequestMeta, Work};
+use crate::stages::Stages;
 use crate::units::{Bytes, Cost, Mono, Ratio, Span};
 use crate::verdict::{Fault, Outcome, Refusal, RefusalCode, Verdict};
 
@@ -27,6 +28,17 @@ use crate::verdict::{Fault, Outcome, Refusal, RefusalCode, Verdict};
 pub fn event(at: Mono, event: &Event) -> String {
     let text = match event {
         Event::Arrived(meta) => arrived(meta),
+        Event::ParentArrived { meta, stages, default_deadline } => {
+            let mut text =
+                format!("parent_{} default_deadline={} stages=", arrived(meta), option(default_deadline.map(nanos)));
+            for (index, model) in stages.as_slice().iter().enumerate() {
+                append(&mut text, format_args!("{}{}", if index > 0 { "," } else { "" }, model.0));
+            }
+            text
+        }
+        Event::Finished { id, result } => {
+            format!("finished id={} result={}", id.0, result.map_or_else(Fault::as_str, |()| "ok"))
+        }
         Event::Prepared { id, result, took } => {
             let result = result.map_or_else(|fault| fault.as_str().to_owned(), |cost| cost.units().to_string());
             format!("prepared id={} result={result} took={}", id.0, nanos(*took))
@@ -136,7 +148,7 @@ fn model_state(model: ModelId, state: ModelState) -> String {
 fn policy(policy: &Policy) -> String {
     format!(
         "policy default_deadline={} max_deadline={} max_waiting={} max_waiting_bytes={} client_share={} lanes={} \
-         preparing={} lower_share={} max_chunk={} max_batch={} unlabelled={} bus_ceiling={} broker_ceiling={} \
+         preparing={} fan_out={} lower_share={} max_chunk={} max_batch={} unlabelled={} bus_ceiling={} broker_ceiling={} \
          hang_after={} restart_estimate={}",
         nanos(policy.default_deadline),
         nanos(policy.max_deadline),
@@ -145,6 +157,7 @@ fn policy(policy: &Policy) -> String {
         policy.client_share.get(),
         policy.lanes,
         policy.preparing,
+        policy.fan_out,
         policy.lower_share.get(),
         nanos(policy.max_chunk),
         policy.max_batch,
@@ -218,6 +231,15 @@ impl Fields<'_> {
     fn event(&self, kind: &str) -> Result<Event, String> {
         Ok(match kind {
             "arrived" => Event::Arrived(self.meta()?),
+            "parent_arrived" => Event::ParentArrived {
+                meta: self.meta()?,
+                stages: self.one("stages", stages)?,
+                default_deadline: self.optional("default_deadline")?.map(Duration::from_nanos),
+            },
+            "finished" => Event::Finished {
+                id: self.id()?,
+                result: self.one("result", |word| if word == "ok" { Some(Ok(())) } else { fault(word).map(Err) })?,
+            },
             "prepared" => {
                 Event::Prepared { id: self.id()?, result: self.one("result", cost_or_fault)?, took: self.span("took")? }
             }
@@ -295,6 +317,7 @@ impl Fields<'_> {
             client_share: self.one("client_share", |word| word.parse().ok().and_then(Ratio::new))?,
             lanes: self.number("lanes")?,
             preparing: self.number("preparing")?,
+            fan_out: self.number("fan_out")?,
             lower_share: self.one("lower_share", |word| word.parse().ok().and_then(Ratio::new))?,
             max_chunk: self.span("max_chunk")?,
             max_batch: self.number("max_batch")?,
@@ -346,6 +369,11 @@ fn fault(word: &str) -> Option<Fault> {
 
 fn cost_or_fault(word: &str) -> Option<Result<Cost, Fault>> {
     word.parse().ok().map(|units| Ok(Cost::new(units))).or_else(|| fault(word).map(Err))
+}
+
+fn stages(word: &str) -> Option<Stages> {
+    let models = word.split(',').filter(|item| !item.is_empty()).map(|item| item.parse().ok().map(ModelId));
+    Stages::new(&models.collect::<Option<Vec<ModelId>>>()?)
 }
 
 fn results(word: &str) -> Option<Results> {

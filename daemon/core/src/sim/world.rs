@@ -11,6 +11,7 @@ use crate::policy::Policy;
 use crate::request::{RequestMeta, Work};
 use crate::scheduler::Scheduler;
 use crate::sim::text;
+use crate::stages::Stages;
 use crate::units::{Bytes, Cost, Mono, Span};
 use crate::verdict::{Fault, Outcome};
 
@@ -105,6 +106,17 @@ struct FakeLane {
     began: Mono,
 }
 
+/// A pipeline request on its way: what it still asks of its stages, and how much of the present one is open.
+#[derive(Clone, Debug)]
+struct Gathering {
+    meta: RequestMeta,
+    stages: VecDeque<(ModelId, u16)>,
+    open: u16,
+}
+
+/// Ids of children, which nobody else uses.
+const CHILDREN: u64 = 1 << 40;
+
 type Observer = Box<dyn FnMut(&Scheduler, &Step)>;
 
 /// A core with everything around it.
@@ -115,6 +127,10 @@ pub struct World {
     /// Where a model is or was.
     places: BTreeMap<ModelId, HostId>,
     requests: BTreeMap<RequestId, RequestMeta>,
+    gathering: BTreeMap<RequestId, Gathering>,
+    children: u64,
+    /// What follows from what the core has just done.
+    later: VecDeque<Event>,
     lanes: BTreeMap<LaneId, FakeLane>,
     decoding: BTreeMap<RequestId, ModelId>,
     planned: BinaryHeap<Reverse<Planned>>,
@@ -145,6 +161,9 @@ impl World {
             models: BTreeMap::new(),
             places: BTreeMap::new(),
             requests: BTreeMap::new(),
+            gathering: BTreeMap::new(),
+            children: CHILDREN,
+            later: VecDeque::new(),
             lanes: BTreeMap::new(),
             decoding: BTreeMap::new(),
             planned: BinaryHeap::new(),
@@ -231,6 +250,47 @@ impl World {
         self.feed(Event::Arrived(meta));
     }
 
+    /// A request for a pipeline comes in, which asks this many requests of each of these models, one model after the other.
+    pub fn arrive_in_stages(&mut self, meta: RequestMeta, stages: &[(ModelId, u16)]) {
+        let models: Vec<ModelId> = stages.iter().map(|(model, _)| *model).collect();
+        let Some(named) = Stages::new(&models) else { return };
+        self.requests.insert(meta.id, meta.clone());
+        let stages = stages.iter().copied().collect();
+        self.gathering.insert(meta.id, Gathering { meta: meta.clone(), stages, open: 0 });
+        self.feed(Event::ParentArrived { meta, stages: named, default_deadline: None });
+    }
+
+    /// The next children of a pipeline request whose open ones are all done, or its result.
+    fn go_on(&mut self, parent: RequestId) {
+        let Some(gathering) = self.gathering.get_mut(&parent).filter(|gathering| gathering.open == 0) else { return };
+        while let Some((model, count)) = gathering.stages.pop_front() {
+            gathering.open = count;
+            for _ in 0..count {
+                self.children += 1;
+                let id = RequestId(self.children);
+                let meta = RequestMeta { id, parent: Some(parent), model, ..gathering.meta.clone() };
+                self.requests.insert(id, meta.clone());
+                self.later.push_back(Event::Arrived(meta));
+            }
+            if count > 0 {
+                return;
+            }
+        }
+        self.later.push_back(Event::Finished { id: parent, result: Ok(()) });
+    }
+
+    fn settled(&mut self, id: RequestId, outcome: Outcome) {
+        self.settled.entry(id).or_default().push((self.now, outcome));
+        self.gathering.remove(&id);
+        let parent = self.requests.get(&id).and_then(|meta| meta.parent);
+        if let (Outcome::Done, Some(parent)) = (outcome, parent) {
+            if let Some(gathering) = self.gathering.get_mut(&parent) {
+                gathering.open -= 1;
+            }
+            self.go_on(parent);
+        }
+    }
+
     /// Anything else happens, now.
     pub fn tell(&mut self, event: Event) {
         self.feed(event);
@@ -298,11 +358,15 @@ impl World {
         }
         self.log.push(step.clone());
         step.actions.into_iter().for_each(|action| self.carry_out(action));
+        while let Some(event) = self.later.pop_front() {
+            self.feed(event);
+        }
     }
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Accept { .. } | Action::Forget { .. } => {}
+            Action::Accept { id, .. } => self.go_on(id),
+            Action::Forget { .. } => {}
             Action::Prepare { id, model } => self.begin_decoding(id, model),
             Action::RunBatch { lane, model, ids } => {
                 let place = self.lanes.entry(lane).or_default();
@@ -312,7 +376,7 @@ impl World {
                 }
             }
             Action::Abort { id } => self.abort(id),
-            Action::Settle { id, outcome } => self.settled.entry(id).or_default().push((self.now, outcome)),
+            Action::Settle { id, outcome } => self.settled(id, outcome),
             Action::RestartHost { host, lane } => self.end_host(host, Some(lane)),
             Action::Announce(change) => self.announced.push(change),
         }

@@ -27,6 +27,9 @@ pub struct Ledger {
     gone: BTreeSet<HostId>,
     down: BTreeSet<HostId>,
     pub waiting_at_most: usize,
+    /// Pipeline requests, and the live ones of each.
+    parents: BTreeSet<RequestId>,
+    children: BTreeMap<RequestId, BTreeSet<RequestId>>,
 }
 
 impl Ledger {
@@ -51,6 +54,16 @@ impl Ledger {
                 if meta.deaths > 0 {
                     self.suspects.insert(meta.id);
                 }
+                if let Some(parent) = meta.parent {
+                    self.children.entry(parent).or_default().insert(meta.id);
+                    if self.deaths.get(&parent).is_some_and(|deaths| *deaths > 0) {
+                        self.suspects.insert(meta.id);
+                    }
+                }
+            }
+            Event::ParentArrived { meta, .. } => {
+                self.deaths.insert(meta.id, meta.deaths);
+                self.parents.insert(meta.id);
             }
             Event::Policy(policy) => self.policy = Some((**policy).clone()),
             Event::BatchDone { lane, results, .. } => {
@@ -109,6 +122,7 @@ impl Ledger {
                 require(!self.settled.contains(id), "accepted after it was settled")
             }
             Action::Prepare { id, model } => {
+                require(!self.parents.contains(id), "a pipeline request was decoded")?;
                 let host = self.host(*model);
                 self.decoding_hosts.insert(*id, host);
                 require(self.live.contains(id), "prepared while not live")?;
@@ -124,7 +138,11 @@ impl Ledger {
                 require(accepted != refused, "settled without being live, or refused after being accepted")?;
                 require(self.settled.insert(*id), "settled twice")?;
                 self.running.remove(id);
-                Ok(())
+                for children in self.children.values_mut() {
+                    children.remove(id);
+                }
+                // Nothing of a pipeline request goes on when it has ended.
+                require(self.children.remove(id).is_none_or(|open| open.is_empty()), "settled before its children")
             }
             Action::RestartHost { host, .. } => require(!self.gone.contains(host), "a dead host was ended"),
             Action::Announce(_) => Ok(()),
@@ -142,6 +160,7 @@ impl Ledger {
         lanes.push(*ids);
         require(lanes.len() <= 2, "three batches on a lane")?;
         for id in ids.as_slice() {
+            require(!self.parents.contains(id), "a pipeline request was run")?;
             require(self.live.contains(id), "a batch with a request that is not live")?;
             require(self.running.insert(*id), "run while running")?;
             require(self.deaths.get(id).is_none_or(|deaths| *deaths < 2), "run after two deaths")?;
@@ -161,10 +180,17 @@ impl Ledger {
         let prepares = step.actions.iter().any(|action| matches!(action, Action::Prepare { .. }));
         require(!prepares || seen.preparing <= usize::from(policy.preparing), "too many payloads are decoded")?;
         // Places are taken by arrivals only; retries come back to wait without asking.
-        let accepts = step.actions.iter().any(|action| matches!(action, Action::Accept { .. }));
+        // A stage takes none: its parent holds one for it.
+        let is_stage = matches!(&step.event, Event::Arrived(meta) if meta.parent.is_some());
+        let accepts = !is_stage && step.actions.iter().any(|action| matches!(action, Action::Accept { .. }));
         require(!accepts || seen.waiting <= policy.max_waiting, "too many requests wait")?;
         require(!accepts || seen.waiting_bytes <= policy.max_waiting_bytes, "too many bytes wait")?;
-        require(seen.waiting + seen.running == self.live.len(), "the snapshot does not count what is live")?;
+        let most = self.children.values().map(BTreeSet::len).max().unwrap_or(0);
+        require(shrunk || !is_stage || most <= usize::from(policy.fan_out), "too many children")?;
+        require(
+            seen.waiting + seen.running + seen.stages == self.live.len(),
+            "the snapshot does not count what is live",
+        )?;
         let of_models: usize = seen.models.iter().map(|model| model.running).sum();
         require(of_models == seen.running, "running requests do not add up over the models")?;
         self.waiting_at_most = self.waiting_at_most.max(seen.waiting);

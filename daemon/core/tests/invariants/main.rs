@@ -164,17 +164,21 @@ proptest! {
         let mut claims = claims.into_iter().cycle();
         let mut allowed = BTreeMap::new();
         for step in play(&ops, |_, _| {}).log().iter().skip(1) {
+            let mut relabel = |meta: RequestMeta| {
+                let (class, origin) = claims.next().unwrap();
+                let claimed = match class {
+                    ClassClaim::Unlabelled => unlabelled,
+                    ClassClaim::Unknown => DataClass::Regulated,
+                    ClassClaim::Claimed(class) => class,
+                };
+                let ceiling = if origin == Origin::Bus { bus_ceiling } else { broker_ceiling };
+                allowed.entry(meta.id).or_insert((claimed, ceiling));
+                RequestMeta { class, origin, ..meta }
+            };
             let event = match step.event.clone() {
-                Event::Arrived(meta) => {
-                    let (class, origin) = claims.next().unwrap();
-                    let claimed = match class {
-                        ClassClaim::Unlabelled => unlabelled,
-                        ClassClaim::Unknown => DataClass::Regulated,
-                        ClassClaim::Claimed(class) => class,
-                    };
-                    let ceiling = if origin == Origin::Bus { bus_ceiling } else { broker_ceiling };
-                    allowed.entry(meta.id).or_insert((claimed, ceiling));
-                    Event::Arrived(RequestMeta { class, origin, ..meta })
+                Event::Arrived(meta) => Event::Arrived(relabel(meta)),
+                Event::ParentArrived { meta, stages, default_deadline } => {
+                    Event::ParentArrived { meta: relabel(meta), stages, default_deadline }
                 }
                 Event::Policy(policy) => Event::Policy(Box::new(with_classes(*policy))),
                 event => event,
@@ -203,6 +207,11 @@ proptest! {
             play(ops, |_, _| {}).log().iter().skip(1).map(|step| {
                 let event = match &step.event {
                     Event::Arrived(meta) => Event::Arrived(RequestMeta { origin, ..meta.clone() }),
+                    Event::ParentArrived { meta, stages, default_deadline } => Event::ParentArrived {
+                        meta: RequestMeta { origin, ..meta.clone() },
+                        stages: *stages,
+                        default_deadline: *default_deadline,
+                    },
                     event => event.clone(),
                 };
                 core.handle(step.at, event);
@@ -236,7 +245,7 @@ proptest! {
         let steps = events.into_iter().chain([last]).flat_map(|(pause, event)| [(pause, Event::Tick), (0, event)]);
         for (pause, event) in steps {
             now += pause;
-            if let Event::Arrived(meta) = &event && !live.contains(&meta.id) {
+            if let Event::Arrived(meta) | Event::ParentArrived { meta, .. } = &event && !live.contains(&meta.id) {
                 arrivals += 1;
             }
             core.handle(at(now), event);

@@ -30,7 +30,7 @@ pub fn nonsense() -> impl Strategy<Value = Event> {
         }
         results
     });
-    let cost = prop_oneof![(0..u32::MAX).prop_map(|units| Ok(Cost::new(units))), fault.prop_map(Err)];
+    let cost = prop_oneof![(0..u32::MAX).prop_map(|units| Ok(Cost::new(units))), fault.clone().prop_map(Err)];
     let state = prop_oneof![
         Just(ModelState::Loading),
         Just(ModelState::Unavailable),
@@ -47,6 +47,19 @@ pub fn nonsense() -> impl Strategy<Value = Event> {
             Event::Arrived(RequestMeta { deadline, work, deaths, bytes: Bytes(bytes >> 44), ..meta(id, client, model) })
         },
     );
+    let child = (0..40_u64, 0..40_u64, 0..4_u16, any::<bool>()).prop_map(|(id, parent, model, encoded)| {
+        let work = if encoded { Work::Encoded } else { Work::Tensors };
+        Event::Arrived(RequestMeta { parent: Some(RequestId(parent)), work, ..meta(id, 1, model) })
+    });
+    let stages = prop::collection::vec((0..5_u16).prop_map(ModelId), 0..5);
+    let parent =
+        (0..40_u64, 0..4_u32, 0..5_u16, 0..3000_u64, stages).prop_map(|(id, client, model, deadline, stages)| {
+            let deadline = (deadline > 100).then(|| at(deadline));
+            let meta = RequestMeta { deadline, ..meta(id, client, model) };
+            Event::ParentArrived { meta, stages: Stages::new(&stages).unwrap_or_default(), default_deadline: None }
+        });
+    let finished = (id(), prop::option::of(fault.clone()))
+        .prop_map(|(id, fault)| Event::Finished { id, result: fault.map_or(Ok(()), Err) });
     let absurd = (0..5_usize, 0..3_u16, 0..3_u16, 0..40_u16, 0.0..1.0_f64).prop_map(
         |(max_waiting, lanes, preparing, max_batch, share)| {
             let client_share = Ratio::new(share).unwrap();
@@ -55,6 +68,9 @@ pub fn nonsense() -> impl Strategy<Value = Event> {
     );
     prop_oneof![
         12 => arrival,
+        4 => parent,
+        8 => child,
+        1 => finished,
         6 => (id(), cost, took()).prop_map(|(id, result, took)| Event::Prepared { id, result, took }),
         8 => ((0..8_u16).prop_map(LaneId), took(), results)
             .prop_map(|(lane, took, results)| Event::BatchDone { lane, took, results }),

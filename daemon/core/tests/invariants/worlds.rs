@@ -22,6 +22,14 @@ pub enum Op {
         rows: u32,
         odd: Odd,
     },
+    /// A request for a pipeline, with the number of requests for each stage.
+    Pipeline {
+        client: u32,
+        slack: Option<u64>,
+        priority: Priority,
+        stages: Vec<(u16, u16)>,
+        odd: Odd,
+    },
     Cancel(usize),
     Leave(u32),
     Kill(u8),
@@ -67,6 +75,10 @@ pub fn op() -> impl Strategy<Value = Op> {
     let slack = prop_oneof![1 => Just(None), 1 => (0..5_u64).prop_map(Some), 8 => (5..800_u64).prop_map(Some)];
     let model = prop_oneof![8 => Just(0), 4 => Just(1), 2 => Just(2), 1 => Just(3)];
     let rows = prop_oneof![4 => Just(1), 1 => 2..12_u32];
+    let stage = (prop_oneof![6 => Just(0_u16), 4 => Just(1), 1 => Just(2), 1 => Just(3)], 0..7_u16);
+    let stages = prop::collection::vec(stage, 0..4);
+    let pipeline = (0..4_u32, slack.clone(), priority.clone(), stages, odd.clone())
+        .prop_map(|(client, slack, priority, stages, odd)| Op::Pipeline { client, slack, priority, stages, odd });
     let arrive = (0..4_u32, model, slack, priority, work, 0..300_000_u64, rows, odd).prop_map(
         |(client, model, slack, priority, work, bytes, rows, odd)| Op::Arrive {
             client,
@@ -81,6 +93,7 @@ pub fn op() -> impl Strategy<Value = Op> {
     );
     prop_oneof![
         60 => arrive,
+        15 => pipeline,
         12 => (0..60_u64).prop_map(Op::Wait),
         6 => any::<prop::sample::Index>().prop_map(|index| Op::Cancel(index.index(1000))),
         2 => (0..4_u32).prop_map(Op::Leave),
@@ -100,9 +113,13 @@ pub fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// A model that runs nowhere: it has stages.
+const PIPELINE: u16 = 7;
+
 pub fn policy() -> Policy {
     Policy {
         max_waiting: 24,
+        fan_out: 6,
         max_waiting_bytes: Bytes(3 << 20),
         default_deadline: Duration::from_millis(400),
         hang_after: Duration::from_millis(300),
@@ -163,6 +180,21 @@ fn act(world: &mut World, id: u64, op: &Op) {
             if *odd == Odd::BadPayload {
                 let result = Err(Fault::InvalidInput);
                 world.tell(Event::Prepared { id: RequestId(id), result, took: Duration::from_millis(1) });
+            }
+        }
+        Op::Pipeline { client, slack, priority, stages, odd } => {
+            let deadline = slack.map(|slack| ms(slack).from(world.now()));
+            let deaths = match odd {
+                Odd::DiedOnce => 1,
+                Odd::DiedTwice => 2,
+                _ => 0,
+            };
+            let (priority, deferrable, work) = (*priority, *odd == Odd::Deferrable, Work::Encoded);
+            let stages: Vec<(ModelId, u16)> = stages.iter().map(|(model, count)| (ModelId(*model), *count)).collect();
+            let parent = meta(id, *client, PIPELINE);
+            world.arrive_in_stages(RequestMeta { deadline, priority, deferrable, work, deaths, ..parent }, &stages);
+            if *odd == Odd::Faulty {
+                world.tell(Event::Finished { id: RequestId(id), result: Err(Fault::Runtime) });
             }
         }
         Op::Cancel(pick) => {

@@ -10,6 +10,7 @@ mod leave;
 mod load;
 mod moved;
 mod order;
+mod parents;
 mod policy;
 
 use std::time::Duration;
