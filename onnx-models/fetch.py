@@ -102,7 +102,7 @@ WEIGHTS = [
           "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49")]),
 ]
 
-BUNDLES = ["text-line", "text-direction", "text-boxes", "file-type", "speech"]
+BUNDLES = ["text-line", "text-direction", "text-boxes", "label-reader", "file-type", "speech"]
 
 
 def fail(message):

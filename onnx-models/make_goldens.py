@@ -4,6 +4,8 @@
     text-line, text-direction    rapidocr_onnxruntime 1.4.4: its own TextRecognizer and TextClassifier on the upright picture
     text-boxes                   the same package: normalisation, DBPostProcess, filter and order of its own text detector;
                                  only the size of the tensor is chosen by the manifest
+    label-reader                 the same package, stage by stage: boxes as above, RapidOCR's own crops, TextClassifier and
+                                 TextRecognizer, each line alone; what RapidOCR reads as a whole is compared with it
     file-type                    magika 1.0.3: Magika().identify_bytes
     speech                       silero_vad 6.2.3: get_speech_timestamps with the ONNX model, opset 15; the WAV is read by
                                  the standard library, mixed by the mean, resampled by SciPy
@@ -92,7 +94,8 @@ def tensor_size(recipe, height, width):
         longest -= step
 
 
-def text_boxes():
+def box_finder():
+    """What finds the boxes of one picture, as (corners, score) in reading order."""
     import cv2
     from rapidocr_onnxruntime import RapidOCR
     from rapidocr_onnxruntime.ch_ppocr_det import TextDetector
@@ -104,8 +107,8 @@ def text_boxes():
     before = DetPreProcess(mean=recipe["mean"], std=recipe["std"])
     after = DBPostProcess(rules["threshold"], rules["box_threshold"], rules["max_candidates"], rules["unclip_ratio"],
                           "fast", rules["dilate"])
-    for path in inputs("text-boxes"):
-        pixels = picture(path)
+
+    def find(pixels):
         size = pixels.shape[:2]
         (height, width), outer = tensor_size(recipe, *size)
         tensor = np.zeros((1, 3, *outer), np.float32)
@@ -116,8 +119,38 @@ def text_boxes():
             for kept in detector.filter_tag_det_res([box], size):
                 scores[kept.tobytes()] = (kept, float(score))
         boxes = RapidOCR.sorted_boxes(np.array([kept for kept, _ in scores.values()])) if scores else []
-        write(path, {"width": size[1], "height": size[0], "boxes": [
-            {"polygon": box.astype(int).tolist(), "score": round(scores[box.tobytes()][1], 6)} for box in boxes]})
+        return [(box, scores[box.tobytes()][1]) for box in boxes]
+
+    return find
+
+
+def text_boxes():
+    find = box_finder()
+    for path in inputs("text-boxes"):
+        pixels = picture(path)
+        write(path, {"width": pixels.shape[1], "height": pixels.shape[0], "boxes": [
+            {"polygon": box.astype(int).tolist(), "score": round(score, 6)} for box, score in find(pixels)]})
+
+
+def label_reader():
+    from rapidocr_onnxruntime import RapidOCR
+
+    find, reader = box_finder(), RapidOCR()
+    spec = tomllib.loads((HERE / "label-reader/model.toml").read_text())["pipeline"]
+    for path in inputs("label-reader"):
+        pixels, lines = picture(path), []
+        for box, box_score in find(pixels):
+            [line] = reader.get_crop_img_list(pixels, np.array([box], np.float32))
+            [line], [[label, sure]], _ = reader.text_cls([line])
+            [(text, score)], _ = reader.text_rec([line], False)
+            if score >= spec["text"]["min_score"]:
+                turned = label == "180" and sure > spec["direction"]["min_score"]
+                lines.append({"text": text, "score": round(float(score), 6), "box": box.astype(int).tolist(),
+                              "direction": 180 if turned else 0, "box_score": round(box_score, 6)})
+        whole = [text for _, text, _ in reader(pixels)[0] or []]
+        if whole != (ours := [line["text"] for line in lines]):
+            print(f"{path.name}: RapidOCR as a whole, with a tensor of another size, reads {whole}, stage by stage {ours}")
+        write(path, {"lines": lines, "width": pixels.shape[1], "height": pixels.shape[0]})
 
 
 def magika():
@@ -193,7 +226,8 @@ def silero():
             "duration_ms": ms(len(samples)), "sample_rate": 16000})
 
 
-MAKERS = {"text-line": text_line, "text-direction": text_direction, "text-boxes": text_boxes, "file-type": magika,
+MAKERS = {"text-line": text_line, "text-direction": text_direction, "text-boxes": text_boxes,
+          "label-reader": label_reader, "file-type": magika,
           "speech": silero}
 
 

@@ -114,6 +114,29 @@ def text_boxes(directory):
     jpeg(labels([], (320, 240), 25), directory / "blank.jpg")
 
 
+def label_reader(directory):
+    face = lambda font, size: ImageFont.truetype(font, size)
+    paper, ink = (236, 232, 220), (38, 36, 44)
+    # One line was stuck on upside down, one runs down the edge.
+    label = Image.new("RGB", (960, 720), paper)
+    draw = ImageDraw.Draw(label)
+    for text, font, size, left, top in [
+            ("HARBOUR PUMPS LTD", DEJAVU, 48, 60, 60), ("Model HP-300", SANS, 36, 60, 160),
+            ("400 V", MONO, 36, 640, 166), ("Serial 7741-0925", MONO, 40, 60, 260),
+            ("Oil: ISO VG 46", SANS, 34, 60, 560), ("Made 2026-11", SANS, 34, 560, 566)]:
+        draw.text((left, top), text, font=face(font, size), fill=ink, anchor="lt")
+    sticker = Image.new("RGB", (520, 90), (250, 214, 90))
+    ImageDraw.Draw(sticker).text((30, 20), "INSPECTED 2026-10", font=face(DEJAVU, 44), fill=ink, anchor="lt")
+    label.paste(sticker.transpose(Image.Transpose.ROTATE_180), (60, 380))
+    edge = Image.new("RGB", (420, 60), paper)
+    ImageDraw.Draw(edge).text((10, 10), "PART 55-108-C", font=face(MONO, 36), fill=ink, anchor="lt")
+    label.paste(edge.transpose(Image.Transpose.ROTATE_270), (880, 80))
+    jpeg(camera(label, 34, np.random.default_rng(31), 0.015), directory / "pump.jpg")
+    jpeg(labels([("CRATE 12 of 40", DEJAVU, 40, 60, 70), ("Net 18.5 kg", SANS, 36, 60, 180)], (560, 300), 32, turn=6),
+         directory / "crate-turned.jpg", orientation=8)
+    jpeg(labels([], (320, 240), 33), directory / "blank.jpg")
+
+
 def file_type(directory):
     def write(name, content):
         (directory / name).write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -182,7 +205,8 @@ def speech(directory):
          width=1)
 
 
-MAKERS = {"text-line": text_line, "text-direction": text_direction, "text-boxes": text_boxes, "file-type": file_type,
+MAKERS = {"text-line": text_line, "text-direction": text_direction, "text-boxes": text_boxes,
+          "label-reader": label_reader, "file-type": file_type,
           "speech": speech}
 
 

@@ -20,6 +20,8 @@ pub enum ReplySender {
     One(oneshot::Sender<Reply>),
     /// To somebody who waits for the replies to many requests.
     Many(Ticket),
+    /// To nobody: the driver itself asks, for a stage of a request.
+    Nobody,
 }
 
 impl ReplySender {
@@ -27,6 +29,7 @@ impl ReplySender {
     /// requests may be open there.
     pub fn send(self, reply: Reply) {
         let taken = match self {
+            ReplySender::Nobody => return,
             ReplySender::One(sender) => sender.send(reply).is_ok(),
             ReplySender::Many(mut ticket) => {
                 let number = ticket.number;

@@ -215,6 +215,30 @@ pub struct LoadModel {
     pub trial: bool,
 }
 
+/// Content type of a payload that is the pixels of a [`Picture`]. No caller can send it.
+pub const PIXELS: &str = "image/x-pixels";
+
+/// A line of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Width and height of the upright picture that the corners are pixels of.
+    pub picture: [u32; 2],
+    /// Clockwise from the top left, x and y.
+    pub corners: [[u32; 2]; 4],
+    /// Turn it by half.
+    pub upside_down: bool,
+    /// Width and height of a payload of [`PIXELS`].
+    pub pixels: [u32; 2],
+}
+
+/// A decoded picture in a sealed memfd: red, green, blue, row by row, upright. A large one is scaled down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picture {
+    pub width: u32,
+    pub height: u32,
+    pub data: Data,
+}
+
 /// What the daemon asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToHost {
@@ -227,7 +251,16 @@ pub enum ToHost {
     /// Forget a model; its lanes end after what they run. Answered by `Unloaded`.
     Unload { model: u16 },
     /// Decode a payload and keep the tensors under `id`. Answered by `Prepared`.
-    Prepare { id: u64, model: u16, content_type: String, payload: Data },
+    Prepare {
+        id: u64,
+        model: u16,
+        content_type: String,
+        payload: Data,
+        /// Prepare this part of the picture instead of the whole.
+        part: Option<Part>,
+        /// Hand out the picture as well, so that it need not be decoded again for its parts.
+        keep: bool,
+    },
     /// Drop what is kept under `id`; it may be prepared again.
     Forget { id: u64 },
     /// Drop what is kept under `id`; if it runs alone, terminate the run (its member then fails with `Stopped`).
@@ -373,6 +406,8 @@ pub enum FromHost {
         /// Cost in units of the model's smallest request, at least 1.
         result: Result<u32, HostError>,
         took_ns: u64,
+        /// The decoded picture, if it was asked for and there was memory for it.
+        picture: Option<Picture>,
     },
     Ran {
         lane: u16,

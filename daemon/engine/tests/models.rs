@@ -246,7 +246,10 @@ fn a_payload_that_is_not_sealed_is_read_if_it_is_a_file() {
     for (fd, max_len, expected) in cases {
         let id = host.id();
         let payload = Data::Unsealed { fd: 0, max_len };
-        host.send(&ToHost::Prepare { id, model: 0, content_type: "image/jpeg".into(), payload }, &[fd]);
+        host.send(
+            &ToHost::Prepare { id, model: 0, content_type: "image/jpeg".into(), payload, part: None, keep: false },
+            &[fd],
+        );
         let said = host.prepared(id).err().map(|error| error.message).unwrap_or_default();
         assert!(said.starts_with(expected) && said.is_empty() == expected.is_empty(), "{said} instead of {expected}");
     }

@@ -206,6 +206,12 @@ pub const KEYS: &[Key] = &[
         "Payloads that may be decoded at the same time.",
     ),
     live(
+        "policy.fan_out",
+        Kind::Int { min: 1, max: 1024 },
+        Absent::Int(64),
+        "Requests for stages that one request for a pipeline may have open at the same time; a bundle may set fewer.",
+    ),
+    live(
         "policy.max_batch",
         Kind::Int { min: 1, max: 32 },
         Absent::Int(16),

@@ -107,6 +107,7 @@ fn policy(values: &mut Values, machine: &Machine) -> Policy {
         max_chunk: millis(values, "policy.max_chunk_ms"),
         lanes,
         preparing: small(values.int("policy.preparing")),
+        fan_out: small(values.int("policy.fan_out")),
         max_batch: small(values.int("policy.max_batch")),
         unlabelled: class("policy.unlabelled"),
         bus_ceiling: class("policy.bus_ceiling"),

@@ -6,6 +6,7 @@ use edge_core::{ModelId, Mono, Zone};
 use edge_engine::protocol::{HostError, Want};
 use edge_wire::dto::Info;
 
+use super::pipeline::Place;
 use super::resolve::Resolved;
 use super::scratch::Filled;
 use super::shares::ShareKey;
@@ -49,4 +50,6 @@ pub struct Entry {
     pub batch: u32,
     pub result: Option<Output>,
     pub error: Option<HostError>,
+    /// What it is in a pipeline.
+    pub place: Place,
 }

@@ -378,7 +378,9 @@ impl Driver {
                 }
             }
             FromHost::Unloaded { model } => tracing::info!(model, "unloaded"),
-            FromHost::Prepared { id, result, took_ns } => self.prepared(host, RequestId(id), result, took_ns),
+            FromHost::Prepared { id, result, took_ns, picture } => {
+                self.prepared(host, RequestId(id), result, took_ns, (picture, fds))
+            }
             FromHost::Ran { lane, took_ns, members } => self.ran(host, LaneId(lane), took_ns, members, fds),
             FromHost::Measured { lane, .. } => tracing::warn!(lane, "a lane that serves was measured"),
             FromHost::Note { message } => tracing::warn!(note = %message, host = host.0, "engine host"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edge_core::{Bytes, ClassClaim, Cost, DataClass, Event, ModelId, RequestId, RequestMeta, Work};
+use edge_core::{Bytes, Cost, DataClass, Event, ModelId, RequestId, RequestMeta, Stages, Work};
 use edge_engine::protocol::LoadedModel;
 use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
@@ -20,12 +20,14 @@ use crate::handle::{Refused, ReplySender};
 use crate::request::{Blob, Failure, Payload, Reply, Request};
 
 /// What the checks found out.
-struct Checked {
-    model: ModelId,
-    resolved: Vec<Resolved>,
-    cost: Cost,
-    bytes: u64,
-    work: Work,
+pub(super) struct Checked {
+    pub model: ModelId,
+    pub resolved: Vec<Resolved>,
+    pub cost: Cost,
+    pub bytes: u64,
+    pub work: Work,
+    /// Of a pipeline.
+    pub stages: Option<Stages>,
 }
 
 impl Driver {
@@ -78,10 +80,7 @@ impl Driver {
         let caller = ShareKey::of(&request, &self.config.bus);
         let share = self.shares.open(&caller);
         let deadline = request.options.deadline_ms.map(|ms| self.now.after(Duration::from_millis(ms)));
-        let class = match &request.options.data_class {
-            None => ClassClaim::Unlabelled,
-            Some(word) => DataClass::from_word(word).map_or(ClassClaim::Unknown, ClassClaim::Claimed),
-        };
+        let class = super::pipeline::claim(request.options.data_class.as_deref());
         let meta = RequestMeta {
             id,
             parent: None,
@@ -126,13 +125,22 @@ impl Driver {
             batch: 0,
             result: None,
             error: None,
+            place: self.place_of(checked.model, class),
         };
         self.entries.insert(id, entry);
         let bundle = self.models.get(checked.model).map(|model| model.bundle);
         if let Some(bundle) = bundle.and_then(|bundle| self.models.bundle_mut(bundle)) {
             bundle.used = id.0;
         }
-        self.core.handle(self.now, Event::Arrived(meta));
+        let event = match checked.stages {
+            Some(stages) => {
+                let default_deadline =
+                    self.pipelines.get(checked.model).and_then(|served| served.found.default_deadline);
+                Event::ParentArrived { meta, stages, default_deadline }
+            }
+            None => Event::Arrived(meta),
+        };
+        self.core.handle(self.now, event);
     }
 
     fn story(&self, request: &Request, info: &Info) -> Story {
@@ -226,6 +234,9 @@ impl Driver {
         if name.is_empty() {
             return Err(Failure::new(ErrorCode::UnknownModel, "model: empty: takes a model's name"));
         }
+        if let Some(served) = self.pipelines.find(name, version) {
+            return self.check_pipeline(served, request, info);
+        }
         let bundle = self.models.find(name, version).map_err(|unknown| self.while_reading(unknown))?;
         self.check_for(bundle.serves(kind(request)), request, info)
     }
@@ -248,7 +259,13 @@ impl Driver {
         match fitting.min_by_key(|bundle| &bundle.found.name) {
             Some(bundle) => self.check_for(bundle.serves(kind), request, info),
             None => {
-                let mut tasks: Vec<&str> = bundles().map(|bundle| bundle.found.task.as_str()).collect();
+                let of_task = self.pipelines.iter().filter(|served| served.found.task == task);
+                if let Some(served) = of_task.min_by_key(|served| &served.found.name) {
+                    return self.check_pipeline(served, request, info);
+                }
+                let pipelines = self.pipelines.iter().map(|served| served.found.task.as_str());
+                let mut tasks: Vec<&str> =
+                    bundles().map(|bundle| bundle.found.task.as_str()).chain(pipelines).collect();
                 tasks.sort_unstable();
                 tasks.dedup();
                 let text = format!("task: no model is ready for `{}`: takes {}", shorten(task), tasks.join(", "));
@@ -274,6 +291,27 @@ impl Driver {
             }
         };
         info.variant = loaded.variant.clone();
+        self.warn_of_options(request, info);
+        let limit = model.found.max_payload_bytes;
+        match &request.payload {
+            Payload::Tensors(given) => {
+                let resolved = resolve::tensors(given, loaded)?;
+                let bytes = given.iter().map(|tensor| tensor.data.len()).sum();
+                let bytes = self.check_bytes(limit, bytes)?;
+                let (cost, work) = (Cost::new(resolve::items(given, loaded)), Work::Tensors);
+                Ok(Checked { model: id, resolved, cost, bytes, work, stages: None })
+            }
+            Payload::Encoded { content_type, data } => {
+                check_encoded(content_type, data, loaded)?;
+                let bytes = self.check_bytes(limit, size_of(data))?;
+                let (resolved, work) = (Vec::new(), Work::Encoded);
+                Ok(Checked { model: id, resolved, cost: Cost::ONE, bytes, work, stages: None })
+            }
+        }
+    }
+
+    /// Says what is odd about options that hold in another way than they were meant.
+    pub(super) fn warn_of_options(&self, request: &Request, info: &mut Info) {
         if let Some(word) = &request.options.data_class
             && DataClass::from_word(word).is_none()
         {
@@ -285,27 +323,15 @@ impl Driver {
                 "deadline_ms: {asked} is more than this box allows: {longest} (policy.max_deadline_ms) holds"
             ));
         }
-        let limit = model.found.max_payload_bytes.unwrap_or(u64::MAX).min(self.config.limits.max_payload_bytes);
-        match &request.payload {
-            Payload::Tensors(given) => {
-                let resolved = resolve::tensors(given, loaded)?;
-                let bytes = given.iter().map(|tensor| tensor.data.len()).sum();
-                check_size(bytes, limit)?;
-                Ok(Checked {
-                    model: id,
-                    resolved,
-                    cost: Cost::new(resolve::items(given, loaded)),
-                    bytes,
-                    work: Work::Tensors,
-                })
-            }
-            Payload::Encoded { content_type, data } => {
-                check_encoded(content_type, data, loaded)?;
-                let bytes = size_of(data);
-                check_size(bytes, limit)?;
-                Ok(Checked { model: id, resolved: Vec::new(), cost: Cost::ONE, bytes, work: Work::Encoded })
-            }
+    }
+
+    /// The size of a payload, unless it is more than the bundle and the configuration allow.
+    pub(super) fn check_bytes(&self, of_model: Option<u64>, bytes: u64) -> Result<u64, Failure> {
+        let most = of_model.unwrap_or(u64::MAX).min(self.config.limits.max_payload_bytes);
+        if bytes <= most {
+            return Ok(bytes);
         }
+        Err(Failure::new(ErrorCode::TooLarge, format!("payload: {bytes} bytes given: takes at most {most}")))
     }
 }
 
@@ -319,7 +345,7 @@ fn kind(request: &Request) -> Kind {
 /// What a pipe is taken to bring before it was read; its true size is bounded where it is read.
 const UNKNOWN_SIZE: u64 = 1 << 20;
 
-fn size_of(data: &Blob) -> u64 {
+pub(super) fn size_of(data: &Blob) -> u64 {
     match data {
         Blob::Inline(_) | Blob::Sealed { .. } => data.len(),
         Blob::Unsealed { fd, .. } => match rustix::fs::fstat(fd) {
@@ -329,13 +355,6 @@ fn size_of(data: &Blob) -> u64 {
             Ok(_) | Err(_) => UNKNOWN_SIZE,
         },
     }
-}
-
-fn check_size(bytes: u64, limit: u64) -> Result<(), Failure> {
-    if bytes <= limit {
-        return Ok(());
-    }
-    Err(Failure::new(ErrorCode::TooLarge, format!("payload: {bytes} bytes given: takes at most {limit}")))
 }
 
 /// A content type without its parameters.
@@ -351,10 +370,15 @@ fn check_encoded(content_type: &str, data: &Blob, loaded: &LoadedModel) -> Resul
         );
         return Err(Failure::invalid(text));
     }
+    check_content(content_type, data, &loaded.content_types)
+}
+
+/// Whether a payload may be of this type, and is not empty.
+pub(super) fn check_content(content_type: &str, data: &Blob, accepted: &[impl AsRef<str>]) -> Result<(), Failure> {
     let kind = essence(content_type);
-    if !loaded.content_types.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
-        let text =
-            format!("content_type: `{}` given: takes {}", shorten(content_type), loaded.content_types.join(", "));
+    if !accepted.iter().any(|known| known.as_ref().eq_ignore_ascii_case(kind)) {
+        let accepted: Vec<&str> = accepted.iter().map(AsRef::as_ref).collect();
+        let text = format!("content_type: `{}` given: takes {}", shorten(content_type), accepted.join(", "));
         return Err(Failure::invalid(text));
     }
     if size_of(data) == 0 {

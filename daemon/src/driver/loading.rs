@@ -178,6 +178,9 @@ impl Driver {
     /// Loads a model on request.
     pub(super) fn load(&mut self, name: &str) -> Result<(), Failure> {
         let (name, version) = super::resolve::model_name(name, None)?;
+        if self.set_unloaded(name, version, false)? {
+            return Ok(());
+        }
         let id = self.models.find(name, version)?.shown();
         let Some(model) = self.models.get(id) else { return Ok(()) };
         let (label, life) = (model.label(), model.life.clone());
@@ -208,6 +211,9 @@ impl Driver {
     /// Unloads a model on request; what waits for it is shed.
     pub(super) fn unload(&mut self, name: &str) -> Result<(), Failure> {
         let (name, version) = super::resolve::model_name(name, None)?;
+        if self.set_unloaded(name, version, true)? {
+            return Ok(());
+        }
         let ids: Vec<ModelId> = self.models.find(name, version)?.ids().collect();
         for id in ids {
             let Some(model) = self.models.get_mut(id) else { continue };

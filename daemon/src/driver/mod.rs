@@ -13,6 +13,7 @@ mod intake;
 pub mod jobs;
 mod loading;
 pub mod models;
+mod pipeline;
 mod reload;
 pub mod resolve;
 mod results;
@@ -42,6 +43,7 @@ use self::host::HostState;
 use self::hosts::Hosts;
 use self::jobs::{JobId, JobState, Jobs, Operation};
 use self::models::{Bundle, Life, Model, Models};
+use self::pipeline::table::Pipelines;
 pub use self::reload::ReadConfig;
 use self::reload::Reloading;
 use self::shares::Shares;
@@ -103,6 +105,9 @@ pub struct Driver {
     next_client: u32,
     duplicates: Duplicates,
     models: Models,
+    pipelines: Pipelines,
+    /// Bytes of decoded pictures that are kept for their lines.
+    pictures: u64,
     scratch: scratch::Scratch,
     hosts: Hosts,
     jobs: Jobs,
@@ -152,6 +157,8 @@ impl Driver {
             next_client: 1,
             duplicates: Duplicates::default(),
             models: Models::default(),
+            pipelines: Pipelines::default(),
+            pictures: 0,
             scratch: scratch::Scratch::default(),
             jobs: Jobs::default(),
             tuning: tuning::Tuning::default(),
@@ -254,7 +261,8 @@ impl Driver {
             }
             Message::Trace { request_id, found } => {
                 let open = || {
-                    self.entries.values().find(|entry| entry.story.request_id == request_id).map(|entry| &entry.story)
+                    let asked = self.entries.values().filter(|entry| !entry.place.is_child());
+                    asked.map(|entry| &entry.story).find(|story| story.request_id == request_id)
                 };
                 let trace = open().or_else(|| self.stories.find(&request_id)).map(trace::Story::to_trace);
                 answer(found, trace);
@@ -282,7 +290,8 @@ impl Driver {
     }
 
     fn cut_off(&mut self) {
-        let on_bus = self.entries.iter().filter(|(_, entry)| entry.story.caller.origin() == Origin::Bus);
+        let of_callers = self.entries.iter().filter(|(_, entry)| !entry.place.is_child());
+        let on_bus = of_callers.filter(|(_, entry)| entry.story.caller.origin() == Origin::Bus);
         let mut ids: Vec<RequestId> = on_bus.map(|(id, _)| *id).collect();
         ids.sort_unstable();
         for id in ids {
@@ -295,6 +304,7 @@ impl Driver {
         let hit = self
             .entries
             .iter()
+            .filter(|(_, entry)| !entry.place.is_child())
             .find(|(_, entry)| entry.story.caller == *caller && entry.story.request_id == request_id);
         match hit.map(|(id, _)| *id) {
             Some(id) => {
@@ -334,18 +344,25 @@ impl Driver {
     fn on_bundle(&mut self, found: Option<Found>) {
         self.now = self.clock.now();
         match found {
-            Some(found) => {
+            Some(mut found) => {
                 let label = format!("{}:{}", found.name, found.version);
                 if let Some(fault) = &found.fault {
                     tracing::error!(model = %label, %fault, "bundle cannot be served");
                 }
                 let (allowed, hosts) = (&self.config.engine.providers, &mut self.hosts);
-                match self.models.add(found, allowed, |provider| hosts.of(provider)) {
-                    Some(bundle) => {
-                        self.adopt_found();
-                        self.place_found(bundle);
+                let taken = match found.pipeline.take() {
+                    Some(spec) => self.pipelines.add(found, spec),
+                    None => {
+                        let added = self.models.add(found, allowed, |provider| hosts.of(provider));
+                        if let Some(bundle) = added {
+                            self.adopt_found();
+                            self.place_found(bundle);
+                        }
+                        added.is_some()
                     }
-                    None => tracing::warn!(model = %label, "the same bundle again, ignored"),
+                };
+                if !taken {
+                    tracing::warn!(model = %label, "the same bundle again, ignored");
                 }
             }
             None => self.bundles_open = false,

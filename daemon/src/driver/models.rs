@@ -528,7 +528,7 @@ fn nothing() -> Setup {
 }
 
 /// Orders versions by their numbers; a pre-release (`-rc.1`) comes before its release.
-fn order(version: &str) -> (Vec<u64>, bool) {
+pub(super) fn order(version: &str) -> (Vec<u64>, bool) {
     let (numbers, pre) = version.split_once('-').map_or((version, false), |(numbers, _)| (numbers, true));
     (numbers.split('.').map(|part| part.parse().unwrap_or(0)).collect(), !pre)
 }

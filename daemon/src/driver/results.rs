@@ -5,16 +5,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{Cost, Event, Fault, HostId, LaneId, MemberResult, RequestId, Results};
-use edge_engine::protocol::{Data, ErrorKind, HostError, MemberDone, Output as HostOutput};
+use edge_engine::protocol::{Data, ErrorKind, HostError, MemberDone, Output as HostOutput, Picture};
 
 use super::Driver;
 use super::trace::Step;
 use crate::request::{Blob, Output, TensorOut};
 
 impl Driver {
-    pub(super) fn prepared(&mut self, host: HostId, id: RequestId, result: Result<u32, HostError>, took_ns: u64) {
+    pub(super) fn prepared(
+        &mut self,
+        host: HostId,
+        id: RequestId,
+        result: Result<u32, HostError>,
+        took_ns: u64,
+        (picture, fds): (Option<Picture>, Vec<OwnedFd>),
+    ) {
         if let Some(host) = self.hosts.get_mut(host) {
             host.has_prepared(id);
+        }
+        if let Some(picture) = picture {
+            let fds: Vec<Arc<OwnedFd>> = fds.into_iter().map(Arc::new).collect();
+            self.keep_picture(id, picture, &fds);
         }
         let took = Duration::from_nanos(took_ns);
         let result = match result {
@@ -118,7 +129,7 @@ impl Driver {
     }
 }
 
-fn blob(data: Data, fds: &[Arc<OwnedFd>]) -> Option<Blob> {
+pub(super) fn blob(data: Data, fds: &[Arc<OwnedFd>]) -> Option<Blob> {
     match data {
         Data::Inline(bytes) => Some(Blob::Inline(bytes.into())),
         Data::Sealed { fd, offset, len } => Some(Blob::Sealed { fd: fds.get(usize::from(fd))?.clone(), offset, len }),

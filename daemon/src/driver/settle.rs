@@ -16,6 +16,7 @@ use edge_wire::error::ErrorCode;
 use super::duplicates::MAX_REPLY_BYTES;
 use super::entry::Entry;
 use super::intake::essence;
+use super::pipeline::Place;
 use super::scratch::{Filled, Scratch};
 use super::trace::Step;
 use super::{Driver, Milestone, State, clock};
@@ -54,10 +55,13 @@ impl Driver {
         deadline: Mono,
         predicted: Option<Duration>,
     ) {
-        self.counters.accepted += 1;
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.accepted = Some(self.now);
         entry.deadline = deadline;
+        if entry.place.is_child() {
+            return;
+        }
+        self.counters.accepted += 1;
         entry.info.verdict = verdict.as_str().into();
         entry.info.reason = verdict.reason().into();
         entry.info.data_class = class.as_str().into();
@@ -72,6 +76,7 @@ impl Driver {
             entry.info.warnings.push(super::words::beyond(class, zone));
             entry.story.steps.push((self.now, Step::Beyond { class, zone }));
         }
+        self.advance(id);
     }
 
     /// Tells the host that holds something of a request to drop it.
@@ -84,8 +89,10 @@ impl Driver {
     }
 
     fn prepare(&mut self, id: RequestId, model: ModelId) {
+        let has_room = self.has_room_for_a_picture();
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.setup = model;
+        let (part, keep) = (entry.place.part(), entry.place.keeps() && has_room);
         let Payload::Encoded { content_type, data } = &entry.payload else { return };
         let mut fds = Vec::new();
         let payload = match to_data(data, INLINE_TOTAL, &mut fds, &mut self.scratch, &mut entry.sent) {
@@ -94,7 +101,7 @@ impl Driver {
         };
         // Parameters such as `;charset=utf-8` do not change what it is, and may be long.
         let content_type = essence(content_type).to_owned();
-        let message = ToHost::Prepare { id: id.0, model: model.0, content_type, payload };
+        let message = ToHost::Prepare { id: id.0, model: model.0, content_type, payload, part, keep };
         entry.story.steps.push((self.now, Step::Preparing));
         let host = self.models.get(model).and_then(|model| self.hosts.get_mut(model.host));
         let sent = host.ok_or(SendError::NoHost).and_then(|host| {
@@ -154,6 +161,12 @@ impl Driver {
     fn settle(&mut self, id: RequestId, outcome: Outcome) {
         let Some(mut entry) = self.entries.remove(&id) else { return };
         self.tuning.disturb(self.now);
+        if let Place::Child(child) = entry.place {
+            if outcome == Outcome::Done {
+                self.scratch.give_back(entry.sent.drain(..));
+            }
+            return self.stage_settled(child, entry, outcome);
+        }
         self.release_client(&entry.story.caller);
         self.shares.close(&entry.share);
         self.count(outcome);
@@ -161,12 +174,13 @@ impl Driver {
             // The host has answered, so it reads nothing of this any more.
             self.scratch.give_back(entry.sent.drain(..));
         }
-        let result = match (outcome, entry.result.take()) {
+        let mut result = match (outcome, entry.result.take()) {
             (Outcome::Done, Some(output)) => Ok(output),
             (Outcome::Done, None) => Err(super::internal("the engine host gave no output")),
             (other, _) => Err(failure(other, &entry, self.now)),
         };
         self.finish_info(&mut entry, outcome, result.is_ok());
+        self.finish_pipeline(&mut entry, result.as_mut().err());
         self.finish_story(&mut entry, outcome, result.as_ref().err());
         let reply = Reply { result, info: entry.info.clone() };
         if let Some(key) = self.key(&entry) {
@@ -358,7 +372,7 @@ fn copied(data: &Blob) -> Option<Blob> {
 }
 
 /// The one table from outcomes to what callers are told.
-fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
+pub(super) fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
     let text = entry.error.as_ref().map(|error| error.message.as_str());
     match outcome {
         Outcome::Done => super::internal("done"),

@@ -33,6 +33,12 @@ impl Driver {
             }
             models.push(status);
         }
+        for served in self.pipelines.iter() {
+            let mut status = served.status(&self.models, self.config.policy.default_deadline);
+            let open = self.entries.values().filter(|entry| entry.model == served.id).count();
+            status.waiting = u32::try_from(open).unwrap_or(u32::MAX);
+            models.push(status);
+        }
         let problems = self.problems();
         let (state, reason) = self.state_words(&problems);
         let mut engine = self.engine_status();
@@ -84,7 +90,10 @@ impl Driver {
 
     fn state_words(&self, problems: &[Problem]) -> (&'static str, String) {
         match self.state {
-            State::Draining => ("draining", format!("{} requests are left", self.entries.len())),
+            State::Draining => (
+                "draining",
+                format!("{} requests are left", self.entries.values().filter(|entry| !entry.place.is_child()).count()),
+            ),
             State::Drained => ("drained", "nothing is left; nothing new is taken".into()),
             State::Serving if !self.warm => ("starting", "models are being loaded".into()),
             State::Serving => match problems.first() {
@@ -134,6 +143,7 @@ impl Driver {
                 });
             }
         }
+        self.pipeline_problems(&mut problems);
         if self.warm && self.models.bundles().is_empty() {
             let dirs: Vec<String> = self.config.models.dirs.iter().map(|dir| dir.display().to_string()).collect();
             problems.push(Problem {

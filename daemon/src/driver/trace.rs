@@ -44,6 +44,16 @@ pub enum Step {
     Faulted {
         fault: &'static str,
     },
+    /// A stage of a pipeline has said all that it was asked; its models took this long together.
+    Stage {
+        stage: String,
+        said: String,
+        took_us: u64,
+    },
+    StageFaulted {
+        stage: String,
+        fault: &'static str,
+    },
     Settled {
         outcome: &'static str,
     },
@@ -75,6 +85,8 @@ impl Step {
             Step::Running { session, of, batch } => ("running", format!("session {session} of {of}, batch of {batch}")),
             Step::Ran { took_us } => ("ran", format!("model took {:.2} ms", ms(*took_us))),
             Step::Faulted { fault } => ("faulted", (*fault).into()),
+            Step::Stage { stage, said, took_us } => ("stage", format!("{stage}: {said}, {:.2} ms", ms(*took_us))),
+            Step::StageFaulted { stage, fault } => ("faulted", format!("stage {stage}: {fault}")),
             Step::Settled { outcome } => ("settled", (*outcome).into()),
             Step::Duplicate => ("duplicate", "asked again with the same id".into()),
             Step::Beyond { class, zone } => ("beyond", super::words::beyond(class, zone)),

@@ -124,7 +124,9 @@ impl Simulator {
                 }),
             },
             ToHost::Unload { model } => self.say(FromHost::Unloaded { model: *model }),
-            ToHost::Prepare { id, .. } => self.say(FromHost::Prepared { id: *id, result: Ok(1), took_ns: 100_000 }),
+            ToHost::Prepare { id, .. } => {
+                self.say(FromHost::Prepared { id: *id, result: Ok(1), took_ns: 100_000, picture: None })
+            }
             ToHost::Forget { .. } | ToHost::Discard { .. } => {}
         }
     }

@@ -6,7 +6,7 @@ mod signature;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edge_engine::bundle::Variant;
+use edge_engine::bundle::{Pipeline, Variant};
 use edge_engine::protocol::{Precision, Setup};
 
 use crate::config::ModelsConfig;
@@ -35,6 +35,8 @@ pub struct Found {
     pub digest: String,
     /// What was measured before, or why that cannot be read.
     pub plan: Option<Result<Plan, String>>,
+    /// Its stages, if it has no model of its own.
+    pub pipeline: Option<Pipeline>,
     /// Why it cannot be loaded.
     pub fault: Option<String>,
 }
@@ -85,6 +87,7 @@ pub fn inspect(dir: &Path, config: &ModelsConfig, cache_dir: &Path) -> Found {
         digest: bundle.digest().to_owned(),
         plan: plans::read(cache_dir, &manifest.name, &manifest.version).map_err(|error| chain(&error)).transpose(),
         setups: manifest.variant.iter().flat_map(Variant::setups).collect(),
+        pipeline: manifest.pipeline.clone(),
         fault: signature.and_then(|()| files()).err(),
     }
 }

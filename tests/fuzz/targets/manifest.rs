@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let Ok(manifest) = Manifest::parse(text) else { return };
-    assert!(!manifest.name.is_empty() && !manifest.variant.is_empty() && manifest.deadline_ms > 0);
+    assert!(!manifest.name.is_empty() && manifest.variant.is_empty() == manifest.pipeline.is_some() && manifest.deadline_ms > 0);
     let inside = |path: &str| {
         let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
         assert!(plain && !path.is_empty(), "{path:?}");

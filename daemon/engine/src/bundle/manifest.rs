@@ -23,7 +23,8 @@ pub struct Manifest {
     pub source: String,
     /// Deadline of requests that name none, milliseconds.
     pub deadline_ms: u64,
-    /// Builds of the model, the most wanted first.
+    /// Builds of the model, the most wanted first; none of a pipeline.
+    #[serde(default)]
     pub variant: Vec<Variant>,
     /// Inputs and outputs whose open dimensions are closed or bounded.
     #[serde(default)]
@@ -36,7 +37,9 @@ pub struct Manifest {
     pub input: Option<InputRecipe>,
     /// How outputs become the result document.
     pub output: Option<OutputRecipe>,
-    /// Inputs with their expected answers, run before the model is served.
+    /// Present if it has no model of its own: the models that a request goes through.
+    pub pipeline: Option<Pipeline>,
+    /// Inputs with their expected answers, run before the model is served; those of a pipeline are for tests.
     #[serde(default)]
     pub golden: Vec<Golden>,
     /// Every file of the bundle besides the manifest.
@@ -51,6 +54,8 @@ pub enum Task {
     TextRecognition,
     /// Where in a picture text stands.
     TextDetection,
+    /// All lines of text in a picture, with their places.
+    TextReading,
     /// Labels with scores.
     Classification,
     /// Type of a file's content.
@@ -67,11 +72,58 @@ impl Task {
         match self {
             Task::TextRecognition => "text-recognition",
             Task::TextDetection => "text-detection",
+            Task::TextReading => "text-reading",
             Task::Classification => "classification",
             Task::FileType => "file-type",
             Task::SpeechSegments => "speech-segments",
             Task::Tensors => "tensors",
         }
+    }
+}
+
+/// A pipeline that reads the text of a picture: boxes around the lines are found, each is cut out, turned upright and read.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// Finds the lines: a model of the task text-detection.
+    pub boxes: Stage,
+    /// Tells which of them are upside down: a model of the task classification with the labels 0 and 180. Absent: none is.
+    pub direction: Option<Stage>,
+    /// Reads them: a model of the task text-recognition.
+    pub text: Stage,
+    /// Most lines that are read, the surest boxes.
+    pub max_lines: u32,
+    /// Most requests for stages that one request has open at the same time.
+    pub fan_out: u16,
+}
+
+impl Pipeline {
+    /// Its stages in the order in which a request comes to them.
+    pub fn stages(&self) -> impl Iterator<Item = (&'static str, &Stage)> {
+        let direction = self.direction.as_ref().map(|stage| ("direction", stage));
+        [("boxes", &self.boxes)].into_iter().chain(direction).chain([("text", &self.text)])
+    }
+}
+
+/// A model that a pipeline asks.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Its name.
+    pub model: String,
+    /// One to three numbers that its version begins with, such as `1` or `1.2`. Absent: any.
+    pub version: Option<String>,
+    /// What it says with less certainty counts as not said: no box, upright, no text.
+    #[serde(default)]
+    pub min_score: f64,
+}
+
+impl Stage {
+    /// Whether a version is one that it takes.
+    pub fn takes(&self, version: &str) -> bool {
+        let Some(wanted) = &self.version else { return true };
+        let numbers = version.split(['-', '+']).next().unwrap_or_default();
+        numbers.split('.').zip(wanted.split('.')).all(|(have, wanted)| have == wanted)
     }
 }
 

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 pub use manifest::{
     Batching, BoxesRecipe, Channels, ClassesRecipe, CtcRecipe, FileBytesRecipe, FileEntry, FileTypeRecipe, Golden,
-    ImageRecipe, InputRecipe, Limits, Manifest, OutputRecipe, Profile, SceneRecipe, SoundRecipe, SpeechRecipe, Task,
-    TensorRule, Variant, WhenWider,
+    ImageRecipe, InputRecipe, Limits, Manifest, OutputRecipe, Pipeline, Profile, SceneRecipe, SoundRecipe,
+    SpeechRecipe, Stage, Task, TensorRule, Variant, WhenWider,
 };
 pub use rules::PROVIDERS;
 use sha2::{Digest, Sha256};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::manifest::{
-    BoxesRecipe, ClassesRecipe, FileEntry, Golden, ImageRecipe, InputRecipe, Limits, Manifest, OutputRecipe, Profile,
-    SceneRecipe, SoundRecipe, SpeechRecipe, Task, TensorRule, Variant,
+    BoxesRecipe, ClassesRecipe, FileEntry, Golden, ImageRecipe, InputRecipe, Limits, Manifest, OutputRecipe, Pipeline,
+    Profile, SceneRecipe, SoundRecipe, SpeechRecipe, Task, TensorRule, Variant,
 };
 
 /// Execution providers that a manifest may wish for.
@@ -28,7 +28,10 @@ impl Faults {
 pub fn faults(manifest: &Manifest) -> Vec<String> {
     let mut faults = Faults::default();
     head(manifest, &mut faults);
-    variants(&manifest.variant, &mut faults);
+    match &manifest.pipeline {
+        Some(pipeline) => stages(manifest, pipeline, &mut faults),
+        None => variants(&manifest.variant, &mut faults),
+    }
     for (at, variant) in manifest.variant.iter().enumerate() {
         profiles(&format!("variant[{at}].profile"), &variant.profile, &manifest.tensor, &mut faults);
     }
@@ -38,7 +41,8 @@ pub fn faults(manifest: &Manifest) -> Vec<String> {
     }
     limits(&manifest.limits, manifest.input.as_ref(), &mut faults);
     recipes(manifest, &mut faults);
-    goldens(&manifest.golden, manifest.input.is_some(), &mut faults);
+    let encoded = manifest.input.is_some() || manifest.pipeline.is_some();
+    goldens(&manifest.golden, encoded, &mut faults);
     files(manifest, &mut faults);
     faults.0
 }
@@ -72,6 +76,35 @@ fn variants(variants: &[Variant], faults: &mut Faults) {
             "1..=5 of \"cpu\", \"cuda\", \"tensorrt\", \"tensorrt-rtx\", \"openvino\", each once",
         );
     }
+}
+
+/// A pipeline has no model of its own, and nothing that would describe one.
+fn stages(manifest: &Manifest, pipeline: &Pipeline, faults: &mut Faults) {
+    for (key, absent) in [
+        ("variant", manifest.variant.is_empty()),
+        ("tensor", manifest.tensor.is_empty()),
+        ("batching", manifest.batching.is_none()),
+        ("input", manifest.input.is_none()),
+        ("output", manifest.output.is_none()),
+    ] {
+        faults.unless(absent, key, "absent in a pipeline: its stages have their own");
+    }
+    for (role, stage) in pipeline.stages() {
+        let key = |name: &str| format!("pipeline.{role}.{name}");
+        let other = is_name(&stage.model) && stage.model != manifest.name;
+        faults.unless(other, &key("model"), "the name of another model, 1..=64 characters of [a-z0-9_-]");
+        let version = stage.version.as_deref().is_none_or(is_version_start);
+        faults.unless(version, &key("version"), "absent, or one to three numbers such as \"1\" or \"1.2\"");
+        faults.unless((0.0..=1.0).contains(&stage.min_score), &key("min_score"), "0..=1");
+    }
+    faults.unless((1..=1000).contains(&pipeline.max_lines), "pipeline.max_lines", "1..=1000");
+    faults.unless((1..=64).contains(&pipeline.fan_out), "pipeline.fan_out", "1..=64");
+    let typed = manifest.golden.iter().position(|golden| golden.content_type.is_none());
+    faults.unless(
+        typed.is_none(),
+        &format!("golden[{}].content_type", typed.unwrap_or(0)),
+        "present in a pipeline: it takes pictures, no tensors",
+    );
 }
 
 /// The profiles of one variant, whose key is `key`.
@@ -148,6 +181,7 @@ fn limits(limits: &Limits, input: Option<&InputRecipe>, faults: &mut Faults) {
 
 fn recipes(manifest: &Manifest, faults: &mut Faults) {
     let fits = match (&manifest.input, &manifest.output) {
+        _ if manifest.pipeline.is_some() => manifest.task == Task::TextReading,
         (None, None) => manifest.task == Task::Tensors,
         (Some(InputRecipe::Image(_)), Some(OutputRecipe::Ctc(_))) => manifest.task == Task::TextRecognition,
         (Some(InputRecipe::Image(_)), Some(OutputRecipe::Classes(_))) => manifest.task == Task::Classification,
@@ -161,7 +195,7 @@ fn recipes(manifest: &Manifest, faults: &mut Faults) {
         "task",
         "\"text-recognition\" with input image and output ctc, \"classification\" with image and classes, \
          \"text-detection\" with scene and boxes, \"file-type\" with file-bytes and file-type, \"speech-segments\" with \
-         sound and speech, or \"tensors\" with neither",
+         sound and speech, \"text-reading\" with a pipeline, or \"tensors\" with neither",
     );
     match &manifest.input {
         Some(InputRecipe::Image(recipe)) => image(recipe, faults),
@@ -305,6 +339,12 @@ fn is_line(text: &str, most: usize) -> bool {
 fn is_inside(path: &str) -> bool {
     let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0']);
     path != "model.toml" && path.len() <= 255 && path.split('/').all(plain)
+}
+
+fn is_version_start(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |part: &str| digits(part) && (part == "0" || !part.starts_with('0'));
+    text.split('.').count() <= 3 && text.split('.').all(number)
 }
 
 fn is_semver(text: &str) -> bool {

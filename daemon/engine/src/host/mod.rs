@@ -105,11 +105,11 @@ impl Host {
                 None => self.load_failed(&request, "the runtime is not started"),
             },
             ToHost::Unload { model } => self.registry.unload(model, &self.outbox),
-            ToHost::Prepare { id, model, content_type, payload } => match self.registry.model(model) {
-                Some(model) => self.preparers.submit(Job { id, model, content_type, payload, fds }),
+            ToHost::Prepare { id, model, content_type, payload, part, keep } => match self.registry.model(model) {
+                Some(model) => self.preparers.submit(Job { id, model, content_type, payload, part, keep, fds }),
                 None => {
                     let result = Err(host_error(ErrorKind::Runtime, "the model is not loaded"));
-                    self.outbox.send(&FromHost::Prepared { id, result, took_ns: 0 }, &[]);
+                    self.outbox.send(&FromHost::Prepared { id, result, took_ns: 0, picture: None }, &[]);
                 }
             },
             ToHost::Forget { id } => self.store.discard(id),

@@ -7,13 +7,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::clock;
 use super::lane::told;
+use super::memfd::Packer;
 use super::memory::Memory;
 use super::model::Model;
 use super::outbox::Outbox;
 use super::store::Store;
-use crate::fault::{host_error, panicked};
-use crate::media::MediaError;
-use crate::protocol::{Data, ErrorKind, FromHost, HostError};
+use crate::fault::{chain, host_error, panicked};
+use crate::media::{Kept, MediaError};
+use crate::protocol::{Data, ErrorKind, FromHost, HostError, Part, Picture, Want};
 
 const THREADS: usize = 2;
 const MAX_WAITING: usize = 1024;
@@ -24,6 +25,10 @@ pub struct Job {
     pub model: Arc<Model>,
     pub content_type: String,
     pub payload: Data,
+    /// A line of the picture instead of the whole.
+    pub part: Option<Part>,
+    /// Hand out the picture as well.
+    pub keep: bool,
     pub fds: Vec<OwnedFd>,
 }
 
@@ -72,7 +77,7 @@ impl Preparers {
     }
 
     fn refuse(&self, id: u64, error: HostError) {
-        self.outbox.send(&FromHost::Prepared { id, result: Err(error), took_ns: 0 }, &[]);
+        self.outbox.send(&FromHost::Prepared { id, result: Err(error), took_ns: 0, picture: None }, &[]);
     }
 }
 
@@ -87,16 +92,27 @@ fn serve(queue: &Queue, store: &Store, outbox: &Outbox) {
         };
         drop(jobs);
         let (id, start) = (job.id, clock::now_ns());
-        let result = catch_unwind(AssertUnwindSafe(|| prepare(job, store)));
+        let mut kept = None;
+        let result = catch_unwind(AssertUnwindSafe(|| prepare(job, store, &mut kept)));
         let result = result.unwrap_or_else(|panic| Err(host_error(ErrorKind::Runtime, panicked(panic.as_ref()))));
         if result.is_err() {
             store.discard(id);
         }
-        outbox.send(&FromHost::Prepared { id, result, took_ns: clock::since_ns(start) }, &[]);
+        let mut packer = Packer::default();
+        let picture = kept.filter(|_| result.is_ok()).and_then(|kept| match packer.pack(&kept.rgb, Want::Sealed) {
+            Ok(data) => Some(Picture { width: kept.width, height: kept.height, data }),
+            Err(error) => {
+                // Its parts will be decoded again, each for itself.
+                outbox.note(chain(&error));
+                None
+            }
+        });
+        let said = FromHost::Prepared { id, result, took_ns: clock::since_ns(start), picture };
+        outbox.send(&said, &packer.fds());
     }
 }
 
-fn prepare(job: Job, store: &Store) -> Result<u32, HostError> {
+fn prepare(job: Job, store: &Store, kept: &mut Option<Kept>) -> Result<u32, HostError> {
     if !store.wants(job.id) {
         return Err(told());
     }
@@ -105,7 +121,15 @@ fn prepare(job: Job, store: &Store) -> Result<u32, HostError> {
     };
     let payload =
         Memory::of(job.payload, &job.fds, job.model.payload_bytes).map_err(|error| error.into_host_error("payload"))?;
-    let (prepared, cost) = recipe.prepare(&job.content_type, &payload).map_err(MediaError::into_host_error)?;
+    let prepared = match &job.part {
+        Some(part) => recipe.prepare_part(&job.content_type, &payload, part),
+        None if job.keep => recipe.prepare_and_keep(&job.content_type, &payload).map(|(prepared, cost, picture)| {
+            *kept = Some(picture);
+            (prepared, cost)
+        }),
+        None => recipe.prepare(&job.content_type, &payload),
+    };
+    let (prepared, cost) = prepared.map_err(MediaError::into_host_error)?;
     drop(payload);
     if let Some(shape) = recipe.shape(&prepared) {
         job.model.check_shape(0, &shape)?;

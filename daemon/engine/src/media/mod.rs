@@ -3,6 +3,7 @@
 
 pub mod boxes;
 pub mod classes;
+mod crop;
 pub mod ctc;
 pub mod file_type;
 
@@ -18,11 +19,12 @@ mod upright;
 pub mod wav;
 
 use crate::bundle::{Bundle, InputRecipe, OutputRecipe};
-use crate::protocol::{Datatype, ErrorKind, HostError, TensorSpec};
+use crate::protocol::{Datatype, ErrorKind, HostError, PIXELS, Part, TensorSpec};
 use crate::tensor::{Aligned, Answer, Feed};
 
 use self::boxes::Boxes;
 use self::classes::Classes;
+use self::crop::{Pixels, cut};
 use self::ctc::Ctc;
 use self::file_type::FileType;
 use self::picture::{Picture, Pictures};
@@ -91,6 +93,13 @@ impl Prepared {
             Prepared::Picture(_) | Prepared::Places(_) | Prepared::Sound(_) | Prepared::Answer(_) => None,
         }
     }
+}
+
+/// A decoded picture that is handed out for its parts: red, green, blue, row by row.
+pub struct Kept {
+    pub width: u32,
+    pub height: u32,
+    pub rgb: Vec<u8>,
 }
 
 /// The tensor of a prepared payload.
@@ -221,6 +230,41 @@ impl Recipe {
         }
     }
 
+    /// Decodes a picture of any size, and hands out the picture itself for its parts.
+    pub fn prepare_and_keep(&self, content_type: &str, payload: &[u8]) -> Result<(Prepared, u32, Kept), MediaError> {
+        let Input::Scene(scenes) = &self.input else { return Err(no_parts("keep")) };
+        let plain = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let accepted = self.content_types();
+        if !accepted.contains(&plain) {
+            return Err(MediaError::ContentType { given: content_type.to_owned(), accepted });
+        }
+        let (scene, kept) = scenes.decode_and_keep(&plain, payload)?;
+        let cost = scenes.cost(&scene);
+        let kept = Kept { width: kept.width(), height: kept.height(), rgb: kept.into_raw() };
+        Ok((Prepared::Scene(scene), cost, kept))
+    }
+
+    /// Prepares one line of a picture, which comes decoded or in its file.
+    pub fn prepare_part(&self, content_type: &str, payload: &[u8], part: &Part) -> Result<(Prepared, u32), MediaError> {
+        let Input::Image(images) = &self.input else { return Err(no_parts("part")) };
+        let decoded;
+        let pixels = if content_type == PIXELS {
+            let [width, height] = part.pixels;
+            Pixels::new(payload, width, height)
+        } else {
+            decoded = upright::read_whole(content_type, payload, images.max_pixels())?;
+            Pixels::new(decoded.as_raw(), decoded.width(), decoded.height())
+        };
+        let pixels = pixels.ok_or_else(|| MediaError::Invalid(format!("no picture of {:?} pixels", part.pixels)))?;
+        let [wide, high] = pixels.size();
+        let [x, y] =
+            [f64::from(wide) / f64::from(part.picture[0].max(1)), f64::from(high) / f64::from(part.picture[1].max(1))];
+        let corners = part.corners.map(|corner| [f64::from(corner[0]) * x, f64::from(corner[1]) * y]);
+        let picture = images.take(&cut(pixels, corners, part.upside_down))?;
+        let cost = images.cost(&picture);
+        Ok((Prepared::Picture(picture), cost))
+    }
+
     /// The shape that [`Recipe::fill`] will give, where it gives one.
     pub fn shape(&self, prepared: &Prepared) -> Option<Vec<i64>> {
         match (&self.input, prepared) {
@@ -277,6 +321,10 @@ impl Recipe {
         run(&[feed], &mut |answers| document = self.interpret(answers, 0, prepared.frame()))?;
         document.map_err(MediaError::into_host_error)
     }
+}
+
+fn no_parts(key: &'static str) -> MediaError {
+    MediaError::Recipe { key, what: "the model takes no picture of this kind".into() }
 }
 
 fn unfit() -> MediaError {

@@ -1,5 +1,7 @@
 //! Pictures of one line: a JPEG or PNG at the height that a model was trained with, as wide as it comes.
 
+use image::RgbImage;
+
 use super::planes::Planes;
 use super::{Filled, MediaError, upright};
 use crate::bundle::{ImageRecipe, WhenWider};
@@ -39,6 +41,19 @@ impl Pictures {
         Ok(Picture { width: pixels.width(), padded, rgb: pixels.into_raw() })
     }
 
+    /// A line that was cut out of a larger picture, scaled to the recipe's height. One that is too wide is squeezed whatever
+    /// the recipe says: it is one of many, and the others are not to be lost for it.
+    pub fn take(&self, line: &RgbImage) -> Result<Picture, MediaError> {
+        let (own, padded) = self.squeezed(line.width(), line.height());
+        let pixels = upright::scale(line, own, self.recipe.height)?;
+        Ok(Picture { width: own, padded, rgb: pixels.into_raw() })
+    }
+
+    /// Most pixels of a picture.
+    pub fn max_pixels(&self) -> u64 {
+        self.max_pixels
+    }
+
     /// Cost in units of the narrowest picture.
     pub fn cost(&self, picture: &Picture) -> u32 {
         picture.padded.div_ceil(self.recipe.min_width.max(1))
@@ -57,16 +72,23 @@ impl Pictures {
     /// Width at the recipe's height, and with padding. The padded width is rounded down and the picture's own up, as in
     /// the code that the models were published with.
     fn widths(&self, width: u32, height: u32) -> Result<(u32, u32), MediaError> {
-        let ImageRecipe { height: high, min_width, max_width, when_wider, .. } = self.recipe;
-        let scaled = u64::from(high) * u64::from(width);
-        let (down, up) = (scaled / u64::from(height.max(1)), scaled.div_ceil(u64::from(height.max(1))));
+        let ImageRecipe { height: high, max_width, when_wider, .. } = self.recipe;
+        let down = u64::from(high) * u64::from(width) / u64::from(height.max(1));
         if down > u64::from(max_width) && when_wider == WhenWider::Refuse {
             return Err(MediaError::TooLarge(format!(
                 "the picture has {width} x {height} pixels; at height {high} it would be {down} wide, accepted is \
                  {max_width}"
             )));
         }
+        Ok(self.squeezed(width, height))
+    }
+
+    /// The same, no wider than the recipe allows.
+    fn squeezed(&self, width: u32, height: u32) -> (u32, u32) {
+        let ImageRecipe { height: high, min_width, max_width, .. } = self.recipe;
+        let scaled = u64::from(high) * u64::from(width);
+        let (down, up) = (scaled / u64::from(height.max(1)), scaled.div_ceil(u64::from(height.max(1))));
         let padded = u32::try_from(down).unwrap_or(u32::MAX).clamp(min_width, max_width);
-        Ok((u32::try_from(up).unwrap_or(u32::MAX).clamp(1, padded), padded))
+        (u32::try_from(up).unwrap_or(u32::MAX).clamp(1, padded), padded)
     }
 }

@@ -1,6 +1,8 @@
 //! Pictures of any size: a JPEG or PNG scaled as a whole into the top left corner of a tensor whose sides are multiples of
 //! a step. Decides the size; what the model finds there is brought back to the picture's own pixels by its [`Frame`].
 
+use image::RgbImage;
+
 use super::planes::Planes;
 use super::{Filled, MediaError, upright};
 use crate::bundle::SceneRecipe;
@@ -43,12 +45,20 @@ impl Scenes {
 
     /// Decodes a JPEG or PNG, turns it upright, and scales it into a tensor.
     pub fn decode(&self, content_type: &str, payload: &[u8]) -> Result<Scene, MediaError> {
-        let fit = |width: u32, height: u32| {
-            let frame = frame(&self.recipe, width, height);
-            Ok((frame.scaled_width, frame.scaled_height, frame))
-        };
-        let (pixels, frame) = upright::read(content_type, payload, self.max_pixels, fit)?;
+        let (pixels, frame) = upright::read(content_type, payload, self.max_pixels, |w, h| self.fit(w, h))?;
         Ok(Scene { frame, rgb: pixels.into_raw() })
+    }
+
+    /// The same, and the picture itself for its parts.
+    pub fn decode_and_keep(&self, content_type: &str, payload: &[u8]) -> Result<(Scene, RgbImage), MediaError> {
+        let fit = |width: u32, height: u32| self.fit(width, height);
+        let (pixels, frame, kept) = upright::read_and_keep(content_type, payload, self.max_pixels, fit)?;
+        Ok((Scene { frame, rgb: pixels.into_raw() }, kept))
+    }
+
+    fn fit(&self, width: u32, height: u32) -> Result<(u32, u32, Frame), MediaError> {
+        let frame = frame(&self.recipe, width, height);
+        Ok((frame.scaled_width, frame.scaled_height, frame))
     }
 
     /// Cost in units of the smallest tensor.

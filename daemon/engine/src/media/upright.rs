@@ -14,6 +14,9 @@ use super::{MediaError, jpeg};
 /// Bytes per pixel that a decoder may need, by the limit in pixels.
 const BYTES_PER_PIXEL: u64 = 8;
 
+/// Longest side of a picture that is kept for its parts, pixels: as RapidOCR has it, and as much as 12 MB.
+const KEPT_SIDE: u32 = 2000;
+
 /// Decodes a JPEG or PNG of at most `max_pixels`, turns it upright and scales it. `fit` chooses width and height from
 /// those of the upright picture, or refuses it; what it says beside them is handed back. Never panics, whatever the bytes.
 pub fn read<T>(
@@ -22,6 +25,68 @@ pub fn read<T>(
     max_pixels: u64,
     fit: impl FnOnce(u32, u32) -> Result<(u32, u32, T), MediaError>,
 ) -> Result<(RgbImage, T), MediaError> {
+    let (opened, said) = open(content_type, payload, max_pixels, fit)?;
+    Ok((opened.upright(opened.size)?, said))
+}
+
+/// The same, and the upright picture itself, of at most [`KEPT_SIDE`] pixels on its longer side.
+pub fn read_and_keep<T>(
+    content_type: &str,
+    payload: &[u8],
+    max_pixels: u64,
+    fit: impl FnOnce(u32, u32) -> Result<(u32, u32, T), MediaError>,
+) -> Result<(RgbImage, T, RgbImage), MediaError> {
+    let (opened, said) = open(content_type, payload, max_pixels, fit)?;
+    let (width, height) = opened.pixels.dimensions();
+    let kept = opened.upright(kept(width, height))?;
+    Ok((opened.upright(opened.size)?, said, kept))
+}
+
+/// The upright picture itself, of at most [`KEPT_SIDE`] pixels on its longer side.
+pub fn read_whole(content_type: &str, payload: &[u8], max_pixels: u64) -> Result<RgbImage, MediaError> {
+    let fit = |width, height| Ok((width, height, ()));
+    let (opened, ()) = open(content_type, payload, max_pixels, fit)?;
+    let (width, height) = opened.pixels.dimensions();
+    opened.upright(kept(width, height))
+}
+
+/// The size that a picture of this size is kept in.
+fn kept(width: u32, height: u32) -> (u32, u32) {
+    let longest = width.max(height);
+    if longest <= KEPT_SIDE {
+        return (width, height);
+    }
+    let scaled = |side: u32| {
+        let side = (u64::from(side) * u64::from(KEPT_SIDE) + u64::from(longest) / 2) / u64::from(longest);
+        u32::try_from(side).unwrap_or(KEPT_SIDE).max(1)
+    };
+    (scaled(width), scaled(height))
+}
+
+/// A decoded picture as it lies in its file.
+struct Opened {
+    pixels: RgbImage,
+    orientation: Orientation,
+    /// What was chosen for it, as it lies in its file.
+    size: (u32, u32),
+}
+
+impl Opened {
+    /// Upright, of this size as it lies in its file.
+    fn upright(&self, (width, height): (u32, u32)) -> Result<RgbImage, MediaError> {
+        // Scaled first and turned afterwards: the small picture is cheap to turn.
+        let mut upright = DynamicImage::ImageRgb8(scale(&self.pixels, width, height)?);
+        upright.apply_orientation(self.orientation);
+        Ok(upright.into_rgb8())
+    }
+}
+
+fn open<T>(
+    content_type: &str,
+    payload: &[u8],
+    max_pixels: u64,
+    fit: impl FnOnce(u32, u32) -> Result<(u32, u32, T), MediaError>,
+) -> Result<(Opened, T), MediaError> {
     let format = format(content_type, payload)?;
     let mut decoder =
         ImageReader::with_format(Cursor::new(payload), format).into_decoder().map_err(|error| broken(&error))?;
@@ -37,11 +102,8 @@ pub fn read<T>(
         return Err(MediaError::Invalid("the JPEG is truncated: its end marker is missing".into()));
     }
     let pixels = DynamicImage::from_decoder(decoder).map_err(|error| broken(&error))?;
-    // Scaled first and turned afterwards: the small picture is cheap to turn.
-    let (wide, high) = if sideways { (high, wide) } else { (wide, high) };
-    let mut upright = DynamicImage::ImageRgb8(scale(&opaque(pixels), wide, high)?);
-    upright.apply_orientation(orientation);
-    Ok((upright.into_rgb8(), said))
+    let size = if sideways { (high, wide) } else { (wide, high) };
+    Ok((Opened { pixels: opaque(pixels), orientation, size }, said))
 }
 
 fn check_size(width: u32, height: u32, bytes: u64, most: u64) -> Result<(), MediaError> {
@@ -92,7 +154,7 @@ fn opaque(pixels: DynamicImage) -> RgbImage {
 }
 
 /// Bilinear with two samples per axis and no further smoothing, as the models were trained with.
-fn scale(pixels: &RgbImage, width: u32, height: u32) -> Result<RgbImage, MediaError> {
+pub fn scale(pixels: &RgbImage, width: u32, height: u32) -> Result<RgbImage, MediaError> {
     let failed = |error: &dyn std::fmt::Display| MediaError::Invalid(format!("the picture cannot be scaled: {error}"));
     let source = TypedImageRef::<U8x3>::from_buffer(pixels.width(), pixels.height(), pixels.as_raw())
         .map_err(|error| failed(&error))?;

@@ -342,7 +342,17 @@ impl Host {
         let id = self.id();
         let fd = memfd(payload);
         let data = Data::Sealed { fd: 0, offset: 0, len: payload.len() as u64 };
-        self.send(&ToHost::Prepare { id, model: 0, content_type: content_type.into(), payload: data }, &[&fd]);
+        self.send(
+            &ToHost::Prepare {
+                id,
+                model: 0,
+                content_type: content_type.into(),
+                payload: data,
+                part: None,
+                keep: false,
+            },
+            &[&fd],
+        );
         let cost = self.prepared(id)?;
         self.run(0, vec![member(id, Input::Prepared)], &[]);
         let (mut members, fds) = self.ran();
