@@ -132,7 +132,7 @@ def label_reader(directory):
     ImageDraw.Draw(edge).text((10, 10), "PART 55-108-C", font=face(MONO, 36), fill=ink, anchor="lt")
     label.paste(edge.transpose(Image.Transpose.ROTATE_270), (880, 80))
     jpeg(camera(label, 34, np.random.default_rng(31), 0.015), directory / "pump.jpg")
-    jpeg(labels([("CRATE 12 of 40", DEJAVU, 40, 60, 70), ("Net 18.5 kg", SANS, 36, 60, 180)], (560, 300), 32, turn=6),
+    jpeg(labels([("CRATE 12/40", DEJAVU, 40, 60, 70), ("SN:7741-0925", DEJAVU, 36, 60, 180)], (560, 300), 32, turn=6),
          directory / "crate-turned.jpg", orientation=8)
     jpeg(labels([], (320, 240), 33), directory / "blank.jpg")
 

@@ -1,5 +1,5 @@
-//! Draws the boxes of an answer on the picture that was sent, and writes it as a PNG. Knows the document, not the task: any
-//! answer with `boxes` will do.
+//! Draws the boxes of an answer on the picture that was sent, with the text that was read there above them, and writes it as
+//! a PNG. Knows the document, not the task: any answer with `boxes` or `lines` will do.
 
 use std::io::Cursor;
 use std::os::fd::OwnedFd;
@@ -10,12 +10,16 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage}
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::payload;
+use crate::{font, payload};
 
 /// A colour that labels and machines seldom have.
 const INK: Rgb<u8> = Rgb([255, 0, 160]);
+/// What a text stands on, so that it can be read on any picture.
+const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 /// A line is one pixel wide, and one more for so many pixels of the picture's longer side: seen on any screen.
 const PIXELS_PER_LINE: u32 = 600;
+/// A point of a letter is one pixel wide for so many pixels of the picture's longer side.
+const PIXELS_PER_LETTER: u32 = 400;
 
 /// Why nothing was drawn.
 #[derive(Debug, Error)]
@@ -39,7 +43,7 @@ type Corner = (f64, f64);
 
 /// Draws what `document` says about `picture` and writes it to `out`.
 pub fn draw(document: &Value, picture: &OwnedFd, out: &Path) -> Result<(), AnnotateError> {
-    let boxes = boxes(document).ok_or(AnnotateError::NoBoxes)?;
+    let marks = marks(document).ok_or(AnnotateError::NoBoxes)?;
     let mut pixels = upright(&payload::content(picture)?)?;
     let found = (pixels.width(), pixels.height());
     match size(document) {
@@ -50,21 +54,38 @@ pub fn draw(document: &Value, picture: &OwnedFd, out: &Path) -> Result<(), Annot
                 found: text((found.0.into(), found.1.into())),
             });
         }
-        _ => boxes.iter().for_each(|corners| outline(&mut pixels, corners)),
+        _ => {
+            marks.iter().for_each(|mark| outline(&mut pixels, &mark.corners));
+            // Above the outlines of the neighbours.
+            marks.iter().for_each(|mark| label(&mut pixels, mark));
+        }
     }
     let mut png = Cursor::new(Vec::new());
     pixels.write_to(&mut png, ImageFormat::Png).map_err(AnnotateError::Encode)?;
     std::fs::write(out, png.into_inner()).map_err(|error| AnnotateError::Write { path: out.to_owned(), error })
 }
 
-/// The polygons of an answer; `None` if it is not of that kind.
-fn boxes(document: &Value) -> Option<Vec<Vec<Corner>>> {
+/// A box, and what was read in it.
+#[derive(Debug, PartialEq)]
+struct Mark {
+    corners: Vec<Corner>,
+    text: String,
+}
+
+/// The boxes of an answer; `None` if it is not of that kind.
+fn marks(document: &Value) -> Option<Vec<Mark>> {
     let corner = |point: &Value| match &point.as_array()?[..] {
         [x, y] => Some((x.as_f64()?, y.as_f64()?)),
         _ => None,
     };
-    let polygon = |found: &Value| found.get("polygon")?.as_array()?.iter().map(corner).collect();
-    document.get("boxes")?.as_array()?.iter().map(polygon).collect()
+    let corners = |polygon: &Value| polygon.as_array()?.iter().map(corner).collect::<Option<Vec<Corner>>>();
+    let found = |found: &Value| Some(Mark { corners: corners(found.get("polygon")?)?, text: String::new() });
+    let line =
+        |line: &Value| Some(Mark { corners: corners(line.get("box")?)?, text: line.get("text")?.as_str()?.to_owned() });
+    match (document.get("boxes"), document.get("lines")) {
+        (Some(boxes), _) => boxes.as_array()?.iter().map(found).collect(),
+        (None, lines) => lines?.as_array()?.iter().map(line).collect(),
+    }
 }
 
 fn size(document: &Value) -> Option<(u64, u64)> {
@@ -109,6 +130,44 @@ fn line(pixels: &mut RgbImage, from: Corner, to: Corner) {
     }
 }
 
+/// The text of a box above it, or below its upper edge where there is no room above; within the picture's sides as far as it
+/// fits.
+fn label(pixels: &mut RgbImage, mark: &Mark) {
+    let (width, height) = pixels.dimensions();
+    // Letters of about a fortieth of the picture, which the eye finds on a screen.
+    let scale = (width.max(height) / PIXELS_PER_LETTER).max(1);
+    let length = u32::try_from(mark.text.chars().count()).unwrap_or(u32::MAX);
+    if length == 0 {
+        return;
+    }
+    let (wide, high) =
+        (length.saturating_mul((font::WIDTH + 1) * scale).saturating_add(scale), (font::HEIGHT + 2) * scale);
+    let least = |side: fn(&Corner) -> f64| mark.corners.iter().map(side).fold(f64::INFINITY, f64::min);
+    let left = whole(least(|corner| corner.0)).min(width.saturating_sub(wide));
+    let upper = whole(least(|corner| corner.1));
+    let top = if upper >= high + scale { upper - high - scale } else { upper + scale * 2 };
+    let mut put = |x: u32, y: u32, ink: Rgb<u8>| {
+        if let Some(pixel) = pixels.get_pixel_mut_checked(x, y) {
+            *pixel = ink;
+        }
+    };
+    for (x, y) in (0..high).flat_map(|y| (0..wide.min(width)).map(move |x| (x, y))) {
+        put(left + x, top + y, PAPER);
+    }
+    for (at, letter) in (0..).zip(mark.text.chars()) {
+        let start = left.saturating_add(scale).saturating_add((font::WIDTH + 1) * scale * at);
+        if start >= width {
+            return;
+        }
+        for (row, bits) in (0..).zip(font::rows(letter)) {
+            for column in (0..font::WIDTH).filter(|column| bits & (0x10 >> column) != 0) {
+                let (x, y) = (start + column * scale, top + (row + 1) * scale);
+                (0..scale * scale).for_each(|point| put(x + point % scale, y + point / scale, INK));
+            }
+        }
+    }
+}
+
 /// A number of pixels; below 0 is 0.
 fn whole(number: f64) -> u32 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
@@ -139,6 +198,26 @@ mod tests {
     }
 
     #[test]
+    fn the_text_of_a_box_stands_above_it_or_inside_at_the_upper_edge() {
+        for (top, expected) in [(20.0, 10), (3.0, 5)] {
+            let mut pixels = RgbImage::new(60, 40);
+            label(&mut pixels, &Mark { corners: vec![(8.0, top), (30.0, top + 6.0)], text: "T1".into() });
+            let paper: Vec<(u32, u32)> =
+                pixels.enumerate_pixels().filter(|(.., pixel)| pixel.0 != [0; 3]).map(|(x, y, _)| (x, y)).collect();
+            assert_eq!((paper.first(), paper.last()), (Some(&(8, expected)), Some(&(20, expected + 8))));
+            // The bar of the T, its foot, and the foot of the 1.
+            let ink = marked(&pixels);
+            assert!((9..14).all(|x| ink.contains(&(x, expected + 1))) && ink.contains(&(11, expected + 7)));
+            assert!((16..19).all(|x| ink.contains(&(x, expected + 7))) && !ink.contains(&(19, expected + 7)));
+        }
+        let mut pixels = RgbImage::new(20, 20);
+        let corners = vec![(19.0, 19.0), (1e9, -5.0), (f64::NAN, 4.0)];
+        label(&mut pixels, &Mark { corners, text: "longer than the picture is wide".into() });
+        label(&mut pixels, &Mark { corners: vec![], text: "nowhere".into() });
+        assert!(!marked(&pixels).is_empty());
+    }
+
+    #[test]
     fn lines_end_at_the_edge_of_the_picture() {
         let mut pixels = RgbImage::new(4, 4);
         outline(&mut pixels, &[(-1e300, 2.0), (1e300, 2.0), (f64::NAN, f64::INFINITY)]);
@@ -148,13 +227,19 @@ mod tests {
 
     #[test]
     fn only_an_answer_with_boxes_can_be_drawn() {
-        let boxes_of = |text: &str| boxes(&serde_json::from_str(text).unwrap());
-        assert_eq!(
-            boxes_of(r#"{"boxes": [{"polygon": [[1, 2], [3, 4.5]]}]}"#),
-            Some(vec![vec![(1.0, 2.0), (3.0, 4.5)]])
-        );
+        let boxes_of = |text: &str| marks(&serde_json::from_str(text).unwrap());
+        let mark = |text: &str| Some(vec![Mark { corners: vec![(1.0, 2.0), (3.0, 4.5)], text: text.into() }]);
+        assert_eq!(boxes_of(r#"{"boxes": [{"polygon": [[1, 2], [3, 4.5]]}]}"#), mark(""));
+        assert_eq!(boxes_of(r#"{"lines": [{"box": [[1, 2], [3, 4.5]], "text": "LOT"}]}"#), mark("LOT"));
+        assert_eq!(boxes_of(r#"{"lines": []}"#), Some(vec![]));
         assert_eq!(boxes_of(r#"{"boxes": []}"#), Some(vec![]));
-        for other in [r#"{"text": "x"}"#, r#"{"boxes": 3}"#, r#"{"boxes": [{"polygon": [[1]]}]}"#, "[]"] {
+        for other in [
+            r#"{"text": "x"}"#,
+            r#"{"boxes": 3}"#,
+            r#"{"boxes": [{"polygon": [[1]]}]}"#,
+            r#"{"lines": [{"box": []}]}"#,
+            "[]",
+        ] {
             assert_eq!(boxes_of(other), None, "{other}");
         }
     }

@@ -14,6 +14,7 @@ mod duration;
 mod edged;
 mod exit;
 mod failure;
+mod font;
 mod out;
 mod payload;
 mod reference;

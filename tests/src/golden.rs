@@ -71,7 +71,7 @@ fn close_within(found: &Value, wanted: &Value, most: f64) -> bool {
                 && found.iter().zip(wanted).all(|(found, wanted)| close_within(found, wanted, most))
         }
         (Value::Object(found), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
-            let most = if key == "polygon" { CORNER } else { most };
+            let most = if matches!(key.as_str(), "polygon" | "box") { CORNER } else { most };
             found.get(key).is_some_and(|found| close_within(found, wanted, most))
         }),
         _ => found == wanted,

@@ -97,9 +97,9 @@ pub struct ModelStatus {
     pub task: String,
     /// SPDX licence expression.
     pub licence: String,
-    /// `found`, `loading`, `ready` or `failed`.
+    /// `found`, `loading`, `ready` or `failed`; of a pipeline `ready` or `unavailable`, as its stages are.
     pub state: String,
-    /// Why it failed; empty otherwise.
+    /// Why it is not ready; empty otherwise.
     pub reason: String,
     /// Variant in use.
     pub variant: String,

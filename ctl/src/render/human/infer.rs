@@ -16,7 +16,40 @@ pub fn result(document: &Value) -> String {
 /// A document in the form of one task, if it has its fields.
 type Form = fn(&Map<String, Value>) -> Option<String>;
 
-const FORMS: [Form; 5] = [boxes, labels, segments, text, file_type];
+const FORMS: [Form; 6] = [lines, boxes, labels, segments, text, file_type];
+
+/// `{"width", "height", "lines": [{"text", "score", "box", "direction"}]}`: one line each in reading order.
+fn lines(fields: &Map<String, Value>) -> Option<String> {
+    let lines = fields.get("lines")?.as_array()?;
+    let rows: Option<Vec<Vec<String>>> = lines.iter().enumerate().map(|(at, line)| line_of(at + 1, line)).collect();
+    let rows = rows?;
+    let (width, height) = (fields.get("width")?.as_u64()?, fields.get("height")?.as_u64()?);
+    let head = [
+        ("LINE", Align::Right),
+        ("SCORE", Align::Right),
+        ("TOP LEFT", Align::Right),
+        ("TURNED", Align::Right),
+        ("TEXT", Align::Left),
+    ];
+    let mut shown = if rows.is_empty() { "no text\n".into() } else { table(&head, &rows) };
+    shown.push_str(&format!("{} in a picture of {width} x {height} pixels\n", rows.len()));
+    if let Some(left_out) = fields.get("left_out").and_then(Value::as_u64) {
+        shown.push_str(&format!("{left_out} more were left out: the limits of the model are reached\n"));
+    }
+    Some(shown)
+}
+
+/// One line: its number, score, upper left corner, by how many degrees it is turned, and its text.
+fn line_of(number: usize, line: &Value) -> Option<Vec<String>> {
+    let [x, y] = &line.get("box")?.as_array()?.first()?.as_array()?[..] else { return None };
+    Some(vec![
+        number.to_string(),
+        percent(line.get("score")?.as_f64()?),
+        format!("{},{}", x.as_f64()?, y.as_f64()?),
+        line.get("direction")?.as_u64()?.to_string(),
+        clean(line.get("text")?.as_str()?),
+    ])
+}
 
 /// `{"width", "height", "boxes": [{"polygon", "score"}]}`: one line each with its corners, and the size of the picture.
 fn boxes(fields: &Map<String, Value>) -> Option<String> {
@@ -159,6 +192,16 @@ mod tests {
              2 in a picture of 640 x 48 pixels\n\
              2 more were left out: the limits of the model are reached\n",
         );
+        check(
+            json!({"width": 640, "height": 480, "lines": [
+                {"text": "LOT 4711", "score": 0.95, "box": [[4, 5], [104, 6], [103, 30], [3, 29]], "direction": 0},
+                {"text": "\u{1b}[2JOK", "score": 1.0, "box": [[20, 50], [60, 50], [60, 70], [20, 70]], "direction": 180},
+            ]}),
+            "LINE  SCORE  TOP LEFT  TURNED  TEXT\n\
+             \x20  1  95.0%       4,5       0  LOT 4711\n\
+             \x20  2   100%     20,50     180  \\u{1b}[2JOK\n\
+             2 in a picture of 640 x 480 pixels\n",
+        );
         check(json!({"text": "LOT 4711", "confidence": 0.9999}), "LOT 4711  (100%)\n");
         check(json!({"text": "LOT 4711"}), "LOT 4711\n");
         check(json!({"segments": [{"start_ms": 320, "end_ms": 1500}]}), "    0.320 s to     1.500 s\n");
@@ -172,6 +215,7 @@ mod tests {
     #[test]
     fn an_empty_answer_says_so() {
         check(json!({"labels": []}), "no labels\n");
+        check(json!({"width": 3, "height": 2, "lines": []}), "no text\n0 in a picture of 3 x 2 pixels\n");
         check(json!({"width": 3, "height": 2, "boxes": []}), "no boxes\n0 in a picture of 3 x 2 pixels\n");
         check(json!({"text": "", "confidence": 0.0}), "no text  (0.0%)\n");
         check(json!({"segments": []}), "no segments\n");

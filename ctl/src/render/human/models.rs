@@ -67,6 +67,9 @@ pub fn show(model: &ModelStatus, simulated: bool) -> String {
         0 => "the bundle has no golden inputs, or they were not run".into(),
         passed => format!("{} gave the expected answer at load", count(passed.into(), "golden input")),
     };
+    // A pipeline has nothing of its own: its stages are shown as models.
+    let is_pipeline = model.instances == 0 && !model.providers.is_empty();
+    let goldens = if is_pipeline { format!("{goldens}, in its stages") } else { goldens };
     let work = format!("{} waiting, {} done since start", model.waiting, model.done);
     let sessions = format!("{}, batches of at most {}", count(model.instances.into(), "session"), model.max_batch);
     let learnt = format!("{} for a request of cost 1, learnt on this box", micros(model.service_us));
@@ -86,7 +89,8 @@ pub fn show(model: &ModelStatus, simulated: bool) -> String {
         ("takes", model.content_types.join(", ")),
         ("bundle", model.path.clone()),
     ];
-    fields.retain(|(_, text)| !text.is_empty());
+    let of_sessions = ["sessions", "service", "loaded in"];
+    fields.retain(|(label, text)| !text.is_empty() && !(is_pipeline && of_sessions.contains(label)));
     let fields: String = fields.iter().map(|(label, text)| field(label, &clean(text))).collect();
     let head = paragraph("", &clean(&format!("{} {}: {}", model.name, model.version, model.description)));
     let simulated = if simulated { super::status::SIMULATED } else { "" };

@@ -7,6 +7,7 @@ use super::*;
 const ADD: &str = include_str!("../../../../onnx-models/test/add/model.toml");
 const LINE: &str = include_str!("../../../../onnx-models/text-line/model.toml");
 const BOXES: &str = include_str!("../../../../onnx-models/text-boxes/model.toml");
+const READER: &str = include_str!("../../../../onnx-models/label-reader/model.toml");
 const SPEECH: &str = include_str!("../../../../onnx-models/speech/model.toml");
 
 /// The end of a variant, and a good profile for it.
@@ -26,7 +27,7 @@ fn fault(text: &str) -> String {
 
 #[test]
 fn every_manifest_of_the_repository_is_good() {
-    let real = ["text-line", "text-direction", "text-boxes", "file-type", "speech"];
+    let real = ["text-line", "text-direction", "text-boxes", "label-reader", "file-type", "speech"];
     for name in real.into_iter().chain(["test/add", "test/echo-types", "test/spin"]) {
         open(&models().join(name)).unwrap();
     }
@@ -114,6 +115,29 @@ fn a_fault_is_told_with_its_key_and_the_accepted_range() {
         (BOXES, "unclip_ratio = 1.6", "unclip_ratio = nan", "output.unclip_ratio: must be 0..=10"),
         (BOXES, "max_candidates = 1000", "max_candidates = 10001", "output.max_candidates: must be 1..=10000"),
         (BOXES, "max_boxes = 500", "max_boxes = 1001", "output.max_boxes: must be 1..=2000, at most max_candidates"),
+        (READER, "task = \"text-reading\"", "task = \"text-recognition\"", "\"text-reading\" with a pipeline"),
+        (READER, "[pipeline]", "[batching]\nmax = 1\n[pipeline]", "batching: must be absent in a pipeline"),
+        (READER, "max_lines = 200", "max_lines = 0", "pipeline.max_lines: must be 1..=1000"),
+        (READER, "max_lines = 200", "max_lines = 1001", "pipeline.max_lines: must be 1..=1000"),
+        (READER, "fan_out = 16", "fan_out = 65", "pipeline.fan_out: must be 1..=64"),
+        (READER, "fan_out = 16", "fan_out = 16\ndepth = 2", "unknown field `depth`"),
+        (
+            READER,
+            "model = \"text-boxes\"",
+            "model = \"label-reader\"",
+            "pipeline.boxes.model: must be the name of another",
+        ),
+        (READER, "model = \"text-line\"", "model = \"Text\"", "pipeline.text.model: must be the name of another model"),
+        (
+            READER,
+            "model = \"text-line\"\nversion = \"1\"",
+            "model = \"text-line\"\nversion = \"1.\"",
+            "pipeline.text.version",
+        ),
+        (READER, "min_score = 0.9", "min_score = 1.1", "pipeline.direction.min_score: must be 0..=1"),
+        (READER, "content_type = \"image/jpeg\"", "", "golden[0].content_type: must be present in a pipeline"),
+        (READER, "[pipeline.text]", "[pipeline.texts]", "unknown field `texts`"),
+        (ADD, "[[variant]]", "[[tensor]]", "unknown field"),
         (SPEECH, "seconds = 600", "", "limits.seconds: must be 1..=86400, and present for a sound"),
         (SPEECH, "threshold = 0.5\n", "threshold = 1.5\n", "output.threshold: must be 0..=1"),
         (SPEECH, "neg_threshold = 0.35", "neg_threshold = 0.6", "output.neg_threshold: must be 0..=threshold"),

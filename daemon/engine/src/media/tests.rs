@@ -8,9 +8,13 @@ use proptest::prelude::*;
 use super::picture::{Picture, Pictures};
 use super::wav::Mono;
 use super::*;
-use crate::bundle::{Channels, ImageRecipe, WhenWider};
+use crate::bundle::{Channels, ClassesRecipe, ImageRecipe, SceneRecipe, WhenWider};
 
 fn recipe(min_width: u32, max_width: u32, when_wider: WhenWider) -> Pictures {
+    bounded(10_000, min_width, max_width, when_wider)
+}
+
+fn bounded(max_pixels: u64, min_width: u32, max_width: u32, when_wider: WhenWider) -> Pictures {
     let recipe = ImageRecipe {
         tensor: "x".into(),
         height: 4,
@@ -21,7 +25,7 @@ fn recipe(min_width: u32, max_width: u32, when_wider: WhenWider) -> Pictures {
         mean: [0.5; 3],
         std: [0.5; 3],
     };
-    Pictures::new(recipe, 10_000)
+    Pictures::new(recipe, max_pixels)
 }
 
 fn encode(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
@@ -258,6 +262,60 @@ fn a_wav_that_lies_or_is_something_else_is_refused() {
     }
     let (kind, message) = said(wav::read(&wav(spec(1, 16), &vec![1; 16_001]), 1));
     assert_eq!((kind, message.as_str()), (ErrorKind::TooLarge, "payload: the WAV lasts 2 s, accepted are 1 s"));
+}
+
+/// A recipe whose output is of no interest.
+fn with_input(input: Input) -> Recipe {
+    let output = TensorSpec { name: "y".into(), datatype: Datatype::Fp32, shape: vec![-1, 2] };
+    let labels = ClassesRecipe { tensor: "y".into(), labels: vec!["a".into(), "b".into()], top: 1 };
+    Recipe { input, output: Output::Classes(Classes::new(labels, &output).unwrap()), answer: 0 }
+}
+
+#[test]
+fn a_line_is_the_same_from_the_file_and_from_the_picture_that_was_handed_out() {
+    let (mean, std) = ([0.5; 3], [0.5; 3]);
+    let (min_side, max_side, max_pixels) = (32, 64, 64 * 64);
+    let scene = SceneRecipe {
+        tensor: "x".into(),
+        step: 32,
+        min_side,
+        max_side,
+        max_pixels,
+        channels: Channels::Rgb,
+        mean,
+        std,
+    };
+    let finder = with_input(Input::Scene(Box::new(Scenes::new(scene, 10_000_000))));
+    let reader = with_input(Input::Image(Box::new(bounded(10_000_000, 4, 64, WhenWider::Refuse))));
+    let striped = |width, height| {
+        image::RgbImage::from_fn(width, height, |x, y| {
+            image::Rgb([x / 4 % 251, y % 251, 9].map(|n| u8::try_from(n).unwrap()))
+        })
+    };
+    for (width, height) in [(300, 200), (3000, 1000)] {
+        let file = encode(striped(width, height), ImageFormat::Png);
+        let (prepared, cost, kept) = finder.prepare_and_keep("image/png", &file).unwrap();
+        assert_eq!((prepared, cost), finder.prepare("image/png", &file).unwrap(), "as without it");
+        assert_eq!(kept.width, width.min(2000));
+        assert_eq!(kept.rgb.len(), (kept.width * kept.height * 3) as usize);
+        let corners = [[30, 20], [130, 20], [130, 60], [30, 60]];
+        for upside_down in [false, true] {
+            let part = Part { picture: [width, height], corners, upside_down, pixels: [kept.width, kept.height] };
+            let from_file = reader.prepare_part("image/png", &file, &part).unwrap();
+            assert_eq!(from_file, reader.prepare_part(PIXELS, &kept.rgb, &part).unwrap(), "{width} {upside_down}");
+        }
+        let part =
+            Part { picture: [width, height], corners, upside_down: false, pixels: [kept.width, kept.height + 1] };
+        let said = reader.prepare_part(PIXELS, &kept.rgb, &part).unwrap_err().to_string();
+        assert!(said.starts_with("payload: no picture of ["), "{said}");
+        // One line among many is squeezed where one alone would be refused.
+        let corners = [[0, 20], [299, 20], [299, 22], [0, 22]];
+        let part = Part { corners, pixels: [kept.width, kept.height], ..part };
+        assert!(reader.prepare_part(PIXELS, &kept.rgb, &part).is_ok());
+    }
+    let part = Part { picture: [1, 1], corners: [[0, 0]; 4], upside_down: false, pixels: [1, 1] };
+    assert!(reader.prepare_and_keep("image/png", b"").is_err() && finder.prepare_part(PIXELS, &[0; 3], &part).is_err());
+    assert!(finder.prepare_and_keep("image/gif", b"").is_err());
 }
 
 proptest! {
