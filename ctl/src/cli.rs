@@ -80,7 +80,7 @@ pub enum Command {
     /// Run a model on a file: an image, a WAV file, any bytes
     #[command(after_help = "Examples:\n  edgectl infer text-line label.png\n  \
                             edgectl infer speech call.wav --deadline 2s --json\n  \
-                            edgectl infer text-boxes photo.jpg --annotate boxes.png\n  \
+                            edgectl infer label-reader photo.jpg --annotate read.png\n  \
                             edgectl --host box infer file-type - < unknown.bin")]
     Infer(InferArgs),
     /// Measure how fast this box answers: throughput and delay by number of clients and by batch
@@ -218,7 +218,7 @@ pub struct InferArgs {
     /// Your own id, by which `edgectl trace` finds the request [default: a fresh one]
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
-    /// Draw the boxes of the answer on the picture and write that to this PNG file
+    /// Draw the boxes of the answer, with what was read there, on the picture and write that to this PNG file
     #[arg(long, value_name = "OUT.png", value_parser = png)]
     pub annotate: Option<PathBuf>,
     /// Also print who served, why, and how long it took

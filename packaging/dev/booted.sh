@@ -319,7 +319,7 @@ installed() {
     echo secret >"$root/home/tech/secret"
     chmod 644 "$root/home/tech/secret"
     chmod 755 "$root/home/tech"
-    for model in file-type speech text-boxes text-direction text-line; do
+    for model in file-type label-reader speech text-boxes text-direction text-line; do
         mkdir -p "$root/srv/golden/$model"
         cp "$goldens/$model/golden"/* "$root/srv/golden/$model/"
     done
@@ -345,7 +345,7 @@ ready() {
         seen="$seen $now"
         if [ "$now" = failed ] || [ "$SECONDS" -ge "$limit" ]; then fails "it becomes active" "$seen"; fi
     done
-    is "active, and at that moment models that are ready" "file-type speech text-boxes text-direction text-line" \
+    is "active, and at that moment models that are ready" "file-type label-reader speech text-boxes text-direction text-line" \
         "$(as visitor edgectl models list --json | of '" ".join(sorted(m["name"] for m in d if m["state"] == "ready"))')"
     has "while models were loaded it was" activating "$seen"
     is "Type, watchdog" "Type=notify WatchdogUSec=30s" "$(properties Type,WatchdogUSec)"
@@ -370,6 +370,7 @@ bus() {
 text-line serial.png
 text-direction upside-down.jpg
 text-boxes blank.jpg
+label-reader blank.jpg
 file-type readings.csv
 speech two-sentences.wav
 END

@@ -50,7 +50,7 @@ expect_first() {
     if [[ $first == "$1"* ]]; then right "$1"; else wrong "expected a first line with $1"; fi
 }
 
-title "A private bus, a local broker, and edged with five models"
+title "A private bus, a local broker, and edged with six models"
 "$bin/edge-stack" up "$dir" >/dev/null
 # shellcheck disable=SC1091 # written by edge-stack
 . "$dir/env"
@@ -71,6 +71,14 @@ expect 'by provider cpu,'
 title "D-Bus: where on a label there is text"
 show 'edgectl infer text-boxes onnx-models/text-boxes/golden/shipping.jpg'
 expect '9 in a picture of 1280 x 960 pixels'
+
+title "D-Bus: everything that stands on a label, in one request"
+show 'edgectl infer label-reader onnx-models/label-reader/golden/pump.jpg --request-id demo-label'
+expect 'HARBOUR PUMPS LTD'
+expect '180 INSPECTED2026-10'
+expect '8 in a picture of 960 x 720 pixels'
+show 'edgectl trace demo-label'
+expect 'text-direction:1.0.0: 8 lines, 1 upside down'
 
 title "D-Bus: which way up, which kind of file, where somebody speaks"
 show 'edgectl infer text-direction onnx-models/text-direction/golden/upside-down.jpg'

@@ -120,8 +120,9 @@ async fn a_submitted_photograph_keeps_its_result(stack: &Stack) -> Result<()> {
     let client = stack.client().await?;
     let (golden, bytes) = photograph("crate-turned.jpg")?;
     let path = client.submit(READER, golden.kind, &bytes, &patient()).await?.map_err(|no| anyhow::anyhow!("{no:?}"))?;
-    let object = Proxy::new(&client.connection, BUS_NAME, path, REQUEST).await?;
     let completed = async || {
+        // A proxy of its own for each look: one keeps what it has seen.
+        let object = Proxy::new(&client.connection, BUS_NAME, path.as_str(), REQUEST).await?;
         let state: String = object.get_property("State").await?;
         Ok((state == "completed").then_some(()))
     };

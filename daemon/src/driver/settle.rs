@@ -380,8 +380,9 @@ pub(super) fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
         Outcome::Expired => Failure::new(
             ErrorCode::DeadlineExceeded,
             format!(
-                "deadline_ms: passed {:.1} ms after receipt, before the model ran",
-                now.since(entry.story.received).as_secs_f64() * 1e3
+                "deadline_ms: passed {:.1} ms after receipt, before {}",
+                now.since(entry.story.received).as_secs_f64() * 1e3,
+                if matches!(entry.place, Place::Parent(_)) { "all its stages had run" } else { "the model ran" }
             ),
         ),
         Outcome::Cancelled => Failure::new(ErrorCode::Cancelled, "cancelled by the caller"),

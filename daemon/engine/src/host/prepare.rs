@@ -14,7 +14,7 @@ use super::outbox::Outbox;
 use super::store::Store;
 use crate::fault::{chain, host_error, panicked};
 use crate::media::{Kept, MediaError};
-use crate::protocol::{Data, ErrorKind, FromHost, HostError, Part, Picture, Want};
+use crate::protocol::{Data, ErrorKind, FromHost, HostError, PIXELS, Part, Picture, Want};
 
 const THREADS: usize = 2;
 const MAX_WAITING: usize = 1024;
@@ -119,8 +119,9 @@ fn prepare(job: Job, store: &Store, kept: &mut Option<Kept>) -> Result<u32, Host
     let Some(recipe) = &job.model.recipe else {
         return Err(host_error(ErrorKind::InvalidInput, "the model takes tensors only, no encoded payload"));
     };
-    let payload =
-        Memory::of(job.payload, &job.fds, job.model.payload_bytes).map_err(|error| error.into_host_error("payload"))?;
+    // A picture that this host or another one has decoded is no payload of a caller: it was bounded when it came.
+    let most = if job.content_type == PIXELS { u64::MAX } else { job.model.payload_bytes };
+    let payload = Memory::of(job.payload, &job.fds, most).map_err(|error| error.into_host_error("payload"))?;
     let prepared = match &job.part {
         Some(part) => recipe.prepare_part(&job.content_type, &payload, part),
         None if job.keep => recipe.prepare_and_keep(&job.content_type, &payload).map(|(prepared, cost, picture)| {

@@ -161,9 +161,8 @@ impl Driver {
     pub(super) fn advance(&mut self, id: RequestId) {
         let policy = usize::from(self.config.policy.fan_out);
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let own = self.pipelines.get(entry.model).map_or(0, |served| usize::from(served.spec.fan_out));
         let Place::Parent(gathering) = &mut entry.place else { return };
-        match gathering.plan.next(own.min(policy).saturating_sub(gathering.open)) {
+        match gathering.plan.next(gathering.plan.fan_out().min(policy).saturating_sub(gathering.open)) {
             Next::Ask(asks) => {
                 gathering.open += asks.len();
                 for ask in asks {

@@ -149,6 +149,11 @@ impl Plan {
         }
     }
 
+    /// Most requests that may be open at the same time.
+    pub fn fan_out(&self) -> usize {
+        usize::from(self.spec.fan_out)
+    }
+
     /// The next requests, at most `room`. Lines are read as soon as they are turned, whatever the others wait for.
     pub fn next(&mut self, room: usize) -> Next {
         if !self.begun {
