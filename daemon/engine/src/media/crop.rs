@@ -160,9 +160,9 @@ mod tests {
         check("between pixels", between, false, (10, 4), [25, 30, 7], [115, 60, 7]);
         let outside = [[-5.0, -5.0], [3.0, -5.0], [3.0, 0.0], [-5.0, 0.0]];
         check("beyond the edge", outside, false, (8, 5), [0, 0, 7], [20, 0, 7]);
-        // What is nearer on the right is larger there: the lower left corner of the cut lies on its own corner.
+        // What is nearer on the right is larger there; OpenCV gives the same.
         let leaning = [[2.0, 4.0], [12.0, 2.0], [12.0, 8.0], [2.0, 6.0]];
-        check("leaning", leaning, false, (10, 6), [20, 40, 7], [107, 68, 7]);
+        check("leaning", leaning, false, (10, 6), [20, 40, 7], [95, 66, 7]);
         check("no area", [a, a, a, a], false, (1, 1), [20, 30, 7], [20, 30, 7]);
     }
 
