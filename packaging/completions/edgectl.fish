@@ -99,7 +99,7 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l priority -d 'P
 normal\t'The ordinary case'
 low\t'After all others'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l request-id -d 'Your own id, by which `edgectl trace` finds the request [default: a fresh one]' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l annotate -d 'Draw the boxes of the answer on the picture and write that to this PNG file' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l annotate -d 'Draw the boxes of the answer, with what was read there, on the picture and write that to this PNG file' -r -F
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
