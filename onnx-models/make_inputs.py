@@ -134,7 +134,7 @@ def label_reader(directory):
     jpeg(camera(label, 34, np.random.default_rng(31), 0.015), directory / "pump.jpg")
     jpeg(labels([("CRATE 12/40", DEJAVU, 40, 60, 70), ("SN:7741-0925", DEJAVU, 36, 60, 180)], (560, 300), 32, turn=6),
          directory / "crate-turned.jpg", orientation=8)
-    jpeg(labels([], (320, 240), 33), directory / "blank.jpg")
+    jpeg(labels([], (320, 240), 33), directory / "without-text.jpg")
 
 
 def file_type(directory):

@@ -370,7 +370,7 @@ bus() {
 text-line serial.png
 text-direction upside-down.jpg
 text-boxes blank.jpg
-label-reader blank.jpg
+label-reader without-text.jpg
 file-type readings.csv
 speech two-sentences.wav
 END

@@ -22,7 +22,7 @@ use zbus::{Proxy, Variant};
 
 const READER: &str = "label-reader";
 const STAGES: [&str; 3] = ["text-boxes", "text-direction", "text-line"];
-const PHOTOGRAPHS: [&str; 3] = ["pump.jpg", "crate-turned.jpg", "blank.jpg"];
+const PHOTOGRAPHS: [&str; 3] = ["pump.jpg", "crate-turned.jpg", "without-text.jpg"];
 /// Longer than anything here takes on a busy machine.
 const PATIENT_MS: u64 = 60_000;
 

@@ -339,8 +339,9 @@ impl Driver {
                 entry.info.variant = gathering.variants.join(", ");
                 entry.info.site.clone_from(&self.config.node);
                 entry.info.zone = entry.reached.max(edge_core::Zone::Device).as_str().into();
+                let took = self.now.since(entry.started.unwrap_or(self.now));
                 if let Some(served) = self.pipelines.get_mut(entry.model) {
-                    served.done += 1;
+                    served.answered(took);
                 }
             }
         }

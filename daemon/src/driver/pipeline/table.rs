@@ -26,6 +26,8 @@ pub struct Served {
     /// Unloaded on request.
     pub unloaded: bool,
     pub done: u64,
+    /// From the start of the first stage to the answer, as it usually is, microseconds; 0 before the first one.
+    pub usual_us: u64,
 }
 
 /// All of them. One keeps its number for the life of the daemon.
@@ -62,7 +64,7 @@ impl Pipelines {
         // From the top, where no setup gets: it has no lanes that would need a number.
         let id = ModelId(u16::MAX - u16::try_from(self.list.len()).unwrap_or(0));
         let (found, spec) = (Arc::new(found), Arc::new(spec));
-        self.list.push(Served { id, found, spec, unloaded: false, done: 0 });
+        self.list.push(Served { id, found, spec, unloaded: false, done: 0, usual_us: 0 });
         true
     }
 
@@ -176,6 +178,16 @@ impl Served {
         self.spec.stages().map(of).collect()
     }
 
+    /// One more request was answered, this long after its first stage began.
+    pub fn answered(&mut self, took: Duration) {
+        /// The newest one weighs an eighth.
+        const OLD: u64 = 7;
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        self.usual_us =
+            if self.done == 0 { took } else { (self.usual_us.saturating_mul(OLD).saturating_add(took)) / (OLD + 1) };
+        self.done += 1;
+    }
+
     /// What is wrong with it that somebody has to put right here, not at a stage.
     pub fn fault(&self, models: &Models) -> Option<String> {
         match self.missing(models)? {
@@ -215,6 +227,7 @@ impl Served {
             max_batch: 1,
             default_deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
             goldens_passed: goldens.map(u32::from).sum(),
+            service_us: self.usual_us,
             done: self.done,
             path: self.found.dir.display().to_string(),
             ..ModelStatus::default()
@@ -328,6 +341,18 @@ mod tests {
         ] {
             assert_eq!(serving(&models, &stage("t", version)), expected.map(ModelId), "{version:?}");
         }
+    }
+
+    #[test]
+    fn how_long_it_usually_takes_follows_what_it_took() {
+        let mut pipelines = served(spec(stage("text", None)));
+        let id = pipelines.find("reader", None).unwrap().id;
+        let it = pipelines.get_mut(id).unwrap();
+        assert_eq!(it.status(&models(&GOOD), Duration::ZERO).service_us, 0);
+        it.answered(Duration::from_micros(800));
+        it.answered(Duration::from_micros(1600));
+        let status = it.status(&models(&GOOD), Duration::ZERO);
+        assert_eq!((status.service_us, status.done), (900, 2));
     }
 
     #[test]
