@@ -74,8 +74,8 @@ pub mod setups;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod snapshot;
-pub mod tune;
 pub mod stages;
+pub mod tune;
 pub mod turns;
 pub mod units;
 pub mod verdict;

@@ -122,6 +122,7 @@ impl Driver {
     /// Measures a model as soon as the box is quiet; the job by which that can be watched.
     pub(super) fn tune(&mut self, name: &str) -> Result<u64, Failure> {
         let (name, version) = super::resolve::model_name(name, None)?;
+        self.no_pipeline(name, version)?;
         let root = self.models.find(name, version)?.root();
         let Some(model) = self.models.get(root) else { return Err(super::internal("model table")) };
         let (bundle, label) = (model.bundle, model.label());
@@ -150,9 +151,21 @@ impl Driver {
         Ok(job.0)
     }
 
+    /// A pipeline runs nothing itself.
+    fn no_pipeline(&self, name: &str, version: Option<&str>) -> Result<(), Failure> {
+        match self.pipelines.find(name, version) {
+            None => Ok(()),
+            Some(_) => {
+                let text = format!("model `{name}`: it goes through other models, each of which has a plan of its own");
+                Err(Failure::new(ErrorCode::Unavailable, text))
+            }
+        }
+    }
+
     /// The plan of a model.
     pub(super) fn plan_of(&self, name: &str) -> Result<Plan, Failure> {
         let (name, version) = super::resolve::model_name(name, None)?;
+        self.no_pipeline(name, version)?;
         let bundle = self.models.find(name, version)?;
         let label = format!("{}:{}", bundle.found.name, bundle.found.version);
         match &bundle.plan {

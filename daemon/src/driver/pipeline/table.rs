@@ -96,7 +96,7 @@ impl Pipelines {
 fn bundle_of<'a>(models: &'a Models, stage: &Stage) -> Result<&'a Bundle, String> {
     let of_name = || models.bundles().iter().filter(|bundle| bundle.found.name == stage.model);
     let fitting = of_name().filter(|bundle| stage.takes(&bundle.found.version));
-    let rank = |bundle: &&Bundle| (models.spec(bundle.serving).is_some(), order(&bundle.found.version));
+    let rank = |bundle: &&Bundle| (models.spec(bundle.shown()).is_some(), order(&bundle.found.version));
     fitting.max_by_key(rank).ok_or_else(|| {
         let versions: Vec<&str> = of_name().map(|bundle| bundle.found.version.as_str()).collect();
         match (&stage.version, versions.is_empty()) {
@@ -110,7 +110,7 @@ fn bundle_of<'a>(models: &'a Models, stage: &Stage) -> Result<&'a Bundle, String
 
 /// What serves a stage now, if it is installed.
 pub fn serving(models: &Models, stage: &Stage) -> Option<ModelId> {
-    bundle_of(models, stage).ok().map(|bundle| bundle.serving)
+    bundle_of(models, stage).ok().map(|bundle| bundle.shown())
 }
 
 /// The task that a model must have for a role.
@@ -168,12 +168,12 @@ impl Served {
         let of = |(role, stage): (&'static str, &Stage)| {
             let bundle = bundle_of(models, stage).map_err(Missing::Fault)?;
             let (has, takes) = (&bundle.found.task, task(role));
-            let model = models.get(bundle.serving).ok_or_else(|| Missing::Fault("model table".into()))?;
+            let model = models.get(bundle.shown()).ok_or_else(|| Missing::Fault("model table".into()))?;
             if !has.is_empty() && has != takes {
                 let why = format!("stage {}: its task is {has}: pipeline.{role} takes {takes}", model.label());
                 return Err(Missing::Fault(why));
             }
-            Ok((bundle.serving, model))
+            Ok((bundle.shown(), model))
         };
         self.spec.stages().map(of).collect()
     }
