@@ -90,7 +90,7 @@ pub fn show(model: &ModelStatus, simulated: bool) -> String {
         ("bundle", model.path.clone()),
     ];
     let of_sessions = ["sessions", "loaded in"];
-    fields.retain(|(label, text)| !text.is_empty() && !(is_pipeline && of_sessions.contains(label)));
+    fields.retain(|(label, text)| !(text.is_empty() || is_pipeline && of_sessions.contains(label)));
     let fields: String = fields.iter().map(|(label, text)| field(label, &clean(text))).collect();
     let head = paragraph("", &clean(&format!("{} {}: {}", model.name, model.version, model.description)));
     let simulated = if simulated { super::status::SIMULATED } else { "" };

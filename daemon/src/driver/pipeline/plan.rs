@@ -329,9 +329,12 @@ mod tests {
         Ask { role, line }
     }
 
+    /// The upper left corner of a box, and its score.
+    type Place = (u32, u32, f64);
+
     /// A document of boxes 40 wide and 10 high at these places, with these scores.
-    fn boxes(found: &[(u32, u32, f64)]) -> String {
-        let one = |(x, y, score): &(u32, u32, f64)| {
+    fn boxes(found: &[Place]) -> String {
+        let one = |(x, y, score): &Place| {
             let polygon = [[*x, *y], [x + 40, *y], [x + 40, y + 10], [*x, y + 10]];
             format!(r#"{{"polygon":{polygon:?},"score":{score}}}"#)
         };
@@ -390,7 +393,7 @@ mod tests {
 
     #[test]
     fn lines_go_from_top_to_bottom_and_on_one_line_from_left_to_right() {
-        let cases: [(&[(u32, u32, f64)], &[[u32; 2]]); 4] = [
+        let cases: [(&[Place], &[[u32; 2]]); 4] = [
             (&[(10, 50, 0.9), (10, 10, 0.9)], &[[10, 10], [10, 50]]),
             (&[(300, 10, 0.9), (10, 19, 0.9)], &[[10, 19], [300, 10]]),
             (&[(300, 10, 0.9), (10, 20, 0.9)], &[[300, 10], [10, 20]]),
