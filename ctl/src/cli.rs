@@ -152,6 +152,9 @@ pub enum ModelsCommand {
     #[command(after_help = "Examples:\n  edgectl models tune text-line\n  \
                             edgectl models tune text-line --no-wait && edgectl jobs")]
     Tune(TuneArgs),
+    /// List what execution providers compiled and is kept, or clear it
+    #[command(after_help = "Examples:\n  edgectl models cache\n  edgectl models cache clear text-line")]
+    Cache(CacheArgs),
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +170,25 @@ pub struct TuneArgs {
     /// Return at once; `edgectl jobs` shows how far it is
     #[arg(long)]
     pub no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    #[command(subcommand)]
+    pub command: Option<CacheCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Remove what is kept and not in use, so that it is compiled again when it is needed
+    #[command(after_help = "Examples:\n  edgectl models cache clear\n  edgectl models cache clear text-line")]
+    Clear(ClearArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ClearArgs {
+    /// Only what was compiled for this model [default: all]
+    pub model: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -6,17 +6,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use edge_wire::dto::{Info, Status, Trace};
+use edge_wire::dto::{CacheEntry, Info, Status, Trace};
 use edge_wire::error::{ErrorCode, Refused};
 use edge_wire::names;
 use edge_wire::plan::Plan;
 pub use edge_wire::proxy::Options;
-use edge_wire::proxy::{InferenceProxy, JobProxy, ManagerProxy, ModelProxy};
+use edge_wire::proxy::{InferenceProxy, JobProxy, ManagerProxy, ModelProxy, ModelsProxy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zbus::message::Message;
 use zbus::proxy::CacheProperties;
-use zbus::{Connection, DynamicType, OwnedVariant, connection, fdo};
+use zbus::{Connection, DynamicType, OwnedVariant, Variant, connection, fdo};
 
 use crate::cli::Bus;
 use crate::failure::Failure;
@@ -158,6 +158,22 @@ impl Client {
     async fn model(&self, name: &str, version: &str) -> zbus::Result<ModelProxy<'_>> {
         let model = ModelProxy::builder(&self.connection).path(names::model_path(name, version));
         model.cache_properties(CacheProperties::No).build().await
+    }
+
+    /// What providers compiled.
+    pub async fn cache(&self) -> Result<Vec<CacheEntry>, Failure> {
+        let text = self.call(CALL_LIMIT, async { self.models().await?.cache().await }).await?;
+        parse(&text, "Cache")
+    }
+
+    /// Clears what is kept of a model, or all; how many entries, and their bytes.
+    pub async fn clear_cache(&self, model: Option<&str>) -> Result<(u32, u64), Failure> {
+        let options = model.map(|model| ("model", Variant::from(model))).into_iter().collect();
+        self.call(CHANGE_LIMIT, async { self.models().await?.clear_cache(&options).await }).await
+    }
+
+    async fn models(&self) -> zbus::Result<ModelsProxy<'static>> {
+        ModelsProxy::builder(&self.connection).cache_properties(CacheProperties::No).build().await
     }
 
     /// Gives up a job.

@@ -206,6 +206,26 @@ fn drain_resume_and_reload_show_the_state_that_came_of_them() {
 }
 
 #[test]
+fn what_was_compiled_is_listed_and_cleared_but_not_what_is_in_use() {
+    let bus = PrivateBus::start();
+    let edgectl = Edgectl::on(&bus);
+    let fake = Fake::start(&bus, canned::serving());
+    let empty = edgectl.tell(&["models", "cache"]);
+    fake.script.lock().unwrap().cache = canned::cache();
+    let lines: [&[&str]; 6] = [
+        &["models", "cache"],
+        &["models", "cache", "--json"],
+        &["models", "cache", "clear", "speech"],
+        &["models", "cache", "clear", "--json"],
+        &["models", "cache", "clear"],
+        &["models", "cache"],
+    ];
+    let mut runs = vec![empty];
+    runs.extend(edgectl.tell_all(&lines));
+    check("cache", &runs);
+}
+
+#[test]
 fn jobs_are_listed_watched_and_given_up() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
@@ -327,12 +347,14 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
 fn every_verb_explains_itself() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let verbs: [&[&str]; 18] = [
+    let verbs: [&[&str]; 20] = [
         &[],
         &["status"],
         &["models"],
         &["models", "list"],
         &["models", "show"],
+        &["models", "cache"],
+        &["models", "cache", "clear"],
         &["jobs"],
         &["jobs", "cancel"],
         &["jobs", "watch"],

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use edge_core::Mono;
-use edge_wire::dto::{Info, Status, Trace};
+use edge_wire::dto::{CacheEntry, Info, Status, Trace};
 use edge_wire::error::ErrorCode;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -143,6 +143,15 @@ pub enum Message {
     CancelJob {
         id: u64,
         done: oneshot::Sender<Result<(), Failure>>,
+    },
+    /// What providers compiled and is kept.
+    Cache {
+        done: oneshot::Sender<Result<Vec<CacheEntry>, String>>,
+    },
+    /// Removes what is kept of this model, or all; not what is in use. How many entries, and their bytes.
+    ClearCache {
+        model: Option<String>,
+        done: oneshot::Sender<Result<(u32, u64), String>>,
     },
     /// The state as it is now, not as last published.
     Status {

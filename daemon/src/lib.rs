@@ -1,7 +1,9 @@
 //! `edged` as a library: read `config` (what the operator said), `request` and `handle` (all that a transport may hold),
 //! `driver` (the one loop and the only clock), `lanes` (the daemon's end of the engine host), `store` (bundles on disk),
+//! `cache` (what providers compiled),
 //! `ledger` (what must survive), `transport` (bus and broker), `telemetry`, `service` (the init system).
 
+pub mod cache;
 pub mod config;
 pub mod driver;
 pub mod handle;

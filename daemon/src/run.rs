@@ -9,6 +9,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::cache::Keeper;
 use crate::config::Config;
 use crate::driver::clock::{self, Clock};
 use crate::driver::{Driver, INBOX, Milestone, Outside, ReadConfig};
@@ -202,11 +203,22 @@ fn outside(
         milestones,
         library,
         program: std::env::current_exe().map_err(RunError::Program)?,
+        cache: keeper(config, options.simulated),
         reload: options.reload,
         sampler: Box::new(move |engine| watch.latest(engine)),
         watchdog: service::watchdog(),
         platform: telemetry::platform(),
     })
+}
+
+/// What providers compiled, on a thread of its own. Without the thread models are served all the same.
+fn keeper(config: &Config, simulated: bool) -> Option<Keeper> {
+    if simulated {
+        return None;
+    }
+    Keeper::start(&config.cache)
+        .inspect_err(|error| tracing::error!(%error, "start the thread of the cache; nothing that is compiled is kept"))
+        .ok()
 }
 
 /// Bundles come one by one, each as soon as its files were checked, from threads of their own.
@@ -219,7 +231,7 @@ fn bundles(config: &Config, simulated: bool) -> mpsc::Receiver<Found> {
         }
         return receiver;
     }
-    let (models, cache_dir) = (config.models.clone(), config.cache_dir.clone());
+    let (models, cache_dir) = (config.models.clone(), config.cache.dir.clone());
     let (dirs, faults) = store::list(&models);
     for fault in faults {
         tracing::error!(%fault, "models");

@@ -49,6 +49,7 @@ fn start(found: mpsc::Receiver<Found>) -> Daemon {
         milestones: sender,
         library: None,
         program: "none".into(),
+        cache: None,
         reload: Arc::new(move || Ok(later.clone())),
         sampler: Box::new(|_| edged::telemetry::Sample::default()),
         watchdog: None,

@@ -61,11 +61,17 @@ _edgectl() {
             edgectl__subcmd__jobs,watch)
                 cmd="edgectl__subcmd__jobs__subcmd__watch"
                 ;;
+            edgectl__subcmd__models,cache)
+                cmd="edgectl__subcmd__models__subcmd__cache"
+                ;;
             edgectl__subcmd__models,list)
                 cmd="edgectl__subcmd__models__subcmd__list"
                 ;;
             edgectl__subcmd__models,show)
                 cmd="edgectl__subcmd__models__subcmd__show"
+                ;;
+            edgectl__subcmd__models__subcmd__cache,clear)
+                cmd="edgectl__subcmd__models__subcmd__cache__subcmd__clear"
                 ;;
             *)
                 ;;
@@ -432,8 +438,60 @@ _edgectl() {
             return 0
             ;;
         edgectl__subcmd__models)
-            opts="-h --json --bus --host --timeout --help list show"
+            opts="-h --json --bus --host --timeout --help list show cache"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__models__subcmd__cache)
+            opts="-h --json --bus --host --timeout --help clear"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__models__subcmd__cache__subcmd__clear)
+            opts="-h --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -50,14 +50,15 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l timeout -d 'G
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l check -d 'Exit with 6 unless the daemon serves and nothing is wrong'
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -f -a "list" -d 'List every model that was found'
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show" -f -a "show" -d 'Show one model: inputs, outputs, providers, why it is not served'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -f -a "list" -d 'List every model that was found'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -f -a "show" -d 'Show one model: inputs, outputs, providers, why it is not served'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -f -a "cache" -d 'List what execution providers compiled and is kept, or clear it'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
@@ -70,6 +71,13 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -f -a "clear" -d 'Remove what is kept and not in use, so that it is compiled again when it is needed'
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r

@@ -54,7 +54,8 @@ impl Launch {
         let dir = |name: &str| toml::Value::from(self.dir.join(name).display().to_string());
         let mut text = format!(
             "node = {}\n\n[engine]\nlibrary = {library}\n\n[models]\ndirs = {}\nallow_unsigned = true\nkeys_dir = {}\n\
-             tune = \"on-request\"\n\n[cache]\ndir = {}\n\n[paths]\nstate_dir = {}\nruntime_dir = {}\n\n[telemetry]\ninterval_ms = 1000\n",
+             tune = \"on-request\"\n\n[cache]\ndir = {}\n\n[paths]\nstate_dir = {}\nruntime_dir = {}\n\n\
+             [telemetry]\ninterval_ms = 1000\n",
             toml::Value::from(self.node.as_str()),
             toml::Value::from(models),
             dir("keys.d"),

@@ -19,6 +19,16 @@ const PLUGIN: &str = "libonnxruntime_providers_openvino_plugin.so";
 /// The library passes over processors that are not Intel's, although it can compute on them: there it gets in a library of
 /// ours that tells it otherwise.
 pub fn openvino(place: &Path) -> Result<bool> {
+    put(place, None)
+}
+
+/// The same, where each session is made only after somebody has opened this pipe for writing: as if the model took long to
+/// compile. At once while there is no such pipe.
+pub fn openvino_held(place: &Path, pipe: &Path) -> Result<bool> {
+    put(place, Some(pipe))
+}
+
+fn put(place: &Path, pipe: Option<&Path>) -> Result<bool> {
     let fetched = places::providers().join(OPENVINO);
     let real = fetched.join(PLUGIN);
     if !real.is_file() {
@@ -27,7 +37,7 @@ pub fn openvino(place: &Path) -> Result<bool> {
         println!("SKIPPED: {missing}");
         return Ok(false);
     }
-    if fs::read_to_string("/proc/cpuinfo")?.contains("GenuineIntel") {
+    if pipe.is_none() && fs::read_to_string("/proc/cpuinfo")?.contains("GenuineIntel") {
         symlink(&fetched, place)?;
         return Ok(true);
     }
@@ -38,6 +48,7 @@ pub fn openvino(place: &Path) -> Result<bool> {
         .args(["-shared", "-fPIC", "-O1", "-w", "-DFOR_ANY_PROCESSOR", "-o"])
         .arg(place.join(PLUGIN))
         .arg(source)
+        .args(pipe.map(|pipe| format!("-DHOLD=\"{}\"", pipe.display())))
         .args([format!("-DSLOT={slot}"), format!("-DREAL=\"{}\"", real.display()), "-ldl".into()])
         .output()
         .context("run cc (make need)")?;

@@ -65,7 +65,12 @@ fn a_second_daemon_on_the_bus_says_so_and_ends() -> Result<()> {
         std::fs::create_dir(&dir)?;
         // As if the same service were started twice: with the same state and the same broker.
         let path = |name: &str| toml::Value::from(stack.dir().join(name).display().to_string());
-        let overlay = format!("[paths]\nstate_dir = {}\nruntime_dir = {}\n", path("state"), path("run"));
+        let overlay = format!(
+            "[paths]\nstate_dir = {}\nruntime_dir = {}\n[cache]\ndir = {}\n",
+            path("state"),
+            path("run"),
+            path("cache")
+        );
         let mut second = Daemon::spawn(&Launch { dir, overlay, ..stack.launch.clone() })?;
         let status = second.process.wait(PATIENCE)?;
         let log = second.process.log();

@@ -1,15 +1,19 @@
-//! `edgectl models list`, `show`, `plan` and `tune`.
+//! `edgectl models list`, `show`, `plan`, `tune` and `cache [clear]`.
 
-use edge_wire::dto::{ModelStatus, Status};
+use edge_wire::dto::{CacheEntry, ModelStatus, Status};
 use edge_wire::error::ErrorCode;
 
-use crate::cli::{Common, ModelsCommand};
+use crate::cli::{CacheCommand, Common, ModelsCommand};
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::out::Answer;
 use crate::render::{human, json};
 
 pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Failure> {
     let client = super::connect(common).await?;
+    if let ModelsCommand::Cache(args) = command {
+        return cache(&client, common, args.command.as_ref()).await;
+    }
     let status = client.status().await?;
     let text = match command {
         ModelsCommand::Plan(args) => return super::plan::show(&client, common, &status, args).await,
@@ -20,6 +24,22 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
             let model = find(&status, &args.name)?;
             if common.json { json::record(model) } else { human::models::show(model, status.simulated) }
         }
+        ModelsCommand::Cache(_) => String::new(),
+    };
+    Ok(Answer::done(text))
+}
+
+async fn cache(client: &Client, common: &Common, command: Option<&CacheCommand>) -> Result<Answer, Failure> {
+    let Some(CacheCommand::Clear(args)) = command else {
+        let entries = client.cache().await?;
+        return Ok(Answer::done(if common.json { json::record(&entries) } else { human::cache::list(&entries) }));
+    };
+    let (removed, bytes) = client.clear_cache(args.model.as_deref()).await?;
+    let of_model = |entry: &&CacheEntry| args.model.as_ref().is_none_or(|model| entry.model == *model);
+    let kept = client.cache().await?.iter().filter(of_model).filter(|entry| entry.in_use).count();
+    let text = match common.json {
+        true => json::cleared(removed, bytes, kept),
+        false => human::cache::cleared(removed, bytes, kept),
     };
     Ok(Answer::done(text))
 }

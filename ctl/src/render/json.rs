@@ -43,6 +43,17 @@ pub fn flow(status: &Status) -> String {
     })
 }
 
+/// What clearing the cache did, and how many entries in use it left.
+pub fn cleared(removed: u32, bytes: u64, in_use: usize) -> String {
+    #[derive(Serialize)]
+    struct Cleared {
+        removed: u32,
+        bytes: u64,
+        in_use: usize,
+    }
+    record(&Cleared { removed, bytes, in_use })
+}
+
 /// The verdict on a configuration, one message per line that was said.
 pub fn verdict(valid: bool, said: &str) -> String {
     #[derive(Serialize)]

@@ -1,8 +1,8 @@
 //! Records as a daemon would give them on some box.
 
 use edge_wire::dto::{
-    Counters, EngineStatus, Info, JobStatus, ModelStatus, MqttStatus, Platform, Problem, ProviderInfo, ReadingInfo,
-    Status, TensorInfo, Trace, TraceStep,
+    CacheEntry, Counters, EngineStatus, Info, JobStatus, ModelStatus, MqttStatus, Platform, Problem, ProviderInfo,
+    ReadingInfo, Status, TensorInfo, Trace, TraceStep,
 };
 
 /// A box in order.
@@ -87,6 +87,29 @@ pub fn simulated() -> Status {
     let mqtt = MqttStatus { state: "off".into(), ..MqttStatus::default() };
     let counters = Counters { arrived: 1, accepted: 1, done: 1, ..Counters::default() };
     Status { simulated: true, engine, mqtt, counters, readings: vec![], config_files: vec![], ..serving() }
+}
+
+/// What was compiled on it.
+pub fn cache() -> Vec<CacheEntry> {
+    let entry = |model: &str, provider: &str, bytes: u64, in_use: bool| CacheEntry {
+        model: model.into(),
+        variant: "fp32".into(),
+        provider: provider.into(),
+        device: "Orin".into(),
+        path: format!("/var/cache/edged/engines/{model}-0a1b"),
+        bytes,
+        built_at: "2026-11-22T10:00:00.120000Z".into(),
+        took_ms: 185_000,
+        last_used: "2026-11-24T08:30:01.000000Z".into(),
+        in_use,
+    };
+    let forgotten = CacheEntry {
+        built_at: String::new(),
+        took_ms: 0,
+        last_used: String::new(),
+        ..entry("speech", "openvino", 512, false)
+    };
+    vec![entry("text-line", "tensorrt", 48_211_000, true), entry("file-type", "tensorrt", 1_048_576, false), forgotten]
 }
 
 /// A box that compiles: jobs of every state.

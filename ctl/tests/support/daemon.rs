@@ -26,8 +26,9 @@ impl Daemon {
         }
         let file = dir.join("edged.toml");
         let at = dir.display();
-        let text =
-            format!("node = \"press-7\"\n[paths]\nstate_dir = \"{at}/state\"\nruntime_dir = \"{at}/run\"\n{config}\n");
+        let text = format!(
+            "node = \"press-7\"\n[paths]\nstate_dir = \"{at}/state\"\nruntime_dir = \"{at}/run\"\n[cache]\ndir = \"{at}/cache\"\n{config}\n"
+        );
         fs::write(&file, text).unwrap();
         let notices = dir.join("notify");
         let socket = UnixDatagram::bind(&notices).unwrap();

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use edge_wire::dict::InfoDict;
-use edge_wire::dto::{Info, Status, Trace};
+use edge_wire::dto::{CacheEntry, Info, Status, Trace};
 use edge_wire::error::ErrorCode;
 use edge_wire::names;
 use edge_wire::tensor::FdTensor;
@@ -29,6 +29,8 @@ use super::canned;
 pub struct Script {
     pub status: Status,
     pub traces: Vec<Trace>,
+    /// What providers compiled.
+    pub cache: Vec<CacheEntry>,
     /// A reload is refused with this.
     pub reload_fault: Option<String>,
     /// A drain never ends.
@@ -63,6 +65,7 @@ impl Fake {
                 let connection = zbus::connection::Builder::address(address.as_str())
                     .serve_at(names::ROOT_PATH, Manager(Arc::clone(&shared)))
                     .serve_at(names::ROOT_PATH, Inference { shared: Arc::clone(&shared), way: "bus" })
+                    .serve_at(names::ROOT_PATH, Models(Arc::clone(&shared)))
                     .serve_at(names::job_path(7), Job(Arc::clone(&shared)))
                     .name(names::BUS_NAME)
                     .build()
@@ -175,6 +178,24 @@ impl Manager {
             Some(fault) => Err(No::new(ErrorCode::InvalidInput, fault)),
             None => Ok(()),
         }
+    }
+}
+
+struct Models(Shared);
+
+#[interface(name = "org.edged.Edge1.Models")]
+impl Models {
+    async fn cache(&self) -> String {
+        serde_json::to_string(&self.0.lock().unwrap().cache).unwrap()
+    }
+
+    async fn clear_cache(&self, options: Given) -> (u32, u64) {
+        let model = options.get("model").map(|model| String::try_from(model.try_clone().unwrap()).unwrap());
+        let mut script = self.0.lock().unwrap();
+        let goes = |entry: &CacheEntry| !entry.in_use && model.as_ref().is_none_or(|model| *model == entry.model);
+        let (gone, kept): (Vec<CacheEntry>, _) = script.cache.drain(..).partition(goes);
+        script.cache = kept;
+        (u32::try_from(gone.len()).unwrap(), gone.iter().map(|entry| entry.bytes).sum())
     }
 }
 

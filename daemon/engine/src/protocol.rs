@@ -172,10 +172,11 @@ pub struct DeviceOptions {
     pub workspace_limit_bytes: Option<u64>,
     /// Which deep learning accelerator of an Orin runs what it can, instead of the GPU. Default: none. Read by tensorrt.
     pub dla_core: Option<u16>,
-    /// Where compiled models are kept; written by the provider, and by nobody else. It must be for this device and these
-    /// versions of library and provider alone. Default: nothing is kept, each load compiles. Read by openvino, tensorrt
-    /// and tensorrt-rtx.
-    pub cache_dir: Option<PathBuf>,
+}
+
+/// Whether a provider compiles a model when it is loaded, so that it pays to keep what it made.
+pub fn compiles(provider: &str) -> bool {
+    matches!(provider, "openvino" | "tensorrt" | "tensorrt-rtx")
 }
 
 /// Workspace of TensorRT unless said otherwise: half a gibibyte leaves room on a board of 8 GB, where a whole one has ended
@@ -213,6 +214,9 @@ pub struct LoadModel {
     /// Loaded to be measured: it is held against the reference too, what does not hold is reported and not an error, and its
     /// lanes take [`ToLane::Measure`].
     pub trial: bool,
+    /// Where the provider keeps what it compiles, and finds it again: a directory for this model on this device with these
+    /// versions of library and provider alone. None: nothing is kept. Read by openvino, tensorrt and tensorrt-rtx.
+    pub cache_dir: Option<PathBuf>,
 }
 
 /// Content type of a payload that is the pixels of a [`Picture`]. No caller can send it.
@@ -237,6 +241,25 @@ pub struct Picture {
     pub width: u32,
     pub height: u32,
     pub data: Data,
+}
+
+/// What a load does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoadPhase {
+    /// Sessions are made, for which some providers compile.
+    Compiling,
+    /// The golden inputs run.
+    CheckingGoldens,
+}
+
+impl LoadPhase {
+    /// The words used on every surface.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LoadPhase::Compiling => "compiling",
+            LoadPhase::CheckingGoldens => "checking goldens",
+        }
+    }
 }
 
 /// What the daemon asks.
@@ -378,6 +401,17 @@ pub struct Measured {
     pub waited_ns: u64,
 }
 
+/// Which build of a provider this is, and on what it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderIdentity {
+    /// What it says of itself, else the beginning of the digest; empty for one without a library of its own.
+    pub version: String,
+    /// sha256 over its library and the names and sizes of what lies beside it; empty for one without.
+    pub digest: String,
+    /// Name of the processor or graphics processor.
+    pub device: String,
+}
+
 /// What the host says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromHost {
@@ -386,6 +420,8 @@ pub enum FromHost {
         version: String,
         /// Providers compiled into the library.
         providers: Vec<String>,
+        /// The provider that this host is for, as far as it can be told from another build of it.
+        identity: ProviderIdentity,
     },
     StartFailed {
         message: String,
@@ -397,6 +433,19 @@ pub enum FromHost {
         /// Which load it was.
         load: u32,
         message: String,
+    },
+    /// A load goes on.
+    Progress {
+        model: u16,
+        /// Which load it is.
+        load: u32,
+        phase: LoadPhase,
+    },
+    /// A load that was given up by `Unload` has ended: nothing of it runs any more.
+    Abandoned {
+        model: u16,
+        /// Which load it was.
+        load: u32,
     },
     Unloaded {
         model: u16,

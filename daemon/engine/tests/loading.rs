@@ -18,6 +18,7 @@ fn ask(host: &mut Host, bundle: &Path, provider: &str) -> Result<edge_engine::pr
             setup: setup(bundle, provider),
             check_goldens: true,
             trial: false,
+            cache_dir: None,
         }),
         &[],
     );

@@ -6,9 +6,9 @@ mod support;
 
 use std::path::Path;
 
-use edge_engine::protocol::{DeviceOptions, LoadedModel, Precision, Setup};
+use edge_engine::protocol::{LoadedModel, Precision, Setup};
 use support::plugins::openvino;
-use support::{Host, bundle, noisy, provider, setup, to_f32s};
+use support::{Host, bundle, noisy, setup, to_f32s};
 
 /// Those that OpenVINO can convert.
 const MODELS: [&str; 3] = ["text-line", "text-direction", "file-type"];
@@ -108,9 +108,8 @@ fn openvino_writes_into_the_directory_for_it_and_nowhere_else() {
     let cache = directory.path().join("cache");
     std::fs::create_dir(&cache).unwrap();
     for round in ["compiled", "found again"] {
-        let options = DeviceOptions { cache_dir: Some(cache.clone()), ..DeviceOptions::default() };
-        let setup = edge_engine::protocol::ProviderSetup { options, ..provider("openvino", Some(library.clone())) };
-        let Some(mut host) = Host::start_with(setup) else { return };
+        let Some(mut host) = Host::start_for("openvino", Some(library.clone())) else { return };
+        host.cache_dir = Some(cache.clone());
         let loaded = load(&mut host, "text-direction", Precision::Exact, 1);
         println!("{round}: {} ms", loaded.load_ms);
         assert!(loaded.goldens_passed >= 3 && host.written().is_empty(), "{:?}", host.written());

@@ -283,7 +283,13 @@ pub const KEYS: &[Key] = &[
         "cache.dir",
         Kind::Path,
         Absent::Text(edge_wire::names::CACHE_DIR),
-        "Directory of what can be made again: measured plans.",
+        "Where what execution providers compiled is kept, so that the next start need not compile it again (`openvino`, `tensorrt`, `tensorrt-rtx`), and what was measured. May be emptied at any time.",
+    ),
+    key(
+        "cache.max_mib",
+        Kind::Int { min: 16, max: 1 << 20 },
+        Absent::Int(2048),
+        "Most that compiled engines take on disk. What was used longest ago goes first; what is in use stays.",
     ),
     key(
         "paths.state_dir",

@@ -23,12 +23,12 @@ pub struct Config {
     pub policy: Policy,
     pub engine: EngineConfig,
     pub models: ModelsConfig,
+    pub cache: CacheConfig,
     pub mqtt: Option<MqttConfig>,
     pub limits: LimitsConfig,
     pub telemetry_interval: Duration,
     /// How long a drain may take before what is left is shed.
     pub drain_limit: Duration,
-    pub cache_dir: PathBuf,
     pub state_dir: PathBuf,
     pub runtime_dir: PathBuf,
     /// Files that were read, in order.
@@ -86,6 +86,14 @@ pub enum Tune {
     Idle,
     /// Only when somebody says so.
     OnRequest,
+}
+
+/// What providers compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    pub dir: PathBuf,
+    /// Most that it may take on disk.
+    pub max_bytes: u64,
 }
 
 /// Sizes that are checked before anything is decoded.

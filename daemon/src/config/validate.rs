@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::keys::NAME_LIMIT;
 use super::raw::{Fault, Values};
-use super::{BusConfig, Config, EngineConfig, LimitsConfig, ModelsConfig, MqttConfig, MqttProtocol, TlsConfig, Tune};
+use super::{
+    BusConfig, CacheConfig, Config, EngineConfig, LimitsConfig, ModelsConfig, MqttConfig, MqttProtocol, TlsConfig, Tune,
+};
 
 /// What the configuration takes from the machine it runs on; passed in, so that tests need no machine.
 #[derive(Clone, Debug)]
@@ -72,6 +74,7 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
             },
             objective: values.text("models.objective").and_then(|word| Objective::from_word(&word)).unwrap_or_default(),
         },
+        cache: CacheConfig { dir: path(&values, "cache.dir"), max_bytes: values.int("cache.max_mib") << 20 },
         mqtt,
         limits: LimitsConfig {
             max_inline_bytes: values.int("limits.max_inline_kib") << 10,
@@ -82,7 +85,6 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
         },
         telemetry_interval: millis(&values, "telemetry.interval_ms"),
         drain_limit: millis(&values, "policy.drain_limit_ms"),
-        cache_dir: path(&values, "cache.dir"),
         state_dir: path(&values, "paths.state_dir"),
         runtime_dir: path(&values, "paths.runtime_dir"),
         files: values.files.clone(),
@@ -289,7 +291,6 @@ fn device(values: &Values) -> DeviceOptions {
         memory_limit_bytes: mib("engine.device_memory_mib"),
         workspace_limit_bytes: mib("engine.workspace_mib"),
         dla_core: set("engine.dla_core").map(small),
-        cache_dir: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{Event, Fault, HostId, Ids, LaneId, MemberResult, ModelId, ModelState, Mono, RequestId, Results};
-use edge_engine::protocol::{FromHost, ProviderSetup, Run, ToHost};
+use edge_engine::protocol::{FromHost, ProviderIdentity, ProviderSetup, Run, ToHost};
 use edge_wire::dto::HostStatus;
 
 use super::Driver;
@@ -22,6 +22,9 @@ use crate::lanes::{Host, HostEvent, SendError};
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a host may take from one word about a load to the next. Loading runs every golden input.
 const LOAD_PATIENCE: Duration = Duration::from_secs(180);
+/// The same while something is compiled, of which a host says nothing until it is done; on a small board TensorRT takes
+/// many minutes. Another setup serves meanwhile, and the job can be cancelled.
+const BUILD_PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// Hosts in a row that die while they load the library, after which the library is to blame.
 const STILLBORN: u32 = 3;
 
@@ -67,9 +70,15 @@ pub(super) struct HostState {
     stillborn: u32,
     /// Why the next end comes, when the daemon itself asked for it.
     ending: Option<Fault>,
+    /// Loads that were given up and have not ended, and until when they may go on.
+    given_up: Vec<(ModelId, u32, Mono)>,
+    /// The next end comes because another host is to take its place: no model is to blame for it.
+    replaced: bool,
     status: HostStatus,
     /// What it last said of the library: its version, and the providers compiled into it.
     pub library: Option<(String, Vec<String>)>,
+    /// Which build of its provider it last said it is for, and on what it runs.
+    pub identity: Option<ProviderIdentity>,
     starts: u32,
 }
 
@@ -88,8 +97,11 @@ impl HostState {
             unfit: None,
             stillborn: 0,
             ending: None,
+            given_up: Vec::new(),
+            replaced: false,
             status,
             library: None,
+            identity: None,
             starts: 0,
         }
     }
@@ -106,7 +118,10 @@ impl HostState {
     pub(super) fn next_due(&self) -> Option<Mono> {
         match self.life {
             Phase::Down(at) => Some(at),
-            Phase::Starting(_) | Phase::Up(_) => self.answer_by,
+            Phase::Starting(_) | Phase::Up(_) => {
+                let given_up = self.given_up.iter().map(|(_, _, by)| *by);
+                given_up.chain(self.answer_by).min()
+            }
             Phase::Unused | Phase::Hopeless => None,
         }
     }
@@ -152,8 +167,18 @@ impl HostState {
     }
 
     /// A load was asked for, or another one ended: the next word of the host is due.
-    pub(super) fn expect_load(&mut self, now: Mono) {
-        self.answer_by = Some(now.after(LOAD_PATIENCE));
+    pub(super) fn expect_load(&mut self, now: Mono, compiles: bool) {
+        self.answer_by = Some(now.after(if compiles { BUILD_PATIENCE } else { LOAD_PATIENCE }));
+    }
+
+    /// A load was given up: the host has until then to end it.
+    pub(super) fn expect_end_of(&mut self, model: ModelId, load: u32, by: Mono) {
+        self.given_up.push((model, load, by));
+    }
+
+    /// A load that was given up has ended.
+    fn has_ended(&mut self, model: ModelId, load: u32) {
+        self.given_up.retain(|(given_up, number, _)| (*given_up, *number) != (model, load));
     }
 
     /// Nothing is being loaded.
@@ -362,7 +387,7 @@ impl Driver {
 
     fn on_host_message(&mut self, host: HostId, message: FromHost, fds: Vec<OwnedFd>) {
         match message {
-            FromHost::Started { version, providers } => self.host_started(host, version, providers),
+            FromHost::Started { version, providers, identity } => self.host_started(host, version, providers, identity),
             FromHost::StartFailed { message } => {
                 // It may be a passing thing (a library that is being replaced), so it is tried again, more and more rarely.
                 if let Some(state) = self.hosts.get_mut(host) {
@@ -370,11 +395,24 @@ impl Driver {
                     state.end(Fault::HostLost);
                 }
             }
-            FromHost::Loaded(loaded) => self.model_loaded(loaded, fds),
+            FromHost::Loaded(loaded) => {
+                if let Some(state) = self.hosts.get_mut(host) {
+                    state.has_ended(ModelId(loaded.model), loaded.load);
+                }
+                self.model_loaded(loaded, fds);
+            }
             FromHost::LoadFailed { model, load, message } => {
                 let id = ModelId(model);
                 if self.awaits_load(id, load) {
-                    self.model_failed(id, message);
+                    self.load_failed(id, message);
+                } else if let Some(state) = self.hosts.get_mut(host) {
+                    state.has_ended(id, load);
+                }
+            }
+            FromHost::Progress { model, load, phase } => self.load_progress(ModelId(model), load, phase),
+            FromHost::Abandoned { model, load } => {
+                if let Some(state) = self.hosts.get_mut(host) {
+                    state.has_ended(ModelId(model), load);
                 }
             }
             FromHost::Unloaded { model } => tracing::info!(model, "unloaded"),
@@ -387,7 +425,7 @@ impl Driver {
         }
     }
 
-    fn host_started(&mut self, id: HostId, version: String, providers: Vec<String>) {
+    fn host_started(&mut self, id: HostId, version: String, providers: Vec<String>, identity: ProviderIdentity) {
         let Some(state) = self.hosts.get_mut(id) else { return };
         let life = std::mem::replace(&mut state.life, Phase::Hopeless);
         state.life = match life {
@@ -400,6 +438,9 @@ impl Driver {
         state.status.state = if state.simulated { "simulated" } else { "up" }.into();
         state.status.reason.clear();
         state.library = Some((version, providers));
+        state.status.provider_version.clone_from(&identity.version);
+        state.status.device.clone_from(&identity.device);
+        state.identity = Some(identity);
         self.core.handle(self.now, Event::HostUp { host: id });
         self.adopt_found();
         self.choose_setups();
@@ -421,6 +462,8 @@ impl Driver {
             }
         }
         let why = state.unfit.clone().unwrap_or_else(|| why.to_owned());
+        state.given_up.clear();
+        let replaced = std::mem::take(&mut state.replaced);
         // One that cannot even be started is tried again and again; that is told once.
         if state.status.state != "down" || state.status.reason != why {
             tracing::error!(%why, provider = %state.provider, fault = fault.as_str(), "engine host ended");
@@ -445,7 +488,7 @@ impl Driver {
             self.core.handle(now, Event::Prepared { id: request, result: Err(fault), took: Duration::ZERO });
         }
         self.core.handle(now, Event::HostDown { host: id });
-        self.models_after_end(id, busy);
+        self.models_after_end(id, busy || replaced);
         self.choose_setups();
         self.check_warm();
         self.touch();
@@ -454,7 +497,13 @@ impl Driver {
     /// A host is due: it is started, or ended because it did not answer.
     pub(super) fn host_due(&mut self, id: HostId) {
         let Some(state) = self.hosts.get_mut(id) else { return };
-        if state.answer_by.take().is_some() {
+        let now = self.now;
+        if state.is_up() && state.given_up.iter().any(|(_, _, by)| *by <= now) {
+            tracing::warn!(provider = %state.provider, "a load that was given up does not end: its engine host is replaced");
+            state.given_up.clear();
+            state.replaced = true;
+            state.end(Fault::HostLost);
+        } else if state.answer_by.take().is_some() {
             tracing::error!(provider = %state.provider, "an engine host does not answer while it starts or loads: it is ended");
             state.end(Fault::Hung);
         } else if id == HostId(0) || self.models.iter().any(|(_, model)| model.host == id && model.wants_host()) {

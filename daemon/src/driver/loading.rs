@@ -2,13 +2,15 @@
 //! Which of them are to be loaded is chosen in [`setups`](super::setups).
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use edge_core::{Event, HostId, ModelId, ModelState};
-use edge_engine::protocol::{LoadModel, LoadedModel, ToHost};
+use edge_engine::protocol::{LoadModel, LoadedModel, ToHost, compiles};
 use edge_wire::error::ErrorCode;
 
 use super::Driver;
+use super::builds::{CANCELLED, Over};
 use super::models::{Life, Model};
 use crate::lanes::supervise::{AfterLoadDeath, LoadDeath, after_load_death};
 use crate::request::Failure;
@@ -44,13 +46,21 @@ impl Driver {
         }
     }
 
-    fn send_load(&mut self, id: ModelId) {
+    pub(super) fn send_load(&mut self, id: ModelId) {
         let now = self.now;
         let Some(model) = self.models.get_mut(id) else { return };
         model.life = Life::Loading;
         model.since = now;
         model.load = model.load.wrapping_add(1);
-        let host = model.host;
+        self.core.handle(now, Event::ModelState { model: id, state: ModelState::Loading });
+        self.begin_load(id);
+    }
+
+    /// Asks the host of a setup to load it; what is compiled for it is kept in this directory.
+    pub(super) fn tell_load(&mut self, id: ModelId, cache_dir: Option<PathBuf>) {
+        let now = self.now;
+        let Some(model) = self.models.get_mut(id) else { return };
+        let (host, long) = (model.host, compiles(&model.setup.provider));
         let load = LoadModel {
             model: id.0,
             load: model.load,
@@ -60,11 +70,11 @@ impl Driver {
             // The same bundle on the same library gave its golden answers in this very life of the daemon.
             check_goldens: model.loaded.is_none(),
             trial: false,
+            cache_dir,
         };
         let Some(state) = self.hosts.get_mut(host) else { return };
         let sent = state.send(&ToHost::Load(load), Vec::new());
-        state.expect_load(now);
-        self.core.handle(now, Event::ModelState { model: id, state: ModelState::Loading });
+        state.expect_load(now, long);
         if let Err(error) = sent {
             self.model_failed(id, super::chain(&error));
         }
@@ -99,6 +109,7 @@ impl Driver {
         model.suspect = false;
         model.set_loaded(LoadedModel { goldens_passed: goldens, ..loaded });
         let state = model.core_state(id);
+        self.build_loaded(id);
         if service_ns > 0 {
             // A first estimate: without one the core has to take whatever comes until the first request is done.
             let took = Duration::from_nanos(service_ns);
@@ -113,21 +124,23 @@ impl Driver {
     pub(super) fn model_failed(&mut self, id: ModelId, message: String) {
         let Some(model) = self.models.get_mut(id).filter(|model| model.life == Life::Loading) else { return };
         tracing::error!(model = %model.label(), way = %model.way(), why = %message, "model cannot be served");
-        model.life = Life::Failed(message);
+        model.life = Life::Failed(message.clone());
         model.loaded = None;
         let host = model.host;
+        self.build_over(id, Over::Failed(message));
         // Another setup may take over what waits for it.
         self.choose_setups();
         self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });
         self.after_load(host);
     }
 
-    fn after_load(&mut self, host: HostId) {
-        let loads = self.models.iter().any(|(_, model)| model.host == host && model.life == Life::Loading);
+    pub(super) fn after_load(&mut self, host: HostId) {
+        let loading = || self.models.iter().filter(|(_, model)| model.host == host && model.life == Life::Loading);
+        let (loads, long) = (loading().next().is_some(), loading().any(|(_, model)| compiles(&model.setup.provider)));
         let now = self.now;
         if let Some(state) = self.hosts.get_mut(host) {
             if loads {
-                state.expect_load(now);
+                state.expect_load(now, long);
             } else {
                 state.expect_nothing();
             }
@@ -146,6 +159,7 @@ impl Driver {
         };
         let (loading, ready, now) = (with(Life::Loading), with(Life::Ready), self.now);
         for id in &loading {
+            self.build_killed(*id, explained);
             let Some(model) = self.models.get_mut(*id) else { continue };
             let death = LoadDeath { beside: loading.len() - 1, explained, suspect: model.suspect };
             match after_load_death(death) {
@@ -187,7 +201,10 @@ impl Driver {
         if let Some(fault) = &model.found.fault {
             return Err(Failure::new(ErrorCode::Unavailable, format!("model `{label}`: {fault}")));
         }
-        if matches!(life, Life::Failed(_) | Life::Unloaded) {
+        let bundle = self.models.bundle_of(id);
+        let mut setups = bundle.into_iter().flat_map(super::models::Bundle::ids).filter_map(|id| self.models.get(id));
+        let cancelled = setups.any(|model| model.life == Life::Failed(CANCELLED.into()));
+        if cancelled || matches!(life, Life::Failed(_) | Life::Unloaded) {
             let why_down = |host: HostId| self.hosts.get(host).filter(|host| host.is_hopeless())?.why_down();
             let ids: Vec<ModelId> =
                 self.models.bundle_of(id).into_iter().flat_map(super::models::Bundle::ids).collect();
@@ -197,7 +214,8 @@ impl Driver {
                 return Err(Failure::new(ErrorCode::Unavailable, why.clone()));
             }
             for (id, why) in ids.into_iter().zip(whys) {
-                if let Some(model) = self.models.get_mut(id).filter(|_| why.is_none()) {
+                let stopped = |model: &&mut Model| matches!(model.life, Life::Failed(_) | Life::Unloaded);
+                if let Some(model) = self.models.get_mut(id).filter(|_| why.is_none()).filter(stopped) {
                     model.life = Life::Standby;
                     (model.loaded, model.suspect) = (None, false);
                 }
@@ -219,6 +237,7 @@ impl Driver {
             let Some(model) = self.models.get_mut(id) else { continue };
             if matches!(model.life, Life::Standby | Life::Ready | Life::Loading | Life::Found) {
                 model.life = Life::Unloaded;
+                self.build_over(id, Over::GivenUp);
                 self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });
                 self.tell_unload(id);
             }

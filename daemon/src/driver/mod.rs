@@ -4,6 +4,7 @@
 //! It contains no policy. What it decides itself is only what needs the payload's header or the model's description
 //! ([`resolve`]); the rest is the core's.
 
+mod builds;
 pub mod clock;
 pub mod duplicates;
 mod entry;
@@ -48,6 +49,7 @@ pub use self::reload::ReadConfig;
 use self::reload::Reloading;
 use self::shares::Shares;
 use self::trace::{Ring, Step};
+use crate::cache::{Answer, Ask, Keeper};
 use crate::config::{Config, MqttConfig};
 use crate::handle::{Deed, Message, Note};
 use crate::request::{Caller, Failure};
@@ -80,6 +82,8 @@ pub struct Outside {
     pub library: Option<Result<(PathBuf, String), String>>,
     /// The program to start engine hosts with.
     pub program: PathBuf,
+    /// What providers compiled; `None` under the simulator, and where nothing can be kept.
+    pub cache: Option<Keeper>,
     /// Reads the configuration again.
     pub reload: ReadConfig,
     /// Readings for the status, given the process id of the engine host (0 for none). Never waits for a sensor.
@@ -116,6 +120,8 @@ pub struct Driver {
     counters: Counters,
     mqtt: MqttStatus,
     reloading: Reloading,
+    /// Why what providers compile is not kept.
+    cache_fault: Option<String>,
     state: State,
     bundles_open: bool,
     warm: bool,
@@ -166,6 +172,7 @@ impl Driver {
             counters: Counters::default(),
             mqtt,
             reloading: Reloading::default(),
+            cache_fault: None,
             state: State::Serving,
             bundles_open: true,
             warm: false,
@@ -188,6 +195,7 @@ impl Driver {
                     None => return,
                 },
                 event = self.tuning.next() => self.on_tune(event),
+                answer = next_answer(&mut self.outside.cache) => self.on_cache(answer),
                 read = self.reloading.read() => self.reloaded(read),
                 found = self.outside.bundles.recv(), if self.bundles_open => self.on_bundle(found),
                 () = tokio::time::sleep_until(self.clock.instant(wake)) => self.tick(),
@@ -255,6 +263,8 @@ impl Driver {
                 let result = self.cancel_job(JobId(id));
                 answer(done, result);
             }
+            Message::Cache { done } => self.relay_to_cache(Ask::List { done }),
+            Message::ClearCache { model, done } => self.relay_to_cache(Ask::Clear { model, done }),
             Message::Status { done } => {
                 self.publish();
                 answer(done, self.outside.status.borrow().clone());
@@ -336,11 +346,6 @@ impl Driver {
         Ok(())
     }
 
-    /// Gives up the compiling of a model.
-    fn cancel_build(&mut self, id: JobId) {
-        self.jobs.cancelled(self.now, id);
-    }
-
     fn on_bundle(&mut self, found: Option<Found>) {
         self.now = self.clock.now();
         match found {
@@ -419,6 +424,7 @@ impl Driver {
             self.next_sample = self.now.after(self.config.telemetry_interval);
             // A load may have become a long one.
             self.choose_setups();
+            self.slow_loads();
             self.sample();
             self.tune_when_idle();
         }
@@ -463,6 +469,14 @@ impl Driver {
             request_id: entry.story.request_id.clone(),
             model: entry.model,
         })
+    }
+}
+
+/// The next answer of the keeper; waits for ever without one. Safe to cancel.
+async fn next_answer(cache: &mut Option<Keeper>) -> Answer {
+    match cache {
+        Some(cache) => cache.next().await,
+        None => std::future::pending().await,
     }
 }
 

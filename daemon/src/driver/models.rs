@@ -10,6 +10,7 @@ use edge_engine::protocol::{LoadedModel, Precision, Setup};
 use edge_wire::dto::{ModelStatus, ProviderInfo, SetupStatus, TensorInfo};
 use edge_wire::plan::Plan;
 
+use super::builds::Build;
 use crate::request::Failure;
 use crate::store::Found;
 use edge_wire::error::ErrorCode;
@@ -21,7 +22,7 @@ pub const LANES_EACH: u16 = 16;
 /// Setups that one box may hold: as many as there are numbers for their lanes.
 pub const MAX_MODELS: usize = 4095;
 /// A setup that has been loading for longer does not keep another one from serving meanwhile.
-const SLOW_LOAD: Duration = Duration::from_secs(2);
+pub(super) const SLOW_LOAD: Duration = Duration::from_secs(2);
 
 /// Where a setup is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct Model {
     pub load: u32,
     /// Ended the host while loading beside others: to be loaded alone.
     pub suspect: bool,
+    /// What is compiled for it.
+    pub build: Build,
     pub provider: String,
 }
 
@@ -350,6 +353,7 @@ impl Model {
             load: 0,
             output_names: Vec::new(),
             suspect: false,
+            build: Build::default(),
             provider: String::new(),
         }
     }
@@ -511,6 +515,7 @@ impl Model {
             serves,
             share: f64::from(self.loaded.as_ref().and_then(share).unwrap_or(0.0)),
             load_ms: self.loaded.as_ref().map_or(0, |loaded| loaded.load_ms),
+            cache: self.build.word.into(),
         }
     }
 }

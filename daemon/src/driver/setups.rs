@@ -5,6 +5,7 @@ use edge_core::setups::{Stand, choose};
 use edge_core::{Event, ModelId, ModelState};
 
 use super::Driver;
+use super::builds::Over;
 use super::models::{Kind, Life, Model};
 
 impl Driver {
@@ -103,6 +104,7 @@ impl Driver {
     fn release(&mut self, id: ModelId) {
         let Some(model) = self.models.get_mut(id) else { return };
         model.life = Life::Standby;
+        self.build_over(id, Over::GivenUp);
         self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });
         self.tell_unload(id);
         self.touch();

@@ -127,6 +127,7 @@ impl Driver {
             _ => {}
         }
         self.provider_problems(&mut problems);
+        problems.extend(self.cache_problem());
         let hopeless = self.hosts.first().is_some_and(HostState::is_hopeless);
         for model in self.models.bundles().iter().filter_map(|bundle| self.models.get(bundle.shown())) {
             if let Life::Failed(why) = &model.life {

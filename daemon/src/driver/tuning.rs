@@ -289,7 +289,11 @@ impl Driver {
             }
             FromHost::Measured { result, .. } => self.lane_measured(result),
             FromHost::Note { message } => tracing::debug!(note = %message, "engine host that measures"),
-            FromHost::Unloaded { .. } | FromHost::Prepared { .. } | FromHost::Ran { .. } => {}
+            FromHost::Progress { .. }
+            | FromHost::Abandoned { .. }
+            | FromHost::Unloaded { .. }
+            | FromHost::Prepared { .. }
+            | FromHost::Ran { .. } => {}
         }
     }
 
@@ -481,6 +485,8 @@ impl Driver {
             setup,
             check_goldens: true,
             trial: true,
+            // What was tried and not chosen is not worth its room.
+            cache_dir: None,
         };
         let sent = match &mut measuring.host {
             Some((_, host)) => host.send(&ToHost::Load(load), Vec::new()),
@@ -524,7 +530,7 @@ impl Driver {
             );
             return;
         }
-        let (dir, kept) = (self.config.cache_dir.clone(), plan.clone());
+        let (dir, kept) = (self.config.cache.dir.clone(), plan.clone());
         let write = move || plans::write(&dir, &kept).map_err(|error| super::chain(&error));
         self.tuning.writing = Some(tokio::task::spawn_blocking(write));
         self.adopt(bundle, plan);

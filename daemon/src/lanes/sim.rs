@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use edge_engine::protocol::{
-    Data, Datatype, ErrorKind, FromHost, HostError, Input, LoadModel, LoadedModel, MemberDone, Output, ProviderReport,
-    Run, TensorData, TensorSpec, ToHost,
+    Data, Datatype, ErrorKind, FromHost, HostError, Input, LoadModel, LoadedModel, MemberDone, Output,
+    ProviderIdentity, ProviderReport, Run, TensorData, TensorSpec, ToHost,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -112,9 +112,11 @@ impl Simulator {
     /// Takes one message.
     pub fn send(&mut self, message: &ToHost) {
         match message {
-            ToHost::Start { .. } => {
-                self.say(FromHost::Started { version: "simulated".into(), providers: vec!["simulated".into()] })
-            }
+            ToHost::Start { .. } => self.say(FromHost::Started {
+                version: "simulated".into(),
+                providers: vec!["simulated".into()],
+                identity: ProviderIdentity::default(),
+            }),
             ToHost::Load(load) => match MODELS.get(usize::from(load.model)) {
                 Some(model) => self.load(load, model),
                 None => self.say(FromHost::LoadFailed {

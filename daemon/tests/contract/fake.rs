@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edge_engine::protocol::{Datatype, Want};
-use edge_wire::dto::{Info, JobStatus, ModelStatus, Platform, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace};
+use edge_wire::dto::{
+    CacheEntry, Info, JobStatus, ModelStatus, Platform, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace,
+};
 use edge_wire::error::{ErrorCode, Refused};
 use edge_wire::tensor::FdTensor;
 use edged::config::LimitsConfig;
@@ -105,6 +107,14 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
         Message::Trace { request_id, found } => {
             let trace = Trace { request_id: request_id.clone(), outcome: "done".into(), ..Trace::default() };
             let _gone = found.send((request_id == "known").then_some(trace));
+        }
+        Message::Cache { done } => {
+            let entry = CacheEntry { model: "text-line".into(), bytes: 7, ..CacheEntry::default() };
+            let _gone = done.send(Ok(vec![entry]));
+        }
+        Message::ClearCache { model, done } => {
+            seen.events.push(format!("clear {model:?}"));
+            let _gone = done.send(Ok((1, 7)));
         }
         Message::Notes(_) | Message::Refused(_) | Message::Mqtt(_) => {}
     }

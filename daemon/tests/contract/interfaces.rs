@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use edge_core::Priority;
-use edge_wire::dto::{JobStatus, Status, Trace};
+use edge_wire::dto::{CacheEntry, JobStatus, Status, Trace};
 use edge_wire::error::ErrorCode;
 use edge_wire::proxy::{InferenceProxy, JobProxy, ManagerProxy, ModelProxy, ModelsProxy, TelemetryProxy};
 use edge_wire::tensor::Tensor;
@@ -214,6 +214,21 @@ async fn every_model_is_an_object_that_follows_the_published_state() {
 }
 
 #[tokio::test]
+async fn what_was_compiled_is_told_and_cleared_by_model() {
+    let client = client().await;
+    let models = ModelsProxy::new(&client.connection).await.unwrap();
+    let entries: Vec<CacheEntry> = serde_json::from_str(&models.cache().await.unwrap()).unwrap();
+    assert_eq!((entries[0].model.as_str(), entries[0].bytes), ("text-line", 7));
+    assert_eq!(models.clear_cache(&no_options()).await.unwrap(), (1, 7));
+    let only = HashMap::from([("model", Variant::from("text-line"))]);
+    assert_eq!(models.clear_cache(&only).await.unwrap(), (1, 7));
+    let wrong = HashMap::from([("model", Variant::from(7))]);
+    let no = refused(models.clear_cache(&wrong).await);
+    assert!(no.code == ErrorCode::InvalidInput && no.message == "model: takes a string", "{}", no.message);
+    assert_eq!(client.driver.seen.lock().unwrap().events, ["clear None", "clear Some(\"text-line\")"]);
+}
+
+#[tokio::test]
 async fn every_job_is_an_object_from_its_begin_until_it_is_forgotten() {
     let client = client().await;
     let connection = &client.connection;
@@ -302,6 +317,7 @@ async fn who_may_not_infer_or_change_may_still_look() {
     let path = "/org/edged/Edge1/models/text_2dline/1_2e0_2e0";
     let model = ModelProxy::new(&client.connection, path).await.unwrap();
     let job = JobProxy::new(&client.connection, "/org/edged/Edge1/jobs/7").await.unwrap();
+    let models = ModelsProxy::new(&client.connection).await.unwrap();
     let fd = memfd(b"a", SEALS);
     let denials = [
         refused(inference.infer("echo", &[], &no_options()).await),
@@ -316,6 +332,7 @@ async fn who_may_not_infer_or_change_may_still_look() {
         refused(model.load(&no_options()).await),
         refused(model.unload(&no_options()).await),
         refused(job.cancel(&no_options()).await),
+        refused(models.clear_cache(&no_options()).await),
     ];
     assert!(denials.iter().all(|no| no.code == ErrorCode::NotAuthorized), "{denials:?}");
     assert!(manager.describe().await.is_ok() && manager.trace("known").await.is_ok());

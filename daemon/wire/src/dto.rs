@@ -159,6 +159,9 @@ pub struct SetupStatus {
     pub share: f64,
     /// Time of its last load; 0 before.
     pub load_ms: u32,
+    /// Whether its last load found what the provider compiled before: `hit`, `built` (it was compiled, and kept), `none` (it
+    /// was compiled, and not kept); empty before, and where the provider compiles nothing.
+    pub cache: String,
 }
 
 /// An engine host: the process of one execution provider.
@@ -173,6 +176,10 @@ pub struct HostStatus {
     pub reason: String,
     /// The provider's own library, if it comes as one.
     pub plugin: String,
+    /// Version of the provider, or the beginning of its library's digest; empty where it is a part of ONNX Runtime.
+    pub provider_version: String,
+    /// Name of the processor or graphics processor that it runs on, once known.
+    pub device: String,
     /// Process id; 0 when down.
     pub pid: u32,
     /// Times it was started again.
@@ -291,6 +298,32 @@ pub struct ReadingInfo {
     pub absent: String,
     /// How old it is.
     pub age_ms: u64,
+}
+
+/// What a provider compiled for one model, as it is kept on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CacheEntry {
+    /// Name of the model.
+    pub model: String,
+    /// The manifest's variant.
+    pub variant: String,
+    /// The execution provider.
+    pub provider: String,
+    /// The device that it was compiled for.
+    pub device: String,
+    /// Its directory.
+    pub path: String,
+    /// Size of its files.
+    pub bytes: u64,
+    /// RFC 3339, UTC; empty if nobody remembers.
+    pub built_at: String,
+    /// How long that load took; 0 if nobody remembers.
+    pub took_ms: u64,
+    /// RFC 3339, UTC; empty if nobody remembers.
+    pub last_used: String,
+    /// A model was loaded from it.
+    pub in_use: bool,
 }
 
 /// Long work of the daemon: one job that runs, or that ended lately.

@@ -113,6 +113,15 @@ pub trait Inference {
 pub trait Models {
     /// The object of every model.
     fn list(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
+
+    /// What providers compiled, as a JSON list of [`CacheEntry`](crate::dto::CacheEntry).
+    #[zbus(no_autostart)]
+    fn cache(&self) -> zbus::Result<String>;
+
+    /// Removes what is kept of the model that the option `model` names, or all; not what is in use. How many entries, and
+    /// their bytes.
+    #[zbus(allow_interactive_auth, no_autostart)]
+    fn clear_cache(&self, options: &Options<'_>) -> zbus::Result<(u32, u64)>;
 }
 
 /// One version of one model.

@@ -1,6 +1,7 @@
 //! The form for people: aligned, calm, 80 columns. May change from release to release; scripts use `--json`.
 
 pub mod bench;
+pub mod cache;
 pub mod checks;
 pub mod infer;
 pub mod jobs;

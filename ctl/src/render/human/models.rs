@@ -84,7 +84,7 @@ pub fn show(model: &ModelStatus, simulated: bool) -> String {
         ("service", learnt),
         ("deadline", format!("{} unless the request names one", span(model.default_deadline_ms))),
         ("requests", work),
-        ("loaded in", span(model.load_ms.into())),
+        ("loaded in", format!("{}{}", span(model.load_ms.into()), compiled(&model.setups))),
         ("checked", goldens),
         ("takes", model.content_types.join(", ")),
         ("bundle", model.path.clone()),
@@ -96,6 +96,17 @@ pub fn show(model: &ModelStatus, simulated: bool) -> String {
     let simulated = if simulated { super::status::SIMULATED } else { "" };
     let tensors = [tensors("INPUT", &model.inputs), tensors("OUTPUT", &model.outputs)].concat();
     format!("{head}{simulated}{fields}{}{tensors}", setups(&model.setups))
+}
+
+/// Whether what was compiled before was found, of the setup that serves.
+fn compiled(setups: &[SetupStatus]) -> &'static str {
+    let word = setups.iter().find(|setup| setup.serving).map_or("", |setup| setup.cache.as_str());
+    match word {
+        "hit" => ", from what was compiled before",
+        "built" => ", compiled; the next start need not",
+        "none" => ", compiled; nothing is kept of it",
+        _ => "",
+    }
 }
 
 /// The ways to run it, if there is a choice.

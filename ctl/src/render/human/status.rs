@@ -107,7 +107,11 @@ fn host(host: &HostStatus) -> String {
     let reason = if host.reason.is_empty() { String::new() } else { format!(" ({})", host.reason) };
     let process = if host.pid == 0 { String::new() } else { format!(", host pid {}", host.pid) };
     let restarts = count(host.restarts.into(), "restart");
-    format!("provider {}: {}{reason}{process}, {restarts}", host.provider, host.state)
+    let known: String = [&host.provider_version, &host.device]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .fold(String::new(), |known, text| format!("{known}, {text}"));
+    format!("provider {}: {}{reason}{known}{process}, {restarts}", host.provider, host.state)
 }
 
 fn broker(mqtt: &MqttStatus) -> String {

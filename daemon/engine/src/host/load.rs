@@ -16,7 +16,7 @@ use crate::bundle::{self, BundleError};
 use crate::channel;
 use crate::fault::chain;
 use crate::media::{MediaError, Recipe};
-use crate::protocol::{LoadModel, LoadedModel, Trial};
+use crate::protocol::{LoadModel, LoadPhase, LoadedModel, Trial};
 
 /// Why a model is not served.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +56,14 @@ pub struct NewLane {
 }
 
 /// Loads what `request` names.
-pub fn load(runtime: &Runtime, references: &References, request: &LoadModel) -> Result<Loaded, LoadError> {
+pub fn load(
+    runtime: &Runtime,
+    references: &References,
+    request: &LoadModel,
+    progress: impl Fn(LoadPhase),
+) -> Result<Loaded, LoadError> {
     let start = clock::now_ns();
+    progress(LoadPhase::Compiling);
     let bundle = bundle::open(&request.bundle)?;
     let manifest = bundle.manifest();
     let setup = &request.setup;
@@ -69,7 +75,7 @@ pub fn load(runtime: &Runtime, references: &References, request: &LoadModel) -> 
     let failed = |source| LoadError::Session { variant: variant.name.clone(), source };
     let instances = setup.instances.max(1);
     let digest = manifest.digest(&variant.file).unwrap_or_default();
-    let make = || Engine::make(runtime, variant, setup, (&file, digest)).map_err(failed);
+    let make = || Engine::make(runtime, variant, setup, (&file, digest), request.cache_dir.as_deref()).map_err(failed);
     let (engine, others) = if request.check_goldens { (make()?, Vec::new()) } else { side_by_side(instances, make)? };
     let providers = engine.placement(setup).map_err(failed)?;
     let recipe = Recipe::load(&bundle, &engine.inputs, &engine.outputs, |key| engine.metadata(key))?;
@@ -78,7 +84,8 @@ pub fn load(runtime: &Runtime, references: &References, request: &LoadModel) -> 
     let mut lanes = vec![lane(&model, engine)?];
     let mut checked = golden::Checked::default();
     let (mut trial, mut sample) = (None, None);
-    if let Some(NewLane { runner, .. }) = lanes.first_mut() {
+    if let Some(NewLane { runner, .. }) = lanes.first_mut().filter(|_| request.check_goldens) {
+        progress(LoadPhase::CheckingGoldens);
         if request.trial {
             let reference = references.of(runtime, &bundle);
             let goldens = golden::check(runner, &bundle).map(|_| ()).map_err(|error| chain(&error));
@@ -86,7 +93,7 @@ pub fn load(runtime: &Runtime, references: &References, request: &LoadModel) -> 
             let held = reference.ok();
             trial = Some(Trial { goldens, difference, cost: held.as_ref().map_or(1, |held| held.cost) });
             sample = held.map(|held| held.sample.clone());
-        } else if request.check_goldens {
+        } else {
             checked = golden::check(runner, &bundle)?;
         }
     }

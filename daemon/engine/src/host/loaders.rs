@@ -46,6 +46,9 @@ impl Loaders {
         }
         let most = std::thread::available_parallelism().map_or(1, usize::from).min(4);
         let mut waiting = self.lock();
+        for given_up in waiting.requests.iter().filter(|other| other.model == model) {
+            self.outbox.send(&FromHost::Abandoned { model, load: given_up.load }, &[]);
+        }
         waiting.requests.retain(|other| other.model != model);
         waiting.requests.push_back(request);
         if waiting.threads >= most {
@@ -76,7 +79,13 @@ impl Loaders {
     }
 
     fn load(&self, request: &LoadModel) {
-        let result = catch_unwind(AssertUnwindSafe(|| load::load(&self.runtime, &self.references, request)));
+        let (model, load) = (request.model, request.load);
+        let progress = |phase| {
+            if self.registry.awaits(model, load) {
+                self.outbox.send(&FromHost::Progress { model, load, phase }, &[]);
+            }
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| load::load(&self.runtime, &self.references, request, progress)));
         let result = match result {
             Ok(Ok(loaded)) => self.serve(request, loaded),
             Ok(Err(error)) => Err(chain(&error)),
@@ -119,10 +128,12 @@ impl Loaders {
         }
     }
 
-    /// Gives up a load, and says so unless it was unloaded meanwhile: then that was the answer.
+    /// Gives up a load, and says why; of one that was unloaded meanwhile, that it has ended now.
     fn abandon(&self, model: u16, load: u32, message: &str) {
         if self.registry.abandon(model, load) {
             self.failed(model, load, message);
+        } else {
+            self.outbox.send(&FromHost::Abandoned { model, load }, &[]);
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod clock;
 mod confine;
+mod device;
 mod golden;
 mod lane;
 mod load;
@@ -128,7 +129,11 @@ impl Host {
         let started = std::panic::catch_unwind(move || Runtime::start(library, provider, outbox));
         let said = match started {
             Ok(Ok(runtime)) => {
-                let said = FromHost::Started { version: runtime.version.clone(), providers: runtime.providers.clone() };
+                let said = FromHost::Started {
+                    version: runtime.version.clone(),
+                    providers: runtime.providers.clone(),
+                    identity: runtime.identity.clone(),
+                };
                 self.loaders = Some(Loaders::new(
                     Arc::new(runtime),
                     self.registry.clone(),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::ptr::{self, NonNull};
 
 use ort::AsPointer;
+use ort::device::Device;
 use ort::memory::{Allocator, MemoryInfo};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, TensorElementType, ValueType};
@@ -212,6 +213,25 @@ pub fn version(path: &Path) -> Option<String> {
     let table = unsafe { base().as_ref() }?;
     // SAFETY: the entry takes no arguments and returns a static string.
     Some(text(unsafe { (table.GetVersionString)() }))
+}
+
+/// What a provider says of its own version, if it does.
+pub fn provider_version(device: &Device<'_>) -> Option<String> {
+    // SAFETY: the device is alive; the pairs belong to it, and a value is a string that lives as long or null.
+    let version = unsafe {
+        let pairs = (ort::api().EpDevice_EpMetadata)(device.ptr());
+        if pairs.is_null() {
+            return None;
+        }
+        text((ort::api().GetKeyValue)(pairs, c"version".as_ptr()))
+    };
+    (!version.is_empty()).then_some(version)
+}
+
+/// Vendor and number of the kind of a device.
+pub fn hardware_name(device: &Device<'_>) -> String {
+    let hardware = device.hardware_device();
+    format!("{} {:04x}", hardware.vendor().unwrap_or("unknown vendor"), hardware.id())
 }
 
 fn text(from: *const c_char) -> String {

@@ -40,6 +40,11 @@ impl Registry {
         free
     }
 
+    /// Whether somebody still waits for this load.
+    pub fn awaits(&self, model: u16, load: u32) -> bool {
+        matches!(self.lock().get(&model), Some(Entry::Loading(current)) if *current == load)
+    }
+
     /// The load failed; whether anybody waits for it. A load that was given up by an unload leaves alone what a later
     /// one has made.
     pub fn abandon(&self, model: u16, load: u32) -> bool {

@@ -14,7 +14,7 @@ use super::outbox::Outbox;
 use super::provider::{ApplyError, Provider, ProviderError, Wish, runtime_threads};
 use super::raw;
 use crate::bundle::Variant;
-use crate::protocol::{Datatype, ProviderReport, ProviderSetup, Setup, TensorSpec};
+use crate::protocol::{Datatype, ProviderIdentity, ProviderReport, ProviderSetup, Setup, TensorSpec};
 use crate::tensor::{self, Answer, AnswerData, Feed};
 
 /// Why the runtime could not be started.
@@ -52,6 +52,8 @@ pub enum SessionError {
 pub struct Runtime {
     environment: Environment,
     provider: Provider,
+    /// Which build of the provider this is, and on what it runs.
+    pub identity: ProviderIdentity,
     /// For example `1.32.0`.
     pub version: String,
     /// Short names of the providers compiled in.
@@ -76,7 +78,8 @@ impl Runtime {
         let providers: Vec<String> =
             raw::available_providers().map_err(failed)?.iter().map(|name| short_name(name)).collect();
         let provider = Provider::start(&environment, &version, &providers, provider)?;
-        Ok(Runtime { environment, provider, version, providers })
+        let identity = provider.identity(&environment, library);
+        Ok(Runtime { environment, provider, identity, version, providers })
     }
 }
 
@@ -99,16 +102,18 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes a session of `file`, which is the variant's and has this digest, as `setup` says.
+    /// Makes a session of `file`, which is the variant's and has this digest, as `setup` says; what is compiled for it is
+    /// kept in `cache_dir`.
     pub fn make(
         runtime: &Runtime,
         variant: &Variant,
         setup: &Setup,
         (file, digest): (&Path, &str),
+        cache_dir: Option<&Path>,
     ) -> Result<Engine, SessionError> {
         let failed = |source| SessionError::Make { path: file.to_owned(), source };
         let Runtime { environment, provider, version, .. } = runtime;
-        let wish = Wish { setup, variant, options: provider.options(), digest, version };
+        let wish = Wish { setup, variant, options: provider.options(), cache_dir, digest, version };
         let builder = options(environment, variant, setup).map_err(failed)?;
         let mut builder = provider.apply(builder, environment, &wish)?;
         let session = builder.commit_from_file(file).map_err(failed)?;

@@ -12,8 +12,8 @@ use std::process::{Child, Command, Stdio};
 
 use edge_engine::channel::{self, ChannelError, Receiver};
 use edge_engine::protocol::{
-    Data, DeviceOptions, FromHost, HostError, Input, LoadModel, LoadedModel, Member, MemberDone, Output, Precision,
-    ProviderSetup, Run, Setup, TensorData, ToHost, ToLane, Want,
+    Data, DeviceOptions, FromHost, HostError, Input, LoadModel, LoadPhase, LoadedModel, Member, MemberDone, Output,
+    Precision, ProviderSetup, Run, Setup, TensorData, ToHost, ToLane, Want,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, MemfdFlags, Mode, SealFlags};
@@ -97,6 +97,10 @@ pub struct Host {
     /// Messages that came while another was waited for.
     early: Vec<(FromHost, Vec<OwnedFd>)>,
     pub notes: Vec<String>,
+    /// What was said of loads that went on.
+    pub progress: Vec<LoadPhase>,
+    /// Where what is compiled is kept.
+    pub cache_dir: Option<PathBuf>,
     next: u64,
 }
 
@@ -123,6 +127,8 @@ impl Host {
             receiver,
             early: Vec::new(),
             notes: Vec::new(),
+            progress: Vec::new(),
+            cache_dir: None,
             next: 1,
         }
     }
@@ -144,7 +150,9 @@ impl Host {
         host.provider.clone_from(&provider.name);
         host.send(&ToHost::Start { library, provider, background: false }, &[]);
         match host.receive().0 {
-            FromHost::Started { version, providers } => {
+            FromHost::Started { version, providers, identity } => {
+                assert!(!identity.device.is_empty(), "{identity:?}");
+                assert_eq!(identity.digest.is_empty(), host.provider == "cpu", "{identity:?}");
                 assert!(version.starts_with("1."), "{version}");
                 assert!(providers.contains(&"cpu".to_owned()), "{providers:?}");
             }
@@ -207,6 +215,7 @@ impl Host {
         loop {
             match self.receiver.receive::<FromHost>(&self.socket) {
                 Ok((FromHost::Note { message }, _)) => self.notes.push(message),
+                Ok((FromHost::Progress { phase, .. }, _)) => self.progress.push(phase),
                 Ok((FromHost::Loaded(loaded), channels)) => {
                     assert_eq!(channels.len(), usize::from(loaded.instances), "a channel for each lane");
                     let first = self.first_lanes.borrow().get(&loaded.model).copied().unwrap_or_default();
@@ -247,7 +256,8 @@ impl Host {
     pub fn load_trial(&mut self, bundle: &Path, setup: Setup) -> Result<LoadedModel, String> {
         self.first_lanes.borrow_mut().insert(0, 0);
         let bundle = bundle.to_owned();
-        let load = LoadModel { model: 0, load: 1, bundle, first_lane: 0, setup, check_goldens: true, trial: true };
+        let (trial, cache_dir) = (true, None);
+        let load = LoadModel { model: 0, load: 1, bundle, first_lane: 0, setup, check_goldens: true, trial, cache_dir };
         self.send(&ToHost::Load(load), &[]);
         self.loaded()
     }
@@ -266,9 +276,10 @@ impl Host {
 
     pub fn ask_load_as(&self, bundle: &Path, model: u16, first_lane: u16, setup: Setup, check_goldens: bool) {
         self.first_lanes.borrow_mut().insert(model, first_lane);
-        let bundle = bundle.to_owned();
+        let (bundle, cache_dir) = (bundle.to_owned(), self.cache_dir.clone());
+        let trial = false;
         self.send(
-            &ToHost::Load(LoadModel { model, load: 1, bundle, first_lane, setup, check_goldens, trial: false }),
+            &ToHost::Load(LoadModel { model, load: 1, bundle, first_lane, setup, check_goldens, trial, cache_dir }),
             &[],
         );
     }

@@ -1,13 +1,15 @@
 //! The interfaces `Models` and `Model`: the set of models, and one object for each version of each.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use edge_wire::dto::{ModelStatus, Status, TensorInfo};
+use edge_wire::error::ErrorCode;
 use edge_wire::names::{ACTION_MODELS, job_path, model_path};
 use tokio::sync::oneshot;
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
-use zbus::{ObjectPath, OwnedObjectPath, interface};
+use zbus::{ObjectPath, OwnedObjectPath, Variant, interface};
 
 use super::arguments::Given;
 use super::authorize::Access;
@@ -28,6 +30,33 @@ impl Models {
     async fn list(&self, #[zbus(header)] header: Header<'_>) -> Result<Vec<OwnedObjectPath>, No> {
         let _place = self.0.open(&header, Access::Read).await?;
         Ok(self.0.status().models.iter().map(path).collect::<Result<_, _>>()?)
+    }
+
+    /// What execution providers compiled and is kept, as JSON: model, variant, provider, bytes, when, in use.
+    #[zbus(out_args("json"))]
+    async fn cache(&self, #[zbus(header)] header: Header<'_>) -> Result<String, No> {
+        let _place = self.0.open(&header, Access::Read).await?;
+        let entries = self.0.service.handle.ask(|done| Message::Cache { done }).await?;
+        let entries = entries.map_err(|why| Failure::new(ErrorCode::Unavailable, why))?;
+        Ok(json(&entries)?)
+    }
+
+    /// Removes what is kept of the model that the option `model` names, or all; not what is in use. How many, and their bytes.
+    #[zbus(out_args("removed", "bytes"))]
+    async fn clear_cache(
+        &self,
+        options: HashMap<&str, Variant<'_>>,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(u32, u64), No> {
+        let _place = self.0.open(&header, Access::Change { action: ACTION_MODELS, call: &header }).await?;
+        let model = match options.get("model") {
+            None => None,
+            Some(model) => {
+                Some(<&str>::try_from(model).map_err(|_| Failure::invalid("model: takes a string"))?.to_owned())
+            }
+        };
+        let cleared = self.0.service.handle.ask(|done| Message::ClearCache { model, done }).await?;
+        Ok(cleared.map_err(|why| Failure::new(ErrorCode::Unavailable, why))?)
     }
 }
 

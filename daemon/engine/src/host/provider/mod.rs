@@ -16,8 +16,10 @@ use ort::ep::{ArbitrarilyConfigurableExecutionProvider, CUDA, TensorRT};
 use ort::memory::DeviceType;
 use ort::session::builder::SessionBuilder;
 
+use super::device::{self, Machine};
+use super::raw;
 use crate::bundle::Variant;
-use crate::protocol::{DeviceOptions, ProviderSetup, Setup, TensorSpec};
+use crate::protocol::{DeviceOptions, ProviderIdentity, ProviderSetup, Setup, TensorSpec};
 use plugin::{DeviceError, Plugin, PluginError};
 
 /// Why a host cannot be for the provider that it was started for.
@@ -63,6 +65,8 @@ pub struct Wish<'a> {
     pub setup: &'a Setup,
     pub variant: &'a Variant,
     pub options: &'a DeviceOptions,
+    /// Where what is compiled is kept.
+    pub cache_dir: Option<&'a Path>,
     /// Digest of the model's file, as the manifest promises it.
     pub digest: &'a str,
     /// Version of the runtime.
@@ -144,6 +148,36 @@ impl Provider {
             }
         };
         Ok(Provider { name, options, route })
+    }
+
+    /// Which build of the provider this is, and on what it runs. `runtime` is the runtime's library, beside which built-in
+    /// providers have theirs.
+    pub fn identity(&self, environment: &Environment, runtime: &Path) -> ProviderIdentity {
+        let (machine, number) = (Machine::this(), self.options.device.unwrap_or(0));
+        let device = match &self.route {
+            Route::Plugin(plugin) => plugin.device(environment, self.options.device).ok(),
+            Route::Cpu | Route::Compiled => None,
+        };
+        let library = match &self.route {
+            Route::Plugin(plugin) => Some(plugin.path().to_owned()),
+            Route::Cpu => None,
+            Route::Compiled => {
+                let name = format!("libonnxruntime_providers_{}.so", self.name);
+                runtime.parent().map(|dir| dir.join(name)).filter(|path| path.is_file())
+            }
+        };
+        // Without a digest nothing that was compiled would be told apart from what another build made: the daemon then
+        // keeps nothing.
+        let digest = library.and_then(|path| device::digest(&path).ok()).unwrap_or_default();
+        let said = device.as_ref().and_then(raw::provider_version);
+        let short = || digest.get(..16).map(|digest| format!("sha256:{digest}")).unwrap_or_default();
+        let graphics = matches!(hardware(&self.name), Some(DeviceType::GPU));
+        let vendor = || device.as_ref().map_or_else(|| "unknown".to_owned(), raw::hardware_name);
+        ProviderIdentity {
+            version: said.unwrap_or_else(short),
+            device: if graphics { machine.graphics(number, &vendor()) } else { machine.processor() },
+            digest,
+        }
     }
 
     /// What it may use of its device.
@@ -300,6 +334,8 @@ mod tests {
 /// A wish for the tables of the providers' tests.
 #[cfg(test)]
 mod sample {
+    use std::path::PathBuf;
+
     use super::{DeviceOptions, Setup, Told, Variant, Wish};
     use crate::bundle::Profile;
     use crate::protocol::Precision;
@@ -308,6 +344,7 @@ mod sample {
         pub setup: Setup,
         pub variant: Variant,
         pub options: DeviceOptions,
+        pub cache_dir: Option<PathBuf>,
     }
 
     impl Sample {
@@ -329,7 +366,7 @@ mod sample {
                 threads: 2,
                 instances: 1,
             };
-            Sample { setup, variant, options: DeviceOptions::default() }
+            Sample { setup, variant, options: DeviceOptions::default(), cache_dir: None }
         }
 
         pub fn with(provider: &str, change: impl FnOnce(&mut Sample)) -> Sample {
@@ -339,8 +376,9 @@ mod sample {
         }
 
         pub fn wish(&self) -> Wish<'_> {
-            let Sample { setup, variant, options } = self;
-            Wish { setup, variant, options, digest: "48fc40f24f6d2a207a2b1091d3437eb3", version: "1.32.0" }
+            let Sample { setup, variant, options, cache_dir } = self;
+            let cache_dir = cache_dir.as_deref();
+            Wish { setup, variant, options, cache_dir, digest: "48fc40f24f6d2a207a2b1091d3437eb3", version: "1.32.0" }
         }
     }
 

@@ -22,7 +22,7 @@ pub fn told(wish: &Wish<'_>) -> Result<Told, &'static str> {
         properties.push(("INFERENCE_PRECISION_HINT", "f32".to_owned()));
         properties.push(("DYNAMIC_QUANTIZATION_GROUP_SIZE", "0".to_owned()));
     }
-    if let Some(dir) = &wish.options.cache_dir {
+    if let Some(dir) = wish.cache_dir {
         let dir = dir.to_str().ok_or("the cache directory's name is not UTF-8")?;
         properties.push(("CACHE_DIR", dir.to_owned()));
     }
@@ -51,7 +51,7 @@ mod tests {
                 Sample::with("openvino", |sample| {
                     sample.setup.precision = Precision::Reduced;
                     sample.setup.threads = 1;
-                    sample.options.cache_dir = Some("/var/cache/edged/openvino".into());
+                    sample.cache_dir = Some("/var/cache/edged/openvino".into());
                 }),
                 "\"CACHE_DIR\":\"/var/cache/edged/openvino\",\"ENABLE_CPU_PINNING\":\"NO\",\
                  \"INFERENCE_NUM_THREADS\":\"1\",\"NUM_STREAMS\":\"1\",\"PERFORMANCE_HINT\":\"LATENCY\"}}",

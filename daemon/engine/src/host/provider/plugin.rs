@@ -104,6 +104,7 @@ fn word(kind: DeviceType) -> &'static str {
 #[derive(Debug)]
 pub struct Plugin {
     provider: String,
+    path: PathBuf,
     runtime_name: String,
     kind: Option<DeviceType>,
 }
@@ -124,11 +125,16 @@ impl Plugin {
         environment
             .register_ep_library(provider, &path)
             .map_err(|source| PluginError::Register { path: path.clone(), source })?;
-        let failed = |source| PluginError::Device { path: path.clone(), source };
         let offered = offered(environment);
-        let at = choose(&offered, provider, kind, number).map_err(failed)?;
+        let at = choose(&offered, provider, kind, number)
+            .map_err(|source| PluginError::Device { path: path.clone(), source })?;
         let runtime_name = offered.get(at).map(|device| device.provider.clone()).unwrap_or_default();
-        Ok(Plugin { provider: name, runtime_name, kind })
+        Ok(Plugin { provider: name, path, runtime_name, kind })
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What the runtime calls the provider.

@@ -21,7 +21,7 @@ pub fn told(wish: &Wish<'_>) -> Result<Told, &'static str> {
     if let Some(core) = options.dla_core {
         entries.extend([("trt_dla_enable", flag(true)), ("trt_dla_core", core.to_string())]);
     }
-    if let Some(dir) = &options.cache_dir {
+    if let Some(dir) = wish.cache_dir {
         let dir = dir.to_str().ok_or("the cache directory's name is not UTF-8")?;
         entries.extend([
             ("trt_engine_cache_enable", flag(true)),
@@ -49,7 +49,7 @@ pub fn told_rtx(wish: &Wish<'_>) -> Result<Told, &'static str> {
     }
     let workspace = options.workspace_limit_bytes.unwrap_or(WORKSPACE_BYTES);
     let mut entries = vec![("nv_max_workspace_size", workspace.to_string())];
-    if let Some(dir) = &options.cache_dir {
+    if let Some(dir) = wish.cache_dir {
         let dir = dir.to_str().ok_or("the cache directory's name is not UTF-8")?;
         entries.push(("nv_runtime_cache_path", dir.to_owned()));
     }
@@ -126,7 +126,7 @@ mod tests {
             (
                 Sample::with("tensorrt", |sample| {
                     profiled(sample);
-                    sample.options.cache_dir = Some("/cache".into());
+                    sample.cache_dir = Some("/cache".into());
                 }),
                 "device_id=0 trt_max_workspace_size=536870912 trt_fp16_enable=0 trt_int8_enable=0 \
                  trt_engine_cache_enable=1 trt_engine_cache_path=/cache \
@@ -150,7 +150,7 @@ mod tests {
     fn the_plugin_is_told_the_same_in_its_own_words_and_refuses_reduced_precision() {
         let mut sample = Sample::with("tensorrt-rtx", |sample| {
             profiled(sample);
-            sample.options.cache_dir = Some("/cache".into());
+            sample.cache_dir = Some("/cache".into());
         });
         assert_eq!(
             text(&told_rtx(&sample.wish()).unwrap()),

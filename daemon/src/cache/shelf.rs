@@ -1,0 +1,490 @@
+//! The directory of all entries: finds the one for a load, makes place for a new one, keeps the total below its bound.
+//!
+//! `engines/<model>-<key>` are the entries, `building/` is where loads compile until their answers were right, `index.json`
+//! is what is remembered of entries and of how long they took. Whatever is wrong with an entry, it goes, with a warning.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use edge_core::ModelId;
+use edge_wire::dto::CacheEntry;
+use serde::{Deserialize, Serialize};
+
+use super::bound::{Held, surplus};
+use super::key::{Asked, FORMAT, Key};
+use super::{Opened, seal};
+use crate::driver::chain;
+use crate::driver::clock::{rfc3339, wall};
+
+/// Room that a disk must have left for what was written to be believed: providers do not tell of a full disk.
+const ROOM_BYTES: u64 = 1 << 20;
+/// Times that are remembered of things that were compiled.
+const MOST_TIMES: usize = 512;
+
+/// Where a load compiles, and what it will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub dir: PathBuf,
+    key: Key,
+    name: String,
+    model: String,
+}
+
+/// What is remembered of an entry.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Known {
+    model: String,
+    took_ms: u64,
+    /// Milliseconds since 1970.
+    built: u64,
+    last_used: u64,
+}
+
+/// `index.json`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Index {
+    format: u32,
+    entries: BTreeMap<String, Known>,
+    /// How long something took to compile when it was compiled last, milliseconds; by model, variant, provider, precision.
+    took_ms: BTreeMap<String, u64>,
+}
+
+/// The directory.
+#[derive(Debug)]
+pub struct Shelf {
+    root: PathBuf,
+    most: u64,
+    places: u64,
+    /// Entries from which setups were loaded, and that must not go.
+    in_use: BTreeMap<ModelId, String>,
+    /// Read at the first question.
+    index: Option<Index>,
+}
+
+impl Shelf {
+    /// A shelf in `root` of at most `most` bytes. Reads and writes nothing yet.
+    pub fn new(root: PathBuf, most: u64) -> Shelf {
+        Shelf { root, most, places: 0, in_use: BTreeMap::new(), index: None }
+    }
+
+    fn engines(&self) -> PathBuf {
+        self.root.join("engines")
+    }
+
+    fn building(&self) -> PathBuf {
+        self.root.join("building")
+    }
+
+    /// Where a load finds what was compiled for it, or where it may compile.
+    pub fn open(&mut self, model: ModelId, asked: &Asked) -> Result<Opened, String> {
+        self.release(model);
+        let key = key(asked)?;
+        let name = key.entry(&asked.name);
+        let expected = self.index().took_ms.get(&kind(&asked.name, &key)).copied().map(Duration::from_millis);
+        let dir = self.engines().join(&name);
+        if dir.symlink_metadata().is_ok() {
+            match seal::check(&dir, &key) {
+                Ok(()) => {
+                    let known = self.index().entries.entry(name.clone()).or_default();
+                    (known.model, known.last_used) = (asked.name.clone(), now());
+                    self.write_index();
+                    self.in_use.insert(model, name.clone());
+                    return Ok(Opened { dir, hit: Some(name), place: None, expected });
+                }
+                Err(fault) => {
+                    let why = chain(&fault);
+                    tracing::warn!(entry = %name, %why, "a compiled engine is not used: it is removed and compiled again");
+                    self.remove(&name);
+                }
+            }
+        }
+        self.room()?;
+        self.places += 1;
+        let dir = self.building().join(format!("{}-{}", std::process::id(), self.places));
+        fs::create_dir(&dir).map_err(|error| format!("make {}: {error}", dir.display()))?;
+        let place = Place { dir: dir.clone(), key, name, model: asked.name.clone() };
+        Ok(Opened { dir, hit: None, place: Some(place), expected })
+    }
+
+    /// Whether there is room to write, and if not, why.
+    pub fn room(&self) -> Result<(), String> {
+        for dir in [self.engines(), self.building()] {
+            fs::create_dir_all(&dir).map_err(|error| format!("make {}: {error}", dir.display()))?;
+            let probe = dir.join("probe.new");
+            fs::write(&probe, [0; 4096]).map_err(|error| format!("write into {}: {error}", dir.display()))?;
+            fs::remove_file(&probe).map_err(|error| format!("remove {}: {error}", probe.display()))?;
+        }
+        let root = &self.root;
+        let disk = rustix::fs::statvfs(root).map_err(|error| format!("ask for room in {}: {error}", root.display()))?;
+        match disk.f_bavail.saturating_mul(disk.f_frsize) {
+            ..ROOM_BYTES => Err(format!("the disk of {} is full", root.display())),
+            ROOM_BYTES.. => Ok(()),
+        }
+    }
+
+    /// Seals what was compiled in a place, and puts it among the entries. Gives its name; none if nothing was left there.
+    pub fn keep(&mut self, id: ModelId, place: &Place, took: Duration) -> Result<Option<String>, String> {
+        let kept = self.try_keep(place);
+        if !matches!(kept, Ok(Some(_))) {
+            self.give_back(place);
+        }
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let index = self.index();
+        if index.took_ms.len() >= MOST_TIMES {
+            index.took_ms.pop_first();
+        }
+        index.took_ms.insert(kind(&place.model, &place.key), took_ms);
+        if let Ok(Some(name)) = &kept {
+            let (model, at) = (place.model.clone(), now());
+            index.entries.insert(name.clone(), Known { model, took_ms, built: at, last_used: at });
+            self.in_use.insert(id, name.clone());
+            self.shrink();
+        }
+        self.write_index();
+        kept
+    }
+
+    fn try_keep(&self, place: &Place) -> Result<Option<String>, String> {
+        let said = |what: &str, error: &io::Error| format!("{what} {}: {error}", place.dir.display());
+        self.room()?;
+        let bytes = seal::write(&place.dir, &place.key).map_err(|error| said("seal", &error))?;
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let dir = self.engines().join(&place.name);
+        if dir.symlink_metadata().is_ok() {
+            // Another load of the same key was faster, and may be using it.
+            self.give_back(place);
+            return Ok(Some(place.name.clone()));
+        }
+        read_only(&place.dir).map_err(|error| said("protect", &error))?;
+        fs::rename(&place.dir, &dir).map_err(|error| said("move", &error))?;
+        Ok(Some(place.name.clone()))
+    }
+
+    /// A setup is not on its host any more.
+    pub fn release(&mut self, model: ModelId) {
+        self.in_use.remove(&model);
+    }
+
+    /// A load gave its place up.
+    pub fn give_back(&self, place: &Place) {
+        if let Err(error) = fs::remove_dir_all(&place.dir)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(dir = %place.dir.display(), %error, "remove what a load had begun to compile");
+        }
+    }
+
+    /// Removes an entry; gives the bytes that this freed.
+    pub fn remove(&mut self, name: &str) -> u64 {
+        let dir = self.engines().join(name);
+        let bytes = seal::size(&dir).unwrap_or(0);
+        if let Err(error) = fs::remove_dir_all(&dir)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(entry = %name, %error, "remove a compiled engine");
+            return 0;
+        }
+        self.index().entries.remove(name);
+        self.write_index();
+        bytes
+    }
+
+    /// Removes what was used longest ago, until the rest is within the bound.
+    fn shrink(&mut self) {
+        let held = match self.held() {
+            Ok(held) => held,
+            Err(why) => return tracing::warn!(%why, "the size of the cache is not known"),
+        };
+        for name in surplus(&held, self.most) {
+            tracing::info!(entry = %name, "a compiled engine makes room for others");
+            self.remove(&name);
+        }
+    }
+
+    /// Names of all entries, whether the index knows them or not.
+    fn names(&self) -> Result<Vec<String>, String> {
+        let dir = self.engines();
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(format!("read {}: {error}", dir.display())),
+        };
+        let named = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut names: Vec<String> = named.filter(|name| self.engines().join(name).is_dir()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn held(&mut self) -> Result<Vec<Held>, String> {
+        let (names, engines) = (self.names()?, self.engines());
+        let in_use: Vec<String> = self.in_use.values().cloned().collect();
+        let index = self.index();
+        let held = |name: String| Held {
+            bytes: seal::size(&engines.join(&name)).unwrap_or(0),
+            last_used: index.entries.get(&name).map_or(0, |known| known.last_used),
+            in_use: in_use.contains(&name),
+            name,
+        };
+        Ok(names.into_iter().map(held).collect())
+    }
+
+    /// All entries.
+    pub fn list(&mut self) -> Result<Vec<CacheEntry>, String> {
+        let (held, engines) = (self.held()?, self.engines());
+        let index = self.index();
+        let entry = |held: Held| {
+            let known = index.entries.get(&held.name).cloned().unwrap_or_default();
+            let text = edge_engine::bundle::read_text(&engines.join(&held.name).join(seal::KEY), 1 << 20);
+            let key: Key = text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            let time = |ms: u64| if ms == 0 { String::new() } else { rfc3339(at(ms)) };
+            CacheEntry {
+                // `<model>-<64 digits>`.
+                model: held.name.rsplit_once('-').map_or(known.model, |(model, _)| model.to_owned()),
+                variant: key.variant,
+                provider: key.provider,
+                device: key.device,
+                path: engines.join(&held.name).display().to_string(),
+                bytes: held.bytes,
+                built_at: time(known.built),
+                took_ms: known.took_ms,
+                last_used: time(known.last_used),
+                in_use: held.in_use,
+            }
+        };
+        Ok(held.into_iter().map(entry).collect())
+    }
+
+    /// Removes all entries, or those of one model, that are not in use. How many, and their bytes.
+    pub fn clear(&mut self, model: Option<&str>) -> Result<(u32, u64), String> {
+        let (mut count, mut bytes) = (0, 0);
+        for held in self.held()? {
+            let of_model = |model: &str| held.name.rsplit_once('-').is_some_and(|(name, _)| name == model);
+            if !held.in_use && model.is_none_or(of_model) {
+                let freed = self.remove(&held.name);
+                (count, bytes) = (count + 1, bytes + freed);
+            }
+        }
+        Ok((count, bytes))
+    }
+
+    /// What is remembered. At the first question also clears away what dead daemons were at.
+    fn index(&mut self) -> &mut Index {
+        if self.index.is_none() {
+            self.sweep();
+        }
+        let file = self.root.join("index.json");
+        self.index.get_or_insert_with(|| {
+            let read = || -> Option<Index> {
+                let index: Index = serde_json::from_str(&edge_engine::bundle::read_text(&file, 8 << 20).ok()?).ok()?;
+                (index.format == FORMAT).then_some(index)
+            };
+            // Without it nothing is lost but times: each entry says itself what it is.
+            read().unwrap_or(Index { format: FORMAT, ..Index::default() })
+        })
+    }
+
+    fn sweep(&self) {
+        for entry in fs::read_dir(self.building()).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let owner = name.to_str().and_then(|name| name.split_once('-')).map_or("", |(pid, _)| pid);
+            let alive =
+                !owner.is_empty() && owner != std::process::id().to_string() && Path::new("/proc").join(owner).exists();
+            if !alive && let Err(error) = fs::remove_dir_all(entry.path()) {
+                tracing::warn!(dir = %entry.path().display(), %error, "remove what another daemon had begun to compile");
+            }
+        }
+    }
+
+    fn write_index(&mut self) {
+        let file = self.root.join("index.json");
+        let written =
+            serde_json::to_vec_pretty(self.index()).map_err(io::Error::from).and_then(|text| seal::put(&file, &text));
+        if let Err(error) = written {
+            tracing::debug!(file = %file.display(), %error, "the times of the cache are not remembered");
+        }
+    }
+}
+
+/// The key of a load, from what the driver knows and what is on the disk.
+fn key(asked: &Asked) -> Result<Key, String> {
+    let bundle = edge_engine::bundle::open(&asked.bundle).map_err(|error| chain(&error))?;
+    let manifest = bundle.manifest();
+    let variant =
+        manifest.variant(&asked.setup.variant).ok_or_else(|| format!("no variant {}", asked.setup.variant))?;
+    let digest = manifest.digest(&variant.file).ok_or_else(|| format!("no digest of {}", variant.file))?;
+    // A machine without that driver has no such file.
+    let driver = fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
+    Ok(Key::of(asked, variant, digest, driver.lines().next().unwrap_or_default().trim()))
+}
+
+/// What is compiled again and again, whatever its digests.
+fn kind(model: &str, key: &Key) -> String {
+    format!("{model} {} {} {}", key.variant, key.provider, key.precision)
+}
+
+/// A provider that writes where it should only read is told so by the system, as far as that holds for its user.
+fn read_only(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o440))?;
+        }
+    }
+    Ok(())
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn at(ms: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use edge_engine::protocol::{DeviceOptions, Precision, ProviderIdentity, Setup};
+
+    use super::*;
+
+    /// A load of the bundle `add`, under another name and with these threads.
+    fn asked(name: &str, threads: u16) -> Asked {
+        let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/../onnx-models/test/add").into();
+        let manifest = edge_engine::bundle::open(Path::new(&bundle)).unwrap();
+        let variant = manifest.manifest().variant[0].name.clone();
+        Asked {
+            name: name.into(),
+            bundle,
+            setup: Setup { variant, provider: "openvino".into(), precision: Precision::Exact, threads, instances: 1 },
+            runtime: "1.24.0".into(),
+            identity: ProviderIdentity { version: "1".into(), digest: "d".into(), device: "i5".into() },
+            options: DeviceOptions::default(),
+        }
+    }
+
+    /// Compiles as a provider would: so many bytes. The name of the entry.
+    fn build(shelf: &mut Shelf, model: u16, asked: &Asked, bytes: usize) -> String {
+        let opened = shelf.open(ModelId(model), asked).unwrap();
+        fs::write(opened.dir.join("model.blob"), vec![7; bytes]).unwrap();
+        shelf.keep(ModelId(model), &opened.place.unwrap(), Duration::from_millis(1500)).unwrap().unwrap()
+    }
+
+    fn names(shelf: &Shelf) -> Vec<String> {
+        let names = shelf.names().unwrap();
+        names.iter().map(|name| name.rsplit_once('-').unwrap().0.to_owned()).collect()
+    }
+
+    #[test]
+    fn what_was_compiled_is_found_again_also_by_the_next_daemon() {
+        let root = tempfile::tempdir().unwrap();
+        let mut shelf = Shelf::new(root.path().into(), 1 << 20);
+        let name = build(&mut shelf, 1, &asked("a", 1), 100);
+        for mut shelf in [shelf, Shelf::new(root.path().into(), 1 << 20)] {
+            let opened = shelf.open(ModelId(1), &asked("a", 1)).unwrap();
+            assert_eq!((opened.hit.as_ref(), opened.dir), (Some(&name), root.path().join("engines").join(&name)));
+            assert_eq!(opened.expected, Some(Duration::from_millis(1500)));
+            let entry = shelf.list().unwrap().remove(0);
+            assert_eq!((entry.model.as_str(), entry.provider.as_str(), entry.took_ms), ("a", "openvino", 1500));
+            assert!(entry.in_use && entry.bytes > 100 && !entry.built_at.is_empty(), "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn the_total_stays_below_its_bound_and_what_is_in_use_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let mut shelf = Shelf::new(root.path().into(), 70_000);
+        build(&mut shelf, 1, &asked("a", 1), 20_000);
+        build(&mut shelf, 2, &asked("b", 1), 20_000);
+        shelf.release(ModelId(2));
+        build(&mut shelf, 3, &asked("c", 1), 20_000);
+        assert_eq!(names(&shelf), ["a", "b", "c"]);
+        build(&mut shelf, 4, &asked("d", 1), 20_000);
+        assert_eq!(names(&shelf), ["a", "c", "d"], "the one that is not in use goes");
+        build(&mut shelf, 5, &asked("e", 1), 20_000);
+        assert_eq!(names(&shelf), ["a", "c", "d", "e"], "all are in use");
+    }
+
+    #[test]
+    fn clearing_leaves_what_is_in_use_and_other_models() {
+        let root = tempfile::tempdir().unwrap();
+        let mut shelf = Shelf::new(root.path().into(), 1 << 20);
+        for (model, name) in [(1, "a"), (2, "a-b"), (3, "c")] {
+            build(&mut shelf, model, &asked(name, model), 100);
+        }
+        shelf.release(ModelId(1));
+        shelf.release(ModelId(2));
+        assert_eq!(shelf.clear(Some("a")).unwrap().0, 1);
+        assert_eq!(names(&shelf), ["a-b", "c"]);
+        let (removed, bytes) = shelf.clear(None).unwrap();
+        assert!(removed == 1 && bytes > 100 && names(&shelf) == ["c"], "{removed} {bytes}");
+    }
+
+    #[test]
+    fn two_loads_of_the_same_compile_apart_and_the_first_to_end_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let mut shelf = Shelf::new(root.path().into(), 1 << 20);
+        let open = |shelf: &mut Shelf, model| shelf.open(ModelId(model), &asked("a", 1)).unwrap();
+        let (one, two) = (open(&mut shelf, 1), open(&mut shelf, 2));
+        assert!(one.dir != two.dir && one.hit.is_none() && two.hit.is_none());
+        fs::write(one.dir.join("model.blob"), "one").unwrap();
+        fs::write(two.dir.join("model.blob"), "two, another").unwrap();
+        let kept = [two, one].map(|opened| shelf.keep(ModelId(1), &opened.place.unwrap(), Duration::ZERO).unwrap());
+        assert_eq!(kept[0], kept[1]);
+        let opened = open(&mut shelf, 3);
+        assert_eq!(fs::read_to_string(opened.dir.join("model.blob")).unwrap(), "two, another");
+        assert_eq!(fs::read_dir(root.path().join("building")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_spoiled_entry_is_removed_and_made_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let mut shelf = Shelf::new(root.path().into(), 1 << 20);
+        let name = build(&mut shelf, 1, &asked("a", 1), 100);
+        fs::remove_file(root.path().join("engines").join(&name).join(seal::SEAL)).unwrap();
+        let opened = shelf.open(ModelId(1), &asked("a", 1)).unwrap();
+        assert!(opened.hit.is_none() && names(&shelf).is_empty());
+    }
+
+    #[test]
+    fn a_load_that_left_nothing_leaves_no_entry() {
+        let root = tempfile::tempdir().unwrap();
+        let mut shelf = Shelf::new(root.path().into(), 1 << 20);
+        let opened = shelf.open(ModelId(1), &asked("a", 1)).unwrap();
+        let place = opened.place.unwrap();
+        assert_eq!(shelf.keep(ModelId(1), &place, Duration::ZERO), Ok(None));
+        assert!(!place.dir.exists() && names(&shelf).is_empty());
+    }
+
+    #[test]
+    fn what_a_dead_daemon_had_begun_is_swept_and_that_of_a_living_one_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let building = root.path().join("building");
+        // No process has the first of these numbers; the second one is always there.
+        for name in ["999999999-1", "1-1", "stray"] {
+            fs::create_dir_all(building.join(name)).unwrap();
+        }
+        Shelf::new(root.path().into(), 1 << 20).open(ModelId(1), &asked("a", 1)).unwrap();
+        assert!(building.join("1-1").exists() && !building.join("999999999-1").exists());
+        assert!(!building.join("stray").exists());
+    }
+
+    #[test]
+    fn a_place_where_nothing_can_be_written_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        let mut shelf = Shelf::new(root.path().join("file/cache"), 1 << 20);
+        let why = shelf.open(ModelId(1), &asked("a", 1)).unwrap_err();
+        assert!(why.contains("file/cache/engines: Not a directory"), "{why}");
+        assert!(shelf.list().unwrap_or_default().is_empty());
+    }
+}

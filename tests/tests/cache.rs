@@ -1,0 +1,278 @@
+//! What a provider compiled is kept from one start to the next, is never handed to it when anything about it is wrong, and
+//! keeps no model from being served.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use edge_tests::answer::{Options, Tensor, expect_yes};
+use edge_tests::clock::{PATIENCE, eventually};
+use edge_tests::provider::{OPENVINO, openvino, openvino_held};
+use edge_tests::runner::block_on;
+use edge_tests::stack::{Setup, Stack};
+use edge_wire::dto::{CacheEntry, JobStatus, SetupStatus, Status};
+use edge_wire::names::{job_path, model_path};
+use edge_wire::proxy::{JobProxy, ModelProxy, ModelsProxy};
+use tempfile::TempDir;
+
+/// Adds, on OpenVINO or else on the CPU.
+const MODEL: &str = "either";
+
+/// A stack of that model, with OpenVINO in a directory of its own; `None` where there is none.
+fn stack(more: &str) -> Result<Option<(Setup, TempDir)>> {
+    let dir = tempfile::tempdir()?;
+    let there = openvino(&dir.path().join(OPENVINO))?;
+    Ok(there.then(|| (setup_in(dir.path(), more), dir)))
+}
+
+fn setup_in(providers: &Path, more: &str) -> Setup {
+    let engine = format!("[engine]\nproviders_dir = '{}'\n{more}", providers.display());
+    Setup::new().bundles(&[MODEL]).without_broker().config(&engine)
+}
+
+fn on<'a>(status: &'a Status, provider: &str) -> Result<&'a SetupStatus> {
+    let setups = status.models.first().context("no model")?.setups.iter();
+    setups.clone().find(|setup| setup.provider == provider).with_context(|| format!("no setup on {provider}"))
+}
+
+/// Waits until OpenVINO serves and this is said of what it compiled.
+async fn served(stack: &Stack, word: &str) -> Result<Status> {
+    let client = stack.client().await?;
+    let serves = async || {
+        let status = client.status().await?;
+        let setup = on(&status, OPENVINO)?;
+        Ok((setup.serving && setup.state == "ready" && setup.cache == word).then_some(status))
+    };
+    let status = eventually(&format!("{OPENVINO} serves, cache {word}"), PATIENCE, serves).await;
+    let status = status.with_context(|| stack.logs())?;
+    add(stack, OPENVINO).await?;
+    Ok(status)
+}
+
+async fn add(stack: &Stack, provider: &str) -> Result<()> {
+    let ones = |name| Tensor::fp32(name, &[1, 4], &[1.0; 4]);
+    let outcome = stack.client().await?.infer(MODEL, &[ones("a"), ones("b")], &Options::default()).await?;
+    let yes = expect_yes("a sum", outcome)?;
+    ensure!(yes.output("c")?.floats()? == [2.0; 4] && yes.info["provider"] == provider, "{yes:?}");
+    Ok(())
+}
+
+async fn connection(stack: &Stack) -> Result<zbus::Connection> {
+    Ok(zbus::connection::Builder::address(stack.bus.address().as_str()).build().await?)
+}
+
+async fn entries(stack: &Stack) -> Result<Vec<CacheEntry>> {
+    let connection = connection(stack).await?;
+    Ok(serde_json::from_str(&ModelsProxy::new(&connection).await?.cache().await?)?)
+}
+
+async fn clear(stack: &Stack) -> Result<(u32, u64)> {
+    let connection = connection(stack).await?;
+    Ok(ModelsProxy::new(&connection).await?.clear_cache(&Default::default()).await?)
+}
+
+/// The only entry.
+fn entry(stack: &Stack) -> Result<PathBuf> {
+    let mut all = fs::read_dir(stack.dir().join("cache/engines"))?.collect::<Result<Vec<_>, _>>()?;
+    ensure!(all.len() == 1, "{all:?}");
+    Ok(all.remove(0).path())
+}
+
+#[test]
+fn the_second_start_finds_what_the_first_one_compiled() -> Result<()> {
+    block_on(async {
+        let Some((setup, _dir)) = stack("")? else { return Ok(()) };
+        let mut stack = setup.start().await?;
+        let status = served(&stack, "built").await?;
+        let host = status.engine.hosts.iter().find(|host| host.provider == OPENVINO).context("no host")?;
+        ensure!(!host.provider_version.is_empty() && !host.device.is_empty(), "{host:?}");
+        let job = status.jobs.first().context("no job")?;
+        ensure!((job.operation.as_str(), job.state.as_str()) == ("build", "done"), "{job:?}");
+        let kept = entries(&stack).await?;
+        ensure!(kept.len() == 1 && kept[0].in_use && kept[0].model == MODEL && kept[0].bytes > 0, "{kept:?}");
+
+        stack.start_daemon().await?;
+        let status = served(&stack, "hit").await?;
+        ensure!(status.jobs.is_empty() && status.problems.is_empty(), "{status:?}");
+        ensure!(stack.daemon()?.process.log().contains("loaded what was compiled before"), "{}", stack.logs());
+        Ok(())
+    })?
+}
+
+/// Spoils the entry between two starts: it is compiled again, and the log says this of it.
+fn spoiled(spoil: impl FnOnce(&Path) -> Result<()>, said: &str) -> Result<()> {
+    block_on(async {
+        let Some((setup, _dir)) = stack("")? else { return Ok(()) };
+        let mut stack = setup.start().await?;
+        served(&stack, "built").await?;
+        stack.daemon_mut()?.terminate()?;
+        let entry = entry(&stack)?;
+        spoil(&entry)?;
+        stack.start_daemon().await?;
+        served(&stack, "built").await?;
+        let log = stack.daemon()?.process.log();
+        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let line =
+            log.lines().find(|line| line.contains("a compiled engine is not used")).with_context(|| log.clone())?;
+        ensure!(line.contains(&name) && line.contains(said), "{line}");
+        stack.start_daemon().await?;
+        served(&stack, "hit").await?;
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_blob_that_was_cut_short_is_compiled_again() -> Result<()> {
+    let cut = |entry: &Path| {
+        let blobs = fs::read_dir(entry)?.filter_map(|file| Some(file.ok()?.path()));
+        let blob = blobs.filter(|path| path.extension().is_none_or(|end| end != "json")).next().context("no blob")?;
+        let file = fs::OpenOptions::new().write(true).open(&blob)?;
+        Ok(file.set_len(file.metadata()?.len() / 2)?)
+    };
+    spoiled(cut, "were sealed")
+}
+
+#[test]
+fn what_was_compiled_on_another_device_is_not_loaded() -> Result<()> {
+    let foreign = |entry: &Path| {
+        let file = entry.join("key.json");
+        let mut key: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file)?)?;
+        key["device"] = "another processor".into();
+        fs::remove_file(&file)?;
+        Ok(fs::write(&file, key.to_string())?)
+    };
+    spoiled(foreign, "it was compiled for something else")
+}
+
+#[test]
+fn where_nothing_can_be_kept_the_model_is_served_and_that_is_said() -> Result<()> {
+    block_on(async {
+        let full = tempfile::tempdir()?;
+        let cases = [(full.path().join("file/cache"), "Not a directory"), (full.path().join("disk"), "is full")];
+        fs::write(full.path().join("file"), "")?;
+        for (cache, why) in cases {
+            let is_disk = why == "is full";
+            if is_disk {
+                fs::create_dir(&cache)?;
+                let mount =
+                    Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(&cache).output()?;
+                if !mount.status.success() {
+                    println!("SKIPPED: a full disk needs a mount: {}", String::from_utf8_lossy(&mount.stderr));
+                    continue;
+                }
+            }
+            let Some((setup, _dir)) = stack(&format!("[cache]\ndir = '{}'", cache.display()))? else { return Ok(()) };
+            let stack = setup.start().await;
+            let told = async {
+                let stack = stack?;
+                let status = served(&stack, "none").await?;
+                let problem = status.problems.first().context("no problem")?;
+                ensure!(problem.subject == "cache" && problem.what.contains(why), "{problem:?}");
+                ensure!(
+                    status.state == "degraded" && status.jobs.first().is_some_and(|job| job.state == "done"),
+                    "{status:?}"
+                );
+                Ok(())
+            };
+            let told: Result<()> = told.await;
+            if is_disk {
+                Command::new("umount").arg(&cache).status()?;
+            }
+            told?;
+        }
+        Ok(())
+    })?
+}
+
+#[test]
+fn clearing_leaves_what_is_in_use_and_takes_the_rest() -> Result<()> {
+    block_on(async {
+        let Some((setup, _dir)) = stack("")? else { return Ok(()) };
+        let stack = setup.start().await?;
+        served(&stack, "built").await?;
+        ensure!(clear(&stack).await? == (0, 0), "an entry in use was removed");
+        add(&stack, OPENVINO).await?;
+        let connection = connection(&stack).await?;
+        let model = ModelProxy::new(&connection, model_path(MODEL, "1.0.0")).await?;
+        model.unload(&Default::default()).await?;
+        let (removed, bytes) = clear(&stack).await?;
+        ensure!(removed == 1 && bytes > 0 && entries(&stack).await?.is_empty(), "{removed}, {bytes}");
+        model.load(&Default::default()).await?;
+        served(&stack, "built").await?;
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_build_that_is_given_up_leaves_the_model_to_the_next_provider_until_it_is_asked_for_again() -> Result<()> {
+    block_on(async {
+        let dir = tempfile::tempdir()?;
+        let pipe = dir.path().join("pipe");
+        if !openvino_held(&dir.path().join(OPENVINO), &pipe)? {
+            return Ok(());
+        }
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0)?;
+        // The CPU stands in as soon as it is seen that the build takes long.
+        let stack = setup_in(dir.path(), "").start().await?;
+        add(&stack, "cpu").await?;
+        let job = job(&stack, "compiling").await?;
+        ensure!((job.state.as_str(), job.percent) == ("running", -1), "{job:?}");
+        let building = stack.dir().join("cache/building");
+        ensure!(fs::read_dir(&building)?.count() == 1, "it compiles elsewhere");
+
+        let connection = connection(&stack).await?;
+        JobProxy::new(&connection, job_path(job.id)).await?.cancel(&Default::default()).await?;
+        let status = stack.status().await?;
+        let setup = on(&status, OPENVINO)?;
+        ensure!(status.jobs[0].state == "cancelled", "{:?}", status.jobs);
+        ensure!(setup.state == "failed" && setup.reason.starts_with("cancelled by the operator"), "{setup:?}");
+        add(&stack, "cpu").await?;
+        // It is still at it: its host is ended.
+        let client = stack.client().await?;
+        let ended = async || {
+            let status = client.status().await?;
+            Ok(status.engine.hosts.iter().any(|host| host.provider == OPENVINO && host.pid == 0).then_some(()))
+        };
+        eventually("the host that goes on is ended", PATIENCE, ended).await.with_context(|| stack.logs())?;
+        add(&stack, "cpu").await?;
+        ensure!(fs::read_dir(&building)?.count() == 0, "what was begun is still there");
+
+        fs::remove_file(&pipe)?;
+        let model = ModelProxy::new(&connection, model_path(MODEL, "1.0.0")).await?;
+        model.load(&Default::default()).await?;
+        served(&stack, "built").await?;
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_build_that_takes_long_is_a_job_until_it_serves() -> Result<()> {
+    block_on(async {
+        let dir = tempfile::tempdir()?;
+        let pipe = dir.path().join("pipe");
+        if !openvino_held(&dir.path().join(OPENVINO), &pipe)? {
+            return Ok(());
+        }
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0)?;
+        let stack = setup_in(dir.path(), "").start().await?;
+        add(&stack, "cpu").await?;
+        job(&stack, "compiling").await?;
+        // Opened for both ways, so that it is not waited for; whoever reads sees a writer.
+        let writer = fs::OpenOptions::new().read(true).write(true).open(&pipe)?;
+        fs::remove_file(&pipe)?;
+        drop(writer);
+        let status = served(&stack, "built").await?;
+        ensure!(status.jobs.len() == 1 && status.jobs[0].state == "done", "{:?}", status.jobs);
+        Ok(())
+    })?
+}
+
+/// The only job, once it is in this phase.
+async fn job(stack: &Stack, phase: &str) -> Result<JobStatus> {
+    let client = stack.client().await?;
+    let found = async || Ok(client.status().await?.jobs.into_iter().find(|job| job.phase == phase));
+    eventually(&format!("a job is {phase}"), PATIENCE, found).await.with_context(|| stack.logs())
+}
