@@ -125,8 +125,8 @@ fn spoiled(spoil: impl FnOnce(&Path) -> Result<()>, said: &str) -> Result<()> {
 #[test]
 fn a_blob_that_was_cut_short_is_compiled_again() -> Result<()> {
     let cut = |entry: &Path| {
-        let blobs = fs::read_dir(entry)?.filter_map(|file| Some(file.ok()?.path()));
-        let blob = blobs.filter(|path| path.extension().is_none_or(|end| end != "json")).next().context("no blob")?;
+        let mut files = fs::read_dir(entry)?.filter_map(|file| Some(file.ok()?.path()));
+        let blob = files.find(|path| path.extension().is_none_or(|end| end != "json")).context("no blob")?;
         let file = fs::OpenOptions::new().write(true).open(&blob)?;
         Ok(file.set_len(file.metadata()?.len() / 2)?)
     };

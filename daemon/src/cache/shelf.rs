@@ -29,7 +29,7 @@ const MOST_TIMES: usize = 512;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     pub dir: PathBuf,
-    key: Key,
+    key: Box<Key>,
     name: String,
     model: String,
 }
@@ -108,7 +108,7 @@ impl Shelf {
         self.places += 1;
         let dir = self.building().join(format!("{}-{}", std::process::id(), self.places));
         fs::create_dir(&dir).map_err(|error| format!("make {}: {error}", dir.display()))?;
-        let place = Place { dir: dir.clone(), key, name, model: asked.name.clone() };
+        let place = Place { dir: dir.clone(), key: Box::new(key), name, model: asked.name.clone() };
         Ok(Opened { dir, hit: None, place: Some(place), expected })
     }
 

@@ -233,7 +233,7 @@ mod tests {
             state: "running".into(),
             last_error: String::new(),
         };
-        assert_eq!(jobs.status(at(500)), [running.clone()]);
+        assert_eq!(jobs.status(at(500)), std::slice::from_ref(&running));
         jobs.phase(id, "checking", None);
         jobs.finish(at(700), id, Err("no room".into()));
         let failed = JobStatus {
