@@ -145,43 +145,88 @@ fn what_was_compiled_on_another_device_is_not_loaded() -> Result<()> {
     spoiled(foreign, "it was compiled for something else")
 }
 
-#[test]
-fn where_nothing_can_be_kept_the_model_is_served_and_that_is_said() -> Result<()> {
-    block_on(async {
-        let full = tempfile::tempdir()?;
-        let cases = [(full.path().join("file/cache"), "Not a directory"), (full.path().join("disk"), "is full")];
-        fs::write(full.path().join("file"), "")?;
-        for (cache, why) in cases {
-            let is_disk = why == "is full";
-            if is_disk {
-                fs::create_dir(&cache)?;
-                let mount =
-                    Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(&cache).output()?;
-                if !mount.status.success() {
-                    println!("SKIPPED: a full disk needs a mount: {}", String::from_utf8_lossy(&mount.stderr));
-                    continue;
-                }
-            }
-            let Some((setup, _dir)) = stack(&format!("[cache]\ndir = '{}'", cache.display()))? else { return Ok(()) };
-            let stack = setup.start().await;
-            let told = async {
-                let stack = stack?;
-                let status = served(&stack, "none").await?;
-                let problem = status.problems.first().context("no problem")?;
-                ensure!(problem.subject == "cache" && problem.what.contains(why), "{problem:?}");
-                ensure!(
-                    status.state == "degraded" && status.jobs.first().is_some_and(|job| job.state == "done"),
-                    "{status:?}"
-                );
-                Ok(())
-            };
-            let told: Result<()> = told.await;
-            if is_disk {
-                Command::new("umount").arg(&cache).status()?;
-            }
-            told?;
+/// A disk of its own, unmounted with the value.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// `None`, and a word about it, where nothing can be mounted.
+    fn mount(at: PathBuf, size: &str) -> Result<Option<Disk>> {
+        fs::create_dir(&at)?;
+        let options = format!("size={size}");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(&at).output()?;
+        if !mount.status.success() {
+            println!("SKIPPED: a disk of its own needs a mount: {}", String::from_utf8_lossy(&mount.stderr));
+            return Ok(None);
         }
-        Ok(())
+        Ok(Some(Disk(at)))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: the daemon may still look at it.
+        let unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.display());
+    }
+}
+
+/// The model is served by what was compiled and is not kept, and status says why.
+async fn served_without_cache(stack: &Stack, why: &str) -> Result<()> {
+    served(stack, "none").await?;
+    let client = stack.client().await?;
+    // What a load left is looked at after the model serves.
+    let told = async || {
+        let status = client.status().await?;
+        Ok(status.problems.iter().any(|problem| problem.subject == "cache").then_some(status))
+    };
+    let status = eventually("the cache is a problem", PATIENCE, told).await.with_context(|| stack.logs())?;
+    ensure!(status.state == "degraded" && status.problems[0].what.contains(why), "{:?}", status.problems);
+    ensure!(status.jobs.len() == 1 && status.jobs[0].state == "done", "{:?}", status.jobs);
+    // A place that cannot even be read is a "no" with the reason.
+    match entries(stack).await {
+        Ok(kept) => ensure!(kept.is_empty(), "{kept:?}"),
+        Err(no) => ensure!(no.to_string().contains(why), "{no}"),
+    }
+    add(stack, OPENVINO).await
+}
+
+#[test]
+fn where_nothing_can_be_written_the_model_is_served_and_that_is_said() -> Result<()> {
+    block_on(async {
+        let place = tempfile::tempdir()?;
+        fs::write(place.path().join("file"), "")?;
+        let cache = place.path().join("file/cache");
+        let Some((setup, _dir)) = stack(&format!("[cache]\ndir = '{}'", cache.display()))? else { return Ok(()) };
+        served_without_cache(&setup.start().await?, "Not a directory").await
+    })?
+}
+
+#[test]
+fn on_a_full_disk_the_model_is_served_and_that_is_said() -> Result<()> {
+    block_on(async {
+        let place = tempfile::tempdir()?;
+        let Some(disk) = Disk::mount(place.path().join("disk"), "64k")? else { return Ok(()) };
+        let Some((setup, _dir)) = stack(&format!("[cache]\ndir = '{}'", disk.0.display()))? else { return Ok(()) };
+        served_without_cache(&setup.start().await?, "is full").await
+    })?
+}
+
+#[test]
+fn a_disk_that_fills_up_while_a_model_is_compiled_keeps_it_from_nothing() -> Result<()> {
+    block_on(async {
+        let dir = tempfile::tempdir()?;
+        let pipe = dir.path().join("pipe");
+        if !openvino_held(&dir.path().join(OPENVINO), &pipe)? {
+            return Ok(());
+        }
+        make_pipe(&pipe)?;
+        let Some(disk) = Disk::mount(dir.path().join("disk"), "8m")? else { return Ok(()) };
+        let stack = setup_in(dir.path(), &format!("[cache]\ndir = '{}'", disk.0.display())).start().await?;
+        job(&stack, "compiling").await?;
+        let filled = fs::write(disk.0.join("filler"), vec![1; 16 << 20]);
+        ensure!(filled.is_err_and(|error| error.kind() == std::io::ErrorKind::StorageFull), "the disk is not full");
+        release(&pipe)?;
+        served_without_cache(&stack, "").await
     })?
 }
 
@@ -212,8 +257,7 @@ fn a_build_that_is_given_up_leaves_the_model_to_the_next_provider_until_it_is_as
         if !openvino_held(&dir.path().join(OPENVINO), &pipe)? {
             return Ok(());
         }
-        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0)?;
+        make_pipe(&pipe)?;
         // The CPU stands in as soon as it is seen that the build takes long.
         let stack = setup_in(dir.path(), "").start().await?;
         add(&stack, "cpu").await?;
@@ -255,19 +299,30 @@ fn a_build_that_takes_long_is_a_job_until_it_serves() -> Result<()> {
         if !openvino_held(&dir.path().join(OPENVINO), &pipe)? {
             return Ok(());
         }
-        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0)?;
+        make_pipe(&pipe)?;
         let stack = setup_in(dir.path(), "").start().await?;
         add(&stack, "cpu").await?;
         job(&stack, "compiling").await?;
-        // Opened for both ways, so that it is not waited for; whoever reads sees a writer.
-        let writer = fs::OpenOptions::new().read(true).write(true).open(&pipe)?;
-        fs::remove_file(&pipe)?;
-        drop(writer);
+        release(&pipe)?;
         let status = served(&stack, "built").await?;
         ensure!(status.jobs.len() == 1 && status.jobs[0].state == "done", "{:?}", status.jobs);
         Ok(())
     })?
+}
+
+/// Makes the pipe that holds builds up.
+fn make_pipe(pipe: &Path) -> Result<()> {
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    Ok(rustix::fs::mknodat(rustix::fs::CWD, pipe, rustix::fs::FileType::Fifo, mode, 0)?)
+}
+
+/// Lets the build go on, and holds no other up.
+fn release(pipe: &Path) -> Result<()> {
+    // Opened for both ways, so that it is not waited for; whoever reads sees a writer.
+    let writer = fs::OpenOptions::new().read(true).write(true).open(pipe)?;
+    fs::remove_file(pipe)?;
+    drop(writer);
+    Ok(())
 }
 
 /// The only job, once it is in this phase.
