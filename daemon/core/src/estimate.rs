@@ -4,6 +4,7 @@
 //! All means are exponentially weighted, of whole nanoseconds: the same completions give the same estimates on every
 //! machine. Unknown is `None`, never zero.
 
+pub mod arrivals;
 pub mod batch_size;
 pub mod fan_out;
 pub mod mean;

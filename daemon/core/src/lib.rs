@@ -33,7 +33,7 @@
 //! The words: [`units`], [`id`], [`request`], [`policy`], [`verdict`], [`event`], [`action`], [`members`], [`stages`].
 //! The rules, each without knowing the others: [`classify`] (how far may the data go, until when has the reply a
 //! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`turns`] (whose turn is it), [`queue`] and
-//! [`fair`] (in which order), [`batch`] (which together), [`estimate`] (how long will it take), [`setups`] (by which of
+//! [`fair`] (in which order), [`batch`] (which together), [`linger`] (is one more waited for), [`estimate`] (how long will it take), [`setups`] (by which of
 //! the ways to run it is a model served), [`tune`] (how are these ways measured, and which is kept). The facade that applies them: [`scheduler`]. What status prints: [`snapshot`].
 //! With the feature `sim` there is a world to run it all in: `sim`.
 //!
@@ -64,6 +64,7 @@ pub mod estimate;
 pub mod event;
 pub mod fair;
 pub mod id;
+pub mod linger;
 pub mod members;
 pub mod policy;
 pub mod queue;

@@ -79,6 +79,9 @@ impl Scheduler {
         let Some((line, units)) = place_of(live) else { return };
         let model = &mut self.models[live.model];
         model.decoded += usize::from(live.stage == Stage::Queued && live.work == Work::Encoded);
+        if line == Line::Run {
+            model.arrivals.learn(self.clock);
+        }
         model.enter(&mut self.lines, line, slot, live.key, units);
     }
 

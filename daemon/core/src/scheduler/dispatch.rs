@@ -3,6 +3,7 @@
 use crate::action::Action;
 use crate::batch::{Answer, Limit, Plan};
 use crate::estimate::prepare::blocks;
+use crate::linger::{self, Waiting};
 use crate::members::Ids;
 use crate::queue::Key;
 use crate::request::Priority;
@@ -46,7 +47,7 @@ impl Scheduler {
             }
         }
         let ready = || self.models.iter().filter(|model| self.serves(model));
-        let to_run = ready().any(|model| !model.run.is_empty());
+        let to_run = ready().any(|model| !model.run.is_empty() && self.lingers(now, model).is_none());
         let to_decode = ready().any(|model| !model.decode.is_empty()) && self.decoders_are_busy();
         self.rates.run.backlog(now, to_run);
         self.rates.prepare.backlog(now, to_decode);
@@ -167,7 +168,8 @@ impl Scheduler {
             let (key, slot) = model.next(&self.lines, line, priority)?;
             let fits = match place {
                 Place::Ahead(lane) => self.fits_ahead(now, model, lane, self.table.get(slot)?),
-                Place::Free(_) | Place::Capped => true,
+                Place::Free(_) => line == Line::RunAlone || self.lingers(now, model).is_none(),
+                Place::Capped => true,
             };
             fits.then_some(Head { key, slot, model: index, line, round: Span::ZERO })
         };
@@ -182,6 +184,33 @@ impl Scheduler {
         let chosen = self.contested.choose(self.terms(), heads, time)?;
         let place = self.place(now, &self.models[chosen.model], chosen.line, capped)?;
         Some((chosen, place))
+    }
+
+    /// Until when the one free lane of a model waits for one more request; none if what waits can run.
+    fn lingers(&self, now: Mono, model: &Model) -> Option<Mono> {
+        // Of two free lanes the other one takes it.
+        if model.free_lanes() != 1 || model.run.is_empty() {
+            return None;
+        }
+        let (last, gap) = model.arrivals.seen()?;
+        let waiting = model.run.total();
+        let count = usize::try_from(waiting.count).unwrap_or(usize::MAX);
+        let waiting = Waiting {
+            count,
+            units: waiting.units / waiting.count.max(1),
+            most: model.size.next(&model.times, model.most(self.policy.max_batch)),
+            last,
+            gap,
+            // No earlier one is open anywhere.
+            deadline: self.due.first().map_or(Mono::MAX, |(key, _)| key.deadline),
+        };
+        linger::until(&model.times, now, &waiting)
+    }
+
+    /// When a lane has waited long enough.
+    pub(super) fn linger_deadline(&self) -> Option<Mono> {
+        let ready = self.models.iter().filter(|model| self.serves(model));
+        ready.filter_map(|model| self.lingers(self.clock, model)).min()
     }
 
     /// Whether a batch that begins with this request can be sent ahead to a lane, and be as large as it would be on a free

@@ -62,6 +62,8 @@ pub struct Scheduler {
     decoding: Vec<Decoding>,
     rates: Rates,
     sequence: u64,
+    /// When the event came that is being handled.
+    clock: Mono,
     /// Who gets the policy's lanes, and the decoders.
     contested: Contest,
     decoders: Contest,
@@ -128,6 +130,7 @@ impl Scheduler {
             decoding: Vec::with_capacity(usize::from(policy.preparing.max(1))),
             rates: Rates::new(policy.preparing, policy.lanes),
             sequence: 0,
+            clock: Mono::default(),
             contested: Contest::new(),
             decoders: Contest::new(),
             // At most two per live request (what the host holds is dropped, then it is settled), and some of its own.
@@ -138,6 +141,7 @@ impl Scheduler {
 
     /// Takes one event that happened at `now`. Times never go backwards.
     pub fn handle(&mut self, now: Mono, event: Event) {
+        self.clock = now;
         match event {
             Event::Arrived(meta) => self.arrived(now, &meta),
             Event::ParentArrived { meta, stages, default_deadline } => {
@@ -179,7 +183,7 @@ impl Scheduler {
     /// Call `handle` with [`Event::Tick`] no later than this.
     pub fn poll_deadline(&self) -> Option<Mono> {
         let due = self.due.first().map(|(key, _)| key.deadline);
-        [due, self.hang_deadline()].into_iter().flatten().min()
+        [due, self.hang_deadline(), self.linger_deadline()].into_iter().flatten().min()
     }
 
     fn set_policy(&mut self, policy: Policy) {

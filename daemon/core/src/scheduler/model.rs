@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::estimate::arrivals::Arrivals;
 use crate::estimate::batch_size::BatchSize;
 use crate::estimate::fan_out::FanOut;
 use crate::estimate::prepare::PrepareTimes;
@@ -115,6 +116,8 @@ pub(super) struct Model {
     pub default_deadline: Option<Duration>,
     pub times: ServiceTimes,
     pub size: BatchSize,
+    /// How often something comes that can run.
+    pub arrivals: Arrivals,
     /// The batch size at which a backlog is worked off, by what is known of it.
     pub usual: usize,
     pub prepare: PrepareTimes,
@@ -145,6 +148,7 @@ impl Model {
             default_deadline: None,
             times: ServiceTimes::default(),
             size: BatchSize::default(),
+            arrivals: Arrivals::default(),
             usual: 1,
             prepare: PrepareTimes::default(),
             fan_out: FanOut::default(),
