@@ -67,8 +67,14 @@ _edgectl() {
             edgectl__subcmd__models,list)
                 cmd="edgectl__subcmd__models__subcmd__list"
                 ;;
+            edgectl__subcmd__models,plan)
+                cmd="edgectl__subcmd__models__subcmd__plan"
+                ;;
             edgectl__subcmd__models,show)
                 cmd="edgectl__subcmd__models__subcmd__show"
+                ;;
+            edgectl__subcmd__models,tune)
+                cmd="edgectl__subcmd__models__subcmd__tune"
                 ;;
             edgectl__subcmd__models__subcmd__cache,clear)
                 cmd="edgectl__subcmd__models__subcmd__cache__subcmd__clear"
@@ -438,7 +444,7 @@ _edgectl() {
             return 0
             ;;
         edgectl__subcmd__models)
-            opts="-h --json --bus --host --timeout --help list show cache"
+            opts="-h --json --bus --host --timeout --help list show plan tune cache"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -541,8 +547,60 @@ _edgectl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        edgectl__subcmd__models__subcmd__plan)
+            opts="-h --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         edgectl__subcmd__models__subcmd__show)
             opts="-h --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__models__subcmd__tune)
+            opts="-h --no-wait --json --bus --host --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -50,15 +50,17 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l timeout -d 'G
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l check -d 'Exit with 6 unless the daemon serves and nothing is wrong'
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune cache" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -f -a "list" -d 'List every model that was found'
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -f -a "show" -d 'Show one model: inputs, outputs, providers, why it is not served'
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show cache" -f -a "cache" -d 'List what execution providers compiled and is kept, or clear it'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune cache" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune cache" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune cache" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune cache" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune cache" -f -a "list" -d 'List every model that was found'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune cache" -f -a "show" -d 'Show one model: inputs, outputs, providers, why it is not served'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune cache" -f -a "plan" -d 'Show what was measured of a model on this box, and which way to run it was chosen; without a name, of all'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune cache" -f -a "tune" -d 'Measure a model on this box, and serve it by the fastest way that answers right'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune cache" -f -a "cache" -d 'List what execution providers compiled and is kept, or clear it'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
@@ -71,6 +73,19 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from plan" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from plan" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from plan" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from plan" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -l no-wait -d 'Return at once; `edgectl jobs` shows how far it is'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
