@@ -1,7 +1,8 @@
 //! The promised numbers beside the measured ones, in one run on one machine.
 //!
 //! Every ratio is the median over rounds of the baseline and of the system in turn, so that a machine that slows down
-//! slows both. With a word on the command line only the loads are measured whose name has that word in it. Nothing here fails for a number: it is printed, and the table says which promise it misses.
+//! slows both. With a word on the command line only the loads are measured whose
+//! name has that word in it; `planned` stands for those by measured plans, `contest` for who goes first. Nothing here fails for a number: it is printed, and the table says which promise it misses.
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -50,6 +51,15 @@ fn main() -> ExitCode {
 
 async fn bench(only: &str) -> Result<Table> {
     let mut table = Table::default();
+    if only == "contest" {
+        let stack = Setup::new().bundles(&BUNDLES).start().await?;
+        edge_tests::measure::contest::rows(&stack, &mut table).await.with_context(|| stack.logs())?;
+        return Ok(table);
+    }
+    if only == "planned" {
+        edge_tests::measure::planned::rows(&mut table).await?;
+        return Ok(table);
+    }
     if !only.is_empty() {
         let stack = Setup::new().bundles(&BUNDLES).start().await?;
         ratios(&stack, &mut table, only).await.with_context(|| stack.logs())?;
@@ -60,7 +70,10 @@ async fn bench(only: &str) -> Result<Table> {
     memory(&stack, &mut table).await?;
     idle(&stack, &mut table).await?;
     ratios(&stack, &mut table, only).await.with_context(|| stack.logs())?;
+    edge_tests::measure::contest::rows(&stack, &mut table).await.with_context(|| stack.logs())?;
     host_killed(&stack, &mut table).await.with_context(|| stack.logs())?;
+    drop(stack);
+    edge_tests::measure::planned::rows(&mut table).await?;
     core(&mut table)?;
     Ok(table)
 }

@@ -25,13 +25,31 @@ use crate::usage;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Order {
     /// Hold this many sessions of a model, and run each of them once.
-    Load { file: PathBuf, inputs: Vec<Input>, sessions: usize },
+    Load { file: PathBuf, inputs: Vec<Input>, sessions: usize, on: On },
+    /// Register OpenVINO's library.
+    Register { library: PathBuf },
     /// Run the sessions of the model loaded as number `model`, one thread for each caller.
     Run { model: usize, calls: u32, callers: usize },
     /// Run it once and tell what came out.
     Answer { model: usize },
     /// Serve the process that listens at this socket, until it leaves.
     Hop { model: usize, socket: PathBuf },
+}
+
+/// How a session is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct On {
+    /// `cpu` or `openvino`.
+    pub provider: String,
+    /// In the provider's fastest float.
+    pub reduced: bool,
+    pub threads: usize,
+}
+
+impl Default for On {
+    fn default() -> On {
+        On { provider: "cpu".into(), reduced: false, threads: 1 }
+    }
 }
 
 /// A tensor on the line between the two processes.
@@ -46,6 +64,7 @@ pub struct Input {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Report {
     Loaded { model: usize },
+    Registered,
     Ran { calls: u32, wall_ns: u64, cpu_ns: u64, latencies_ns: Vec<u64> },
     Answered { outputs: Vec<Input> },
     Failed { message: String },
@@ -78,7 +97,20 @@ impl Baseline {
 
     /// Loads sessions of a model; gives its number.
     pub fn load(&mut self, file: &Path, inputs: Vec<Input>, sessions: usize) -> Result<usize> {
-        match self.order(&Order::Load { file: file.to_path_buf(), inputs, sessions })? {
+        self.load_on(file, inputs, sessions, On::default())
+    }
+
+    /// Registers OpenVINO's library, so that sessions can be made on it.
+    pub fn register(&mut self, library: &Path) -> Result<()> {
+        match self.order(&Order::Register { library: library.to_path_buf() })? {
+            Report::Registered => Ok(()),
+            other => bail!("the baseline did not register {}: {other:?}", library.display()),
+        }
+    }
+
+    /// Loads sessions of a model on a provider; gives its number.
+    pub fn load_on(&mut self, file: &Path, inputs: Vec<Input>, sessions: usize, on: On) -> Result<usize> {
+        match self.order(&Order::Load { file: file.to_path_buf(), inputs, sessions, on })? {
             Report::Loaded { model } => Ok(model),
             other => bail!("the baseline did not load {}: {other:?}", file.display()),
         }
@@ -184,10 +216,14 @@ struct Model {
 
 fn obey(environment: &Environment, models: &mut Vec<Model>, order: &Order) -> Result<Report> {
     match order {
-        Order::Load { file, inputs, sessions } => {
+        Order::Register { library } => {
+            environment.register_ep_library("openvino", library)?;
+            Ok(Report::Registered)
+        }
+        Order::Load { file, inputs, sessions, on } => {
             let mut model = Model { sessions: Vec::new(), inputs: inputs.clone() };
             for _ in 0..*sessions {
-                let mut session = session(environment, file)?;
+                let mut session = session(environment, file, on)?;
                 run(&mut session, &model.inputs, 1)?;
                 model.sessions.push(session);
             }
@@ -223,12 +259,31 @@ fn answer(session: &mut Session, inputs: &[Input]) -> Result<Vec<Input>> {
     outputs.iter().map(read).collect()
 }
 
-fn session(environment: &Environment, file: &Path) -> ort::Result<Session> {
-    Session::builder(environment)?
-        .with_intra_threads(1)?
-        .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?
-        .commit_from_file(file)
+fn session(environment: &Environment, file: &Path, on: &On) -> Result<Session> {
+    let openvino = on.provider == "openvino";
+    let wanted = if openvino { "OpenVINOExecutionProvider" } else { "CPUExecutionProvider" };
+    let mut devices = environment.devices();
+    let device = devices.find(|device| {
+        device.ep().is_ok_and(|name| name == wanted) && device.hardware_device().ty() == ort::memory::DeviceType::CPU
+    });
+    let device = device.with_context(|| format!("no device of {wanted}"))?;
+    let options = openvino.then(|| {
+        let exact = r#","INFERENCE_PRECISION_HINT":"f32","DYNAMIC_QUANTIZATION_GROUP_SIZE":"0""#;
+        let config = format!(
+            r#"{{"CPU":{{"INFERENCE_NUM_THREADS":"{}","NUM_STREAMS":"1","PERFORMANCE_HINT":"LATENCY","ENABLE_CPU_PINNING":"NO"{}}}}}"#,
+            on.threads,
+            if on.reduced { "" } else { exact }
+        );
+        [(format!("{wanted}.load_config"), config)]
+    });
+    let make = || -> ort::Result<Session> {
+        let builder = Session::builder(environment)?
+            .with_intra_threads(if openvino { 1 } else { on.threads })?
+            .with_intra_op_spinning(false)?
+            .with_inter_op_spinning(false)?;
+        builder.with_devices([device], options.as_ref().map(|options| &options[..]))?.commit_from_file(file)
+    };
+    Ok(make()?)
 }
 
 fn round(model: &mut Model, calls: u32, callers: usize) -> Result<Report> {

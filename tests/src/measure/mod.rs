@@ -1,8 +1,10 @@
 //! Measuring the running system against the same model in one process: rounds of both in turn, medians of ratios.
 
 pub mod baseline;
+pub mod contest;
 pub mod hop;
 pub mod load;
+pub mod planned;
 pub mod table;
 pub mod work;
 

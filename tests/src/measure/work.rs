@@ -23,8 +23,12 @@ pub const FILE_TYPE: Work =
 pub const TEXT_LINE: Work =
     Work { model: "text-line", input: "x", datatype: "FP32", shape: &[1, 3, 48, 320], ceiling: 0 };
 
+/// 1,228,800 bytes.
+pub const TEXT_BOXES: Work =
+    Work { model: "text-boxes", input: "x", datatype: "FP32", shape: &[1, 3, 320, 320], ceiling: 0 };
+
 /// All of it.
-pub const ALL: [Work; 3] = [TEXT_DIRECTION, FILE_TYPE, TEXT_LINE];
+pub const ALL: [Work; 4] = [TEXT_DIRECTION, FILE_TYPE, TEXT_LINE, TEXT_BOXES];
 
 impl Work {
     /// The work on the model of this name.

@@ -1,0 +1,204 @@
+//! Models that were measured on this machine, against the best that one process can do with them here: of all ways that
+//! answer right, with the batch that the plan found best, whatever the daemon chose.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use edge_wire::names::{MODEL, model_path};
+use edge_wire::plan::{Plan, PlanWay};
+
+use super::baseline::{Baseline, Input, On, input_of};
+use super::load::{Load, Way};
+use super::table::{Promise, Table};
+use super::work::{FILE_TYPE, TEXT_BOXES, TEXT_DIRECTION, TEXT_LINE, Work};
+use super::{Round, median};
+use crate::clock::{PATIENCE, eventually};
+use crate::places;
+use crate::provider::{OPENVINO, openvino};
+use crate::stack::{Setup, Stack};
+
+/// Rounds of each ratio.
+const ROUNDS: usize = 7;
+/// Processor time that a round is to take.
+const ROUND: Duration = Duration::from_millis(600);
+
+/// Measured models, the way the daemon speaks with them, and what is promised of their throughput.
+const WORKS: [(Work, Way, f64); 4] = [
+    (TEXT_LINE, Way::Fd, 0.95),
+    (FILE_TYPE, Way::Inline, 0.95),
+    (TEXT_BOXES, Way::Fd, 0.95),
+    (TEXT_DIRECTION, Way::Fd, 0.85),
+];
+
+/// A way with what the baseline made of it.
+struct Limit {
+    model: usize,
+    callers: usize,
+    batch: u32,
+    words: String,
+}
+
+/// Tunes the models, then holds them against the best of one process.
+pub async fn rows(table: &mut Table) -> Result<()> {
+    let providers = tempfile::tempdir()?;
+    let place = providers.path().join(OPENVINO);
+    let second = openvino(&place)?;
+    let names: Vec<&str> = WORKS.iter().map(|(work, ..)| work.model).collect();
+    let config = |objective: &str| {
+        format!("[engine]\nproviders_dir = '{}'\n\n[models]\nobjective = '{objective}'", providers.path().display())
+    };
+    let mut stack = Setup::new().bundles(&names).config(&config("throughput")).start().await?;
+    let mut baseline = Baseline::start()?;
+    if second {
+        baseline.register(&place.join("libonnxruntime_providers_openvino_plugin.so"))?;
+    }
+    let mut plans = Vec::new();
+    for (work, ..) in WORKS {
+        let (plan, seconds) = tune(&stack, work.model).await?;
+        let (what, promise) = match work.model {
+            "text-line" => ("tuning text-line, a model of 30 ms a run".to_owned(), Promise::AtMost(60.0)),
+            name => (format!("tuning {name}"), Promise::None),
+        };
+        table.add(&what, "s", promise, seconds, format!("{} ways", plan.ways.len()));
+        plans.push(plan);
+    }
+    let mut all = Vec::new();
+    for ((work, way, promise), plan) in WORKS.into_iter().zip(&plans) {
+        let limits = limits(&mut baseline, work, plan)?;
+        let best = best(&mut baseline, &limits, |round, limit| round.rate() * f64::from(limit.batch))?;
+        let limit = limits.get(best).context("a limit")?;
+        let load = Load::connect(&stack, way, work, 16).await?;
+        let calls = calls(&mut baseline, limit, 16)?;
+        load.round(calls / 2).await?;
+        let mut ratios = Vec::new();
+        for _ in 0..ROUNDS {
+            let base = baseline.run(limit.model, per_limit(calls, limit), limit.callers)?;
+            let served = load.round(calls).await?.round;
+            ratios.push(served.rate() / (base.rate() * f64::from(limit.batch)));
+        }
+        let what = format!("{}, by its plan, 16 clients: throughput / limit", work.model);
+        table.add(&what, "x", Promise::AtLeast(promise), median(ratios.into_iter()), format!("limit: {}", limit.words));
+        all.push(limits);
+    }
+    // The plans are on disk: the same models, served by another objective.
+    stack.launch.overlay = config("latency");
+    stack.start_daemon().await?;
+    for ((work, way, _), limits) in WORKS.into_iter().zip(&all) {
+        let best =
+            best(&mut baseline, limits, |round, limit| if limit.batch == 1 { 1.0 / round.p50_us() } else { 0.0 })?;
+        let limit = limits.get(best).context("a limit")?;
+        let load = Load::connect(&stack, way, work, 1).await?;
+        let calls = calls(&mut baseline, limit, 1)?;
+        load.round(calls / 2).await?;
+        let mut ratios = Vec::new();
+        for _ in 0..ROUNDS {
+            let base = baseline.run(limit.model, calls, 1)?;
+            ratios.push(load.round(calls).await?.round.p50_us() / base.p50_us());
+        }
+        let what = format!("{}, plan for latency, 1 client: p50 / limit", work.model);
+        table.add(&what, "x", Promise::AtMost(1.15), median(ratios.into_iter()), format!("limit: {}", limit.words));
+    }
+    Ok(())
+}
+
+/// Has a model measured; its plan, and how long that took.
+async fn tune(stack: &Stack, model: &str) -> Result<(Plan, f64)> {
+    let client = stack.client().await?;
+    let path = model_path(model, "1.0.0");
+    let options: std::collections::HashMap<&str, zbus::Variant<'_>> = Default::default();
+    let reply = client.call_at(&path, MODEL, "Tune", &(options,)).await?;
+    reply.map_err(|no| anyhow::anyhow!("tune {model}: {}: {}", no.code, no.message))?;
+    let ended = async || {
+        let jobs = client.status().await?.jobs;
+        Ok(jobs.into_iter().rev().find(|job| {
+            job.operation == "tune" && job.state != "running" && job.model.starts_with(&format!("{model}:"))
+        }))
+    };
+    let job = eventually("the model was measured", PATIENCE * 10, ended).await?;
+    ensure!(job.state == "done", "{job:?}");
+    let reply = client.call_at(&path, MODEL, "Plan", &()).await?;
+    let message = reply.map_err(|no| anyhow::anyhow!("plan of {model}: {}: {}", no.code, no.message))?;
+    let plan: Plan = serde_json::from_str(&message.body().deserialize::<String>()?)?;
+    let seconds = Duration::from_millis(job.elapsed_ms).as_secs_f64();
+    // Requests go to the way that was chosen as soon as it is there.
+    let served = async || {
+        let status = client.status().await?;
+        let model = status.models.into_iter().find(|known| known.name == model).context("the model")?;
+        let loading = model.setups.iter().any(|setup| matches!(setup.state.as_str(), "loading" | "found"));
+        Ok((model.state == "ready" && !loading).then_some(()))
+    };
+    eventually("the chosen way serves", PATIENCE, served).await?;
+    Ok((plan, seconds))
+}
+
+/// Every way that is good for tensors, in batches of one and in the one that did most.
+fn limits(baseline: &mut Baseline, work: Work, plan: &Plan) -> Result<Vec<Limit>> {
+    let file: PathBuf = places::bundle(work.model)?.join("model.onnx");
+    let mut limits = Vec::new();
+    for way in plan.ways.iter().filter(|way| way.tensors && !way.points.is_empty()) {
+        let most = way.points.iter().filter(|point| point.sessions == way.instances);
+        let most = most.max_by(|a, b| a.per_second.total_cmp(&b.per_second)).map_or(1, |point| point.batch);
+        let mut batches = vec![1, most];
+        batches.dedup();
+        for batch in batches {
+            let on = On {
+                provider: way.provider.clone(),
+                reduced: way.precision == "reduced",
+                threads: usize::try_from(way.threads)?,
+            };
+            let callers = usize::try_from(way.instances)?;
+            let model = baseline.load_on(&file, vec![batched(work, batch)], callers, on)?;
+            limits.push(Limit { model, callers, batch, words: words(way, batch) });
+        }
+    }
+    ensure!(!limits.is_empty(), "no way of {} answers right", work.model);
+    Ok(limits)
+}
+
+fn words(way: &PlanWay, batch: u32) -> String {
+    format!("{} {}, {} x {} threads, batch {batch}", way.provider, way.precision, way.instances, way.threads)
+}
+
+/// So many times the work in one.
+fn batched(work: Work, batch: u32) -> Input {
+    let one = input_of(work);
+    let times = usize::try_from(batch).unwrap_or(1);
+    let mut shape = one.shape.clone();
+    if let Some(rows) = shape.first_mut() {
+        *rows = i64::from(batch);
+    }
+    Input { shape, data: one.data.repeat(times), ..one }
+}
+
+/// The limit whose figure is the largest, each measured a few times.
+fn best(baseline: &mut Baseline, limits: &[Limit], figure: impl Fn(&Round, &Limit) -> f64) -> Result<usize> {
+    let mut found = (0, 0.0);
+    for (at, limit) in limits.iter().enumerate() {
+        let calls = per_limit(calls(baseline, limit, limit.callers)? / 2, limit);
+        let mut figures = Vec::new();
+        for _ in 0..3 {
+            figures.push(figure(&baseline.run(limit.model, calls, limit.callers)?, limit));
+        }
+        let figure = median(figures.into_iter());
+        if figure > found.1 {
+            found = (at, figure);
+        }
+    }
+    Ok(found.0)
+}
+
+/// Items of a round: as many as fit, the same number for every client.
+fn calls(baseline: &mut Baseline, limit: &Limit, clients: usize) -> Result<u32> {
+    let one = baseline.run(limit.model, 6, 1)?;
+    let per_item = one.wall.as_secs_f64() / f64::from(one.calls.max(1)) / f64::from(limit.batch);
+    let fitting = (ROUND.as_secs_f64() / per_item.max(1e-6)).clamp(32.0, 2000.0);
+    let clients = f64::from(u32::try_from(clients)?);
+    Ok(format!("{:.0}", (fitting / clients).ceil() * clients).parse()?)
+}
+
+/// Runs of the limit for so many items, the same number for every caller.
+fn per_limit(items: u32, limit: &Limit) -> u32 {
+    let callers = u32::try_from(limit.callers).unwrap_or(1).max(1);
+    (items / limit.batch.max(1)).div_ceil(callers).max(1) * callers
+}
