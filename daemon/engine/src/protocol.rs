@@ -377,7 +377,7 @@ pub struct LoadedModel {
     /// Service time of the last golden of batch 1, nanoseconds: a first estimate.
     pub service_ns: u64,
     /// How right it answers, if it was loaded to be measured.
-    pub trial: Option<Trial>,
+    pub trial: Option<Box<Trial>>,
 }
 
 /// How right a setup answers that was loaded to be measured.

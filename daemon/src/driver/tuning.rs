@@ -269,7 +269,7 @@ impl Driver {
                 measuring.encoded |= !loaded.content_types.is_empty();
                 measuring.asked = Asked::Nothing;
                 let good = measuring.reports.get_mut(way).is_some_and(|report| {
-                    report.trial = loaded.trial;
+                    report.trial = loaded.trial.map(|trial| *trial);
                     report.is_good()
                 });
                 measuring.tuner.loaded(good);
@@ -433,7 +433,7 @@ impl Driver {
             found.setups.iter().filter(|setup| allowed.contains(&setup.provider)).cloned().collect();
         let cores = u16::try_from(self.outside.platform.cores).unwrap_or(u16::MAX);
         let setups = trials::setups(&manifest, cores);
-        let max_batch = u16::try_from(self.config.policy.max_batch).unwrap_or(u16::MAX).min(found.max_batch.max(1));
+        let max_batch = self.config.policy.max_batch.min(found.max_batch.max(1));
         let ways: Vec<Way> = setups.iter().map(|setup| Way { instances: setup.instances, max_batch }).collect();
         self.tuning.now = Some(Box::new(Measuring {
             bundle,

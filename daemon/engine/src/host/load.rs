@@ -91,7 +91,7 @@ pub fn load(
             let goldens = golden::check(runner, &bundle).map(|_| ()).map_err(|error| chain(&error));
             let difference = reference.as_ref().map_err(String::clone).and_then(|held| held.difference(runner));
             let held = reference.ok();
-            trial = Some(Trial { goldens, difference, cost: held.as_ref().map_or(1, |held| held.cost) });
+            trial = Some(Box::new(Trial { goldens, difference, cost: held.as_ref().map_or(1, |held| held.cost) }));
             sample = held.map(|held| held.sample.clone());
         } else {
             checked = golden::check(runner, &bundle)?;
