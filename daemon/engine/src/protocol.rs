@@ -376,6 +376,11 @@ pub struct LoadedModel {
     pub goldens_passed: u16,
     /// Service time of the last golden of batch 1, nanoseconds: a first estimate.
     pub service_ns: u64,
+    /// Memory that it takes, bytes: by how much the host's own memory (resident, without what it shares with files) has
+    /// grown from before its load until after its golden answers, when the runtime has given back what it can. Of what grew
+    /// while other loads were under way it has a share by the size of its files, so that is an estimate. At least the size
+    /// of its files, as a load may fill memory that the host has already. 0 if neither is known.
+    pub memory_bytes: u64,
     /// How right it answers, if it was loaded to be measured.
     pub trial: Option<Box<Trial>>,
 }

@@ -164,6 +164,7 @@ impl Simulator {
             load_ms: 0,
             goldens_passed: 0,
             service_ns: u64::try_from(model.service.as_nanos()).unwrap_or(u64::MAX),
+            memory_bytes: 0,
             trial: None,
         }));
     }

@@ -67,6 +67,16 @@ impl Manifest {
         self.file.iter().find(|file| file.path == path).map(|file| file.sha256.as_str())
     }
 
+    /// Size of what a session of the variant `name` is made of, bytes: all files but the goldens and those of other variants.
+    pub fn model_bytes(&self, name: &str) -> u64 {
+        let of_other = |path: &str| {
+            let goldens = self.golden.iter().any(|golden| golden.input == path || golden.expected == path);
+            let own = self.variant(name).is_some_and(|variant| variant.file == path);
+            goldens || !own && self.variant.iter().any(|variant| variant.file == path)
+        };
+        self.file.iter().filter(|file| !of_other(&file.path)).map(|file| file.bytes).fold(0, u64::saturating_add)
+    }
+
     /// The variant of this name.
     pub fn variant(&self, name: &str) -> Option<&Variant> {
         self.variant.iter().find(|variant| variant.name == name)

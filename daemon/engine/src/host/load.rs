@@ -4,8 +4,7 @@ use std::os::fd::OwnedFd;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use ort::session::RunOptions;
-
+use super::arena::Options;
 use super::golden::{self, GoldenError};
 use super::model::{FitError, Model};
 use super::runner::Runner;
@@ -81,7 +80,7 @@ pub fn load(
     let recipe = Recipe::load(&bundle, &engine.inputs, &engine.outputs, |key| engine.metadata(key))?;
     let model = Arc::new(Model::new(request.model, &bundle, variant, (&engine.inputs, &engine.outputs), recipe)?);
 
-    let mut lanes = vec![lane(&model, engine)?];
+    let mut lanes = vec![lane(&model, engine, &setup.provider)?];
     let mut checked = golden::Checked::default();
     let (mut trial, mut sample) = (None, None);
     if let Some(NewLane { runner, .. }) = lanes.first_mut().filter(|_| request.check_goldens) {
@@ -98,10 +97,10 @@ pub fn load(
         }
     }
     for engine in others {
-        lanes.push(lane(&model, engine)?);
+        lanes.push(lane(&model, engine, &setup.provider)?);
     }
     for _ in lanes.len()..usize::from(instances) {
-        lanes.push(lane(&model, make()?)?);
+        lanes.push(lane(&model, make()?, &setup.provider)?);
     }
     let said = LoadedModel {
         model: request.model,
@@ -117,6 +116,7 @@ pub fn load(
         load_ms: u32::try_from(clock::since_ns(start) / 1_000_000).unwrap_or(u32::MAX),
         goldens_passed: checked.passed,
         service_ns: checked.service_ns,
+        memory_bytes: 0,
         trial,
     };
     Ok(Loaded { said, model, lanes, sample })
@@ -135,8 +135,8 @@ fn side_by_side(
     })
 }
 
-fn lane(model: &Arc<Model>, engine: Engine) -> Result<NewLane, LoadError> {
-    let options = Arc::new(RunOptions::new().map_err(LoadError::Options)?);
+fn lane(model: &Arc<Model>, engine: Engine, provider: &str) -> Result<NewLane, LoadError> {
+    let options = Arc::new(Options::new(provider).map_err(LoadError::Options)?);
     let (daemon, ours) = channel::pair().map_err(LoadError::Channel)?;
     let post = Arc::new(Post::new(options.clone(), ours));
     Ok(NewLane { runner: Runner::new(model.clone(), engine, options), post, channel: daemon })

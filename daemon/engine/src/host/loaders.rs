@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::lane::Lane;
 use super::load::{self, Loaded, NewLane};
+use super::load_memory::LoadMemory;
 use super::outbox::Outbox;
 use super::registry::{LaneEntry, Registry, end};
 use super::session::Runtime;
@@ -30,12 +31,14 @@ pub struct Loaders {
     store: Arc<Store>,
     outbox: Outbox,
     references: Arc<References>,
+    memory: Arc<LoadMemory>,
 }
 
 impl Loaders {
     /// No thread yet.
     pub fn new(runtime: Arc<Runtime>, registry: Arc<Registry>, store: Arc<Store>, outbox: Outbox) -> Loaders {
-        Loaders { waiting: Arc::default(), runtime, registry, store, outbox, references: Arc::default() }
+        let (waiting, references, memory) = (Arc::default(), Arc::default(), Arc::default());
+        Loaders { waiting, runtime, registry, store, outbox, references, memory }
     }
 
     /// Loads a model when a core is free for it; in the order of the requests.
@@ -85,9 +88,17 @@ impl Loaders {
                 self.outbox.send(&FromHost::Progress { model, load, phase }, &[]);
             }
         };
+        let memory = self.memory.begin(request);
         let result = catch_unwind(AssertUnwindSafe(|| load::load(&self.runtime, &self.references, request, progress)));
+        // Loading leaves large holes in the heap.
+        // SAFETY: the call only gives unused memory back to the system.
+        unsafe { libc::malloc_trim(0) };
+        let memory_bytes = self.memory.end(memory);
         let result = match result {
-            Ok(Ok(loaded)) => self.serve(request, loaded),
+            Ok(Ok(mut loaded)) => {
+                loaded.said.memory_bytes = memory_bytes;
+                self.serve(request, loaded)
+            }
             Ok(Err(error)) => Err(chain(&error)),
             Err(panic) => Err(panicked(panic.as_ref())),
         };
@@ -98,9 +109,6 @@ impl Loaders {
             }
             Err(message) => self.abandon(request.model, request.load, &message),
         }
-        // Loading leaves large holes in the heap.
-        // SAFETY: the call only gives unused memory back to the system.
-        unsafe { libc::malloc_trim(0) };
     }
 
     /// Starts the lanes; gives what is said of the model, and the daemon's ends of their channels.

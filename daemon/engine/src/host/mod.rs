@@ -5,12 +5,14 @@
 //! decode payloads; one per lane, which owns one session and reads that lane's own channel. All answers go straight from
 //! the thread that has them to the host's channel.
 
+mod arena;
 mod clock;
 mod confine;
 mod device;
 mod golden;
 mod lane;
 mod load;
+mod load_memory;
 mod loaders;
 mod member;
 mod memfd;

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ort::session::RunOptions;
 use rustix::net::Shutdown;
 
+use super::arena::Options;
 use crate::protocol::Member;
 
 /// Discarded requests that are remembered. A lane has at most two batches waiting; what was discarded after it had run
@@ -40,14 +40,14 @@ impl State {
 /// Shared by the reader thread and the lane's thread.
 pub struct Post {
     state: Mutex<State>,
-    options: Arc<RunOptions>,
+    options: Arc<Options>,
     /// The lane's end of its channel.
     channel: OwnedFd,
 }
 
 impl Post {
     /// For the lane that runs with `options` and reads `channel`.
-    pub fn new(options: Arc<RunOptions>, channel: OwnedFd) -> Post {
+    pub fn new(options: Arc<Options>, channel: OwnedFd) -> Post {
         Post { state: Mutex::default(), options, channel }
     }
 
@@ -95,7 +95,7 @@ impl Post {
         state.run.clear();
         if state.told {
             // Options that have stopped a run stop every later run with them too.
-            let _ = self.options.unterminate();
+            self.options.unterminate();
         }
         std::mem::take(&mut state.told)
     }
@@ -114,7 +114,7 @@ impl Post {
             member.1 = false;
             if !state.told && state.is_vain() {
                 state.told = true;
-                let _ = self.options.terminate();
+                self.options.terminate();
             }
             return;
         }

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use ort::session::RunOptions;
-
+use super::arena::{Options, Usual};
 use super::clock;
 use super::lane::{in_time, told};
 use super::member::{Body, Item, Ready, Reply, Value, feeds, has_room, join};
@@ -29,13 +28,21 @@ pub type Shaped = (Vec<i64>, Vec<u8>);
 pub struct Runner {
     model: Arc<Model>,
     engine: Engine,
-    options: Arc<RunOptions>,
+    options: Arc<Options>,
+    usual: Usual,
+    /// Every run gives back what the runtime keeps.
+    gives_back: bool,
 }
 
 impl Runner {
     /// Runs `engine` for `model`.
-    pub fn new(model: Arc<Model>, engine: Engine, options: Arc<RunOptions>) -> Runner {
-        Runner { model, engine, options }
+    pub fn new(model: Arc<Model>, engine: Engine, options: Arc<Options>) -> Runner {
+        Runner { model, engine, options, usual: Usual::default(), gives_back: false }
+    }
+
+    /// From now on every run gives back what the runtime keeps, or only one that is far larger than others.
+    pub fn give_back(&mut self, always: bool) {
+        self.gives_back = always;
     }
 
     /// The model that it runs.
@@ -133,11 +140,12 @@ impl Runner {
 
     /// Runs the items of a group as one, and gives each its part.
     fn run_items(&mut self, group: &[Item], packer: &mut Packer) -> Result<Vec<Answered>, HostError> {
-        let Runner { model, engine, options } = self;
+        let Runner { model, engine, options, usual, gives_back } = self;
         let Some(first) = group.first() else { return Ok(Vec::new()) };
         let joined = if group.len() > 1 { Some(join(group)) } else { None };
         let feeds = feeds(model, joined.as_ref().unwrap_or(&first.values));
         let shares: Vec<usize> = group.iter().map(Item::rows).collect();
+        let options = options.get(*gives_back || usual.gives_back(size(&feeds)));
         let outputs = engine.run(&feeds, options, |answers| {
             let total = i64::try_from(shares.iter().sum::<usize>()).unwrap_or(-1);
             let odd = answers.iter().position(|answer| group.len() > 1 && answer.shape.first() != Some(&total));
@@ -164,7 +172,7 @@ impl Runner {
 
     /// The document of one prepared payload.
     pub fn document(&mut self, prepared: &Prepared) -> Result<String, HostError> {
-        let Runner { model, engine, options } = self;
+        let Runner { model, engine, options, usual, gives_back } = self;
         let Some(recipe) = &model.recipe else {
             return Err(host_error(ErrorKind::InvalidInput, "the model takes tensors only"));
         };
@@ -172,6 +180,7 @@ impl Runner {
             for (index, feed) in (0..).zip(feeds) {
                 model.check_shape(index, feed.shape)?;
             }
+            let options = options.get(*gives_back || usual.gives_back(size(feeds)));
             engine.run(feeds, options, |answers| take(answers)).map_err(|error| run_error(&error))
         };
         let inputs: Vec<_> = model.inputs.iter().map(|place| place.spec.clone()).collect();
@@ -206,7 +215,7 @@ impl Runner {
 
     /// The values of the first runs, at most `most`, that a prepared payload takes.
     pub fn inputs(&mut self, prepared: &Prepared, most: usize) -> Result<Vec<Vec<Value>>, HostError> {
-        let Runner { model, engine, options } = self;
+        let Runner { model, engine, options, .. } = self;
         let Some(recipe) = &model.recipe else { return Ok(Vec::new()) };
         let mut seen: Vec<Vec<Value>> = Vec::new();
         let run = |feeds: &[Feed<'_>], take: &mut dyn FnMut(&[Answer<'_>])| {
@@ -214,7 +223,7 @@ impl Runner {
                 let value = |feed: &Feed<'_>| Value::of(feed.shape, feed.bytes);
                 seen.push(feeds.iter().map(value).collect());
             }
-            engine.run(feeds, options, |answers| take(answers)).map_err(|error| run_error(&error))
+            engine.run(feeds, options.get(false), |answers| take(answers)).map_err(|error| run_error(&error))
         };
         let inputs: Vec<_> = model.inputs.iter().map(|place| place.spec.clone()).collect();
         recipe.document(prepared, &inputs, run)?;
@@ -227,8 +236,13 @@ impl Runner {
             answers.iter().map(|answer| (answer.shape.clone(), answer.all().into_owned())).collect()
         };
         let feeds = feeds(&self.model, values);
-        self.engine.run(&feeds, &self.options, take).map_err(|error| run_error(&error))
+        self.engine.run(&feeds, self.options.get(self.gives_back), take).map_err(|error| run_error(&error))
     }
+}
+
+/// Bytes of the inputs of a run.
+fn size(feeds: &[Feed<'_>]) -> u64 {
+    feeds.iter().map(|feed| u64::try_from(feed.bytes.len()).unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
 }
 
 /// One member's part of the outputs: `rows` is (first, number), or `None` for all there is.

@@ -6,8 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ort::session::RunOptions;
-
+use super::arena::Options;
 use super::golden::{self, GoldenError};
 use super::load::LoadError;
 use super::member::Value;
@@ -92,7 +91,7 @@ impl Reference {
         let engine = Engine::reference(runtime, &variant, &setup, &bundle.file(&variant.file)?).map_err(failed)?;
         let recipe = Recipe::load(bundle, &engine.inputs, &engine.outputs, |key| engine.metadata(key))?;
         let model = Arc::new(Model::new(0, bundle, &variant, (&engine.inputs, &engine.outputs), recipe)?);
-        let options = Arc::new(RunOptions::new().map_err(LoadError::Options)?);
+        let options = Arc::new(Options::new(&setup.provider).map_err(LoadError::Options)?);
         let mut runner = Runner::new(model.clone(), engine, options);
         let (sample, cost) = sample(&model, bundle)?;
         let mut probes = Vec::new();
