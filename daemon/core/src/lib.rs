@@ -66,6 +66,7 @@ pub mod fair;
 pub mod id;
 pub mod linger;
 pub mod members;
+pub mod memory;
 pub mod policy;
 pub mod queue;
 pub mod request;
