@@ -206,6 +206,7 @@ fn outside(
         cache: keeper(config, options.simulated),
         reload: options.reload,
         sampler: Box::new(move |engine| watch.latest(engine)),
+        available_bytes: telemetry::available_bytes,
         watchdog: service::watchdog(),
         platform: telemetry::platform(),
     })

@@ -52,6 +52,7 @@ fn start(found: mpsc::Receiver<Found>) -> Daemon {
         cache: None,
         reload: Arc::new(move || Ok(later.clone())),
         sampler: Box::new(|_| edged::telemetry::Sample::default()),
+        available_bytes: || None,
         watchdog: None,
         platform: Platform::default(),
     };

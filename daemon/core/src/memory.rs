@@ -71,9 +71,8 @@ impl Room {
         let machine = self.available.map(|available| (available.saturating_add(freed), self.reserve, Bound::Machine));
         let limit = self.limit.map(|limit| (limit, held.saturating_sub(freed), Bound::Limit));
         let device = self.device_free.map(|free| (free.saturating_add(freed), 0, Bound::Device));
-        let left = |(all, kept, bound): (u64, u64, Bound)| {
-            (all.saturating_sub(kept).saturating_sub(self.loading), bound)
-        };
+        let left =
+            |(all, kept, bound): (u64, u64, Bound)| (all.saturating_sub(kept).saturating_sub(self.loading), bound);
         [machine, limit, device].into_iter().flatten().map(left).min_by_key(|(free, _)| *free)
     }
 
@@ -193,7 +192,8 @@ mod tests {
                 limit,
                 device_free,
             };
-            let bytes = |wanted: &dyn Fn(&Loaded) -> bool| others.iter().filter(|model| wanted(model)).map(|m| m.bytes).sum();
+            let bytes =
+                |wanted: &dyn Fn(&Loaded) -> bool| others.iter().filter(|model| wanted(model)).map(|m| m.bytes).sum();
             let held: u64 = bytes(&|_| true);
             let idle: u64 = bytes(&|model| !model.pinned && !model.busy);
             let case = format!("{room:?} beside {others:?}");
@@ -211,7 +211,8 @@ mod tests {
                         let freed = bytes(&|model| gone(model) && model.model != *left);
                         assert!(!room.fits(held, freed), "{case}: {models:?} and not {left:?}");
                     }
-                    let used = |id: &ModelId| others.iter().find(|model| model.model == *id).map(|model| model.last_use);
+                    let used =
+                        |id: &ModelId| others.iter().find(|model| model.model == *id).map(|model| model.last_use);
                     assert!(models.is_sorted_by_key(used), "{case}: {models:?}");
                 }
                 Refuse { needed, free, .. } => {

@@ -58,7 +58,14 @@ fn loading_and_forgetting_a_model_again_and_again_takes_no_more_than_the_first_t
         loaded.push(own_bytes(&host));
         forget(&mut host);
     }
-    let (first, last) = (loaded[0], loaded[CYCLES - 1]);
-    println!("loaded {CYCLES} times: first {} kB, last {} kB: {:?}", first >> 10, last >> 10, loaded);
+    // Each load fills what the ones before left in its own way: the most of several is compared.
+    let most = |part: &[u64]| part.iter().copied().max().unwrap_or_default();
+    let (first, last) = (most(&loaded[..CYCLES / 3]), most(&loaded[CYCLES * 2 / 3..]));
+    println!(
+        "loaded {CYCLES} times: first third {} kB, last third {} kB at most: {:?}",
+        first >> 10,
+        last >> 10,
+        loaded
+    );
     assert!(last <= first + first / 20, "{} MiB at first, {} MiB after {CYCLES} loads", first / MIB, last / MIB);
 }

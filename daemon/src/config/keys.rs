@@ -116,6 +116,18 @@ pub const KEYS: &[Key] = &[
         "Most memory that building an engine takes for a while (`tensorrt`, `tensorrt-rtx`).",
     ),
     key(
+        "engine.memory_mib",
+        Kind::Int { min: 1, max: 1 << 20 },
+        Absent::Unset("no limit of their own"),
+        "Most memory that the models of all engine hosts take together, by what each took when it was loaded. A model that does not fit is loaded in the place of those that nobody uses, or not at all.",
+    ),
+    key(
+        "engine.memory_reserve_mib",
+        Kind::Int { min: 0, max: 1 << 20 },
+        Absent::Int(256),
+        "Memory that loading a model leaves free, on the machine and in the service's control group: runs need some of it for a while.",
+    ),
+    key(
         "engine.dla_core",
         Kind::Int { min: 0, max: 1 },
         Absent::Unset("none"),
@@ -132,6 +144,18 @@ pub const KEYS: &[Key] = &[
         Kind::Bool,
         Absent::Bool(false),
         "Load bundles without `model.toml.minisig`. A bundle that carries a wrong signature is never loaded.",
+    ),
+    key(
+        "models.pinned",
+        Kind::Texts,
+        Absent::Texts(&[]),
+        "Models that are never unloaded to make room for another one: names, or `NAME:VERSION`.",
+    ),
+    key(
+        "models.idle_unload_s",
+        Kind::Int { min: 0, max: 30 * 24 * 3600 },
+        Absent::Int(0),
+        "A model that nobody asked for so long is unloaded; the next request loads it again. 0: only when another one needs the room.",
     ),
     key(
         "models.tune",

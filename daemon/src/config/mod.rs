@@ -66,6 +66,10 @@ pub struct EngineConfig {
     pub providers_dir: PathBuf,
     /// What providers may use of their devices.
     pub device: DeviceOptions,
+    /// Most that all models take together, bytes.
+    pub memory_bytes: Option<u64>,
+    /// What a load leaves free, bytes.
+    pub memory_reserve_bytes: u64,
 }
 
 /// Where bundles are.
@@ -76,6 +80,10 @@ pub struct ModelsConfig {
     pub allow_unsigned: bool,
     pub keys_dir: PathBuf,
     pub tune: Tune,
+    /// Never unloaded to make room: names, or `NAME:VERSION`.
+    pub pinned: Vec<String>,
+    /// After so long without a request a model is unloaded.
+    pub idle_unload: Option<Duration>,
     pub objective: Objective,
 }
 

@@ -63,6 +63,8 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
             providers: values.texts("engine.providers"),
             providers_dir: path(&values, "engine.providers_dir"),
             device: device(&values),
+            memory_bytes: values.is_set("engine.memory_mib").then(|| values.int("engine.memory_mib") << 20),
+            memory_reserve_bytes: values.int("engine.memory_reserve_mib") << 20,
         },
         models: ModelsConfig {
             dirs: values.texts("models.dirs").into_iter().map(PathBuf::from).collect(),
@@ -72,6 +74,8 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
                 Some("on-request") => Tune::OnRequest,
                 _ => Tune::Idle,
             },
+            pinned: values.texts("models.pinned"),
+            idle_unload: Some(values.int("models.idle_unload_s")).filter(|s| *s > 0).map(Duration::from_secs),
             objective: values.text("models.objective").and_then(|word| Objective::from_word(&word)).unwrap_or_default(),
         },
         cache: CacheConfig { dir: path(&values, "cache.dir"), max_bytes: values.int("cache.max_mib") << 20 },

@@ -42,17 +42,47 @@ impl Driver {
             Ok(checked) => checked,
             Err(failure) => return self.refuse_early(request, info, failure, reply),
         };
-        let named = request.options.request_id.is_some();
-        let reply = if named {
+        let key = request.options.request_id.is_some().then(|| {
             let model = self.models.bundle_of(checked.model).map_or(checked.model, Bundle::root);
-            let key = Key { caller: request.caller.clone(), request_id: info.request_id.clone(), model };
-            let Some(reply) = self.answer_duplicate(&key, reply) else { return };
-            self.duplicates.open(key, id);
-            reply
-        } else {
-            reply
+            Key { caller: request.caller.clone(), request_id: info.request_id.clone(), model }
+        });
+        let reply = match &key {
+            Some(key) => match self.answer_duplicate(key, reply) {
+                Some(reply) => reply,
+                None => return,
+            },
+            None => reply,
         };
+        let mut checked = checked;
+        if let Err(failure) = self.wake_for(&mut checked, kind(&request)) {
+            return self.refuse_early(request, info, failure, reply);
+        }
+        let named = key.is_some();
+        if let Some(key) = key {
+            self.duplicates.open(key, id);
+        }
         self.accept(id, request, checked, info, named, reply);
+    }
+
+    /// What a request needs is loaded again if it was let go to save memory.
+    fn wake_for(&mut self, checked: &mut Checked, kind: Kind) -> Result<(), Failure> {
+        let stages = checked.stages;
+        let needed = stages.as_ref().map_or(std::slice::from_ref(&checked.model), |stages| stages.as_slice());
+        for id in needed {
+            self.wake(*id);
+            if let Some(why) = self.why_it_rests(*id) {
+                let label = self.models.get(*id).map(super::models::Model::label).unwrap_or_default();
+                let failure = Failure::new(ErrorCode::Unavailable, format!("model `{label}`: {why}"));
+                return Err(Failure { retry_after_ms: Some(1000), ..failure });
+            }
+        }
+        if stages.is_none()
+            && let Some(bundle) = self.models.bundle_of(checked.model)
+        {
+            // Another of its setups may serve it now.
+            checked.model = bundle.serves(kind);
+        }
+        Ok(())
     }
 
     fn new_info(&self, id: RequestId, request: &Request) -> Info {
@@ -252,7 +282,8 @@ impl Driver {
 
     /// `task` instead of a model: the first model in name order that is ready for it.
     fn check_task(&self, task: &str, request: &Request, info: &mut Info) -> Result<Checked, Failure> {
-        let is_ready = |id| self.models.get(id).is_some_and(|model| model.life == Life::Ready);
+        let is_ready =
+            |id| self.models.get(id).is_some_and(|model| model.life == Life::Ready || !model.rest.is_empty());
         let bundles = || self.models.bundles().iter();
         let kind = kind(request);
         let fitting = bundles().filter(|bundle| bundle.found.task == task && is_ready(bundle.serves(kind)));

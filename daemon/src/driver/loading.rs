@@ -11,6 +11,7 @@ use edge_wire::error::ErrorCode;
 
 use super::Driver;
 use super::builds::{CANCELLED, Over};
+use super::memory::Turn;
 use super::models::{Life, Model};
 use crate::lanes::supervise::{AfterLoadDeath, LoadDeath, after_load_death};
 use crate::request::Failure;
@@ -38,15 +39,31 @@ impl Driver {
         let ordinary: Vec<ModelId> =
             found.iter().filter(|(_, _, suspect)| !suspect).take(most).map(|(id, _, _)| *id).collect();
         for id in ordinary {
-            self.send_load(id);
+            // One that is refused lets others have their turn meanwhile.
+            if self.models.get(id).is_some_and(|model| model.life == Life::Found) {
+                self.send_load(id);
+            }
         }
         let busy = self.models.iter().any(|(_, model)| model.host == host && model.life == Life::Loading);
-        if let (false, Some((id, _, _))) = (busy, found.first()) {
-            self.send_load(*id);
+        let first = found.first().map(|(id, _, _)| *id);
+        let is_left = |id: &ModelId| self.models.get(*id).is_some_and(|model| model.life == Life::Found);
+        if let (false, Some(id)) = (busy, first.filter(is_left)) {
+            self.send_load(id);
         }
     }
 
+    /// A setup is to be loaded now, if there is room for it.
     pub(super) fn send_load(&mut self, id: ModelId) {
+        match self.take_turn(id) {
+            Turn::Load => {}
+            Turn::Wait => {
+                if let Some(model) = self.models.get_mut(id) {
+                    model.life = Life::Found;
+                }
+                return;
+            }
+            Turn::Over => return,
+        }
         let now = self.now;
         let Some(model) = self.models.get_mut(id) else { return };
         model.life = Life::Loading;
@@ -117,6 +134,7 @@ impl Driver {
         }
         self.tell_curve(id);
         self.core.handle(self.now, Event::ModelState { model: id, state });
+        self.keep_within_limit(id);
         self.after_load(host);
     }
 
@@ -147,6 +165,8 @@ impl Driver {
         }
         self.choose_setups();
         self.load_next(host);
+        // What waits on other hosts for room may have it now.
+        self.load_waiting();
         self.check_warm();
         self.touch();
     }
@@ -223,6 +243,7 @@ impl Driver {
             self.choose_setups();
             self.touch();
         }
+        self.wake(id);
         Ok(())
     }
 
@@ -237,6 +258,7 @@ impl Driver {
             let Some(model) = self.models.get_mut(id) else { continue };
             if matches!(model.life, Life::Standby | Life::Ready | Life::Loading | Life::Found) {
                 model.life = Life::Unloaded;
+                model.rest.clear();
                 self.build_over(id, Over::GivenUp);
                 self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });
                 self.tell_unload(id);

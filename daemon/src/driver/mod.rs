@@ -13,6 +13,7 @@ mod hosts;
 mod intake;
 pub mod jobs;
 mod loading;
+mod memory;
 pub mod models;
 mod pipeline;
 mod reload;
@@ -88,6 +89,8 @@ pub struct Outside {
     pub reload: ReadConfig,
     /// Readings for the status, given the process id of the engine host (0 for none). Never waits for a sensor.
     pub sampler: Box<dyn FnMut(u32) -> crate::telemetry::Sample + Send>,
+    /// Memory that models may still take, bytes; `None` if nobody knows. Waits for nothing.
+    pub available_bytes: fn() -> Option<u64>,
     /// Pinged while the loop turns.
     pub watchdog: Option<(Duration, Box<dyn FnMut() + Send>)>,
     /// Facts of the machine that do not change.
@@ -115,6 +118,7 @@ pub struct Driver {
     scratch: scratch::Scratch,
     hosts: Hosts,
     jobs: Jobs,
+    memory: memory::Memory,
     tuning: tuning::Tuning,
     stories: Ring,
     counters: Counters,
@@ -167,6 +171,7 @@ impl Driver {
             pictures: 0,
             scratch: scratch::Scratch::default(),
             jobs: Jobs::default(),
+            memory: memory::Memory::default(),
             tuning: tuning::Tuning::default(),
             stories: Ring::default(),
             counters: Counters::default(),
@@ -425,6 +430,7 @@ impl Driver {
             // A load may have become a long one.
             self.choose_setups();
             self.slow_loads();
+            self.look_after_memory();
             self.sample();
             self.tune_when_idle();
         }

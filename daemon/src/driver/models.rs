@@ -27,7 +27,7 @@ pub(super) const SLOW_LOAD: Duration = Duration::from_secs(2);
 /// Where a setup is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// Could be loaded; a better one serves.
+    /// Could be loaded; a better one serves, or it was let go until somebody asks for it.
     Standby,
     /// To be loaded, not asked for from its host yet.
     Found,
@@ -76,6 +76,10 @@ pub struct Model {
     /// What is compiled for it.
     pub build: Build,
     pub provider: String,
+    /// The most that it has taken when it was loaded in this life of the daemon, bytes; 0 before.
+    pub memory_bytes: u64,
+    /// Why it is on standby though no better one serves: it was let go, and is loaded again on request. Empty otherwise.
+    pub rest: String,
 }
 
 /// What a request brings, which decides what its answer may be held against: they may be served in different ways.
@@ -355,6 +359,8 @@ impl Model {
             suspect: false,
             build: Build::default(),
             provider: String::new(),
+            memory_bytes: 0,
+            rest: String::new(),
         }
     }
 
@@ -401,6 +407,8 @@ impl Model {
     pub fn set_loaded(&mut self, loaded: LoadedModel) {
         self.output_names = loaded.outputs.iter().map(|spec| Arc::from(spec.name.as_str())).collect();
         self.provider = loaded.providers.first().map(|provider| provider.name.clone()).unwrap_or_default();
+        // A later load may fill memory that its host has already, and seem to take less.
+        self.memory_bytes = self.memory_bytes.max(loaded.memory_bytes);
         self.loaded = Some(Arc::new(loaded));
         self.life = Life::Ready;
     }
@@ -422,6 +430,7 @@ impl Model {
     fn reason(&self) -> String {
         match (&self.life, &self.loaded) {
             (Life::Failed(why), _) => why.clone(),
+            (Life::Standby, _) => self.rest.clone(),
             (Life::Ready, Some(loaded)) if loaded.goldens_passed == 0 && loaded.variant != SIMULATED => {
                 "its bundle has no golden inputs: nobody knows whether it answers right on this machine".into()
             }
@@ -510,11 +519,16 @@ impl Model {
             threads: self.setup.threads.into(),
             instances: self.setup.instances.into(),
             state: self.life.as_str().into(),
-            reason: if let Life::Failed(why) = &self.life { why.clone() } else { String::new() },
+            reason: match &self.life {
+                Life::Failed(why) => why.clone(),
+                Life::Standby => self.rest.clone(),
+                _ => String::new(),
+            },
             serving: !serves.is_empty(),
             serves,
             share: f64::from(self.loaded.as_ref().and_then(share).unwrap_or(0.0)),
             load_ms: self.loaded.as_ref().map_or(0, |loaded| loaded.load_ms),
+            memory_bytes: self.memory_bytes,
             cache: self.build.word.into(),
         }
     }

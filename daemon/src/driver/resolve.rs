@@ -191,6 +191,7 @@ mod tests {
             load_ms: 0,
             goldens_passed: 0,
             service_ns: 0,
+            memory_bytes: 0,
             trial: None,
         }
     }

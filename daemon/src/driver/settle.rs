@@ -412,6 +412,9 @@ pub(super) fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
     }
 }
 
+/// When to ask again for a model that is being loaded.
+const LOADING_AGAIN: Duration = Duration::from_millis(500);
+
 fn refused(refusal: Refusal) -> Failure {
     let code = match refusal.code {
         RefusalCode::DeadlineExceeded => ErrorCode::DeadlineExceeded,
@@ -423,6 +426,9 @@ fn refused(refusal: Refusal) -> Failure {
     if let Some(predicted) = refusal.predicted.filter(|_| refusal.code == RefusalCode::DeadlineExceeded) {
         message.push_str(&format!("; predicted {:.1} ms until completion", predicted.as_secs_f64() * 1e3));
     }
-    let retry_after_ms = refusal.retry_after.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1));
+    // It is being loaded, and that takes longer than the deadline allows.
+    let loading = (refusal.reason == Reason::ModelUnavailable).then_some(LOADING_AGAIN);
+    let retry_after = refusal.retry_after.or(loading);
+    let retry_after_ms = retry_after.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1));
     Failure { code, message, retry_after_ms }
 }

@@ -29,7 +29,7 @@ impl Driver {
     }
 
     fn choose_for(&mut self, index: usize) {
-        if self.awaits_plan(index) {
+        if self.awaits_plan(index) || self.rests(index) {
             return;
         }
         let Some(all) = self.models.bundle(index).map(|bundle| bundle.ids().collect::<Vec<_>>()) else { return };

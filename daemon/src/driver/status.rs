@@ -129,7 +129,9 @@ impl Driver {
         self.provider_problems(&mut problems);
         problems.extend(self.cache_problem());
         let hopeless = self.hosts.first().is_some_and(HostState::is_hopeless);
-        for model in self.models.bundles().iter().filter_map(|bundle| self.models.get(bundle.shown())) {
+        problems.extend(self.memory_problems());
+        for bundle in self.models.bundles().iter().filter(|bundle| !self.lacks_room(bundle.shown())) {
+            let Some(model) = self.models.get(bundle.shown()) else { continue };
             if let Life::Failed(why) = &model.life {
                 let remedy = match model.found.fault.is_none() && hopeless {
                     true => "see \"library\": the model is served when there is an engine",

@@ -3,6 +3,7 @@
 
 mod signature;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Found {
     pub setups: Vec<Setup>,
     /// Largest batch that its manifest allows; 0 for one that has no batches.
     pub max_batch: u16,
+    /// Size of what a session is made of, bytes, by variant.
+    pub model_bytes: BTreeMap<String, u64>,
     /// Digest of the manifest, which has the digests of all other files.
     pub digest: String,
     /// What was measured before, or why that cannot be read.
@@ -84,6 +87,11 @@ pub fn inspect(dir: &Path, config: &ModelsConfig, cache_dir: &Path) -> Found {
         default_deadline: Some(Duration::from_millis(manifest.deadline_ms)),
         max_payload_bytes: Some(manifest.limits.payload_bytes),
         max_batch: manifest.batching.map_or(0, |batching| batching.max),
+        model_bytes: manifest
+            .variant
+            .iter()
+            .map(|variant| (variant.name.clone(), manifest.model_bytes(&variant.name)))
+            .collect(),
         digest: bundle.digest().to_owned(),
         plan: plans::read(cache_dir, &manifest.name, &manifest.version).map_err(|error| chain(&error)).transpose(),
         setups: manifest.variant.iter().flat_map(Variant::setups).collect(),

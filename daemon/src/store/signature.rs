@@ -98,6 +98,8 @@ mod tests {
             keys_dir: dir.path().into(),
             tune: crate::config::Tune::OnRequest,
             objective: Default::default(),
+            pinned: Vec::new(),
+            idle_unload: None,
         };
         (dir, config)
     }

@@ -1,8 +1,10 @@
 //! Readings of the machine: each a value with its time, or a named absence. Never a zero for "unknown".
 
+mod memory;
 mod platform;
 mod watch;
 
+pub use memory::available_bytes;
 pub use platform::{gpu_driver, platform, processor_name};
 pub use watch::{Sample, Watch};
 

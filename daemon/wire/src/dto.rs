@@ -97,7 +97,8 @@ pub struct ModelStatus {
     pub task: String,
     /// SPDX licence expression.
     pub licence: String,
-    /// `found`, `loading`, `ready` or `failed`; of a pipeline `ready` or `unavailable`, as its stages are.
+    /// `standby`, `found`, `loading`, `ready`, `failed` or `unloaded`; on `standby` it was let go to save memory, and a request
+    /// loads it again. Of a pipeline `ready` or `unavailable`, as its stages are.
     pub state: String,
     /// Why it is not ready; empty otherwise.
     pub reason: String,
@@ -149,7 +150,7 @@ pub struct SetupStatus {
     pub instances: u32,
     /// `standby`, `found`, `loading`, `ready`, `failed` or `unloaded`.
     pub state: String,
-    /// Why it failed; empty otherwise.
+    /// Why it failed, or is not loaded; empty otherwise.
     pub reason: String,
     /// Requests are given to this one.
     pub serving: bool,
@@ -159,6 +160,10 @@ pub struct SetupStatus {
     pub share: f64,
     /// Time of its last load; 0 before.
     pub load_ms: u32,
+    /// Memory that it took when it was last loaded, bytes; 0 before. Measured in its engine host: by how much that grew from
+    /// before the load until after the golden answers. What grew while several were loaded at once is shared among them by
+    /// the size of their files.
+    pub memory_bytes: u64,
     /// Whether its last load found what the provider compiled before: `hit`, `built` (it was compiled, and kept), `none` (it
     /// was compiled, and not kept); empty before, and where the provider compiles nothing.
     pub cache: String,

@@ -3,7 +3,7 @@
 use edge_wire::dto::{ModelStatus, ProviderInfo, SetupStatus, TensorInfo};
 
 use crate::render::table::{Align, clean, field, paragraph, table};
-use crate::render::units::{count, micros, percent, span};
+use crate::render::units::{bytes, count, micros, percent, span};
 
 /// All models, and why some are not served.
 pub fn list(models: &[ModelStatus], simulated: bool) -> String {
@@ -85,6 +85,7 @@ pub fn show(model: &ModelStatus, simulated: bool) -> String {
         ("deadline", format!("{} unless the request names one", span(model.default_deadline_ms))),
         ("requests", work),
         ("loaded in", format!("{}{}", span(model.load_ms.into()), compiled(&model.setups))),
+        ("memory", memory(&model.setups)),
         ("checked", goldens),
         ("takes", model.content_types.join(", ")),
         ("bundle", model.path.clone()),
@@ -109,6 +110,15 @@ fn compiled(setups: &[SetupStatus]) -> &'static str {
     }
 }
 
+/// What the setups take that are loaded, if it is known.
+fn memory(setups: &[SetupStatus]) -> String {
+    let loaded = setups.iter().filter(|setup| setup.state == "ready").map(|setup| setup.memory_bytes);
+    match loaded.fold(0, u64::saturating_add) {
+        0 => String::new(),
+        taken => format!("{} taken by loading it", bytes(taken)),
+    }
+}
+
 /// The ways to run it, if there is a choice.
 fn setups(setups: &[SetupStatus]) -> String {
     if setups.len() < 2 {
@@ -119,7 +129,8 @@ fn setups(setups: &[SetupStatus]) -> String {
         let state =
             if setup.reason.is_empty() { setup.state.clone() } else { format!("{}: {}", setup.state, setup.reason) };
         let sessions = format!("{} x {}", setup.instances, count(setup.threads.into(), "thread"));
-        [&setup.variant, &setup.provider, &setup.precision, &sessions, serves, &state].map(clean).to_vec()
+        let memory = if setup.memory_bytes == 0 { String::new() } else { bytes(setup.memory_bytes) };
+        [&setup.variant, &setup.provider, &setup.precision, &sessions, serves, &memory, &state].map(clean).to_vec()
     };
     let head = [
         ("VARIANT", Align::Left),
@@ -127,6 +138,7 @@ fn setups(setups: &[SetupStatus]) -> String {
         ("PRECISION", Align::Left),
         ("SESSIONS", Align::Left),
         ("", Align::Left),
+        ("MEMORY", Align::Right),
         ("STATE", Align::Left),
     ];
     format!("\n{}", table(&head, &setups.iter().map(row).collect::<Vec<_>>()))

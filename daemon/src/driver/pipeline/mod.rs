@@ -236,6 +236,7 @@ impl Driver {
             bundle.used = id.0;
         }
         self.entries.insert(id, child);
+        self.wake(model);
         self.core.handle(self.now, Event::Arrived(meta));
     }
 

@@ -154,6 +154,8 @@ impl Served {
         };
         stages.into_iter().find_map(|(_, model)| match &model.life {
             Life::Ready => None,
+            // A request loads it again.
+            Life::Standby if !model.rest.is_empty() => None,
             Life::Failed(why) => Some(stage_is(model, &format!("not served: {why}"))),
             Life::Unloaded => Some(stage_is(model, "unloaded by the operator")),
             Life::Standby | Life::Found | Life::Loading => Some(stage_is(model, "still loading")),
