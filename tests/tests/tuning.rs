@@ -221,6 +221,30 @@ fn a_box_that_is_left_alone_measures_its_models_by_itself() -> Result<()> {
 }
 
 #[test]
+fn nothing_is_tried_for_which_there_is_no_room_beside_what_serves() -> Result<()> {
+    block_on(async {
+        let none = tempfile::tempdir()?;
+        let dir = none.path().display();
+        let config = format!("[engine]\nproviders_dir = '{dir}'\nmemory_mib = 40");
+        let stack = Setup::new().bundles(&[EITHER]).without_broker().config(&config).start().await?;
+        let client = stack.client().await?;
+        add(&client).await?;
+        let mut stack = stack;
+        // Without a request before, it begins at once.
+        stack.start_daemon().await?;
+        let client = stack.client().await?;
+        let id = tune(&client, EITHER).await?.map_err(anyhow::Error::msg)?;
+        let ended = until(&stack, id, "over", |job| job.state != "running").await?;
+        ensure!(
+            ended.state == "failed" && ended.last_error.contains("no room to try it: it needs 65 MiB, and "),
+            "{ended:?}"
+        );
+        ensure!(plan(&client, EITHER).await?.is_err());
+        add(&client).await
+    })?
+}
+
+#[test]
 fn the_simulated_engine_is_not_measured() -> Result<()> {
     block_on(async {
         let stack = Setup::new().without_broker().argument("--sim").start().await?;

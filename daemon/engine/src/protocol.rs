@@ -402,8 +402,10 @@ pub struct Trial {
 pub struct Measured {
     /// How long it took, nanoseconds.
     pub took_ns: u64,
-    /// How long threads of the host waited meanwhile for a processor that somebody else had, nanoseconds, all together.
+    /// How long threads of the host waited meanwhile for a processor, nanoseconds, all together.
     pub waited_ns: u64,
+    /// Processor time of the host meanwhile, nanoseconds.
+    pub cpu_ns: u64,
 }
 
 /// Which build of a provider this is, and on what it runs.

@@ -19,6 +19,8 @@ use super::models::{Bundle, Life, Model};
 const TIMES_FILES: u64 = 3;
 /// ... and this, bytes: the session's own, and what the golden answers leave.
 const BESIDE_FILES: u64 = 32 << 20;
+/// Copies of a model that a trial takes: its own, and the reference.
+const TRIAL_COPIES: u64 = 2;
 /// A load that was refused is tried again after this, if there is room; then after twice as long, and so on.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause.
@@ -155,6 +157,27 @@ impl Driver {
         }
     }
 
+    /// Whether there is room to try a variant of a bundle beside all that serves: it is loaded once more, with the reference
+    /// that it is held against. Nothing gives way to a trial.
+    pub(super) fn room_for_trial(&self, root: ModelId, variant: &str) -> Result<(), String> {
+        let Some(model) = self.models.get(root) else { return Ok(()) };
+        let files = model.found.model_bytes.get(variant).copied().unwrap_or(0);
+        let needed = files.saturating_mul(TIMES_FILES).saturating_add(BESIDE_FILES).saturating_mul(TRIAL_COPIES);
+        let loading = self.models.iter().filter(|(_, model)| model.life == Life::Loading);
+        let loading = loading.map(|(_, model)| self.bytes_of(model)).fold(0, u64::saturating_add);
+        let serving: Vec<Loaded> =
+            self.loaded_bundles().into_iter().map(|loaded| Loaded { busy: true, ..loaded }).collect();
+        match admit(&Room { needed, loading, ..self.room_for(root) }, &serving) {
+            Admission::Fits | Admission::Unload(_) => Ok(()),
+            Admission::Refuse { needed, free, bound } => Err(format!(
+                "no room to try it: it needs {} MiB, and {} MiB {}",
+                mib_up(needed),
+                free >> 20,
+                self.setting(bound)
+            )),
+        }
+    }
+
     /// A setup was loaded, and took more than was guessed perhaps: others give way to it within the limit, or it to them.
     pub(super) fn keep_within_limit(&mut self, id: ModelId) {
         let root = self.models.bundle_of(id).map(Bundle::root);
@@ -182,21 +205,24 @@ impl Driver {
         room.loading > 0 && !matches!(admit(&Room { loading: 0, ..*room }, others), Admission::Refuse { .. })
     }
 
-    fn refuse_load(&mut self, id: ModelId, needed: u64, free: u64, bound: Bound) {
+    /// What sets a bound, in words.
+    fn setting(&self, bound: Bound) -> String {
         let engine = &self.config.engine;
-        let setting = match bound {
+        match bound {
             Bound::Machine => {
-                format!(
-                    "are available beside the reserve (engine.memory_reserve_mib = {})",
-                    engine.memory_reserve_bytes >> 20
-                )
+                let reserve = engine.memory_reserve_bytes >> 20;
+                format!("are available beside the reserve (engine.memory_reserve_mib = {reserve})")
             }
             Bound::Limit => {
                 let limit = engine.memory_bytes.unwrap_or(0) >> 20;
                 format!("are left by what other models take (engine.memory_mib = {limit})")
             }
             Bound::Device => "are free on its device".into(),
-        };
+        }
+    }
+
+    fn refuse_load(&mut self, id: ModelId, needed: u64, free: u64, bound: Bound) {
+        let setting = self.setting(bound);
         let why = format!("no room to load it: it needs {} MiB, and {} MiB {setting}", mib_up(needed), free >> 20);
         let pause = self.memory.refused.get(&id).map_or(FIRST_PAUSE, |refused| (refused.pause * 2).min(LONGEST_PAUSE));
         let again = self.now.after(pause);

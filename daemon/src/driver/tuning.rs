@@ -306,6 +306,7 @@ impl Driver {
             (Ok(run), Ok(most)) => {
                 most.took_ns = most.took_ns.max(run.took_ns);
                 most.waited_ns = most.waited_ns.max(run.waited_ns);
+                most.cpu_ns = most.cpu_ns.max(run.cpu_ns);
             }
             (Err(error), longest) => *longest = Err(error.message),
             (Ok(_), Err(_)) => {}
@@ -314,9 +315,11 @@ impl Driver {
             return;
         }
         let took = match longest {
-            Ok(run) => {
-                Some(Run { took: Duration::from_nanos(run.took_ns), waited: Duration::from_nanos(run.waited_ns) })
-            }
+            Ok(run) => Some(Run {
+                took: Duration::from_nanos(run.took_ns),
+                waited: Duration::from_nanos(run.waited_ns),
+                computed: Duration::from_nanos(run.cpu_ns),
+            }),
             Err(why) => {
                 tracing::debug!(%why, "a batch could not be measured");
                 None
@@ -439,7 +442,7 @@ impl Driver {
             bundle,
             job,
             began: self.now,
-            tuner: Tuner::new(ways.clone()),
+            tuner: Tuner::new(ways.clone(), cores),
             reports: vec![Report::default(); setups.len()],
             setups,
             ways,
@@ -476,6 +479,12 @@ impl Driver {
         let Some(measuring) = self.tuning.now.as_mut() else { return };
         let found = self.models.bundle(measuring.bundle).map(|bundle| bundle.found.dir.clone());
         let (Some(setup), Some(bundle)) = (measuring.setups.get(way).cloned(), found) else { return };
+        let bundle_index = measuring.bundle;
+        let root = self.models.bundle(bundle_index).map(|bundle| bundle.root()).unwrap_or_default();
+        if let Err(why) = self.room_for_trial(root, &setup.variant) {
+            return self.trial_refused(way, why);
+        }
+        let Some(measuring) = self.tuning.now.as_mut() else { return };
         (measuring.asked, measuring.due) = (Asked::Load(way), now.after(LOAD_PATIENCE));
         let load = LoadModel {
             model: MODEL,
@@ -495,6 +504,18 @@ impl Driver {
         if let Err(error) = sent {
             self.trial_lost(&super::chain(&error));
         }
+    }
+
+    /// A way is not even loaded.
+    fn trial_refused(&mut self, way: usize, why: String) {
+        let Some(measuring) = self.tuning.now.as_mut() else { return };
+        if let Some(report) = measuring.reports.get_mut(way) {
+            report.fault = Some(why);
+        }
+        measuring.asked = Asked::Nothing;
+        measuring.tuner.loaded(false);
+        // At once: another one may need less.
+        measuring.due = self.now;
     }
 
     /// Every way was tried: the plan is made, kept and served by.
@@ -522,12 +543,11 @@ impl Driver {
             plan.remarks.push(text.into());
         }
         if tuner.points().is_empty() {
-            let why = plan.ways.iter().map(|way| way.reason.as_str()).find(|reason| !reason.is_empty());
-            self.jobs.finish(
-                self.now,
-                job,
-                Err(format!("nothing could be measured: {}", why.unwrap_or("no way to run it is allowed"))),
-            );
+            let mut reasons: Vec<&str> = plan.ways.iter().map(|way| way.reason.as_str()).collect();
+            reasons.retain(|reason| !reason.is_empty());
+            reasons.dedup();
+            let why = if reasons.is_empty() { "no way to run it is allowed".into() } else { reasons.join("; ") };
+            self.jobs.finish(self.now, job, Err(format!("nothing could be measured: {why}")));
             return;
         }
         let (dir, kept) = (self.config.cache.dir.clone(), plan.clone());

@@ -32,6 +32,8 @@ const GAIN_PERCENT: u64 = 97;
 const STEPS_IN_VAIN: u8 = 2;
 /// A run was disturbed if threads waited for longer than this share of it for processors that others had.
 const DISTURBED_PERCENT: u128 = 10;
+/// ... unless it had this share of all processors itself.
+const OWN_PERCENT: u128 = 90;
 /// After a disturbed run others get so long to come to an end.
 const LULL: Duration = Duration::from_millis(250);
 /// Disturbed runs of one model that are made again; if there are more, others never rest, and all runs count.
@@ -98,13 +100,17 @@ pub enum Step {
 pub struct Run {
     /// How long the slowest session took.
     pub took: Duration,
-    /// How long its threads waited meanwhile for processors that others had.
+    /// How long its threads waited meanwhile for processors.
     pub waited: Duration,
+    /// How much processor time they had meanwhile.
+    pub computed: Duration,
 }
 
 impl Run {
-    fn is_disturbed(&self) -> bool {
-        self.waited.as_nanos() * 100 > self.took.as_nanos() * DISTURBED_PERCENT
+    /// Whether others had the processors that its threads waited for. Who has nearly all of them waits for its own.
+    fn is_disturbed(&self, cores: u16) -> bool {
+        let waited = self.waited.as_nanos() * 100 > self.took.as_nanos() * DISTURBED_PERCENT;
+        waited && self.computed.as_nanos() * 100 < self.took.as_nanos() * u128::from(cores) * OWN_PERCENT
     }
 }
 
@@ -171,6 +177,7 @@ impl Measuring {
 #[derive(Clone, Debug)]
 pub struct Tuner {
     ways: Vec<Way>,
+    cores: u16,
     at: usize,
     phase: Phase,
     points: Vec<Point>,
@@ -183,10 +190,11 @@ pub struct Tuner {
 }
 
 impl Tuner {
-    /// Will measure these ways, in this order.
-    pub fn new(ways: Vec<Way>) -> Tuner {
+    /// Will measure these ways, in this order, on a box with so many processors.
+    pub fn new(ways: Vec<Way>, cores: u16) -> Tuner {
         Tuner {
             ways,
+            cores,
             at: 0,
             phase: Phase::Next,
             points: Vec::new(),
@@ -251,7 +259,7 @@ impl Tuner {
             measuring.warmed = true;
             return;
         }
-        if run.is_disturbed() && self.disturbed < MOST_DISTURBED {
+        if run.is_disturbed(self.cores) && self.disturbed < MOST_DISTURBED {
             self.disturbed += 1;
             self.not_before = now.after(LULL);
             return;

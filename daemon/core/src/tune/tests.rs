@@ -4,7 +4,7 @@ const IDLE: Conditions = Conditions { busy: None, open: false, hot: false };
 
 /// A run that nobody disturbed.
 fn run(took: Duration) -> Option<Run> {
-    Some(Run { took, waited: Duration::ZERO })
+    Some(Run { took, waited: Duration::ZERO, computed: took })
 }
 
 fn ms(ms: u64) -> Mono {
@@ -13,7 +13,7 @@ fn ms(ms: u64) -> Mono {
 
 /// A box on which a batch of `batch` items on `lanes` sessions of way `way` takes `cost` milliseconds.
 fn measure(ways: &[Way], cost: impl Fn(usize, u16, u16) -> u64) -> (Vec<Point>, Vec<Step>) {
-    let (mut tuner, mut steps) = (Tuner::new(ways.to_vec()), Vec::new());
+    let (mut tuner, mut steps) = (Tuner::new(ways.to_vec(), 2), Vec::new());
     loop {
         let step = tuner.next(ms(0), &IDLE).unwrap();
         if steps.last() != Some(&step) {
@@ -71,7 +71,7 @@ fn a_model_of_30_ms_is_measured_within_a_minute() {
     // Eight ways of a model whose items cost the same in every batch: the longest that there is, as each step pays as
     // little as it may.
     let ways = [Way { instances: 2, max_batch: 16 }; 8];
-    let (mut tuner, mut spent) = (Tuner::new(ways.to_vec()), 0);
+    let (mut tuner, mut spent) = (Tuner::new(ways.to_vec(), 2), 0);
     loop {
         match tuner.next(ms(0), &IDLE).unwrap() {
             Step::Load(_) => tuner.loaded(true),
@@ -89,7 +89,7 @@ fn a_model_of_30_ms_is_measured_within_a_minute() {
 
 #[test]
 fn nothing_begins_before_the_box_was_left_alone_for_ten_seconds() {
-    let mut tuner = Tuner::new(vec![Way { instances: 1, max_batch: 1 }]);
+    let mut tuner = Tuner::new(vec![Way { instances: 1, max_batch: 1 }], 2);
     let busy = |at| Conditions { busy: Some(ms(at)), ..IDLE };
     assert_eq!(tuner.next(ms(5_000), &busy(4_000)), Some(Step::Wait(ms(14_000))));
     assert_eq!(tuner.next(ms(14_000), &Conditions { open: true, ..busy(4_000) }), Some(Step::Wait(ms(15_000))));
@@ -108,7 +108,7 @@ fn nothing_begins_before_the_box_was_left_alone_for_ten_seconds() {
 #[test]
 fn what_cannot_be_loaded_or_run_is_passed_over() {
     let ways = [Way { instances: 2, max_batch: 8 }; 3];
-    let mut tuner = Tuner::new(ways.to_vec());
+    let mut tuner = Tuner::new(ways.to_vec(), 2);
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(0)));
     tuner.loaded(false);
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Unload(0)));
@@ -128,10 +128,16 @@ fn what_cannot_be_loaded_or_run_is_passed_over() {
 
 #[test]
 fn a_disturbed_run_is_made_again_after_a_while_until_it_is_clear_that_others_never_rest() {
-    let mut tuner = Tuner::new(vec![Way { instances: 1, max_batch: 1 }]);
+    let mut tuner = Tuner::new(vec![Way { instances: 1, max_batch: 1 }], 2);
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(0)));
     tuner.loaded(true);
-    let disturbed = || Some(Run { took: Duration::from_millis(100), waited: Duration::from_millis(11) });
+    let disturbed = || {
+        Some(Run {
+            took: Duration::from_millis(100),
+            waited: Duration::from_millis(11),
+            computed: Duration::from_millis(100),
+        })
+    };
     let (mut now, mut runs) = (0, 0);
     let measure = Some(Step::Measure { way: 0, lanes: 1, batch: 1 });
     assert_eq!(tuner.next(ms(0), &IDLE), measure);
@@ -148,4 +154,13 @@ fn a_disturbed_run_is_made_again_after_a_while_until_it_is_clear_that_others_nev
         tuner.measured(ms(now), disturbed());
     }
     assert_eq!(tuner.points()[0].took, Duration::from_millis(100), "now they count");
+}
+
+#[test]
+fn who_has_nearly_all_processors_waits_for_its_own_threads() {
+    for (waited, computed, disturbed) in [(11, 100, true), (11, 179, true), (11, 181, false), (10, 50, false)] {
+        let millis = Duration::from_millis;
+        let run = Run { took: millis(100), waited: millis(waited), computed: millis(computed) };
+        assert_eq!(run.is_disturbed(2), disturbed, "waited {waited}, computed {computed}");
+    }
 }

@@ -189,10 +189,13 @@ impl Runner {
 
     /// Runs `sample` so many times as one batch; with what it takes to join, to divide and to interpret.
     pub fn measure(&mut self, sample: &Sample, batch: u16) -> Result<Measured, HostError> {
-        let waited = clock::waited_ns();
+        let (waited, cpu) = (clock::waited_ns(), clock::cpu_ns());
         let start = clock::now_ns();
-        let measured =
-            || Measured { took_ns: clock::since_ns(start), waited_ns: clock::waited_ns().saturating_sub(waited) };
+        let measured = || Measured {
+            took_ns: clock::since_ns(start),
+            cpu_ns: clock::cpu_ns().saturating_sub(cpu),
+            waited_ns: clock::waited_ns().saturating_sub(waited),
+        };
         let mut group = Vec::with_capacity(usize::from(batch));
         for at in 0..usize::from(batch.max(1)) {
             let (values, reply) = match sample {
