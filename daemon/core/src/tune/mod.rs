@@ -33,7 +33,9 @@ const STEPS_IN_VAIN: u8 = 2;
 /// A run was disturbed if threads waited for longer than this share of it for processors that others had.
 const DISTURBED_PERCENT: u128 = 10;
 /// ... unless it had this share of all processors itself.
-const OWN_PERCENT: u128 = 90;
+const OWN_PERCENT: u128 = 75;
+/// Less waiting than this is what waking threads up costs.
+const WAKING: Duration = Duration::from_micros(500);
 /// After a disturbed run others get so long to come to an end.
 const LULL: Duration = Duration::from_millis(250);
 /// Disturbed runs of one model that are made again; if there are more, others never rest, and all runs count.
@@ -110,7 +112,9 @@ impl Run {
     /// Whether others had the processors that its threads waited for. Who has nearly all of them waits for its own.
     fn is_disturbed(&self, cores: u16) -> bool {
         let waited = self.waited.as_nanos() * 100 > self.took.as_nanos() * DISTURBED_PERCENT;
-        waited && self.computed.as_nanos() * 100 < self.took.as_nanos() * u128::from(cores) * OWN_PERCENT
+        waited
+            && self.waited > WAKING
+            && self.computed.as_nanos() * 100 < self.took.as_nanos() * u128::from(cores) * OWN_PERCENT
     }
 }
 
