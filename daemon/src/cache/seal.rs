@@ -2,11 +2,10 @@
 //! whose files are not those of its seal is not handed to a provider, which would crash on it or answer wrong.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::key::{FORMAT, Key};
 
@@ -130,7 +129,7 @@ fn files(dir: &Path) -> io::Result<Vec<Sealed>> {
         if name != KEY && name != SEAL {
             let mut file = File::open(path)?;
             let bytes = file.metadata()?.len();
-            files.push(Sealed { name, bytes, sha256: digest(&mut file)? });
+            files.push(Sealed { name, bytes, sha256: edge_engine::bundle::digest(&mut file)? });
         }
         Ok(())
     })?;
@@ -168,18 +167,6 @@ fn walk(
         }
     }
     Ok(())
-}
-
-fn digest(from: &mut impl Read) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match from.read(&mut buffer)? {
-            0 => break,
-            read => hash.update(buffer.get(..read).unwrap_or_default()),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Writes a file whole or not at all.

@@ -99,15 +99,24 @@ impl Tuning {
     /// The next event of the host that measures; waits for ever without one. Safe to cancel.
     pub(super) async fn next(&mut self) -> TuneEvent {
         let host = self.now.as_mut().and_then(|measuring| measuring.host.as_mut());
-        match (host, &mut self.writing) {
-            (Some((_, host)), _) => TuneEvent::Host(host.next().await),
-            (None, Some(writing)) => {
-                let written = writing.await;
-                self.writing = None;
-                TuneEvent::Written(written.unwrap_or_else(|error| Err(format!("write the plan: {error}"))))
+        let host = async {
+            match host {
+                Some((_, host)) => host.next().await,
+                None => std::future::pending().await,
             }
-            (None, None) => std::future::pending().await,
-        }
+        };
+        let writing = async {
+            match &mut self.writing {
+                Some(writing) => writing.await,
+                None => std::future::pending().await,
+            }
+        };
+        let written = tokio::select! {
+            event = host => return TuneEvent::Host(event),
+            written = writing => written,
+        };
+        self.writing = None;
+        TuneEvent::Written(written.unwrap_or_else(|error| Err(format!("write the plan: {error}"))))
     }
 }
 

@@ -185,7 +185,8 @@ fn verify_file(bundle: &Bundle, entry: &FileEntry) -> Result<(), BundleError> {
     Ok(())
 }
 
-fn digest(from: &mut impl Read) -> std::io::Result<String> {
+/// SHA-256 of all that `from` gives; lower-case hexadecimal.
+pub fn digest(from: &mut impl Read) -> std::io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 << 10];
     loop {
