@@ -7,6 +7,7 @@
     spin-together   the same in batches of up to 4: runs as long as the most patient member says
     wants-cuda      asks for CUDA and for nothing else
     either          adds on OpenVINO, or where that is not, on the CPU
+    select          the positive ones of FP32 [-1]: how many there are depends on the numbers, not on their count
     wrong-golden    add, with an expected answer that is not the sum
     wrong-sha256    add, with a digest in its manifest that is not the file's
     unknown-key     add, with a key in its manifest that nobody knows
@@ -87,6 +88,14 @@ def spin_together():
                                    [value("sum", TensorProto.FLOAT, ["n", 1])], [start, zero]))
 
 
+def select():
+    zero = numpy_helper.from_array(np.zeros(1, np.float32), "zero")
+    nodes = [helper.make_node("Greater", ["x", "zero"], ["is_positive"]),
+             helper.make_node("Compress", ["x", "is_positive"], ["y"], axis=0)]
+    return model(helper.make_graph(nodes, "select", [value("x", TensorProto.FLOAT, ["n"])],
+                                   [value("y", TensorProto.FLOAT, ["m"])], [zero]))
+
+
 def tensors(**named):
     return json.dumps({"tensors": [{"name": name, "shape": list(np.shape(data)), "data": np.ravel(data).tolist()}
                                    for name, data in named.items()]}) + "\n"
@@ -128,6 +137,8 @@ def main():
            [(tensors(each=[[10]]), tensors(sum=[[256.0]]))], batch=4, deadline=60000)
     bundle("wants-cuda", add(), "Asks for CUDA", sums, batch=8, providers='["cuda"]')
     bundle("either", add(), "Adds on OpenVINO, or else on the CPU", sums, batch=8, providers='["openvino", "cpu"]')
+    bundle("select", select(), "Keeps the positive ones of its numbers",
+           [(tensors(x=[1.0, -2.0, 3.0]), tensors(y=[1.0, 3.0]))])
     bundle("wrong-golden", add(), "Expects a wrong sum", [(ADD_IN, ADD_OUT.replace("2.5", "2.75"))], batch=8)
     bundle("wrong-sha256", add(), "Promises another file", sums, batch=8,
            spoil=lambda text: text.replace(hashlib.sha256(add()).hexdigest(), "0" * 64))

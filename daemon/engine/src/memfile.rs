@@ -2,15 +2,17 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::NonNull;
 
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::mm::{MapFlags, ProtFlags};
 
 /// The seals without which a file is never mapped: it can neither shrink under the reader, nor grow, nor change.
 pub const REQUIRED: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::WRITE);
 
 /// A fresh sealed memfd that holds `bytes`.
 pub fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
-    let file = rustix::fs::memfd_create("edge-tensor", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let file = create("edge-tensor")?;
     let mut rest = bytes;
     while !rest.is_empty() {
         let written = rustix::io::write(&file, rest)?;
@@ -18,6 +20,65 @@ pub fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
     }
     seal(&file)?;
     Ok(file)
+}
+
+fn create(name: &str) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?)
+}
+
+/// A fresh memfd that is mapped to be written in place, and sealed when that is done. It starts on a page, so it is
+/// aligned to any element.
+pub struct Fresh {
+    file: OwnedFd,
+    mapping: Writable,
+}
+
+/// Memory that is unmapped when it is dropped.
+struct Writable {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone; nobody else has the file until it is sealed.
+unsafe impl Send for Writable {}
+
+impl Fresh {
+    /// One of `len` zero bytes, at least one. Its pages are there afterwards: writing to them cannot fail any more.
+    pub fn new(len: usize) -> io::Result<Fresh> {
+        let file = create("edge-output")?;
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64)?;
+        // SAFETY: a new mapping at an address of the kernel's choice aliases nothing; all its pages exist, and nobody
+        // else has the file, so that it cannot shrink.
+        let base = unsafe {
+            let flags = MapFlags::SHARED | MapFlags::POPULATE;
+            rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, flags, &file, 0)
+        }?;
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Fresh { file, mapping: Writable { base, len } })
+    }
+
+    /// The bytes, to be written.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: `len` bytes from `base` are mapped until the mapping is dropped, and borrowed mutably here.
+        unsafe { std::slice::from_raw_parts_mut(self.mapping.base.as_ptr(), self.mapping.len) }
+    }
+
+    /// What was written, as a file that cannot change any more.
+    pub fn sealed(self) -> io::Result<OwnedFd> {
+        let Fresh { file, mapping } = self;
+        // A file cannot be sealed while it is mapped to be written.
+        drop(mapping);
+        seal(&file)?;
+        Ok(file)
+    }
+}
+
+impl Drop for Writable {
+    fn drop(&mut self) {
+        // SAFETY: exactly this was mapped, and nothing borrows from `self` any more. It cannot fail for such a range; if
+        // it did, the file could not be sealed, and that is told.
+        let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+    }
 }
 
 /// Seals a memfd for good.
@@ -63,6 +124,19 @@ mod tests {
         assert_eq!(check(&file).unwrap(), 4);
         assert!(rustix::io::pwrite(&file, b"x", 0).is_err());
         assert!(rustix::fs::ftruncate(&file, 0).is_err());
+    }
+
+    #[test]
+    fn a_file_that_was_written_in_place_is_sealed_with_what_was_written() {
+        let mut fresh = Fresh::new(5_000).unwrap();
+        fresh.as_mut_slice()[4_096..].fill(7);
+        let file = fresh.sealed().unwrap();
+        assert_eq!(check(&file).unwrap(), 5_000);
+        let mut bytes = vec![1; 5_000];
+        assert_eq!(rustix::io::pread(&file, &mut bytes[..], 0).unwrap(), 5_000);
+        assert!(bytes[..4_096].iter().all(|byte| *byte == 0) && bytes[4_096..].iter().all(|byte| *byte == 7));
+        assert!(rustix::io::pwrite(&file, b"x", 0).is_err());
+        assert!(Fresh::new(0).is_err());
     }
 
     #[test]

@@ -28,6 +28,16 @@ impl Aligned {
         all
     }
 
+    /// How many bytes there is room for without an allocation.
+    pub fn capacity(&self) -> usize {
+        self.words.len() * 8
+    }
+
+    /// Makes it `len` bytes long, at most what there is room for; what is in them stays.
+    pub fn resize(&mut self, len: usize) {
+        self.len = len.min(self.capacity());
+    }
+
     /// A copy of these bytes.
     pub fn copy_of(bytes: &[u8]) -> Aligned {
         Aligned::concat(std::iter::once(bytes))

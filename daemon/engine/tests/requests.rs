@@ -270,3 +270,61 @@ fn what_was_not_prepared_cannot_run() {
     let error = host.infer_encoded("image/png", b"x").unwrap_err();
     assert_eq!(error.message, "the model takes tensors only, no encoded payload");
 }
+
+/// What a sealed output is called: by that it is known who wrote it.
+fn name_of(fds: &[std::os::fd::OwnedFd]) -> String {
+    use std::os::fd::AsRawFd;
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", fds[0].as_raw_fd())).unwrap();
+    link.to_str().unwrap().split(':').nth(1).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+/// Runs the model on one input of so many numbers; name of the memfd of the output, its shape and its numbers.
+fn run_large(host: &mut Host, inputs: &[&[f32]], shape: &[i64]) -> (String, Vec<i64>, Vec<f32>) {
+    let fds: Vec<_> = inputs.iter().map(|numbers| memfd(&f32s(numbers))).collect();
+    let sealed =
+        |at: usize| Data::Sealed { fd: u16::try_from(at).unwrap(), offset: 0, len: inputs[at].len() as u64 * 4 };
+    let tensor = |at: usize| TensorData { index: u16::try_from(at).unwrap(), shape: shape.to_vec(), data: sealed(at) };
+    let tensors = (0..inputs.len()).map(tensor).collect();
+    let id = host.id();
+    host.run(0, vec![member(id, Input::Tensors { tensors, want: Want::Sealed })], &fds.iter().collect::<Vec<_>>());
+    let (members, fds) = host.ran();
+    let Ok(Output::Tensors(outputs)) = &members[0].result else { panic!("{:?}", members[0].result) };
+    (name_of(&fds), outputs[0].shape.clone(), to_f32s(&bytes(&outputs[0].data, &fds)))
+}
+
+#[test]
+fn a_large_output_of_known_shape_is_written_by_the_runtime_where_the_caller_reads_it() {
+    let Some(mut host) = add_host() else { return };
+    const ROWS: i64 = 20_000;
+    let a: Vec<f32> = (0..ROWS * 4).map(|n| n as f32).collect();
+    for (turn, expected) in ["edge-tensor", "edge-tensor", "edge-output", "edge-output"].iter().enumerate() {
+        let b = vec![turn as f32; a.len()];
+        let (name, shape, sums) = run_large(&mut host, &[&a, &b], &[ROWS, 4]);
+        assert_eq!((name.as_str(), shape), (*expected, vec![ROWS, 4]));
+        assert!(sums.iter().zip(&a).all(|(sum, a)| *sum == a + turn as f32), "turn {turn}");
+    }
+    // What is small is copied, and another shape is another case.
+    for _ in 0..3 {
+        assert_eq!(run_large(&mut host, &[&a[..8], &a[..8]], &[2, 4]).0, "edge-tensor");
+    }
+    assert_eq!(run_large(&mut host, &[&a[..4], &a[..4]], &[1, 4]).2, [0.0, 2.0, 4.0, 6.0]);
+}
+
+#[test]
+fn an_output_that_is_not_as_large_as_those_before_is_answered_all_the_same() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&test_bundle("select"));
+    const COUNT: usize = 100_000;
+    let mut numbers: Vec<f32> = (0..COUNT).map(|n| 1.0 + n as f32).collect();
+    let shape = [i64::try_from(COUNT).unwrap()];
+    for expected in ["edge-tensor", "edge-tensor", "edge-output"] {
+        let (name, _, kept) = run_large(&mut host, &[&numbers], &shape);
+        assert_eq!((name.as_str(), &kept), (expected, &numbers));
+    }
+    numbers[..10].fill(-1.0);
+    for _ in 0..4 {
+        let (name, shape, kept) = run_large(&mut host, &[&numbers], &shape);
+        assert_eq!((name.as_str(), shape[0]), ("edge-tensor", shape[0]));
+        assert_eq!(kept, &numbers[10..]);
+    }
+}

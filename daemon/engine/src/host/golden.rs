@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::buffers::Buffers;
 use super::clock;
 use super::member;
 use super::model::Model;
@@ -159,7 +160,9 @@ fn given(model: &Model, bundle: &Bundle, golden: &Golden) -> Result<Vec<member::
         Ok(TensorData { index, shape: tensor.shape.clone(), data: Data::Inline(bytes) })
     });
     let inputs = inputs.collect::<Result<Vec<_>, String>>().map_err(wrong)?;
-    member::values(model, inputs, &[]).map_err(Cause::Run)
+    let mut buffers = Buffers::default();
+    let values = member::values(model, inputs, &[], &mut buffers).map_err(Cause::Run)?;
+    member::fetch(model, values, &mut buffers).map_err(Cause::Run)
 }
 
 /// What a golden payload becomes, and its cost.

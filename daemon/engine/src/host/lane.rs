@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::clock;
-use super::member::{self, Body, Ready};
+use super::member::{Body, Ready};
 use super::memfd::Packer;
 use super::outbox::Outbox;
 use super::post::Post;
@@ -29,7 +29,7 @@ pub struct Lane {
 }
 
 /// A member that can run, or what it is answered with.
-type Slot = (u64, Result<Ready, HostError>);
+type Slot<'f> = (u64, Result<Ready<'f>, HostError>);
 
 impl Lane {
     /// Serves batches until its channel is closed.
@@ -69,19 +69,18 @@ impl Lane {
 
     fn run(&mut self, members: Vec<Member>, fds: Vec<OwnedFd>, now: u64, packer: &mut Packer) -> Vec<MemberDone> {
         let stopped = self.post.take(&members);
-        let slots: Vec<Slot> = members
+        let slots: Vec<Slot<'_>> = members
             .into_iter()
             .map(|member| {
                 let discarded = stopped.contains(&member.id);
                 (member.id, if discarded { Err(told()) } else { self.ready(member, &fds, now) })
             })
             .collect();
-        drop(fds);
         self.runner.run(slots, &self.post, packer)
     }
 
     /// What a member brings, unless it is too late for it.
-    fn ready(&self, member: Member, fds: &[OwnedFd], now: u64) -> Result<Ready, HostError> {
+    fn ready<'f>(&mut self, member: Member, fds: &'f [OwnedFd], now: u64) -> Result<Ready<'f>, HostError> {
         let start_before = member.start_before;
         let body = match member.input {
             Input::Prepared => {
@@ -92,7 +91,7 @@ impl Lane {
             }
             Input::Tensors { tensors, want } => {
                 in_time(start_before, now)?;
-                Body::Values(member::values(self.runner.model(), tensors, fds)?, want)
+                Body::Values(self.runner.values(tensors, fds)?, want)
             }
         };
         Ok(Ready { body, start_before })

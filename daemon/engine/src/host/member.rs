@@ -2,18 +2,22 @@
 
 use std::os::fd::OwnedFd;
 
-use super::memory::Memory;
-use super::model::Model;
-use crate::fault::host_error;
+use super::buffers::Buffers;
+use super::memory::{Given, Memory, MemoryError};
+use super::model::{Model, Place};
+use crate::fault::{chain, host_error};
 use crate::media::{Frame, Prepared};
-use crate::protocol::{ErrorKind, HostError, TensorData, Want};
+use crate::protocol::{Datatype, ErrorKind, HostError, TensorData, Want};
 use crate::tensor::{Aligned, Feed};
 
-/// One input of one member.
-pub struct Value {
+/// One input: of a member, or of a run.
+pub struct Value<M = Memory> {
     pub shape: Vec<i64>,
-    pub memory: Memory,
+    pub memory: M,
 }
+
+/// One input of a member, whose bytes need not have been fetched.
+pub type Argument<'f> = Value<Given<'f>>;
 
 impl Value {
     /// A copy of these bytes.
@@ -27,35 +31,51 @@ impl Value {
     }
 }
 
+impl Argument<'_> {
+    /// As a member brings it.
+    pub fn here(value: Value) -> Self {
+        Value { shape: value.shape, memory: Given::Here(value.memory) }
+    }
+}
+
 /// What a member brings.
-pub enum Body {
+pub enum Body<'f> {
     /// One value per input, in the graph's order.
-    Values(Vec<Value>, Want),
+    Values(Vec<Argument<'f>>, Want),
     /// What was prepared of an encoded payload.
     Prepared(Prepared),
 }
 
-/// A member whose bytes are at hand.
-pub struct Ready {
-    pub body: Body,
+/// A member that was checked.
+pub struct Ready<'f> {
+    pub body: Body<'f>,
     pub start_before: u64,
 }
 
 /// The values of a member that brings tensors, checked against the model.
-pub fn values(model: &Model, tensors: Vec<TensorData>, fds: &[OwnedFd]) -> Result<Vec<Value>, HostError> {
-    let mut places: Vec<Option<Value>> = model.inputs.iter().map(|_| None).collect();
+pub fn values<'f>(
+    model: &Model,
+    tensors: Vec<TensorData>,
+    fds: &'f [OwnedFd],
+    buffers: &mut Buffers,
+) -> Result<Vec<Argument<'f>>, HostError> {
+    let mut places: Vec<Option<Argument<'f>>> = model.inputs.iter().map(|_| None).collect();
     let mut room = model.payload_bytes;
     for tensor in tensors {
         let index = usize::from(tensor.index);
-        let name = model.inputs.get(index).map_or("of unknown index", |place| &place.spec.name);
-        let memory =
-            Memory::of(tensor.data, fds, room).map_err(|error| error.into_host_error(&format!("input {name}")))?;
-        room -= memory.len() as u64;
-        model.check(tensor.index, &tensor.shape, &memory)?;
-        let size = model.inputs.get(index).map_or(1, |place| place.spec.datatype.size());
-        let value = Value { shape: tensor.shape, memory: memory.aligned(size.max(1)) };
+        let input = model.inputs.get(index).map(|place| &place.spec);
+        let name = || format!("input {}", input.map_or("of unknown index", |spec| &spec.name));
+        let mut given = Given::of(tensor.data, fds, room).map_err(|error| error.into_host_error(&name()))?;
+        room -= given.len() as u64;
+        model.check_size(tensor.index, &tensor.shape, given.len())?;
+        // Of most types all bytes are elements; of these they are looked at.
+        if input.is_some_and(|spec| matches!(spec.datatype, Datatype::Bytes | Datatype::Bool)) {
+            let memory = given.fetch(buffers).map_err(|error| error.into_host_error(&name()))?;
+            model.check_elements(tensor.index, &tensor.shape, &memory)?;
+            given = Given::Here(memory);
+        }
         if let Some(place) = places.get_mut(index) {
-            *place = Some(value);
+            *place = Some(Value { shape: tensor.shape, memory: given });
         }
     }
     let missing = places.iter().zip(&model.inputs).find(|(place, _)| place.is_none());
@@ -67,7 +87,7 @@ pub fn values(model: &Model, tensors: Vec<TensorData>, fds: &[OwnedFd]) -> Resul
 
 /// The values as a session takes them.
 pub fn feeds<'a>(model: &Model, values: &'a [Value]) -> Vec<Feed<'a>> {
-    let feed = |(value, place): (&'a Value, &super::model::Place)| Feed {
+    let feed = |(value, place): (&'a Value, &Place)| Feed {
         datatype: place.spec.datatype,
         shape: &value.shape,
         bytes: &value.memory,
@@ -84,16 +104,16 @@ pub enum Reply {
 }
 
 /// A member on its way through a group that runs as one.
-pub struct Item {
+pub struct Item<'f> {
     /// Place in the batch.
     pub at: usize,
     pub id: u64,
-    pub values: Vec<Value>,
+    pub values: Vec<Argument<'f>>,
     pub reply: Reply,
     pub start_before: u64,
 }
 
-impl Item {
+impl Item<'_> {
     /// Size of dimension 0.
     pub fn rows(&self) -> usize {
         let first = self.values.first().and_then(|value| value.shape.first());
@@ -101,7 +121,7 @@ impl Item {
     }
 
     /// Whether both can be one run: all shapes alike but for dimension 0, and that one alike in all inputs of each.
-    pub fn joins(&self, other: &Item) -> bool {
+    pub fn joins(&self, other: &Item<'_>) -> bool {
         self.values.len() == other.values.len()
             && self.is_even()
             && other.is_even()
@@ -115,35 +135,68 @@ impl Item {
 }
 
 /// Whether an item can be one run with these: its shapes are theirs, and all together have at most `most` rows.
-pub fn has_room(group: &[Item], item: &Item, most: i64) -> bool {
+pub fn has_room(group: &[Item<'_>], item: &Item<'_>, most: i64) -> bool {
     let rows: usize = group.iter().map(Item::rows).sum();
     let within = i64::try_from(rows + item.rows()).is_ok_and(|rows| rows <= most);
     within && group.first().is_some_and(|first| first.joins(item))
 }
 
-/// All values of a group, one after the other along dimension 0.
-pub fn join(group: &[Item]) -> Vec<Value> {
-    let inputs = group.first().map_or(0, |item| item.values.len());
-    let joined = |at: usize| {
-        let parts = group.iter().filter_map(move |item| item.values.get(at));
-        let mut shape = parts.clone().next().map(|value| value.shape.clone()).unwrap_or_default();
-        if let Some(rows) = shape.first_mut() {
-            *rows = parts.clone().filter_map(|value| value.shape.first()).sum();
-        }
-        Value { shape, memory: Memory::Aligned(Aligned::concat(parts.map(|value| &*value.memory))) }
-    };
-    (0..inputs).map(joined).collect()
+/// The values of a group as one run takes them: those of a single item in place where they can be, those of several one
+/// after the other along dimension 0. The items have none afterwards.
+pub fn join(model: &Model, group: &mut [Item<'_>], buffers: &mut Buffers) -> Result<Vec<Value>, HostError> {
+    if let [item] = group {
+        return fetch(model, std::mem::take(&mut item.values), buffers);
+    }
+    let joined = model.inputs.iter().enumerate().map(|(at, place)| one_after_the_other(group, at, place, buffers));
+    let joined = joined.collect();
+    group.iter_mut().for_each(|item| item.values.clear());
+    joined
+}
+
+/// The values of one member as a run takes them.
+pub fn fetch(model: &Model, values: Vec<Argument<'_>>, buffers: &mut Buffers) -> Result<Vec<Value>, HostError> {
+    values.into_iter().zip(&model.inputs).map(|(value, place)| in_place(value, place, buffers)).collect()
+}
+
+fn in_place(value: Argument<'_>, place: &Place, buffers: &mut Buffers) -> Result<Value, HostError> {
+    let memory = value.memory.fetch(buffers).map_err(|error| unread(&error, place))?;
+    Ok(Value { shape: value.shape, memory: memory.aligned(place.spec.datatype.size()) })
+}
+
+fn one_after_the_other(
+    group: &[Item<'_>],
+    at: usize,
+    place: &Place,
+    buffers: &mut Buffers,
+) -> Result<Value, HostError> {
+    let parts = || group.iter().filter_map(|item| item.values.get(at));
+    let mut shape = parts().next().map(|value| value.shape.clone()).unwrap_or_default();
+    if let Some(rows) = shape.first_mut() {
+        *rows = parts().filter_map(|value| value.shape.first()).sum();
+    }
+    let mut all = buffers.take(parts().map(|value| value.memory.len()).sum());
+    let mut rest = all.as_mut_slice();
+    for part in parts() {
+        let (place_of_part, after) = rest.split_at_mut(part.memory.len());
+        part.memory.copy_to(place_of_part).map_err(|error| unread(&error, place))?;
+        rest = after;
+    }
+    Ok(Value { shape, memory: Memory::Aligned(all) })
+}
+
+fn unread(error: &MemoryError, place: &Place) -> HostError {
+    host_error(ErrorKind::Runtime, format!("input {}: {}", place.spec.name, chain(error)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn item(shapes: &[&[i64]]) -> Item {
+    fn item(shapes: &[&[i64]]) -> Item<'static> {
         let value = |shape: &&[i64]| {
             let elements = usize::try_from(shape.iter().product::<i64>()).unwrap();
             let rows = u8::try_from(shape[0]).unwrap();
-            Value { shape: shape.to_vec(), memory: Memory::Owned(vec![rows; elements]) }
+            Value { shape: shape.to_vec(), memory: Given::Here(Memory::Owned(vec![rows; elements])) }
         };
         let values = shapes.iter().map(value).collect();
         Item { at: 0, id: 0, values, reply: Reply::Document(None), start_before: 0 }
@@ -178,8 +231,13 @@ mod tests {
 
     #[test]
     fn joined_values_lie_one_after_the_other() {
-        let joined = join(&[item(&[&[1, 2], &[1, 1]]), item(&[&[2, 2], &[2, 1]])]);
+        let model = Model::of_bytes(2);
+        let mut buffers = Buffers::default();
+        let mut group = [item(&[&[1, 2], &[1, 1]]), item(&[&[2, 2], &[2, 1]])];
+        let joined = join(&model, &mut group, &mut buffers).unwrap();
         assert_eq!((joined[0].shape.as_slice(), &*joined[0].memory), (&[3i64, 2][..], &[1u8, 1, 2, 2, 2, 2][..]));
         assert_eq!((joined[1].shape.as_slice(), &*joined[1].memory), (&[3i64, 1][..], &[1u8, 2, 2][..]));
+        let alone = join(&model, &mut [item(&[&[2, 2], &[2, 1]])], &mut buffers).unwrap();
+        assert_eq!((alone[0].shape.as_slice(), &*alone[0].memory), (&[2i64, 2][..], &[2u8, 2, 2, 2][..]));
     }
 }

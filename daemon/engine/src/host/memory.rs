@@ -1,13 +1,16 @@
-//! Bytes of a request, wherever they are: in the packet, mapped or copied from a sealed memfd, or copied from a descriptor
-//! that is not sealed. What is mapped cannot change or shrink under the runtime, because the seals are checked here.
+//! Bytes of a request, wherever they are: in the packet, in a sealed memfd, from where they are mapped or copied when they
+//! are needed, or copied from a descriptor that is not sealed. What is mapped cannot change or shrink under the runtime,
+//! because the seals are checked here.
 
+use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
+use super::buffers::Buffers;
 use super::unsealed;
 use crate::fault::{chain, host_error};
 use crate::memfile::{self, SealError};
@@ -37,9 +40,9 @@ pub enum MemoryError {
     #[error("descriptor is a pipe or socket, which the daemon reads itself")]
     Stream,
     #[error("map {len} bytes of a memfd")]
-    Map { len: u64, source: std::io::Error },
+    Map { len: u64, source: io::Error },
     #[error("read descriptor")]
-    Read(#[source] std::io::Error),
+    Read(#[source] io::Error),
 }
 
 impl MemoryError {
@@ -54,6 +57,102 @@ impl MemoryError {
     }
 }
 
+/// Bytes of a request that were found and checked, and not yet fetched.
+pub enum Given<'f> {
+    Here(Memory),
+    Sealed(Part<'f>),
+}
+
+impl<'f> Given<'f> {
+    /// The bytes that `data` names, at most `most` of them. The descriptors stay the caller's.
+    pub fn of(data: Data, fds: &'f [OwnedFd], most: u64) -> Result<Given<'f>, MemoryError> {
+        let bounded = |len: u64| if len > most { Err(MemoryError::TooLarge { len, most }) } else { Ok(()) };
+        match data {
+            Data::Inline(bytes) => {
+                bounded(bytes.len() as u64)?;
+                Ok(Given::Here(Memory::Owned(bytes)))
+            }
+            Data::Sealed { fd, offset, len } => {
+                bounded(len)?;
+                Part::new(descriptor(fds, fd)?.as_fd(), offset, len).map(Given::Sealed)
+            }
+            Data::Unsealed { fd, max_len } => {
+                unsealed::read(descriptor(fds, fd)?, max_len.min(most)).map(|bytes| Given::Here(Memory::Owned(bytes)))
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Given::Here(memory) => memory.len(),
+            Given::Sealed(part) => part.len,
+        }
+    }
+
+    /// The bytes: in place where they are large, copied into memory of `buffers` where they are small.
+    pub fn fetch(self, buffers: &mut Buffers) -> Result<Memory, MemoryError> {
+        match self {
+            Given::Here(memory) => Ok(memory),
+            Given::Sealed(part) if part.is_small() => {
+                let mut bytes = buffers.take(part.len);
+                part.read_into(bytes.as_mut_slice())?;
+                Ok(Memory::Aligned(bytes))
+            }
+            Given::Sealed(part) => Mapping::new(part.fd, part.offset, part.len as u64).map(Memory::Mapped),
+        }
+    }
+
+    /// Copies the bytes into `place`, which has room for exactly these.
+    pub fn copy_to(&self, place: &mut [u8]) -> Result<(), MemoryError> {
+        match self {
+            Given::Here(memory) => {
+                place.copy_from_slice(memory);
+                Ok(())
+            }
+            Given::Sealed(part) => part.read_into(place),
+        }
+    }
+}
+
+/// A part of a sealed memfd, which has that part.
+#[derive(Clone, Copy)]
+pub struct Part<'f> {
+    fd: BorrowedFd<'f>,
+    offset: u64,
+    len: usize,
+}
+
+impl<'f> Part<'f> {
+    fn new(fd: BorrowedFd<'f>, offset: u64, len: u64) -> Result<Part<'f>, MemoryError> {
+        check_range(fd, offset, len)?;
+        let len =
+            usize::try_from(len).map_err(|_| MemoryError::Map { len, source: io::ErrorKind::OutOfMemory.into() })?;
+        Ok(Part { fd, offset, len })
+    }
+
+    /// Whether it is copied rather than mapped.
+    pub fn is_small(&self) -> bool {
+        self.len <= COPIED
+    }
+
+    fn read_into(&self, mut place: &mut [u8]) -> Result<(), MemoryError> {
+        let mut at = self.offset;
+        while !place.is_empty() {
+            match rustix::io::pread(self.fd, &mut *place, at) {
+                Ok(0) => return Err(MemoryError::Read(io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => {
+                    at += count as u64;
+                    place = place.get_mut(count..).unwrap_or_default();
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(MemoryError::Read(errno.into())),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Bytes that stay where they are while a request runs.
 pub enum Memory {
     Owned(Vec<u8>),
@@ -62,28 +161,6 @@ pub enum Memory {
 }
 
 impl Memory {
-    /// The bytes that `data` names, at most `most` of them. The descriptors stay the caller's.
-    pub fn of(data: Data, fds: &[OwnedFd], most: u64) -> Result<Memory, MemoryError> {
-        let bounded = |len: u64| if len > most { Err(MemoryError::TooLarge { len, most }) } else { Ok(()) };
-        match data {
-            Data::Inline(bytes) => {
-                bounded(bytes.len() as u64)?;
-                Ok(Memory::Owned(bytes))
-            }
-            Data::Sealed { fd, offset, len } => {
-                bounded(len)?;
-                let fd = descriptor(fds, fd)?;
-                match usize::try_from(len) {
-                    Ok(len) if len <= COPIED => copied(fd, offset, len).map(Memory::Owned),
-                    _ => Mapping::new(fd, offset, len).map(Memory::Mapped),
-                }
-            }
-            Data::Unsealed { fd, max_len } => {
-                unsealed::read(descriptor(fds, fd)?, max_len.min(most)).map(Memory::Owned)
-            }
-        }
-    }
-
     /// The same bytes at an address that is a multiple of `align`, a power of two up to 8; copied only if they are not.
     pub fn aligned(self, align: usize) -> Memory {
         if self.as_ptr().addr().is_multiple_of(align.max(1)) { self } else { Memory::Aligned(Aligned::copy_of(&self)) }
@@ -111,22 +188,6 @@ fn check_range(fd: impl AsFd, offset: u64, len: u64) -> Result<(), MemoryError> 
     }
 }
 
-fn copied(fd: impl AsFd, offset: u64, len: usize) -> Result<Vec<u8>, MemoryError> {
-    check_range(&fd, offset, len as u64)?;
-    let mut bytes = Vec::with_capacity(len);
-    while bytes.len() < len {
-        let at = offset + bytes.len() as u64;
-        // The capacity may be larger than what was asked for, and the file longer than this part.
-        match rustix::io::pread(&fd, rustix::buffer::spare_capacity(&mut bytes), at) {
-            Ok(0) => return Err(MemoryError::Read(std::io::ErrorKind::UnexpectedEof.into())),
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(MemoryError::Read(errno.into())),
-        }
-    }
-    bytes.truncate(len);
-    Ok(bytes)
-}
-
 fn descriptor(fds: &[OwnedFd], index: u16) -> Result<&OwnedFd, MemoryError> {
     fds.get(usize::from(index)).ok_or(MemoryError::NoDescriptor { index, sent: fds.len() })
 }
@@ -145,8 +206,8 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    fn new(fd: impl AsFd, offset: u64, len: u64) -> Result<Mapping, MemoryError> {
-        check_range(&fd, offset, len)?;
+    /// The range must have been checked.
+    fn new(fd: BorrowedFd<'_>, offset: u64, len: u64) -> Result<Mapping, MemoryError> {
         if len == 0 {
             return Ok(Mapping { base: NonNull::dangling(), mapped: 0, skip: 0, len: 0 });
         }
@@ -154,16 +215,16 @@ impl Mapping {
         let failed = |source| MemoryError::Map { len, source };
         let sizes = (usize::try_from(len), usize::try_from(offset % page), usize::try_from(len + offset % page));
         let (Ok(len), Ok(skip), Ok(mapped)) = sizes else {
-            return Err(failed(std::io::ErrorKind::OutOfMemory.into()));
+            return Err(failed(io::ErrorKind::OutOfMemory.into()));
         };
         // SAFETY: a new mapping at an address of the kernel's choice aliases nothing; the seals keep the file from
         // shrinking, so that reading cannot fault, and from being written.
         let base = unsafe {
             let flags = MapFlags::SHARED | MapFlags::POPULATE;
-            rustix::mm::mmap(std::ptr::null_mut(), mapped, ProtFlags::READ, flags, &fd, offset - offset % page)
+            rustix::mm::mmap(std::ptr::null_mut(), mapped, ProtFlags::READ, flags, fd, offset - offset % page)
         };
         let base = base.map_err(|errno| failed(errno.into()))?;
-        let base = NonNull::new(base.cast()).ok_or_else(|| failed(std::io::ErrorKind::OutOfMemory.into()))?;
+        let base = NonNull::new(base.cast()).ok_or_else(|| failed(io::ErrorKind::OutOfMemory.into()))?;
         Ok(Mapping { base, mapped, skip, len })
     }
 
@@ -199,6 +260,10 @@ mod tests {
         SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE
     }
 
+    fn fetched(data: Data, fds: &[OwnedFd], most: u64) -> Result<Memory, MemoryError> {
+        Given::of(data, fds, most)?.fetch(&mut Buffers::default())
+    }
+
     fn sealed(offset: u64, len: u64) -> Data {
         Data::Sealed { fd: 0, offset, len }
     }
@@ -211,17 +276,20 @@ mod tests {
         let cases =
             [(0, large), (1, large), (4096, large), (4100, large), (large, 0), (0, 100), (4100, 4_000), (7, large - 1)];
         for (offset, len) in cases {
-            let memory = Memory::of(sealed(offset, len), &fds, 1 << 20).unwrap();
+            let memory = fetched(sealed(offset, len), &fds, 1 << 20).unwrap();
             let from = usize::try_from(offset).unwrap();
             assert_eq!(&*memory, &bytes[from..from + usize::try_from(len).unwrap()], "{offset} {len}");
             assert_eq!(matches!(memory, Memory::Mapped(_)), len == large, "{offset} {len}");
+            let mut copy = vec![0; memory.len()];
+            Given::of(sealed(offset, len), &fds, 1 << 20).unwrap().copy_to(&mut copy).unwrap();
+            assert_eq!(copy, &*memory, "{offset} {len}");
         }
     }
 
     #[test]
     fn a_memfd_without_every_seal_is_never_mapped() {
         for seals in [SealFlags::empty(), SealFlags::SHRINK, SealFlags::SHRINK | SealFlags::GROW, SealFlags::SEAL] {
-            let error = Memory::of(sealed(0, 4), &[memfd(b"abcd", seals)], 10).err().unwrap();
+            let error = fetched(sealed(0, 4), &[memfd(b"abcd", seals)], 10).err().unwrap();
             assert!(matches!(error, MemoryError::NotSealed(_)), "{seals:?}: {error}");
         }
     }
@@ -230,12 +298,12 @@ mod tests {
     fn a_range_outside_the_memfd_is_named() {
         let fds = [memfd(b"abcd", all())];
         for (offset, len) in [(0, 5), (4, 1), (5, 0), (u64::MAX, 1), (1, u64::MAX)] {
-            let error = Memory::of(sealed(offset, len), &fds, u64::MAX).err().unwrap();
+            let error = fetched(sealed(offset, len), &fds, u64::MAX).err().unwrap();
             assert!(matches!(error, MemoryError::OutOfRange { .. }), "{offset} {len}: {error}");
         }
-        let error = Memory::of(Data::Sealed { fd: 3, offset: 0, len: 1 }, &fds, 10).err().unwrap();
+        let error = fetched(Data::Sealed { fd: 3, offset: 0, len: 1 }, &fds, 10).err().unwrap();
         assert_eq!(error.to_string(), "descriptor 3 was not sent (1 were)");
-        let error = Memory::of(sealed(0, 4), &fds, 3).err().unwrap();
+        let error = fetched(sealed(0, 4), &fds, 3).err().unwrap();
         assert_eq!(error.to_string(), "4 bytes, at most 3 are accepted");
     }
 
@@ -243,9 +311,9 @@ mod tests {
     fn bytes_at_an_odd_address_are_moved_to_an_even_one() {
         let large = COPIED as u64 + 8;
         let fds = [memfd(&vec![9; COPIED + 100], all())];
-        let memory = Memory::of(sealed(3, large), &fds, large).unwrap().aligned(8);
+        let memory = fetched(sealed(3, large), &fds, large).unwrap().aligned(8);
         assert!(matches!(memory, Memory::Aligned(_)));
         assert_eq!((&*memory, memory.as_ptr().addr() % 8), (&vec![9u8; COPIED + 8][..], 0));
-        assert!(matches!(Memory::of(sealed(8, large), &fds, large).unwrap().aligned(8), Memory::Mapped(_)));
+        assert!(matches!(fetched(sealed(8, large), &fds, large).unwrap().aligned(8), Memory::Mapped(_)));
     }
 }

@@ -6,6 +6,7 @@
 //! the thread that has them to the host's channel.
 
 mod arena;
+mod buffers;
 mod clock;
 mod confine;
 mod device;
@@ -19,6 +20,7 @@ mod memfd;
 mod memory;
 mod model;
 mod outbox;
+mod outputs;
 mod post;
 mod prepare;
 mod provider;

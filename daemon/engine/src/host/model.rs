@@ -108,7 +108,6 @@ impl Model {
 
     /// Checks the shape of one input, whether it comes in a request or was made of a payload.
     pub fn check_shape(&self, index: u16, shape: &[i64]) -> Result<(), HostError> {
-        let invalid = |message: String| Err(host_error(ErrorKind::InvalidInput, message));
         let Some(place) = self.inputs.get(usize::from(index)) else {
             return invalid(format!("input {index}: the model has {} inputs", self.inputs.len()));
         };
@@ -129,33 +128,42 @@ impl Model {
         Ok(())
     }
 
-    /// Checks one tensor of a request against its input.
-    pub fn check(&self, index: u16, shape: &[i64], bytes: &[u8]) -> Result<(), HostError> {
+    /// Checks shape and size of one tensor of a request against its input.
+    pub fn check_size(&self, index: u16, shape: &[i64], bytes: usize) -> Result<(), HostError> {
         self.check_shape(index, shape)?;
-        let invalid = |message: String| Err(host_error(ErrorKind::InvalidInput, message));
+        let Some(Place { spec, .. }) = self.inputs.get(usize::from(index)) else { return Ok(()) };
+        let (name, size) = (&spec.name, spec.datatype.size());
+        match tensor::elements(shape) {
+            None => invalid(format!("input {name}: shape {shape:?} has too many elements")),
+            Some(elements) if spec.datatype != Datatype::Bytes && elements.checked_mul(size) != Some(bytes) => {
+                let datatype = spec.datatype.as_str();
+                invalid(format!(
+                    "input {name}: {bytes} bytes, the shape {shape:?} of {datatype} needs {elements} elements of {size} bytes",
+                ))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Checks the elements of one tensor whose size was checked.
+    pub fn check_elements(&self, index: u16, shape: &[i64], bytes: &[u8]) -> Result<(), HostError> {
         let Some(Place { spec, .. }) = self.inputs.get(usize::from(index)) else { return Ok(()) };
         let name = &spec.name;
-        let Some(elements) = tensor::elements(shape) else {
-            return invalid(format!("input {name}: shape {shape:?} has too many elements"));
-        };
         match spec.datatype {
-            Datatype::Bytes => match tensor::strings(bytes, elements) {
+            Datatype::Bytes => match tensor::strings(bytes, tensor::elements(shape).unwrap_or(usize::MAX)) {
                 Ok(_) => Ok(()),
                 Err(why) => invalid(format!("input {name}: {why}")),
             },
-            _ if elements.checked_mul(spec.datatype.size()) != Some(bytes.len()) => invalid(format!(
-                "input {name}: {} bytes, the shape {shape:?} of {} needs {} elements of {} bytes",
-                bytes.len(),
-                spec.datatype.as_str(),
-                elements,
-                spec.datatype.size()
-            )),
             Datatype::Bool if bytes.iter().any(|byte| *byte > 1) => {
                 invalid(format!("input {name}: a BOOL element is neither 0 nor 1"))
             }
             _ => Ok(()),
         }
     }
+}
+
+fn invalid(message: String) -> Result<(), HostError> {
+    Err(host_error(ErrorKind::InvalidInput, message))
 }
 
 fn close(graph: &[TensorSpec], manifest: &Manifest) -> Result<Vec<Place>, FitError> {
@@ -201,6 +209,18 @@ fn max_rows(profiles: &[Profile]) -> i64 {
 }
 
 #[cfg(test)]
+impl Model {
+    /// One with so many inputs that are rows of bytes.
+    pub fn of_bytes(inputs: usize) -> Model {
+        let spec = TensorSpec { name: "x".into(), datatype: Datatype::Uint8, shape: vec![-1, -1] };
+        let place = || Place { spec: spec.clone(), min: vec![], max: vec![], multiple: vec![] };
+        let inputs = (0..inputs).map(|_| place()).collect();
+        let (batched, max_batch, max_rows) = (true, 1, i64::MAX);
+        Model { id: 0, inputs, outputs: vec![], batched, max_batch, max_rows, payload_bytes: 1 << 20, recipe: None }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -227,10 +247,10 @@ mod tests {
             (&[1, 3, -5], 24, "input x: dimension 2 is -5, accepted is 1..=100"),
         ];
         for (shape, bytes, expected) in cases {
-            let said = model.check(0, shape, &vec![0; bytes]).err().map(|error| error.message);
+            let said = model.check_size(0, shape, bytes).err().map(|error| error.message);
             assert_eq!(said.unwrap_or_default(), expected);
         }
-        assert!(model.check(1, &[1, 3, 2], &[0; 24]).is_err());
+        assert!(model.check_size(1, &[1, 3, 2], 24).is_err());
     }
 
     fn variant(tensor: &str, min: &[i64], max: &[i64]) -> Variant {
@@ -298,7 +318,7 @@ mod tests {
         ];
         for (shape, max, expected) in cases {
             let bytes = usize::try_from(shape.iter().product::<i64>() * 4).unwrap();
-            let said = model(&[-1, -1], max, &[1, 32]).check(0, shape, &vec![0; bytes]).err();
+            let said = model(&[-1, -1], max, &[1, 32]).check_size(0, shape, bytes).err();
             assert_eq!(said.map(|error| error.message).unwrap_or_default(), expected);
         }
     }

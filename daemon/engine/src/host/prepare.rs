@@ -5,10 +5,11 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use super::buffers::Buffers;
 use super::clock;
 use super::lane::told;
 use super::memfd::Packer;
-use super::memory::Memory;
+use super::memory::Given;
 use super::model::Model;
 use super::outbox::Outbox;
 use super::store::Store;
@@ -121,7 +122,8 @@ fn prepare(job: Job, store: &Store, kept: &mut Option<Kept>) -> Result<u32, Host
     };
     // A picture that this host or another one has decoded is no payload of a caller: it was bounded when it came.
     let most = if job.content_type == PIXELS { u64::MAX } else { job.model.payload_bytes };
-    let payload = Memory::of(job.payload, &job.fds, most).map_err(|error| error.into_host_error("payload"))?;
+    let payload = Given::of(job.payload, &job.fds, most).and_then(|given| given.fetch(&mut Buffers::default()));
+    let payload = payload.map_err(|error| error.into_host_error("payload"))?;
     let prepared = match &job.part {
         Some(part) => recipe.prepare_part(&job.content_type, &payload, part),
         None if job.keep => recipe.prepare_and_keep(&job.content_type, &payload).map(|(prepared, cost, picture)| {

@@ -9,8 +9,8 @@ use std::ptr::{self, NonNull};
 use ort::AsPointer;
 use ort::device::Device;
 use ort::memory::{Allocator, MemoryInfo};
-use ort::session::{Session, SessionInputValue};
-use ort::value::{DynValue, TensorElementType, ValueType};
+use ort::session::{RunOptions, Session};
+use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 
 use crate::protocol::Datatype;
 
@@ -57,13 +57,13 @@ fn element(datatype: Datatype) -> TensorElementType {
 /// A runtime value over memory that it borrows.
 pub struct Borrowed<'a> {
     value: DynValue,
-    memory: PhantomData<&'a [u8]>,
+    memory: PhantomData<&'a mut [u8]>,
 }
 
 impl Borrowed<'_> {
-    /// As the session takes it.
-    pub fn as_input(&self) -> SessionInputValue<'_> {
-        SessionInputValue::from(&self.value)
+    /// The value.
+    pub fn value(&self) -> &DynValue {
+        &self.value
     }
 }
 
@@ -76,14 +76,41 @@ pub fn borrow<'a>(
     memory: &MemoryInfo<'_>,
     allocator: &Allocator,
 ) -> ort::Result<Borrowed<'a>> {
+    let place = (bytes.as_ptr().cast_mut(), bytes.len());
+    // SAFETY: the runtime only reads them, because graph inputs are never written; `Borrowed` keeps the borrow as long as
+    // the value lives.
+    unsafe { over(place, datatype, shape, memory, allocator) }
+}
+
+/// A tensor over `bytes`, which a run may write as its output. The caller has checked them as for [`borrow`].
+pub fn borrow_mut<'a>(
+    bytes: &'a mut [u8],
+    datatype: Datatype,
+    shape: &[i64],
+    memory: &MemoryInfo<'_>,
+    allocator: &Allocator,
+) -> ort::Result<Borrowed<'a>> {
+    let place = (bytes.as_mut_ptr(), bytes.len());
+    // SAFETY: `Borrowed` keeps them borrowed mutably as long as the value lives.
+    unsafe { over(place, datatype, shape, memory, allocator) }
+}
+
+/// # Safety
+/// The bytes live as long as the value, and nothing else writes them; or reads them, if the value is an output.
+unsafe fn over<'a>(
+    (bytes, len): (*mut u8, usize),
+    datatype: Datatype,
+    shape: &[i64],
+    memory: &MemoryInfo<'_>,
+    allocator: &Allocator,
+) -> ort::Result<Borrowed<'a>> {
     let mut value = ptr::null_mut();
-    // SAFETY: the pointers are valid for the lengths beside them during the call; the runtime keeps `bytes`, which it
-    // only reads, because graph inputs are never written; `Borrowed` keeps the borrow as long as the value lives.
+    // SAFETY: the pointers are valid for the lengths beside them during the call.
     let status = unsafe {
         (ort::api().CreateTensorWithDataAsOrtValue)(
             memory.ptr(),
-            bytes.as_ptr().cast_mut().cast(),
-            bytes.len(),
+            bytes.cast(),
+            len,
             shape.as_ptr(),
             shape.len(),
             element(datatype).into(),
@@ -96,6 +123,69 @@ pub fn borrow<'a>(
     // SAFETY: `value` is a fresh tensor that nobody else owns; dropping it releases the value, not the memory.
     let value = unsafe { DynValue::from_ptr(value, Some(allocator)) };
     Ok(Borrowed { value, memory: PhantomData })
+}
+
+/// Names of all inputs and outputs of a graph, as a run names them.
+pub struct Names {
+    inputs: Vec<CString>,
+    outputs: Vec<CString>,
+}
+
+impl Names {
+    /// Those of this session.
+    pub fn of(session: &Session) -> ort::Result<Names> {
+        let name = |outlet: &Outlet| {
+            CString::new(outlet.name()).map_err(|_| ort::Error::new("a name in the graph contains a zero byte"))
+        };
+        let all = |outlets: &[Outlet]| outlets.iter().map(name).collect::<ort::Result<Vec<_>>>();
+        Ok(Names { inputs: all(session.inputs())?, outputs: all(session.outputs())? })
+    }
+}
+
+/// Runs a session on one value per input. An output for which there is a place is written there; the others are returned,
+/// each at the index of its output. It fails if an output has another type or shape than its place.
+pub fn run(
+    session: &mut Session,
+    names: &Names,
+    options: &RunOptions,
+    inputs: &[&DynValue],
+    places: &[Option<Borrowed<'_>>],
+) -> ort::Result<Vec<Option<DynValue>>> {
+    if inputs.len() != names.inputs.len() {
+        return Err(ort::Error::new(format!("{} values for {} inputs", inputs.len(), names.inputs.len())));
+    }
+    let pointers = |names: &[CString]| names.iter().map(|name| name.as_ptr()).collect::<Vec<_>>();
+    let (input_names, output_names) = (pointers(&names.inputs), pointers(&names.outputs));
+    let values: Vec<*const ort::sys::OrtValue> = inputs.iter().map(|value| value.ptr()).collect();
+    let place = |at: usize| places.get(at).and_then(Option::as_ref);
+    let mut outputs: Vec<*mut ort::sys::OrtValue> =
+        (0..output_names.len()).map(|at| place(at).map_or(ptr::null_mut(), |of| of.value.ptr().cast_mut())).collect();
+    // SAFETY: all arrays have as many entries as the numbers beside them say, names end with NUL, and all of it lives
+    // during the call; the session is borrowed mutably, so that nothing else runs it.
+    let status = unsafe {
+        (ort::api().Run)(
+            session.ptr().cast_mut(),
+            options.ptr(),
+            input_names.as_ptr(),
+            values.as_ptr(),
+            values.len(),
+            output_names.as_ptr(),
+            output_names.len(),
+            outputs.as_mut_ptr(),
+        )
+    };
+    // SAFETY: `status` comes from the call above and is used once.
+    unsafe { ort::Error::result_from_status(status) }?;
+    let allocator = session.allocator();
+    let fresh = |(at, value): (usize, *mut ort::sys::OrtValue)| {
+        if place(at).is_some() {
+            return Ok(None);
+        }
+        let value = NonNull::new(value).ok_or_else(|| ort::Error::new("the runtime gave no value for an output"))?;
+        // SAFETY: the runtime made the value for this call, and nobody else owns it.
+        Ok(Some(unsafe { DynValue::from_ptr(value, Some(allocator)) }))
+    };
+    outputs.into_iter().enumerate().map(fresh).collect()
 }
 
 /// The memory of a tensor of fixed-size elements that lies in host memory.

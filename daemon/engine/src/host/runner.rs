@@ -1,20 +1,24 @@
 //! Runs the members of a batch: together where their shapes allow it, one by one where not, and takes the outputs apart
 //! again, so that each member gets exactly what it would have got alone.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::arena::{Options, Usual};
+use super::buffers::Buffers;
 use super::clock;
 use super::lane::{in_time, told};
-use super::member::{Body, Item, Ready, Reply, Value, feeds, has_room, join};
+use super::member::{self, Argument, Body, Item, Ready, Reply, Value, feeds, has_room};
 use super::memfd::{PackError, Packer};
 use super::memory::Memory;
 use super::model::Model;
+use super::outputs::{Outputs, Shape};
 use super::post::Post;
-use super::session::{Engine, RunError};
+use super::session::{Engine, Place, RunError};
 use super::trial::Sample;
 use crate::fault::{chain, host_error};
 use crate::media::{MediaError, Prepared};
+use crate::memfile::Fresh;
 use crate::protocol::{ErrorKind, HostError, Measured, MemberDone, Output, TensorData, Want};
 use crate::tensor::{Answer, Feed};
 
@@ -30,6 +34,8 @@ pub struct Runner {
     engine: Engine,
     options: Arc<Options>,
     usual: Usual,
+    outputs: Outputs,
+    buffers: Buffers,
     /// Every run gives back what the runtime keeps.
     gives_back: bool,
 }
@@ -37,7 +43,8 @@ pub struct Runner {
 impl Runner {
     /// Runs `engine` for `model`.
     pub fn new(model: Arc<Model>, engine: Engine, options: Arc<Options>) -> Runner {
-        Runner { model, engine, options, usual: Usual::default(), gives_back: false }
+        let (usual, outputs, buffers) = (Usual::default(), Outputs::default(), Buffers::default());
+        Runner { model, engine, options, usual, outputs, buffers, gives_back: false }
     }
 
     /// From now on every run gives back what the runtime keeps, or only one that is far larger than others.
@@ -50,10 +57,15 @@ impl Runner {
         &self.model
     }
 
+    /// The values of a member that brings tensors, checked.
+    pub fn values<'f>(&mut self, tensors: Vec<TensorData>, fds: &'f [OwnedFd]) -> Result<Vec<Argument<'f>>, HostError> {
+        member::values(&self.model, tensors, fds, &mut self.buffers)
+    }
+
     /// Runs a batch; one answer per member, in order.
     pub fn run(
         &mut self,
-        slots: Vec<(u64, Result<Ready, HostError>)>,
+        slots: Vec<(u64, Result<Ready<'_>, HostError>)>,
         post: &Post,
         packer: &mut Packer,
     ) -> Vec<MemberDone> {
@@ -64,7 +76,7 @@ impl Runner {
                 member.result = result;
             }
         };
-        let mut groups: Vec<Vec<Item>> = Vec::new();
+        let mut groups: Vec<Vec<Item<'_>>> = Vec::new();
         for (at, (id, slot)) in slots.into_iter().enumerate() {
             let item = |values, reply, start_before| Item { at, id, values, reply, start_before };
             match slot {
@@ -75,7 +87,7 @@ impl Runner {
                 Ok(Ready { body: Body::Prepared(prepared), start_before }) => match self.value(&prepared) {
                     Some(value) => {
                         let reply = Reply::Document(prepared.frame());
-                        self.group(&mut groups, item(vec![value], reply, start_before));
+                        self.group(&mut groups, item(vec![Argument::here(value)], reply, start_before));
                     }
                     None => {
                         let wanted = post.begin([id]);
@@ -92,8 +104,8 @@ impl Runner {
     }
 
     /// Finds a group for a member, or opens one.
-    fn group(&self, groups: &mut Vec<Vec<Item>>, item: Item) {
-        let joins = |group: &&mut Vec<Item>| has_room(group, &item, self.model.max_rows);
+    fn group<'f>(&self, groups: &mut Vec<Vec<Item<'f>>>, item: Item<'f>) {
+        let joins = |group: &&mut Vec<Item<'f>>| has_room(group, &item, self.model.max_rows);
         match groups.iter_mut().find(joins).filter(|_| self.model.batched) {
             Some(group) => group.push(item),
             None => groups.push(vec![item]),
@@ -106,10 +118,10 @@ impl Runner {
         Some(Value { shape: filled.shape, memory: Memory::Aligned(filled.bytes) })
     }
 
-    fn run_group(&mut self, mut group: Vec<Item>, post: &Post, packer: &mut Packer) -> Vec<(usize, Answered)> {
+    fn run_group(&mut self, mut group: Vec<Item<'_>>, post: &Post, packer: &mut Packer) -> Vec<(usize, Answered)> {
         let now = clock::now_ns();
         let mut done = Vec::new();
-        let wanted = |item: &Item| if post.is_wanted(item.id) { Ok(()) } else { Err(told()) };
+        let wanted = |item: &Item<'_>| if post.is_wanted(item.id) { Ok(()) } else { Err(told()) };
         group.retain(|item| match wanted(item).and_then(|()| in_time(item.start_before, now)) {
             Ok(()) => true,
             Err(error) => {
@@ -121,7 +133,7 @@ impl Runner {
             return done;
         }
         let wanted = post.begin(group.iter().map(|item| item.id));
-        let result = if wanted { self.run_items(&group, packer) } else { Err(told()) };
+        let result = if wanted { self.run_items(&mut group, packer) } else { Err(told()) };
         let stopped = post.end() || !wanted;
         match result {
             Ok(outputs) => done.extend(group.iter().map(|item| item.at).zip(outputs)),
@@ -139,28 +151,73 @@ impl Runner {
     }
 
     /// Runs the items of a group as one, and gives each its part.
-    fn run_items(&mut self, group: &[Item], packer: &mut Packer) -> Result<Vec<Answered>, HostError> {
-        let Runner { model, engine, options, usual, gives_back } = self;
-        let Some(first) = group.first() else { return Ok(Vec::new()) };
-        let joined = if group.len() > 1 { Some(join(group)) } else { None };
-        let feeds = feeds(model, joined.as_ref().unwrap_or(&first.values));
+    fn run_items(&mut self, group: &mut [Item<'_>], packer: &mut Packer) -> Result<Vec<Answered>, HostError> {
         let shares: Vec<usize> = group.iter().map(Item::rows).collect();
+        let values = member::join(&self.model, group, &mut self.buffers)?;
+        let result = match group {
+            [Item { reply: Reply::Tensors(want), .. }] => self.run_alone(&values, *want, packer).map(|one| vec![one]),
+            _ => self.run_together(&values, group, &shares, packer),
+        };
+        for value in values {
+            if let Memory::Aligned(bytes) = value.memory {
+                self.buffers.give_back(bytes);
+            }
+        }
+        result.map_err(|error| run_error(&error))
+    }
+
+    fn run_together(
+        &mut self,
+        values: &[Value],
+        group: &[Item<'_>],
+        shares: &[usize],
+        packer: &mut Packer,
+    ) -> Result<Vec<Answered>, RunError> {
+        let Runner { model, engine, options, usual, gives_back, .. } = self;
+        let feeds = feeds(model, values);
         let options = options.get(*gives_back || usual.gives_back(size(&feeds)));
-        let outputs = engine.run(&feeds, options, |answers| {
+        engine.run(&feeds, options, |answers| {
             let total = i64::try_from(shares.iter().sum::<usize>()).unwrap_or(-1);
             let odd = answers.iter().position(|answer| group.len() > 1 && answer.shape.first() != Some(&total));
             let mut from = 0;
-            let part = |(item, rows): (&Item, &usize)| {
+            let part = |(item, rows): (&Item<'_>, &usize)| {
                 let first = from;
                 from += rows;
                 match odd {
                     Some(index) => Err(indivisible(model, index)),
-                    None => answer(model, item.reply, answers, (group.len() > 1).then_some((first, *rows)), packer),
+                    None => answer(model, item.reply, answers, (first, *rows), packer),
                 }
             };
-            group.iter().zip(&shares).map(part).collect()
-        });
-        outputs.map_err(|error| run_error(&error))
+            group.iter().zip(shares).map(part).collect()
+        })
+    }
+
+    /// Runs one member that is answered with tensors. Large outputs whose shapes are known from the runs before are
+    /// written by the runtime where the caller reads them.
+    fn run_alone(&mut self, values: &[Value], want: Want, packer: &mut Packer) -> Result<Answered, RunError> {
+        let Runner { model, engine, options, usual, outputs, gives_back, .. } = self;
+        let feeds = feeds(model, values);
+        let options = options.get(*gives_back || usual.gives_back(size(&feeds)));
+        let mut places = match places(outputs.expected(&feeds).unwrap_or_default(), packer) {
+            Ok(places) => places,
+            Err(error) => return Ok(Err(pack_error(&error))),
+        };
+        if places.iter().any(Option::is_some) {
+            let bound: Vec<bool> = places.iter().map(Option::is_some).collect();
+            let loose = |at: usize| !bound.get(at).copied().unwrap_or(false);
+            let written = engine.run_into(&feeds, options, &mut places, |answers| parts(answers, want, loose, packer));
+            match written {
+                Ok(parts) => return Ok(parts.and_then(|parts| adopt(parts, places, packer))),
+                // Most likely an output that is not as expected, which no runtime tells by a code of its own. If it is
+                // something else, it fails again. It is done once for these shapes, because they are not believed again.
+                Err(_) => outputs.varies(&feeds),
+            }
+        }
+        engine.run(&feeds, options, |answers| {
+            outputs.learn(&feeds, answers);
+            let parts = parts(answers, want, |_| true, packer)?;
+            Ok(Output::Tensors(parts.into_iter().flatten().collect()))
+        })
     }
 
     /// A member that is more than one run, or none.
@@ -172,7 +229,7 @@ impl Runner {
 
     /// The document of one prepared payload.
     pub fn document(&mut self, prepared: &Prepared) -> Result<String, HostError> {
-        let Runner { model, engine, options, usual, gives_back } = self;
+        let Runner { model, engine, options, usual, gives_back, .. } = self;
         let Some(recipe) = &model.recipe else {
             return Err(host_error(ErrorKind::InvalidInput, "the model takes tensors only"));
         };
@@ -208,9 +265,10 @@ impl Runner {
                     None => return self.document(prepared).map(|_| measured()),
                 },
             };
+            let values = values.into_iter().map(Argument::here).collect();
             group.push(Item { at, id: 0, values, reply, start_before: u64::MAX });
         }
-        for answered in self.run_items(&group, &mut Packer::default())? {
+        for answered in self.run_items(&mut group, &mut Packer::default())? {
             answered?;
         }
         Ok(measured())
@@ -248,38 +306,87 @@ fn size(feeds: &[Feed<'_>]) -> u64 {
     feeds.iter().map(|feed| u64::try_from(feed.bytes.len()).unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
 }
 
-/// One member's part of the outputs: `rows` is (first, number), or `None` for all there is.
+/// One member's part of the outputs: so many rows from the first one on.
 fn answer(
     model: &Model,
     reply: Reply,
     answers: &[Answer<'_>],
-    rows: Option<(usize, usize)>,
+    (first, rows): (usize, usize),
     packer: &mut Packer,
 ) -> Answered {
     match reply {
         Reply::Document(frame) => {
             let recipe = model.recipe.as_ref().ok_or_else(|| host_error(ErrorKind::Runtime, "the recipe is gone"))?;
-            let row = rows.map_or(0, |rows| rows.0);
-            let document = recipe.interpret(answers, row, frame).map_err(MediaError::into_host_error)?;
+            let document = recipe.interpret(answers, first, frame).map_err(MediaError::into_host_error)?;
             packer.pack(document.as_bytes(), Want::Inline).map(Output::Document).map_err(|error| pack_error(&error))
         }
         Reply::Tensors(want) => {
             let tensor = |(index, answer): (usize, &Answer<'_>)| {
                 let cut = || indivisible(model, index);
-                let (shape, bytes) = match rows {
-                    None => (answer.shape.clone(), answer.all()),
-                    Some((first, rows)) => {
-                        let mut shape = answer.shape.clone();
-                        *shape.first_mut().ok_or_else(cut)? = i64::try_from(rows).unwrap_or(0);
-                        (shape, answer.rows(first, rows).ok_or_else(cut)?)
-                    }
-                };
-                let data = packer.pack(&bytes, want).map_err(|error| pack_error(&error))?;
-                Ok(TensorData { index: u16::try_from(index).unwrap_or(u16::MAX), shape, data })
+                let mut shape = answer.shape.clone();
+                *shape.first_mut().ok_or_else(cut)? = i64::try_from(rows).unwrap_or(0);
+                packed(index, shape, &answer.rows(first, rows).ok_or_else(cut)?, want, packer)
             };
             answers.iter().enumerate().map(tensor).collect::<Result<_, _>>().map(Output::Tensors)
         }
     }
+}
+
+fn packed(
+    index: usize,
+    shape: Vec<i64>,
+    bytes: &[u8],
+    want: Want,
+    packer: &mut Packer,
+) -> Result<TensorData, HostError> {
+    let data = packer.pack(bytes, want).map_err(|error| pack_error(&error))?;
+    Ok(TensorData { index: u16::try_from(index).unwrap_or(u16::MAX), shape, data })
+}
+
+/// From this size on an output is written by the runtime where the caller reads it: what is smaller is copied in less time
+/// than a mapping takes.
+const IN_PLACE: usize = 256 << 10;
+
+/// Memory for the large ones of the outputs that are expected.
+fn places(expected: &[Shape], packer: &Packer) -> Result<Vec<Option<Place>>, PackError> {
+    let place = |shape: &Shape| {
+        let len = shape.bytes();
+        if len < IN_PLACE || !packer.has_room(expected.len()) {
+            return Ok(None);
+        }
+        let fresh = Fresh::new(len).map_err(|source| PackError::Memfd { len, source })?;
+        Ok(Some(Place { fresh, shape: shape.clone() }))
+    };
+    expected.iter().map(place).collect()
+}
+
+/// The outputs that are to be packed; `None` for the others.
+fn parts(
+    answers: &[Answer<'_>],
+    want: Want,
+    is_loose: impl Fn(usize) -> bool,
+    packer: &mut Packer,
+) -> Result<Vec<Option<TensorData>>, HostError> {
+    let part = |(index, answer): (usize, &Answer<'_>)| {
+        let mut pack = || packed(index, answer.shape.clone(), &answer.all(), want, packer);
+        is_loose(index).then(&mut pack).transpose()
+    };
+    answers.iter().enumerate().map(part).collect()
+}
+
+/// Puts the outputs that were written in place where they are missing.
+fn adopt(parts: Vec<Option<TensorData>>, places: Vec<Option<Place>>, packer: &mut Packer) -> Answered {
+    let missing = || host_error(ErrorKind::Runtime, "an output was neither packed nor written in place");
+    let tensor = |(index, (part, place)): (usize, (Option<TensorData>, Option<Place>))| match (part, place) {
+        (Some(part), _) => Ok(part),
+        (None, Some(Place { fresh, shape })) => {
+            let data = packer.adopt(fresh, shape.bytes()).map_err(|error| pack_error(&error))?;
+            Ok(TensorData { index: u16::try_from(index).unwrap_or(u16::MAX), shape: shape.sizes, data })
+        }
+        (None, None) => Err(missing()),
+    };
+    let all = parts.into_iter().zip(places).enumerate();
+    all.map(tensor).collect::<Result<_, _>>().map(Output::Tensors)
 }
 
 fn indivisible(model: &Model, index: usize) -> HostError {

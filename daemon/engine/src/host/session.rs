@@ -11,9 +11,11 @@ use ort::session::{RunOptions, Session};
 use ort::value::{DynValue, Tensor, ValueType};
 
 use super::outbox::Outbox;
+use super::outputs::Shape;
 use super::provider::{ApplyError, Provider, ProviderError, Wish, runtime_threads};
 use super::raw;
 use crate::bundle::Variant;
+use crate::memfile::Fresh;
 use crate::protocol::{Datatype, ProviderIdentity, ProviderReport, ProviderSetup, Setup, TensorSpec};
 use crate::tensor::{self, Answer, AnswerData, Feed};
 
@@ -94,6 +96,7 @@ pub fn short_name(name: &str) -> String {
 /// A session and what the runtime says of it.
 pub struct Engine {
     session: Session,
+    names: raw::Names,
     memory: MemoryInfo<'static>,
     /// As the graph declares them.
     pub inputs: Vec<TensorSpec>,
@@ -120,7 +123,8 @@ impl Engine {
         let inputs = specs("input", session.inputs())?;
         provider.check_sizes(&inputs, variant)?;
         let outputs = specs("output", session.outputs())?;
-        Ok(Engine { session, memory: MemoryInfo::default(), inputs, outputs })
+        let names = raw::Names::of(&session).map_err(failed)?;
+        Ok(Engine { session, names, memory: MemoryInfo::default(), inputs, outputs })
     }
 
     /// Makes a session of `file` on the CPU, whatever this host is for: what it answers is what others are held against.
@@ -134,7 +138,8 @@ impl Engine {
             return Err(SessionError::Other { wanted: setup.provider.clone(), name: short_name(name) });
         }
         let (inputs, outputs) = (specs("input", session.inputs())?, specs("output", session.outputs())?);
-        Ok(Engine { session, memory: MemoryInfo::default(), inputs, outputs })
+        let names = raw::Names::of(&session).map_err(failed)?;
+        Ok(Engine { session, names, memory: MemoryInfo::default(), inputs, outputs })
     }
 
     /// Which provider took which share of the nodes, the largest first.
@@ -154,13 +159,47 @@ impl Engine {
         options: &RunOptions,
         take: impl FnOnce(&[Answer<'_>]) -> T,
     ) -> Result<T, RunError> {
-        let allocator = self.session.allocator();
+        self.run_into(feeds, options, &mut [], take)
+    }
+
+    /// The same; an output for which there is a place is written there.
+    pub fn run_into<T>(
+        &mut self,
+        feeds: &[Feed<'_>],
+        options: &RunOptions,
+        places: &mut [Option<Place>],
+        take: impl FnOnce(&[Answer<'_>]) -> T,
+    ) -> Result<T, RunError> {
+        let Engine { session, names, memory, .. } = self;
+        let allocator = session.allocator();
         let held: Vec<Held<'_>> =
-            feeds.iter().map(|feed| Held::of(feed, &self.memory, allocator)).collect::<Result<_, _>>()?;
-        let inputs: Vec<_> = held.iter().map(Held::as_input).collect();
-        let outputs = self.session.run_with_options(&inputs[..], options)?;
-        let answers: Vec<Answer<'_>> = (0..outputs.len()).map(|at| answer(&outputs[at])).collect::<Result<_, _>>()?;
+            feeds.iter().map(|feed| Held::of(feed, memory, allocator)).collect::<Result<_, _>>()?;
+        let inputs: Vec<_> = held.iter().map(Held::value).collect();
+        let mut bound = Vec::with_capacity(places.len());
+        for place in places {
+            bound.push(place.as_mut().map(|place| place.bind(memory, allocator)).transpose()?);
+        }
+        let outputs = raw::run(session, names, options, &inputs, &bound)?;
+        let value = |(at, value)| {
+            let written = || bound.get(at).and_then(Option::as_ref).map(raw::Borrowed::value);
+            Option::as_ref(value).or_else(written).ok_or_else(|| ort::Error::new("an output has no value"))
+        };
+        let answers: Vec<Answer<'_>> =
+            outputs.iter().enumerate().map(|row| value(row).and_then(answer)).collect::<Result<_, _>>()?;
         Ok(take(&answers))
+    }
+}
+
+/// Where an output is written, and what it is expected to be.
+pub struct Place {
+    pub fresh: Fresh,
+    pub shape: Shape,
+}
+
+impl Place {
+    fn bind(&mut self, memory: &MemoryInfo<'_>, allocator: &ort::memory::Allocator) -> ort::Result<raw::Borrowed<'_>> {
+        let Place { fresh, shape } = self;
+        raw::borrow_mut(fresh.as_mut_slice(), shape.datatype, &shape.sizes, memory, allocator)
     }
 }
 
@@ -232,7 +271,7 @@ fn specs(what: &'static str, outlets: &[ort::value::Outlet]) -> Result<Vec<Tenso
 /// An input value for the time of one run.
 enum Held<'a> {
     Borrowed(raw::Borrowed<'a>),
-    Strings(Tensor<String>),
+    Strings(DynValue),
 }
 
 impl<'a> Held<'a> {
@@ -240,15 +279,15 @@ impl<'a> Held<'a> {
         if feed.datatype == Datatype::Bytes {
             let count = tensor::elements(feed.shape).ok_or(RunError::Strings("the shape is too large"))?;
             let strings = tensor::strings(feed.bytes, count).map_err(RunError::Strings)?;
-            return Ok(Held::Strings(Tensor::from_string_array((feed.shape, &strings[..]))?));
+            return Ok(Held::Strings(Tensor::from_string_array((feed.shape, &strings[..]))?.into_dyn()));
         }
         Ok(Held::Borrowed(raw::borrow(feed.bytes, feed.datatype, feed.shape, memory, allocator)?))
     }
 
-    fn as_input(&self) -> ort::session::SessionInputValue<'_> {
+    fn value(&self) -> &DynValue {
         match self {
-            Held::Borrowed(value) => value.as_input(),
-            Held::Strings(value) => ort::session::SessionInputValue::from(value),
+            Held::Borrowed(value) => value.value(),
+            Held::Strings(value) => value,
         }
     }
 }
