@@ -331,3 +331,34 @@ async fn job(stack: &Stack, phase: &str) -> Result<JobStatus> {
     let found = async || Ok(client.status().await?.jobs.into_iter().find(|job| job.phase == phase));
     eventually(&format!("a job is {phase}"), PATIENCE, found).await.with_context(|| stack.logs())
 }
+
+#[test]
+fn what_is_compiled_to_be_measured_is_kept_and_a_measurement_gives_its_places_back() -> Result<()> {
+    block_on(async {
+        let Some((setup, _dir)) = stack("")? else { return Ok(()) };
+        let stack = setup.start().await?;
+        served(&stack, "built").await?;
+        let connection = connection(&stack).await?;
+        let builder = ModelProxy::builder(&connection).path(model_path(MODEL, "1.0.0"));
+        let model = builder.build().await?;
+        for _turn in 0..2 {
+            let job = model.tune(&Default::default()).await?;
+            let number: u64 = job.as_str().rsplit('/').next().context("a path has parts")?.parse()?;
+            let client = stack.client().await?;
+            let over = async || {
+                let jobs = client.status().await?.jobs;
+                Ok(jobs.into_iter().find(|job| job.id == number && job.state != "running"))
+            };
+            let job = eventually("the measurement is over", PATIENCE * 3, over).await.with_context(|| stack.logs())?;
+            ensure!(job.state == "done", "{job:?}\n{}", stack.logs());
+            // Two splits of two cores or one of one, exact and reduced; the second time all of it is found again.
+            let kept = entries(&stack).await?;
+            let cores = std::thread::available_parallelism()?.get();
+            let splits = usize::try_from(cores.ilog2())? + 1 + usize::from(!cores.is_power_of_two());
+            ensure!(kept.len() == 2 * splits || cores > 16, "{kept:?}");
+            let building = stack.dir().join("cache/building");
+            ensure!(fs::read_dir(&building)?.next().is_none(), "a place was not given back");
+        }
+        Ok(())
+    })?
+}

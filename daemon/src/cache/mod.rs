@@ -23,10 +23,19 @@ use crate::config::CacheConfig;
 /// Questions and answers that wait: more than loads can be under way.
 const WAITING: usize = 8192;
 
-/// Which load of which setup.
+/// For whom something is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// A setup by which a model is served.
+    Setup(ModelId),
+    /// What is being measured: one at a time.
+    Trial,
+}
+
+/// Which load for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadId {
-    pub model: ModelId,
+    pub holder: Holder,
     pub load: u32,
 }
 
@@ -41,8 +50,8 @@ pub enum Ask {
     Failed { id: LoadId, place: Place },
     /// A load was given up; nothing is answered.
     GiveBack { place: Place },
-    /// The setup is not on its host any more, so that its entry may go; nothing is answered.
-    Release { model: ModelId },
+    /// It is not on its host any more, so that its entry may go; nothing is answered.
+    Release { holder: Holder },
     /// What was compiled before is not good after all; nothing is answered.
     Remove { name: String },
     /// All entries.
@@ -125,8 +134,8 @@ impl Keeper {
 
 fn answer(shelf: &mut Shelf, ask: Ask) -> Option<Answer> {
     match ask {
-        Ask::Open { id, asked } => Some(Answer::Opened { id, opened: shelf.open(id.model, &asked) }),
-        Ask::Keep { id, place, took } => Some(Answer::Kept { id, kept: shelf.keep(id.model, &place, took) }),
+        Ask::Open { id, asked } => Some(Answer::Opened { id, opened: shelf.open(id.holder, &asked) }),
+        Ask::Keep { id, place, took } => Some(Answer::Kept { id, kept: shelf.keep(id.holder, &place, took) }),
         Ask::Failed { id, place } => {
             let room = shelf.room();
             shelf.give_back(&place);
@@ -136,8 +145,8 @@ fn answer(shelf: &mut Shelf, ask: Ask) -> Option<Answer> {
             shelf.give_back(&place);
             None
         }
-        Ask::Release { model } => {
-            shelf.release(model);
+        Ask::Release { holder } => {
+            shelf.release(holder);
             None
         }
         Ask::Remove { name } => {

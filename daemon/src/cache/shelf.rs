@@ -10,13 +10,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use edge_core::ModelId;
 use edge_wire::dto::CacheEntry;
 use serde::{Deserialize, Serialize};
 
 use super::bound::{Held, surplus};
 use super::key::{Asked, FORMAT, Key};
-use super::{Opened, seal};
+use super::{Holder, Opened, seal};
 use crate::driver::chain;
 use crate::driver::clock::{rfc3339, wall};
 
@@ -61,8 +60,8 @@ pub struct Shelf {
     root: PathBuf,
     most: u64,
     places: u64,
-    /// Entries from which setups were loaded, and that must not go.
-    in_use: BTreeMap<ModelId, String>,
+    /// Entries from which something was loaded, and that must not go.
+    in_use: BTreeMap<Holder, String>,
     /// Read at the first question.
     index: Option<Index>,
 }
@@ -82,8 +81,8 @@ impl Shelf {
     }
 
     /// Where a load finds what was compiled for it, or where it may compile.
-    pub fn open(&mut self, model: ModelId, asked: &Asked) -> Result<Opened, String> {
-        self.release(model);
+    pub fn open(&mut self, holder: Holder, asked: &Asked) -> Result<Opened, String> {
+        self.release(holder);
         let key = key(asked)?;
         let name = key.entry(&asked.name);
         let expected = self.index().took_ms.get(&kind(&asked.name, &key)).copied().map(Duration::from_millis);
@@ -94,7 +93,7 @@ impl Shelf {
                     let known = self.index().entries.entry(name.clone()).or_default();
                     (known.model, known.last_used) = (asked.name.clone(), now());
                     self.write_index();
-                    self.in_use.insert(model, name.clone());
+                    self.in_use.insert(holder, name.clone());
                     return Ok(Opened { dir, hit: Some(name), place: None, expected });
                 }
                 Err(fault) => {
@@ -129,7 +128,7 @@ impl Shelf {
     }
 
     /// Seals what was compiled in a place, and puts it among the entries. Gives its name; none if nothing was left there.
-    pub fn keep(&mut self, id: ModelId, place: &Place, took: Duration) -> Result<Option<String>, String> {
+    pub fn keep(&mut self, holder: Holder, place: &Place, took: Duration) -> Result<Option<String>, String> {
         let kept = self.try_keep(place);
         if !matches!(kept, Ok(Some(_))) {
             self.give_back(place);
@@ -143,7 +142,7 @@ impl Shelf {
         if let Ok(Some(name)) = &kept {
             let (model, at) = (place.model.clone(), now());
             index.entries.insert(name.clone(), Known { model, took_ms, built: at, last_used: at });
-            self.in_use.insert(id, name.clone());
+            self.in_use.insert(holder, name.clone());
             self.shrink();
         }
         self.write_index();
@@ -168,9 +167,9 @@ impl Shelf {
         Ok(Some(place.name.clone()))
     }
 
-    /// A setup is not on its host any more.
-    pub fn release(&mut self, model: ModelId) {
-        self.in_use.remove(&model);
+    /// It is not on its host any more.
+    pub fn release(&mut self, holder: Holder) {
+        self.in_use.remove(&holder);
     }
 
     /// A load gave its place up.
@@ -358,6 +357,10 @@ mod tests {
     use super::*;
 
     /// A load of the bundle `add`, under another name and with these threads.
+    fn holder(setup: u16) -> Holder {
+        Holder::Setup(edge_core::ModelId(setup))
+    }
+
     fn asked(name: &str, threads: u16) -> Asked {
         let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/../onnx-models/test/add").into();
         let manifest = edge_engine::bundle::open(Path::new(&bundle)).unwrap();
@@ -374,9 +377,9 @@ mod tests {
 
     /// Compiles as a provider would: so many bytes. The name of the entry.
     fn build(shelf: &mut Shelf, model: u16, asked: &Asked, bytes: usize) -> String {
-        let opened = shelf.open(ModelId(model), asked).unwrap();
+        let opened = shelf.open(holder(model), asked).unwrap();
         fs::write(opened.dir.join("model.blob"), vec![7; bytes]).unwrap();
-        shelf.keep(ModelId(model), &opened.place.unwrap(), Duration::from_millis(1500)).unwrap().unwrap()
+        shelf.keep(holder(model), &opened.place.unwrap(), Duration::from_millis(1500)).unwrap().unwrap()
     }
 
     fn names(shelf: &Shelf) -> Vec<String> {
@@ -390,7 +393,7 @@ mod tests {
         let mut shelf = Shelf::new(root.path().into(), 1 << 20);
         let name = build(&mut shelf, 1, &asked("a", 1), 100);
         for mut shelf in [shelf, Shelf::new(root.path().into(), 1 << 20)] {
-            let opened = shelf.open(ModelId(1), &asked("a", 1)).unwrap();
+            let opened = shelf.open(holder(1), &asked("a", 1)).unwrap();
             assert_eq!((opened.hit.as_ref(), opened.dir), (Some(&name), root.path().join("engines").join(&name)));
             assert_eq!(opened.expected, Some(Duration::from_millis(1500)));
             let entry = shelf.list().unwrap().remove(0);
@@ -405,7 +408,7 @@ mod tests {
         let mut shelf = Shelf::new(root.path().into(), 70_000);
         build(&mut shelf, 1, &asked("a", 1), 20_000);
         build(&mut shelf, 2, &asked("b", 1), 20_000);
-        shelf.release(ModelId(2));
+        shelf.release(holder(2));
         build(&mut shelf, 3, &asked("c", 1), 20_000);
         assert_eq!(names(&shelf), ["a", "b", "c"]);
         build(&mut shelf, 4, &asked("d", 1), 20_000);
@@ -421,8 +424,8 @@ mod tests {
         for (model, name) in [(1, "a"), (2, "a-b"), (3, "c")] {
             build(&mut shelf, model, &asked(name, model), 100);
         }
-        shelf.release(ModelId(1));
-        shelf.release(ModelId(2));
+        shelf.release(holder(1));
+        shelf.release(holder(2));
         assert_eq!(shelf.clear(Some("a")).unwrap().0, 1);
         assert_eq!(names(&shelf), ["a-b", "c"]);
         let (removed, bytes) = shelf.clear(None).unwrap();
@@ -433,12 +436,12 @@ mod tests {
     fn two_loads_of_the_same_compile_apart_and_the_first_to_end_is_kept() {
         let root = tempfile::tempdir().unwrap();
         let mut shelf = Shelf::new(root.path().into(), 1 << 20);
-        let open = |shelf: &mut Shelf, model| shelf.open(ModelId(model), &asked("a", 1)).unwrap();
+        let open = |shelf: &mut Shelf, model| shelf.open(holder(model), &asked("a", 1)).unwrap();
         let (one, two) = (open(&mut shelf, 1), open(&mut shelf, 2));
         assert!(one.dir != two.dir && one.hit.is_none() && two.hit.is_none());
         fs::write(one.dir.join("model.blob"), "one").unwrap();
         fs::write(two.dir.join("model.blob"), "two, another").unwrap();
-        let kept = [two, one].map(|opened| shelf.keep(ModelId(1), &opened.place.unwrap(), Duration::ZERO).unwrap());
+        let kept = [two, one].map(|opened| shelf.keep(holder(1), &opened.place.unwrap(), Duration::ZERO).unwrap());
         assert_eq!(kept[0], kept[1]);
         let opened = open(&mut shelf, 3);
         assert_eq!(fs::read_to_string(opened.dir.join("model.blob")).unwrap(), "two, another");
@@ -451,7 +454,7 @@ mod tests {
         let mut shelf = Shelf::new(root.path().into(), 1 << 20);
         let name = build(&mut shelf, 1, &asked("a", 1), 100);
         fs::remove_file(root.path().join("engines").join(&name).join(seal::SEAL)).unwrap();
-        let opened = shelf.open(ModelId(1), &asked("a", 1)).unwrap();
+        let opened = shelf.open(holder(1), &asked("a", 1)).unwrap();
         assert!(opened.hit.is_none() && names(&shelf).is_empty());
     }
 
@@ -459,9 +462,9 @@ mod tests {
     fn a_load_that_left_nothing_leaves_no_entry() {
         let root = tempfile::tempdir().unwrap();
         let mut shelf = Shelf::new(root.path().into(), 1 << 20);
-        let opened = shelf.open(ModelId(1), &asked("a", 1)).unwrap();
+        let opened = shelf.open(holder(1), &asked("a", 1)).unwrap();
         let place = opened.place.unwrap();
-        assert_eq!(shelf.keep(ModelId(1), &place, Duration::ZERO), Ok(None));
+        assert_eq!(shelf.keep(holder(1), &place, Duration::ZERO), Ok(None));
         assert!(!place.dir.exists() && names(&shelf).is_empty());
     }
 
@@ -473,7 +476,7 @@ mod tests {
         for name in ["999999999-1", "1-1", "stray"] {
             fs::create_dir_all(building.join(name)).unwrap();
         }
-        Shelf::new(root.path().into(), 1 << 20).open(ModelId(1), &asked("a", 1)).unwrap();
+        Shelf::new(root.path().into(), 1 << 20).open(holder(1), &asked("a", 1)).unwrap();
         assert!(building.join("1-1").exists() && !building.join("999999999-1").exists());
         assert!(!building.join("stray").exists());
     }
@@ -483,7 +486,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("file"), "").unwrap();
         let mut shelf = Shelf::new(root.path().join("file/cache"), 1 << 20);
-        let why = shelf.open(ModelId(1), &asked("a", 1)).unwrap_err();
+        let why = shelf.open(holder(1), &asked("a", 1)).unwrap_err();
         assert!(why.contains("file/cache/engines: Not a directory"), "{why}");
         assert!(shelf.list().unwrap_or_default().is_empty());
     }

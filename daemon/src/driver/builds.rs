@@ -13,16 +13,16 @@ use super::jobs::{JobId, Operation};
 use super::models::{Life, SLOW_LOAD};
 use crate::cache::key::Asked;
 use crate::cache::shelf::Place;
-use crate::cache::{Answer, Ask, LoadId, Opened};
+use crate::cache::{Answer, Ask, Holder, LoadId, Opened};
 
 /// Reason of a setup whose load was given up.
 pub(super) const CANCELLED: &str = "cancelled by the operator; `edgectl models load` tries again";
 /// How long a host may go on with a load that was given up, before it is ended and another one started.
 pub(super) const GIVE_UP_WITHIN: Duration = Duration::from_secs(5);
 /// How long what was compiled before may be looked for: hashing takes about a second for a gigabyte.
-const OPEN_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(30);
 /// What is said of a keeper that does not answer.
-const STUCK: &str = "it does not answer: is its disk stuck?";
+pub(super) const STUCK: &str = "it does not answer: is its disk stuck?";
 /// Phase of a load that is not with its host yet.
 const WAITING: &str = "waiting";
 /// Phase of a load that found what was compiled before.
@@ -70,7 +70,7 @@ impl Driver {
             return self.tell_load(id, None);
         };
         let Some(model) = self.models.get_mut(id) else { return };
-        let load = LoadId { model: id, load: model.load };
+        let load = LoadId { holder: Holder::Setup(id), load: model.load };
         (model.build.kept, model.build.phase, model.build.word) = (Kept::Opening, None, "");
         self.show_phase(id);
         if !self.ask_cache(Ask::Open { id: load, asked: Box::new(asked) }) {
@@ -96,7 +96,7 @@ impl Driver {
     }
 
     /// Asks the keeper; whether it takes the question.
-    fn ask_cache(&self, ask: Ask) -> bool {
+    pub(super) fn ask_cache(&self, ask: Ask) -> bool {
         self.outside.cache.as_ref().is_some_and(|cache| cache.ask(ask).is_ok())
     }
 
@@ -123,7 +123,7 @@ impl Driver {
         self.tell_load(id, None);
     }
 
-    fn cache_fault(&mut self, why: String) {
+    pub(super) fn cache_fault(&mut self, why: String) {
         if self.cache_fault.as_ref() != Some(&why) {
             tracing::warn!(%why, "what is compiled is not kept");
         }
@@ -147,13 +147,24 @@ impl Driver {
     pub(super) fn on_cache(&mut self, answer: Answer) {
         self.now = self.clock.now();
         match answer {
-            Answer::Opened { id, opened } => self.cache_opened(id, opened),
-            Answer::Kept { id, kept } => self.cache_kept(id, kept),
-            Answer::Failed { id, room } => self.cache_failed(id, room),
+            Answer::Opened { id: LoadId { holder: Holder::Setup(id), load }, opened } => {
+                self.cache_opened(id, load, opened);
+            }
+            Answer::Kept { id: LoadId { holder: Holder::Setup(id), load }, kept } => self.cache_kept(id, load, kept),
+            Answer::Failed { id: LoadId { holder: Holder::Setup(id), load }, room } => {
+                self.cache_failed(id, load, room);
+            }
+            Answer::Opened { id: LoadId { holder: Holder::Trial, load }, opened } => self.trial_opened(load, opened),
+            Answer::Kept { id: LoadId { holder: Holder::Trial, .. }, kept } => match kept {
+                Ok(_) => self.cache_fault = None,
+                Err(why) => self.cache_fault(why),
+            },
+            // Of a trial that is not asked.
+            Answer::Failed { id: LoadId { holder: Holder::Trial, .. }, .. } => {}
         }
     }
 
-    fn cache_opened(&mut self, LoadId { model: id, load }: LoadId, opened: Result<Opened, String>) {
+    fn cache_opened(&mut self, id: ModelId, load: u32, opened: Result<Opened, String>) {
         let asked = self.models.get(id).is_some_and(|model| model.build.kept == Kept::Opening);
         let awaited = asked && self.awaits_load(id, load);
         let opened = match opened {
@@ -178,7 +189,7 @@ impl Driver {
         self.tell_load(id, Some(opened.dir));
     }
 
-    fn cache_kept(&mut self, LoadId { model: id, load }: LoadId, kept: Result<Option<String>, String>) {
+    fn cache_kept(&mut self, id: ModelId, load: u32, kept: Result<Option<String>, String>) {
         let current = self.models.get(id).is_some_and(|model| model.life == Life::Ready && model.load == load);
         match kept {
             Ok(None) => {
@@ -195,7 +206,7 @@ impl Driver {
                     (model.build.kept, model.build.word) = (Kept::Entry(name), "built");
                 } else {
                     // Unloaded meanwhile.
-                    self.ask_cache(Ask::Release { model: id });
+                    self.ask_cache(Ask::Release { holder: Holder::Setup(id) });
                 }
             }
             Err(why) => {
@@ -209,7 +220,7 @@ impl Driver {
     }
 
     /// A load that compiled failed: once more without keeping anything if there was no room, else that is how it is.
-    fn cache_failed(&mut self, LoadId { model: id, load }: LoadId, room: Result<(), String>) {
+    fn cache_failed(&mut self, id: ModelId, load: u32, room: Result<(), String>) {
         if !self.awaits_load(id, load) {
             return;
         }
@@ -228,7 +239,7 @@ impl Driver {
     /// The host says that a load failed. What was kept, or the disk, may be to blame.
     pub(super) fn load_failed(&mut self, id: ModelId, message: String) {
         let Some(model) = self.models.get_mut(id) else { return };
-        let load = LoadId { model: id, load: model.load };
+        let load = LoadId { holder: Holder::Setup(id), load: model.load };
         match std::mem::take(&mut model.build.kept) {
             Kept::Entry(name) => {
                 tracing::warn!(model = %model.label(), entry = %name, why = %message, "a compiled engine does not load: compiled again");
@@ -308,7 +319,7 @@ impl Driver {
             Kept::Building(place) => {
                 model.build.kept = Kept::Nothing;
                 let took = model.loaded.as_ref().map_or(0, |loaded| loaded.load_ms);
-                let id = LoadId { model: id, load: model.load };
+                let id = LoadId { holder: Holder::Setup(id), load: model.load };
                 if !self.ask_cache(Ask::Keep { id, place, took: Duration::from_millis(took.into()) }) {
                     self.cache_fault(STUCK.into());
                 }
@@ -335,7 +346,7 @@ impl Driver {
         if let Kept::Building(place) = kept {
             self.ask_cache(Ask::GiveBack { place });
         }
-        self.ask_cache(Ask::Release { model: id });
+        self.ask_cache(Ask::Release { holder: Holder::Setup(id) });
     }
 
     /// A host died with a load that had been handed what was compiled before: that may be to blame, unless something else

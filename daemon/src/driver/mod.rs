@@ -25,7 +25,6 @@ mod setups;
 mod shares;
 mod status;
 pub mod trace;
-mod trials;
 mod tuning;
 pub mod words;
 

@@ -34,8 +34,9 @@ const STEPS_IN_VAIN: u8 = 2;
 const DISTURBED_PERCENT: u128 = 10;
 /// ... unless it had this share of all processors itself.
 const OWN_PERCENT: u128 = 75;
-/// Less waiting than this is what waking threads up costs.
-const WAKING: Duration = Duration::from_micros(500);
+/// Less waiting than this is for a session's own threads, which start on one processor and are spread over the others later;
+/// somebody else who gets a processor has it for longer, a slice of the kernel's being 3 ms.
+const SLICE: Duration = Duration::from_millis(3);
 /// After a disturbed run others get so long to come to an end.
 const LULL: Duration = Duration::from_millis(250);
 /// Disturbed runs of one model that are made again; if there are more, others never rest, and all runs count.
@@ -113,7 +114,7 @@ impl Run {
     fn is_disturbed(&self, cores: u16) -> bool {
         let waited = self.waited.as_nanos() * 100 > self.took.as_nanos() * DISTURBED_PERCENT;
         waited
-            && self.waited > WAKING
+            && self.waited > SLICE
             && self.computed.as_nanos() * 100 < self.took.as_nanos() * u128::from(cores) * OWN_PERCENT
     }
 }

@@ -164,3 +164,12 @@ fn who_has_nearly_all_processors_waits_for_its_own_threads() {
         assert_eq!(run.is_disturbed(2), disturbed, "waited {waited}, computed {computed}");
     }
 }
+
+#[test]
+fn threads_of_a_short_run_wait_for_each_other_and_others_for_a_slice() {
+    for (took, waited, disturbed) in [(2_000, 1_995, false), (1_000, 3_000, false), (4_500, 3_100, true)] {
+        let micros = Duration::from_micros;
+        let run = Run { took: micros(took), waited: micros(waited), computed: micros(took) };
+        assert_eq!(run.is_disturbed(2), disturbed, "took {took}, waited {waited}");
+    }
+}

@@ -7,7 +7,7 @@ use edge_core::tune::{Point, Way};
 use edge_engine::protocol::{Precision, Setup, Trial};
 use edge_wire::plan::{Plan, PlanChoice, PlanPoint, PlanWay};
 
-use super::models::Kind;
+use super::super::models::Kind;
 
 /// Largest difference from the reference at which tensor requests are given to a way. The contract allows two hundredths on
 /// any input; only some inputs can be tried, so half of it is kept for those that were not.

@@ -1,0 +1,184 @@
+//! What becomes of plans: one that was measured is kept and served by; one that was found is, if it is of this box.
+
+use std::sync::Arc;
+
+use edge_core::{Event, ModelId};
+use edge_wire::plan::Plan;
+
+use super::super::models::Kind;
+use super::super::{Driver, chain, clock, hosts};
+use super::{Measuring, table};
+use crate::plans;
+
+impl Driver {
+    /// Every way was tried: the plan is made, kept and served by.
+    pub(super) fn measured(&mut self, measuring: Measuring) {
+        let Measuring { bundle, job, began, tuner, setups, ways, reports, encoded, .. } = measuring;
+        self.tuning.tried.push(bundle);
+        let Some(found) = self.models.bundle(bundle).map(|bundle| bundle.found.clone()) else { return };
+        let took = self.now.since(began);
+        let plan = Plan {
+            model: found.name.clone(),
+            version: found.version.clone(),
+            made_at: clock::rfc3339(clock::wall()),
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            key: self.plan_key(&found),
+            ..Plan::default()
+        };
+        let disturbed = tuner.is_disturbed();
+        let mut plan = table::plan(
+            &table::Found { setups: &setups, reports: &reports, ways: &ways, points: tuner.points(), encoded },
+            plan,
+        );
+        if disturbed {
+            let text =
+                "other programs kept the processors busy: the figures may be too slow, measure again when they rest";
+            plan.remarks.push(text.into());
+        }
+        if tuner.points().is_empty() {
+            let mut reasons: Vec<&str> = plan.ways.iter().map(|way| way.reason.as_str()).collect();
+            reasons.retain(|reason| !reason.is_empty());
+            reasons.dedup();
+            let why = if reasons.is_empty() { "no way to run it is allowed".into() } else { reasons.join("; ") };
+            self.jobs.finish(self.now, job, Err(format!("nothing could be measured: {why}")));
+            return;
+        }
+        let (dir, kept) = (self.config.cache.dir.clone(), plan.clone());
+        let write = move || plans::write(&dir, &kept).map_err(|error| chain(&error));
+        self.tuning.writing = Some(tokio::task::spawn_blocking(write));
+        self.adopt(bundle, plan);
+        self.jobs.finish(self.now, job, Ok(()));
+        self.choose_setups();
+        self.touch();
+    }
+
+    /// A model is served by its plan from now on.
+    fn adopt(&mut self, index: usize, plan: Plan) {
+        let plan = Arc::new(plan);
+        let objective = self.config.models.objective;
+        for kind in Kind::ALL {
+            let first = table::chosen(&plan, kind, objective.as_str()).and_then(|(setup, _)| {
+                let host = self.hosts.of(&setup.provider);
+                let before = self.models.bundle(index).map_or(0, |bundle| bundle.ids().count());
+                let id = self.models.ensure(index, &setup, host)?;
+                if self.models.bundle(index).is_some_and(|bundle| bundle.ids().count() > before) {
+                    self.core.handle(self.now, Event::Placed { model: id, host });
+                }
+                Some(id)
+            });
+            self.models.prefer(index, kind, first, |setup| table::allows(&plan, kind, setup));
+        }
+        if let Some(bundle) = self.models.bundle_mut(index) {
+            tracing::info!(model = %bundle.found.name, version = %bundle.found.version, objective = objective.as_str(), "served by its plan");
+            (bundle.plan, bundle.no_plan) = (Some(plan), None);
+        }
+    }
+
+    /// Tells the core what was measured of a setup that was just loaded.
+    pub(in crate::driver) fn tell_curve(&mut self, id: ModelId) {
+        let Some(setup) = self.models.get(id).map(|model| model.setup.clone()) else { return };
+        let Some(plan) = self.models.bundle_of(id).and_then(|bundle| bundle.plan.clone()) else { return };
+        for (batch, took) in table::curve(&plan, &setup) {
+            // As often as a size is measured before it is compared.
+            for _ in 0..edge_core::estimate::batch_size::TRIED {
+                self.core.handle(self.now, Event::Measured { model: id, batch, took });
+            }
+        }
+    }
+
+    /// What a plan of this model holds for.
+    fn plan_key(&self, found: &crate::store::Found) -> plans::Key {
+        let platform = &self.outside.platform;
+        let version = self.hosts.library().map(|(version, _)| version.to_owned()).unwrap_or_default();
+        let mut key = vec![
+            ("model".to_owned(), found.digest.clone()),
+            ("device".to_owned(), format!("{}, {} cores, {}", platform.machine, platform.cores, platform.architecture)),
+            ("processor".to_owned(), crate::telemetry::processor_name().unwrap_or_default()),
+            ("runtime".to_owned(), version),
+            ("driver".to_owned(), crate::telemetry::gpu_driver()),
+        ];
+        for provider in &self.config.engine.providers {
+            if found.setups.iter().any(|setup| setup.provider == *provider) {
+                key.push((format!("provider {provider}"), self.provider_identity(provider)));
+            }
+        }
+        key
+    }
+
+    /// What tells one build of a provider from another.
+    fn provider_identity(&self, provider: &str) -> String {
+        match hosts::Provider::of(provider) {
+            Some(hosts::Provider::Plugin) => {
+                let dir = &self.config.engine.providers_dir;
+                edge_engine::library::find_plugin(dir, provider)
+                    .map_or_else(|_| "not there".into(), |path| identity(&path))
+            }
+            Some(hosts::Provider::BuiltIn) => match self.hosts.library() {
+                Some((_, have)) if have.iter().any(|name| name == provider) => "built in".into(),
+                Some(_) | None => "not there".into(),
+            },
+            None => "built in".into(),
+        }
+    }
+
+    /// Whether it is not known yet whether the plan that was found for a bundle holds: that takes the library's version.
+    pub(in crate::driver) fn awaits_plan(&self, index: usize) -> bool {
+        let known = self.hosts.library().is_some()
+            || self.hosts.first().is_none_or(|first| first.is_hopeless() || first.is_unfit());
+        let found = self
+            .models
+            .bundle(index)
+            .is_some_and(|bundle| bundle.found.plan.is_some() && bundle.plan.is_none() && bundle.no_plan.is_none());
+        found && !known && self.outside.library.is_some()
+    }
+
+    /// Takes over the plans that were found and hold for this box.
+    pub(in crate::driver) fn adopt_found(&mut self) {
+        if self.hosts.library().is_none() || self.outside.library.is_none() {
+            return;
+        }
+        for index in 0..self.models.bundles().len() {
+            let Some(bundle) =
+                self.models.bundle(index).filter(|bundle| bundle.plan.is_none() && bundle.no_plan.is_none())
+            else {
+                continue;
+            };
+            let found = bundle.found.clone();
+            match &found.plan {
+                None => {}
+                Some(Ok(plan)) => match plans::differs(&plan.key, &self.plan_key(&found)) {
+                    None => self.adopt(index, Plan::clone(plan)),
+                    Some(why) => self.no_plan(index, format!("it is of another box or build: {why}")),
+                },
+                Some(Err(why)) => self.no_plan(index, why.clone()),
+            }
+        }
+    }
+
+    /// Serves by the plans that there are for another objective.
+    pub(in crate::driver) fn adopt_again(&mut self) {
+        for index in 0..self.models.bundles().len() {
+            if let Some(plan) = self.models.bundle(index).and_then(|bundle| bundle.plan.clone()) {
+                self.adopt(index, Plan::clone(&plan));
+            }
+        }
+        self.choose_setups();
+    }
+
+    fn no_plan(&mut self, index: usize, why: String) {
+        if let Some(bundle) = self.models.bundle_mut(index) {
+            tracing::warn!(model = %bundle.found.name, version = %bundle.found.version, %why, "a plan is not used");
+            bundle.no_plan = Some(why);
+        }
+    }
+}
+
+/// What tells one version of a library from another, without reading all of it.
+fn identity(path: &std::path::Path) -> String {
+    let known = || {
+        let meta = std::fs::metadata(path)?;
+        let changed = meta.modified()?.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Ok::<_, std::io::Error>(format!("{}, {} bytes, of {}", path.display(), meta.len(), changed.as_secs()))
+    };
+    known().unwrap_or_else(|error| format!("{}: {error}", path.display()))
+}
