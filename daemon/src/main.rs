@@ -24,6 +24,9 @@ struct Arguments {
     /// Simulated engine and models: answers say so
     #[arg(long)]
     sim: bool,
+    /// Read temperatures and power of a machine from the copy of its /sys below DIR (for tests and demonstrations)
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
     /// Check the configuration, name every fault, and exit
     #[arg(long)]
     check_config: bool,
@@ -123,7 +126,8 @@ fn serve(config: Config, arguments: Arguments) -> Result<(), (u8, anyhow::Error)
         .enable_all()
         .build()
         .map_err(|error| (1, anyhow::Error::new(error).context("start the runtime")))?;
-    let options = Options { simulated: arguments.sim, reload: std::sync::Arc::new(move || reload(&arguments)) };
+    let (simulated, root) = (arguments.sim, arguments.root.clone());
+    let options = Options { simulated, root, reload: std::sync::Arc::new(move || reload(&arguments)) };
     let ended = runtime.block_on(run::run(config, options));
     // Not waited for: a thread that reads from a disk which does not answer.
     runtime.shutdown_background();

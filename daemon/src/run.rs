@@ -16,6 +16,7 @@ use crate::driver::{Driver, INBOX, Milestone, Outside, ReadConfig};
 use crate::handle::{Handle, Message};
 use crate::service;
 use crate::store::{self, Found};
+use crate::telemetry::rail::{Meter, Rail};
 use crate::telemetry::{self, Sampler, Watch};
 use crate::transport::dbus::{self, Bus, BusError};
 use crate::transport::mqtt::{self, Setup};
@@ -28,6 +29,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub struct Options {
     /// Simulated engine, models and answers.
     pub simulated: bool,
+    /// Below which directory the machine's `/sys` is read.
+    pub root: PathBuf,
     /// Reads the configuration again.
     pub reload: ReadConfig,
 }
@@ -194,8 +197,10 @@ fn outside(
             .map(|found| (found.path, found.found_by.to_string()))
             .map_err(|error| crate::driver::chain(&error))
     });
-    let watch =
-        Watch::start(Sampler::new(&config.state_dir), config.telemetry_interval).map_err(RunError::Telemetry)?;
+    let sampler = Sampler::new(&options.root, &config.state_dir);
+    let watch = Watch::start(sampler, config.telemetry_interval).map_err(RunError::Telemetry)?;
+    let rail = Rail::find(&options.root).filter(|_| !options.simulated);
+    let power = rail.map(Meter::start).transpose().map_err(RunError::Telemetry)?;
     Ok(Outside {
         inbox,
         bundles: bundles(config, options.simulated),
@@ -206,6 +211,8 @@ fn outside(
         cache: keeper(config, options.simulated),
         reload: options.reload,
         sampler: Box::new(move |engine| watch.latest(engine)),
+        power,
+        copied_machine: (options.root != std::path::Path::new("/")).then_some(options.root),
         available_bytes: telemetry::available_bytes,
         watchdog: service::watchdog(),
         platform: telemetry::platform(),

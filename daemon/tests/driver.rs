@@ -52,6 +52,8 @@ fn start(found: mpsc::Receiver<Found>) -> Daemon {
         cache: None,
         reload: Arc::new(move || Ok(later.clone())),
         sampler: Box::new(|_| edged::telemetry::Sample::default()),
+        power: None,
+        copied_machine: None,
         available_bytes: || None,
         watchdog: None,
         platform: Platform::default(),

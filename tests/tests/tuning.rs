@@ -244,6 +244,52 @@ fn nothing_is_tried_for_which_there_is_no_room_beside_what_serves() -> Result<()
     })?
 }
 
+/// A copy of a machine whose only sensor says 5 V and 1.2 A, whatever runs.
+fn metered_machine() -> Result<tempfile::TempDir> {
+    let root = tempfile::tempdir()?;
+    let hwmon = root.path().join("sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon2");
+    fs::create_dir_all(&hwmon)?;
+    for (file, content) in [("in1_label", "VDD_IN"), ("in1_input", "5000"), ("curr1_input", "1200")] {
+        fs::write(hwmon.join(file), format!("{content}\n"))?;
+    }
+    Ok(root)
+}
+
+#[test]
+fn where_a_power_rail_can_be_read_plans_and_answers_say_what_an_item_takes() -> Result<()> {
+    block_on(async {
+        let (none, machine) = (tempfile::tempdir()?, metered_machine()?);
+        let root = machine.path().to_str().context("a path of UTF-8")?;
+        let stack = stack(none.path()).argument("--root").argument(root).start().await?;
+        let client = stack.client().await?;
+        let status = client.status().await?;
+        let rail = |status: &edge_wire::dto::Status| {
+            status.readings.iter().find(|reading| reading.name == "power_w.VDD_IN").and_then(|reading| reading.value)
+        };
+        ensure!(status.problems.iter().any(|problem| problem.what.contains("of the copy below")), "{status:?}");
+        let plan = measured(&stack, EITHER).await?;
+        ensure!(rail(&client.status().await?).is_some_and(|watts| (watts - 6.0).abs() < 0.01), "{status:?}");
+        for way in &plan.ways {
+            for point in &way.points {
+                // Six watts for the time of a run, shared by what ran.
+                let items = f64::from(point.sessions * point.batch);
+                let expected = 6.0 * f64::from(u32::try_from(point.p50_us)?) / 1_000.0 / items;
+                let found = point.energy_mj.with_context(|| format!("{point:?}"))?;
+                ensure!((found - expected).abs() <= 0.02 * expected + 0.01, "{found} mJ, expected {expected}");
+            }
+        }
+        let choice = |objective: &str| plan.choices.iter().find(|choice| choice.objective == objective);
+        let (thrifty, fast) = (choice("efficiency").context("no choice")?, choice("throughput").context("no choice")?);
+        // At the same power what does most takes least for each.
+        ensure!(thrifty.energy_mj <= fast.energy_mj && thrifty.energy_mj.is_some(), "{plan:?}");
+        let ones = |name| Tensor::fp32(name, &[1, 4], &[1.0; 4]);
+        let outcome = client.infer(EITHER, &[ones("a"), ones("b")], &Options::default()).await?;
+        let yes = expect_yes("a sum", outcome)?;
+        ensure!(yes.info["energy_mj"].as_f64().is_some_and(|energy| energy > 0.0), "{yes:?}");
+        Ok(())
+    })?
+}
+
 #[test]
 fn the_simulated_engine_is_not_measured() -> Result<()> {
     block_on(async {

@@ -16,8 +16,19 @@ pub struct Room {
     pub reserve: u64,
     /// The most that all models may take together; `None` for no limit of their own.
     pub limit: Option<u64>,
-    /// What the device of the execution provider has left, where that is not the machine's memory; `None` if nobody knows.
-    pub device_free: Option<u64>,
+    /// The device of the execution provider, where its memory is not the machine's; `None` if nobody knows.
+    pub device: Option<DeviceRoom>,
+}
+
+/// What a load needs on a device with memory of its own, and what that has left, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceRoom {
+    /// What the load takes there.
+    pub needed: u64,
+    /// What loads that are under way take there.
+    pub loading: u64,
+    /// What is left of it.
+    pub free: u64,
 }
 
 /// A model that is loaded.
@@ -25,8 +36,10 @@ pub struct Room {
 pub struct Loaded {
     /// Which one.
     pub model: ModelId,
-    /// What it takes, bytes.
+    /// What it takes of the machine's memory, bytes.
     pub bytes: u64,
+    /// What it takes of the device's own memory, bytes.
+    pub device_bytes: u64,
     /// When a request for it last came, or it was loaded.
     pub last_use: Mono,
     /// Never let go for another one.
@@ -64,43 +77,82 @@ pub enum Admission {
     },
 }
 
+/// What some models take together, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum {
+    bytes: u64,
+    device_bytes: u64,
+}
+
+impl Sum {
+    fn of<'a>(models: impl IntoIterator<Item = &'a Loaded>) -> Sum {
+        models.into_iter().fold(Sum::default(), |sum, model| Sum {
+            bytes: sum.bytes.saturating_add(model.bytes),
+            device_bytes: sum.device_bytes.saturating_add(model.device_bytes),
+        })
+    }
+}
+
+/// A bound on a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limit {
+    needed: u64,
+    free: u64,
+    bound: Bound,
+}
+
 impl Room {
-    /// Bytes that a load could have once `freed` of what takes `held` together has been let go, and what sets that bound;
-    /// `None` if there is no bound.
-    fn free(&self, held: u64, freed: u64) -> Option<(u64, Bound)> {
-        let machine = self.available.map(|available| (available.saturating_add(freed), self.reserve, Bound::Machine));
-        let limit = self.limit.map(|limit| (limit, held.saturating_sub(freed), Bound::Limit));
-        let device = self.device_free.map(|free| (free.saturating_add(freed), 0, Bound::Device));
-        let left =
-            |(all, kept, bound): (u64, u64, Bound)| (all.saturating_sub(kept).saturating_sub(self.loading), bound);
-        [machine, limit, device].into_iter().flatten().map(left).min_by_key(|(free, _)| *free)
+    /// Every bound, once `freed` of what takes `held` together has been let go.
+    fn limits(&self, held: Sum, freed: Sum) -> impl Iterator<Item = Limit> {
+        let of_host = |all: u64, kept: u64, bound| Limit {
+            needed: self.needed,
+            free: all.saturating_sub(kept).saturating_sub(self.loading),
+            bound,
+        };
+        let machine = self
+            .available
+            .map(|available| of_host(available.saturating_add(freed.bytes), self.reserve, Bound::Machine));
+        let limit = self.limit.map(|limit| of_host(limit, held.bytes.saturating_sub(freed.bytes), Bound::Limit));
+        let device = self.device.map(|device| Limit {
+            needed: device.needed,
+            free: device.free.saturating_add(freed.device_bytes).saturating_sub(device.loading),
+            bound: Bound::Device,
+        });
+        [machine, limit, device].into_iter().flatten()
     }
 
-    fn fits(&self, held: u64, freed: u64) -> bool {
-        self.free(held, freed).is_none_or(|(free, _)| self.needed <= free)
+    fn fits(&self, held: Sum, freed: Sum) -> bool {
+        self.limits(held, freed).all(|limit| limit.needed <= limit.free)
+    }
+
+    /// The bound that is missed by most.
+    fn missed(&self, held: Sum, freed: Sum) -> Option<Limit> {
+        self.limits(held, freed).max_by_key(|limit| limit.needed.saturating_sub(limit.free))
     }
 }
 
 /// Whether a load fits beside what is `loaded`. Models are let go that nobody uses, those that were used longest ago first,
 /// and no more of them than needed.
 pub fn admit(room: &Room, loaded: &[Loaded]) -> Admission {
-    let sum = |models: &[&Loaded]| models.iter().map(|model| model.bytes).fold(0, u64::saturating_add);
-    let held = sum(&loaded.iter().collect::<Vec<_>>());
-    if room.fits(held, 0) {
+    let held = Sum::of(loaded);
+    let fits_without = |models: &[&Loaded]| room.fits(held, Sum::of(models.iter().copied()));
+    if fits_without(&[]) {
         return Admission::Fits;
     }
     let mut idle: Vec<&Loaded> = loaded.iter().filter(|model| !model.pinned && !model.busy).collect();
     idle.sort_by_key(|model| (model.last_use, model.model));
-    let Some(count) = (1..=idle.len()).find(|count| room.fits(held, sum(&idle[..*count]))) else {
-        let (free, bound) = room.free(held, sum(&idle)).unwrap_or((u64::MAX, Bound::Machine));
-        return Admission::Refuse { needed: room.needed, free, bound };
+    let Some(count) = (1..=idle.len()).find(|count| fits_without(&idle[..*count])) else {
+        let missed = room.missed(held, Sum::of(idle.iter().copied()));
+        let Limit { needed, free, bound } =
+            missed.unwrap_or(Limit { needed: room.needed, free: u64::MAX, bound: Bound::Machine });
+        return Admission::Refuse { needed, free, bound };
     };
     idle.truncate(count);
     // A large one may do without smaller ones that were used before it.
     for at in (0..idle.len()).rev() {
         let mut others = idle.clone();
         others.remove(at);
-        if room.fits(held, sum(&others)) {
+        if fits_without(&others) {
             idle = others;
         }
     }
@@ -119,6 +171,8 @@ mod tests {
         let one = |&(model, bytes, used, stays): &(u16, u64, u64, &str)| Loaded {
             model: ModelId(model),
             bytes,
+            // A quarter of it on the device, say.
+            device_bytes: bytes / 4,
             last_use: Mono::default().after(Duration::from_secs(used)),
             pinned: stays == "pinned",
             busy: stays == "busy",
@@ -135,6 +189,7 @@ mod tests {
         let machine = |needed, available| Room { needed, available: Some(available), reserve: 10, ..Room::default() };
         let limit = |needed, limit| Room { needed, limit: Some(limit), ..Room::default() };
         let refuse = |needed, free, bound| Refuse { needed, free, bound };
+        let device = |needed, free| Some(DeviceRoom { needed, loading: 0, free });
         let two: &[_] = &[(1, 30, 5, ""), (2, 40, 3, "")];
         for (room, others, expected) in [
             (Room { needed: u64::MAX, ..Room::default() }, two, Fits),
@@ -153,8 +208,18 @@ mod tests {
             (limit(31, 100), two, unload(&[2])),
             (limit(101, 100), two, refuse(101, 100, Bound::Limit)),
             (Room { available: Some(1000), ..limit(101, 100) }, two, refuse(101, 100, Bound::Limit)),
-            (Room { device_free: Some(5), ..machine(6, 100) }, &[], refuse(6, 5, Bound::Device)),
-            (Room { device_free: Some(5), ..machine(6, 100) }, two, unload(&[2])),
+            (Room { device: device(6, 5), ..machine(9, 100) }, &[], refuse(6, 5, Bound::Device)),
+            (Room { device: device(6, 5), ..machine(9, 100) }, two, unload(&[2])),
+            (Room { device: device(16, 5), ..machine(9, 100) }, two, unload(&[2, 1])),
+            (Room { device: device(23, 5), ..machine(9, 100) }, two, refuse(23, 22, Bound::Device)),
+            // Both are too small: the one that is missed by most is told.
+            (Room { device: device(80, 5), ..machine(99, 100) }, &[], refuse(80, 5, Bound::Device)),
+            (Room { device: device(6, 5), ..machine(99, 100) }, &[], refuse(99, 90, Bound::Machine)),
+            (
+                Room { device: Some(DeviceRoom { needed: 3, loading: 3, free: 5 }), ..machine(9, 100) },
+                &[],
+                refuse(3, 2, Bound::Device),
+            ),
         ] {
             assert_eq!(admit(&room, &loaded(others)), expected, "{room:?} beside {others:?}");
         }
@@ -183,30 +248,33 @@ mod tests {
                 })
                 .collect();
             let mut maybe = |bound| (numbers.below(3) > 0).then(|| numbers.below(bound));
-            let (available, limit, device_free) = (maybe(120), maybe(250), maybe(300));
+            let (available, limit, device_free) = (maybe(120), maybe(250), maybe(60));
             let room = Room {
                 needed: numbers.below(150),
                 loading: numbers.below(20),
                 available,
                 reserve: numbers.below(20),
                 limit,
-                device_free,
+                device: device_free.map(|free| DeviceRoom {
+                    needed: numbers.below(40),
+                    loading: numbers.below(5),
+                    free,
+                }),
             };
-            let bytes =
-                |wanted: &dyn Fn(&Loaded) -> bool| others.iter().filter(|model| wanted(model)).map(|m| m.bytes).sum();
-            let held: u64 = bytes(&|_| true);
-            let idle: u64 = bytes(&|model| !model.pinned && !model.busy);
+            let bytes = |wanted: &dyn Fn(&Loaded) -> bool| Sum::of(others.iter().filter(|model| wanted(model)));
+            let held = bytes(&|_| true);
+            let idle = bytes(&|model| !model.pinned && !model.busy);
             let case = format!("{room:?} beside {others:?}");
             match admit(&room, &others) {
                 Fits => {
                     seen[0] += 1;
-                    assert!(room.fits(held, 0), "{case}");
+                    assert!(room.fits(held, Sum::default()), "{case}");
                 }
                 Admission::Unload(models) => {
                     seen[1] += 1;
                     let gone = |model: &Loaded| models.contains(&model.model);
                     assert!(others.iter().all(|model| !gone(model) || !model.pinned && !model.busy), "{case}");
-                    assert!(room.fits(held, bytes(&gone)) && !room.fits(held, 0), "{case}: {models:?}");
+                    assert!(room.fits(held, bytes(&gone)) && !room.fits(held, Sum::default()), "{case}: {models:?}");
                     for left in &models {
                         let freed = bytes(&|model| gone(model) && model.model != *left);
                         assert!(!room.fits(held, freed), "{case}: {models:?} and not {left:?}");

@@ -250,6 +250,11 @@ impl HostState {
         self.preparing.retain(|waiting| *waiting != id);
     }
 
+    /// Batches that it runs now.
+    pub(super) fn running(&self) -> usize {
+        self.batches.len()
+    }
+
     /// It said what became of a lane's batch.
     pub(super) fn has_run(&mut self, lane: LaneId) {
         if let Some(at) = self.batches.iter().position(|(busy, _)| *busy == lane) {

@@ -104,6 +104,7 @@ impl Driver {
             (bytes > 0).then(|| Loaded {
                 model: bundle.root(),
                 bytes,
+                device_bytes: 0,
                 last_use,
                 pinned: self.is_pinned(bundle),
                 busy: coming || used.contains(&index),
@@ -126,8 +127,7 @@ impl Driver {
             available: (self.outside.available_bytes)(),
             reserve: self.config.engine.memory_reserve_bytes,
             limit: self.config.engine.memory_bytes,
-            // A host does not say yet what its device has left.
-            device_free: None,
+            device: None,
         }
     }
 

@@ -88,6 +88,10 @@ pub struct Outside {
     pub reload: ReadConfig,
     /// Readings for the status, given the process id of the engine host (0 for none). Never waits for a sensor.
     pub sampler: Box<dyn FnMut(u32) -> crate::telemetry::Sample + Send>,
+    /// Meters what the box takes; `None` without a rail that can be read, and under the simulator.
+    pub power: Option<crate::telemetry::rail::Meter>,
+    /// Where the machine is that temperatures and power are read of, if that is only a copy.
+    pub copied_machine: Option<PathBuf>,
     /// Memory that models may still take, bytes; `None` if nobody knows. Waits for nothing.
     pub available_bytes: fn() -> Option<u64>,
     /// Pinged while the loop turns.

@@ -8,6 +8,7 @@ use edge_core::{Cost, Event, Fault, HostId, LaneId, MemberResult, RequestId, Res
 use edge_engine::protocol::{Data, ErrorKind, HostError, MemberDone, Output as HostOutput, Picture};
 
 use super::Driver;
+use super::host::HostState;
 use super::trace::Step;
 use crate::request::{Blob, Output, TensorOut};
 
@@ -66,16 +67,17 @@ impl Driver {
         members: Vec<MemberDone>,
         fds: Vec<OwnedFd>,
     ) {
+        let took = Duration::from_nanos(took_ns);
+        let energy_mj = self.energy_of_member(took, members.len());
         if let Some(host) = self.hosts.get_mut(host) {
             host.has_run(lane);
         }
-        let took = Duration::from_nanos(took_ns);
         let fds: Vec<Arc<OwnedFd>> = fds.into_iter().map(Arc::new).collect();
         let mut results = Results::new();
         for member in members {
             let id = RequestId(member.id);
             let result = match member.result {
-                Ok(output) => self.take_output(id, output, &fds, took),
+                Ok(output) => self.take_output(id, output, &fds, (took, energy_mj)),
                 Err(error) => Err(self.note_error(id, error)),
             };
             if let (Err(fault), Some(entry)) = (result, self.entries.get_mut(&id)) {
@@ -86,17 +88,28 @@ impl Driver {
         self.core.handle(self.now, Event::BatchDone { lane, took, results });
     }
 
+    /// What the box took for one member of a batch that ran for so long, millijoules; 0 if no rail is read. What it takes
+    /// now is shared among the batches that run now, and among the members of each.
+    fn energy_of_member(&self, took: Duration, members: usize) -> f64 {
+        let Some(meter) = &self.outside.power else { return 0.0 };
+        let running = self.hosts.iter().map(HostState::running).sum::<usize>().max(1);
+        let watts = Duration::from_millis(meter.taken().power_mw).as_secs_f64();
+        let shares = u32::try_from(running.saturating_mul(members.max(1))).unwrap_or(u32::MAX);
+        watts * took.as_secs_f64() * 1_000.0 / f64::from(shares)
+    }
+
     fn take_output(
         &mut self,
         id: RequestId,
         output: HostOutput,
         fds: &[Arc<OwnedFd>],
-        took: Duration,
+        (took, energy_mj): (Duration, f64),
     ) -> Result<(), Fault> {
         // Settled meanwhile (cancelled): nobody wants the output.
         let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
         entry.story.steps.push((self.now, Step::Ran { took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX) }));
         entry.compute = took;
+        entry.info.energy_mj = energy_mj;
         let converted = match output {
             HostOutput::Document(data) => document(data, fds).map(Output::Document),
             HostOutput::Tensors(tensors) => {

@@ -1,8 +1,9 @@
 //! The state as the outside sees it, put together when something changed and now and then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use edge_wire::dto::{EngineStatus, HostStatus, Problem, Status};
+use edge_wire::dto::{EngineStatus, HostStatus, Problem, ReadingInfo, Status};
 
 use super::host::HostState;
 use super::models::Life;
@@ -15,6 +16,21 @@ const LIBRARY_REMEDY: &str =
 impl Driver {
     pub(super) fn sample(&mut self) {
         self.publish();
+    }
+
+    /// What the box takes, as the meter last read it.
+    fn power(&self) -> Option<ReadingInfo> {
+        if self.outside.library.is_none() {
+            return None;
+        }
+        let reading = ReadingInfo { name: "power_w".into(), ..ReadingInfo::default() };
+        Some(match &self.outside.power {
+            Some(meter) => {
+                let watts = Duration::from_millis(meter.taken().power_mw).as_secs_f64();
+                ReadingInfo { name: format!("power_w.{}", meter.name), value: Some(watts), ..reading }
+            }
+            None => ReadingInfo { absent: "unsupported".into(), ..reading },
+        })
     }
 
     /// Puts the status together and hands it to whoever watches.
@@ -43,7 +59,8 @@ impl Driver {
         let (state, reason) = self.state_words(&problems);
         let mut engine = self.engine_status();
         // Before its models are loaded it is small, and that says nothing.
-        let sample = (self.outside.sampler)(if self.warm { engine.pid } else { 0 });
+        let mut sample = (self.outside.sampler)(if self.warm { engine.pid } else { 0 });
+        sample.readings.extend(self.power());
         engine.rss_bytes = sample.engine_rss_bytes;
         self.tuning.hot = super::tuning::is_hot(&sample.readings);
         let status = Status {
@@ -128,6 +145,11 @@ impl Driver {
         }
         self.provider_problems(&mut problems);
         problems.extend(self.cache_problem());
+        problems.extend(self.outside.copied_machine.as_ref().map(|dir| Problem {
+            subject: "telemetry".into(),
+            what: format!("temperatures and power are not those of this box but of the copy below {}", dir.display()),
+            remedy: "start edged without --root".into(),
+        }));
         let hopeless = self.hosts.first().is_some_and(HostState::is_hopeless);
         problems.extend(self.memory_problems());
         for bundle in self.models.bundles().iter().filter(|bundle| !self.lacks_room(bundle.shown())) {

@@ -2,6 +2,7 @@
 
 mod memory;
 mod platform;
+pub mod rail;
 mod watch;
 
 pub use memory::available_bytes;
@@ -16,16 +17,18 @@ use sysinfo::System;
 /// Takes readings: load and memory through `sysinfo`, thermal zones, room for the state.
 #[derive(Debug)]
 pub struct Sampler {
+    root: PathBuf,
     state_dir: PathBuf,
     system: Result<System, String>,
     samples: u64,
 }
 
 impl Sampler {
-    /// A sampler that has taken nothing yet; `state_dir` is where the daemon writes.
-    pub fn new(state_dir: &Path) -> Sampler {
+    /// A sampler that has taken nothing yet, of the machine whose `/sys` is below `root`; `state_dir` is where the daemon
+    /// writes.
+    pub fn new(root: &Path, state_dir: &Path) -> Sampler {
         let system = System::new().map_err(|error| format!("failed: {error}"));
-        Sampler { state_dir: state_dir.to_owned(), system, samples: 0 }
+        Sampler { root: root.to_owned(), state_dir: state_dir.to_owned(), system, samples: 0 }
     }
 
     /// All readings now.
@@ -49,7 +52,7 @@ impl Sampler {
             }
         };
         readings.push(reading("state_free_bytes", free_bytes(&self.state_dir)));
-        readings.extend(zones());
+        readings.extend(zones(&self.root));
         readings
     }
 }
@@ -74,8 +77,8 @@ fn free_bytes(dir: &Path) -> Result<f64, String> {
 }
 
 /// Thermal zones by their type. A power-gated zone answers EAGAIN: asleep, not broken.
-fn zones() -> Vec<ReadingInfo> {
-    let Ok(entries) = std::fs::read_dir("/sys/class/thermal") else {
+fn zones(root: &Path) -> Vec<ReadingInfo> {
+    let Ok(entries) = std::fs::read_dir(root.join("sys/class/thermal")) else {
         return vec![reading("temperature_c", Err("unsupported".into()))];
     };
     let zones = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.join("type").is_file());
@@ -132,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_first_sample_says_that_load_is_not_known_yet() {
-        let mut sampler = Sampler::new(Path::new("/"));
+        let mut sampler = Sampler::new(Path::new("/"), Path::new("/"));
         let load = |readings: Vec<ReadingInfo>| {
             readings.into_iter().find(|reading| reading.name == "cpu_load_percent").unwrap()
         };

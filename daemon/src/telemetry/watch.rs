@@ -104,7 +104,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn readings_are_kept_with_their_true_age_and_not_taken_again_for_whoever_asks() {
-        let watch = Watch::start(Sampler::new(Path::new("/")), Duration::from_secs(3600)).unwrap();
+        let watch = Watch::start(Sampler::new(Path::new("/"), Path::new("/")), Duration::from_secs(3600)).unwrap();
         let first = watch.latest(0);
         assert!(first.rss_bytes > 0 && first.readings.iter().any(|reading| reading.name == "state_free_bytes"));
         tokio::time::advance(Duration::from_millis(1500)).await;
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_another_engine_host_is_not_shown_for_this_one() {
-        let watch = Watch::start(Sampler::new(Path::new("/")), Duration::from_secs(3600)).unwrap();
+        let watch = Watch::start(Sampler::new(Path::new("/"), Path::new("/")), Duration::from_secs(3600)).unwrap();
         let own = std::process::id();
         while watch.latest(own).engine_rss_bytes == 0 {
             std::thread::yield_now();

@@ -117,6 +117,7 @@ dictionary! {
             zone: String,
             data_class: String,
             provider: String,
+            energy_mj: f64,
             duplicate: bool,
             warnings: Vec<String>,
         }
@@ -167,6 +168,7 @@ mod tests {
             total_us: u64::MAX,
             batch: 4,
             cost_usd: 0.25,
+            energy_mj: 12.5,
             duplicate: true,
             warnings: vec!["unknown option".into()],
         }
@@ -207,7 +209,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_of_a_newer_daemon_is_skipped() {
-        let newer = HashMap::from([("energy_mj", Variant::from(3.5)), ("model", Variant::from("speech"))]);
+        let newer = HashMap::from([("colour", Variant::from(3.5)), ("model", Variant::from("speech"))]);
         let data = to_bytes(Context::new(LE, 0), &newer).unwrap();
         let info = data.deserialize::<InfoDict<'static>>().unwrap().0.into_inner();
         assert_eq!(info, Info { model: "speech".into(), ..Info::default() });

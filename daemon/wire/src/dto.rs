@@ -48,6 +48,10 @@ pub struct Info {
     pub batch: u32,
     /// What it cost elsewhere; 0 on this box.
     pub cost_usd: f64,
+    /// What this box took for it in the model, millijoules: its share of the power rail while it ran. Missing (0) where no
+    /// rail can be read.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub energy_mj: f64,
     /// A reply given before to the same caller and id.
     #[serde(skip_serializing_if = "is_false")]
     pub duplicate: bool,
@@ -59,6 +63,11 @@ pub struct Info {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// One tensor of a model as requests see it.

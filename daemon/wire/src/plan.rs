@@ -65,6 +65,8 @@ pub struct PlanPoint {
     pub p50_us: u64,
     /// Items per second of all sessions together.
     pub per_second: f64,
+    /// What the box takes for one item, millijoules; `None` without a rail that can be read.
+    pub energy_mj: Option<f64>,
 }
 
 /// The best way for one kind of request and one objective.
@@ -85,4 +87,6 @@ pub struct PlanChoice {
     pub p50_us: u64,
     /// Items per second at that batch.
     pub per_second: f64,
+    /// What the box takes for one item at that batch, millijoules; `None` without a rail that can be read.
+    pub energy_mj: Option<f64>,
 }

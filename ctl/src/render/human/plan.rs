@@ -12,7 +12,8 @@ pub fn show(plan: &Plan) -> String {
     for (name, value) in plan.key.iter().filter(|(name, _)| name != "model") {
         text += &paragraph("  holds for  ", &clean(&format!("{name}: {value}")));
     }
-    text += &format!("\n{}", table(&HEAD, &rows(plan)));
+    let metered = plan.ways.iter().flat_map(|way| &way.points).any(|point| point.energy_mj.is_some());
+    text += &format!("\n{}", table(&with_energy(&HEAD, metered), &rows(plan, metered)));
     let notes: String = plan
         .ways
         .iter()
@@ -22,11 +23,25 @@ pub fn show(plan: &Plan) -> String {
     if !notes.is_empty() {
         text += &format!("\nNot good for everything:\n{notes}");
     }
-    text += &format!("\nServes by {}:\n{}", clean(&plan.objective), table(&CHOICES, &choices(plan)));
+    text += &format!(
+        "\nServes by {}:\n{}",
+        clean(&plan.objective),
+        table(&with_energy(&CHOICES, metered), &choices(plan, metered))
+    );
     for remark in &plan.remarks {
         text += &paragraph("  ", &clean(remark));
     }
     text
+}
+
+/// A column for energy, where there is any.
+fn with_energy(columns: &[(&'static str, Align)], metered: bool) -> Vec<(&'static str, Align)> {
+    columns.iter().copied().chain(metered.then_some(("mJ", Align::Right))).collect()
+}
+
+/// Its cell.
+fn energy(energy_mj: Option<f64>, metered: bool) -> Option<String> {
+    metered.then(|| energy_mj.map_or("-".into(), |energy| format!("{energy:.1}")))
 }
 
 const HEAD: [(&str, Align); 9] = [
@@ -41,7 +56,7 @@ const HEAD: [(&str, Align); 9] = [
     ("FOR", Align::Left),
 ];
 
-fn rows(plan: &Plan) -> Vec<Vec<String>> {
+fn rows(plan: &Plan, metered: bool) -> Vec<Vec<String>> {
     let of_way = |way: &PlanWay| -> Vec<Vec<String>> {
         let head = |sessions: u32| {
             [clean(&way.variant), clean(&way.provider), clean(&way.precision), format!("{sessions} x {}", way.threads)]
@@ -49,11 +64,13 @@ fn rows(plan: &Plan) -> Vec<Vec<String>> {
         let tail = [way.difference.map_or("-".into(), |apart| format!("{apart:.4}")), good(way)];
         if way.points.is_empty() {
             let nothing = [String::from("-"), "-".into(), "-".into()];
-            return vec![head(way.instances).into_iter().chain(nothing).chain(tail).collect()];
+            let row = head(way.instances).into_iter().chain(nothing).chain(tail);
+            return vec![row.chain(energy(None, metered)).collect()];
         }
         let row = |point: &edge_wire::plan::PlanPoint| {
             let figures = [point.batch.to_string(), millis(point.p50_us), format!("{:.1}", point.per_second)];
-            head(point.sessions).into_iter().chain(figures).chain(tail.clone()).collect()
+            let row = head(point.sessions).into_iter().chain(figures).chain(tail.clone());
+            row.chain(energy(point.energy_mj, metered)).collect()
         };
         way.points.iter().map(row).collect()
     };
@@ -81,10 +98,10 @@ const CHOICES: [(&str, Align); 8] = [
     ("per s", Align::Right),
 ];
 
-fn choices(plan: &Plan) -> Vec<Vec<String>> {
+fn choices(plan: &Plan, metered: bool) -> Vec<Vec<String>> {
     let row = |choice: &PlanChoice| -> Option<Vec<String>> {
         let way = plan.ways.get(usize::try_from(choice.way).ok()?)?;
-        Some(vec![
+        let cells = vec![
             if choice.objective == plan.objective { "*" } else { "" }.into(),
             clean(&choice.requests),
             clean(&choice.objective),
@@ -93,7 +110,8 @@ fn choices(plan: &Plan) -> Vec<Vec<String>> {
             choice.batch.to_string(),
             millis(choice.p50_us),
             format!("{:.1}", choice.per_second),
-        ])
+        ];
+        Some(cells.into_iter().chain(energy(choice.energy_mj, metered)).collect())
     };
     plan.choices.iter().filter_map(row).collect()
 }
@@ -125,7 +143,7 @@ mod tests {
             tensors,
             difference: Some(if tensors { 0.0 } else { 0.03 }),
             reason: reason.into(),
-            points: vec![PlanPoint { sessions: 2, batch: 1, p50_us: 15_400, per_second: 129.87 }],
+            points: vec![PlanPoint { sessions: 2, batch: 1, p50_us: 15_400, per_second: 129.87, energy_mj: None }],
         };
         let choice = |requests: &str, way, objective: &str| PlanChoice {
             requests: requests.into(),
@@ -135,8 +153,9 @@ mod tests {
             batch: 1,
             p50_us: 15_400,
             per_second: 129.87,
+            energy_mj: None,
         };
-        let plan = Plan {
+        let mut plan = Plan {
             model: "text-line".into(),
             version: "1.0.0".into(),
             made_at: "2026-11-27T10:00:00Z".into(),
@@ -161,6 +180,10 @@ mod tests {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(!text.contains("ab12"), "the digest is for machines");
+        assert!(!text.contains("mJ"), "there is no column for what nobody knows");
+        plan.ways[0].points[0].energy_mj = Some(231.25);
+        let metered = show(&plan);
+        assert!(metered.contains("mJ") && metered.contains("231.2"), "{metered}");
         let serving = text.lines().find(|line| line.starts_with('*')).unwrap();
         assert!(serving.contains("encoded") && serving.contains("fp32 on openvino, reduced"), "{serving}");
     }

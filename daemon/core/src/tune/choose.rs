@@ -52,20 +52,30 @@ pub struct Chosen {
     pub alone: Duration,
     /// Items per second at that batch, in thousandths.
     pub rate_milli: u64,
+    /// What the box takes for one item at that batch, microjoules; `None` if unknown.
+    pub item_uj: Option<u64>,
 }
 
-/// What a way is worth with so many of its sessions; `None` if its single run was not measured.
-fn worth(points: &[Point], way: usize, lanes: u16) -> Option<Chosen> {
+/// What a way is worth with so many of its sessions, at the batch that is best by `objective`; `None` if its single run was
+/// not measured, or energy is asked for and was not metered.
+fn worth(points: &[Point], way: usize, lanes: u16, objective: Objective) -> Option<Chosen> {
     let of_way = || points.iter().filter(move |point| point.way == way);
     let alone = of_way().find(|point| (point.lanes, point.batch) == (1, 1))?.took;
-    let best = of_way()
-        .filter(|point| point.lanes == lanes)
-        .max_by_key(|point| (point.rate_milli(), core::cmp::Reverse(point.batch)))?;
-    Some(Chosen { way, lanes, batch: best.batch, alone, rate_milli: best.rate_milli() })
+    let at_work = of_way().filter(|point| point.lanes == lanes);
+    let best = match objective {
+        Objective::Latency | Objective::Throughput => {
+            at_work.max_by_key(|point| (point.rate_milli(), core::cmp::Reverse(point.batch)))?
+        }
+        Objective::Efficiency => at_work
+            .filter_map(|point| Some((point.item_uj()?, point)))
+            .min_by_key(|(energy, point)| (*energy, point.batch))
+            .map(|(_, point)| point)?,
+    };
+    Some(Chosen { way, lanes, batch: best.batch, alone, rate_milli: best.rate_milli(), item_uj: best.item_uj() })
 }
 
-/// The best of the ways that `good` allows, by `objective`; `None` if nothing of them was measured, or energy is asked for:
-/// no rail was read. Among those that are alike in it, the other figure decides, then fewer sessions.
+/// The best of the ways that `good` allows, by `objective`; `None` if nothing of them was measured, or energy is asked for
+/// and was not metered. Among those that are alike in it, another figure decides, then fewer sessions.
 pub fn choose(ways: &[Way], points: &[Point], objective: Objective, good: impl Fn(usize) -> bool) -> Option<Chosen> {
     let mut all: Vec<Chosen> = Vec::new();
     for (way, kind) in ways.iter().enumerate().filter(|(way, _)| good(*way)) {
@@ -73,7 +83,7 @@ pub fn choose(ways: &[Way], points: &[Point], objective: Objective, good: impl F
         if kind.instances > 1 {
             lanes.push(kind.instances);
         }
-        all.extend(lanes.into_iter().filter_map(|lanes| worth(points, way, lanes)));
+        all.extend(lanes.into_iter().filter_map(|lanes| worth(points, way, lanes, objective)));
     }
     match objective {
         Objective::Latency => {
@@ -87,7 +97,12 @@ pub fn choose(ways: &[Way], points: &[Point], objective: Objective, good: impl F
             let alike = |chosen: &Chosen| u128::from(chosen.rate_milli) * u128::from(100 + ALIKE_PERCENT) >= best * 100;
             all.into_iter().filter(alike).min_by_key(|chosen| (chosen.alone, chosen.lanes))
         }
-        Objective::Efficiency => None,
+        Objective::Efficiency => {
+            let energy = |chosen: &Chosen| u128::from(chosen.item_uj.unwrap_or(u64::MAX));
+            let best = all.iter().map(energy).min()?;
+            let alike = |chosen: &Chosen| energy(chosen) * 100 <= best * u128::from(100 + ALIKE_PERCENT);
+            all.into_iter().filter(alike).max_by_key(|chosen| (chosen.rate_milli, core::cmp::Reverse(chosen.lanes)))
+        }
     }
 }
 
@@ -100,7 +115,8 @@ mod tests {
 
     /// Points of (way, sessions, batch, milliseconds).
     fn points(list: &[(usize, u16, u16, u64)]) -> Vec<Point> {
-        let point = |&(way, lanes, batch, ms)| Point { way, lanes, batch, took: Duration::from_millis(ms) };
+        let point =
+            |&(way, lanes, batch, ms)| Point { way, lanes, batch, took: Duration::from_millis(ms), power_mw: None };
         list.iter().map(point).collect()
     }
 
@@ -138,6 +154,23 @@ mod tests {
         check(&[(0, 1, 1, 10), (0, 2, 1, 12)], Objective::Latency, &[0], Some((0, 2, 1)));
         // It does not more: one is enough.
         check(&[(0, 1, 1, 10), (0, 2, 1, 20)], Objective::Throughput, &[0], Some((0, 1, 1)));
+    }
+
+    #[test]
+    fn by_efficiency_that_is_kept_which_takes_least_for_an_item() {
+        // The second way is half as fast as the first and takes a third of its power; of the third nothing is known.
+        let powers = [Some(12_000), Some(4_000), None];
+        let measured = [(0, 1, 1, 20), (0, 1, 4, 60), (0, 2, 1, 22), (1, 1, 1, 40), (1, 1, 2, 80), (2, 1, 1, 1)];
+        let mut points = points(&measured);
+        points.iter_mut().for_each(|point| point.power_mw = powers[point.way]);
+        let chosen = |good: &[usize]| {
+            let chosen = choose(&WAYS, &points, Objective::Efficiency, |way| good.contains(&way));
+            chosen.map(|chosen| (chosen.way, chosen.lanes, chosen.batch, chosen.item_uj))
+        };
+        // 12 W * 22 ms / 2 = 132 mJ with both sessions; 4 W * 40 ms = 160 mJ; 12 W * 60 ms / 4 = 180 mJ.
+        assert_eq!(chosen(&[0, 1, 2]), Some((0, 2, 1, Some(132_000))));
+        assert_eq!(chosen(&[1, 2]), Some((1, 1, 1, Some(160_000))));
+        assert_eq!(chosen(&[2]), None);
     }
 
     #[test]

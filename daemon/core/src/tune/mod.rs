@@ -25,6 +25,10 @@ pub const QUIET: Duration = Duration::from_secs(10);
 const RUNS: core::ops::RangeInclusive<usize> = 3..=9;
 /// Time after which a point has runs enough, if it has the fewest that count.
 const POINT_TIME: Duration = Duration::from_millis(400);
+/// Where energy is metered, so long must the runs of a point last together: the meter is read every tenth of a second.
+const METERED_TIME: Duration = Duration::from_millis(150);
+/// Mean power is believed of so long a time.
+const BELIEVED: Duration = Duration::from_millis(300);
 /// A step up is in vain unless an item costs no more than this of the least so far of its way: it makes the first items of a
 /// batch wait for the last.
 const GAIN_PERCENT: u64 = 97;
@@ -107,6 +111,34 @@ pub struct Run {
     pub waited: Duration,
     /// How much processor time they had meanwhile.
     pub computed: Duration,
+    /// What the box took meanwhile; `None` without a rail that can be read.
+    pub energy: Option<Energy>,
+}
+
+/// Energy that was taken for a time, as the meter tells it: its readings do not fall on the ends of a run, but those of many
+/// runs together are right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Energy {
+    /// Microjoules.
+    pub microjoules: u64,
+    /// The time that they are for.
+    pub over: Duration,
+}
+
+impl Energy {
+    fn add(&mut self, other: Energy) {
+        self.microjoules = self.microjoules.saturating_add(other.microjoules);
+        self.over = self.over.saturating_add(other.over);
+    }
+
+    /// Mean power, milliwatts; `None` if that is not long enough to be believed.
+    fn power_mw(&self) -> Option<u32> {
+        if self.over < BELIEVED {
+            return None;
+        }
+        let milliwatts = u128::from(self.microjoules) * 1_000 / self.over.as_micros().max(1);
+        u32::try_from(milliwatts).ok()
+    }
 }
 
 impl Run {
@@ -130,6 +162,8 @@ pub struct Point {
     pub batch: u16,
     /// Median time of a run, the slowest session of each counting.
     pub took: Duration,
+    /// Mean power of the box while these sessions were at work, milliwatts; `None` if unknown.
+    pub power_mw: Option<u32>,
 }
 
 impl Point {
@@ -138,6 +172,14 @@ impl Point {
         let items = u128::from(self.lanes) * u128::from(self.batch);
         let nanos = self.took.as_nanos().max(1);
         u64::try_from(items * 1_000_000_000_000 / nanos).unwrap_or(u64::MAX)
+    }
+
+    /// What the box takes for one item, microjoules; `None` if unknown.
+    pub fn item_uj(&self) -> Option<u64> {
+        let items = u128::from(self.lanes) * u128::from(self.batch);
+        // Milliwatts times nanoseconds are picojoules.
+        let picojoules = u128::from(self.power_mw?) * self.took.as_nanos();
+        u64::try_from(picojoules / 1_000_000 / items.max(1)).ok()
     }
 }
 
@@ -162,6 +204,8 @@ struct Measuring {
     asked: bool,
     warmed: bool,
     runs: Vec<Duration>,
+    /// What these sessions took so far, in all their batches; `None` if it is not metered.
+    energy: Option<Energy>,
     /// Least time per item of these sessions so far, nanoseconds.
     best: u64,
     in_vain: u8,
@@ -169,12 +213,14 @@ struct Measuring {
 
 impl Measuring {
     fn new(lanes: u16) -> Measuring {
-        Measuring { lanes, batch: 1, asked: false, warmed: false, runs: Vec::new(), best: u64::MAX, in_vain: 0 }
+        let (runs, energy, best) = (Vec::new(), None, u64::MAX);
+        Measuring { lanes, batch: 1, asked: false, warmed: false, runs, energy, best, in_vain: 0 }
     }
 
     fn is_enough(&self) -> bool {
         let spent: Duration = self.runs.iter().sum();
-        self.runs.len() >= *RUNS.end() || (self.runs.len() >= *RUNS.start() && spent >= POINT_TIME)
+        let many = self.runs.len() >= *RUNS.end() && (self.energy.is_none() || spent >= METERED_TIME);
+        many || (self.runs.len() >= *RUNS.start() && spent >= POINT_TIME)
     }
 }
 
@@ -269,6 +315,9 @@ impl Tuner {
             self.not_before = now.after(LULL);
             return;
         }
+        if let Some(energy) = run.energy {
+            measuring.energy.get_or_insert_default().add(energy);
+        }
         measuring.runs.push(run.took);
         if measuring.is_enough() {
             self.keep();
@@ -316,7 +365,7 @@ impl Tuner {
         measuring.runs.sort_unstable();
         let took = measuring.runs[measuring.runs.len() / 2];
         let (lanes, batch) = (measuring.lanes, measuring.batch);
-        self.points.push(Point { way, lanes, batch, took });
+        self.points.push(Point { way, lanes, batch, took, power_mw: None });
         let per_item = u64::try_from(took.as_nanos() / u128::from(batch)).unwrap_or(u64::MAX);
         let vain =
             measuring.best != u64::MAX && per_item.saturating_mul(100) > measuring.best.saturating_mul(GAIN_PERCENT);
@@ -328,6 +377,7 @@ impl Tuner {
             self.fastest = self.fastest.min(took);
             let bound = self.fastest.saturating_mul(u32::try_from(HOPELESS).unwrap_or(u32::MAX));
             if took > bound {
+                self.tell_power();
                 self.phase = Phase::Leaving;
                 return;
             }
@@ -339,8 +389,18 @@ impl Tuner {
         measuring.runs.clear();
     }
 
+    /// So many sessions of a way were measured: the mean power of all their runs holds for each of their points.
+    fn tell_power(&mut self) {
+        let (way, Phase::At(measuring)) = (self.at, &self.phase) else { return };
+        let power_mw = measuring.energy.and_then(|energy| energy.power_mw());
+        for point in self.points.iter_mut().filter(|point| (point.way, point.lanes) == (way, measuring.lanes)) {
+            point.power_mw = power_mw;
+        }
+    }
+
     /// The same with all sessions at work, or the end of this way.
     fn next_lanes(&mut self) {
+        self.tell_power();
         let Phase::At(measuring) = &self.phase else { return };
         let all = self.ways.get(self.at).map_or(1, |way| way.instances);
         self.phase = if measuring.lanes < all { Phase::At(Measuring::new(all)) } else { Phase::Leaving };

@@ -4,7 +4,7 @@ const IDLE: Conditions = Conditions { busy: None, open: false, hot: false };
 
 /// A run that nobody disturbed.
 fn run(took: Duration) -> Option<Run> {
-    Some(Run { took, waited: Duration::ZERO, computed: took })
+    Some(Run { took, waited: Duration::ZERO, computed: took, energy: None })
 }
 
 fn ms(ms: u64) -> Mono {
@@ -136,6 +136,7 @@ fn a_disturbed_run_is_made_again_after_a_while_until_it_is_clear_that_others_nev
             took: Duration::from_millis(100),
             waited: Duration::from_millis(11),
             computed: Duration::from_millis(100),
+            energy: None,
         })
     };
     let (mut now, mut runs) = (0, 0);
@@ -160,7 +161,7 @@ fn a_disturbed_run_is_made_again_after_a_while_until_it_is_clear_that_others_nev
 fn who_has_nearly_all_processors_waits_for_its_own_threads() {
     for (waited, computed, disturbed) in [(11, 100, true), (11, 149, true), (11, 151, false), (10, 50, false)] {
         let millis = Duration::from_millis;
-        let run = Run { took: millis(100), waited: millis(waited), computed: millis(computed) };
+        let run = Run { took: millis(100), waited: millis(waited), computed: millis(computed), energy: None };
         assert_eq!(run.is_disturbed(2), disturbed, "waited {waited}, computed {computed}");
     }
 }
@@ -169,7 +170,47 @@ fn who_has_nearly_all_processors_waits_for_its_own_threads() {
 fn threads_of_a_short_run_wait_for_each_other_and_others_for_a_slice() {
     for (took, waited, disturbed) in [(2_000, 1_995, false), (1_000, 3_000, false), (4_500, 3_100, true)] {
         let micros = Duration::from_micros;
-        let run = Run { took: micros(took), waited: micros(waited), computed: micros(took) };
+        let run = Run { took: micros(took), waited: micros(waited), computed: micros(took), energy: None };
         assert_eq!(run.is_disturbed(2), disturbed, "took {took}, waited {waited}");
     }
+}
+
+#[test]
+fn energy_of_an_item_is_the_mean_power_of_its_sessions_times_its_share_of_a_run() {
+    let mut tuner = Tuner::new(vec![Way { instances: 2, max_batch: 2 }], 4);
+    assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(0)));
+    tuner.loaded(true);
+    let (mut now, mut runs) = (0, 0);
+    // Readings come every tenth of a second: most of these runs see none, and some see one.
+    let mut read_at = 0;
+    while let Some(Step::Measure { lanes, batch, .. }) = tuner.next(ms(now), &IDLE) {
+        let took = 20 * u64::from(batch);
+        now += took;
+        runs += 1;
+        let read = now / 100 * 100;
+        let over = Duration::from_millis(read - read_at);
+        // One session takes 8 W, both take 12 W.
+        let microjoules = if lanes == 1 { 8 } else { 12 } * 1_000 * (read - read_at);
+        read_at = read;
+        let (took, waited) = (Duration::from_millis(took), Duration::ZERO);
+        let energy = Some(Energy { microjoules, over });
+        tuner.measured(ms(now), Some(Run { took, waited, computed: took, energy }));
+    }
+    assert!(runs > 36, "each point is measured for {METERED_TIME:?} at least");
+    let per_item: Vec<_> =
+        tuner.points().iter().map(|point| (point.lanes, point.batch, point.item_uj().unwrap())).collect();
+    let expected = [(1, 1, 160_000), (1, 2, 160_000), (2, 1, 120_000), (2, 2, 120_000)];
+    assert_eq!(per_item.len(), expected.len());
+    for ((lanes, batch, found), (_, _, wanted)) in per_item.into_iter().zip(expected) {
+        assert!(found.abs_diff(wanted) * 100 <= wanted * 15, "{lanes} {batch}: {found} uJ, expected {wanted}");
+    }
+}
+
+#[test]
+fn what_was_metered_for_too_short_a_time_is_not_believed() {
+    let energy = |ms: u64| Energy { microjoules: 5_000 * ms, over: Duration::from_millis(ms) };
+    assert_eq!([299, 300].map(|ms| energy(ms).power_mw()), [None, Some(5_000)]);
+    let point = Point { way: 0, lanes: 1, batch: 4, took: Duration::from_millis(40), power_mw: None };
+    assert_eq!(point.item_uj(), None);
+    assert_eq!(Point { power_mw: Some(6_000), ..point }.item_uj(), Some(60_000));
 }

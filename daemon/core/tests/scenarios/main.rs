@@ -7,6 +7,7 @@ mod deadlines;
 mod fair;
 mod host;
 mod leave;
+mod linger;
 mod load;
 mod moved;
 mod order;

@@ -274,6 +274,7 @@ impl Driver {
         let Place::Parent(gathering) = &mut whole.place else { return };
         gathering.open = gathering.open.saturating_sub(1);
         whole.compute += entry.compute;
+        whole.info.energy_mj += entry.info.energy_mj;
         whole.batch = whole.batch.max(entry.batch);
         whole.started = whole.started.or(entry.started);
         if entry.started.is_some() {

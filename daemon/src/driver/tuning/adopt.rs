@@ -25,9 +25,10 @@ impl Driver {
             key: self.plan_key(&found),
             ..Plan::default()
         };
+        let rail = self.outside.power.as_ref().map(|meter| meter.name.as_str());
         let disturbed = tuner.is_disturbed();
         let mut plan = table::plan(
-            &table::Found { setups: &setups, reports: &reports, ways: &ways, points: tuner.points(), encoded },
+            &table::Found { setups: &setups, reports: &reports, ways: &ways, points: tuner.points(), encoded, rail },
             plan,
         );
         if disturbed {

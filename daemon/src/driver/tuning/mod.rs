@@ -25,6 +25,7 @@ use crate::cache::{Ask, Holder};
 use crate::config::Tune;
 use crate::lanes::{Host, HostEvent};
 use crate::request::Failure;
+use crate::telemetry::rail::Taken;
 
 /// Models that were asked to be measured and wait for their turn.
 const MOST_WAITING: usize = 64;
@@ -43,6 +44,8 @@ enum Asked {
     Run {
         left: u16,
         longest: Result<Measured, String>,
+        /// What the meter had when it began.
+        power: Option<Taken>,
     },
 }
 

@@ -95,11 +95,13 @@ pub struct Found<'a> {
     pub points: &'a [Point],
     /// The model takes encoded payloads.
     pub encoded: bool,
+    /// The rail by which energy was metered.
+    pub rail: Option<&'a str>,
 }
 
 /// Fills in what was measured, and what is chosen of it.
 pub fn plan(found: &Found<'_>, plan: Plan) -> Plan {
-    let Found { setups, reports, ways, points, encoded } = found;
+    let Found { setups, reports, ways, points, encoded, rail } = found;
     let rows = setups.iter().zip(*reports).enumerate();
     let plan_ways = rows.map(|(at, (setup, report))| row(setup, report, points.iter().filter(|point| point.way == at)));
     let (mut choices, mut remarks) = (Vec::new(), Vec::new());
@@ -123,6 +125,7 @@ pub fn plan(found: &Found<'_>, plan: Plan) -> Plan {
                 batch: chosen.batch.into(),
                 p50_us: u64::try_from(chosen.alone.as_micros()).unwrap_or(u64::MAX),
                 per_second: rate(chosen.rate_milli),
+                energy_mj: chosen.item_uj.map(rate),
             });
         }
         if !choices.iter().any(|choice| choice.requests == kind.as_str()) {
@@ -132,7 +135,12 @@ pub fn plan(found: &Found<'_>, plan: Plan) -> Plan {
             ));
         }
     }
-    remarks.push("no energy: no power rail of this box is read, so there is no choice by efficiency".into());
+    remarks.push(match rail {
+        Some(rail) => {
+            format!("energy is that of the whole rail {rail} while the model ran, what else took it included")
+        }
+        None => "no energy: this box has no power rail that can be read, so there is no choice by efficiency".into(),
+    });
     Plan { ways: plan_ways.collect(), choices, remarks, ..plan }
 }
 
@@ -158,12 +166,14 @@ fn row<'a>(setup: &Setup, report: &Report, points: impl Iterator<Item = &'a Poin
                 batch: point.batch.into(),
                 p50_us: u64::try_from(point.took.as_micros()).unwrap_or(u64::MAX),
                 per_second: rate(point.rate_milli()),
+                energy_mj: point.item_uj().map(rate),
             })
             .collect(),
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a rate for people; exact below 2^53")]
+/// Thousandths as a number.
+#[expect(clippy::cast_precision_loss, reason = "a figure for people; exact below 2^53")]
 fn rate(milli: u64) -> f64 {
     milli as f64 / 1000.0
 }
@@ -263,9 +273,12 @@ mod tests {
             Way { instances: 1, max_batch: 1 },
             Way { instances: 1, max_batch: 1 },
         ];
-        let point = |way, lanes, ms| Point { way, lanes, batch: 1, took: Duration::from_millis(ms) };
+        let point = |way, lanes, ms| Point { way, lanes, batch: 1, took: Duration::from_millis(ms), power_mw: None };
         let points = [point(0, 1, 40), point(0, 2, 40), point(1, 1, 20), point(2, 1, 10)];
-        plan(&Found { setups: &setups, reports, ways: &ways, points: &points, encoded: true }, Plan::default())
+        plan(
+            &Found { setups: &setups, reports, ways: &ways, points: &points, encoded: true, rail: None },
+            Plan::default(),
+        )
     }
 
     fn provider_of(plan: &Plan, kind: Kind) -> String {

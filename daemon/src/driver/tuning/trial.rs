@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edge_core::Mono;
-use edge_core::tune::{Run, Step, Tuner, Way};
+use edge_core::tune::{Energy, Run, Step, Tuner, Way};
 use edge_engine::protocol::{FromHost, HostError, LoadModel, LoadedModel, Measured, Setup, ToHost, compiles};
 
 use super::super::builds::OPEN_WITHIN;
@@ -14,6 +14,7 @@ use super::table::{self, Report};
 use super::{Asked, Kept, Measuring};
 use crate::cache::key;
 use crate::cache::{Ask, Holder, LoadId, Opened};
+use crate::telemetry::rail::Meter;
 
 /// How long the start of the host that measures may take.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -96,8 +97,9 @@ impl Driver {
 
     fn lane_measured(&mut self, result: Result<Measured, HostError>) {
         let now = self.now;
+        let metered = self.outside.power.as_ref().map(Meter::taken);
         let Some(measuring) = self.tuning.now.as_mut() else { return };
-        let Asked::Run { left, longest } = &mut measuring.asked else { return };
+        let Asked::Run { left, longest, power } = &mut measuring.asked else { return };
         *left = left.saturating_sub(1);
         match (result, &mut *longest) {
             (Ok(run), Ok(most)) => {
@@ -116,6 +118,10 @@ impl Driver {
                 took: Duration::from_nanos(run.took_ns),
                 waited: Duration::from_nanos(run.waited_ns),
                 computed: Duration::from_nanos(run.cpu_ns),
+                energy: power.zip(metered).map(|(from, to)| Energy {
+                    microjoules: to.energy_uj.saturating_sub(from.energy_uj),
+                    over: to.over.saturating_sub(from.over),
+                }),
             }),
             Err(why) => {
                 tracing::debug!(%why, "a batch could not be measured");
@@ -202,7 +208,8 @@ impl Driver {
                     let setup = measuring.setups.get(way);
                     let phase = setup.map_or_else(String::new, |setup| format!("measuring {}", words(setup)));
                     self.jobs.phase(measuring.job, &phase, percent);
-                    measuring.asked = Asked::Run { left: lanes, longest: Ok(Measured::default()) };
+                    let power = self.outside.power.as_ref().map(Meter::taken);
+                    measuring.asked = Asked::Run { left: lanes, longest: Ok(Measured::default()), power };
                     measuring.due = now.after(RUN_PATIENCE);
                     let sent = match &mut measuring.host {
                         Some((_, host)) => (0..lanes).try_for_each(|lane| host.measure(lane, batch)),
