@@ -17,6 +17,8 @@ use edge_wire::plan::Plan;
 
 /// Adds, on OpenVINO or else on the CPU.
 const EITHER: &str = "either";
+/// Runs of a millisecond.
+const DIRECTION: &str = "text-direction";
 
 fn stack(providers: &Path) -> Setup {
     let dir = providers.display();
@@ -260,21 +262,24 @@ fn where_a_power_rail_can_be_read_plans_and_answers_say_what_an_item_takes() -> 
     block_on(async {
         let (none, machine) = (tempfile::tempdir()?, metered_machine()?);
         let root = machine.path().to_str().context("a path of UTF-8")?;
-        let stack = stack(none.path()).argument("--root").argument(root).start().await?;
+        let config = format!("[engine]\nproviders = ['cpu']\nproviders_dir = '{}'", none.path().display());
+        let setup = Setup::new().bundles(&[DIRECTION]).without_broker().config(&config);
+        let stack = setup.argument("--root").argument(root).start().await?;
         let client = stack.client().await?;
         let status = client.status().await?;
         let rail = |status: &edge_wire::dto::Status| {
             status.readings.iter().find(|reading| reading.name == "power_w.VDD_IN").and_then(|reading| reading.value)
         };
         ensure!(status.problems.iter().any(|problem| problem.what.contains("of the copy below")), "{status:?}");
-        let plan = measured(&stack, EITHER).await?;
+        let plan = measured(&stack, DIRECTION).await?;
         ensure!(rail(&client.status().await?).is_some_and(|watts| (watts - 6.0).abs() < 0.01), "{status:?}");
         for way in &plan.ways {
             for point in &way.points {
                 // Six watts for the time of a run, shared by what ran.
                 let items = f64::from(point.sessions * point.batch);
                 let expected = 6.0 * f64::from(u32::try_from(point.p50_us)?) / 1_000.0 / items;
-                let found = point.energy_mj.with_context(|| format!("{point:?}"))?;
+                // A way that is hopeless was not run for long enough to meter it.
+                let Some(found) = point.energy_mj else { continue };
                 ensure!((found - expected).abs() <= 0.02 * expected + 0.01, "{found} mJ, expected {expected}");
             }
         }
@@ -282,9 +287,9 @@ fn where_a_power_rail_can_be_read_plans_and_answers_say_what_an_item_takes() -> 
         let (thrifty, fast) = (choice("efficiency").context("no choice")?, choice("throughput").context("no choice")?);
         // At the same power what does most takes least for each.
         ensure!(thrifty.energy_mj <= fast.energy_mj && thrifty.energy_mj.is_some(), "{plan:?}");
-        let ones = |name| Tensor::fp32(name, &[1, 4], &[1.0; 4]);
-        let outcome = client.infer(EITHER, &[ones("a"), ones("b")], &Options::default()).await?;
-        let yes = expect_yes("a sum", outcome)?;
+        let input = edge_tests::measure::work::TEXT_DIRECTION.tensor();
+        let outcome = client.infer_sealed(DIRECTION, &[input], &Options::default()).await?;
+        let yes = expect_yes("a direction", outcome)?;
         ensure!(yes.info["energy_mj"].as_f64().is_some_and(|energy| energy > 0.0), "{yes:?}");
         Ok(())
     })?

@@ -1,5 +1,6 @@
 //! Readings of the machine: each a value with its time, or a named absence. Never a zero for "unknown".
 
+pub mod gpu;
 mod memory;
 mod platform;
 pub mod rail;

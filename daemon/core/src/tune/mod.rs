@@ -27,6 +27,8 @@ const RUNS: core::ops::RangeInclusive<usize> = 3..=9;
 const POINT_TIME: Duration = Duration::from_millis(400);
 /// Where energy is metered, so long must the runs of a point last together: the meter is read every tenth of a second.
 const METERED_TIME: Duration = Duration::from_millis(150);
+/// ... but not more than so many runs: what is over in microseconds cannot be metered.
+const METERED_RUNS: usize = 400;
 /// Mean power is believed of so long a time.
 const BELIEVED: Duration = Duration::from_millis(300);
 /// A step up is in vain unless an item costs no more than this of the least so far of its way: it makes the first items of a
@@ -219,7 +221,8 @@ impl Measuring {
 
     fn is_enough(&self) -> bool {
         let spent: Duration = self.runs.iter().sum();
-        let many = self.runs.len() >= *RUNS.end() && (self.energy.is_none() || spent >= METERED_TIME);
+        let metered = self.energy.is_none() || spent >= METERED_TIME || self.runs.len() >= METERED_RUNS;
+        let many = self.runs.len() >= *RUNS.end() && metered;
         many || (self.runs.len() >= *RUNS.start() && spent >= POINT_TIME)
     }
 }

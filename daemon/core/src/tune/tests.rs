@@ -210,6 +210,19 @@ fn energy_of_an_item_is_the_mean_power_of_its_sessions_times_its_share_of_a_run(
 fn what_was_metered_for_too_short_a_time_is_not_believed() {
     let energy = |ms: u64| Energy { microjoules: 5_000 * ms, over: Duration::from_millis(ms) };
     assert_eq!([299, 300].map(|ms| energy(ms).power_mw()), [None, Some(5_000)]);
+    let mut tuner = Tuner::new(vec![Way { instances: 1, max_batch: 1 }], 2);
+    assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(0)));
+    tuner.loaded(true);
+    let mut runs = 0;
+    while let Some(Step::Measure { .. }) = tuner.next(ms(0), &IDLE) {
+        let took = Duration::from_micros(20);
+        tuner.measured(
+            ms(0),
+            Some(Run { took, waited: Duration::ZERO, computed: took, energy: Some(Energy::default()) }),
+        );
+        runs += 1;
+    }
+    assert_eq!((runs, tuner.points()[0].power_mw), (401, None));
     let point = Point { way: 0, lanes: 1, batch: 4, took: Duration::from_millis(40), power_mw: None };
     assert_eq!(point.item_uj(), None);
     assert_eq!(Point { power_mw: Some(6_000), ..point }.item_uj(), Some(60_000));
