@@ -33,7 +33,7 @@
 //! The words: [`units`], [`id`], [`request`], [`policy`], [`verdict`], [`event`], [`action`], [`members`], [`stages`].
 //! The rules, each without knowing the others: [`classify`] (how far may the data go, until when has the reply a
 //! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`turns`] (whose turn is it), [`queue`] and
-//! [`fair`] (in which order), [`batch`] (which together), [`linger`] (is one more waited for), [`estimate`] (how long will it take), [`setups`] (by which of
+//! [`fair`] (in which order), [`batch`] (which together), [`chunks`] (in how many pieces), [`linger`] (is one more waited for), [`estimate`] (how long will it take), [`setups`] (by which of
 //! the ways to run it is a model served), [`tune`] (how are these ways measured, and which is kept). The facade that applies them: [`scheduler`]. What status prints: [`snapshot`].
 //! With the feature `sim` there is a world to run it all in: `sim`.
 //!
@@ -59,6 +59,7 @@
 pub mod action;
 pub mod admit;
 pub mod batch;
+pub mod chunks;
 pub mod classify;
 pub mod estimate;
 pub mod event;
@@ -83,6 +84,7 @@ pub mod units;
 pub mod verdict;
 
 pub use action::{Action, Change};
+pub use chunks::{Rows, Size, Why};
 pub use event::{Event, LaneRange, ModelState};
 pub use id::{ClientId, HostId, LaneId, ModelId, RequestId, ShareId};
 pub use members::{Ids, MemberResult, Results};

@@ -8,7 +8,7 @@ use crate::estimate::service::{CLASSES, ServiceTimes, class_of};
 use crate::units::Span;
 
 /// What a batch costs beside the model, once for all its members: two messages, two wake-ups, a decision.
-const OVERHEAD: Span = Span::from_nanos(50_000);
+pub(crate) const OVERHEAD: Span = Span::from_nanos(50_000);
 /// A larger batch makes its first members wait for its last ones, so it has to be cheaper by three percent.
 const GAIN_PERCENT: u64 = 97;
 /// Samples before a class is compared: the very first run of a session is often the slowest.

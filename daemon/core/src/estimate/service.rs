@@ -26,6 +26,13 @@ pub fn class_of(rows: usize) -> usize {
     usize::try_from(bits).map_or(CLASSES - 1, |class| class.min(CLASSES - 1))
 }
 
+/// The numbers of rows that are in a class.
+pub fn rows_of(class: usize) -> core::ops::RangeInclusive<u32> {
+    let end = |class: usize| u32::try_from(class).ok().and_then(|class| 1_u32.checked_shl(class)).unwrap_or(u32::MAX);
+    let first = class.checked_sub(1).map_or(1, |smaller| end(smaller).saturating_add(1));
+    first..=if class + 1 >= CLASSES { u32::MAX } else { end(class) }
+}
+
 /// Service times of one model.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServiceTimes {
@@ -72,6 +79,13 @@ impl ServiceTimes {
     pub fn work(&self, rows: usize, units: u64) -> Span {
         let bound = || self.per_unit.iter().map(Mean::at_least).max().unwrap_or(0);
         self.guess(rows, units).unwrap_or_else(|| unscaled(bound(), units))
+    }
+
+    /// How many units of work in batches of this class take `span`, by the best guess.
+    pub fn rows_within(&self, class: usize, span: Span) -> u64 {
+        let scaled = u128::from(span.as_nanos()) * u128::from(SCALE);
+        let rows = self.nearest(class).map_or(0, |per_unit| scaled / u128::from(per_unit.max(1)));
+        u64::try_from(rows).unwrap_or(u64::MAX)
     }
 
     /// Scaled time per row in batches of this class, without what a batch costs beside the model.
@@ -122,6 +136,9 @@ mod tests {
             [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (8, 3), (9, 4), (16, 4), (17, 5), (32, 5), (99, 5)]
         {
             assert_eq!(class_of(len), class, "batch of {len}");
+            let rows = u32::try_from(len.max(1)).unwrap();
+            let of = (0..CLASSES).filter(|class| rows_of(*class).contains(&rows));
+            assert_eq!(of.collect::<Vec<_>>(), [class], "batch of {len}");
         }
     }
 
