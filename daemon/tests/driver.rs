@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{Policy, Zone};
+use edge_core::{Policy, Priority, Zone};
 use edge_engine::protocol::Want;
 use edge_wire::dto::{Platform, Status};
 use edge_wire::error::ErrorCode;
@@ -134,6 +134,64 @@ async fn tensors_come_back_in_the_shape_that_was_asked() {
         .await;
     let Ok(Output::Tensors(tensors)) = reply.result else { panic!("{reply:?}") };
     assert_eq!((&*tensors[0].name, tensors[0].shape.as_slice(), tensors[0].data.len()), ("direction", &[2, 2][..], 16));
+}
+
+/// A tensor request with so many rows for the simulated model that takes 1.5 ms for each.
+fn rows(caller: &str, count: i64, id: Option<&str>) -> Request {
+    let tensor = TensorIn {
+        name: "x".into(),
+        datatype: "FP32".into(),
+        shape: vec![count, 3, 48, 192],
+        data: Blob::Inline(vec![0; usize::try_from(count).unwrap() * 110_592].into()),
+    };
+    Request { payload: Payload::Tensors(vec![tensor]), ..request(caller, "text-direction", id) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_rows_run_in_chunks_and_come_back_as_one() {
+    for (want, sealed) in [(Want::Inline, false), (Want::Sealed, true)] {
+        let daemon = daemon().await;
+        let reply = daemon.ask(Request { want, ..rows(":1.1", 100, Some("many")) }).await;
+        let Ok(Output::Tensors(tensors)) = &reply.result else { panic!("{reply:?}") };
+        assert_eq!((tensors[0].shape.as_slice(), tensors[0].data.len()), (&[100, 2][..], 800));
+        assert_eq!(matches!(tensors[0].data, Blob::Sealed { .. }), sealed);
+        let info = &reply.info;
+        assert_eq!(
+            (info.compute_us, info.provider.as_str(), info.variant.as_str()),
+            (150_000, "simulated", "simulated")
+        );
+        // On two lanes.
+        assert!((75_000..=85_000).contains(&info.total_us), "{info:?}");
+        let trace = daemon.handle.ask(|found| Message::Trace { request_id: "many".into(), found });
+        let trace = trace.await.unwrap().unwrap();
+        let steps: Vec<&str> = trace.steps.iter().map(|step| step.step.as_str()).collect();
+        assert_eq!(steps, ["received", "accepted", "divided", "ran", "settled"]);
+        let said = |step: &str| trace.steps.iter().find(|found| found.step == step).map(|found| found.detail.as_str());
+        let divided = "100 rows in 8 chunks of 12 to 13 rows, so that others wait at most 20 ms";
+        assert_eq!((said("divided"), said("ran")), (Some(divided), Some("8 chunks, model took 150.00 ms in all")));
+        let again = daemon.ask(rows(":1.1", 100, Some("many"))).await;
+        assert!(again.info.duplicate && again.result.is_ok(), "{again:?}");
+        let status = daemon.status(|status| status.counters.done == 1).await;
+        assert_eq!((status.counters.arrived, status.counters.accepted), (2, 1));
+        let done = status.models.iter().find(|model| model.name == "text-direction").map(|model| model.done);
+        assert_eq!(done, Some(1), "its chunks are no requests of a caller");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_high_is_answered_before_many_low_rows_are_and_they_can_be_cancelled_between() {
+    let daemon = daemon().await;
+    let with = |priority, request: Request| Request { options: Options { priority, ..request.options }, ..request };
+    let mut low = daemon.submit(with(Priority::Low, rows(":1.1", 200, Some("low"))));
+    let high = daemon.ask(with(Priority::High, rows(":1.2", 1, None))).await;
+    assert!(high.result.is_ok() && high.info.queue_us <= 20_000, "{high:?}");
+    assert!(low.try_recv().is_err(), "all rows ran before it");
+    let caller = Caller::Bus { name: ":1.1".into(), uid: 0 };
+    let cancel = daemon.handle.ask(|found| Message::Cancel { caller, request_id: "low".into(), found });
+    assert!(cancel.await.unwrap());
+    assert_eq!(code(&low.await.unwrap()), ErrorCode::Cancelled);
+    let idle = |status: &Status| status.waiting == 0 && status.models.iter().all(|model| model.waiting == 0);
+    daemon.status(idle).await;
 }
 
 #[tokio::test(start_paused = true)]

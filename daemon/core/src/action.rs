@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::chunks::Size;
 use crate::id::{HostId, LaneId, ModelId, RequestId};
 use crate::members::Ids;
 use crate::request::DataClass;
@@ -23,6 +24,16 @@ pub enum Action {
         deadline: Mono,
         /// Predicted time until completion; `None` if nothing is known of the model yet.
         predicted: Option<Duration>,
+    },
+    /// The request runs in chunks of this size, from its first row on, or from the first one that was not asked for yet: for each
+    /// chunk [`Event::Arrived`](crate::Event::Arrived) follows with it as the parent and its rows as the cost, at most the
+    /// policy's `fan_out` of them open at the same time, and [`Event::Finished`](crate::Event::Finished) when their answers
+    /// are put together.
+    Divide {
+        /// Which request.
+        id: RequestId,
+        /// Rows of each chunk.
+        size: Size,
     },
     /// Decode the payload; answered by [`Event::Prepared`](crate::Event::Prepared). May come again for the same request
     /// (the host died, or its run failed and is tried again), so the payload is kept until it is settled.

@@ -243,6 +243,7 @@ pub(crate) mod tests {
             origin: Origin::Bus,
             work: Work::Tensors,
             cost: Cost::ONE,
+            most_rows: None,
             deaths: 0,
         }
     }

@@ -58,6 +58,7 @@ mod tests {
             origin,
             work: Work::Tensors,
             cost: Cost::ONE,
+            most_rows: None,
             deaths: 0,
         }
     }

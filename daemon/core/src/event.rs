@@ -56,7 +56,8 @@ pub enum Event {
         /// Deadline of requests that name none.
         default_deadline: Option<Duration>,
     },
-    /// The driver has the result of a pipeline request, or cannot make it. Children that are still open are cancelled.
+    /// The driver has the result of a pipeline request or of one that was divided, or cannot make it. Children that are still
+    /// open are cancelled.
     Finished {
         /// Which request.
         id: RequestId,

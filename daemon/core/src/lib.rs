@@ -26,7 +26,8 @@
 //! ```
 //!
 //! A pipeline request runs nothing itself: `ParentArrived` admits it on the sum of its stages, its children come as
-//! `Arrived` with its id, and `Finished` settles it. Whatever ends it earlier ends its children.
+//! `Arrived` with its id, and `Finished` settles it. Whatever ends it earlier ends its children. A request of tensors with more
+//! rows than one chunk may have is such a parent too: `Divide` follows its `Accept`, and its chunks are its children.
 //!
 //! # Reading order
 //!

@@ -148,7 +148,7 @@ pub enum Work {
 pub struct RequestMeta {
     /// The driver's name for it.
     pub id: RequestId,
-    /// The pipeline request that this one is a stage of; client, share, priority, deadline and deaths are then its.
+    /// The request that this one is a stage or a chunk of; client, share, priority, deadline and deaths are then its.
     pub parent: Option<RequestId>,
     /// Who asks.
     pub client: ClientId,
@@ -172,6 +172,8 @@ pub struct RequestMeta {
     pub work: Work,
     /// Cost of tensors, as their batch tells; for encoded work the decoder finds it.
     pub cost: Cost,
+    /// Of tensors whose rows may run apart from each other, how many of them may run at once at most; `None` if it runs as it is.
+    pub most_rows: Option<u32>,
     /// How often it was alive when a daemon or an engine host died. Two means: never run it again.
     pub deaths: u8,
 }

@@ -49,12 +49,13 @@ fn replay(log: &str) -> Result<usize, String> {
 }
 
 /// The worlds that were recorded.
-fn recorded() -> [(&'static str, World); 4] {
+fn recorded() -> [(&'static str, World); 5] {
     [
         ("flood_of_one_client", flood()),
         ("poison_among_innocents", poison()),
         ("drain_with_payloads", drain()),
         ("pipelines_among_others", pipelines()),
+        ("chunks_among_others", chunks()),
     ]
 }
 
@@ -127,6 +128,25 @@ fn pipelines() -> World {
     world
 }
 
+/// Requests of many rows beside others: one is answered, one is cancelled, the host dies once, one comes before it was measured.
+fn chunks() -> World {
+    let mut world = World::new(small_policy());
+    world.load(0, FakeModel { fixed: ms(2), ..FakeModel::new(0, 2, ms(1)) });
+    let rows = |id, rows| RequestMeta { cost: Cost::new(rows), most_rows: Some(16), ..meta(id, 1, 0) };
+    world.arrive(rows(1, 5));
+    world.run_out();
+    world.arrive(rows(2, 100));
+    world.arrive(rows(3, 40));
+    world.run_for(ms(5));
+    world.arrive(RequestMeta { priority: Priority::High, ..meta(10, 2, 0) });
+    world.arrive(meta(11, 3, 0));
+    world.run_for(ms(20));
+    world.tell(Event::Cancelled { id: RequestId(3) });
+    world.kill_host();
+    world.run_out();
+    world
+}
+
 fn write(world: &World) -> String {
     world.log().iter().map(|step| step.text() + "\n").collect()
 }
@@ -145,7 +165,7 @@ fn recorded_logs_replay_to_identical_actions() {
         assert!(steps.as_ref().is_ok_and(|steps| *steps > 10), "{}: {}", path.display(), steps.unwrap_err());
         logs += 1;
     }
-    assert!(logs >= 4, "{logs} logs");
+    assert!(logs >= 5, "{logs} logs");
 }
 
 #[test]
@@ -175,6 +195,7 @@ fn every_event_comes_back_from_its_text() {
         origin: Origin::Broker,
         work: Work::Encoded,
         cost: Cost::new(5),
+        most_rows: Some(16),
         deaths: 1,
         ..meta(7, 8, 9)
     };

@@ -366,6 +366,9 @@ pub struct LoadedModel {
     pub outputs: Vec<TensorSpec>,
     /// Dimension 0 of every input and output is the batch.
     pub batched: bool,
+    /// If rows may run apart from each other, the most that may run at once; `None` if requests must run as they come: there is no
+    /// batch, or not every number of rows from 1 on is taken.
+    pub most_rows: Option<u32>,
     pub max_batch: u16,
     pub instances: u16,
     /// Content types of encoded payloads that the recipe takes; empty if there is no recipe.

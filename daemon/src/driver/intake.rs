@@ -8,6 +8,7 @@ use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
 
 use super::Driver;
+use super::chunks::cut;
 use super::clock;
 use super::duplicates::{Key, Known};
 use super::entry::{Entry, MAX_WAITERS};
@@ -24,6 +25,8 @@ pub(super) struct Checked {
     pub model: ModelId,
     pub resolved: Vec<Resolved>,
     pub cost: Cost,
+    /// Rows of it that may run at once, if they may run apart from each other.
+    pub most_rows: Option<u32>,
     pub bytes: u64,
     pub work: Work,
     /// Of a pipeline.
@@ -125,6 +128,7 @@ impl Driver {
             origin: request.caller.origin(),
             work: checked.work,
             cost: checked.cost,
+            most_rows: checked.most_rows,
             deaths: request.deaths,
         };
         let mut story = self.story(&request, &info);
@@ -330,13 +334,16 @@ impl Driver {
                 let bytes = given.iter().map(|tensor| tensor.data.len()).sum();
                 let bytes = self.check_bytes(limit, bytes)?;
                 let (cost, work) = (Cost::new(resolve::items(given, loaded)), Work::Tensors);
-                Ok(Checked { model: id, resolved, cost, bytes, work, stages: None })
+                let ways = self.models.bundle_of(id).into_iter().flat_map(Bundle::ids);
+                let ways = ways.filter_map(|way| self.models.get(way)?.loaded.as_deref());
+                let most_rows = cut::most_rows(given, ways).filter(|_| cost > Cost::ONE);
+                Ok(Checked { model: id, resolved, cost, most_rows, bytes, work, stages: None })
             }
             Payload::Encoded { content_type, data } => {
                 check_encoded(content_type, data, loaded)?;
                 let bytes = self.check_bytes(limit, size_of(data))?;
                 let (resolved, work) = (Vec::new(), Work::Encoded);
-                Ok(Checked { model: id, resolved, cost: Cost::ONE, bytes, work, stages: None })
+                Ok(Checked { model: id, resolved, cost: Cost::ONE, most_rows: None, bytes, work, stages: None })
             }
         }
     }

@@ -5,6 +5,7 @@
 //! ([`resolve`]); the rest is the core's.
 
 mod builds;
+mod chunks;
 pub mod clock;
 pub mod duplicates;
 mod entry;
@@ -119,6 +120,8 @@ pub struct Driver {
     /// Bytes of decoded pictures that are kept for their lines.
     pictures: u64,
     scratch: scratch::Scratch,
+    /// Outputs of chunks that are put in their places.
+    copies: chunks::copies::Copies,
     hosts: Hosts,
     jobs: Jobs,
     memory: memory::Memory,
@@ -173,6 +176,7 @@ impl Driver {
             pipelines: Pipelines::default(),
             pictures: 0,
             scratch: scratch::Scratch::default(),
+            copies: chunks::copies::Copies::default(),
             jobs: Jobs::default(),
             memory: memory::Memory::default(),
             tuning: tuning::Tuning::default(),
@@ -202,6 +206,7 @@ impl Driver {
                     Some(message) => self.on_messages(message),
                     None => return,
                 },
+                copied = self.copies.next() => self.on_copied(copied),
                 event = self.tuning.next() => self.on_tune(event),
                 answer = next_answer(&mut self.outside.cache) => self.on_cache(answer),
                 read = self.reloading.read() => self.reloaded(read),

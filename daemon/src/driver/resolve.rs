@@ -184,6 +184,7 @@ mod tests {
             inputs: vec![spec("x", Datatype::Fp32, &[-1, 3, 4]), spec("y", Datatype::Int64, &[-1, 1])],
             outputs: Vec::new(),
             batched: true,
+            most_rows: Some(4),
             max_batch: 4,
             instances: 1,
             content_types: Vec::new(),

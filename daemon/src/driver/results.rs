@@ -108,7 +108,7 @@ impl Driver {
         // Settled meanwhile (cancelled): nobody wants the output.
         let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
         entry.story.steps.push((self.now, Step::Ran { took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX) }));
-        entry.compute = took;
+        entry.compute = super::chunks::share(&entry.place, took, entry.batch);
         entry.info.energy_mj = energy_mj;
         let converted = match output {
             HostOutput::Document(data) => document(data, fds).map(Output::Document),

@@ -14,9 +14,8 @@ use edge_engine::protocol::{
 use edge_wire::error::ErrorCode;
 
 use super::duplicates::MAX_REPLY_BYTES;
-use super::entry::Entry;
+use super::entry::{Entry, Place};
 use super::intake::essence;
-use super::pipeline::Place;
 use super::scratch::{Filled, Scratch};
 use super::trace::Step;
 use super::{Driver, Milestone, State, clock};
@@ -31,6 +30,7 @@ impl Driver {
                 Action::Accept { id, verdict, class, deadline, predicted } => {
                     self.accepted(id, verdict, class, deadline, predicted)
                 }
+                Action::Divide { id, size } => self.divide(id, size),
                 Action::Prepare { id, model } => self.prepare(id, model),
                 Action::RunBatch { lane, model, ids } => self.run_batch(lane, model, &ids),
                 Action::Forget { id } => self.tell_holder(id, &ToHost::Forget { id: id.0 }),
@@ -161,19 +161,18 @@ impl Driver {
     fn settle(&mut self, id: RequestId, outcome: Outcome) {
         let Some(mut entry) = self.entries.remove(&id) else { return };
         self.tuning.disturb(self.now);
-        if let Place::Child(child) = entry.place {
-            if outcome == Outcome::Done {
-                self.scratch.give_back(entry.sent.drain(..));
-            }
-            return self.stage_settled(child, entry, outcome);
-        }
-        self.release_client(&entry.story.caller);
-        self.shares.close(&entry.share);
-        self.count(outcome);
         if outcome == Outcome::Done {
             // The host has answered, so it reads nothing of this any more.
             self.scratch.give_back(entry.sent.drain(..));
         }
+        match entry.place {
+            Place::Child(child) => return self.stage_settled(child, entry, outcome),
+            Place::Chunk(chunk) => return self.chunk_settled(chunk, entry, outcome),
+            Place::Single | Place::Parent(_) | Place::Divided(_) => {}
+        }
+        self.release_client(&entry.story.caller);
+        self.shares.close(&entry.share);
+        self.count(outcome);
         let mut result = match (outcome, entry.result.take()) {
             (Outcome::Done, Some(output)) => Ok(output),
             (Outcome::Done, None) => Err(super::internal("the engine host gave no output")),
@@ -181,6 +180,7 @@ impl Driver {
         };
         self.finish_info(&mut entry, outcome, result.is_ok());
         self.finish_pipeline(&mut entry, result.as_mut().err());
+        self.finish_divided(&mut entry, result.is_ok());
         self.finish_story(&mut entry, outcome, result.as_ref().err());
         let reply = Reply { result, info: entry.info.clone() };
         if let Some(key) = self.key(&entry) {
@@ -382,7 +382,11 @@ pub(super) fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
             format!(
                 "deadline_ms: passed {:.1} ms after receipt, before {}",
                 now.since(entry.story.received).as_secs_f64() * 1e3,
-                if matches!(entry.place, Place::Parent(_)) { "all its stages had run" } else { "the model ran" }
+                match entry.place {
+                    Place::Parent(_) => "all its stages had run",
+                    Place::Divided(_) => "all its chunks had run",
+                    Place::Single | Place::Child(_) | Place::Chunk(_) => "the model ran",
+                }
             ),
         ),
         Outcome::Cancelled => Failure::new(ErrorCode::Cancelled, "cancelled by the caller"),

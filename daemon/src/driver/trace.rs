@@ -1,8 +1,9 @@
 //! What happened to the last requests, kept in a ring so that a technician can ask afterwards.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use edge_core::Mono;
+use edge_core::{Mono, Rows, Size, Why};
 use edge_wire::dto::{Info, Trace, TraceStep};
 
 use crate::handle::Deed;
@@ -50,6 +51,21 @@ pub enum Step {
         said: String,
         took_us: u64,
     },
+    /// It, or the rest of it, runs in chunks, so that others wait about as long as `most` at most.
+    Divided {
+        rows: u32,
+        size: Size,
+        most: Duration,
+    },
+    /// All its chunks ran; their runs took this long together.
+    RanInChunks {
+        count: u32,
+        took_us: u64,
+    },
+    ChunkFaulted {
+        rows: Rows,
+        fault: &'static str,
+    },
     StageFaulted {
         stage: String,
         fault: &'static str,
@@ -86,6 +102,11 @@ impl Step {
             Step::Ran { took_us } => ("ran", format!("model took {:.2} ms", ms(*took_us))),
             Step::Faulted { fault } => ("faulted", (*fault).into()),
             Step::Stage { stage, said, took_us } => ("stage", format!("{stage}: {said}, {:.2} ms", ms(*took_us))),
+            Step::Divided { rows, size, most } => ("divided", divided(*rows, *size, *most)),
+            Step::RanInChunks { count, took_us } => {
+                ("ran", format!("{count} chunks, model took {:.2} ms in all", ms(*took_us)))
+            }
+            Step::ChunkFaulted { rows, fault } => ("faulted", format!("{}: {fault}", super::chunks::words(*rows))),
             Step::StageFaulted { stage, fault } => ("faulted", format!("stage {stage}: {fault}")),
             Step::Settled { outcome } => ("settled", (*outcome).into()),
             Step::Duplicate => ("duplicate", "asked again with the same id".into()),
@@ -97,6 +118,24 @@ impl Step {
             }
         }
     }
+}
+
+/// Into how many chunks of how many rows, and why.
+fn divided(rows: u32, size: Size, most: Duration) -> String {
+    let counted = |count: u32, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let each = match size.range(rows) {
+        (small, large) if small == large => counted(large, "row"),
+        (small, large) => format!("{small} to {large} rows"),
+    };
+    let most = most.as_millis();
+    let why = match size.why() {
+        Why::Time => format!("so that others wait at most {most} ms"),
+        Why::Row => format!("so that others wait for one row at most, which takes more than {most} ms"),
+        Why::Most => format!("the most that the model takes at once, so that others wait at most {most} ms"),
+        Why::Cost => format!("as more together take longer for each, so that others wait at most {most} ms"),
+        Why::Unmeasured => "as the model was not measured yet".to_owned(),
+    };
+    format!("{} in {} of {each}, {why}", counted(rows, "row"), counted(size.count(rows), "chunk"))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
@@ -170,6 +209,32 @@ impl Ring {
         let story = self.stories.iter_mut().rev().take(512).find(|story| story.request_id == request_id);
         if let Some(story) = story.filter(|story| story.steps.len() < 64) {
             story.steps.push((at, step));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_division_says_how_many_chunks_of_how_many_rows_and_why() {
+        let most = Duration::from_millis(20);
+        for (rows, size, expected) in [
+            (200, Size::new(20, Why::Time), "200 rows in 10 chunks of 20 rows, so that others wait at most 20 ms"),
+            (
+                200,
+                Size::new(13, Why::Time),
+                "200 rows in 16 chunks of 12 to 13 rows, so that others wait at most 20 ms",
+            ),
+            (
+                3,
+                Size::new(1, Why::Row),
+                "3 rows in 3 chunks of 1 row, so that others wait for one row at most, which takes more than 20 ms",
+            ),
+            (1, Size::new(4, Why::Unmeasured), "1 row in 1 chunk of 1 row, as the model was not measured yet"),
+        ] {
+            assert_eq!(divided(rows, size, most), expected);
         }
     }
 }

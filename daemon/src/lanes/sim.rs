@@ -157,6 +157,7 @@ impl Simulator {
             inputs: vec![spec(model.input)],
             outputs: vec![spec(model.output)],
             batched: true,
+            most_rows: Some(u32::MAX),
             max_batch: 4,
             instances: 2,
             content_types: model.content_types.iter().map(|&kind| kind.to_owned()).collect(),
@@ -200,7 +201,7 @@ impl Drop for Simulator {
 
 async fn run_lane(lane: u16, model: &'static SimModel, mut inbox: mpsc::Receiver<Run>, out: mpsc::Sender<FromHost>) {
     while let Some(Run { members }) = inbox.recv().await {
-        let took = model.service * u32::try_from(members.len()).unwrap_or(1);
+        let took = model.service * members.iter().map(|member| rows(&member.input)).sum();
         tokio::time::sleep(took).await;
         let members = members.iter().map(|member| MemberDone { id: member.id, result: answer(model, &member.input) });
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -208,6 +209,15 @@ async fn run_lane(lane: u16, model: &'static SimModel, mut inbox: mpsc::Receiver
             return;
         }
     }
+}
+
+/// Rows of the batch dimension that a member brings.
+fn rows(input: &Input) -> u32 {
+    let first = match input {
+        Input::Prepared => None,
+        Input::Tensors { tensors, .. } => tensors.first().and_then(|tensor| tensor.shape.first()),
+    };
+    first.and_then(|rows| u32::try_from(*rows).ok()).unwrap_or(1)
 }
 
 fn answer(model: &SimModel, input: &Input) -> Result<Output, HostError> {

@@ -57,7 +57,7 @@ impl Waiting {
 impl Scheduler {
     /// What will be done before a request of this model with this key, which takes `itself`.
     pub(super) fn ahead(&self, now: Mono, key: Key, own: Option<usize>, itself: Demand) -> Ahead {
-        let before = own.map_or(Demand::default(), |index| self.before_in(&self.models[index], key));
+        let before = own.map_or(Demand::default(), |index| self.before_in(index, key));
         let needs = before.plus(itself);
         let (mut sum, mut mine) = (Waiting::default(), Waiting::default());
         let mut ahead = Ahead::default();
@@ -66,7 +66,7 @@ impl Scheduler {
             ahead.all = ahead.all.plus(runs);
             let is_own = own == Some(index);
             let same = if is_own { before } else { self.beside(index, own, key, needs) };
-            let waits = self.waiting(model, key, same);
+            let waits = self.waiting(index, key, same);
             sum = sum.plus(waits);
             if is_own {
                 (mine, ahead.own) = (waits, runs.run);
@@ -90,17 +90,21 @@ impl Scheduler {
     }
 
     /// Work of the request's own model and priority before it.
-    fn before_in(&self, model: &Model, key: Key) -> Demand {
-        let priority = key.priority;
+    fn before_in(&self, index: usize, key: Key) -> Demand {
+        let (model, priority) = (&self.models[index], key.priority);
         if !model.run.waits(priority) && !model.decode.waits(priority) {
             return Demand::default();
         }
-        let own = work_of(model, model.run.before(&self.lines, key), model.decode.before(&self.lines, key));
+        let mine =
+            |other: Key| (other.priority, other.share) == (priority, key.share) && other.deadline <= key.deadline;
+        let to_run = model.run.before(&self.lines, key).plus(self.unasked(index, mine));
+        let own = work_of(model, to_run, model.decode.before(&self.lines, key));
         let run_start = model.run.tag(priority, key.share).plus(own.run);
         let decode_start = model.decode.tag(priority, key.share).plus(own.prepare);
         let others = model.run.shares(priority).or(model.decode.shares(priority)).without(key.share);
         others.fold(own, |sum, share| {
             let (to_run, first_run) = model.run.part(priority, share);
+            let to_run = to_run.plus(self.unasked(index, |other| (other.priority, other.share) == (priority, share)));
             let (to_decode, first_decode) = model.decode.part(priority, share);
             let work = work_of(model, to_run, to_decode);
             let [first_run, first_decode] = [first_run, first_decode].map(|first| first.unwrap_or(Mono::MAX));
@@ -134,7 +138,7 @@ impl Scheduler {
         let callers = |model: &Model| model.run.shares(priority).or(model.decode.shares(priority));
         let mine = own.map_or(1, |own| callers(&self.models[own]).without(key.share).len() + 1);
         let others = callers(model).len().max(1);
-        let (to_run, to_decode) = (model.run.total_of(priority), model.decode.total_of(priority));
+        let (to_run, to_decode) = (self.to_run(index, priority), model.decode.total_of(priority));
         let all = work_of(model, to_run, to_decode);
         let until = |contest: &Contest, needs: Span, all: Span, count: u64, streak: Span| {
             let (own, other) = (own.map_or(Span::ZERO, |own| contest.tag(priority, own)), contest.tag(priority, index));
@@ -161,7 +165,13 @@ impl Scheduler {
         }
     }
 
-    fn waiting(&self, model: &Model, key: Key, same: Demand) -> Waiting {
+    /// What waits to run, and what will.
+    fn to_run(&self, index: usize, priority: Priority) -> Load {
+        self.models[index].run.total_of(priority).plus(self.unasked(index, |other| other.priority == priority))
+    }
+
+    fn waiting(&self, index: usize, key: Key, same: Demand) -> Waiting {
+        let model = &self.models[index];
         if model.waits_for_nothing() {
             return Waiting { same, ..Waiting::default() };
         }
@@ -169,7 +179,7 @@ impl Scheduler {
             let priorities = Priority::ALL.into_iter().filter(|priority| wanted(*priority, key.priority));
             let waiting = priorities.filter(|priority| model.run.waits(*priority) || model.decode.waits(*priority));
             waiting.fold(Demand::default(), |sum, priority| {
-                let waits = work_of(model, model.run.total_of(priority), model.decode.total_of(priority));
+                let waits = work_of(model, self.to_run(index, priority), model.decode.total_of(priority));
                 let (prepare, run) = (model.decode.streak(priority, None), model.run.streak(priority, None));
                 sum.plus(waits).plus(Demand { prepare, run })
             })

@@ -8,7 +8,9 @@ use crate::estimate::prepare::blocks;
 use crate::queue::{Key, Slot};
 use crate::request::{RequestMeta, Work};
 use crate::route::route;
+use crate::scheduler::divided::work_of_rows;
 use crate::scheduler::model::{Line, Model, State};
+use crate::scheduler::parents::Parts;
 use crate::scheduler::table::{Live, Role, Stage};
 use crate::scheduler::{Gate, Host, Scheduler};
 use crate::units::{Mono, Span};
@@ -29,14 +31,21 @@ impl Scheduler {
         let of_model = model.and_then(|index| self.models[index].default_deadline);
         let deadline = classify::deadline(meta, now, of_model, &self.policy);
         let key = Key { priority: meta.priority, share: meta.share, deadline, sequence: self.sequence };
-        let seen = self.seen(now, meta, key, model);
+        let size = model.and_then(|index| self.size_of_chunks(index, meta));
+        let seen = match (model, size) {
+            (Some(index), Some(size)) => self.seen_in_chunks(now, meta, key, index, size),
+            _ => self.seen(now, meta, key, model),
+        };
         match (route(meta, deadline, now, &seen, &self.policy), model) {
             (Verdict::Refuse(refusal), _) => self.push_settle(meta.id, Outcome::Refused(refusal)),
             (verdict @ Verdict::Local(_), Some(model)) => {
                 let class = classify::class(meta, &self.policy);
                 let predicted = seen.predicted().map(Span::duration);
                 self.push(Action::Accept { id: meta.id, verdict, class, deadline, predicted });
-                self.accept(meta, key, model, Role::Single);
+                match size {
+                    Some(size) => self.divide(meta, key, model, size),
+                    None => self.accept(meta, key, model, Role::Single),
+                }
             }
             // Route refuses what has no model.
             (Verdict::Local(_), None) => {}
@@ -61,11 +70,13 @@ impl Scheduler {
 
     /// Estimated work of a request that waits.
     pub(super) fn price(&self, live: &Live) -> Demand {
-        if live.is_parent() {
-            // By the stages that it was admitted on.
-            return live.priced;
-        }
         let model = &self.models[live.model];
+        match self.parent_of(live).map(|parent| parent.parts) {
+            // By the stages that it was admitted on.
+            Some(Parts::Stages { .. }) => return live.priced,
+            Some(Parts::Rows(left)) => return work_of_rows(model, left.undone),
+            None => {}
+        }
         let undecoded = live.stage == Stage::Undecoded;
         Demand {
             prepare: if undecoded { model.prepare.guess(blocks(live.bytes)) } else { Span::ZERO },
@@ -79,7 +90,8 @@ impl Scheduler {
         let Some((line, units)) = place_of(live) else { return };
         let model = &mut self.models[live.model];
         model.decoded += usize::from(live.stage == Stage::Queued && live.work == Work::Encoded);
-        if line == Line::Run {
+        // Chunks come as those before them end, which says nothing of callers.
+        if line == Line::Run && !matches!(live.role, Role::Chunk(_)) {
             model.arrivals.learn(self.clock);
         }
         model.enter(&mut self.lines, line, slot, live.key, units);

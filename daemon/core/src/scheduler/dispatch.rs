@@ -195,10 +195,14 @@ impl Scheduler {
         let (last, gap) = model.arrivals.seen()?;
         let waiting = model.run.total();
         let count = usize::try_from(waiting.count).unwrap_or(usize::MAX);
+        let most = model.size.next(&model.times, model.most(self.policy.max_batch));
+        if self.is_filled(model, most) {
+            return None;
+        }
         let waiting = Waiting {
             count,
             units: waiting.units / waiting.count.max(1),
-            most: model.size.next(&model.times, model.most(self.policy.max_batch)),
+            most,
             last,
             gap,
             // No earlier one is open anywhere.
@@ -218,10 +222,10 @@ impl Scheduler {
     fn fits_ahead(&self, now: Mono, model: &Model, lane: usize, first: &Live) -> bool {
         let Some(rest) = self.rest(now, model, lane) else { return false };
         let waiting = usize::try_from(model.run.total().count).unwrap_or(usize::MAX);
-        let rows = self.ceiling(model, Line::Run).min(waiting);
-        let units = first.units.saturating_mul(u64::try_from(rows).unwrap_or(u64::MAX));
+        let members = (self.ceiling(model, Line::Run) / first.rows().max(1)).clamp(1, waiting.max(1));
+        let units = first.units.saturating_mul(u64::try_from(members).unwrap_or(u64::MAX));
         let alone = model.times.work(first.rows(), first.units);
-        alone <= rest && model.times.work(rows, units) <= rest
+        alone <= rest && model.times.work(members.saturating_mul(first.rows()), units) <= rest
     }
 
     /// How long a batch that is sent ahead to a lane may run, so that what waits for the lane waits for no more than a

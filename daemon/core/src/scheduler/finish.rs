@@ -19,7 +19,7 @@ use crate::queue::Slot;
 use crate::request::Work;
 use crate::route::DEATHS;
 use crate::scheduler::model::{Batch, State};
-use crate::scheduler::table::Stage;
+use crate::scheduler::table::{Role, Stage};
 use crate::scheduler::{Host, Scheduler};
 use crate::units::{Cost, Mono, Span};
 use crate::verdict::{Fault, Outcome, Reason};
@@ -87,7 +87,9 @@ impl Scheduler {
             let Some(slot) = self.table.find(*id) else { continue };
             match result(position, *id) {
                 Ok(()) => {
-                    self.models[model].done += 1;
+                    // A request in chunks is done once.
+                    let is_chunk = self.table.get(slot).is_some_and(|live| matches!(live.role, Role::Chunk(_)));
+                    self.models[model].done += u64::from(!is_chunk);
                     self.settle(slot, Outcome::Done);
                 }
                 Err(fault) => self.failed(slot, fault, alone),

@@ -60,9 +60,9 @@ impl Scheduler {
                 self.drop_children(live.id, place);
                 self.push_settle(live.id, outcome);
             }
-            Role::Child(parent) => {
+            Role::Child(parent) | Role::Chunk(parent) => {
                 self.push_settle(live.id, outcome);
-                self.child_settled(parent, outcome);
+                self.child_settled(parent, live.rows(), outcome);
             }
         }
     }

@@ -3,13 +3,14 @@
 //! What happens on which event is told by the sub-modules: `arrive` (admission), `ahead` (what will be done before a
 //! request), `dispatch` (preparing and batches), `contest` (which model is next), `finish` (results and the one retry
 //! rule), `leave` (settling, expiry, cancellation, drain), `host` (models, lanes, restarts, hangs), `moved` (from one way to
-//! run a model to another), `parents` (requests that go through several models). After each event the same three steps follow: what is too late is dropped, what can start is
+//! run a model to another), `parents` (requests that go through several models), `divided` (requests that run in chunks). After each event the same three steps follow: what is too late is dropped, what can start is
 //! started, and a drain that has nothing left is announced.
 
 mod ahead;
 mod arrive;
 mod contest;
 mod dispatch;
+mod divided;
 mod finish;
 mod host;
 mod leave;

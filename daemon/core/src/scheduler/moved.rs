@@ -29,9 +29,13 @@ impl Scheduler {
 
     fn move_waiting(&mut self, slot: Slot, to: usize) {
         let Some(live) = self.table.get(slot) else { return };
-        // What is being decoded is known to its host by now; it moves when that is over. A parent waits for no model.
-        if matches!(live.stage, Stage::Decoding | Stage::Gathering) {
-            return;
+        match live.stage {
+            // What is being decoded is known to its host by now; it moves when that is over.
+            Stage::Decoding => return,
+            // A parent waits for no model, but further chunks of it will.
+            Stage::Gathering if self.is_divided(live) => return self.table.change(slot, |live| live.model = to),
+            Stage::Gathering => return,
+            Stage::Undecoded | Stage::Queued | Stage::Running => {}
         }
         let (id, held) = (live.id, live.on_host());
         self.leave_line(slot);

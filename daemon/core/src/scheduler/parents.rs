@@ -1,4 +1,5 @@
-//! Pipeline requests: a parent that runs nothing itself, and its children, which are requests for its stages.
+//! Requests that run nothing themselves: a parent and its children, which are requests for the stages of a pipeline, or for
+//! chunks of its rows (`divided`).
 //!
 //! ```text
 //!   ParentArrived ─► admitted on the sum of its stages ─► Accept ─► gathers ─── Finished ──► Settle(Done or Failed)
@@ -17,12 +18,13 @@ use core::time::Duration;
 
 use crate::action::Action;
 use crate::admit::{Standing, admit_stage};
+use crate::chunks::Size;
 use crate::classify;
 use crate::estimate::Demand;
 use crate::estimate::fan_out::Asked;
 use crate::estimate::prepare::blocks;
 use crate::id::RequestId;
-use crate::queue::Key;
+use crate::queue::{Key, Slot};
 use crate::request::RequestMeta;
 use crate::route::route;
 use crate::scheduler::Scheduler;
@@ -35,10 +37,42 @@ use crate::verdict::{Fault, Outcome, Reason, Refusal, RefusalCode, Verdict};
 /// What is known of a parent beside what is known of every request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parent {
-    stages: Stages,
     /// Children that are not settled.
-    open: u64,
-    asked: [Asked; Stages::CAPACITY],
+    pub open: u64,
+    pub parts: Parts,
+    /// Its place in the table.
+    pub slot: Option<Slot>,
+}
+
+/// What its children are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Parts {
+    /// Requests for these models, and how much it has asked of each.
+    Stages { stages: Stages, asked: [Asked; Stages::CAPACITY] },
+    /// Chunks of its rows.
+    Rows(Left),
+}
+
+/// Rows that a divided request has still before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    /// Of no chunk that has come yet.
+    pub unasked: u32,
+    /// How they are divided.
+    pub size: Size,
+    /// Most that may run at once.
+    pub most: u32,
+    /// Not done.
+    pub undone: u32,
+}
+
+impl Parent {
+    fn unasked(&self) -> u64 {
+        match self.parts {
+            Parts::Rows(left) => u64::from(left.unasked),
+            Parts::Stages { .. } => 0,
+        }
+    }
 }
 
 /// The parents, by their places.
@@ -46,14 +80,17 @@ pub(super) struct Parent {
 pub(super) struct Parents {
     places: Vec<Option<Parent>>,
     free: Vec<usize>,
+    /// Rows of all of them that have come in no chunk yet.
+    unasked: u64,
 }
 
 impl Parents {
-    fn insert(&mut self, parent: Parent) -> usize {
+    pub fn insert(&mut self, parent: Parent) -> usize {
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() - 1
         });
+        self.unasked += parent.unasked();
         if let Some(at) = self.places.get_mut(place) {
             *at = Some(parent);
         }
@@ -63,10 +100,35 @@ impl Parents {
     fn remove(&mut self, place: usize) -> Option<Parent> {
         let parent = self.places.get_mut(place)?.take()?;
         self.free.push(place);
+        self.unasked = self.unasked.saturating_sub(parent.unasked());
         Some(parent)
     }
 
-    fn get_mut(&mut self, place: usize) -> Option<&mut Parent> {
+    /// So many rows of one of them have come in a chunk; `false` if it has not as many.
+    pub fn ask(&mut self, place: usize, rows: u32) -> bool {
+        let Some(parent) = self.places.get_mut(place).and_then(Option::as_mut) else { return false };
+        let Parts::Rows(left) = &mut parent.parts else { return false };
+        let Some(unasked) = left.unasked.checked_sub(rows) else { return false };
+        left.unasked = unasked;
+        parent.open += 1;
+        self.unasked = self.unasked.saturating_sub(u64::from(rows));
+        true
+    }
+
+    /// Those of which rows have come in no chunk yet.
+    pub fn unasked(&self) -> impl Iterator<Item = (Slot, Left)> {
+        let places = if self.unasked == 0 { Default::default() } else { self.places.as_slice() };
+        places.iter().flatten().filter_map(|parent| match parent.parts {
+            Parts::Rows(left) if left.unasked > 0 => Some((parent.slot?, left)),
+            Parts::Rows(_) | Parts::Stages { .. } => None,
+        })
+    }
+
+    pub fn get(&self, place: usize) -> Option<&Parent> {
+        self.places.get(place)?.as_ref()
+    }
+
+    pub fn get_mut(&mut self, place: usize) -> Option<&mut Parent> {
         self.places.get_mut(place)?.as_mut()
     }
 }
@@ -98,19 +160,25 @@ impl Scheduler {
                 let predicted = seen.predicted().map(Span::duration);
                 self.push(Action::Accept { id: meta.id, verdict, class, deadline, predicted });
                 self.sequence += 1;
-                let parent = Parent { stages, open: 0, asked: Default::default() };
-                let role = Role::Parent(self.parents.insert(parent));
-                let mut live = Live::new(meta.id, meta.client, model, key, meta.bytes, meta.work);
-                (live.role, live.stage, live.deaths, live.priced) = (role, Stage::Gathering, meta.deaths, work);
-                let slot = self.table.insert(live);
-                self.dues.insert(&mut self.due, slot, key.by_deadline(), 0);
+                self.accept_parent(meta, key, model, Parts::Stages { stages, asked: Default::default() }, work);
             }
         }
     }
 
-    /// A request for a stage: by whom, until when and how urgently is the parent's.
+    /// Takes a parent in, which is charged with `work`.
+    pub(super) fn accept_parent(&mut self, meta: &RequestMeta, key: Key, model: usize, parts: Parts, work: Demand) {
+        let place = self.parents.insert(Parent { open: 0, parts, slot: None });
+        let mut live = Live::new(meta.id, meta.client, model, key, meta.bytes, meta.work);
+        (live.role, live.stage, live.deaths, live.priced) = (Role::Parent(place), Stage::Gathering, meta.deaths, work);
+        let slot = self.table.insert(live);
+        if let Some(parent) = self.parents.get_mut(place) {
+            parent.slot = Some(slot);
+        }
+        self.dues.insert(&mut self.due, slot, key.by_deadline(), 0);
+    }
+
+    /// A request for a stage or a chunk: by whom, until when and how urgently is the parent's.
     pub(super) fn child_arrived(&mut self, now: Mono, meta: &RequestMeta, of: RequestId) {
-        let (fan_out, model) = (u64::from(self.policy.fan_out), self.position(meta.model));
         let parent = self.table.find(of).and_then(|slot| self.table.get(slot)).filter(|live| live.is_parent());
         let Some(parent) = parent.cloned() else {
             return self.push_settle(meta.id, Outcome::Refused(refused(RefusalCode::Internal, Reason::NoParent)));
@@ -124,12 +192,15 @@ impl Scheduler {
             ..meta.clone()
         };
         let key = Key { sequence: self.sequence, ..parent.key };
-        let open = self.parent_of(&parent).map_or(0, |parent| parent.open);
+        if self.parent_of(&parent).is_none_or(|parent| parent.open >= u64::from(self.policy.fan_out)) {
+            return self.refuse_child(&meta, of, refused(RefusalCode::Overloaded, Reason::FanOut));
+        }
+        if self.is_divided(&parent) {
+            return self.chunk_arrived(&meta, key, &parent);
+        }
+        let model = self.position(meta.model);
         let seen = self.seen(now, &meta, key, model);
-        let verdict = match open < fan_out {
-            true => admit_stage(Span::between(now, key.deadline), &seen),
-            false => Verdict::Refuse(refused(RefusalCode::Overloaded, Reason::FanOut)),
-        };
+        let verdict = admit_stage(Span::between(now, key.deadline), &seen);
         match (verdict, model) {
             (verdict @ Verdict::Local(_), Some(model)) => {
                 let class = classify::class(&meta, &self.policy);
@@ -138,13 +209,16 @@ impl Scheduler {
                 self.count_child(&parent, &meta, model);
                 self.accept(&meta, key, model, Role::Child(of));
             }
-            (Verdict::Refuse(refusal), _) => {
-                self.push_settle(meta.id, Outcome::Refused(refusal));
-                self.end_parent(of, Outcome::Refused(refusal));
-            }
+            (Verdict::Refuse(refusal), _) => self.refuse_child(&meta, of, refusal),
             // What has no model stands nowhere, and is refused for it.
             (Verdict::Local(_), None) => {}
         }
+    }
+
+    /// A child that cannot be taken ends its parent.
+    pub(super) fn refuse_child(&mut self, meta: &RequestMeta, of: RequestId, refusal: Refusal) {
+        self.push_settle(meta.id, Outcome::Refused(refusal));
+        self.end_parent(of, Outcome::Refused(refusal));
     }
 
     fn count_child(&mut self, parent: &Live, meta: &RequestMeta, model: usize) {
@@ -154,38 +228,44 @@ impl Scheduler {
             // A stage that another setup took over meanwhile is still that stage.
             stage == Some(model) || stage.and_then(|index| self.models[index].heir) == Some(model)
         };
-        let stages = self.parents.places.get(place).copied().flatten().map(|parent| parent.stages);
-        let at = stages.and_then(|stages| stages.as_slice().iter().position(is_stage));
+        let Some(Parts::Stages { stages, .. }) = self.parents.get(place).map(|parent| parent.parts) else { return };
+        let at = stages.as_slice().iter().position(is_stage);
         let Some(parent) = self.parents.get_mut(place) else { return };
         parent.open += 1;
-        if let Some(asked) = at.and_then(|at| parent.asked.get_mut(at)) {
+        if let Parts::Stages { asked, .. } = &mut parent.parts
+            && let Some(asked) = at.and_then(|at| asked.get_mut(at))
+        {
             asked.count += 1;
             asked.bytes = asked.bytes.saturating_add(meta.bytes.0);
         }
     }
 
-    /// The driver has the result of a pipeline request, or cannot make it.
+    /// The driver has the result of a parent, or cannot make it.
     pub(super) fn finished(&mut self, now: Mono, id: RequestId, result: Result<(), Fault>) {
         let Some(slot) = self.table.find(id) else { return };
         let Some(live) = self.table.get(slot).filter(|live| live.is_parent()) else { return };
-        let (model, parent) = (live.model, self.parent_of(live));
+        let (model, parent) = (live.model, self.parent_of(live).copied());
         if let (Ok(()), Some(parent)) = (result, parent) {
-            let stages = parent.stages.as_slice().len();
-            self.models[model].fan_out.learn(now, parent.asked.get(..stages).unwrap_or_default());
+            if let Parts::Stages { stages, asked } = parent.parts {
+                let asked = asked.get(..stages.as_slice().len()).unwrap_or_default();
+                self.models[model].fan_out.learn(now, asked);
+            }
             self.models[model].done += 1;
         }
         self.drop_live(slot, result.map_or_else(Outcome::Failed, |()| Outcome::Done));
     }
 
     /// A child has ended: one that was not done ends its parent by the same reason.
-    pub(super) fn child_settled(&mut self, of: RequestId, outcome: Outcome) {
-        let place = self.table.find(of).and_then(|slot| self.table.get(slot)).map(|live| live.role);
-        if let Some(Role::Parent(place)) = place
+    pub(super) fn child_settled(&mut self, of: RequestId, rows: usize, outcome: Outcome) {
+        let Some(slot) = self.table.find(of) else { return };
+        if let Some(Role::Parent(place)) = self.table.get(slot).map(|live| live.role)
             && let Some(parent) = self.parents.get_mut(place)
         {
             parent.open = parent.open.saturating_sub(1);
         }
-        if outcome != Outcome::Done {
+        if outcome == Outcome::Done {
+            self.chunk_done(slot, rows);
+        } else {
             self.end_parent(of, outcome);
         }
     }
@@ -203,16 +283,16 @@ impl Scheduler {
             if open == 0 {
                 return;
             }
-            if self.table.get(slot).is_some_and(|live| live.role == Role::Child(id)) {
+            if self.table.get(slot).is_some_and(|live| live.role.parent() == Some(id)) {
                 self.drop_live(slot, Outcome::Cancelled);
                 open -= 1;
             }
         }
     }
 
-    fn parent_of(&self, live: &Live) -> Option<Parent> {
+    pub(super) fn parent_of(&self, live: &Live) -> Option<&Parent> {
         let Role::Parent(place) = live.role else { return None };
-        self.parents.places.get(place).copied().flatten()
+        self.parents.get(place)
     }
 
     fn position(&self, id: crate::id::ModelId) -> Option<usize> {
@@ -281,7 +361,7 @@ impl Scheduler {
     }
 }
 
-fn refused(code: RefusalCode, reason: Reason) -> Refusal {
+pub(super) fn refused(code: RefusalCode, reason: Reason) -> Refusal {
     Refusal { code, reason, retry_after: None, predicted: None }
 }
 

@@ -33,19 +33,31 @@ pub(super) enum Stage {
     Queued,
     /// Was given to a lane.
     Running,
-    /// A pipeline request, which waits for its stages from its admission to its end.
+    /// A request that waits for its stages or its chunks from its admission to its end.
     Gathering,
 }
 
-/// What a request is in a pipeline.
+/// What a request is among others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// Nothing: a request by itself.
     Single,
-    /// It goes through stages; its place among the parents.
+    /// It goes through stages or runs in chunks; its place among the parents.
     Parent(usize),
     /// A stage of this one, which holds place, bytes and work for it.
     Child(RequestId),
+    /// A chunk of this one, likewise.
+    Chunk(RequestId),
+}
+
+impl Role {
+    /// The request that it is a part of.
+    pub fn parent(self) -> Option<RequestId> {
+        match self {
+            Role::Child(parent) | Role::Chunk(parent) => Some(parent),
+            Role::Single | Role::Parent(_) => None,
+        }
+    }
 }
 
 /// One accepted request.
@@ -99,10 +111,10 @@ impl Live {
 
     /// Whether it takes a place among those that wait.
     fn is_charged(&self) -> bool {
-        self.waits() && !matches!(self.role, Role::Child(_))
+        self.waits() && self.role.parent().is_none()
     }
 
-    /// Whether it goes through stages.
+    /// Whether it has children.
     pub fn is_parent(&self) -> bool {
         matches!(self.role, Role::Parent(_))
     }

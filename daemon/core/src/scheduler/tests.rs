@@ -29,6 +29,7 @@ fn meta(id: u64, work: Work) -> RequestMeta {
         origin: Origin::Bus,
         work,
         cost: Cost::ONE,
+        most_rows: None,
         deaths: 0,
     }
 }

@@ -44,6 +44,7 @@ pub fn meta(id: u64, client: u32, model: u16) -> RequestMeta {
         origin: Origin::Bus,
         work: Work::Tensors,
         cost: Cost::ONE,
+        most_rows: None,
         deaths: 0,
     }
 }

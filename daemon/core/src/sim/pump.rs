@@ -126,6 +126,8 @@ impl Pump {
                     place[free] = Some(*ids);
                 }
             }
+            // The driver would ask for its chunks; this one lets it wait.
+            Action::Divide { .. } => {}
             Action::Abort { .. } | Action::Forget { .. } | Action::RestartHost { .. } | Action::Announce(_) => {}
         }
     }

@@ -15,6 +15,7 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use crate::action::{Action, Change};
+use crate::chunks::Why;
 use crate::event::{Event, LaneRange, ModelState};
 use crate::id::{ClientId, HostId, LaneId, ModelId, RequestId, ShareId};
 use crate::members::{Ids, MemberResult, Results};
@@ -82,6 +83,16 @@ pub fn action(action: &Action) -> String {
             deadline.as_nanos(),
             option(predicted.map(nanos))
         ),
+        Action::Divide { id, size } => {
+            let why = match size.why() {
+                Why::Time => "time",
+                Why::Row => "row",
+                Why::Most => "most",
+                Why::Cost => "cost",
+                Why::Unmeasured => "unmeasured",
+            };
+            format!("> divide id={} rows={} why={why}", id.0, size.rows())
+        }
         Action::Prepare { id, model } => format!("> prepare id={} model={}", id.0, model.0),
         Action::RunBatch { lane, model, ids } => {
             format!("> run lane={} model={} ids={}", lane.0, model.0, list(ids))
@@ -114,7 +125,7 @@ fn arrived(meta: &RequestMeta) -> String {
     };
     format!(
         "arrived id={} parent={} client={} share={} model={} deadline={} class={class} priority={} deferrable={} bytes={} \
-         origin={} work={} cost={} deaths={}",
+         origin={} work={} cost={} most_rows={} deaths={}",
         meta.id.0,
         option(meta.parent.map(|id| id.0)),
         meta.client.0,
@@ -127,6 +138,7 @@ fn arrived(meta: &RequestMeta) -> String {
         meta.origin.as_str(),
         work_word(meta.work),
         meta.cost.units(),
+        option(meta.most_rows.map(u64::from)),
         meta.deaths
     )
 }
@@ -291,6 +303,7 @@ impl Fields<'_> {
             work: self
                 .one("work", |word| [Work::Tensors, Work::Encoded].into_iter().find(|work| work_word(*work) == word))?,
             cost: self.number("cost").map(Cost::new)?,
+            most_rows: if self.word("most_rows")? == "-" { None } else { Some(self.number("most_rows")?) },
             deaths: self.number("deaths")?,
         })
     }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use crate::action::{Action, Change};
+use crate::chunks::Size;
 use crate::event::{Event, LaneRange, ModelState};
 use crate::id::{HostId, LaneId, ModelId, RequestId};
 use crate::members::{Ids, MemberResult, Results};
@@ -114,6 +115,16 @@ struct Gathering {
     open: u16,
 }
 
+/// A divided request on its way.
+#[derive(Clone, Debug)]
+struct Divided {
+    meta: RequestMeta,
+    size: Size,
+    /// Rows that were not asked for yet.
+    left: u32,
+    open: u16,
+}
+
 /// Ids of children, which nobody else uses.
 const CHILDREN: u64 = 1 << 40;
 
@@ -128,6 +139,9 @@ pub struct World {
     places: BTreeMap<ModelId, HostId>,
     requests: BTreeMap<RequestId, RequestMeta>,
     gathering: BTreeMap<RequestId, Gathering>,
+    divided: BTreeMap<RequestId, Divided>,
+    /// The policy's.
+    fan_out: u16,
     children: u64,
     /// What follows from what the core has just done.
     later: VecDeque<Event>,
@@ -162,6 +176,8 @@ impl World {
             places: BTreeMap::new(),
             requests: BTreeMap::new(),
             gathering: BTreeMap::new(),
+            divided: BTreeMap::new(),
+            fan_out: policy.fan_out,
             children: CHILDREN,
             later: VecDeque::new(),
             lanes: BTreeMap::new(),
@@ -279,15 +295,46 @@ impl World {
         self.later.push_back(Event::Finished { id: parent, result: Ok(()) });
     }
 
+    /// As many chunks as may be open, or the result if all are done. What is odd about the whole is odd about its last chunk.
+    fn ask_for_chunks(&mut self, parent: RequestId) {
+        let Some(divided) = self.divided.get_mut(&parent) else { return };
+        while divided.open < self.fan_out && divided.left > 0 {
+            let rows = divided.size.next(divided.left);
+            divided.left -= rows;
+            divided.open += 1;
+            self.children += 1;
+            let id = RequestId(self.children);
+            if divided.left == 0 {
+                for odd in [&mut self.poison, &mut self.endless, &mut self.faulty] {
+                    if odd.contains(&parent) {
+                        odd.insert(id);
+                    }
+                }
+            }
+            let cost = Cost::new(rows);
+            let meta = RequestMeta { id, parent: Some(parent), cost, ..divided.meta.clone() };
+            self.requests.insert(id, meta.clone());
+            self.later.push_back(Event::Arrived(meta));
+        }
+        if divided.open == 0 {
+            self.later.push_back(Event::Finished { id: parent, result: Ok(()) });
+        }
+    }
+
     fn settled(&mut self, id: RequestId, outcome: Outcome) {
         self.settled.entry(id).or_default().push((self.now, outcome));
         self.gathering.remove(&id);
+        self.divided.remove(&id);
         let parent = self.requests.get(&id).and_then(|meta| meta.parent);
         if let (Outcome::Done, Some(parent)) = (outcome, parent) {
             if let Some(gathering) = self.gathering.get_mut(&parent) {
                 gathering.open -= 1;
             }
+            if let Some(divided) = self.divided.get_mut(&parent) {
+                divided.open -= 1;
+            }
             self.go_on(parent);
+            self.ask_for_chunks(parent);
         }
     }
 
@@ -366,6 +413,15 @@ impl World {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Accept { id, .. } => self.go_on(id),
+            Action::Divide { id, size } => match (self.divided.get_mut(&id), self.requests.get(&id).cloned()) {
+                (Some(divided), _) => divided.size = size,
+                (None, Some(meta)) => {
+                    let left = meta.cost.units();
+                    self.divided.insert(id, Divided { meta, size, left, open: 0 });
+                    self.ask_for_chunks(id);
+                }
+                (None, None) => {}
+            },
             Action::Forget { .. } => {}
             Action::Prepare { id, model } => self.begin_decoding(id, model),
             Action::RunBatch { lane, model, ids } => {

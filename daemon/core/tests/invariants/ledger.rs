@@ -30,6 +30,10 @@ pub struct Ledger {
     /// Pipeline requests, and the live ones of each.
     parents: BTreeSet<RequestId>,
     children: BTreeMap<RequestId, BTreeSet<RequestId>>,
+    /// Of divided requests: the rows of those that are done.
+    done_rows: BTreeMap<RequestId, u32>,
+    most_rows: BTreeMap<RequestId, u32>,
+    parent_of: BTreeMap<RequestId, RequestId>,
 }
 
 impl Ledger {
@@ -51,11 +55,13 @@ impl Ledger {
             Event::Arrived(meta) => {
                 self.deaths.insert(meta.id, meta.deaths);
                 self.rows.insert(meta.id, if meta.work == Work::Tensors { meta.cost.units() } else { 1 });
+                self.most_rows.extend(meta.most_rows.map(|most| (meta.id, most)));
                 if meta.deaths > 0 {
                     self.suspects.insert(meta.id);
                 }
                 if let Some(parent) = meta.parent {
                     self.children.entry(parent).or_default().insert(meta.id);
+                    self.parent_of.insert(meta.id, parent);
                     if self.deaths.get(&parent).is_some_and(|deaths| *deaths > 0) {
                         self.suspects.insert(meta.id);
                     }
@@ -121,6 +127,13 @@ impl Ledger {
                 require(self.live.insert(*id), "accepted while live")?;
                 require(!self.settled.contains(id), "accepted after it was settled")
             }
+            Action::Divide { id, size } => {
+                require(self.live.contains(id), "divided while not live")?;
+                require(size.rows() <= self.most_rows[id], "a chunk of more rows than may run at once")?;
+                self.done_rows.entry(*id).or_default();
+                self.parents.insert(*id);
+                Ok(())
+            }
             Action::Prepare { id, model } => {
                 require(!self.parents.contains(id), "a pipeline request was decoded")?;
                 let host = self.host(*model);
@@ -137,6 +150,13 @@ impl Ledger {
                 let refused = matches!(outcome, Outcome::Refused(_));
                 require(accepted != refused, "settled without being live, or refused after being accepted")?;
                 require(self.settled.insert(*id), "settled twice")?;
+                if let (Outcome::Done, Some(parent)) = (outcome, self.parent_of.get(id))
+                    && let Some(done) = self.done_rows.get_mut(parent)
+                {
+                    *done += self.rows[id];
+                }
+                let whole = self.done_rows.get(id).is_none_or(|done| Some(done) == self.rows.get(id));
+                require(*outcome != Outcome::Done || whole, "done before all its rows were")?;
                 self.running.remove(id);
                 for children in self.children.values_mut() {
                     children.remove(id);

@@ -192,7 +192,7 @@ proptest! {
                         prop_assert!(class <= claimed && class <= ceiling, "{class:?} of {claimed:?} under {ceiling:?}");
                     }
                     // All that can be done with a request names the engine host of this box, or nobody.
-                    Action::Prepare { .. } | Action::RunBatch { .. } | Action::Forget { .. } => {}
+                    Action::Divide { .. } | Action::Prepare { .. } | Action::RunBatch { .. } | Action::Forget { .. } => {}
                     Action::Abort { .. } | Action::Settle { .. } => {}
                     Action::RestartHost { .. } | Action::Announce(_) => {}
                 }
@@ -260,7 +260,9 @@ proptest! {
                     Action::RunBatch { ids, .. } => {
                         prop_assert!(ids.as_slice().iter().all(|id| live.contains(id)), "ran what is not live");
                     }
-                    Action::Prepare { id, .. } | Action::Forget { id } | Action::Abort { id } => prop_assert!(live.contains(&id)),
+                    Action::Divide { id, .. } | Action::Prepare { id, .. } | Action::Forget { id } | Action::Abort { id } => {
+                        prop_assert!(live.contains(&id));
+                    }
                     Action::RestartHost { .. } | Action::Announce(_) => {}
                 }
             }

@@ -40,11 +40,14 @@ pub fn nonsense() -> impl Strategy<Value = Event> {
             default_deadline: None
         }),
     ];
-    let arrival = (0..40_u64, 0..4_u32, 0..4_u16, 0..3000_u64, any::<bool>(), 0..4_u8, any::<u64>()).prop_map(
-        |(id, client, model, deadline, encoded, deaths, bytes)| {
+    let arrival = (0..40_u64, 0..4_u32, 0..4_u16, 0..3000_u64, any::<bool>(), 0..40_u8, any::<u64>()).prop_map(
+        |(id, client, model, deadline, encoded, rows, bytes)| {
+            let deaths = (rows / 10).min(rows % 4);
             let work = if encoded { Work::Encoded } else { Work::Tensors };
             let deadline = (deadline > 100).then(|| at(deadline));
-            Event::Arrived(RequestMeta { deadline, work, deaths, bytes: Bytes(bytes >> 44), ..meta(id, client, model) })
+            let (cost, most_rows) = (Cost::new(rows.into()), (bytes % 2 == 0).then_some(u32::from(rows) / 4));
+            let bytes = Bytes(bytes >> 44);
+            Event::Arrived(RequestMeta { deadline, work, deaths, bytes, cost, most_rows, ..meta(id, client, model) })
         },
     );
     let child = (0..40_u64, 0..40_u64, 0..4_u16, any::<bool>()).prop_map(|(id, parent, model, encoded)| {

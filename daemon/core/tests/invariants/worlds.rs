@@ -74,7 +74,7 @@ pub fn op() -> impl Strategy<Value = Op> {
     ];
     let slack = prop_oneof![1 => Just(None), 1 => (0..5_u64).prop_map(Some), 8 => (5..800_u64).prop_map(Some)];
     let model = prop_oneof![8 => Just(0), 4 => Just(1), 2 => Just(2), 1 => Just(3)];
-    let rows = prop_oneof![4 => Just(1), 1 => 2..12_u32];
+    let rows = prop_oneof![8 => Just(1), 2 => 2..12_u32, 1 => 12..200_u32];
     let stage = (prop_oneof![6 => Just(0_u16), 4 => Just(1), 1 => Just(2), 1 => Just(3)], 0..7_u16);
     let stages = prop::collection::vec(stage, 0..4);
     let pipeline = (0..4_u32, slack.clone(), priority.clone(), stages, odd.clone())
@@ -167,6 +167,8 @@ fn act(world: &mut World, id: u64, op: &Op) {
             };
             let deferrable = *odd == Odd::Deferrable;
             let (priority, work, bytes, cost) = (*priority, *work, Bytes(*bytes), Cost::new(*rows));
+            // Of tensors with many rows some cannot be divided.
+            let most_rows = (rows % 5 != 0).then_some(3 + rows / 2);
             world.arrive(RequestMeta {
                 deadline,
                 priority,
@@ -175,6 +177,7 @@ fn act(world: &mut World, id: u64, op: &Op) {
                 deaths,
                 deferrable,
                 cost,
+                most_rows,
                 ..meta(id, *client, *model)
             });
             if *odd == Odd::BadPayload {

@@ -1,6 +1,7 @@
 //! What the core does in the situations that a box meets.
 #![expect(clippy::panic, clippy::cast_possible_truncation, reason = "a test may panic; clients are small numbers")]
 
+mod chunks;
 #[path = "../common/mod.rs"]
 mod common;
 mod deadlines;

@@ -109,6 +109,7 @@ pub fn load(
         inputs: model.inputs.iter().map(|place| place.spec.clone()).collect(),
         outputs: model.outputs.clone(),
         batched: model.batched,
+        most_rows: model.most_rows(),
         max_batch: model.max_batch,
         instances,
         content_types: model.recipe.as_ref().map(Recipe::content_types).unwrap_or_default(),

@@ -106,6 +106,17 @@ impl Model {
         })
     }
 
+    /// Most rows that may run at once, if the rows of a request may run apart from each other.
+    pub fn most_rows(&self) -> Option<u32> {
+        let first = |sizes: &[i64], unless: i64| sizes.first().copied().unwrap_or(unless);
+        let any = |place: &Place| first(&place.min, 1) <= 1 && first(&place.multiple, 1) <= 1;
+        if !self.batched || !self.inputs.iter().all(any) {
+            return None;
+        }
+        let most = self.inputs.iter().map(|place| first(&place.max, i64::MAX)).min()?.min(self.max_rows);
+        Some(u32::try_from(most.max(1)).unwrap_or(u32::MAX))
+    }
+
     /// Checks the shape of one input, whether it comes in a request or was made of a payload.
     pub fn check_shape(&self, index: u16, shape: &[i64]) -> Result<(), HostError> {
         let Some(place) = self.inputs.get(usize::from(index)) else {
@@ -306,6 +317,22 @@ mod tests {
         }
         assert_eq!(max_rows(&variant("x", &[1, 3], &[4, 3]).profile), 4);
         assert_eq!(max_rows(&[]), i64::MAX);
+    }
+
+    #[test]
+    fn rows_run_apart_where_any_number_of_them_is_taken() {
+        let bounded = |shape: &[i64], max: &[i64], multiple: &[i64]| model(shape, max, multiple).most_rows();
+        assert_eq!(bounded(&[-1, 3], &[], &[]), Some(u32::MAX));
+        assert_eq!(bounded(&[-1, 3], &[64, 3], &[]), Some(64));
+        assert_eq!(bounded(&[-1, -1], &[64, 96], &[1, 32]), Some(64));
+        assert_eq!(bounded(&[-1, -1], &[64, 96], &[8, 1]), None);
+        assert_eq!(Model { batched: false, ..model(&[-1, 3], &[], &[]) }.most_rows(), None);
+        assert_eq!(Model { max_rows: 16, ..model(&[-1, 3], &[64, 3], &[]) }.most_rows(), Some(16));
+        for (least, most) in [(1, Some(8)), (2, None)] {
+            let mut model = model(&[-1, 3], &[], &[]);
+            narrow(&mut model.inputs, &variant("x", &[least, 3], &[8, 3])).unwrap();
+            assert_eq!(model.most_rows(), most, "a profile from {least} on");
+        }
     }
 
     #[test]

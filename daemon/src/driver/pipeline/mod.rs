@@ -11,36 +11,21 @@ use std::time::Duration;
 use edge_core::{
     Bytes, ClassClaim, ClientId, Cost, DataClass, Event, Fault, ModelId, Outcome, RequestId, RequestMeta, ShareId, Work,
 };
-use edge_engine::protocol::{ErrorKind, HostError, PIXELS, Part, Picture, Want};
+use edge_engine::protocol::{ErrorKind, HostError, PIXELS, Part, Picture};
 use edge_wire::dto::{Info, Problem};
 use edge_wire::error::ErrorCode;
 
 use self::plan::{Ask, Cut, Next, Plan, Role};
 use self::table::{CONTENT_TYPES, Missing, Served};
 use super::Driver;
-use super::entry::Entry;
+use super::entry::{Entry, MAX_STEPS, Place, once};
 use super::intake::{self, Checked};
 use super::results::blob;
-use super::trace::{Step, Story};
-use crate::handle::ReplySender;
+use super::trace::Step;
 use crate::request::{Blob, Failure, Output, Payload, Request};
 
 /// All decoded pictures that are kept for their lines. Beyond it, each line of a picture decodes it again.
 const MAX_PICTURES: u64 = 256 << 20;
-/// Steps of one stage's trouble that a story keeps.
-const MAX_STEPS: usize = 64;
-
-/// What an open request is in a pipeline.
-#[derive(Debug)]
-pub enum Place {
-    /// Nothing: a request by itself.
-    Single,
-    /// A pipeline request.
-    Parent(Box<Gathering>),
-    /// A stage of one.
-    Child(Child),
-}
-
 /// A request for a stage.
 #[derive(Clone, Copy, Debug)]
 pub struct Child {
@@ -90,23 +75,15 @@ impl Gathering {
     }
 }
 
-impl Place {
+impl Child {
     /// The part of the picture that is to be prepared.
     pub fn part(&self) -> Option<Part> {
-        match self {
-            Place::Child(child) => child.part,
-            Place::Single | Place::Parent(_) => None,
-        }
+        self.part
     }
 
     /// Whether the decoded picture is wanted too.
     pub fn keeps(&self) -> bool {
-        matches!(self, Place::Child(Child { ask: Ask { role: Role::Boxes, .. }, .. }))
-    }
-
-    /// Whether no caller asked for it.
-    pub fn is_child(&self) -> bool {
-        matches!(self, Place::Child(_))
+        self.ask.role == Role::Boxes
     }
 }
 
@@ -137,7 +114,7 @@ impl Driver {
         intake::check_content(content_type, data, &CONTENT_TYPES)?;
         let bytes = self.check_bytes(served.found.max_payload_bytes, intake::size_of(data))?;
         let (model, resolved, cost, work) = (served.id, Vec::new(), Cost::ONE, Work::Encoded);
-        Ok(Checked { model, resolved, cost, bytes, work, stages: Some(stages) })
+        Ok(Checked { model, resolved, cost, most_rows: None, bytes, work, stages: Some(stages) })
     }
 
     /// What an accepted request for a pipeline begins with.
@@ -205,31 +182,10 @@ impl Driver {
             origin: entry.story.caller.origin(),
             work: Work::Encoded,
             cost: Cost::ONE,
+            most_rows: None,
         };
-        let child = Entry {
-            span: tracing::Span::none(),
-            story: stage_story(entry, self.now),
-            share: entry.share.clone(),
-            model: self.models.bundle_of(model).map_or(model, super::models::Bundle::root),
-            setup: model,
-            named: false,
-            payload,
-            sent: Vec::new(),
-            resolved: Vec::new(),
-            want: Want::Inline,
-            reached: entry.reached,
-            reply: ReplySender::Nobody,
-            waiters: Vec::new(),
-            info: Info::default(),
-            deadline: entry.deadline,
-            accepted: None,
-            started: None,
-            compute: Duration::ZERO,
-            batch: 0,
-            result: None,
-            error: None,
-            place: Place::Child(Child { parent, ask, part }),
-        };
+        let mut child = Entry::part_of(entry, self.now, model, payload, Place::Child(Child { parent, ask, part }));
+        child.model = self.models.bundle_of(model).map_or(model, super::models::Bundle::root);
         if let Some(bundle) = self.models.get(model).map(|model| model.bundle)
             && let Some(bundle) = self.models.bundle_mut(bundle)
         {
@@ -321,7 +277,8 @@ impl Driver {
         }
     }
 
-    fn cannot_go_on(&mut self, id: RequestId, message: String) {
+    /// What the parts of a request gave cannot be made its answer.
+    pub(super) fn cannot_go_on(&mut self, id: RequestId, message: String) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.error = Some(HostError { kind: ErrorKind::Runtime, message });
         }
@@ -376,12 +333,6 @@ impl Driver {
     }
 }
 
-fn once(list: &mut Vec<String>, name: String) {
-    if !name.is_empty() && !list.contains(&name) {
-        list.push(name);
-    }
-}
-
 /// What a stage is sent: the picture as it came, or as it was decoded, with the part that is meant.
 fn payload(entry: &Entry, gathering: &Gathering, ask: Ask) -> (Payload, Option<Part>) {
     let cut = gathering.plan.cut(ask);
@@ -409,22 +360,6 @@ fn area(corners: &[[u32; 2]; 4]) -> u64 {
         u64::from(sides().max().unwrap_or(0) - sides().min().unwrap_or(0)) + 1
     };
     side(0) * side(1)
-}
-
-/// A story that nobody asks for: what is worth telling of it goes into its parent's.
-fn stage_story(parent: &Entry, now: edge_core::Mono) -> Story {
-    Story {
-        request_id: String::new(),
-        caller: parent.story.caller.clone(),
-        model: String::new(),
-        received: now,
-        received_at: String::new(),
-        steps: Vec::new(),
-        outcome: "open",
-        code: "",
-        message: String::new(),
-        info: None,
-    }
 }
 
 /// The class that a caller claims.
