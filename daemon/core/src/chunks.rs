@@ -54,13 +54,13 @@ impl Size {
             return Size::new(1, Why::Unmeasured);
         }
         if rows <= most && time(times, rows) <= chunk {
-            return Size::new(rows, Why::Most);
+            return Size::new(rows, Why::Time);
         }
         let fitting = |class: usize| largest(times, class, up_to, chunk).map(|rows| (rows, cost(times, rows)));
         let sizes = || (0..CLASSES).filter_map(fitting);
         let Some(least) = sizes().map(|(_, cost)| cost).min() else { return Size::new(1, Why::Row) };
         let pays = |(_, cost): &(u32, u128)| cost * 100 <= least * DEARER_PERCENT;
-        let (rows, _) = sizes().filter(pays).last().unwrap_or_default();
+        let (rows, _) = sizes().rfind(pays).unwrap_or_default();
         let larger = sizes().any(|(other, _)| other > rows);
         let why = match (rows >= most, larger) {
             (true, _) => Why::Most,
@@ -95,11 +95,12 @@ impl Size {
         (rows.checked_div(self.count(rows)).unwrap_or(0), self.next(rows))
     }
 
-    /// Whether the rest of a request that is divided by `was` is to be divided by this one, which is what is known now: if it is
-    /// half as much or less, or twice as much or more, or if chunks as they were would be too long by half.
-    pub fn replaces(&self, was: Size, times: &ServiceTimes, chunk: Span) -> bool {
+    /// Whether `left` rows of a request that is divided by `was` are to be divided by this one, which is what is known now: if it
+    /// is half as much or less, or twice as much or more, or if chunks as they were would be too long by half.
+    pub fn replaces(&self, was: Size, left: u32, times: &ServiceTimes, chunk: Span) -> bool {
         let (small, large) = (self.rows.min(was.rows), self.rows.max(was.rows));
-        large / 2 >= small || (self.rows < was.rows && time(times, was.rows) > chunk.plus(chunk.part(2)))
+        let too_long = || self.rows < was.rows && time(times, was.rows) > chunk.plus(chunk.part(2));
+        self.count(left) != was.count(left) && (large / 2 >= small || too_long())
     }
 }
 
@@ -161,12 +162,13 @@ mod tests {
         use Why::{Cost, Most, Row, Time, Unmeasured};
         const ANY: u32 = u32::MAX;
         // What was measured, the most at once, rows; rows of a chunk, why.
-        let cases: [(&[(usize, u64)], u32, u32, u32, Why); 22] = [
-            (&[(1, 1_000)], ANY, 1, 1, Most),
-            (&[(1, 1_000)], ANY, 20, 20, Most),
+        type Case<'a> = (&'a [(usize, u64)], u32, u32, u32, Why);
+        let cases: [Case<'_>; 22] = [
+            (&[(1, 1_000)], ANY, 1, 1, Time),
+            (&[(1, 1_000)], ANY, 20, 20, Time),
             (&[(1, 1_000)], ANY, 21, 20, Time),
             (&[(1, 1_000)], ANY, 200, 20, Time),
-            (&[(1, 1_000)], 16, 16, 16, Most),
+            (&[(1, 1_000)], 16, 16, 16, Time),
             (&[(1, 1_000)], 16, 17, 16, Most),
             (&[(1, 1_500)], ANY, 200, 13, Time),
             (&[(1, 1_500)], 8, 200, 8, Most),
@@ -183,8 +185,8 @@ mod tests {
             // Rows that are hardly anything: what a run costs is not what they cost.
             (&[(1, 20)], ANY, 1_000_000, 1000, Time),
             (&[(1, 20), (1000, 25)], ANY, 1_000_000, 800_000, Time),
-            (&[(1, 20), (1000, 25)], ANY, 700_000, 700_000, Most),
-            (&[(1, 0)], ANY, 4_000_000, 4_000_000, Most),
+            (&[(1, 20), (1000, 25)], ANY, 700_000, 700_000, Time),
+            (&[(1, 0)], ANY, 4_000_000, 4_000_000, Time),
             (&[], ANY, 1, 1, Unmeasured),
             (&[], ANY, 5, 1, Unmeasured),
             (&[(1, 1_000)], 0, 5, 1, Most),
@@ -225,11 +227,22 @@ mod tests {
     #[test]
     fn only_what_has_changed_much_is_divided_anew() {
         let times = measured(&[(1, 1_900)]);
-        for (is, was, anew) in
-            [(1, 2, true), (2, 1, true), (3, 2, false), (13, 15, false), (10, 16, true), (8, 16, true), (4, 4, false)]
-        {
-            let replaces = Size::new(is, Why::Time).replaces(Size::new(was, Why::Cost), &times, CHUNK);
-            assert_eq!(replaces, anew, "{is} instead of {was}");
+        for (is, was, left, anew) in [
+            (1, 2, 100, true),
+            (2, 1, 100, true),
+            (3, 2, 100, false),
+            (13, 15, 100, false),
+            (10, 16, 100, true),
+            (8, 16, 100, true),
+            (4, 4, 100, false),
+            // What is left is one chunk in either way.
+            (7, 20, 7, false),
+            (20, 8, 7, false),
+            (1, 2, 1, false),
+            (1, 2, 0, false),
+        ] {
+            let replaces = Size::new(is, Why::Time).replaces(Size::new(was, Why::Cost), left, &times, CHUNK);
+            assert_eq!(replaces, anew, "{is} instead of {was} for {left}");
         }
     }
 

@@ -22,11 +22,12 @@ pub struct Policy {
     pub lanes: u16,
     /// Payloads that may be decoded at the same time.
     pub preparing: u16,
-    /// Requests for stages of one pipeline request that may be open at the same time.
+    /// Requests for stages or chunks of one request that may be open at the same time.
     pub fan_out: u16,
     /// Share of the lanes' and decoders' time that each lower priority gets while it waits behind higher ones.
     pub lower_share: Ratio,
-    /// How long a batch of several requests may be expected to run, so that nobody waits longer for a lane to become free.
+    /// How long a batch of several requests, or a chunk of several rows of one, may be expected to run, so that nobody waits longer
+    /// for a lane to become free.
     pub max_chunk: Duration,
     /// Largest batch, whatever a manifest says. At most [`Ids::CAPACITY`](crate::Ids::CAPACITY).
     pub max_batch: u16,

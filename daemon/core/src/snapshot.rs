@@ -16,7 +16,7 @@ pub struct Snapshot {
     pub preparing: usize,
     /// Requests given to lanes.
     pub running: usize,
-    /// Requests for stages that wait; they hold no place of their own.
+    /// Requests for stages and chunks that wait; they hold no place of their own.
     pub stages: usize,
     /// Live service rate: lanes' worth of estimated work that is really done per unit of time, while work waits.
     pub service_rate: f64,

@@ -56,7 +56,9 @@ fn happen(pump: &mut Pump, dice: &mut Dice) {
             let deadline = Some(ms(5 + dice.below(300)).from(pump.now()));
             let work = [Work::Tensors, Work::Encoded][client as usize % 2];
             let priority = [Priority::High, Priority::Normal, Priority::Low][client as usize % 3];
-            pump.tell(Event::Arrived(RequestMeta { deadline, work, priority, ..meta }));
+            // Some of many rows.
+            let (cost, most_rows) = if client % 40 == 0 { (Cost::new(100), Some(64)) } else { (meta.cost, None) };
+            pump.tell(Event::Arrived(RequestMeta { deadline, work, priority, cost, most_rows, ..meta }));
         }
         55..80 => {
             let lane = u16::try_from(dice.below(2)).unwrap_or(0);
@@ -90,6 +92,7 @@ fn a_hundred_thousand_decisions_allocate_nothing() {
     let counts = pump.counts;
     assert!(counts.done > 10_000 && counts.refused > 1_000 && counts.lost > 1_000, "{counts:?}");
     assert!(counts.members > counts.batches, "batches of several: {counts:?}");
+    assert!(counts.chunks > 100, "chunks: {counts:?}");
 }
 
 #[test]

@@ -215,7 +215,7 @@ pub const KEYS: &[Key] = &[
         "policy.max_chunk_ms",
         Kind::Int { min: 1, max: 10 * SECOND },
         Absent::Int(20),
-        "How long a batch of several requests may be expected to run; a single one may take longer. A request of high priority waits for at most one batch.",
+        "How long a batch of several requests may be expected to run, and a chunk of the rows that one request brings in its tensors; a single row or encoded payload may take longer. A request of high priority waits for at most one of these.",
     ),
     live(
         "policy.lanes",
@@ -233,7 +233,7 @@ pub const KEYS: &[Key] = &[
         "policy.fan_out",
         Kind::Int { min: 1, max: 1024 },
         Absent::Int(64),
-        "Requests for stages that one request for a pipeline may have open at the same time; a bundle may set fewer.",
+        "Requests for stages that one request for a pipeline may have open at the same time (a bundle may set fewer), and chunks of a request with many rows.",
     ),
     live(
         "policy.max_batch",

@@ -439,7 +439,7 @@ pub struct Platform {
 pub struct TraceStep {
     /// Microseconds since receipt.
     pub at_us: u64,
-    /// `received`, `accepted`, `refused`, `preparing`, `prepared`, `running`, `ran`, `journaled`, `settled`, `replied` ...
+    /// `received`, `accepted`, `divided`, `refused`, `preparing`, `prepared`, `running`, `ran`, `journaled`, `settled`, `replied` ...
     pub step: String,
     /// Numbers and reasons that belong to it.
     pub detail: String,

@@ -91,7 +91,7 @@ impl Scheduler {
         let Some(Parts::Rows(left)) = self.parents.get(place).map(|parent| parent.parts) else { return };
         let size = self.size_of(model, left.most, left.unasked);
         let (times, chunk) = (&self.models[model].times, Span::of(self.policy.max_chunk));
-        let anew = left.unasked > 1 && size.replaces(left.size, times, chunk);
+        let anew = size.replaces(left.size, left.unasked, times, chunk);
         if anew {
             self.push(Action::Divide { id, size });
         }

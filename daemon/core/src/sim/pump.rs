@@ -31,6 +31,8 @@ pub struct Counts {
     pub batches: u64,
     /// Members of these.
     pub members: u64,
+    /// Chunks that were accepted.
+    pub chunks: u64,
 }
 
 /// A core and the work that it has given away.
@@ -44,6 +46,8 @@ pub struct Pump {
     next: u64,
     lanes: [[Option<Ids>; 2]; LANES],
     decoding: [Option<RequestId>; LANES],
+    /// A request that was just divided, and the rows of its first chunk.
+    divided: Option<(RequestId, u32)>,
 }
 
 impl Pump {
@@ -56,6 +60,7 @@ impl Pump {
             next: 0,
             lanes: [[None; 2]; LANES],
             decoding: [None; LANES],
+            divided: None,
         };
         let lanes = LaneRange { first: LaneId(0), count: lanes };
         let state = ModelState::Ready { lanes, max_batch, default_deadline: None };
@@ -84,6 +89,12 @@ impl Pump {
         self.core.handle(self.now, event);
         while let Some(action) = self.core.poll_action() {
             self.take(&action);
+        }
+        if let Some((parent, rows)) = self.divided.take() {
+            let meta = RequestMeta { parent: Some(parent), cost: Cost::new(rows), ..self.meta(0) };
+            let accepted = self.counts.accepted;
+            self.tell(Event::Arrived(meta));
+            self.counts.chunks += self.counts.accepted - accepted;
         }
     }
 
@@ -126,8 +137,8 @@ impl Pump {
                     place[free] = Some(*ids);
                 }
             }
-            // The driver would ask for its chunks; this one lets it wait.
-            Action::Divide { .. } => {}
+            // A driver would ask for all of its chunks.
+            Action::Divide { id, size } => self.divided = Some((*id, size.rows())),
             Action::Abort { .. } | Action::Forget { .. } | Action::RestartHost { .. } | Action::Announce(_) => {}
         }
     }
