@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         large_outputs_of_many_rows_are_put_together_in_order,
         two_inputs_are_cut_alike_and_differing_rows_are_refused,
         strings_run_as_they_come,
+        outputs_without_the_rows_of_the_inputs_are_never_put_together,
         what_is_high_is_answered_before_many_rows_of_somebody_else,
         the_trace_says_into_how_many_chunks_and_why,
         many_rows_are_cancelled_in_the_middle,
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn setup() -> Setup {
-    let bundles = [DIRECTION, LINE, "add", "echo-types", "spin", SPIN];
+    let bundles = [DIRECTION, LINE, "add", "echo-types", "spin", SPIN, "sums-rows"];
     Setup::new().bundles(&bundles).config("[limits]\nmax_inline_kib = 16384")
 }
 
@@ -189,6 +190,18 @@ async fn strings_run_as_they_come(stack: &Stack) -> Result<()> {
     }
     ensure!(!was_divided(&client, "strings").await?, "it was divided");
     Ok(())
+}
+
+async fn outputs_without_the_rows_of_the_inputs_are_never_put_together(stack: &Stack) -> Result<()> {
+    let client = stack.client().await?;
+    let ones = |rows: u16| Tensor::fp32("each", &[rows.into(), 4], &[1.0].repeat(4 * usize::from(rows)));
+    // One row, as its golden answer has it, and so many that they are divided.
+    expect_yes("one row", client.infer_sealed("sums-rows", &[ones(1)], &patient(json!({}))).await?)?;
+    let given = patient(json!({"request_id": "summed"}));
+    let outcome = client.infer_sealed("sums-rows", &[ones(60_000)], &given).await?;
+    ensure!(was_divided(&client, "summed").await?, "it ran as one: {outcome:?}");
+    expect_no("sums of chunks", &outcome, "internal", &["output all", "shape [1, 4]", "[batching]"])?;
+    nothing_is_left(&client).await
 }
 
 /// Asks for many rows beside the test; returns when the first of them run.

@@ -18,7 +18,7 @@ use super::resolve::{self, Resolved, shorten};
 use super::shares::ShareKey;
 use super::trace::{Step, Story};
 use crate::handle::{Refused, ReplySender};
-use crate::request::{Blob, Failure, Payload, Reply, Request};
+use crate::request::{Blob, Failure, Payload, Reply, Request, TensorIn};
 
 /// What the checks found out.
 pub(super) struct Checked {
@@ -334,9 +334,7 @@ impl Driver {
                 let bytes = given.iter().map(|tensor| tensor.data.len()).sum();
                 let bytes = self.check_bytes(limit, bytes)?;
                 let (cost, work) = (Cost::new(resolve::items(given, loaded)), Work::Tensors);
-                let ways = self.models.bundle_of(id).into_iter().flat_map(Bundle::ids);
-                let ways = ways.filter_map(|way| self.models.get(way)?.loaded.as_deref());
-                let most_rows = cut::most_rows(given, ways).filter(|_| cost > Cost::ONE);
+                let most_rows = if cost > Cost::ONE { self.most_rows(id, given) } else { None };
                 Ok(Checked { model: id, resolved, cost, most_rows, bytes, work, stages: None })
             }
             Payload::Encoded { content_type, data } => {
@@ -346,6 +344,12 @@ impl Driver {
                 Ok(Checked { model: id, resolved, cost: Cost::ONE, most_rows: None, bytes, work, stages: None })
             }
         }
+    }
+
+    /// How many rows of these tensors may run at once, if they may run apart, whichever way of running the model gets them.
+    fn most_rows(&self, id: ModelId, given: &[TensorIn]) -> Option<u32> {
+        let ways = self.models.bundle_of(id).into_iter().flat_map(Bundle::ids);
+        cut::most_rows(given, ways.filter_map(|way| self.models.get(way)?.loaded.as_deref()))
     }
 
     /// Says what is odd about options that hold in another way than they were meant.

@@ -21,8 +21,12 @@ pub fn most_rows<'a>(given: &[TensorIn], ways: impl Iterator<Item = &'a LoadedMo
         let mut specs = way.inputs.iter().chain(&way.outputs);
         way.most_rows.filter(|_| specs.all(|spec| spec.datatype != Datatype::Bytes))
     };
-    let all: Option<Vec<u32>> = ways.map(most).collect();
-    all?.into_iter().min()
+    let mut least: Option<u32> = None;
+    for way in ways {
+        let rows = most(way)?;
+        least = Some(least.map_or(rows, |least| least.min(rows)));
+    }
+    least
 }
 
 /// These rows of a request's tensors; `None` if they have not as many.

@@ -147,11 +147,10 @@ impl Growing {
 fn check_rows(tensor: &TensorOut, rows: Rows) -> Result<(), String> {
     match tensor.shape.first() {
         Some(first) if *first == i64::from(rows.count) => Ok(()),
-        Some(first) => Err(format!(
-            "output {} has {first} rows for {} of the inputs: its bundle must not declare [batching]",
-            tensor.name, rows.count
+        Some(_) | None => Err(format!(
+            "output {}: shape {:?} for {} rows of the inputs: its bundle must not declare [batching]",
+            tensor.name, tensor.shape, rows.count
         )),
-        None => Err(format!("output {} has no rows: its bundle must not declare [batching]", tensor.name)),
     }
 }
 
@@ -226,8 +225,8 @@ mod tests {
         let shaped = |shape: &[i64]| TensorOut { shape: shape.into(), ..output(part, 4, false) };
         let other = TensorOut { datatype: Datatype::Int8, ..output(rows(3, 3), 4, false) };
         let cases = [
-            (rows(3, 3), vec![shaped(&[2, 4])], "output y has 2 rows for 3 of the inputs"),
-            (rows(3, 3), vec![shaped(&[])], "output y has no rows"),
+            (rows(3, 3), vec![shaped(&[2, 4])], "output y: shape [2, 4] for 3 rows of the inputs"),
+            (rows(3, 3), vec![shaped(&[])], "output y: shape [] for 3 rows"),
             (rows(3, 3), vec![shaped(&[3, 5])], "output y: rows of UINT8 [5], and of another chunk UINT8 [4]"),
             (rows(3, 3), vec![other], "output y: rows of INT8 [4]"),
             (rows(3, 3), vec![shaped(&[3, 4]), shaped(&[3, 4])], "2 outputs, and 1 of another chunk"),
@@ -245,6 +244,6 @@ mod tests {
             assert!(error.starts_with(part_of), "{error}");
         }
         let error = Join::new(10, Want::Inline).take(part, vec![shaped(&[300, 4])]).unwrap_err();
-        assert!(error.contains("300 rows for 3"), "{error}");
+        assert!(error.contains("shape [300, 4] for 3 rows"), "{error}");
     }
 }
