@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `HostLost`, `Hung` | it was alive at a death: once more, alone, and never after the second death |
 //! | `Runtime` in company | once more, alone: another member may have been the cause |
+//! | `Runtime` alone, and another way to run it has taken over | once more, there: the provider may have been the cause |
 //! | `Runtime` alone | failed |
+//! | anything, when it was tried once more | failed |
 //! | `InvalidInput`, `TooLarge` | failed: it would fail again |
 //! | `Full` | failed: its caller is told to try again later |
 //! | `Late` | expired |
@@ -110,19 +112,24 @@ impl Scheduler {
         match fault {
             Fault::HostLost | Fault::Hung => {
                 self.table.change(slot, |live| live.deaths = live.deaths.saturating_add(1));
-                if self.table.get(slot).is_some_and(|live| live.deaths < DEATHS) {
+                if self.table.get(slot).is_some_and(|live| live.deaths < DEATHS && !live.alone) {
                     self.retry(slot);
                 } else {
                     self.settle(slot, Outcome::Failed(fault));
                 }
             }
-            Fault::Runtime if !alone => self.retry(slot),
+            Fault::Runtime if !alone || self.may_do_better_elsewhere(slot) => self.retry(slot),
             Fault::Runtime | Fault::InvalidInput | Fault::TooLarge | Fault::Full => {
                 self.settle(slot, Outcome::Failed(fault));
             }
             Fault::Late => self.settle(slot, Outcome::Expired),
             Fault::Stopped => self.settle(slot, Outcome::Cancelled),
         }
+    }
+
+    /// Whether a request that was not tried again yet failed where another way to run it has taken over.
+    fn may_do_better_elsewhere(&self, slot: Slot) -> bool {
+        self.table.get(slot).is_some_and(|live| !live.alone && self.models[live.model].heir.is_some())
     }
 
     /// Lets a request that was on the host wait again, to be tried alone. What was decoded for it is gone or used up.

@@ -90,3 +90,57 @@ fn work_that_moved_there_and_back_is_done_once() {
     all_done(&world, 1..=6);
     (1..=6).for_each(|id| assert_eq!(run_by(&world, id).len(), 1, "request {id}"));
 }
+
+/// Request 1 on model 0, whose run will fail, and model 1 that takes over meanwhile.
+fn faulty_and_taken_over() -> World {
+    let mut world = two_ways();
+    world.faulty.insert(RequestId(1));
+    world.arrive(due(1, 1, 5000));
+    world.run_until(at(5));
+    world.tell(Event::Moved { from: ModelId(0), to: ModelId(1) });
+    world
+}
+
+#[test]
+fn what_fails_by_the_runtime_runs_once_more_where_its_model_has_moved_and_not_a_third_time() {
+    let mut world = faulty_and_taken_over();
+    world.run_out();
+    assert_eq!((run_by(&world, 1), world.outcome(1)), (vec![0, 1], Some(Outcome::Failed(Fault::Runtime))));
+
+    let mut world = faulty_and_taken_over();
+    world.faulty.clear();
+    world.run_out();
+    assert_eq!(
+        (run_by(&world, 1), world.outcome(1)),
+        (vec![0], Some(Outcome::Done)),
+        "what ends well is not run again"
+    );
+
+    let mut world = two_ways();
+    world.faulty.insert(RequestId(1));
+    world.arrive(due(1, 1, 5000));
+    world.run_out();
+    assert_eq!((run_by(&world, 1), world.outcome(1)), (vec![0], Some(Outcome::Failed(Fault::Runtime))));
+}
+
+#[test]
+fn what_was_tried_elsewhere_is_not_tried_again_when_that_host_dies() {
+    let mut world = faulty_and_taken_over();
+    world.run_until(at(25));
+    assert_eq!(run_by(&world, 1), [0, 1]);
+    world.kill(HostId(1));
+    world.run_out();
+    assert_eq!((run_by(&world, 1), world.outcome(1)), (vec![0, 1], Some(Outcome::Failed(Fault::HostLost))));
+}
+
+#[test]
+fn what_fails_elsewhere_too_late_for_its_deadline_is_not_tried_there() {
+    let mut world = two_ways();
+    world.faulty.insert(RequestId(1));
+    world.tell(Event::Measured { model: ModelId(1), batch: 1, took: Duration::from_millis(20) });
+    world.arrive(due(1, 1, 30));
+    world.run_until(at(5));
+    world.tell(Event::Moved { from: ModelId(0), to: ModelId(1) });
+    world.run_out();
+    assert_eq!((run_by(&world, 1), world.outcome(1)), (vec![0], Some(Outcome::Expired)));
+}
