@@ -322,6 +322,15 @@ pub enum ErrorKind {
     Stopped,
 }
 
+/// Whose fault it is that a model was not loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoadFault {
+    /// The bundle's, or that of what was asked for: it would fail again.
+    Bundle,
+    /// The provider's, its device's or the machine's: it may pass.
+    Provider,
+}
+
 /// An error with its chain of causes as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostError {
@@ -432,6 +441,8 @@ pub enum FromHost {
         providers: Vec<String>,
         /// The provider that this host is for, as far as it can be told from another build of it.
         identity: ProviderIdentity,
+        /// Its own memory without a model, bytes; 0 if the system does not say.
+        own_bytes: u64,
     },
     StartFailed {
         message: String,
@@ -442,6 +453,7 @@ pub enum FromHost {
         model: u16,
         /// Which load it was.
         load: u32,
+        fault: LoadFault,
         message: String,
     },
     /// A load goes on.
@@ -457,8 +469,13 @@ pub enum FromHost {
         /// Which load it was.
         load: u32,
     },
+    /// Its lanes have ended, and what could be given back to the system was.
     Unloaded {
         model: u16,
+        /// The host's own memory before, bytes; 0 if the system does not say, or the model was not loaded.
+        before_bytes: u64,
+        /// The same after it.
+        after_bytes: u64,
     },
     Prepared {
         id: u64,

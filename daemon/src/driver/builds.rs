@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use edge_core::recovery::Blame;
 use edge_core::{Event, ModelId, ModelState};
 use edge_engine::protocol::{LoadPhase, compiles};
 use edge_wire::dto::Problem;
@@ -38,8 +39,8 @@ pub enum Kept {
     Opening,
     /// It compiles in this place.
     Building(Place),
-    /// It failed there with this message: the keeper was asked whether that was for want of room.
-    Failing(String),
+    /// It failed there with this message, by whose fault: the keeper was asked whether that was for want of room.
+    Failing(String, Blame),
     /// It is loaded from the entry of this name.
     Entry(String),
     /// It is loaded, and nothing is kept of it.
@@ -225,9 +226,9 @@ impl Driver {
             return;
         }
         let Some(model) = self.models.get_mut(id) else { return };
-        let Kept::Failing(message) = std::mem::take(&mut model.build.kept) else { return };
+        let Kept::Failing(message, blame) = std::mem::take(&mut model.build.kept) else { return };
         match room {
-            Ok(()) => self.model_failed(id, message),
+            Ok(()) => self.model_failed(id, message, blame),
             Err(why) => {
                 model.build.uncached = true;
                 self.cache_fault(why);
@@ -237,21 +238,25 @@ impl Driver {
     }
 
     /// The host says that a load failed. What was kept, or the disk, may be to blame.
-    pub(super) fn load_failed(&mut self, id: ModelId, message: String) {
+    pub(super) fn load_failed(&mut self, id: ModelId, message: String, blame: Blame) {
         let Some(model) = self.models.get_mut(id) else { return };
         let load = LoadId { holder: Holder::Setup(id), load: model.load };
         match std::mem::take(&mut model.build.kept) {
             Kept::Entry(name) => {
                 tracing::warn!(model = %model.label(), entry = %name, why = %message, "a compiled engine does not load: compiled again");
-                if self.ask_cache(Ask::Remove { name }) { self.send_load(id) } else { self.model_failed(id, message) }
-            }
-            Kept::Building(place) => {
-                model.build.kept = Kept::Failing(message.clone());
-                if !self.ask_cache(Ask::Failed { id: load, place }) {
-                    self.model_failed(id, message);
+                if self.ask_cache(Ask::Remove { name }) {
+                    self.send_load(id);
+                } else {
+                    self.model_failed(id, message, blame);
                 }
             }
-            Kept::Off | Kept::Opening | Kept::Failing(_) | Kept::Nothing => self.model_failed(id, message),
+            Kept::Building(place) => {
+                model.build.kept = Kept::Failing(message.clone(), blame);
+                if !self.ask_cache(Ask::Failed { id: load, place }) {
+                    self.model_failed(id, message, blame);
+                }
+            }
+            Kept::Off | Kept::Opening | Kept::Failing(..) | Kept::Nothing => self.model_failed(id, message, blame),
         }
     }
 
@@ -373,6 +378,7 @@ impl Driver {
             (model.host, model.load, model.life == Life::Loading && model.build.kept != Kept::Opening);
         model.life = Life::Failed(CANCELLED.into());
         model.loaded = None;
+        self.recovery.forget(id);
         self.build_over(id, Over::GivenUp);
         if let Some(state) = self.hosts.get_mut(host).filter(|state| with_host && state.is_up()) {
             state.expect_end_of(id, load, by);

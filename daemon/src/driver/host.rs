@@ -13,6 +13,7 @@ use super::Driver;
 use super::hosts::Provider;
 use super::models::Life;
 use super::trace::Step;
+use super::upkeep::Upkept;
 use crate::lanes::process::Process;
 use crate::lanes::sim::Simulator;
 use crate::lanes::supervise::Backoff;
@@ -32,6 +33,8 @@ const STILLBORN: u32 = 3;
 const SOON: Duration = Duration::from_millis(500);
 /// State of a host without a runtime.
 const NO_LIBRARY: &str = "no_library";
+/// State of a host that was up and is not needed, and what is said of it.
+const IDLE: (&str, &str) = ("idle", "no model needs it: it is started when one does");
 /// How long to wait for the first host to say which providers are compiled into the library.
 const FIRST_WORD: Duration = Duration::from_millis(50);
 
@@ -72,8 +75,10 @@ pub(super) struct HostState {
     ending: Option<Fault>,
     /// Loads that were given up and have not ended, and until when they may go on.
     given_up: Vec<(ModelId, u32, Mono)>,
-    /// The next end comes because another host is to take its place: no model is to blame for it.
+    /// The next end comes because the daemon wants it: no model is to blame for it, and the next start need not wait.
     replaced: bool,
+    /// What it does with its memory and its time.
+    pub upkept: Upkept,
     status: HostStatus,
     /// What it last said of the library: its version, and the providers compiled into it.
     pub library: Option<(String, Vec<String>)>,
@@ -99,6 +104,7 @@ impl HostState {
             ending: None,
             given_up: Vec::new(),
             replaced: false,
+            upkept: Upkept::default(),
             status,
             library: None,
             identity: None,
@@ -148,7 +154,19 @@ impl HostState {
     fn rest(&mut self) {
         self.life = Phase::Unused;
         self.unfit = None;
-        (self.status.state, self.status.reason) = ("unused".into(), String::new());
+        let (state, reason) = if self.has_started() { IDLE } else { ("unused", "") };
+        (self.status.state, self.status.reason) = (state.into(), reason.into());
+    }
+
+    /// Something is under way there.
+    pub(super) fn is_at_work(&self) -> bool {
+        !(self.batches.is_empty() && self.preparing.is_empty() && self.given_up.is_empty())
+    }
+
+    /// Ends a host in good order: what is on it runs once more, and the next one is started as soon as a model wants it.
+    pub(super) fn replace(&mut self) {
+        self.replaced = true;
+        self.end(Fault::HostLost);
     }
 
     /// Whether this is not the first host.
@@ -202,6 +220,7 @@ impl HostState {
         match &self.life {
             Phase::Up(_) => None,
             Phase::Starting(_) => Some("the engine host is starting".into()),
+            Phase::Unused if self.has_started() => Some(IDLE.1.into()),
             Phase::Unused => Some("no model wanted its engine host so far".into()),
             Phase::Down(_) | Phase::Hopeless => Some(self.status.reason.clone()),
         }
@@ -231,6 +250,7 @@ impl HostState {
             Phase::Unused | Phase::Down(_) | Phase::Hopeless => return Err(SendError::NoHost),
         }
         self.batches.push((lane, *ids));
+        self.upkept.works();
         Ok(())
     }
 
@@ -243,6 +263,7 @@ impl HostState {
 
     pub(super) fn sent_prepare(&mut self, id: RequestId) {
         self.preparing.push(id);
+        self.upkept.works();
     }
 
     /// It said what became of a preparation.
@@ -392,7 +413,12 @@ impl Driver {
 
     fn on_host_message(&mut self, host: HostId, message: FromHost, fds: Vec<OwnedFd>) {
         match message {
-            FromHost::Started { version, providers, identity } => self.host_started(host, version, providers, identity),
+            FromHost::Started { version, providers, identity, own_bytes } => {
+                if let Some(state) = self.hosts.get_mut(host) {
+                    state.upkept = Upkept::new(self.now, own_bytes);
+                }
+                self.host_started(host, version, providers, identity);
+            }
             FromHost::StartFailed { message } => {
                 // It may be a passing thing (a library that is being replaced), so it is tried again, more and more rarely.
                 if let Some(state) = self.hosts.get_mut(host) {
@@ -406,10 +432,10 @@ impl Driver {
                 }
                 self.model_loaded(loaded, fds);
             }
-            FromHost::LoadFailed { model, load, message } => {
+            FromHost::LoadFailed { model, load, fault, message } => {
                 let id = ModelId(model);
                 if self.awaits_load(id, load) {
-                    self.load_failed(id, message);
+                    self.load_failed(id, message, super::recovery::blame(fault));
                 } else if let Some(state) = self.hosts.get_mut(host) {
                     state.has_ended(id, load);
                 }
@@ -420,7 +446,9 @@ impl Driver {
                     state.has_ended(ModelId(model), load);
                 }
             }
-            FromHost::Unloaded { model } => tracing::info!(model, "unloaded"),
+            FromHost::Unloaded { model, before_bytes, after_bytes } => {
+                self.note_unloaded(host, ModelId(model), before_bytes, after_bytes);
+            }
             FromHost::Prepared { id, result, took_ns, picture } => {
                 self.prepared(host, RequestId(id), result, took_ns, (picture, fds))
             }
@@ -469,15 +497,16 @@ impl Driver {
         let why = state.unfit.clone().unwrap_or_else(|| why.to_owned());
         state.given_up.clear();
         let replaced = std::mem::take(&mut state.replaced);
+        let why = if replaced { "it is replaced".to_owned() } else { why };
         // One that cannot even be started is tried again and again; that is told once.
-        if state.status.state != "down" || state.status.reason != why {
+        if !replaced && (state.status.state != "down" || state.status.reason != why) {
             tracing::error!(%why, provider = %state.provider, fault = fault.as_str(), "engine host ended");
         }
-        state.status.state = "down".into();
+        state.status.state = if replaced { "starting" } else { "down" }.into();
         state.status.reason = why;
         state.status.pid = 0;
         state.answer_by = None;
-        state.life = Phase::Down(state.backoff.ended(now, state.served));
+        state.life = Phase::Down(if replaced { now } else { state.backoff.ended(now, state.served) });
         let (batches, preparing) = (std::mem::take(&mut state.batches), std::mem::take(&mut state.preparing));
         let busy = !batches.is_empty() || !preparing.is_empty();
         for (lane, ids) in batches {
@@ -506,8 +535,7 @@ impl Driver {
         if state.is_up() && state.given_up.iter().any(|(_, _, by)| *by <= now) {
             tracing::warn!(provider = %state.provider, "a load that was given up does not end: its engine host is replaced");
             state.given_up.clear();
-            state.replaced = true;
-            state.end(Fault::HostLost);
+            state.replace();
         } else if state.answer_by.take().is_some() {
             tracing::error!(provider = %state.provider, "an engine host does not answer while it starts or loads: it is ended");
             state.end(Fault::Hung);

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use edge_core::recovery::Blame;
 use edge_core::{Event, HostId, ModelId, ModelState};
 use edge_engine::protocol::{LoadModel, LoadedModel, ToHost, compiles};
 use edge_wire::error::ErrorCode;
@@ -85,7 +86,7 @@ impl Driver {
             first_lane: Model::first_lane(id),
             setup: model.setup.clone(),
             // The same bundle on the same library gave its golden answers in this very life of the daemon.
-            check_goldens: model.loaded.is_none(),
+            check_goldens: model.loaded.is_none() || model.recheck,
             trial: false,
             cache_dir,
         };
@@ -93,7 +94,7 @@ impl Driver {
         let sent = state.send(&ToHost::Load(load), Vec::new());
         state.expect_load(now, long);
         if let Err(error) = sent {
-            self.model_failed(id, super::chain(&error));
+            self.model_failed(id, super::chain(&error), Blame::Provider);
         }
     }
 
@@ -111,7 +112,7 @@ impl Driver {
         }
         if let Some(why) = self.models.differs(id, &loaded) {
             self.tell_unload(id);
-            return self.model_failed(id, why);
+            return self.model_failed(id, why, Blame::Lasting);
         }
         let Some(model) = self.models.get_mut(id) else { return };
         let host = model.host;
@@ -123,9 +124,12 @@ impl Driver {
             model = %model.label(), variant = %loaded.variant, provider = %model.setup.provider,
             load_ms = loaded.load_ms, goldens, "model ready"
         );
-        model.suspect = false;
+        (model.suspect, model.recheck) = (false, false);
+        let grown = loaded.memory_bytes;
         model.set_loaded(LoadedModel { goldens_passed: goldens, ..loaded });
         let state = model.core_state(id);
+        self.note_grown(id, grown);
+        self.recovery.loaded(id, self.now);
         self.build_loaded(id);
         if service_ns > 0 {
             // A first estimate: without one the core has to take whatever comes until the first request is done.
@@ -139,12 +143,13 @@ impl Driver {
     }
 
     /// A setup that is being loaded cannot be served.
-    pub(super) fn model_failed(&mut self, id: ModelId, message: String) {
+    pub(super) fn model_failed(&mut self, id: ModelId, message: String, blame: Blame) {
         let Some(model) = self.models.get_mut(id).filter(|model| model.life == Life::Loading) else { return };
         tracing::error!(model = %model.label(), way = %model.way(), why = %message, "model cannot be served");
         model.life = Life::Failed(message.clone());
         model.loaded = None;
-        let host = model.host;
+        let (host, took) = (model.host, self.now.since(model.since));
+        self.note_failure(id, blame, took);
         self.build_over(id, Over::Failed(message));
         // Another setup may take over what waits for it.
         self.choose_setups();
@@ -189,7 +194,8 @@ impl Driver {
                     (model.life, model.since) = (Life::Found, now);
                 }
                 AfterLoadDeath::GiveUp => {
-                    self.model_failed(*id, "its load ended the engine host twice, or did not end".into());
+                    let why = "its load ended the engine host twice, or did not end";
+                    self.model_failed(*id, why.into(), Blame::Host);
                 }
             }
         }
@@ -224,7 +230,8 @@ impl Driver {
         let bundle = self.models.bundle_of(id);
         let mut setups = bundle.into_iter().flat_map(super::models::Bundle::ids).filter_map(|id| self.models.get(id));
         let cancelled = setups.any(|model| model.life == Life::Failed(CANCELLED.into()));
-        if cancelled || matches!(life, Life::Failed(_) | Life::Unloaded) {
+        let pausing = bundle.into_iter().flat_map(super::models::Bundle::ids).any(|id| self.recovery.awaits(id));
+        if cancelled || pausing || matches!(life, Life::Failed(_) | Life::Unloaded) {
             let why_down = |host: HostId| self.hosts.get(host).filter(|host| host.is_hopeless())?.why_down();
             let ids: Vec<ModelId> =
                 self.models.bundle_of(id).into_iter().flat_map(super::models::Bundle::ids).collect();
@@ -238,6 +245,7 @@ impl Driver {
                 if let Some(model) = self.models.get_mut(id).filter(|_| why.is_none()).filter(stopped) {
                     model.life = Life::Standby;
                     (model.loaded, model.suspect) = (None, false);
+                    self.recovery.forget(id);
                 }
             }
             self.choose_setups();
@@ -256,7 +264,10 @@ impl Driver {
         let ids: Vec<ModelId> = self.models.find(name, version)?.ids().collect();
         for id in ids {
             let Some(model) = self.models.get_mut(id) else { continue };
-            if matches!(model.life, Life::Standby | Life::Ready | Life::Loading | Life::Found) {
+            // What would be tried again by itself is not, when it was unloaded.
+            let pausing = self.recovery.awaits(id) || self.memory.waits(id);
+            if matches!(model.life, Life::Standby | Life::Ready | Life::Loading | Life::Found) || pausing {
+                self.recovery.forget(id);
                 model.life = Life::Unloaded;
                 model.rest.clear();
                 self.build_over(id, Over::GivenUp);

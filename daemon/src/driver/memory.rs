@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use edge_core::memory::{Admission, Bound, Loaded, Room, admit};
+use edge_core::recovery::Blame;
 use edge_core::{Event, HostId, ModelId, ModelState, Mono};
 use edge_wire::dto::Problem;
 
@@ -43,6 +44,13 @@ pub(super) struct Memory {
     last_use: HashMap<usize, Mono>,
     /// At most one for each setup.
     refused: HashMap<ModelId, Refused>,
+}
+
+impl Memory {
+    /// Whether a setup was refused, and is tried again when there is room.
+    pub(super) fn waits(&self, id: ModelId) -> bool {
+        self.refused.contains_key(&id)
+    }
 }
 
 /// What is to be done with a setup whose turn it is to be loaded.
@@ -230,7 +238,8 @@ impl Driver {
         let Some(model) = self.models.get_mut(id) else { return };
         if model.loaded.is_none() {
             model.life = Life::Loading;
-            return self.model_failed(id, why);
+            // It is tried again from here.
+            return self.model_failed(id, why, Blame::Lasting);
         }
         // It has served: it rests, and the next request tries again.
         tracing::warn!(model = %model.label(), way = %model.way(), %why, "model is not loaded");
@@ -351,7 +360,7 @@ impl Driver {
 
     /// Whether a setup has failed for want of room.
     pub(super) fn lacks_room(&self, id: ModelId) -> bool {
-        self.memory.refused.contains_key(&id)
+        self.memory.waits(id)
     }
 
     /// Setups that are not loaded for want of room.

@@ -17,6 +17,7 @@ mod loading;
 mod memory;
 pub mod models;
 mod pipeline;
+mod recovery;
 mod reload;
 pub mod resolve;
 mod results;
@@ -27,6 +28,7 @@ mod shares;
 mod status;
 pub mod trace;
 mod tuning;
+mod upkeep;
 pub mod words;
 
 use std::collections::HashMap;
@@ -125,6 +127,7 @@ pub struct Driver {
     hosts: Hosts,
     jobs: Jobs,
     memory: memory::Memory,
+    recovery: recovery::Recovery,
     tuning: tuning::Tuning,
     stories: Ring,
     counters: Counters,
@@ -179,6 +182,7 @@ impl Driver {
             copies: chunks::copies::Copies::default(),
             jobs: Jobs::default(),
             memory: memory::Memory::default(),
+            recovery: recovery::Recovery::default(),
             tuning: tuning::Tuning::default(),
             stories: Ring::default(),
             counters: Counters::default(),
@@ -425,6 +429,7 @@ impl Driver {
             Some(self.next_sample),
             self.next_ping,
             self.tuning.due(),
+            self.recovery.next_due(),
         ];
         candidates.into_iter().flatten().min().unwrap_or(Mono::MAX)
     }
@@ -439,8 +444,13 @@ impl Driver {
             self.choose_setups();
             self.slow_loads();
             self.look_after_memory();
+            self.try_failed();
+            self.look_after_hosts();
             self.sample();
             self.tune_when_idle();
+        }
+        if self.recovery.next_due().is_some_and(|due| due <= self.now) {
+            self.try_failed();
         }
         if self.jobs.take_changed() {
             self.touch();

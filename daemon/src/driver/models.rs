@@ -73,6 +73,8 @@ pub struct Model {
     pub load: u32,
     /// Ended the host while loading beside others: to be loaded alone.
     pub suspect: bool,
+    /// Its runs failed: its golden answers are checked again when it is loaded.
+    pub recheck: bool,
     /// What is compiled for it.
     pub build: Build,
     pub provider: String,
@@ -357,6 +359,7 @@ impl Model {
             load: 0,
             output_names: Vec::new(),
             suspect: false,
+            recheck: false,
             build: Build::default(),
             provider: String::new(),
             memory_bytes: 0,
@@ -423,6 +426,14 @@ impl Model {
             },
             (Life::Found | Life::Loading, _) => ModelState::Loading,
             (Life::Standby | Life::Ready | Life::Failed(_) | Life::Unloaded, _) => ModelState::Unavailable,
+        }
+    }
+
+    /// Why it failed, to follow the word for its state.
+    fn why(&self) -> String {
+        match &self.life {
+            Life::Failed(why) => format!(": {why}"),
+            _ => String::new(),
         }
     }
 
@@ -500,8 +511,13 @@ impl Models {
             && let Some(wanted) =
                 bundle.order(Kind::Encoded).first().filter(|id| **id != shown).and_then(|id| self.get(*id))
         {
-            status.reason =
-                format!("{} stands in for {}, which is {}", model.way(), wanted.way(), wanted.life.as_str());
+            status.reason = format!(
+                "{} stands in for {}, which is {}{}",
+                model.way(),
+                wanted.way(),
+                wanted.life.as_str(),
+                wanted.why()
+            );
         }
         status
     }
@@ -530,6 +546,7 @@ impl Model {
             load_ms: self.loaded.as_ref().map_or(0, |loaded| loaded.load_ms),
             memory_bytes: self.memory_bytes,
             cache: self.build.word.into(),
+            ..SetupStatus::default()
         }
     }
 }

@@ -40,6 +40,7 @@ impl Driver {
         let mut models = Vec::new();
         for bundle in self.models.bundles() {
             let mut status = self.models.status(bundle, self.config.policy.default_deadline);
+            self.show_failures(bundle, &mut status.setups);
             for load in snapshot.models.iter().filter(|load| bundle.ids().any(|id| id == load.model)) {
                 status.waiting += u32::try_from(load.waiting).unwrap_or(u32::MAX);
                 if load.model == bundle.shown() {
@@ -152,20 +153,19 @@ impl Driver {
         }));
         let hopeless = self.hosts.first().is_some_and(HostState::is_hopeless);
         problems.extend(self.memory_problems());
+        problems.extend(self.recovery_problems());
         for bundle in self.models.bundles().iter().filter(|bundle| !self.lacks_room(bundle.shown())) {
             let Some(model) = self.models.get(bundle.shown()) else { continue };
             if let Life::Failed(why) = &model.life {
-                let remedy = match model.found.fault.is_none() && hopeless {
-                    true => "see \"library\": the model is served when there is an engine",
-                    false => {
+                let remedy = match (self.remedy_of(bundle.shown()), model.found.fault.is_none() && hopeless) {
+                    (Some(remedy), _) => remedy,
+                    (None, true) => "see \"library\": the model is served when there is an engine".into(),
+                    (None, false) => {
                         "put the bundle right and restart, or remove its directory; `edgectl models show` has the details"
+                            .into()
                     }
                 };
-                problems.push(Problem {
-                    subject: format!("model {}", model.label()),
-                    what: why.clone(),
-                    remedy: remedy.into(),
-                });
+                problems.push(Problem { subject: format!("model {}", model.label()), what: why.clone(), remedy });
             }
         }
         self.pipeline_problems(&mut problems);
@@ -200,7 +200,7 @@ impl Driver {
         let asked = self.config.fixed.contains_key("engine.providers");
         for host in self.hosts.iter().skip(1).filter(|host| asked || host.has_started()) {
             let status = host.status();
-            if matches!(status.state.as_str(), "up" | "unused" | "simulated") || status.reason.is_empty() {
+            if matches!(status.state.as_str(), "up" | "unused" | "idle" | "simulated") || status.reason.is_empty() {
                 continue;
             }
             problems.push(Problem {

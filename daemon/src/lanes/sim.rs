@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use edge_engine::protocol::{
-    Data, Datatype, ErrorKind, FromHost, HostError, Input, LoadModel, LoadedModel, MemberDone, Output,
+    Data, Datatype, ErrorKind, FromHost, HostError, Input, LoadFault, LoadModel, LoadedModel, MemberDone, Output,
     ProviderIdentity, ProviderReport, Run, TensorData, TensorSpec, ToHost,
 };
 use tokio::sync::mpsc;
@@ -116,16 +116,18 @@ impl Simulator {
                 version: "simulated".into(),
                 providers: vec!["simulated".into()],
                 identity: ProviderIdentity::default(),
+                own_bytes: 0,
             }),
             ToHost::Load(load) => match MODELS.get(usize::from(load.model)) {
                 Some(model) => self.load(load, model),
                 None => self.say(FromHost::LoadFailed {
                     model: load.model,
                     load: load.load,
+                    fault: LoadFault::Bundle,
                     message: "no such simulated model".into(),
                 }),
             },
-            ToHost::Unload { model } => self.say(FromHost::Unloaded { model: *model }),
+            ToHost::Unload { model } => self.say(FromHost::Unloaded { model: *model, before_bytes: 0, after_bytes: 0 }),
             ToHost::Prepare { id, .. } => {
                 self.say(FromHost::Prepared { id: *id, result: Ok(1), took_ns: 100_000, picture: None })
             }

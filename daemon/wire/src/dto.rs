@@ -176,6 +176,10 @@ pub struct SetupStatus {
     /// Whether its last load found what the provider compiled before: `hit`, `built` (it was compiled, and kept), `none` (it
     /// was compiled, and not kept); empty before, and where the provider compiles nothing.
     pub cache: String,
+    /// Times that it failed since it was last well for ten minutes, while it is not loaded.
+    pub failures: u32,
+    /// When it is tried again by itself, from now; 0 if not.
+    pub retry_in_ms: u64,
 }
 
 /// An engine host: the process of one execution provider.
@@ -184,7 +188,7 @@ pub struct SetupStatus {
 pub struct HostStatus {
     /// The execution provider that it is for.
     pub provider: String,
-    /// `unused`, `starting`, `up`, `down`, `no_library` or `simulated`.
+    /// `unused`, `idle` (it was up, and no model needs it), `starting`, `up`, `down`, `no_provider`, `no_library` or `simulated`.
     pub state: String,
     /// Why, when it is not up.
     pub reason: String,

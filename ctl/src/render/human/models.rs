@@ -126,8 +126,10 @@ fn setups(setups: &[SetupStatus]) -> String {
     }
     let row = |setup: &SetupStatus| {
         let serves = if setup.serving { "serves" } else { "" };
-        let state =
-            if setup.reason.is_empty() { setup.state.clone() } else { format!("{}: {}", setup.state, setup.reason) };
+        let state = match setup.reason.as_str() {
+            "" => format!("{}{}", setup.state, retry(setup)),
+            reason => format!("{}{}: {reason}", setup.state, retry(setup)),
+        };
         let sessions = format!("{} x {}", setup.instances, count(setup.threads.into(), "thread"));
         let memory = if setup.memory_bytes == 0 { String::new() } else { bytes(setup.memory_bytes) };
         [&setup.variant, &setup.provider, &setup.precision, &sessions, serves, &memory, &state].map(clean).to_vec()
@@ -142,6 +144,18 @@ fn setups(setups: &[SetupStatus]) -> String {
         ("STATE", Align::Left),
     ];
     format!("\n{}", table(&head, &setups.iter().map(row).collect::<Vec<_>>()))
+}
+
+/// When a setup that failed is tried again.
+fn retry(setup: &SetupStatus) -> String {
+    match (setup.failures, setup.retry_in_ms) {
+        (0, _) => String::new(),
+        (failures, 0) => format!(" ({} before)", count(failures.into(), "failure")),
+        (failures, wait) => {
+            let seconds = wait.div_ceil(1000);
+            format!(" ({}, tried again in {})", count(failures.into(), "failure"), span(seconds * 1000))
+        }
+    }
 }
 
 fn tensors(title: &str, tensors: &[TensorInfo]) -> String {

@@ -10,7 +10,7 @@ use super::model::Model;
 use super::runner::Runner;
 use crate::bundle::{Bundle, BundleError, Golden};
 use crate::media::{MediaError, Prepared};
-use crate::protocol::{Data, Datatype, HostError, TensorData, TensorSpec};
+use crate::protocol::{Data, Datatype, ErrorKind, HostError, TensorData, TensorSpec};
 use crate::tensor;
 
 /// Why a golden answer was not given.
@@ -19,6 +19,13 @@ use crate::tensor;
 pub struct GoldenError {
     input: String,
     source: Box<Cause>,
+}
+
+impl GoldenError {
+    /// Whether the runtime failed: nobody knows whether the answer would have been right.
+    pub fn is_runtime(&self) -> bool {
+        matches!(&*self.source, Cause::Run(HostError { kind: ErrorKind::Runtime, .. }))
+    }
 }
 
 /// What was wrong with it.

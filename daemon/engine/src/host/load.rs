@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::arena::Options;
 use super::golden::{self, GoldenError};
 use super::model::{FitError, Model};
+use super::provider::ApplyError;
 use super::runner::Runner;
 use super::session::{Engine, Runtime, SessionError};
 use super::trial::{References, Sample};
@@ -15,7 +16,7 @@ use crate::bundle::{self, BundleError};
 use crate::channel;
 use crate::fault::chain;
 use crate::media::{MediaError, Recipe};
-use crate::protocol::{LoadModel, LoadPhase, LoadedModel, Trial};
+use crate::protocol::{LoadFault, LoadModel, LoadPhase, LoadedModel, Trial};
 
 /// Why a model is not served.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,49 @@ pub enum LoadError {
     Channel(#[source] std::io::Error),
     #[error(transparent)]
     Golden(#[from] GoldenError),
+}
+
+impl LoadError {
+    /// Whose fault it is. What nobody can tell counts as the provider's: it is tried again, and no more than that.
+    pub fn fault(&self) -> LoadFault {
+        match self {
+            LoadError::Bundle(_) | LoadError::NoVariant { .. } | LoadError::Fit(_) | LoadError::Recipe(_) => {
+                LoadFault::Bundle
+            }
+            LoadError::Session { source, .. } => of_session(source),
+            LoadError::Golden(error) if error.is_runtime() => LoadFault::Provider,
+            LoadError::Golden(_) => LoadFault::Bundle,
+            LoadError::Options(_) | LoadError::Channel(_) => LoadFault::Provider,
+        }
+    }
+}
+
+fn of_session(error: &SessionError) -> LoadFault {
+    match error {
+        SessionError::Idle { .. }
+        | SessionError::Other { .. }
+        | SessionError::Unplaced
+        | SessionError::Type { .. }
+        | SessionError::Provider(
+            ApplyError::OtherHost { .. } | ApplyError::Wish { .. } | ApplyError::NoProfile { .. },
+        ) => LoadFault::Bundle,
+        SessionError::Provider(ApplyError::Register { .. } | ApplyError::Device { .. })
+        | SessionError::Placement(_) => LoadFault::Provider,
+        SessionError::Make { source, .. } => of_runtime(source.code()),
+    }
+}
+
+/// Whose fault it is that the runtime did not make a session.
+fn of_runtime(code: ort::ErrorCode) -> LoadFault {
+    match code {
+        ort::ErrorCode::InvalidArgument
+        | ort::ErrorCode::NoSuchFile
+        | ort::ErrorCode::NoModel
+        | ort::ErrorCode::InvalidProtobuf
+        | ort::ErrorCode::InvalidGraph
+        | ort::ErrorCode::NotImplemented => LoadFault::Bundle,
+        _ => LoadFault::Provider,
+    }
 }
 
 /// A model that can be served: what to say of it, and one runner per lane.
@@ -141,4 +185,27 @@ fn lane(model: &Arc<Model>, engine: Engine, provider: &str) -> Result<NewLane, L
     let (daemon, ours) = channel::pair().map_err(LoadError::Channel)?;
     let post = Arc::new(Post::new(options.clone(), ours));
     Ok(NewLane { runner: Runner::new(model.clone(), engine, options), post, channel: daemon })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_bundle_is_told_from_one_that_may_pass() {
+        use ort::ErrorCode::{
+            DeviceReset, EngineError, ExecutionProviderFailure, GenericFailure, InvalidGraph, InvalidProtobuf, NoModel,
+            NotImplemented, RuntimeException,
+        };
+        for code in [InvalidProtobuf, InvalidGraph, NoModel, NotImplemented] {
+            assert_eq!(of_runtime(code), LoadFault::Bundle, "{code:?}");
+        }
+        for code in [GenericFailure, RuntimeException, EngineError, ExecutionProviderFailure, DeviceReset] {
+            assert_eq!(of_runtime(code), LoadFault::Provider, "{code:?}");
+        }
+        let idle = SessionError::Idle { name: "openvino".into(), nodes: 3 };
+        assert_eq!(of_session(&idle), LoadFault::Bundle);
+        let lost = std::io::Error::other("no descriptor is left");
+        assert_eq!(LoadError::Channel(lost).fault(), LoadFault::Provider);
+    }
 }

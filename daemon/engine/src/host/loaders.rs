@@ -14,7 +14,7 @@ use super::session::Runtime;
 use super::store::Store;
 use super::trial::References;
 use crate::fault::{chain, cut, panicked};
-use crate::protocol::{FromHost, LoadModel};
+use crate::protocol::{FromHost, LoadFault, LoadModel};
 
 #[derive(Default)]
 struct Waiting {
@@ -45,7 +45,7 @@ impl Loaders {
     pub fn submit(&self, request: LoadModel) {
         let (model, load) = (request.model, request.load);
         if !self.registry.begin(model, load) {
-            return self.failed(model, load, "the model is loaded, or being loaded");
+            return self.failed(model, load, LoadFault::Provider, "the model is loaded, or being loaded");
         }
         let most = std::thread::available_parallelism().map_or(1, usize::from).min(4);
         let mut waiting = self.lock();
@@ -63,7 +63,7 @@ impl Loaders {
             Err(error) if waiting.threads == 0 => {
                 waiting.requests.pop_back();
                 drop(waiting);
-                self.abandon(model, load, &format!("start a thread: {error}"));
+                self.abandon(model, load, LoadFault::Provider, &format!("start a thread: {error}"));
             }
             Err(_) => {}
         }
@@ -97,17 +97,17 @@ impl Loaders {
         let result = match result {
             Ok(Ok(mut loaded)) => {
                 loaded.said.memory_bytes = memory_bytes;
-                self.serve(request, loaded)
+                self.serve(request, loaded).map_err(|message| (LoadFault::Provider, message))
             }
-            Ok(Err(error)) => Err(chain(&error)),
-            Err(panic) => Err(panicked(panic.as_ref())),
+            Ok(Err(error)) => Err((error.fault(), chain(&error))),
+            Err(panic) => Err((LoadFault::Provider, panicked(panic.as_ref()))),
         };
         match result {
             Ok((said, channels)) => {
                 let fds: Vec<_> = channels.iter().map(AsFd::as_fd).collect();
                 self.outbox.send(&said, &fds);
             }
-            Err(message) => self.abandon(request.model, request.load, &message),
+            Err((fault, message)) => self.abandon(request.model, request.load, fault, &message),
         }
     }
 
@@ -137,16 +137,16 @@ impl Loaders {
     }
 
     /// Gives up a load, and says why; of one that was unloaded meanwhile, that it has ended now.
-    fn abandon(&self, model: u16, load: u32, message: &str) {
+    fn abandon(&self, model: u16, load: u32, fault: LoadFault, message: &str) {
         if self.registry.abandon(model, load) {
-            self.failed(model, load, message);
+            self.failed(model, load, fault, message);
         } else {
             self.outbox.send(&FromHost::Abandoned { model, load }, &[]);
         }
     }
 
-    fn failed(&self, model: u16, load: u32, message: &str) {
-        self.outbox.send(&FromHost::LoadFailed { model, load, message: cut(message.into()) }, &[]);
+    fn failed(&self, model: u16, load: u32, fault: LoadFault, message: &str) {
+        self.outbox.send(&FromHost::LoadFailed { model, load, fault, message: cut(message.into()) }, &[]);
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

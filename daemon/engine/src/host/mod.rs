@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use crate::channel::{ChannelError, Receiver};
 use crate::fault::{chain, cut, host_error, panicked};
-use crate::protocol::{ErrorKind, FromHost, LoadModel, ProviderSetup, ToHost};
+use crate::protocol::{ErrorKind, FromHost, LoadFault, LoadModel, ProviderSetup, ToHost};
 use loaders::Loaders;
 use outbox::Outbox;
 use prepare::{Job, Preparers};
@@ -137,6 +137,7 @@ impl Host {
                     version: runtime.version.clone(),
                     providers: runtime.providers.clone(),
                     identity: runtime.identity.clone(),
+                    own_bytes: load_memory::own_bytes(),
                 };
                 self.loaders = Some(Loaders::new(
                     Arc::new(runtime),
@@ -163,7 +164,8 @@ impl Host {
 
     fn load_failed(&self, request: &LoadModel, message: &str) {
         let (model, load) = (request.model, request.load);
-        self.outbox.send(&FromHost::LoadFailed { model, load, message: message.into() }, &[]);
+        let fault = LoadFault::Provider;
+        self.outbox.send(&FromHost::LoadFailed { model, load, fault, message: message.into() }, &[]);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use super::load_memory::own_bytes;
 use super::model::Model;
 use super::outbox::Outbox;
 use super::post::Post;
@@ -99,12 +100,19 @@ impl Registry {
 
     /// Forgets a model. `Unloaded` is said when its lanes have ended.
     pub fn unload(&self, model: u16, outbox: &Outbox) {
-        let lanes = match self.lock().remove(&model) {
-            Some(Entry::Loaded { lanes, .. }) => lanes,
-            Some(Entry::Loading(_)) | None => Vec::new(),
-        };
+        let before_bytes = own_bytes();
         let outbox = outbox.clone();
-        end(lanes, move || outbox.send(&FromHost::Unloaded { model }, &[]));
+        match self.lock().remove(&model) {
+            Some(Entry::Loaded { lanes, .. }) => end(lanes, move || {
+                // SAFETY: the call only gives unused memory back to the system.
+                unsafe { libc::malloc_trim(0) };
+                outbox.send(&FromHost::Unloaded { model, before_bytes, after_bytes: own_bytes() }, &[]);
+            }),
+            // What was not loaded gives nothing back.
+            Some(Entry::Loading(_)) | None => {
+                outbox.send(&FromHost::Unloaded { model, before_bytes: 0, after_bytes: 0 }, &[]);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u16, Entry>> {

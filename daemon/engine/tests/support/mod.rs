@@ -150,7 +150,7 @@ impl Host {
         host.provider.clone_from(&provider.name);
         host.send(&ToHost::Start { library, provider, background: false }, &[]);
         match host.receive().0 {
-            FromHost::Started { version, providers, identity } => {
+            FromHost::Started { version, providers, identity, .. } => {
                 assert!(!identity.device.is_empty(), "{identity:?}");
                 assert_eq!(identity.digest.is_empty(), host.provider == "cpu", "{identity:?}");
                 assert!(version.starts_with("1."), "{version}");

@@ -1,0 +1,168 @@
+//! Engine hosts that run: ends those that no setup needs, and replaces those that keep memory of models that were unloaded.
+//! Which and when is decided by [`edge_core::upkeep`]; here is what it is told, and what is done.
+
+use std::time::Duration;
+
+use edge_core::upkeep::{Facts, Upkeep, upkeep};
+use edge_core::{HostId, ModelId, Mono};
+
+use super::Driver;
+use super::models::Life;
+
+/// What is known of the memory and the work of one host, in this life of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Upkept {
+    /// Its own memory without a model, bytes; 0 if nobody knows.
+    base: u64,
+    /// Memory of unloaded models that was not given back, bytes.
+    kept: u64,
+    /// What these models took, bytes.
+    unloaded: u64,
+    /// Work that it was given.
+    work: u64,
+    /// The work when it was last looked at.
+    seen: u64,
+    /// Nothing was under way since then.
+    quiet_since: Mono,
+}
+
+impl Upkept {
+    /// A host that has just come up, with so much memory of its own.
+    pub(super) fn new(now: Mono, base: u64) -> Upkept {
+        Upkept { base, quiet_since: now, ..Upkept::default() }
+    }
+
+    /// It was given work.
+    pub(super) fn works(&mut self) {
+        self.work = self.work.wrapping_add(1);
+    }
+
+    /// A model that takes `cost` was loaded, and the host grew by less: it had room that it had kept.
+    fn loaded(&mut self, cost: u64, grown: u64) {
+        self.kept = self.kept.saturating_sub(cost.saturating_sub(grown));
+    }
+
+    /// A model that took `cost` was unloaded; the last one, or not.
+    fn unloaded(&mut self, cost: u64, before: u64, after: u64, last: bool) {
+        if before == 0 || after == 0 || self.base == 0 {
+            return;
+        }
+        self.unloaded = self.unloaded.saturating_add(cost);
+        self.kept = match last {
+            // Without any model all that is more than at the start is kept.
+            true => after.saturating_sub(self.base),
+            false => self.kept.saturating_add(cost.saturating_sub(before.saturating_sub(after))),
+        };
+    }
+
+    /// Whether anything was under way since it was last looked at, or is.
+    fn look(&mut self, now: Mono, busy: bool) -> Duration {
+        if busy || self.work != self.seen {
+            (self.seen, self.quiet_since) = (self.work, now);
+        }
+        now.since(self.quiet_since)
+    }
+}
+
+impl Driver {
+    /// A setup was loaded: whether its host had kept room for it.
+    pub(super) fn note_grown(&mut self, id: ModelId, grown: u64) {
+        let Some(model) = self.models.get(id) else { return };
+        let (cost, host) = (model.memory_bytes, model.host);
+        if let Some(state) = self.hosts.get_mut(host) {
+            state.upkept.loaded(cost, grown);
+        }
+    }
+
+    /// A host says that it has unloaded a model.
+    pub(super) fn note_unloaded(&mut self, host: HostId, id: ModelId, before: u64, after: u64) {
+        let Some(model) = self.models.get(id) else { return };
+        let (cost, label, way) = (model.memory_bytes, model.label(), model.way());
+        let last = !self.holds_something(host);
+        let Some(state) = self.hosts.get_mut(host) else { return };
+        state.upkept.unloaded(cost, before, after, last);
+        let (took_mib, freed_mib, kept_mib) = (cost >> 20, before.saturating_sub(after) >> 20, state.upkept.kept >> 20);
+        tracing::info!(model = %label, %way, took_mib, freed_mib, kept_mib, "unloaded");
+        self.look_after_host(host);
+    }
+
+    fn holds_something(&self, host: HostId) -> bool {
+        self.models.iter().any(|(_, model)| model.host == host && matches!(model.life, Life::Loading | Life::Ready))
+    }
+
+    /// Now and then: looks after all hosts.
+    pub(super) fn look_after_hosts(&mut self) {
+        for at in 0..self.hosts.iter().count() {
+            self.look_after_host(HostId(u8::try_from(at).unwrap_or(u8::MAX)));
+        }
+    }
+
+    fn look_after_host(&mut self, id: HostId) {
+        let wanted = self.models.iter().any(|(_, model)| model.host == id && model.wants_host());
+        let loading = self.models.iter().any(|(_, model)| model.host == id && model.life == Life::Loading);
+        let now = self.now;
+        let Some(state) = self.hosts.get_mut(id).filter(|state| state.is_up()) else { return };
+        let busy = loading || state.is_at_work();
+        // A host that was wanted until now was not idle.
+        let quiet = state.upkept.look(now, busy || wanted && state.upkept.kept == 0);
+        let Upkept { kept, unloaded, .. } = state.upkept;
+        let facts = Facts { first: id == HostId(0), wanted, busy, quiet, kept, unloaded };
+        let (provider, kept_mib) = (state.provider.clone(), kept >> 20);
+        match upkeep(&facts) {
+            Upkeep::Keep => {}
+            Upkeep::End => {
+                tracing::info!(%provider, kept_mib, "no model needs this engine host: it is ended");
+                state.replace();
+            }
+            Upkeep::Replace => {
+                tracing::info!(%provider, kept_mib, unloaded_mib = unloaded >> 20, "the runtime keeps memory of what was unloaded: its engine host is replaced");
+                state.replace();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_what_was_taken_and_not_given_back() {
+        // The host has 10 without a model; a model of 100 is unloaded beside others, or as the last one.
+        for (before, after, last, kept) in [
+            (310, 210, false, 0),
+            (310, 290, false, 80),
+            (110, 10, true, 0),
+            (110, 95, true, 85),
+            (310, 330, false, 100),
+            (0, 0, true, 0),
+            (310, 0, false, 0),
+        ] {
+            let mut host = Upkept::new(Mono::default(), 10);
+            host.unloaded(100, before, after, last);
+            let unloaded = if before == 0 || after == 0 { 0 } else { 100 };
+            assert_eq!((host.kept, host.unloaded), (kept, unloaded), "{before} {after} {last}");
+        }
+    }
+
+    #[test]
+    fn what_is_used_again_is_not_kept_any_more() {
+        let mut host = Upkept::new(Mono::default(), 10);
+        host.unloaded(100, 310, 290, false);
+        host.loaded(100, 30);
+        assert_eq!(host.kept, 10);
+        host.loaded(100, 0);
+        assert_eq!(host.kept, 0);
+    }
+
+    #[test]
+    fn quiet_begins_when_the_last_work_was_seen() {
+        let at = |seconds| Mono::default().after(Duration::from_secs(seconds));
+        let mut host = Upkept::new(at(0), 10);
+        assert_eq!(host.look(at(3), false), Duration::from_secs(3));
+        assert_eq!(host.look(at(4), true), Duration::ZERO);
+        host.works();
+        assert_eq!(host.look(at(6), false), Duration::ZERO);
+        assert_eq!(host.look(at(8), false), Duration::from_secs(2));
+    }
+}
