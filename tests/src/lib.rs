@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod broker;
+pub mod bundle;
 pub mod bus;
 pub mod client;
 pub mod clock;

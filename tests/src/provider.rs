@@ -19,16 +19,28 @@ const PLUGIN: &str = "libonnxruntime_providers_openvino_plugin.so";
 /// The library passes over processors that are not Intel's, although it can compute on them: there it gets in a library of
 /// ours that tells it otherwise.
 pub fn openvino(place: &Path) -> Result<bool> {
-    put(place, None)
+    put(place, &[])
 }
 
 /// The same, where each session is made only after somebody has opened this pipe for writing: as if the model took long to
 /// compile. At once while there is no such pipe.
 pub fn openvino_held(place: &Path, pipe: &Path) -> Result<bool> {
-    put(place, Some(pipe))
+    put(place, &[format!("-DHOLD=\"{}\"", pipe.display())])
 }
 
-fn put(place: &Path, pipe: Option<&Path>) -> Result<bool> {
+/// The same, with faults that are switched on by files in this directory: `throws-at-load`, `throws-at-run` and
+/// `keeps-memory`.
+pub fn openvino_with_faults(place: &Path, switches: &Path) -> Result<bool> {
+    put(place, &[format!("-DSWITCHES=\"{}\"", switches.display())])
+}
+
+/// Makes `place` the directory of a library that is for another version of the runtime, and says so when it is registered.
+pub fn of_another_runtime(place: &Path) -> Result<()> {
+    fs::create_dir(place)?;
+    compile(place, &["-DREFUSES".to_owned()])
+}
+
+fn put(place: &Path, macros: &[String]) -> Result<bool> {
     let fetched = places::providers().join(OPENVINO);
     let real = fetched.join(PLUGIN);
     if !real.is_file() {
@@ -37,21 +49,27 @@ fn put(place: &Path, pipe: Option<&Path>) -> Result<bool> {
         println!("SKIPPED: {missing}");
         return Ok(false);
     }
-    if pipe.is_none() && fs::read_to_string("/proc/cpuinfo")?.contains("GenuineIntel") {
+    if macros.is_empty() && fs::read_to_string("/proc/cpuinfo")?.contains("GenuineIntel") {
         symlink(&fetched, place)?;
         return Ok(true);
     }
     fs::create_dir(place)?;
-    let source = places::repository().join("daemon/engine/tests/fixtures/plugin.c");
     let slot = std::mem::offset_of!(ort::sys::OrtApi, HardwareDevice_VendorId) / size_of::<usize>();
+    let real = format!("-DREAL=\"{}\"", real.display());
+    compile(place, &[macros, &["-DFOR_ANY_PROCESSOR".into(), format!("-DSLOT={slot}"), real]].concat())?;
+    Ok(true)
+}
+
+/// Makes the library of the engine host's own tests with these macros.
+fn compile(place: &Path, macros: &[String]) -> Result<()> {
     let done = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-w", "-DFOR_ANY_PROCESSOR", "-o"])
+        .args(["-shared", "-fPIC", "-O1", "-w", "-o"])
         .arg(place.join(PLUGIN))
-        .arg(source)
-        .args(pipe.map(|pipe| format!("-DHOLD=\"{}\"", pipe.display())))
-        .args([format!("-DSLOT={slot}"), format!("-DREAL=\"{}\"", real.display()), "-ldl".into()])
+        .arg(places::repository().join("daemon/engine/tests/fixtures/plugin.c"))
+        .args(macros)
+        .arg("-ldl")
         .output()
         .context("run cc (make need)")?;
     ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    Ok(true)
+    Ok(())
 }

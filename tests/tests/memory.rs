@@ -2,15 +2,14 @@
 //! brings it back. Each test has a daemon of its own.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use edge_tests::answer::{Options, Outcome, expect_no, expect_yes, options};
+use edge_tests::bundle;
 use edge_tests::client::bus::BusClient;
 use edge_tests::client::routes::Example;
 use edge_tests::clock::{PATIENCE, eventually, within};
 use edge_tests::golden::{Golden, golden};
-use edge_tests::places;
 use edge_tests::runner::block_on;
 use edge_tests::stack::{Setup, Stack};
 use edge_wire::dto::{ModelStatus, Status};
@@ -21,29 +20,10 @@ use zbus::Variant;
 /// Room for one of the two lines: each takes more than half of it once it is loaded.
 const ROOM_FOR_ONE: &str = "[engine]\nmemory_mib = 160\nproviders = [\"cpu\"]\n[telemetry]\ninterval_ms = 500";
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let path = entry?.path();
-        let target = to.join(path.file_name().context("a name")?);
-        if path.is_dir() {
-            copy(&path, &target)?;
-        } else {
-            std::fs::copy(&path, &target).map(drop)?;
-        }
-    }
-    Ok(())
-}
-
 /// `text-line` under another name, with so many sessions that two of it do not fit.
 fn large_line(stack: &Stack, name: &str) -> Result<()> {
-    let dir = stack.dir().join("large").join(name);
-    copy(&places::bundle("text-line")?, &dir)?;
-    let manifest = dir.join("model.toml");
-    let text = std::fs::read_to_string(&manifest)?;
-    let text = text.replacen("name = \"text-line\"", &format!("name = \"{name}\""), 1);
-    let text = text.replacen("instances = 2", "instances = 8", 1);
-    Ok(std::fs::write(manifest, text)?)
+    let more = [("instances = 2", "instances = 8")];
+    bundle::copy_as("text-line", &stack.dir().join("large"), name, &more).map(drop)
 }
 
 /// A daemon with `line-a` and `line-b`.
