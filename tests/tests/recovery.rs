@@ -282,6 +282,34 @@ fn a_runtime_that_keeps_the_memory_of_unloaded_models_is_replaced() -> Result<()
     })?
 }
 
+#[test]
+fn a_host_that_keeps_memory_and_is_never_quiet_is_replaced_while_another_provider_serves() -> Result<()> {
+    block_on(async {
+        let Some(failing) = Failing::start(&["keeps-memory"], &["too"]).await? else { return Ok(()) };
+        failing.until("both are loaded", |status| all_ready(status, &[EITHER, "too"])).await?;
+        let status = failing.stack.status().await?;
+        let (first, before) = (host(&status, OPENVINO)?.pid, status.counters);
+        let stop = Arc::new(AtomicBool::new(false));
+        let flows: Vec<_> = (0..2).map(|_| tokio::spawn(flow(failing.stack.bus.address(), stop.clone()))).collect();
+        failing.tell("too", "Unload").await?;
+        let replaced = |status: &Status| {
+            let another = host(status, OPENVINO).is_ok_and(|host| host.pid > 0 && host.pid != first);
+            another && all_ready(status, &[EITHER])
+        };
+        let status = failing.until("another host serves", replaced).await?;
+        ensure!(!alive(first));
+        stop.store(true, Ordering::Relaxed);
+        for flow in flows {
+            ensure!(flow.await?? > 0, "nothing was asked meanwhile");
+        }
+        // Not one of them was on the host when that ended.
+        ensure!(status.counters.failed == before.failed, "{:?}", status.counters);
+        let log = failing.stack.logs();
+        ensure!(log.contains("others serve while its engine host is replaced"), "{log}");
+        Ok(())
+    })?
+}
+
 fn all_ready(status: &Status, models: &[&str]) -> bool {
     models.iter().all(|name| setup(status, name, OPENVINO).is_ok_and(|setup| setup.state == "ready" && setup.serving))
 }

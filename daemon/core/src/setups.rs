@@ -10,8 +10,10 @@
 //!    ├──────────────────────┼───┼──────────────────┤
 //!    │                      ▼   │                  ▼
 //!    │                    Failed└──────────────── Away
-//!    └─ only by the operator
+//!    └─ when its pause is over (`recovery`), or by the operator
 //! ```
+//!
+//! One that is `Leaving` is ready and serves on, until the next one can: its host is to be replaced.
 
 /// Setups of one model at most; more are not looked at.
 pub const MAX_SETUPS: usize = 64;
@@ -27,9 +29,11 @@ pub enum Stand {
     Building,
     /// Loaded.
     Ready,
+    /// Loaded on a host that is to be replaced as soon as another setup serves.
+    Leaving,
     /// To be loaded as soon as its host is back.
     Away,
-    /// Cannot be served, and will not be tried again by itself.
+    /// Cannot be served, at least for now.
     Failed,
 }
 
@@ -45,7 +49,7 @@ pub struct Choice {
 }
 
 /// The choice for a model whose setups stand so. The most wanted one that has not failed is loaded and kept. The next one
-/// stands in, but only while the wanted one is away or takes long; when that is ready, the stand-in is let go, so that a
+/// stands in, but only while the wanted one is away, leaving, or takes long; when that is ready, the stand-in is let go, so that a
 /// model costs its memory once.
 pub fn choose(setups: &[Stand]) -> Choice {
     let setups = setups.get(..MAX_SETUPS).unwrap_or(setups);
@@ -57,10 +61,15 @@ pub fn choose(setups: &[Stand]) -> Choice {
     let coming = find(&[Stand::Ready, Stand::Loading]);
     let load = match setups[best] {
         Stand::Idle => Some(best),
-        Stand::Away | Stand::Building if coming.is_none() => find(&[Stand::Idle]),
-        Stand::Away | Stand::Building | Stand::Loading | Stand::Ready | Stand::Failed => None,
+        Stand::Away | Stand::Building | Stand::Leaving if coming.is_none() => find(&[Stand::Idle]),
+        Stand::Away | Stand::Building | Stand::Leaving | Stand::Loading | Stand::Ready | Stand::Failed => None,
     };
-    let serve = ready.or_else(|| find(&[Stand::Loading])).or(load).or_else(|| find(&[Stand::Building])).unwrap_or(best);
+    let serve = ready
+        .or_else(|| find(&[Stand::Leaving]))
+        .or_else(|| find(&[Stand::Loading]))
+        .or(load)
+        .or_else(|| find(&[Stand::Building]))
+        .unwrap_or(best);
     // Only what comes after the best can stand in for it.
     let after = u64::MAX.checked_shl(u32::try_from(best + 1).unwrap_or(u32::MAX)).unwrap_or(0);
     let release = if setups[best] == Stand::Ready { holding(setups) & after } else { 0 };
@@ -76,7 +85,7 @@ fn holding(setups: &[Stand]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Stand::{Away, Building, Failed, Idle, Loading, Ready};
+    use Stand::{Away, Building, Failed, Idle, Leaving, Loading, Ready};
 
     fn check(setups: &[Stand], serve: usize, load: Option<usize>, release: &[usize]) {
         let release = release.iter().fold(0, |bits, at| bits | 1 << at);
@@ -106,6 +115,19 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_leaving_serves_until_the_next_one_can() {
+        check(&[Leaving, Idle, Idle], 0, Some(1), &[]);
+        check(&[Leaving, Loading, Idle], 0, None, &[]);
+        check(&[Leaving, Ready], 1, None, &[]);
+        check(&[Leaving, Failed], 0, None, &[]);
+        check(&[Leaving, Building], 0, None, &[]);
+        check(&[Leaving], 0, None, &[]);
+        check(&[Idle, Leaving], 1, Some(0), &[]);
+        check(&[Ready, Leaving], 0, None, &[1]);
+        check(&[Leaving, Leaving, Idle], 0, Some(2), &[]);
+    }
+
+    #[test]
     fn when_it_is_back_it_serves_and_the_stand_in_is_let_go() {
         check(&[Loading, Ready], 1, None, &[]);
         check(&[Ready, Ready, Idle], 0, None, &[1]);
@@ -121,13 +143,15 @@ mod tests {
 
     #[test]
     fn whatever_the_setups_say_the_choice_is_one_of_them_and_never_lets_go_of_what_serves() {
-        let all = [Idle, Loading, Building, Ready, Away, Failed];
+        let all = [Idle, Loading, Building, Ready, Leaving, Away, Failed];
         for index in 0..all.len().pow(4) {
             let setups: Vec<Stand> = (0..4).map(|at| all[index / all.len().pow(at) % all.len()]).collect();
             let choice = choose(&setups);
             assert!(choice.serve < setups.len() && choice.release & 1 << choice.serve == 0, "{setups:?}: {choice:?}");
             assert!(choice.load.is_none_or(|load| setups[load] == Idle), "{setups:?}: {choice:?}");
-            assert!(setups[choice.serve] == Ready || !setups.contains(&Ready), "{setups:?}: {choice:?}");
+            let serves = |stand: Stand| setups[choice.serve] == stand;
+            assert!(serves(Ready) || !setups.contains(&Ready), "{setups:?}: {choice:?}");
+            assert!(serves(Ready) || serves(Leaving) || !setups.contains(&Leaving), "{setups:?}: {choice:?}");
         }
     }
 }

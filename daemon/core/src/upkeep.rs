@@ -7,6 +7,8 @@ use core::time::Duration;
 pub const IDLE: Duration = Duration::from_secs(15);
 /// A host with models is replaced when nothing was sent there for this long.
 pub const QUIET: Duration = Duration::from_secs(3);
+/// A host that has not been quiet for so long since it keeps too much is left by its models, if others can serve.
+pub const LEAVE_AFTER: Duration = Duration::from_secs(10);
 /// What may be kept, bytes: less is not worth a start.
 pub const KEPT_BYTES: u64 = 64 << 20;
 /// More than one part in so many of what was unloaded is too much.
@@ -27,6 +29,12 @@ pub struct Facts {
     pub kept: u64,
     /// What these models took, bytes.
     pub unloaded: u64,
+    /// For how long it has kept too much.
+    pub keeping: Duration,
+    /// Requests are given to setups there.
+    pub serves: bool,
+    /// Each of these setups has another one, on another host, that can stand in.
+    pub can_leave: bool,
 }
 
 /// What becomes of it.
@@ -34,6 +42,8 @@ pub struct Facts {
 pub enum Upkeep {
     /// It stays.
     Keep,
+    /// Other setups are to serve instead of those that it has.
+    Leave,
     /// It ends, and is started when a setup wants it.
     End,
     /// It ends, and the next one is started at once.
@@ -48,11 +58,17 @@ pub fn keeps_too_much(kept: u64, unloaded: u64) -> bool {
 /// What becomes of a host.
 pub fn upkeep(facts: &Facts) -> Upkeep {
     let keeps = keeps_too_much(facts.kept, facts.unloaded);
-    match (facts.wanted, facts.first) {
-        _ if facts.busy => Upkeep::Keep,
+    match (facts.wanted, facts.busy) {
+        (false, false) if facts.first => {
+            if keeps {
+                Upkeep::Replace
+            } else {
+                Upkeep::Keep
+            }
+        }
         (false, false) if keeps || facts.quiet >= IDLE => Upkeep::End,
-        (false, true) if keeps => Upkeep::Replace,
-        (true, _) if keeps && facts.quiet >= QUIET => Upkeep::Replace,
+        (true, false) if keeps && (facts.quiet >= QUIET || !facts.serves) => Upkeep::Replace,
+        (true, _) if keeps && facts.can_leave && facts.keeping >= LEAVE_AFTER => Upkeep::Leave,
         (true | false, _) => Upkeep::Keep,
     }
 }
@@ -60,31 +76,47 @@ pub fn upkeep(facts: &Facts) -> Upkeep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Upkeep::{End, Keep, Replace};
+    use Upkeep::{End, Keep, Leave, Replace};
 
-    const MIB: u64 = 1 << 20;
+    /// MiB kept and unloaded by a host that keeps no more than it may, and by one that keeps too much.
+    const LITTLE: [(u64, u64); 4] = [(0, 0), (64, 100), (100, 400), (0, 900)];
+    const MUCH: [(u64, u64); 2] = [(65, 100), (101, 400)];
+
+    fn facts(first: bool, wanted: bool, busy: bool, quiet: u64) -> Facts {
+        let quiet = Duration::from_secs(quiet);
+        Facts { first, wanted, busy, quiet, serves: wanted, ..Facts::default() }
+    }
+
+    fn check(facts: Facts, little: Upkeep, much: Upkeep) {
+        for (amounts, expected) in [(&LITTLE[..], little), (&MUCH[..], much)] {
+            for (kept, unloaded) in amounts {
+                let facts = Facts { kept: kept << 20, unloaded: unloaded << 20, ..facts };
+                assert_eq!(upkeep(&facts), expected, "{facts:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_host_is_kept_while_it_is_needed_and_gives_back_what_it_takes() {
-        // First, wanted, busy, seconds of quiet, MiB kept, MiB unloaded.
-        for (first, wanted, busy, quiet, kept, unloaded, expected) in [
-            (false, true, false, 900, 0, 0, Keep),
-            (false, false, false, 14, 0, 0, Keep),
-            (false, false, false, 15, 0, 0, End),
-            (false, false, true, 900, 0, 0, Keep),
-            (true, false, false, 900, 0, 0, Keep),
-            (false, false, false, 0, 65, 100, End),
-            (true, false, false, 0, 65, 100, Replace),
-            (true, false, false, 0, 64, 100, Keep),
-            (true, false, false, 0, 100, 400, Keep),
-            (true, false, false, 0, 101, 400, Replace),
-            (true, true, false, 2, 101, 400, Keep),
-            (true, true, false, 3, 101, 400, Replace),
-            (true, true, true, 900, 101, 400, Keep),
-        ] {
-            let quiet = Duration::from_secs(quiet);
-            let facts = Facts { first, wanted, busy, quiet, kept: kept * MIB, unloaded: unloaded * MIB };
-            assert_eq!(upkeep(&facts), expected, "{facts:?}");
-        }
+        check(facts(false, true, false, 2), Keep, Keep);
+        check(facts(false, true, false, 3), Keep, Replace);
+        check(facts(true, true, false, 900), Keep, Replace);
+        check(facts(false, true, true, 900), Keep, Keep);
+        check(facts(false, false, false, 14), Keep, End);
+        check(facts(false, false, false, 15), End, End);
+        check(facts(false, false, true, 900), Keep, Keep);
+        check(facts(true, false, false, 0), Keep, Replace);
+        check(facts(true, false, true, 900), Keep, Keep);
+    }
+
+    #[test]
+    fn a_host_that_is_never_quiet_is_left_first_where_others_can_serve() {
+        let long = Facts { keeping: Duration::from_secs(10), ..facts(false, true, true, 0) };
+        check(long, Keep, Keep);
+        check(Facts { can_leave: true, ..long }, Keep, Leave);
+        check(Facts { can_leave: true, keeping: Duration::from_secs(9), ..long }, Keep, Keep);
+        // Others serve, and what runs there may end.
+        check(Facts { can_leave: true, serves: false, ..long }, Keep, Leave);
+        check(Facts { can_leave: true, serves: false, busy: false, ..long }, Keep, Replace);
     }
 }

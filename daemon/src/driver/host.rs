@@ -158,6 +158,13 @@ impl HostState {
         (self.status.state, self.status.reason) = (state.into(), reason.into());
     }
 
+    /// What is to be said of a host that is up.
+    pub(super) fn remark(&mut self, text: String) {
+        if self.is_up() {
+            self.status.reason = text;
+        }
+    }
+
     /// Something is under way there.
     pub(super) fn is_at_work(&self) -> bool {
         !(self.batches.is_empty() && self.preparing.is_empty() && self.given_up.is_empty())

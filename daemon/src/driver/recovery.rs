@@ -9,7 +9,7 @@ use edge_core::{Event, Fault, HostId, LaneId, ModelId, ModelState, Mono, Results
 use edge_engine::protocol::LoadFault;
 use edge_wire::dto::{Problem, SetupStatus};
 
-use super::models::{Bundle, Kind, LANES_EACH, Life};
+use super::models::{Bundle, Kind, LANES_EACH, Life, Model};
 use super::{Driver, clock};
 
 /// What is remembered of one setup.
@@ -115,7 +115,7 @@ impl Driver {
         }
         let Some(model) = self.models.get(id).filter(|model| model.life == Life::Ready) else { return };
         let host = model.host;
-        let stand_in = !good && self.has_stand_in(id);
+        let stand_in = !good && self.has_stand_in(id, None);
         let now = self.now;
         let what = self.recovery.troubles.entry(id).or_default().record.ran(now, good, stand_in);
         let text = failed.and_then(|member| self.entries.get(&member.id)?.error.as_ref());
@@ -136,13 +136,14 @@ impl Driver {
         }
     }
 
-    /// Whether everything that a setup serves could be served by another one.
-    fn has_stand_in(&self, id: ModelId) -> bool {
+    /// Whether everything that a setup serves could be served by another one, which is not on the host `not_on`.
+    pub(super) fn has_stand_in(&self, id: ModelId, not_on: Option<HostId>) -> bool {
         let Some(bundle) = self.models.bundle_of(id) else { return false };
         let other = |kind: Kind| {
             let mut others = bundle.order(kind).iter().filter(|other| **other != id);
             others.any(|other| {
-                self.models.get(*other).is_some_and(|model| !matches!(model.life, Life::Failed(_) | Life::Unloaded))
+                let able = |model: &Model| !matches!(model.life, Life::Failed(_) | Life::Unloaded);
+                self.models.get(*other).is_some_and(|model| able(model) && Some(model.host) != not_on)
             })
         };
         Kind::ALL.into_iter().filter(|kind| bundle.serves(*kind) == id).all(other)

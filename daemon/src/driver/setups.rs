@@ -65,7 +65,10 @@ impl Driver {
     fn stand(&self, model: &Model) -> Stand {
         let host = self.hosts.get(model.host);
         let (up, coming) = host.map_or((false, false), |host| (host.is_up(), host.is_coming(self.now)));
-        model.stand(self.now, up, coming)
+        match model.stand(self.now, up, coming) {
+            Stand::Ready if host.is_some_and(|host| host.upkept.leaving) => Stand::Leaving,
+            stand => stand,
+        }
     }
 
     /// A setup is to be loaded, as soon as its host can.

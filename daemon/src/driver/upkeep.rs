@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use edge_core::upkeep::{Facts, Upkeep, upkeep};
+use edge_core::upkeep::{Facts, Upkeep, keeps_too_much, upkeep};
 use edge_core::{HostId, ModelId, Mono};
 
 use super::Driver;
-use super::models::Life;
+use super::models::{Life, Model};
 
 /// What is known of the memory and the work of one host, in this life of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,6 +24,10 @@ pub(super) struct Upkept {
     seen: u64,
     /// Nothing was under way since then.
     quiet_since: Mono,
+    /// It has kept too much since then.
+    keeping_since: Option<Mono>,
+    /// Its setups serve only until others can.
+    pub leaving: bool,
 }
 
 impl Upkept {
@@ -55,7 +59,13 @@ impl Upkept {
         };
     }
 
-    /// Whether anything was under way since it was last looked at, or is.
+    /// For how long it has kept too much.
+    fn keeps(&mut self, now: Mono) -> Duration {
+        self.keeping_since = keeps_too_much(self.kept, self.unloaded).then_some(self.keeping_since.unwrap_or(now));
+        self.keeping_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Whether anything was under way since it was last looked at, or is: for how long not.
     fn look(&mut self, now: Mono, busy: bool) -> Duration {
         if busy || self.work != self.seen {
             (self.seen, self.quiet_since) = (self.work, now);
@@ -86,6 +96,12 @@ impl Driver {
         self.look_after_host(host);
     }
 
+    /// The setups on a host that requests are given to.
+    fn serving_on(&self, host: HostId) -> impl Iterator<Item = ModelId> {
+        let on_host = self.models.iter().filter(move |(_, model)| model.host == host && model.life == Life::Ready);
+        on_host.map(|(id, _)| id).filter(|id| self.models.bundle_of(*id).is_some_and(|bundle| bundle.is_serving(*id)))
+    }
+
     fn holds_something(&self, host: HostId) -> bool {
         self.models.iter().any(|(_, model)| model.host == host && matches!(model.life, Life::Loading | Life::Ready))
     }
@@ -98,27 +114,55 @@ impl Driver {
     }
 
     fn look_after_host(&mut self, id: HostId) {
-        let wanted = self.models.iter().any(|(_, model)| model.host == id && model.wants_host());
-        let loading = self.models.iter().any(|(_, model)| model.host == id && model.life == Life::Loading);
-        let now = self.now;
-        let Some(state) = self.hosts.get_mut(id).filter(|state| state.is_up()) else { return };
-        let busy = loading || state.is_at_work();
-        // A host that was wanted until now was not idle.
-        let quiet = state.upkept.look(now, busy || wanted && state.upkept.kept == 0);
-        let Upkept { kept, unloaded, .. } = state.upkept;
-        let facts = Facts { first: id == HostId(0), wanted, busy, quiet, kept, unloaded };
-        let (provider, kept_mib) = (state.provider.clone(), kept >> 20);
+        let Some(facts) = self.facts_of(id) else { return };
+        let Some(state) = self.hosts.get_mut(id) else { return };
+        let (provider, kept_mib) = (state.provider.clone(), facts.kept >> 20);
         match upkeep(&facts) {
-            Upkeep::Keep => {}
+            Upkeep::Keep => self.leave_host(id, false, kept_mib),
+            Upkeep::Leave => self.leave_host(id, true, kept_mib),
             Upkeep::End => {
                 tracing::info!(%provider, kept_mib, "no model needs this engine host: it is ended");
                 state.replace();
             }
             Upkeep::Replace => {
-                tracing::info!(%provider, kept_mib, unloaded_mib = unloaded >> 20, "the runtime keeps memory of what was unloaded: its engine host is replaced");
+                tracing::info!(%provider, kept_mib, "the runtime keeps memory of what was unloaded: its engine host is replaced");
                 state.replace();
             }
         }
+    }
+
+    /// What is known of a host that is up.
+    fn facts_of(&mut self, id: HostId) -> Option<Facts> {
+        let of_host = || self.models.iter().filter(|(_, model)| model.host == id).map(|(_, model)| model);
+        let (wanted, loading) = (of_host().any(Model::wants_host), of_host().any(|model| model.life == Life::Loading));
+        let now = self.now;
+        let state = self.hosts.get_mut(id).filter(|state| state.is_up())?;
+        let busy = loading || state.is_at_work();
+        // A host that was wanted until now was not idle.
+        let quiet = state.upkept.look(now, busy || wanted && state.upkept.kept == 0);
+        let keeping = state.upkept.keeps(now);
+        let Upkept { kept, unloaded, .. } = state.upkept;
+        let facts = Facts { first: id == HostId(0), wanted, busy, quiet, kept, unloaded, keeping, ..Facts::default() };
+        if !keeps_too_much(kept, unloaded) {
+            return Some(facts);
+        }
+        let serving: Vec<ModelId> = self.serving_on(id).collect();
+        let can_leave = serving.iter().all(|setup| self.has_stand_in(*setup, Some(id)));
+        Some(Facts { serves: !serving.is_empty(), can_leave, ..facts })
+    }
+
+    /// The setups on a host serve only until others can, from now on, or not any more.
+    fn leave_host(&mut self, id: HostId, leave: bool, kept_mib: u64) {
+        let Some(state) = self.hosts.get_mut(id).filter(|state| state.upkept.leaving != leave) else { return };
+        state.upkept.leaving = leave;
+        if leave {
+            tracing::info!(provider = %state.provider, kept_mib, "the runtime keeps memory of what was unloaded: others serve while its engine host is replaced");
+            state.remark(format!("it keeps {kept_mib} MiB of models that were unloaded: replaced when others serve"));
+        } else {
+            state.remark(String::new());
+        }
+        self.choose_setups();
+        self.touch();
     }
 }
 
