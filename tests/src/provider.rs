@@ -28,8 +28,8 @@ pub fn openvino_held(place: &Path, pipe: &Path) -> Result<bool> {
     put(place, &[format!("-DHOLD=\"{}\"", pipe.display())])
 }
 
-/// The same, with faults that are switched on by files in this directory: `throws-at-load`, `throws-at-run` and
-/// `keeps-memory`.
+/// The same, with faults that are switched on by files in this directory: `throws-at-load`, `crashes-at-load`,
+/// `throws-at-run` and `keeps-memory`.
 pub fn openvino_with_faults(place: &Path, switches: &Path) -> Result<bool> {
     put(place, &[format!("-DSWITCHES=\"{}\"", switches.display())])
 }

@@ -39,6 +39,11 @@ struct Failing {
 impl Failing {
     /// With the faults of these names from the start; `None` where there is no OpenVINO.
     async fn start(faults: &[&str], more: &[&str]) -> Result<Option<Failing>> {
+        Failing::with(faults, more, &[]).await
+    }
+
+    /// The same, with these texts replaced in the manifests of the further models.
+    async fn with(faults: &[&str], more: &[&str], replace: &[(&str, &str)]) -> Result<Option<Failing>> {
         let providers = tempfile::tempdir()?;
         let switches = providers.path().join("switches");
         fs::create_dir(&switches)?;
@@ -49,7 +54,7 @@ impl Failing {
         let config = format!("[engine]\nproviders_dir = '{dir}'\n[telemetry]\ninterval_ms = 500");
         let mut stack = Setup::new().bundles(&[EITHER]).without_broker().config(&config).prepare()?;
         for name in more {
-            bundle::copy_as(EITHER, &stack.dir().join("more"), name, &[])?;
+            bundle::copy_as(EITHER, &stack.dir().join("more"), name, replace)?;
         }
         stack.launch.models.push(stack.dir().join("more"));
         for fault in faults {
@@ -221,6 +226,48 @@ fn a_provider_that_throws_at_every_run_is_replaced_by_the_next_and_comes_back() 
         let status = failing.served_by(OPENVINO).await?;
         ensure!(host(&status, OPENVINO)?.pid != first && !alive(first), "its host was not started again: {status:?}");
         ensure!(answered_by(&client, EITHER).await? == OPENVINO);
+        Ok(())
+    })?
+}
+
+#[test]
+fn where_nothing_can_stand_in_the_host_of_a_provider_that_throws_is_started_again() -> Result<()> {
+    block_on(async {
+        let alone = [("[\"openvino\", \"cpu\"]", "[\"openvino\"]")];
+        let Some(failing) = Failing::with(&[], &["alone"], &alone).await? else { return Ok(()) };
+        let status = failing.until("it is loaded", |status| all_ready(status, &["alone"])).await?;
+        let (first, client) = (host(&status, OPENVINO)?.pid, failing.stack.client().await?);
+        failing.switch_on("throws-at-run")?;
+        for _ in 0..10 {
+            expect_no("a run that throws", &ask(&client, "alone").await?, "internal", &[AT_RUN])?;
+        }
+        let again = |status: &Status| setup(status, "alone", OPENVINO).is_ok_and(|setup| setup.state == "failed");
+        let status = failing.until("it fails its golden answer", again).await?;
+        ensure!(!alive(first), "its host was not started again: {status:?}");
+        let problem = status.problems.iter().find(|problem| problem.subject == "model alone:1.0.0");
+        let problem = problem.with_context(|| format!("no problem: {:?}", status.problems))?;
+        ensure!(problem.what.contains(AT_RUN) && problem.remedy.contains("tried again by itself"), "{problem:?}");
+        failing.switch_off("throws-at-run")?;
+        let serves = async || Ok(ask(&client, "alone").await?.ok());
+        eventually("it serves again", PATIENCE, serves).await.with_context(|| failing.stack.logs()).map(drop)
+    })?
+}
+
+#[test]
+fn a_load_that_ends_its_host_is_tried_again_alone_and_harms_no_other_provider() -> Result<()> {
+    block_on(async {
+        let Some(failing) = Failing::start(&["crashes-at-load"], &[]).await? else { return Ok(()) };
+        let client = failing.stack.client().await?;
+        ensure!(answered_by(&client, EITHER).await? == "cpu");
+        let first = failing.stack.host_pid().await?;
+        let given_up = |status: &Status| setup(status, EITHER, OPENVINO).is_ok_and(|setup| setup.failures >= 1);
+        let status = failing.until("it was given up", given_up).await?;
+        let failed = setup(&status, EITHER, OPENVINO)?;
+        ensure!(failed.reason.contains("its load ended the engine host twice"), "{failed:?}");
+        ensure!(answered_by(&client, EITHER).await? == "cpu");
+        failing.switch_off("crashes-at-load")?;
+        failing.served_by(OPENVINO).await?;
+        ensure!(failing.stack.host_pid().await? == first, "the host of the CPU provider is another one");
         Ok(())
     })?
 }

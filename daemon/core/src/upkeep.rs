@@ -5,7 +5,7 @@ use core::time::Duration;
 
 /// A host that no setup needs is ended after this: a provider that comes and goes shall not start it each time.
 pub const IDLE: Duration = Duration::from_secs(15);
-/// A host with models is replaced when nothing was sent there for this long.
+/// A host that keeps too much is replaced when nothing was under way there for this long.
 pub const QUIET: Duration = Duration::from_secs(3);
 /// A host that has not been quiet for so long since it keeps too much is left by its models, if others can serve.
 pub const LEAVE_AFTER: Duration = Duration::from_secs(10);
@@ -58,16 +58,11 @@ pub fn keeps_too_much(kept: u64, unloaded: u64) -> bool {
 /// What becomes of a host.
 pub fn upkeep(facts: &Facts) -> Upkeep {
     let keeps = keeps_too_much(facts.kept, facts.unloaded);
+    // Models that are unloaded at once are told of one by one: what is kept is known when that is over.
+    let may_end = facts.quiet >= QUIET || facts.wanted && !facts.serves;
     match (facts.wanted, facts.busy) {
-        (false, false) if facts.first => {
-            if keeps {
-                Upkeep::Replace
-            } else {
-                Upkeep::Keep
-            }
-        }
-        (false, false) if keeps || facts.quiet >= IDLE => Upkeep::End,
-        (true, false) if keeps && (facts.quiet >= QUIET || !facts.serves) => Upkeep::Replace,
+        (false, false) if !facts.first && (keeps && may_end || facts.quiet >= IDLE) => Upkeep::End,
+        (true | false, false) if keeps && may_end => Upkeep::Replace,
         (true, _) if keeps && facts.can_leave && facts.keeping >= LEAVE_AFTER => Upkeep::Leave,
         (true | false, _) => Upkeep::Keep,
     }
@@ -102,10 +97,13 @@ mod tests {
         check(facts(false, true, false, 3), Keep, Replace);
         check(facts(true, true, false, 900), Keep, Replace);
         check(facts(false, true, true, 900), Keep, Keep);
+        check(facts(false, false, false, 2), Keep, Keep);
+        check(facts(false, false, false, 3), Keep, End);
         check(facts(false, false, false, 14), Keep, End);
         check(facts(false, false, false, 15), End, End);
         check(facts(false, false, true, 900), Keep, Keep);
-        check(facts(true, false, false, 0), Keep, Replace);
+        check(facts(true, false, false, 2), Keep, Keep);
+        check(facts(true, false, false, 3), Keep, Replace);
         check(facts(true, false, true, 900), Keep, Keep);
     }
 

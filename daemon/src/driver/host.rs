@@ -227,6 +227,7 @@ impl HostState {
         match &self.life {
             Phase::Up(_) => None,
             Phase::Starting(_) => Some("the engine host is starting".into()),
+            Phase::Down(_) if self.status.reason.is_empty() => Some("the engine host is starting".into()),
             Phase::Unused if self.has_started() => Some(IDLE.1.into()),
             Phase::Unused => Some("no model wanted its engine host so far".into()),
             Phase::Down(_) | Phase::Hopeless => Some(self.status.reason.clone()),
@@ -504,7 +505,8 @@ impl Driver {
         let why = state.unfit.clone().unwrap_or_else(|| why.to_owned());
         state.given_up.clear();
         let replaced = std::mem::take(&mut state.replaced);
-        let why = if replaced { "it is replaced".to_owned() } else { why };
+        // That is no fault of its own; whoever had it replaced says why.
+        let why = if replaced { String::new() } else { why };
         // One that cannot even be started is tried again and again; that is told once.
         if !replaced && (state.status.state != "down" || state.status.reason != why) {
             tracing::error!(%why, provider = %state.provider, fault = fault.as_str(), "engine host ended");

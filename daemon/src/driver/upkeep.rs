@@ -14,9 +14,11 @@ use super::models::{Life, Model};
 pub(super) struct Upkept {
     /// Its own memory without a model, bytes; 0 if nobody knows.
     base: u64,
+    /// What unloading gave back less than the models had taken, bytes. Models that are unloaded at once cannot be told apart.
+    missing: u64,
     /// Memory of unloaded models that was not given back, bytes.
     kept: u64,
-    /// What these models took, bytes.
+    /// What the models took that were unloaded and are not loaded again, bytes.
     unloaded: u64,
     /// Work that it was given.
     work: u64,
@@ -43,20 +45,25 @@ impl Upkept {
 
     /// A model that takes `cost` was loaded, and the host grew by less: it had room that it had kept.
     fn loaded(&mut self, cost: u64, grown: u64) {
-        self.kept = self.kept.saturating_sub(cost.saturating_sub(grown));
+        self.missing = self.missing.saturating_sub(cost.saturating_sub(grown));
+        self.kept = self.kept.min(self.missing);
+        self.unloaded = self.unloaded.saturating_sub(cost);
     }
 
-    /// A model that took `cost` was unloaded; the last one, or not.
-    fn unloaded(&mut self, cost: u64, before: u64, after: u64, last: bool) {
+    /// A model that took `cost` was unloaded, and those that are left there take `left`. What the host has beyond that may be
+    /// what they took to run, and what was not given back may be what others took at the same time: only what is both is kept.
+    fn unloaded(&mut self, cost: u64, before: u64, after: u64, left: u64) {
         if before == 0 || after == 0 || self.base == 0 {
             return;
         }
         self.unloaded = self.unloaded.saturating_add(cost);
-        self.kept = match last {
+        self.missing = self.missing.saturating_add(cost.saturating_sub(before.saturating_sub(after)));
+        let beyond = after.saturating_sub(self.base.saturating_add(left));
+        if left == 0 {
             // Without any model all that is more than at the start is kept.
-            true => after.saturating_sub(self.base),
-            false => self.kept.saturating_add(cost.saturating_sub(before.saturating_sub(after))),
-        };
+            self.missing = beyond;
+        }
+        self.kept = self.missing.min(beyond);
     }
 
     /// For how long it has kept too much.
@@ -88,9 +95,11 @@ impl Driver {
     pub(super) fn note_unloaded(&mut self, host: HostId, id: ModelId, before: u64, after: u64) {
         let Some(model) = self.models.get(id) else { return };
         let (cost, label, way) = (model.memory_bytes, model.label(), model.way());
-        let last = !self.holds_something(host);
+        let holds = |model: &&Model| model.host == host && matches!(model.life, Life::Loading | Life::Ready);
+        let left =
+            self.models.iter().map(|(_, model)| model).filter(holds).map(|model| model.memory_bytes.max(1)).sum();
         let Some(state) = self.hosts.get_mut(host) else { return };
-        state.upkept.unloaded(cost, before, after, last);
+        state.upkept.unloaded(cost, before, after, left);
         let (took_mib, freed_mib, kept_mib) = (cost >> 20, before.saturating_sub(after) >> 20, state.upkept.kept >> 20);
         tracing::info!(model = %label, %way, took_mib, freed_mib, kept_mib, "unloaded");
         self.look_after_host(host);
@@ -100,10 +109,6 @@ impl Driver {
     fn serving_on(&self, host: HostId) -> impl Iterator<Item = ModelId> {
         let on_host = self.models.iter().filter(move |(_, model)| model.host == host && model.life == Life::Ready);
         on_host.map(|(id, _)| id).filter(|id| self.models.bundle_of(*id).is_some_and(|bundle| bundle.is_serving(*id)))
-    }
-
-    fn holds_something(&self, host: HostId) -> bool {
-        self.models.iter().any(|(_, model)| model.host == host && matches!(model.life, Life::Loading | Life::Ready))
     }
 
     /// Now and then: looks after all hosts.
@@ -172,31 +177,35 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_what_was_taken_and_not_given_back() {
-        // The host has 10 without a model; a model of 100 is unloaded beside others, or as the last one.
-        for (before, after, last, kept) in [
-            (310, 210, false, 0),
-            (310, 290, false, 80),
-            (110, 10, true, 0),
-            (110, 95, true, 85),
-            (310, 330, false, 100),
-            (0, 0, true, 0),
-            (310, 0, false, 0),
+        // The host has 10 without a model; a model of 100 is unloaded beside others that take `left`.
+        for (before, after, left, kept) in [
+            (310, 210, 200, 0),
+            (310, 290, 200, 80),
+            (310, 290, 250, 30),
+            (110, 10, 0, 0),
+            (110, 95, 0, 85),
+            (310, 330, 200, 100),
+            // Another one was unloaded at the same time: what is gone is gone.
+            (310, 110, 100, 0),
+            (110, 110, 100, 0),
+            (0, 0, 0, 0),
+            (310, 0, 0, 0),
         ] {
             let mut host = Upkept::new(Mono::default(), 10);
-            host.unloaded(100, before, after, last);
+            host.unloaded(100, before, after, left);
             let unloaded = if before == 0 || after == 0 { 0 } else { 100 };
-            assert_eq!((host.kept, host.unloaded), (kept, unloaded), "{before} {after} {last}");
+            assert_eq!((host.kept, host.unloaded), (kept, unloaded), "{before} {after} {left}");
         }
     }
 
     #[test]
     fn what_is_used_again_is_not_kept_any_more() {
         let mut host = Upkept::new(Mono::default(), 10);
-        host.unloaded(100, 310, 290, false);
-        host.loaded(100, 30);
-        assert_eq!(host.kept, 10);
+        host.unloaded(100, 310, 290, 200);
+        host.loaded(90, 20);
+        assert_eq!((host.kept, host.unloaded), (10, 10));
         host.loaded(100, 0);
-        assert_eq!(host.kept, 0);
+        assert_eq!((host.kept, host.unloaded), (0, 0));
     }
 
     #[test]

@@ -61,8 +61,9 @@ fn service(us: u64) -> String {
 
 /// All about one model.
 pub fn show(model: &ModelStatus, simulated: bool) -> String {
-    let state =
-        if model.reason.is_empty() { model.state.clone() } else { format!("{}: {}", model.state, model.reason) };
+    let again = model.setups.iter().find(|setup| setup.serving && setup.state == model.state).map(retry);
+    let state = format!("{}{}", model.state, again.unwrap_or_default());
+    let state = if model.reason.is_empty() { state } else { format!("{state}: {}", model.reason) };
     let goldens = match model.goldens_passed {
         0 => "the bundle has no golden inputs, or they were not run".into(),
         passed => format!("{} gave the expected answer at load", count(passed.into(), "golden input")),
@@ -171,4 +172,32 @@ fn tensors(title: &str, tensors: &[TensorInfo]) -> String {
 pub fn shape(shape: &[i64]) -> String {
     let sizes: Vec<String> = shape.iter().map(|size| if *size < 0 { "any".into() } else { size.to_string() }).collect();
     format!("[{}]", sizes.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setup_that_failed_says_how_often_and_when_it_is_tried_again() {
+        for (failures, retry_in_ms, expected) in [
+            (0, 0, ""),
+            (1, 39_001, " (1 failure, tried again in 40 s)"),
+            (3, 600_000, " (3 failures, tried again in 10 min 0 s)"),
+            (2, 0, " (2 failures before)"),
+        ] {
+            let setup = SetupStatus { failures, retry_in_ms, ..SetupStatus::default() };
+            assert_eq!(retry(&setup), expected, "{setup:?}");
+        }
+        let (state, reason) = ("failed".to_owned(), "no device".to_owned());
+        let only = SetupStatus {
+            state: state.clone(),
+            serving: true,
+            failures: 1,
+            retry_in_ms: 4000,
+            ..SetupStatus::default()
+        };
+        let shown = show(&ModelStatus { state, reason, setups: vec![only], ..ModelStatus::default() }, false);
+        assert!(shown.contains("failed (1 failure, tried again in 4 s): no device"), "{shown}");
+    }
 }
