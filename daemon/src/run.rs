@@ -16,6 +16,7 @@ use crate::driver::{Driver, INBOX, Milestone, Outside, ReadConfig};
 use crate::handle::{Handle, Message};
 use crate::service;
 use crate::store::{self, Found};
+use crate::telemetry::gpu::Gpus;
 use crate::telemetry::rail::{Meter, Rail};
 use crate::telemetry::{self, Sampler, Watch};
 use crate::transport::dbus::{self, Bus, BusError};
@@ -201,6 +202,7 @@ fn outside(
     let watch = Watch::start(sampler, config.telemetry_interval).map_err(RunError::Telemetry)?;
     let rail = Rail::find(&options.root).filter(|_| !options.simulated);
     let power = rail.map(Meter::start).transpose().map_err(RunError::Telemetry)?;
+    let gpus = if options.simulated { Gpus::default() } else { Gpus::start().map_err(RunError::Telemetry)? };
     Ok(Outside {
         inbox,
         bundles: bundles(config, options.simulated),
@@ -212,6 +214,7 @@ fn outside(
         reload: options.reload,
         sampler: Box::new(move |engine| watch.latest(engine)),
         power,
+        device_free: Box::new(move |card| gpus.free_bytes(card)),
         copied_machine: (options.root != std::path::Path::new("/")).then_some(options.root),
         available_bytes: telemetry::available_bytes,
         watchdog: service::watchdog(),

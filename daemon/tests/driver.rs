@@ -54,6 +54,7 @@ fn start(found: mpsc::Receiver<Found>) -> Daemon {
         sampler: Box::new(|_| edged::telemetry::Sample::default()),
         power: None,
         copied_machine: None,
+        device_free: Box::new(|_| None),
         available_bytes: || None,
         watchdog: None,
         platform: Platform::default(),

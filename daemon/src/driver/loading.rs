@@ -90,6 +90,10 @@ impl Driver {
             trial: false,
             cache_dir,
         };
+        let before = self.device_free(&load.setup.provider);
+        if let Some(model) = self.models.get_mut(id) {
+            model.device_before = before;
+        }
         let Some(state) = self.hosts.get_mut(host) else { return };
         let sent = state.send(&ToHost::Load(load), Vec::new());
         state.expect_load(now, long);
@@ -129,6 +133,7 @@ impl Driver {
         model.set_loaded(LoadedModel { goldens_passed: goldens, ..loaded });
         let state = model.core_state(id);
         self.note_grown(id, grown);
+        self.note_device(id);
         self.recovery.loaded(id, self.now);
         self.build_loaded(id);
         if service_ns > 0 {

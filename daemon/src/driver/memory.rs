@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use edge_core::memory::{Admission, Bound, Loaded, Room, admit};
+use edge_core::memory::{Admission, Bound, DeviceRoom, Loaded, Room, admit};
 use edge_core::recovery::Blame;
 use edge_core::{Event, HostId, ModelId, ModelState, Mono};
 use edge_wire::dto::Problem;
@@ -62,6 +62,11 @@ pub(super) enum Turn {
     Over,
 }
 
+/// Whether a provider runs on cards with memory of their own.
+fn own_memory(provider: &str) -> bool {
+    matches!(provider, "cuda" | "tensorrt" | "tensorrt-rtx")
+}
+
 impl Driver {
     /// What a setup takes, bytes: as measured, or as guessed from its files.
     fn bytes_of(&self, model: &Model) -> u64 {
@@ -72,6 +77,44 @@ impl Driver {
             }
             measured => measured,
         }
+    }
+
+    /// What a setup takes of its device's own memory, bytes: as measured, or as guessed from its files. Nothing where the
+    /// device has none.
+    fn device_bytes_of(&self, model: &Model) -> u64 {
+        match (own_memory(&model.setup.provider), model.device_bytes) {
+            (false, _) => 0,
+            (true, 0) => {
+                let files = model.found.model_bytes.get(&model.setup.variant).copied().unwrap_or(0);
+                files.saturating_mul(TIMES_FILES)
+            }
+            (true, measured) => measured,
+        }
+    }
+
+    /// What the device of a provider has left of its own memory; `None` where it has none, or nobody knows.
+    pub(super) fn device_free(&self, provider: &str) -> Option<u64> {
+        let card = self.config.engine.device.device.unwrap_or(0);
+        own_memory(provider).then(|| (self.outside.device_free)(card.into())).flatten()
+    }
+
+    /// A setup was loaded: what its device has less than before is what it takes there.
+    pub(super) fn note_device(&mut self, id: ModelId) {
+        let Some(provider) = self.models.get(id).map(|model| model.setup.provider.clone()) else { return };
+        let after = self.device_free(&provider);
+        let Some(model) = self.models.get_mut(id) else { return };
+        if let Some((before, after)) = model.device_before.take().zip(after) {
+            model.device_bytes = model.device_bytes.max(before.saturating_sub(after));
+        }
+    }
+
+    /// The device's part of what a load needs.
+    fn device_room(&self, id: ModelId) -> Option<DeviceRoom> {
+        let model = self.models.get(id)?;
+        let free = self.device_free(&model.setup.provider)?;
+        let loading = self.models.iter().filter(|(other, model)| *other != id && model.life == Life::Loading);
+        let loading = loading.map(|(_, model)| self.device_bytes_of(model)).fold(0, u64::saturating_add);
+        Some(DeviceRoom { needed: self.device_bytes_of(model), loading, free })
     }
 
     fn setups_of<'a>(&'a self, bundle: &Bundle) -> impl Iterator<Item = (ModelId, &'a Model)> {
@@ -104,15 +147,16 @@ impl Driver {
     fn loaded_bundles(&self) -> Vec<Loaded> {
         let used = self.bundles_in_use();
         let one = |(index, bundle): (usize, &Bundle)| {
-            let ready = self.setups_of(bundle).filter(|(_, model)| model.life == Life::Ready);
-            let bytes = ready.map(|(_, model)| self.bytes_of(model)).fold(0, u64::saturating_add);
+            let ready = || self.setups_of(bundle).filter(|(_, model)| model.life == Life::Ready);
+            let bytes = ready().map(|(_, model)| self.bytes_of(model)).fold(0, u64::saturating_add);
+            let device_bytes = ready().map(|(_, model)| self.device_bytes_of(model)).fold(0, u64::saturating_add);
             let coming = self.setups_of(bundle).any(|(_, model)| matches!(model.life, Life::Found | Life::Loading));
             let since = self.setups_of(bundle).map(|(_, model)| model.since).max().unwrap_or_default();
             let last_use = self.memory.last_use.get(&index).copied().unwrap_or_default().max(since);
             (bytes > 0).then(|| Loaded {
                 model: bundle.root(),
                 bytes,
-                device_bytes: 0,
+                device_bytes,
                 last_use,
                 pinned: self.is_pinned(bundle),
                 busy: coming || used.contains(&index),
@@ -135,7 +179,7 @@ impl Driver {
             available: (self.outside.available_bytes)(),
             reserve: self.config.engine.memory_reserve_bytes,
             limit: self.config.engine.memory_bytes,
-            device: None,
+            device: self.device_room(id),
         }
     }
 

@@ -95,6 +95,8 @@ pub struct Outside {
     pub power: Option<crate::telemetry::rail::Meter>,
     /// Where the machine is that temperatures and power are read of, if that is only a copy.
     pub copied_machine: Option<PathBuf>,
+    /// What a graphics card has left of its own memory, bytes, by its number; `None` if nobody knows.
+    pub device_free: Box<dyn Fn(u32) -> Option<u64> + Send>,
     /// Memory that models may still take, bytes; `None` if nobody knows. Waits for nothing.
     pub available_bytes: fn() -> Option<u64>,
     /// Pinged while the loop turns.

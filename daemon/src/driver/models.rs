@@ -80,6 +80,10 @@ pub struct Model {
     pub provider: String,
     /// The most that it has taken when it was loaded in this life of the daemon, bytes; 0 before.
     pub memory_bytes: u64,
+    /// The same of the own memory of its provider's device; 0 before, and where there is none.
+    pub device_bytes: u64,
+    /// What that device had left when the load began.
+    pub device_before: Option<u64>,
     /// Why it is on standby though no better one serves: it was let go, and is loaded again on request. Empty otherwise.
     pub rest: String,
 }
@@ -363,6 +367,8 @@ impl Model {
             build: Build::default(),
             provider: String::new(),
             memory_bytes: 0,
+            device_bytes: 0,
+            device_before: None,
             rest: String::new(),
         }
     }
@@ -545,6 +551,7 @@ impl Model {
             share: f64::from(self.loaded.as_ref().and_then(share).unwrap_or(0.0)),
             load_ms: self.loaded.as_ref().map_or(0, |loaded| loaded.load_ms),
             memory_bytes: self.memory_bytes,
+            device_bytes: self.device_bytes,
             cache: self.build.word.into(),
             ..SetupStatus::default()
         }

@@ -173,6 +173,8 @@ pub struct SetupStatus {
     /// before the load until after the golden answers. What grew while several were loaded at once is shared among them by
     /// the size of their files.
     pub memory_bytes: u64,
+    /// What it took of a graphics card's own memory; 0 before, where there is none, and where nobody tells.
+    pub device_bytes: u64,
     /// Whether its last load found what the provider compiled before: `hit`, `built` (it was compiled, and kept), `none` (it
     /// was compiled, and not kept); empty before, and where the provider compiles nothing.
     pub cache: String,

@@ -132,7 +132,10 @@ fn setups(setups: &[SetupStatus]) -> String {
             reason => format!("{}{}: {reason}", setup.state, retry(setup)),
         };
         let sessions = format!("{} x {}", setup.instances, count(setup.threads.into(), "thread"));
-        let memory = if setup.memory_bytes == 0 { String::new() } else { bytes(setup.memory_bytes) };
+        let mut memory = if setup.memory_bytes == 0 { String::new() } else { bytes(setup.memory_bytes) };
+        if setup.device_bytes > 0 {
+            memory += &format!(" + {} on the card", bytes(setup.device_bytes));
+        }
         [&setup.variant, &setup.provider, &setup.precision, &sessions, serves, &memory, &state].map(clean).to_vec()
     };
     let head = [
