@@ -5,7 +5,7 @@
     echo-types      one input and one output of nearly every datatype, each returned as it came
     spin            runs as long as the request says: `trips` iterations of a small multiplication, a microsecond or so each
     spin-together   the same in batches of up to 4: runs as long as the most patient member says
-    sums-rows       adds up all rows that it gets, and says of itself that its rows are independent
+    unique-rows     gives each row that it gets once, and says of itself that its rows are independent
     wants-cuda      asks for CUDA and for nothing else
     either          adds on OpenVINO, or where that is not, on the CPU
     select          the positive ones of FP32 [-1]: how many there are depends on the numbers, not on their count
@@ -97,12 +97,11 @@ def select():
                                    [value("y", TensorProto.FLOAT, ["m"])], [zero]))
 
 
-def sums_rows():
+def unique_rows():
     kind = TensorProto.FLOAT
-    axis = numpy_helper.from_array(np.zeros(1, np.int64), "axis")
-    nodes = [helper.make_node("ReduceSum", ["each", "axis"], ["all"], keepdims=1)]
-    return model(helper.make_graph(nodes, "sums-rows", [value("each", kind, ["n", 4])], [value("all", kind, ["m", 4])],
-                                   [axis]))
+    nodes = [helper.make_node("Unique", ["each"], ["once"], axis=0)]
+    return model(helper.make_graph(nodes, "unique-rows", [value("each", kind, ["n", 4])],
+                                   [value("once", kind, ["m", 4])]))
 
 
 def tensors(**named):
@@ -145,7 +144,7 @@ def main():
     bundle("spin-together", spin_together(), "Runs as long as one of them is told",
            [(tensors(each=[[10]]), tensors(sum=[[256.0]]))], batch=4, deadline=60000)
     row = [[1.0, 2.0, 3.0, 4.0]]
-    bundle("sums-rows", sums_rows(), "Adds up the rows that it gets", [(tensors(each=row), tensors(all=row))], batch=8)
+    bundle("unique-rows", unique_rows(), "Gives each row once", [(tensors(each=row), tensors(once=row))], batch=8)
     bundle("wants-cuda", add(), "Asks for CUDA", sums, batch=8, providers='["cuda"]')
     bundle("either", add(), "Adds on OpenVINO, or else on the CPU", sums, batch=8, providers='["openvino", "cpu"]')
     bundle("select", select(), "Keeps the positive ones of its numbers",

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn setup() -> Setup {
-    let bundles = [DIRECTION, LINE, "add", "echo-types", "spin", SPIN, "sums-rows"];
+    let bundles = [DIRECTION, LINE, "add", "echo-types", "spin", SPIN, "unique-rows"];
     Setup::new().bundles(&bundles).config("[limits]\nmax_inline_kib = 16384")
 }
 
@@ -196,11 +196,11 @@ async fn outputs_without_the_rows_of_the_inputs_are_never_put_together(stack: &S
     let client = stack.client().await?;
     let ones = |rows: u16| Tensor::fp32("each", &[rows.into(), 4], &[1.0].repeat(4 * usize::from(rows)));
     // One row, as its golden answer has it, and so many that they are divided.
-    expect_yes("one row", client.infer_sealed("sums-rows", &[ones(1)], &patient(json!({}))).await?)?;
-    let given = patient(json!({"request_id": "summed"}));
-    let outcome = client.infer_sealed("sums-rows", &[ones(60_000)], &given).await?;
-    ensure!(was_divided(&client, "summed").await?, "it ran as one: {outcome:?}");
-    expect_no("sums of chunks", &outcome, "internal", &["output all", "shape [1, 4]", "[batching]"])?;
+    expect_yes("one row", client.infer_sealed("unique-rows", &[ones(1)], &patient(json!({}))).await?)?;
+    let given = patient(json!({"request_id": "once"}));
+    let outcome = client.infer_sealed("unique-rows", &[ones(60_000)], &given).await?;
+    ensure!(was_divided(&client, "once").await?, "it ran as one: {outcome:?}");
+    expect_no("rows that are alike", &outcome, "internal", &["output once", "shape [1, 4]", "[batching]"])?;
     nothing_is_left(&client).await
 }
 

@@ -171,12 +171,13 @@ impl Driver {
                 Err(why) => self.cannot_go_on(parent, why),
             },
             (Outcome::Done, _) => self.cannot_go_on(parent, format!("{}: they gave no tensors", words(rows))),
+            // What ended the whole ends its chunks first.
+            (Outcome::Cancelled, _) => {}
             // The whole follows at once, by the same reason.
             (_, _) => {
-                whole.error = entry.error.map(|error: HostError| {
-                    let message = format!("{}: {}", words(rows), error.message);
-                    HostError { kind: error.kind, message }
-                });
+                let told =
+                    |error: HostError| HostError { message: format!("{}: {}", words(rows), error.message), ..error };
+                whole.error = entry.error.map(told).or(whole.error.take());
             }
         }
     }
