@@ -378,6 +378,8 @@ pub struct LoadedModel {
     /// If rows may run apart from each other, the most that may run at once; `None` if requests must run as they come: there is no
     /// batch, or not every number of rows from 1 on is taken.
     pub most_rows: Option<u32>,
+    /// A request with more rows is outside the variant's shape profile, and refused; `u32::MAX` without one.
+    pub profile_rows: u32,
     pub max_batch: u16,
     pub instances: u16,
     /// Content types of encoded payloads that the recipe takes; empty if there is no recipe.

@@ -185,6 +185,7 @@ mod tests {
             outputs: Vec::new(),
             batched: true,
             most_rows: Some(4),
+            profile_rows: u32::MAX,
             max_batch: 4,
             instances: 1,
             content_types: Vec::new(),

@@ -160,6 +160,7 @@ impl Simulator {
             outputs: vec![spec(model.output)],
             batched: true,
             most_rows: Some(u32::MAX),
+            profile_rows: u32::MAX,
             max_batch: 4,
             instances: 2,
             content_types: model.content_types.iter().map(|&kind| kind.to_owned()).collect(),

@@ -154,6 +154,7 @@ pub fn load(
         outputs: model.outputs.clone(),
         batched: model.batched,
         most_rows: model.most_rows(),
+        profile_rows: u32::try_from(model.max_rows).unwrap_or(u32::MAX),
         max_batch: model.max_batch,
         instances,
         content_types: model.recipe.as_ref().map(Recipe::content_types).unwrap_or_default(),

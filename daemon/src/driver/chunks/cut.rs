@@ -7,7 +7,7 @@ use crate::request::{Blob, TensorIn};
 
 /// How many rows of these inputs, which were checked against the model, may run at once, if they may run apart from each other:
 /// all ways to run the model say so, and both inputs and outputs can be cut at rows without a look at their elements. Strings
-/// have no fixed size, so a request with any of them runs as it is.
+/// have no fixed size, so a request with any of them runs as it is; so does one that is outside a shape profile, to be refused.
 pub fn most_rows<'a>(given: &[TensorIn], ways: impl Iterator<Item = &'a LoadedModel>) -> Option<u32> {
     let can_be_cut = |tensor: &TensorIn| match tensor.data {
         Blob::Inline(_) | Blob::Sealed { .. } => true,
@@ -19,7 +19,9 @@ pub fn most_rows<'a>(given: &[TensorIn], ways: impl Iterator<Item = &'a LoadedMo
     }
     let most = |way: &LoadedModel| {
         let mut specs = way.inputs.iter().chain(&way.outputs);
-        way.most_rows.filter(|_| specs.all(|spec| spec.datatype != Datatype::Bytes))
+        let within =
+            given.iter().all(|tensor| tensor.shape.first().is_none_or(|rows| *rows <= way.profile_rows.into()));
+        way.most_rows.filter(|_| within && specs.all(|spec| spec.datatype != Datatype::Bytes))
     };
     let mut least: Option<u32> = None;
     for way in ways {
@@ -110,6 +112,7 @@ mod tests {
         let spec = |datatype| TensorSpec { name: "x".into(), datatype, shape: vec![-1, 2] };
         let model = |most_rows, input, output| LoadedModel {
             most_rows,
+            profile_rows: u32::MAX,
             inputs: vec![spec(input)],
             outputs: vec![spec(output)],
             ..LoadedModel::default()
@@ -130,6 +133,11 @@ mod tests {
             let other = model(Some(4), Fp32, Fp32);
             assert_eq!(most_rows(&given, [&way, &other].into_iter()), expected.map(|_| 4));
         }
-        assert_eq!(most_rows(&[tensor(&[5, 2, 2], inline(40))], [].into_iter()), None);
+        let given = [tensor(&[5, 2, 2], inline(40))];
+        assert_eq!(most_rows(&given, [].into_iter()), None);
+        for (profile_rows, expected) in [(4, None), (5, Some(9))] {
+            let way = LoadedModel { profile_rows, ..model(Some(9), Fp32, Fp32) };
+            assert_eq!(most_rows(&given, [&way].into_iter()), expected, "a profile up to {profile_rows}");
+        }
     }
 }
