@@ -6,6 +6,7 @@
 
 pub mod arrivals;
 pub mod batch_size;
+pub mod changes;
 pub mod fan_out;
 pub mod mean;
 pub mod prepare;

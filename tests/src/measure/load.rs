@@ -51,10 +51,11 @@ pub struct Load {
     pids: Pids,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Pids {
     daemon: u32,
-    host: u32,
+    /// One for each execution provider.
+    hosts: Vec<u32>,
     bus: u32,
     broker: u32,
 }
@@ -64,7 +65,7 @@ impl Load {
     pub async fn connect(stack: &Stack, way: Way, work: Work, count: usize) -> Result<Load> {
         let pids = Pids {
             daemon: stack.daemon()?.process.pid(),
-            host: stack.host_pid().await?,
+            hosts: hosts(stack).await?,
             bus: stack.bus.process.pid(),
             broker: stack.broker.as_ref().context("the stack has a broker")?.process.pid(),
         };
@@ -103,8 +104,12 @@ impl Pids {
     fn read(&self) -> Result<Used> {
         let own = std::process::id();
         let mut used = [Duration::ZERO; 5];
-        for (place, pid) in used.iter_mut().zip([self.daemon, self.host, self.bus, self.broker, own]) {
-            *place = usage::cpu_time(pid)?;
+        let others = [self.daemon, self.bus, self.broker, own].map(|pid| vec![pid]);
+        let [daemon, bus, broker, own] = others;
+        for (place, pids) in used.iter_mut().zip([daemon, self.hosts.clone(), bus, broker, own]) {
+            for pid in pids {
+                *place += usage::cpu_time(pid)?;
+            }
         }
         Ok(Used(used))
     }
@@ -118,6 +123,13 @@ impl Used {
         }
         Used(used)
     }
+}
+
+/// Process ids of the engine hosts, once one is up.
+async fn hosts(stack: &Stack) -> Result<Vec<u32>> {
+    stack.host_pid().await?;
+    let hosts = stack.client().await?.status().await?.engine.hosts;
+    Ok(hosts.into_iter().map(|host| host.pid).filter(|pid| *pid > 0).collect())
 }
 
 #[derive(Debug)]

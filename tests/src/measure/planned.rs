@@ -9,7 +9,7 @@ use edge_wire::names::{MODEL, model_path};
 use edge_wire::plan::{Plan, PlanWay};
 
 use super::baseline::{Baseline, Input, On, input_of};
-use super::load::{Load, Way};
+use super::load::{Load, Served, Way};
 use super::table::{Promise, Table};
 use super::work::{FILE_TYPE, TEXT_BOXES, TEXT_DIRECTION, TEXT_LINE, Work};
 use super::{Round, median};
@@ -71,14 +71,17 @@ pub async fn rows(table: &mut Table) -> Result<()> {
         let load = Load::connect(&stack, way, work, 16).await?;
         let calls = calls(&mut baseline, limit, 16)?;
         load.round(calls / 2).await?;
-        let mut ratios = Vec::new();
+        let (mut ratios, mut costs) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let base = baseline.run(limit.model, per_limit(calls, limit), limit.callers)?;
-            let served = load.round(calls).await?.round;
-            ratios.push(served.rate() / (base.rate() * f64::from(limit.batch)));
+            let runs = per_limit(calls, limit);
+            let base = baseline.run(limit.model, runs, limit.callers)?;
+            let served = load.round(calls).await?;
+            ratios.push(served.round.rate() / (base.rate() * f64::from(limit.batch)));
+            costs.push(Cost::of(&served, &base, f64::from(runs) * f64::from(limit.batch)));
         }
         let what = format!("{}, by its plan, 16 clients: throughput / limit", work.model);
-        table.add(&what, "x", Promise::AtLeast(promise), median(ratios.into_iter()), format!("limit: {}", limit.words));
+        let note = format!("limit: {}; us of processor for each: {}", limit.words, Cost::middle(&costs));
+        table.add(&what, "x", Promise::AtLeast(promise), median(ratios.into_iter()), note);
         all.push(limits);
     }
     // The plans are on disk: the same models, served by another objective.
@@ -100,6 +103,42 @@ pub async fn rows(table: &mut Table) -> Result<()> {
         table.add(&what, "x", Promise::AtMost(1.15), median(ratios.into_iter()), format!("limit: {}", limit.words));
     }
     Ok(())
+}
+
+/// Processor time of one request, microseconds.
+struct Cost {
+    limit: f64,
+    host: f64,
+    daemon: f64,
+    bus: f64,
+    clients: f64,
+    /// Time for which no processor had anything of this to do.
+    idle: f64,
+}
+
+impl Cost {
+    fn of(served: &Served, base: &Round, items: f64) -> Cost {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        let busy = served.host + served.daemon + served.bus + served.clients;
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(served.round.calls.max(1));
+        Cost {
+            limit: base.cpu.as_secs_f64() * 1e6 / items.max(1.0),
+            host: each(served.host),
+            daemon: each(served.daemon),
+            bus: each(served.bus),
+            clients: each(served.clients),
+            idle: each((served.round.wall * cores).saturating_sub(busy)),
+        }
+    }
+
+    fn middle(costs: &[Cost]) -> String {
+        let of = |figure: fn(&Cost) -> f64| median(costs.iter().map(figure));
+        let (limit, host, daemon) = (of(|cost| cost.limit), of(|cost| cost.host), of(|cost| cost.daemon));
+        let (bus, clients, idle) = (of(|cost| cost.bus), of(|cost| cost.clients), of(|cost| cost.idle));
+        format!(
+            "limit {limit:.0}; host {host:.0}, daemon {daemon:.0}, bus {bus:.0}, clients {clients:.0}, idle {idle:.0}"
+        )
+    }
 }
 
 /// Has a model measured; its plan, and how long that took.

@@ -55,6 +55,8 @@ const HOPELESS: u64 = 4;
 pub struct Way {
     /// Sessions side by side.
     pub instances: u16,
+    /// Threads of each.
+    pub threads: u16,
     /// Largest batch that the model takes.
     pub max_batch: u16,
 }

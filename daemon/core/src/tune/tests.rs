@@ -38,7 +38,7 @@ fn batches(points: &[Point], way: usize, lanes: u16) -> Vec<u16> {
 
 #[test]
 fn every_way_is_loaded_measured_with_one_and_all_sessions_and_let_go() {
-    let ways = [Way { instances: 2, max_batch: 4 }, Way { instances: 1, max_batch: 1 }];
+    let ways = [Way { instances: 2, threads: 1, max_batch: 4 }, Way { instances: 1, threads: 1, max_batch: 1 }];
     let (points, steps) = measure(&ways, |_, _, batch| u64::from(batch) * 5);
     assert_eq!(batches(&points, 0, 1), [1, 2, 4]);
     assert_eq!(batches(&points, 0, 2), [1, 2, 4]);
@@ -50,7 +50,7 @@ fn every_way_is_loaded_measured_with_one_and_all_sessions_and_let_go() {
 
 #[test]
 fn larger_batches_are_tried_until_two_in_a_row_were_in_vain() {
-    let ways = [Way { instances: 1, max_batch: 64 }];
+    let ways = [Way { instances: 1, threads: 1, max_batch: 64 }];
     // Each item costs more in a larger batch.
     let (points, _) = measure(&ways, |_, _, batch| u64::from(batch) * (10 + u64::from(batch)));
     assert_eq!(batches(&points, 0, 1), [1, 2, 4]);
@@ -61,7 +61,7 @@ fn larger_batches_are_tried_until_two_in_a_row_were_in_vain() {
 
 #[test]
 fn a_way_that_is_far_slower_is_not_measured_to_the_end() {
-    let ways = [Way { instances: 1, max_batch: 8 }; 2];
+    let ways = [Way { instances: 1, threads: 1, max_batch: 8 }; 2];
     let (points, _) = measure(&ways, |way, _, batch| u64::from(batch) * if way == 0 { 10 } else { 100 });
     assert_eq!((batches(&points, 0, 1), batches(&points, 1, 1)), (vec![1, 2, 4], vec![1]));
 }
@@ -70,7 +70,7 @@ fn a_way_that_is_far_slower_is_not_measured_to_the_end() {
 fn a_model_of_30_ms_is_measured_within_a_minute() {
     // Eight ways of a model whose items cost the same in every batch: the longest that there is, as each step pays as
     // little as it may.
-    let ways = [Way { instances: 2, max_batch: 16 }; 8];
+    let ways = [Way { instances: 2, threads: 1, max_batch: 16 }; 8];
     let (mut tuner, mut spent) = (Tuner::new(ways.to_vec(), 2), 0);
     loop {
         match tuner.next(ms(0), &IDLE).unwrap() {
@@ -89,7 +89,7 @@ fn a_model_of_30_ms_is_measured_within_a_minute() {
 
 #[test]
 fn nothing_begins_before_the_box_was_left_alone_for_ten_seconds() {
-    let mut tuner = Tuner::new(vec![Way { instances: 1, max_batch: 1 }], 2);
+    let mut tuner = Tuner::new(vec![Way { instances: 1, threads: 1, max_batch: 1 }], 2);
     let busy = |at| Conditions { busy: Some(ms(at)), ..IDLE };
     assert_eq!(tuner.next(ms(5_000), &busy(4_000)), Some(Step::Wait(ms(14_000))));
     assert_eq!(tuner.next(ms(14_000), &Conditions { open: true, ..busy(4_000) }), Some(Step::Wait(ms(15_000))));
@@ -107,7 +107,7 @@ fn nothing_begins_before_the_box_was_left_alone_for_ten_seconds() {
 
 #[test]
 fn what_cannot_be_loaded_or_run_is_passed_over() {
-    let ways = [Way { instances: 2, max_batch: 8 }; 3];
+    let ways = [Way { instances: 2, threads: 1, max_batch: 8 }; 3];
     let mut tuner = Tuner::new(ways.to_vec(), 2);
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(0)));
     tuner.loaded(false);
@@ -128,7 +128,7 @@ fn what_cannot_be_loaded_or_run_is_passed_over() {
 
 #[test]
 fn a_disturbed_run_is_made_again_after_a_while_until_it_is_clear_that_others_never_rest() {
-    let mut tuner = Tuner::new(vec![Way { instances: 1, max_batch: 1 }], 2);
+    let mut tuner = Tuner::new(vec![Way { instances: 1, threads: 1, max_batch: 1 }], 2);
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(0)));
     tuner.loaded(true);
     let disturbed = || {
@@ -177,7 +177,7 @@ fn threads_of_a_short_run_wait_for_each_other_and_others_for_a_slice() {
 
 #[test]
 fn energy_of_an_item_is_the_mean_power_of_its_sessions_times_its_share_of_a_run() {
-    let mut tuner = Tuner::new(vec![Way { instances: 2, max_batch: 2 }], 4);
+    let mut tuner = Tuner::new(vec![Way { instances: 2, threads: 1, max_batch: 2 }], 4);
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(0)));
     tuner.loaded(true);
     let (mut now, mut runs) = (0, 0);
@@ -210,7 +210,7 @@ fn energy_of_an_item_is_the_mean_power_of_its_sessions_times_its_share_of_a_run(
 fn what_was_metered_for_too_short_a_time_is_not_believed() {
     let energy = |ms: u64| Energy { microjoules: 5_000 * ms, over: Duration::from_millis(ms) };
     assert_eq!([299, 300].map(|ms| energy(ms).power_mw()), [None, Some(5_000)]);
-    let mut tuner = Tuner::new(vec![Way { instances: 1, max_batch: 1 }], 2);
+    let mut tuner = Tuner::new(vec![Way { instances: 1, threads: 1, max_batch: 1 }], 2);
     assert_eq!(tuner.next(ms(0), &IDLE), Some(Step::Load(0)));
     tuner.loaded(true);
     let mut runs = 0;

@@ -14,6 +14,7 @@ mod moved;
 mod order;
 mod parents;
 mod policy;
+mod steady;
 
 use std::time::Duration;
 

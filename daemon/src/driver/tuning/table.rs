@@ -269,9 +269,9 @@ mod tests {
             Setup { precision: Precision::Reduced, ..setup_on("openvino", 1, 1) },
         ];
         let ways = [
-            Way { instances: 2, max_batch: 1 },
-            Way { instances: 1, max_batch: 1 },
-            Way { instances: 1, max_batch: 1 },
+            Way { instances: 2, threads: 1, max_batch: 1 },
+            Way { instances: 1, threads: 2, max_batch: 1 },
+            Way { instances: 1, threads: 1, max_batch: 1 },
         ];
         let point = |way, lanes, ms| Point { way, lanes, batch: 1, took: Duration::from_millis(ms), power_mw: None };
         let points = [point(0, 1, 40), point(0, 2, 40), point(1, 1, 20), point(2, 1, 10)];

@@ -250,7 +250,8 @@ impl Driver {
         let cores = u16::try_from(self.outside.platform.cores).unwrap_or(u16::MAX);
         let setups = table::setups(&manifest, cores);
         let max_batch = self.config.policy.max_batch.min(found.max_batch.max(1));
-        let ways: Vec<Way> = setups.iter().map(|setup| Way { instances: setup.instances, max_batch }).collect();
+        let ways: Vec<Way> =
+            setups.iter().map(|setup| Way { instances: setup.instances, threads: setup.threads, max_batch }).collect();
         self.tuning.now = Some(Box::new(Measuring {
             bundle,
             job,
