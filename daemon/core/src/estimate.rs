@@ -6,7 +6,6 @@
 
 pub mod arrivals;
 pub mod batch_size;
-pub mod changes;
 pub mod fan_out;
 pub mod mean;
 pub mod prepare;

@@ -2,8 +2,6 @@
 
 use crate::action::Action;
 use crate::batch::{Answer, Limit, Plan};
-use crate::estimate::batch_size::is_tried;
-use crate::estimate::changes::steady;
 use crate::estimate::prepare::blocks;
 use crate::linger::{self, Waiting};
 use crate::members::Ids;
@@ -318,34 +316,18 @@ impl Scheduler {
     }
 
     /// The most rows that the next batch may have: what pays for this model, and no more than the share of one of
-    /// the lanes that are free, as two half batches side by side are done sooner than one after the other; where it costs to
-    /// change the size, one of a few sizes.
+    /// the lanes that are free, as two half batches side by side are done sooner than one after the other.
     fn ceiling(&self, model: &Model, line: Line) -> usize {
         if line == Line::RunAlone {
             return 1;
         }
-        let waiting = usize::try_from(model.run.total().count).unwrap_or(usize::MAX);
-        let share = match model.free_lanes() {
-            free @ 2.. => waiting.div_ceil(free).max(1),
-            _ => waiting.max(1),
-        };
-        if let Some(pays) = self.steady_size(model) {
-            return steady(pays.min(share));
-        }
         let pays = model.size.next(&model.times, model.most(self.policy.max_batch));
-        // With one free lane what waits sets the bound by itself.
-        if model.free_lanes() < 2 { pays } else { pays.min(share) }
-    }
-
-    /// The size that pays for a model of which a change of size costs much; `None` for others. To try another size now and
-    /// then would cost more than it could teach, so what was measured by itself decides, if it was.
-    fn steady_size(&self, model: &Model) -> Option<usize> {
-        if !model.changes.are_costly() {
-            return None;
+        let free = model.free_lanes();
+        if free < 2 {
+            return pays;
         }
-        let most = model.most(self.policy.max_batch);
-        let times = if is_tried(&model.curve, 2) { &model.curve } else { &model.times };
-        Some(model.size.usual(times, most))
+        let waiting = usize::try_from(model.run.total().count).unwrap_or(usize::MAX);
+        pays.min(waiting.div_ceil(free).max(1))
     }
 }
 

@@ -66,13 +66,12 @@ impl Scheduler {
         let place = &mut self.models[model].lanes[lane];
         let Some(batch) = place.running.take() else { return };
         place.running = place.next.take().map(|next| Batch { started: now, ..next });
-        let before = place.last_rows.replace(batch.rows);
         if place.retired && place.running.is_none() {
             self.models[model].lanes.remove(lane);
         }
         let host = self.models[model].host;
         results.as_slice().iter().for_each(|item| self.notice_death(host, item.result.err()));
-        self.learn(now, model, (&batch, before), Span::of(took), results);
+        self.learn(now, model, &batch, Span::of(took), results);
         self.end_batch(model, &batch, |position, id| result_of(results, position, id));
     }
 
@@ -157,26 +156,15 @@ impl Scheduler {
     /// A measurement that came with a load: a first estimate.
     pub(super) fn measured(&mut self, now: Mono, model: ModelId, batch: u16, took: Duration) {
         let Some(index) = self.models.iter().position(|place| place.id == model) else { return };
-        let rows = usize::from(batch.max(1));
-        self.models[index].curve.learn(now, rows, u64::from(batch.max(1)), Span::of(took));
         self.learn_service(now, index, usize::from(batch.max(1)), u64::from(batch.max(1)), Span::of(took));
     }
 
-    /// What a batch teaches, which ran after one of `before` rows.
-    fn learn(
-        &mut self,
-        now: Mono,
-        index: usize,
-        (batch, before): (&Batch, Option<usize>),
-        took: Span,
-        results: &Results,
-    ) {
+    fn learn(&mut self, now: Mono, index: usize, batch: &Batch, took: Span, results: &Results) {
         let ids = batch.ids.as_slice();
         let ended = || ids.iter().enumerate().map(|(position, id)| result_of(results, position, *id));
         let mut done = Span::MAX;
         if ended().all(|result| result.is_ok()) {
             self.learn_service(now, index, batch.rows, batch.units, took);
-            self.models[index].changes.learn(before, batch.rows, batch.units, took);
         } else if ended().all(|result| result == Err(Fault::Stopped)) {
             self.models[index].times.learn_at_least(now, batch.rows, batch.units, took);
             // No more of it was done than what it ran for.

@@ -4,7 +4,6 @@ use core::time::Duration;
 
 use crate::estimate::arrivals::Arrivals;
 use crate::estimate::batch_size::BatchSize;
-use crate::estimate::changes::Changes;
 use crate::estimate::fan_out::FanOut;
 use crate::estimate::prepare::PrepareTimes;
 use crate::estimate::service::ServiceTimes;
@@ -73,8 +72,6 @@ pub(super) struct Lane {
     pub id: LaneId,
     pub running: Option<Batch>,
     pub next: Option<Batch>,
-    /// Rows of the batch that it ran last.
-    pub last_rows: Option<usize>,
     /// Takes nothing new: the model was unloaded or moved to other lanes.
     pub retired: bool,
 }
@@ -119,9 +116,6 @@ pub(super) struct Model {
     pub default_deadline: Option<Duration>,
     pub times: ServiceTimes,
     pub size: BatchSize,
-    pub changes: Changes,
-    /// What was measured while nobody asked, each size by itself.
-    pub curve: ServiceTimes,
     /// How often something comes that can run.
     pub arrivals: Arrivals,
     /// The batch size at which a backlog is worked off, by what is known of it.
@@ -154,8 +148,6 @@ impl Model {
             default_deadline: None,
             times: ServiceTimes::default(),
             size: BatchSize::default(),
-            changes: Changes::default(),
-            curve: ServiceTimes::default(),
             arrivals: Arrivals::default(),
             usual: 1,
             prepare: PrepareTimes::default(),
@@ -293,7 +285,7 @@ impl Model {
             let Some(id) = range.first.0.checked_add(offset).map(LaneId) else { break };
             match self.lanes.iter_mut().find(|lane| lane.id == id) {
                 Some(lane) => lane.retired = false,
-                None => self.lanes.push(Lane { id, running: None, next: None, last_rows: None, retired: false }),
+                None => self.lanes.push(Lane { id, running: None, next: None, retired: false }),
             }
         }
     }

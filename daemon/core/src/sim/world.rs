@@ -32,8 +32,6 @@ pub struct FakeModel {
     pub fixed: Span,
     /// Time per member and unit of cost.
     pub each: Span,
-    /// Time beside that of a run of another size than the one before on its lane.
-    pub change: Span,
     /// Time to decode a payload.
     pub decode: Span,
     /// Cost of a decoded payload.
@@ -45,16 +43,7 @@ impl FakeModel {
     pub fn new(first: u16, count: u16, each: Span) -> FakeModel {
         let lanes = LaneRange { first: LaneId(first), count };
         let decode = each.part(4);
-        FakeModel {
-            host: HostId(0),
-            lanes,
-            max_batch: 16,
-            fixed: Span::ZERO,
-            each,
-            change: Span::ZERO,
-            decode,
-            cost: Cost::ONE,
-        }
+        FakeModel { host: HostId(0), lanes, max_batch: 16, fixed: Span::ZERO, each, decode, cost: Cost::ONE }
     }
 
     fn ready(&self) -> ModelState {
@@ -116,8 +105,6 @@ struct FakeHost {
 struct FakeLane {
     batches: VecDeque<(ModelId, Ids)>,
     began: Mono,
-    /// Size of the batch before.
-    last: usize,
 }
 
 /// A pipeline request on its way: what it still asks of its stages, and how much of the present one is open.
@@ -496,7 +483,7 @@ impl World {
         let Some(place) = self.lanes.get_mut(&lane) else { return };
         place.began = self.now;
         let Some((model, ids)) = place.batches.front().copied() else { return };
-        let (took, host) = (self.run_time(model, &ids).plus(self.change(lane, model, &ids)), self.host_of(model));
+        let (took, host) = (self.run_time(model, &ids), self.host_of(model));
         let has = |set: &BTreeSet<RequestId>| ids.as_slice().iter().any(|id| set.contains(id));
         if self.is_vain(&ids) {
             self.plan(host, STOPPING, Happening::Ran { lane });
@@ -505,15 +492,6 @@ impl World {
         } else if !has(&self.endless) {
             self.plan(host, took, Happening::Ran { lane });
         }
-    }
-
-    /// What a run takes for its size being another one than the last, on this lane.
-    fn change(&mut self, lane: LaneId, model: ModelId, ids: &Ids) -> Span {
-        let count = ids.as_slice().len();
-        let Some(place) = self.lanes.get_mut(&lane) else { return Span::ZERO };
-        let before = core::mem::replace(&mut place.last, count);
-        let change = self.models.get(&model).map_or(Span::ZERO, |fake| fake.change);
-        if before == count { Span::ZERO } else { change }
     }
 
     fn run_time(&self, model: ModelId, ids: &Ids) -> Span {

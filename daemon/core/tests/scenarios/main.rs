@@ -14,7 +14,6 @@ mod moved;
 mod order;
 mod parents;
 mod policy;
-mod steady;
 
 use std::time::Duration;
 
