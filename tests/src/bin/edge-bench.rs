@@ -56,6 +56,10 @@ async fn bench(only: &str) -> Result<Table> {
         edge_tests::measure::contest::rows(&stack, &mut table).await.with_context(|| stack.logs())?;
         return Ok(table);
     }
+    if only == "cycles" {
+        edge_tests::measure::cycles::rows(&mut table).await?;
+        return Ok(table);
+    }
     if only == "planned" {
         edge_tests::measure::planned::rows(&mut table).await?;
         return Ok(table);
@@ -74,6 +78,7 @@ async fn bench(only: &str) -> Result<Table> {
     host_killed(&stack, &mut table).await.with_context(|| stack.logs())?;
     drop(stack);
     edge_tests::measure::planned::rows(&mut table).await?;
+    edge_tests::measure::cycles::rows(&mut table).await?;
     core(&mut table)?;
     Ok(table)
 }

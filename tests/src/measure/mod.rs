@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod contest;
+pub mod cycles;
 pub mod hop;
 pub mod load;
 pub mod planned;
