@@ -244,6 +244,10 @@ pub struct ImageRecipe {
     pub min_width: u32,
     /// Widest picture at that height.
     pub max_width: u32,
+    /// Wider pictures than the narrowest are padded to a multiple of this: fewer shapes, more requests that can run together.
+    /// 1, which pads nothing, unless said: only a model that takes padding for what it is may have more.
+    #[serde(default = "ImageRecipe::default_step")]
+    pub width_step: u32,
     /// What happens to a picture wider than that.
     pub when_wider: WhenWider,
     /// Order of the channels.
@@ -252,6 +256,12 @@ pub struct ImageRecipe {
     pub mean: [f32; 3],
     /// Divides what is left.
     pub std: [f32; 3],
+}
+
+impl ImageRecipe {
+    fn default_step() -> u32 {
+        1
+    }
 }
 
 /// A picture of any size, scaled as a whole with its aspect kept and padded on the right and below, so that both sides

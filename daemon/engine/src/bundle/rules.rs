@@ -215,6 +215,9 @@ fn image(recipe: &ImageRecipe, faults: &mut Faults) {
     faults.unless((1..=4096).contains(&recipe.height), "input.height", "1..=4096");
     faults.unless((1..=65_535).contains(&recipe.max_width), "input.max_width", "1..=65535");
     faults.unless((1..=recipe.max_width).contains(&recipe.min_width), "input.min_width", "1..=max_width");
+    let stepped = |width: u32| recipe.width_step > 0 && width.is_multiple_of(recipe.width_step);
+    let fits = (1..=512).contains(&recipe.width_step) && stepped(recipe.min_width) && stepped(recipe.max_width);
+    faults.unless(fits, "input.width_step", "1..=512, and min_width and max_width multiples of it");
     normalisation(&recipe.mean, &recipe.std, faults);
 }
 

@@ -83,6 +83,12 @@ fn a_fault_is_told_with_its_key_and_the_accepted_range() {
         (ADD, "[limits]", "[tensor]\n[limits]", "invalid type: map, expected a sequence"),
         (LINE, "pixels = 40000000", "", "limits.pixels: must be 1..=268435456, and present for an image"),
         (LINE, "min_width = 320", "min_width = 5000", "input.min_width: must be 1..=max_width"),
+        (
+            LINE,
+            "max_width = 3200",
+            "max_width = 3200\nwidth_step = 96",
+            "input.width_step: must be 1..=512, and min_width",
+        ),
         (LINE, "std = [0.5, 0.5, 0.5]", "std = [0.5, 0.0, 0.5]", "input.std: must be numbers above 0"),
         (LINE, "channels = \"bgr\"", "channels = \"grb\"", "unknown variant `grb`"),
         (LINE, "when_wider = \"refuse\"", "when_wider = \"refuse\"\nzoom = 2", "unknown field `zoom`"),

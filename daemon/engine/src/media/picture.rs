@@ -85,10 +85,12 @@ impl Pictures {
 
     /// The same, no wider than the recipe allows.
     fn squeezed(&self, width: u32, height: u32) -> (u32, u32) {
-        let ImageRecipe { height: high, min_width, max_width, .. } = self.recipe;
+        let ImageRecipe { height: high, min_width, max_width, width_step, .. } = self.recipe;
         let scaled = u64::from(high) * u64::from(width);
         let (down, up) = (scaled / u64::from(height.max(1)), scaled.div_ceil(u64::from(height.max(1))));
         let padded = u32::try_from(down).unwrap_or(u32::MAX).clamp(min_width, max_width);
+        // The widest one is a multiple of the step.
+        let padded = padded.div_ceil(width_step.max(1)).saturating_mul(width_step.max(1)).min(max_width);
         (u32::try_from(up).unwrap_or(u32::MAX).clamp(1, padded), padded)
     }
 }

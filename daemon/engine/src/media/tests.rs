@@ -15,17 +15,21 @@ fn recipe(min_width: u32, max_width: u32, when_wider: WhenWider) -> Pictures {
 }
 
 fn bounded(max_pixels: u64, min_width: u32, max_width: u32, when_wider: WhenWider) -> Pictures {
-    let recipe = ImageRecipe {
+    Pictures::new(image_recipe(min_width, max_width, when_wider), max_pixels)
+}
+
+fn image_recipe(min_width: u32, max_width: u32, when_wider: WhenWider) -> ImageRecipe {
+    ImageRecipe {
         tensor: "x".into(),
         height: 4,
         min_width,
         max_width,
+        width_step: 1,
         when_wider,
         channels: Channels::Bgr,
         mean: [0.5; 3],
         std: [0.5; 3],
-    };
-    Pictures::new(recipe, max_pixels)
+    }
 }
 
 fn encode(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
@@ -53,6 +57,18 @@ fn a_picture_keeps_its_aspect_and_is_padded_to_the_right() {
         let own = own.min(padded);
         assert_eq!((picture.width, picture.padded), (own, padded), "{width} x {height}");
         assert_eq!(picture.rgb, vec![9; (own * 4 * 3) as usize]);
+    }
+}
+
+#[test]
+fn widths_come_in_steps_where_the_recipe_says_so() {
+    let recipe = ImageRecipe { width_step: 4, ..image_recipe(8, 16, WhenWider::Squeeze) };
+    let images = Pictures::new(recipe, 10_000);
+    for ((width, height), own, padded) in
+        [((4, 4), 4, 8), ((9, 4), 9, 12), ((12, 4), 12, 12), ((13, 4), 13, 16), ((40, 4), 16, 16)]
+    {
+        let picture = images.decode("image/png", &encode(plain(width, height, [9; 3]), ImageFormat::Png)).unwrap();
+        assert_eq!((picture.width, picture.padded), (own, padded), "{width} x {height}");
     }
 }
 
