@@ -42,6 +42,15 @@ pub fn descriptors(pid: u32) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd")).with_context(|| format!("descriptors of process {pid}"))?.count())
 }
 
+/// Names of the threads of a process, as it gave them.
+pub fn threads(pid: u32) -> Result<Vec<String>> {
+    let directory = format!("/proc/{pid}/task");
+    let tasks = fs::read_dir(&directory).with_context(|| directory.clone())?;
+    // A thread that ends meanwhile is no fault.
+    let named = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    Ok(named.map(|name| name.trim().to_owned()).collect())
+}
+
 /// Processor and kernel of this machine, in one line.
 pub fn machine() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
