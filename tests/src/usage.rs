@@ -51,6 +51,13 @@ pub fn threads(pid: u32) -> Result<Vec<String>> {
     Ok(named.map(|name| name.trim().to_owned()).collect())
 }
 
+/// Does the processor say that it can do this? A word of the line `flags` in /proc/cpuinfo.
+pub fn has_flag(flag: &str) -> bool {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags"));
+    flags.is_some_and(|line| line.split_whitespace().any(|word| word == flag))
+}
+
 /// Processor and kernel of this machine, in one line.
 pub fn machine() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

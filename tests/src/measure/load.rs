@@ -19,6 +19,7 @@ use crate::clock::Stopwatch;
 use crate::measure::Round;
 use crate::measure::work::Work;
 use crate::memfd;
+use crate::places;
 use crate::stack::Stack;
 use crate::usage;
 
@@ -31,6 +32,8 @@ pub enum Way {
     Inline,
     /// MQTT 5, QoS 1, binary tensors.
     Mqtt,
+    /// `InferEncoded` of this file of the bundle, a JPEG; each client keeps its sealed memfd and sends it again.
+    Picture(&'static str),
 }
 
 /// One round against the system; `round.cpu` is of the daemon and its engine host together.
@@ -137,6 +140,7 @@ enum Client {
     Fd { connection: Connection, fd: OwnedFd, model: String, tensor: Tensor },
     Inline { connection: Connection, model: String, tensor: Tensor },
     Mqtt { device: Device, message: Outgoing },
+    Picture { connection: Connection, fd: OwnedFd, model: String },
 }
 
 impl Client {
@@ -159,6 +163,11 @@ impl Client {
                     ..Outgoing::default()
                 };
                 Client::Mqtt { device: stack.device(Protocol::V5).await?, message }
+            }
+            Way::Picture(file) => {
+                let file = places::bundle(&model)?.join(file);
+                let payload = std::fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+                Client::Picture { connection: stack.bus.connect().await?, fd: memfd::sealed(&payload)?, model }
             }
         })
     }
@@ -194,6 +203,9 @@ impl Client {
                     reply::read(&answer)?
                 );
                 Ok(())
+            }
+            Client::Picture { connection, fd, model } => {
+                call(connection, "InferEncoded", &(model, "image/jpeg", Fd::from(fd.as_fd()), options)).await
             }
         }
     }
