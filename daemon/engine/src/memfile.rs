@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 /// The seals without which a file is never mapped: it can neither shrink under the reader, nor grow, nor change.
 pub const REQUIRED: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::WRITE);
@@ -46,15 +47,30 @@ impl Fresh {
     /// One of `len` zero bytes, at least one. Its pages are there afterwards: writing to them cannot fail any more.
     pub fn new(len: usize) -> io::Result<Fresh> {
         let file = create("edge-output")?;
-        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64)?;
-        // SAFETY: a new mapping at an address of the kernel's choice aliases nothing; all its pages exist, and nobody
-        // else has the file, so that it cannot shrink.
+        rustix::fs::ftruncate(&file, len as u64)?;
+        // SAFETY: a new mapping at an address of the kernel's choice aliases nothing; nobody else has the file, so that it
+        // cannot shrink, and nothing is written before all its pages exist.
         let base = unsafe {
-            let flags = MapFlags::SHARED | MapFlags::POPULATE;
-            rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, flags, &file, 0)
+            let protection = ProtFlags::READ | ProtFlags::WRITE;
+            rustix::mm::mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, &file, 0)
         }?;
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Fresh { file, mapping: Writable { base, len } })
+        let fresh = Fresh { file, mapping: Writable { base, len } };
+        fresh.populate()?;
+        Ok(fresh)
+    }
+
+    /// Makes all pages.
+    fn populate(&self) -> io::Result<()> {
+        let Writable { base, len } = self.mapping;
+        // Pages and their entries in one pass: of 1 MiB it costs 480 us instead of 580 with the two passes below.
+        // SAFETY: exactly this is mapped; the advice changes nothing that is there.
+        match unsafe { rustix::mm::madvise(base.as_ptr().cast(), len, Advice::LinuxPopulateWrite) } {
+            Ok(()) => Ok(()),
+            // Linux before 5.14 does not know it: the pages now, their entries when they are written.
+            Err(Errno::INVAL) => Ok(rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len as u64)?),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// The bytes, to be written.
@@ -102,7 +118,7 @@ pub fn check(file: impl AsFd) -> Result<u64, SealError> {
     let seals = match rustix::fs::fcntl_get_seals(&file) {
         Ok(seals) => seals,
         // The kernel's answer for anything that cannot be sealed.
-        Err(rustix::io::Errno::INVAL) => return Err(SealError::NotAMemfd),
+        Err(Errno::INVAL) => return Err(SealError::NotAMemfd),
         Err(errno) => return Err(SealError::Io(errno.into())),
     };
     let named = [(SealFlags::SHRINK, "SHRINK"), (SealFlags::GROW, "GROW"), (SealFlags::WRITE, "WRITE")];
