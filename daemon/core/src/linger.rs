@@ -10,6 +10,8 @@
 //!   together:  all n + 1 are done after gap + T(n + 1)
 //! ```
 //!
+//! where T has in it what a change of size takes, if the run before had another one.
+//!
 //! Where a larger batch does not pay, T(n + 1) is about T(n) + T(1), and nothing ever waits.
 
 use crate::estimate::batch_size::is_tried;
@@ -28,6 +30,8 @@ pub struct Waiting {
     pub units: u64,
     /// Largest batch that pays.
     pub most: usize,
+    /// Rows that the lane ran before.
+    pub before: Option<usize>,
     /// When the last one came.
     pub last: Mono,
     /// Mean time from one to the next.
@@ -38,14 +42,17 @@ pub struct Waiting {
 
 /// Until when the lane waits; none if what waits runs now.
 pub fn until(times: &ServiceTimes, now: Mono, waiting: &Waiting) -> Option<Mono> {
-    let Waiting { count, units, most, last, gap, deadline } = *waiting;
+    let Waiting { count, units, most, before, last, gap, deadline } = *waiting;
     let more = count + 1;
     if count == 0 || more > most || !is_tried(times, more) || !is_tried(times, count) {
         return None;
     }
-    let took = |count: usize| times.work(count, units.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)));
+    let steady = |count: usize| times.steady(count, units);
+    let change = |before: Option<usize>, count| if before == Some(count) { Span::ZERO } else { times.change() };
+    let so_far = steady(count).plus(change(before, count));
+    let alone = steady(1).plus(change(Some(count), 1));
     // Sizes are learnt in classes; one more never costs less than one fewer.
-    let (alone, so_far, run) = (took(1), took(count), took(more).max(took(count)));
+    let run = steady(more).max(steady(count)).plus(change(before, more));
     let together = gap.plus(run);
     let delay = together.minus(so_far).times(u64::try_from(count).unwrap_or(u64::MAX));
     let spared = so_far.plus(alone).minus(together);
@@ -74,7 +81,15 @@ mod tests {
     }
 
     fn waiting(count: usize, gap_ms: u64) -> Waiting {
-        Waiting { count, units: 1, most: 8, last: ms(100), gap: Span::from_millis(gap_ms), deadline: ms(10_000) }
+        Waiting {
+            count,
+            units: 1,
+            most: 8,
+            before: None,
+            last: ms(100),
+            gap: Span::from_millis(gap_ms),
+            deadline: ms(10_000),
+        }
     }
 
     /// A device that takes hardly longer for more.
@@ -95,6 +110,25 @@ mod tests {
             (STEEP, 4, 1, None),
         ] {
             assert_eq!(until(&times(curve), ms(100), &waiting(count, gap)), expected, "{curve:?} {count} {gap}");
+        }
+    }
+
+    #[test]
+    fn a_lane_waits_for_the_size_that_it_ran_before() {
+        let mut times = times(STEEP);
+        for _ in 0..8 {
+            times.learn(ms(0), 1, 1, Span::from_millis(10));
+            times.learn_changed(ms(0), 1, 1, Span::from_millis(30));
+        }
+        for (before, count, gap, expected) in [
+            (Some(4), 3, 2, Some(ms(104))),
+            (Some(4), 3, 30, None),
+            // The size changes in any case.
+            (Some(8), 3, 2, None),
+            (Some(1), 1, 2, None),
+        ] {
+            let waiting = Waiting { before, ..waiting(count, gap) };
+            assert_eq!(until(&times, ms(100), &waiting), expected, "{before:?} {count} {gap}");
         }
     }
 

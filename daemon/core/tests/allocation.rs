@@ -85,7 +85,8 @@ fn happen(pump: &mut Pump, dice: &mut Dice) {
 fn a_hundred_thousand_decisions_allocate_nothing() {
     let mut pump = Pump::new(Policy { max_waiting: 512, ..small_policy() }, 2, 16);
     let mut dice = Dice::new(7);
-    (0..10_000).for_each(|_| happen(&mut pump, &mut dice));
+    // Long enough for every table to have had its largest size.
+    (0..40_000).for_each(|_| happen(&mut pump, &mut dice));
     let before = COUNT.get();
     (0..100_000).for_each(|_| happen(&mut pump, &mut dice));
     assert_eq!(COUNT.get() - before, 0, "allocations");

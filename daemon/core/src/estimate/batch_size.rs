@@ -72,6 +72,27 @@ impl BatchSize {
     }
 }
 
+/// Where a change of size takes more than this part of a single row's run, sizes are powers of two: so there are few of
+/// them, and a change is rare.
+const COARSE_FROM: u64 = 8;
+
+/// The ceiling of a batch that may have up to `most` rows while `waiting` wait, on a lane that ran `last` rows before: that
+/// size again, where it costs less for each than to run what waits and to change the size for it. What a change takes
+/// counts half, because the next batch will be of the new size as likely as not.
+pub fn ceiling(times: &ServiceTimes, most: usize, waiting: usize, last: Option<usize>) -> usize {
+    let (each, change) = (times.each(), times.change());
+    let all = most.min(waiting);
+    if change.times(COARSE_FROM) <= times.steady(1, each) || last == Some(all) {
+        return most;
+    }
+    let new = if all.is_power_of_two() { all } else { all.next_power_of_two() / 2 };
+    let Some(last) = last.filter(|last| (1..=all).contains(last) && is_tried(times, new)) else { return new.max(1) };
+    let (again, anew) = (times.steady(last, each), times.steady(new, each).plus(change.part(2)));
+    // again / last < anew / new
+    let per = |span: Span, rows: usize| u128::from(span.as_nanos()) * u128::try_from(rows).unwrap_or(u128::MAX);
+    if per(again, new) < per(anew, last) { last } else { new }
+}
+
 /// Whether batches of `rows` rows were measured often enough to be compared.
 pub fn is_tried(times: &ServiceTimes, rows: usize) -> bool {
     times.samples(class_of(rows)) >= TRIED
@@ -133,6 +154,41 @@ mod tests {
     #[test]
     fn a_tiny_model_is_batched_for_the_cost_around_it() {
         assert!(settled(0, 100, 4, 40)[20..].iter().filter(|len| **len == 4).count() >= 18);
+    }
+
+    #[test]
+    fn a_lane_stays_with_a_size_while_a_change_of_it_costs_more_than_it_gains() {
+        let mut times = ServiceTimes::default();
+        let us = |us: u64| Span::from_nanos(us * 1000);
+        let now = Mono::from_nanos(1);
+        for (rows, took) in [(1, 850), (2, 1_280), (4, 2_110), (8, 3_950)] {
+            (0..TRIED).for_each(|_| times.learn(now, rows, u64::try_from(rows).unwrap(), us(took)));
+        }
+        // Without a price for changes everything that waits runs.
+        assert_eq!((ceiling(&times, 8, 7, Some(4)), ceiling(&times, 8, 7, None)), (8, 8));
+        for _ in 0..8 {
+            times.learn_changed(now, 1, 1, us(1_850));
+            times.learn(now, 1, 1, us(850));
+        }
+        // last, waiting: ceiling
+        for (last, waiting, wanted) in [
+            (None, 7, 4),
+            (None, 0, 1),
+            (Some(4), 7, 4),
+            (Some(4), 8, 4),
+            (Some(4), 4, 8),
+            (Some(3), 3, 8),
+            // Fewer wait than ran: there is no choice.
+            (Some(4), 3, 2),
+            (Some(4), 1, 1),
+            // More at a time gains more than the change takes.
+            (Some(1), 3, 2),
+            (Some(1), 8, 8),
+            (Some(2), 8, 8),
+            (Some(2), 5, 4),
+        ] {
+            assert_eq!(ceiling(&times, 8, waiting, last), wanted, "last {last:?}, {waiting} wait");
+        }
     }
 
     #[test]

@@ -2,6 +2,12 @@
 //!
 //! Batch sizes are learnt in classes (1, 2, 3-4, 5-8, 9-16, 17 and more), because what a batch costs per unit differs between
 //! models and providers in both directions: some halve it, some double it.
+//!
+//! A run whose size is not that of the run before it on its lane takes longer on some providers, which prepare for each new
+//! shape: for a model of a millisecond OpenVINO takes a whole one more, and 20 for a shape that the session never had. So
+//! what a size takes and what a change of size takes are learnt apart, and nothing from the first run of a size on a lane.
+//! When a request will be done goes by the mean of all other runs; which size is best goes by the former two, because the
+//! size that is chosen will be run again and again.
 
 use crate::estimate::mean::Mean;
 use crate::units::{Mono, Span};
@@ -36,21 +42,63 @@ pub fn rows_of(class: usize) -> core::ops::RangeInclusive<u32> {
 /// Service times of one model.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServiceTimes {
-    /// Scaled nanoseconds per unit, per class.
+    /// Scaled nanoseconds per unit, per class; of all runs.
     per_unit: [Mean; CLASSES],
+    /// The same without what a change of size takes.
+    steady: [Mean; CLASSES],
+    /// Nanoseconds that a run takes longer after one of another size.
+    change: Mean,
     units_per_row: Mean,
     last: Option<Mono>,
 }
 
 impl ServiceTimes {
-    /// A batch of `rows` rows and `units` of cost ran for `took`, and all of it succeeded.
+    /// A batch of `rows` rows and `units` of cost ran for `took`, and all of it succeeded; the one before it on its lane had
+    /// the same size.
     pub fn learn(&mut self, now: Mono, rows: usize, units: u64, took: Span) {
-        if !self.is_current(now) {
-            self.per_unit.iter_mut().for_each(Mean::distrust);
+        self.learn_all(now, rows, units, took);
+        self.steady[class_of(rows)].learn(scaled_each(took, units));
+    }
+
+    /// The same of the first batch of this size on its lane: better than to know nothing.
+    pub fn learn_first(&mut self, now: Mono, rows: usize, units: u64, took: Span) {
+        if self.per_unit[class_of(rows)].get().is_none() {
+            self.learn_all(now, rows, units, took);
         }
         self.last = Some(now);
-        self.per_unit[class_of(rows)].learn(took.times(SCALE).as_nanos() / units.max(1));
+    }
+
+    /// The same of a batch after one of another size.
+    pub fn learn_changed(&mut self, now: Mono, rows: usize, units: u64, took: Span) {
+        self.learn_all(now, rows, units, took);
+        let class = class_of(rows);
+        // What the two do not explain is shared between them, until runs of one size tell them apart.
+        let change = self.change();
+        if let Some(steady) = self.steady[class].get() {
+            self.change.learn(took.minus(unscaled(steady, units)).as_nanos());
+        }
+        self.steady[class].learn(scaled_each(took.minus(change), units));
+    }
+
+    fn learn_all(&mut self, now: Mono, rows: usize, units: u64, took: Span) {
+        if !self.is_current(now) {
+            self.per_unit.iter_mut().chain(&mut self.steady).for_each(Mean::distrust);
+        }
+        self.last = Some(now);
+        self.per_unit[class_of(rows)].learn(scaled_each(took, units));
         self.units_per_row.learn(units / u64::try_from(rows.max(1)).unwrap_or(u64::MAX));
+    }
+
+    /// How much longer a run takes after one of another size.
+    pub fn change(&self) -> Span {
+        self.change.span().unwrap_or(Span::ZERO)
+    }
+
+    /// How long a batch of `rows` rows of `units` each will run after one of the same size; no time if nothing is known.
+    pub fn steady(&self, rows: usize, units: u64) -> Span {
+        let units = units.saturating_mul(u64::try_from(rows).unwrap_or(u64::MAX));
+        let known = self.steady.get(class_of(rows)).and_then(Mean::get);
+        known.map_or_else(|| self.work(rows, units), |each| unscaled(each, units))
     }
 
     /// Such a batch was stopped after `took`, before it was done.
@@ -88,15 +136,20 @@ impl ServiceTimes {
         u64::try_from(rows).unwrap_or(u64::MAX)
     }
 
-    /// Scaled time per row in batches of this class, without what a batch costs beside the model.
+    /// Scaled time per row in batches of this class one after the other, without what a batch costs beside the model.
     pub(super) fn per_row(&self, class: usize) -> Option<u64> {
-        let per_unit = self.per_unit.get(class)?.get()?;
-        Some(per_unit.saturating_mul(self.units_per_row.get().unwrap_or(1).max(1)))
+        let per_unit = self.steady.get(class)?.get()?;
+        Some(per_unit.saturating_mul(self.each()))
     }
 
     /// `span` on the scale of [`ServiceTimes::per_row`].
     pub(super) fn scaled(span: Span) -> u64 {
         span.times(SCALE).as_nanos()
+    }
+
+    /// Units of a row.
+    pub(super) fn each(&self) -> u64 {
+        self.units_per_row.get().unwrap_or(1).max(1)
     }
 
     pub(super) fn samples(&self, class: usize) -> u64 {
@@ -105,7 +158,7 @@ impl ServiceTimes {
 
     fn is_current(&self, now: Mono) -> bool {
         let Some(last) = self.last else { return false };
-        let one = self.guess(1, self.units_per_row.get().unwrap_or(1)).unwrap_or(Span::ZERO);
+        let one = self.guess(1, self.each()).unwrap_or(Span::ZERO);
         is_fresh(last, now, one)
     }
 
@@ -115,6 +168,10 @@ impl ServiceTimes {
         let smaller = self.per_unit.iter().take(class + 1).rev().find_map(Mean::get);
         smaller.or_else(|| self.per_unit.iter().skip(class + 1).find_map(Mean::get))
     }
+}
+
+fn scaled_each(span: Span, units: u64) -> u64 {
+    span.times(SCALE).as_nanos() / units.max(1)
 }
 
 fn unscaled(per_unit: u64, units: u64) -> Span {
@@ -128,6 +185,46 @@ mod tests {
 
     fn at(secs: u64) -> Mono {
         Mono::from_nanos(secs * 1_000_000_000)
+    }
+
+    #[test]
+    fn what_a_change_of_size_takes_is_told_from_what_a_size_takes() {
+        let mut times = ServiceTimes::default();
+        let us = |us: u64| Span::from_nanos(us * 1000);
+        for _ in 0..8 {
+            times.learn(at(1), 1, 1, us(850));
+            times.learn(at(1), 4, 4, us(2_100));
+        }
+        assert_eq!(times.change(), Span::ZERO);
+        for _ in 0..200 {
+            times.learn_changed(at(1), 4, 4, us(3_100));
+            times.learn_changed(at(1), 1, 1, us(1_850));
+        }
+        let near = |span: Span, wanted: u64| (span.as_nanos() / 1000).abs_diff(wanted) < wanted / 10;
+        // Each took up half of what was unexplained; runs of one size then tell the two apart.
+        let both = times.change().plus(times.steady(4, 1));
+        assert!(near(both, 3_100), "{both:?}");
+        for _ in 0..40 {
+            times.learn(at(1), 1, 1, us(850));
+            times.learn(at(1), 4, 4, us(2_100));
+            times.learn_changed(at(1), 1, 1, us(1_850));
+        }
+        assert!(near(times.change(), 1_000), "{:?}", times.change());
+        assert!(near(times.steady(4, 1), 2_100) && near(times.steady(1, 1), 850), "{times:?}");
+        // Whoever waits is told by what all runs take.
+        assert!(times.work(1, 1) > us(1_000));
+    }
+
+    #[test]
+    fn the_first_run_of_a_size_counts_only_as_long_as_there_is_no_other() {
+        let mut times = ServiceTimes::default();
+        let ms = Span::from_millis;
+        times.learn_first(at(1), 4, 4, ms(20));
+        assert_eq!((times.guess(4, 4), times.per_row(2)), (Some(ms(20)), None));
+        times.learn(at(1), 4, 4, ms(2));
+        assert_eq!((times.guess(4, 4), times.steady(4, 1)), (Some(ms(11)), ms(2)));
+        times.learn_first(at(2), 4, 4, ms(20));
+        assert_eq!((times.guess(4, 4), times.steady(4, 1)), (Some(ms(11)), ms(2)));
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use crate::action::Action;
 use crate::batch::{Answer, Limit, Plan};
+use crate::estimate::batch_size;
 use crate::estimate::prepare::blocks;
 use crate::linger::{self, Waiting};
 use crate::members::Ids;
 use crate::queue::Key;
 use crate::request::Priority;
 use crate::scheduler::contest::{Head, Terms};
-use crate::scheduler::model::{Batch, Line, Model};
+use crate::scheduler::model::{Batch, Lane, Line, Model};
 use crate::scheduler::table::{Live, Stage};
 use crate::scheduler::{Decoding, Host, Scheduler};
 use crate::turns::QUANTUM;
@@ -203,6 +204,7 @@ impl Scheduler {
             count,
             units: waiting.units / waiting.count.max(1),
             most,
+            before: model.free_lane().and_then(|lane| model.lanes.get(lane)?.last_rows()),
             last,
             gap,
             // No earlier one is open anywhere.
@@ -217,12 +219,19 @@ impl Scheduler {
         ready.filter_map(|model| self.lingers(self.clock, model)).min()
     }
 
-    /// Whether a batch that begins with this request can be sent ahead to a lane, and be as large as it would be on a free
-    /// lane: a smaller one would cost more than the gap that it closes.
+    /// Whether a batch that begins with this request can be sent ahead to a lane: nothing that comes until the lane is free
+    /// would make it a better one, and nobody waits for it longer than for a chunk. Otherwise it would cost more than the
+    /// gap that it closes.
     fn fits_ahead(&self, now: Mono, model: &Model, lane: usize, first: &Live) -> bool {
         let Some(rest) = self.rest(now, model, lane) else { return false };
         let waiting = usize::try_from(model.run.total().count).unwrap_or(usize::MAX);
-        let members = (self.ceiling(model, Line::Run) / first.rows().max(1)).clamp(1, waiting.max(1));
+        let rows = self.ceiling(model, Line::Run, lane);
+        let most = model.size.next(&model.times, model.most(self.policy.max_batch));
+        let best = rows >= most || model.lanes.get(lane).and_then(Lane::last_rows) == Some(rows);
+        let members = (rows / first.rows().max(1)).max(1);
+        if waiting < members || !best {
+            return false;
+        }
         let units = first.units.saturating_mul(u64::try_from(members).unwrap_or(u64::MAX));
         let alone = model.times.work(first.rows(), first.units);
         alone <= rest && model.times.work(members.saturating_mul(first.rows()), units) <= rest
@@ -264,7 +273,7 @@ impl Scheduler {
             true => Limit::Rest(self.rest(now, model, lane).unwrap_or(Span::ZERO)),
             false => Limit::Chunk(Span::of(self.policy.max_chunk)),
         };
-        let mut plan = Plan::new(&times, now, start, self.ceiling(model, head.line), limit);
+        let mut plan = Plan::new(&times, now, start, self.ceiling(model, head.line, lane), limit);
         let callers = model.run.shares(head.key.priority).len();
         let mut ids = Ids::new();
         let mut next = Some((head.key, head.slot));
@@ -291,13 +300,14 @@ impl Scheduler {
         let alone = head.line == Line::RunAlone;
         let (len, rows, units) = (plan.len(), plan.rows(), plan.units());
         let estimate = times.guess(rows, units);
-        let batch = Batch { ids, rows, units, started: start, estimate, alone, wanted: len };
         self.charge_run(head, callers, units);
         let model = &mut self.models[head.model];
         self.hosts[model.host].retries += usize::from(alone);
         model.size.count();
         model.running += len;
         let place = &mut model.lanes[lane];
+        let size = place.note(rows, units);
+        let batch = Batch { ids, rows, units, started: start, estimate, alone, wanted: len, size };
         if place.running.is_none() {
             place.running = Some(batch);
         } else {
@@ -315,19 +325,19 @@ impl Scheduler {
         self.contested.charge(head, callers, time, terms, waits);
     }
 
-    /// The most rows that the next batch may have: what pays for this model, and no more than the share of one of
-    /// the lanes that are free, as two half batches side by side are done sooner than one after the other.
-    fn ceiling(&self, model: &Model, line: Line) -> usize {
+    /// The most rows that the next batch on a lane may have: what pays for this model after what ran there, and no more
+    /// than the share of one of the lanes that are free, as two half batches side by side are done sooner than one after
+    /// the other.
+    fn ceiling(&self, model: &Model, line: Line, lane: usize) -> usize {
         if line == Line::RunAlone {
             return 1;
         }
-        let pays = model.size.next(&model.times, model.most(self.policy.max_batch));
-        let free = model.free_lanes();
-        if free < 2 {
-            return pays;
-        }
         let waiting = usize::try_from(model.run.total().count).unwrap_or(usize::MAX);
-        pays.min(waiting.div_ceil(free).max(1))
+        let most = model.size.next(&model.times, model.most(self.policy.max_batch));
+        let last = model.lanes.get(lane).and_then(Lane::last_rows);
+        let pays = batch_size::ceiling(&model.times, most, waiting, last);
+        let free = model.free_lanes();
+        if free < 2 { pays } else { pays.min(waiting.div_ceil(free).max(1)) }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::members::{MemberResult, Results};
 use crate::queue::Slot;
 use crate::request::Work;
 use crate::route::DEATHS;
-use crate::scheduler::model::{Batch, State};
+use crate::scheduler::model::{Batch, Size, State};
 use crate::scheduler::table::{Role, Stage};
 use crate::scheduler::{Host, Scheduler};
 use crate::units::{Cost, Mono, Span};
@@ -156,7 +156,13 @@ impl Scheduler {
     /// A measurement that came with a load: a first estimate.
     pub(super) fn measured(&mut self, now: Mono, model: ModelId, batch: u16, took: Duration) {
         let Some(index) = self.models.iter().position(|place| place.id == model) else { return };
-        self.learn_service(now, index, usize::from(batch.max(1)), u64::from(batch.max(1)), Span::of(took));
+        self.learn_service(
+            now,
+            index,
+            (usize::from(batch.max(1)), u64::from(batch.max(1))),
+            Span::of(took),
+            Size::Same,
+        );
     }
 
     fn learn(&mut self, now: Mono, index: usize, batch: &Batch, took: Span, results: &Results) {
@@ -164,7 +170,7 @@ impl Scheduler {
         let ended = || ids.iter().enumerate().map(|(position, id)| result_of(results, position, *id));
         let mut done = Span::MAX;
         if ended().all(|result| result.is_ok()) {
-            self.learn_service(now, index, batch.rows, batch.units, took);
+            self.learn_service(now, index, (batch.rows, batch.units), took, batch.size);
         } else if ended().all(|result| result == Err(Fault::Stopped)) {
             self.models[index].times.learn_at_least(now, batch.rows, batch.units, took);
             // No more of it was done than what it ran for.
@@ -178,9 +184,14 @@ impl Scheduler {
         self.rates.run.done(now, work);
     }
 
-    fn learn_service(&mut self, now: Mono, index: usize, rows: usize, units: u64, took: Span) {
-        let first = self.models[index].times.guess(1, 1).is_none();
-        self.models[index].times.learn(now, rows, units, took);
+    fn learn_service(&mut self, now: Mono, index: usize, (rows, units): (usize, u64), took: Span, size: Size) {
+        let times = &mut self.models[index].times;
+        let first = times.guess(1, 1).is_none();
+        match size {
+            Size::Same => times.learn(now, rows, units, took),
+            Size::Changed => times.learn_changed(now, rows, units, took),
+            Size::First => times.learn_first(now, rows, units, took),
+        }
         self.find_usual_batch(index);
         if first {
             // What waits for it was taken in without a price.

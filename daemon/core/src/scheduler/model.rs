@@ -49,6 +49,18 @@ pub(super) struct Batch {
     pub alone: bool,
     /// Members that nobody has given up.
     pub wanted: usize,
+    pub size: Size,
+}
+
+/// The size of a batch, against those before it on its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// No other had as many rows.
+    First,
+    /// Others had as many rows, the last one did not, or each of its rows cost something else.
+    Changed,
+    /// The last one had the same.
+    Same,
 }
 
 impl Batch {
@@ -72,11 +84,38 @@ pub(super) struct Lane {
     pub id: LaneId,
     pub running: Option<Batch>,
     pub next: Option<Batch>,
+    /// Rows and units of the batch that was given to it last.
+    last: Option<(usize, u64)>,
+    /// A bit for each number of rows that it was given; the last one for all larger ones.
+    sizes: u64,
     /// Takes nothing new: the model was unloaded or moved to other lanes.
     pub retired: bool,
 }
 
 impl Lane {
+    pub fn new(id: LaneId) -> Lane {
+        Lane { id, running: None, next: None, last: None, sizes: 0, retired: false }
+    }
+
+    /// A batch is about to be given to it.
+    pub fn note(&mut self, rows: usize, units: u64) -> Size {
+        let bit = 1_u64 << rows.min(63);
+        let size = if self.last == Some((rows, units)) {
+            Size::Same
+        } else if self.sizes & bit == 0 {
+            Size::First
+        } else {
+            Size::Changed
+        };
+        (self.last, self.sizes) = (Some((rows, units)), self.sizes | bit);
+        size
+    }
+
+    /// Rows of the batch that was given to it last.
+    pub fn last_rows(&self) -> Option<usize> {
+        self.last.map(|(rows, _)| rows)
+    }
+
     pub fn is_free(&self) -> bool {
         !self.retired && self.running.is_none()
     }
@@ -285,7 +324,7 @@ impl Model {
             let Some(id) = range.first.0.checked_add(offset).map(LaneId) else { break };
             match self.lanes.iter_mut().find(|lane| lane.id == id) {
                 Some(lane) => lane.retired = false,
-                None => self.lanes.push(Lane { id, running: None, next: None, retired: false }),
+                None => self.lanes.push(Lane::new(id)),
             }
         }
     }
