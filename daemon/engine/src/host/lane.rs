@@ -36,6 +36,9 @@ impl Lane {
     pub fn serve(mut self) {
         let mut receiver = Receiver::default();
         loop {
+            if self.runner.may_prepare() && self.post.is_quiet() {
+                self.runner.prepare();
+            }
             match receiver.receive::<ToLane>(self.post.channel()) {
                 Ok((ToLane::Run(Run { members }), fds)) => self.batch(members, fds),
                 Ok((ToLane::Measure { batch }, _)) => self.measure(batch),

@@ -28,6 +28,7 @@ mod raw;
 mod registry;
 mod runner;
 mod session;
+mod spare;
 mod store;
 mod trial;
 mod unsealed;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::Shutdown;
 
 use super::arena::Options;
@@ -54,6 +55,13 @@ impl Post {
     /// The channel on which the lane is asked.
     pub fn channel(&self) -> &OwnedFd {
         &self.channel
+    }
+
+    /// Whether nothing waits on the channel: neither a batch nor its end.
+    pub fn is_quiet(&self) -> bool {
+        let mut channel = [PollFd::new(&self.channel, PollFlags::IN)];
+        let at_once = Timespec::default();
+        matches!(rustix::event::poll(&mut channel, Some(&at_once)), Ok(0))
     }
 
     /// The lane has taken a batch: says which of its members were discarded meanwhile. From now on it is stopped when

@@ -15,10 +15,10 @@ use super::model::Model;
 use super::outputs::{Outputs, Shape};
 use super::post::Post;
 use super::session::{Engine, Place, RunError};
+use super::spare::Spare;
 use super::trial::Sample;
 use crate::fault::{chain, host_error};
 use crate::media::{MediaError, Prepared};
-use crate::memfile::Fresh;
 use crate::protocol::{ErrorKind, HostError, Measured, MemberDone, Output, TensorData, Want};
 use crate::tensor::{Answer, Feed};
 
@@ -36,6 +36,7 @@ pub struct Runner {
     usual: Usual,
     outputs: Outputs,
     buffers: Buffers,
+    spare: Spare,
     /// Every run gives back what the runtime keeps.
     gives_back: bool,
 }
@@ -44,12 +45,22 @@ impl Runner {
     /// Runs `engine` for `model`.
     pub fn new(model: Arc<Model>, engine: Engine, options: Arc<Options>) -> Runner {
         let (usual, outputs, buffers) = (Usual::default(), Outputs::default(), Buffers::default());
-        Runner { model, engine, options, usual, outputs, buffers, gives_back: false }
+        Runner { model, engine, options, usual, outputs, buffers, spare: Spare::default(), gives_back: false }
     }
 
     /// From now on every run gives back what the runtime keeps, or only one that is far larger than others.
     pub fn give_back(&mut self, always: bool) {
         self.gives_back = always;
+    }
+
+    /// Whether [`Runner::prepare`] has something to do.
+    pub fn may_prepare(&self) -> bool {
+        self.spare.is_wanted() && !self.gives_back
+    }
+
+    /// Makes what the next request will need, while there is none.
+    pub fn prepare(&mut self) {
+        self.spare.prepare();
     }
 
     /// The model that it runs.
@@ -195,10 +206,10 @@ impl Runner {
     /// Runs one member that is answered with tensors. Large outputs whose shapes are known from the runs before are
     /// written by the runtime where the caller reads them.
     fn run_alone(&mut self, values: &[Value], want: Want, packer: &mut Packer) -> Result<Answered, RunError> {
-        let Runner { model, engine, options, usual, outputs, gives_back, .. } = self;
+        let Runner { model, engine, options, usual, outputs, spare, gives_back, .. } = self;
         let feeds = feeds(model, values);
         let options = options.get(*gives_back || usual.gives_back(size(&feeds)));
-        let mut places = match places(outputs.expected(&feeds).unwrap_or_default(), packer) {
+        let mut places = match places(outputs.expected(&feeds).unwrap_or_default(), spare, packer) {
             Ok(places) => places,
             Err(error) => return Ok(Err(pack_error(&error))),
         };
@@ -348,16 +359,16 @@ fn packed(
 const IN_PLACE: usize = 256 << 10;
 
 /// Memory for the large ones of the outputs that are expected.
-fn places(expected: &[Shape], packer: &Packer) -> Result<Vec<Option<Place>>, PackError> {
-    let place = |shape: &Shape| {
+fn places(expected: &[Shape], spare: &mut Spare, packer: &Packer) -> Result<Vec<Option<Place>>, PackError> {
+    let mut place = |shape: &Shape| {
         let len = shape.bytes();
         if len < IN_PLACE || !packer.has_room(expected.len()) {
             return Ok(None);
         }
-        let fresh = Fresh::new(len).map_err(|source| PackError::Memfd { len, source })?;
+        let fresh = spare.take(len).map_err(|source| PackError::Memfd { len, source })?;
         Ok(Some(Place { fresh, shape: shape.clone() }))
     };
-    expected.iter().map(place).collect()
+    expected.iter().map(&mut place).collect()
 }
 
 /// The outputs that are to be packed; `None` for the others.
