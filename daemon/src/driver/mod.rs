@@ -375,7 +375,10 @@ impl Driver {
                 }
                 let (allowed, hosts) = (&self.config.engine.providers, &mut self.hosts);
                 let taken = match found.pipeline.take() {
-                    Some(spec) => self.pipelines.add(found, spec),
+                    Some(spec) => {
+                        self.models.note_pipeline(&found.name);
+                        self.pipelines.add(found, spec)
+                    }
                     None => {
                         let added = self.models.add(found, allowed, |provider| hosts.of(provider));
                         if let Some(bundle) = added {

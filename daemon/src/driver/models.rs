@@ -192,9 +192,16 @@ impl Bundle {
 pub struct Models {
     list: Vec<Model>,
     bundles: Vec<Bundle>,
+    /// Names of the pipelines: they are asked for in the same way, so a list of what there is has them too.
+    pipelines: Vec<String>,
 }
 
 impl Models {
+    /// Notes the name of a pipeline.
+    pub fn note_pipeline(&mut self, name: &str) {
+        self.pipelines.push(name.to_owned());
+    }
+
     /// Adds a bundle with those of its setups that the operator allows; its index. `None` if the same name and version is
     /// there already, or the table is full.
     pub fn add(&mut self, found: Found, allowed: &[String], mut host: impl FnMut(&str) -> HostId) -> Option<usize> {
@@ -337,7 +344,9 @@ impl Models {
                 format!("model: no version `{version}` of `{name}`: takes {}", versions.join(", "))
             }
             _ => {
-                let mut names: Vec<&str> = self.bundles.iter().map(|bundle| bundle.found.name.as_str()).collect();
+                let pipelines = self.pipelines.iter().map(String::as_str);
+                let mut names: Vec<&str> =
+                    self.bundles.iter().map(|bundle| bundle.found.name.as_str()).chain(pipelines).collect();
                 names.sort_unstable();
                 names.dedup();
                 names.truncate(32);
@@ -633,9 +642,10 @@ mod tests {
 
     #[test]
     fn an_unknown_name_or_version_is_told_what_there_is() {
-        let models = models(&[("a", "1.0.0"), ("b", "1.0.0")]);
-        assert!(models.find("c", None).unwrap_err().message.contains("no model `c`: takes a, b"));
-        assert!(models.find("a", Some("9")).unwrap_err().message.contains("no version `9` of `a`: takes 1.0.0"));
+        let mut models = models(&[("b", "1.0.0"), ("d", "1.0.0")]);
+        models.note_pipeline("a");
+        assert!(models.find("c", None).unwrap_err().message.contains("no model `c`: takes a, b, d"));
+        assert!(models.find("b", Some("9")).unwrap_err().message.contains("no version `9` of `b`: takes 1.0.0"));
     }
 
     #[test]
