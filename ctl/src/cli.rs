@@ -152,6 +152,16 @@ pub enum ModelsCommand {
     #[command(after_help = "Examples:\n  edgectl models tune text-line\n  \
                             edgectl models tune text-line --no-wait && edgectl jobs")]
     Tune(TuneArgs),
+    /// Load a model that was unloaded, or try at once one that failed; wait until it serves, and show it
+    ///
+    /// Ends with 1 if it does not serve; the page says why.
+    #[command(after_help = "Example:\n  edgectl models load text-line")]
+    Load(ShowArgs),
+    /// Unload a model, and keep it so until it is loaded by `edgectl models load` or edged starts anew
+    ///
+    /// Requests that wait for it, and new ones, are answered `unavailable`.
+    #[command(after_help = "Example:\n  edgectl models unload text-boxes")]
+    Unload(ShowArgs),
     /// List what execution providers compiled and is kept, or clear it
     #[command(after_help = "Examples:\n  edgectl models cache\n  edgectl models cache clear text-line")]
     Cache(CacheArgs),

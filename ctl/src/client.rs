@@ -141,6 +141,16 @@ impl Client {
         self.call(CHANGE_LIMIT, ask).await
     }
 
+    /// Has a model loaded; what comes of it is in the status.
+    pub async fn load(&self, name: &str, version: &str) -> Result<(), Failure> {
+        self.call(CHANGE_LIMIT, async { self.model(name, version).await?.load(&Options::new()).await }).await
+    }
+
+    /// Unloads a model.
+    pub async fn unload(&self, name: &str, version: &str) -> Result<(), Failure> {
+        self.call(CHANGE_LIMIT, async { self.model(name, version).await?.unload(&Options::new()).await }).await
+    }
+
     /// Has a model measured; the number of the job.
     pub async fn tune(&self, name: &str, version: &str) -> Result<u64, Failure> {
         let ask = async { self.model(name, version).await?.tune(&Options::new()).await };

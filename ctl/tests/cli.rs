@@ -347,12 +347,16 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
 fn every_verb_explains_itself() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let verbs: [&[&str]; 20] = [
+    let verbs: [&[&str]; 24] = [
         &[],
         &["status"],
         &["models"],
         &["models", "list"],
         &["models", "show"],
+        &["models", "plan"],
+        &["models", "tune"],
+        &["models", "load"],
+        &["models", "unload"],
         &["models", "cache"],
         &["models", "cache", "clear"],
         &["jobs"],

@@ -67,6 +67,9 @@ _edgectl() {
             edgectl__subcmd__models,list)
                 cmd="edgectl__subcmd__models__subcmd__list"
                 ;;
+            edgectl__subcmd__models,load)
+                cmd="edgectl__subcmd__models__subcmd__load"
+                ;;
             edgectl__subcmd__models,plan)
                 cmd="edgectl__subcmd__models__subcmd__plan"
                 ;;
@@ -75,6 +78,9 @@ _edgectl() {
                 ;;
             edgectl__subcmd__models,tune)
                 cmd="edgectl__subcmd__models__subcmd__tune"
+                ;;
+            edgectl__subcmd__models,unload)
+                cmd="edgectl__subcmd__models__subcmd__unload"
                 ;;
             edgectl__subcmd__models__subcmd__cache,clear)
                 cmd="edgectl__subcmd__models__subcmd__cache__subcmd__clear"
@@ -444,7 +450,7 @@ _edgectl() {
             return 0
             ;;
         edgectl__subcmd__models)
-            opts="-h --json --bus --host --timeout --help list show plan tune cache"
+            opts="-h --json --bus --host --timeout --help list show plan tune load unload cache"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -547,6 +553,32 @@ _edgectl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        edgectl__subcmd__models__subcmd__load)
+            opts="-h --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         edgectl__subcmd__models__subcmd__plan)
             opts="-h --json --bus --host --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -601,6 +633,32 @@ _edgectl() {
             ;;
         edgectl__subcmd__models__subcmd__tune)
             opts="-h --no-wait --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__models__subcmd__unload)
+            opts="-h --json --bus --host --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

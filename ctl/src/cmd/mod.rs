@@ -8,6 +8,7 @@ mod drain;
 mod gen_docs;
 mod infer;
 mod jobs;
+mod load;
 mod models;
 mod plan;
 mod reload;

@@ -1,4 +1,4 @@
-//! `edgectl models list`, `show`, `plan`, `tune` and `cache [clear]`.
+//! `edgectl models list`, `show`, `plan`, `tune`, `load`, `unload` and `cache [clear]`.
 
 use edge_wire::dto::{CacheEntry, ModelStatus, Status};
 use edge_wire::error::ErrorCode;
@@ -18,6 +18,8 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
     let text = match command {
         ModelsCommand::Plan(args) => return super::plan::show(&client, common, &status, args).await,
         ModelsCommand::Tune(args) => return super::plan::tune(&client, common, &status, args).await,
+        ModelsCommand::Load(args) => return super::load::load(&client, common, &status, args).await,
+        ModelsCommand::Unload(args) => return super::load::unload(&client, common, &status, args).await,
         ModelsCommand::List if common.json => json::record(&status.models),
         ModelsCommand::List => human::models::list(&status.models, status.simulated),
         ModelsCommand::Show(args) => {

@@ -17,7 +17,7 @@ fn a_simulated_daemon_is_asked_and_steered() {
     let edgectl = Edgectl::on(&bus);
     let _daemon = Daemon::start(&bus, &["--sim"], "");
     until(&edgectl, "serving");
-    let lines: [&[&str]; 22] = [
+    let lines: [&[&str]; 26] = [
         &["status", "--check"],
         &["status", "--json"],
         &["models", "list"],
@@ -32,6 +32,10 @@ fn a_simulated_daemon_is_asked_and_steered() {
         &["trace", "sim-1"],
         &["trace", "sim-3", "--json"],
         &["config", "check"],
+        &["models", "unload", "speech"],
+        &["infer", "speech", "call.wav", "--request-id", "sim-9"],
+        &["models", "load", "speech"],
+        &["models", "load", "nothing"],
         &["drain", "--wait"],
         &["infer", "text-line", "label.png", "--request-id", "sim-7"],
         &["resume", "--json"],

@@ -317,7 +317,9 @@ impl Driver {
             |why: String| Failure::new(ErrorCode::Unavailable, format!("model `{}`: {why}", model.label()));
         let loaded = match (&model.life, self.models.spec(id)) {
             (Life::Failed(why), _) => return Err(unavailable(format!("not served: {why}"))),
-            (Life::Unloaded, _) => return Err(unavailable("unloaded by the operator".into())),
+            (Life::Unloaded, _) => {
+                return Err(unavailable("unloaded by the operator; `edgectl models load` loads it again".into()));
+            }
             (Life::Standby | Life::Found | Life::Loading | Life::Ready, Some(loaded)) => loaded,
             (Life::Standby | Life::Found | Life::Loading | Life::Ready, None) => {
                 let why = self.hosts.get(model.host).and_then(HostState::why_down);

@@ -127,7 +127,7 @@ pub trait Models {
 /// One version of one model.
 #[proxy(interface = "org.edged.Edge1.Model", default_service = "org.edged.Edge1", assume_defaults = false)]
 pub trait Model {
-    /// Loads it; returns when it serves, or with the reason why it does not.
+    /// Has it loaded, also where that failed before; returns at once, and its state and reason say what comes of it.
     #[zbus(allow_interactive_auth)]
     fn load(&self, options: &Options<'_>) -> zbus::Result<()>;
 

@@ -100,7 +100,7 @@ impl Driver {
         let label = served.label();
         let unavailable = |why: &str| Failure::new(ErrorCode::Unavailable, format!("model `{label}`: {why}"));
         if served.unloaded {
-            return Err(unavailable("unloaded by the operator"));
+            return Err(unavailable("unloaded by the operator; `edgectl models load` loads it again"));
         }
         let stages = served.stages(&self.models).map_err(|missing| match missing {
             Missing::Fault(why) => unavailable(&why),

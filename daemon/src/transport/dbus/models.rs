@@ -142,7 +142,7 @@ fn tensors(tensors: &[TensorInfo]) -> Vec<(String, String, Vec<i64>)> {
 
 #[interface(name = "org.edged.Edge1.Model")]
 impl Model {
-    /// Loads it; returns when it serves, or with the reason why it does not.
+    /// Has it loaded, also where that failed before; returns at once, and its state and reason say what comes of it.
     async fn load(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
         let _unused = options;
         self.command(&header, |model, done| Message::Load { model, done }).await
