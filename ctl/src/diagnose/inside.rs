@@ -67,8 +67,20 @@ fn model(model: &ModelStatus) -> Check {
             Check::ok(subject, format!("ready on {}, {goldens}", providers.join(" ")))
         }
         "failed" => Check::fail(subject, format!("failed: {}", model.reason), "install the bundle again"),
-        state => Check::warn(subject, state, "wait, then ask again"),
+        // It was let go to save memory, which is no fault.
+        "standby" => Check::ok(subject, told("not loaded", &model.reason)),
+        "unloaded" => {
+            let remedy = format!("`edgectl models load {}:{}`", model.name, model.version);
+            Check::warn(subject, told("unloaded", &model.reason), remedy)
+        }
+        "unavailable" => Check::warn(subject, told("unavailable", &model.reason), "see the model that is its stage"),
+        state => Check::warn(subject, told(state, &model.reason), "wait, then ask again"),
     }
+}
+
+/// A state, and why.
+fn told(state: &str, reason: &str) -> String {
+    if reason.is_empty() { state.into() } else { format!("{state}: {reason}") }
 }
 
 fn broker(status: &Status) -> Check {

@@ -206,6 +206,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_a_model_that_is_not_loaded_follows_the_reason() {
+        let check = |state: &str, reason: &str| {
+            let mut status = healthy();
+            (status.models[0].state, status.models[0].reason) = (state.into(), reason.into());
+            let checks = report(&facts(status)).checks;
+            checks.into_iter().find(|check| check.subject == "model text-line:1.0.0").unwrap()
+        };
+        let let_go = check("standby", "let go to make room for b:1.0.0; the next request loads it again");
+        assert_eq!((let_go.level, let_go.remedy.as_str()), (Level::Ok, ""));
+        assert!(let_go.what.contains("let go to make room"), "{let_go:?}");
+        let unloaded = check("unloaded", "");
+        assert_eq!((unloaded.level, unloaded.what.as_str()), (Level::Warn, "unloaded"));
+        assert!(unloaded.remedy.contains("edgectl models load text-line:1.0.0"), "{unloaded:?}");
+        let stage = check("unavailable", "stage b:1.0.0: not served");
+        assert_eq!(stage.level, Level::Warn);
+        assert!(stage.what.contains("stage b:1.0.0"), "{stage:?}");
+        assert!(check("loading", "").remedy.contains("wait"));
+    }
+
+    #[test]
     fn a_warning_alone_is_no_degradation() {
         let mut simulated = healthy();
         simulated.engine.state = "simulated".into();

@@ -46,11 +46,13 @@ fn row(model: &ModelStatus) -> Vec<String> {
     ]
 }
 
-/// Where the model really runs; the share is shown when it is not one provider alone.
+/// Where the model really runs. Shares are shown where providers divide a graph; each of a pipeline's has a whole one.
 fn providers(providers: &[ProviderInfo]) -> String {
     match providers {
         [] => "-".into(),
-        [one] if one.share >= 0.9995 => one.name.clone(),
+        all if all.iter().all(|one| one.share >= 0.9995) => {
+            all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ")
+        }
         many => many.iter().map(|one| format!("{} {}", one.name, percent(one.share))).collect::<Vec<_>>().join(", "),
     }
 }
@@ -91,8 +93,14 @@ pub fn show(model: &ModelStatus, simulated: bool) -> String {
         ("takes", model.content_types.join(", ")),
         ("bundle", model.path.clone()),
     ];
-    let of_sessions = ["sessions", "loaded in"];
-    fields.retain(|(label, text)| !(text.is_empty() || is_pipeline && of_sessions.contains(label)));
+    // Of what was never loaded nothing is known of sessions and answers either.
+    let never_loaded = model.instances == 0 && model.load_ms == 0 && model.goldens_passed == 0;
+    let left_out = match () {
+        () if is_pipeline => &["sessions", "loaded in"][..],
+        () if never_loaded => &["provider", "sessions", "loaded in", "checked"][..],
+        () => &[][..],
+    };
+    fields.retain(|(label, text)| !(text.is_empty() || left_out.contains(label)));
     let fields: String = fields.iter().map(|(label, text)| field(label, &clean(text))).collect();
     let head = paragraph("", &clean(&format!("{} {}: {}", model.name, model.version, model.description)));
     let simulated = if simulated { super::status::SIMULATED } else { "" };
@@ -126,7 +134,14 @@ fn setups(setups: &[SetupStatus]) -> String {
         return String::new();
     }
     let row = |setup: &SetupStatus| {
-        let serves = if setup.serving { "serves" } else { "" };
+        // Encoded and tensor requests may be served in different ways.
+        let serves = match setup.serves.as_slice() {
+            // The first choice of a model that is not served takes no requests.
+            _ if matches!(setup.state.as_str(), "failed" | "unloaded") => String::new(),
+            [only] => format!("serves {only}"),
+            _ if setup.serving => "serves".into(),
+            _ => String::new(),
+        };
         let state = match setup.reason.as_str() {
             "" => format!("{}{}", setup.state, retry(setup)),
             reason => format!("{}{}: {reason}", setup.state, retry(setup)),
@@ -136,7 +151,8 @@ fn setups(setups: &[SetupStatus]) -> String {
         if setup.device_bytes > 0 {
             memory += &format!(" + {} on the card", bytes(setup.device_bytes));
         }
-        [&setup.variant, &setup.provider, &setup.precision, &sessions, serves, &memory, &state].map(clean).to_vec()
+        let cells = [&setup.variant, &setup.provider, &setup.precision, &sessions, &serves, &memory, &state];
+        cells.map(|cell| clean(cell)).to_vec()
     };
     let head = [
         ("VARIANT", Align::Left),
@@ -182,6 +198,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn providers_have_shares_only_where_they_divide_a_graph() {
+        let of = |shares: &[(&str, f64)]| {
+            let info = |(name, share): &(&str, f64)| ProviderInfo { name: (*name).into(), share: *share };
+            providers(&shares.iter().map(info).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[]), "-");
+        assert_eq!(of(&[("cpu", 1.0)]), "cpu");
+        assert_eq!(of(&[("cuda", 0.973), ("cpu", 0.027)]), "cuda 97.3%, cpu 2.7%");
+        assert_eq!(of(&[("cpu", 1.0), ("openvino", 1.0)]), "cpu, openvino", "of a pipeline, not 200 %");
+    }
+
+    #[test]
+    fn a_setup_that_serves_one_kind_of_request_says_which() {
+        let setup = |kinds: &[&str]| SetupStatus {
+            serving: !kinds.is_empty(),
+            serves: kinds.iter().map(|&kind| kind.into()).collect(),
+            ..SetupStatus::default()
+        };
+        let failed = SetupStatus { state: "failed".into(), ..setup(&["encoded", "tensors"]) };
+        assert!(!setups(&[failed, setup(&[])]).contains("serves"), "what failed serves nobody");
+        let rows = setups(&[setup(&["encoded"]), setup(&["tensors"]), setup(&[]), setup(&["encoded", "tensors"])]);
+        let said: Vec<&str> = rows.lines().skip(2).map(|line| line.split_once("threads").unwrap().1.trim()).collect();
+        assert_eq!(said, ["serves encoded", "serves tensors", "", "serves"]);
+    }
+
+    #[test]
     fn a_setup_that_failed_says_how_often_and_when_it_is_tried_again() {
         for (failures, retry_in_ms, expected) in [
             (0, 0, ""),
@@ -202,5 +244,9 @@ mod tests {
         };
         let shown = show(&ModelStatus { state, reason, setups: vec![only], ..ModelStatus::default() }, false);
         assert!(shown.contains("failed (1 failure, tried again in 4 s): no device"), "{shown}");
+        assert!(
+            !shown.contains("golden") && !shown.contains("0 sessions"),
+            "nothing is said of what never was: {shown}"
+        );
     }
 }
