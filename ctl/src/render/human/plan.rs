@@ -2,7 +2,7 @@
 
 use edge_wire::plan::{Plan, PlanChoice, PlanWay};
 
-use crate::render::table::{Align, clean, paragraph, table};
+use crate::render::table::{Align, clean, field, paragraph, table};
 use crate::render::units::span;
 
 /// One plan.
@@ -14,6 +14,7 @@ pub fn show(plan: &Plan) -> String {
     }
     let metered = plan.ways.iter().flat_map(|way| &way.points).any(|point| point.energy_mj.is_some());
     text += &format!("\n{}", table(&with_energy(&HEAD, metered), &rows(plan, metered)));
+    text += &format!("\n{}", legend(metered));
     let notes: String = plan
         .ways
         .iter()
@@ -24,7 +25,7 @@ pub fn show(plan: &Plan) -> String {
         text += &format!("\nNot good for everything:\n{notes}");
     }
     text += &format!(
-        "\nServes by {}:\n{}",
+        "\nServes by {}, marked *:\n{}",
         clean(&plan.objective),
         table(&with_energy(&CHOICES, metered), &choices(plan, metered))
     );
@@ -32,6 +33,16 @@ pub fn show(plan: &Plan) -> String {
         text += &paragraph("  ", &clean(remark));
     }
     text
+}
+
+/// What the columns are.
+fn legend(metered: bool) -> String {
+    let energy = if metered { "; mJ: energy of one item" } else { "" };
+    let columns = format!(
+        "S x T: sessions at work x threads of each; p50 ms: median of one run of a whole batch; per s: items of all \
+         sessions; DIFFERS: from the CPU provider's answer, 0.01 at most for tensors; FOR: requests that it may serve{energy}"
+    );
+    field("columns", &columns)
 }
 
 /// A column for energy, where there is any.
@@ -45,10 +56,10 @@ fn energy(energy_mj: Option<f64>, metered: bool) -> Option<String> {
 }
 
 const HEAD: [(&str, Align); 9] = [
-    ("WAY", Align::Left),
+    ("VARIANT", Align::Left),
     ("PROVIDER", Align::Left),
     ("PRECISION", Align::Left),
-    ("SESS x THR", Align::Right),
+    ("S x T", Align::Right),
     ("BATCH", Align::Right),
     ("p50 ms", Align::Right),
     ("per s", Align::Right),
@@ -92,7 +103,7 @@ const CHOICES: [(&str, Align); 8] = [
     ("REQUESTS", Align::Left),
     ("OBJECTIVE", Align::Left),
     ("WAY", Align::Left),
-    ("SESS x THR", Align::Right),
+    ("S x T", Align::Right),
     ("BATCH", Align::Right),
     ("p50 ms", Align::Right),
     ("per s", Align::Right),
@@ -105,7 +116,7 @@ fn choices(plan: &Plan, metered: bool) -> Vec<Vec<String>> {
             if choice.objective == plan.objective { "*" } else { "" }.into(),
             clean(&choice.requests),
             clean(&choice.objective),
-            clean(&format!("{} on {}, {}", way.variant, way.provider, way.precision)),
+            clean(&format!("{} {} {}", way.variant, way.provider, way.precision)),
             format!("{} x {}", choice.instances, way.threads),
             choice.batch.to_string(),
             millis(choice.p50_us),
@@ -174,17 +185,19 @@ mod tests {
             "129.9",
             "0.0300",
             "fp32 on openvino, reduced, 2 x 1: not for tensors: it differs",
-            "Serves by throughput",
+            "Serves by throughput, marked *:",
             "no energy: no rail",
         ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("columns    S x T: sessions at work"), "{text}");
         assert!(!text.contains("ab12"), "the digest is for machines");
         assert!(!text.contains("mJ"), "there is no column for what nobody knows");
         plan.ways[0].points[0].energy_mj = Some(231.25);
         let metered = show(&plan);
         assert!(metered.contains("mJ") && metered.contains("231.2"), "{metered}");
         let serving = text.lines().find(|line| line.starts_with('*')).unwrap();
-        assert!(serving.contains("encoded") && serving.contains("fp32 on openvino, reduced"), "{serving}");
+        assert!(serving.contains("encoded") && serving.contains("fp32 openvino reduced"), "{serving}");
     }
 }
