@@ -89,7 +89,7 @@ pub const KEYS: &[Key] = &[
         "engine.providers",
         Kind::Words(PROVIDERS),
         Absent::Texts(PROVIDERS),
-        "Execution providers that models may use. One that is named here and does not work on this box is a problem that status shows; without this key it is only told of.",
+        "Execution providers that models may use. One that is named here, that a model could use, and that does not work on this box is a problem that status shows; without this key it is only told of.",
     ),
     key(
         "engine.providers_dir",
