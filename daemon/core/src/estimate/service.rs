@@ -50,6 +50,8 @@ pub struct ServiceTimes {
     change: Mean,
     units_per_row: Mean,
     last: Option<Mono>,
+    /// The same by class.
+    last_of: [Option<Mono>; CLASSES],
 }
 
 impl ServiceTimes {
@@ -65,7 +67,7 @@ impl ServiceTimes {
         if self.per_unit[class_of(rows)].get().is_none() {
             self.learn_all(now, rows, units, took);
         }
-        self.last = Some(now);
+        self.note(now, rows);
     }
 
     /// The same of a batch after one of another size.
@@ -84,7 +86,7 @@ impl ServiceTimes {
         if !self.is_current(now) {
             self.per_unit.iter_mut().chain(&mut self.steady).for_each(Mean::distrust);
         }
-        self.last = Some(now);
+        self.note(now, rows);
         self.per_unit[class_of(rows)].learn(scaled_each(took, units));
         self.units_per_row.learn(units / u64::try_from(rows.max(1)).unwrap_or(u64::MAX));
     }
@@ -103,13 +105,29 @@ impl ServiceTimes {
 
     /// Such a batch was stopped after `took`, before it was done.
     pub fn learn_at_least(&mut self, now: Mono, rows: usize, units: u64, took: Span) {
-        self.last = Some(now);
+        self.note(now, rows);
         self.per_unit[class_of(rows)].learn_at_least(took.times(SCALE).as_nanos() / units.max(1));
     }
 
     /// How long such a batch will run by what is known now; `None` if nothing is, or if it is too old to say no by.
     pub fn current(&self, now: Mono, rows: usize, units: u64) -> Option<Span> {
         if self.is_current(now) { self.guess(rows, units) } else { None }
+    }
+
+    /// The same for `units` in batches of `rows` rows, if such batches were measured lately: what is only known of other
+    /// sizes may be far off for many units, and would never be corrected if it kept all such batches away.
+    pub fn current_of_size(&self, now: Mono, rows: usize, units: u64) -> Option<Span> {
+        let class = class_of(rows);
+        let per_unit = self.per_unit.get(class)?.get().filter(|_| self.is_current_of(now, class, rows))?;
+        Some(unscaled(per_unit, units))
+    }
+
+    /// How long `units` in batches of `rows` rows will run at least, by what such batches took lately, those that were stopped
+    /// included; no time if there were none.
+    pub fn at_least_of_size(&self, now: Mono, rows: usize, units: u64) -> Span {
+        let class = class_of(rows);
+        let known = self.per_unit.get(class).filter(|_| self.is_current_of(now, class, rows));
+        known.map_or(Span::ZERO, |known| unscaled(known.get().unwrap_or_else(|| known.at_least()), units))
     }
 
     /// How long such a batch will run by the best guess, however old.
@@ -154,6 +172,17 @@ impl ServiceTimes {
 
     pub(super) fn samples(&self, class: usize) -> u64 {
         self.per_unit.get(class).map_or(0, Mean::samples)
+    }
+
+    fn note(&mut self, now: Mono, rows: usize) {
+        (self.last, self.last_of[class_of(rows)]) = (Some(now), Some(now));
+    }
+
+    fn is_current_of(&self, now: Mono, class: usize, rows: usize) -> bool {
+        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+        let per_unit = self.per_unit.get(class).and_then(Mean::get).unwrap_or(0);
+        let one = unscaled(per_unit, rows.saturating_mul(self.each()));
+        self.last_of.get(class).copied().flatten().is_some_and(|last| is_fresh(last, now, one))
     }
 
     fn is_current(&self, now: Mono) -> bool {
@@ -268,6 +297,24 @@ mod tests {
         assert_eq!(times.guess(1, 1), Some(Span::from_millis(2000)));
         times.learn(at(60), 1, 1, Span::from_millis(10));
         assert_eq!(times.current(at(60), 1, 1), Some(Span::from_millis(1005)));
+    }
+
+    #[test]
+    fn what_is_known_of_other_sizes_alone_is_not_current_for_a_size() {
+        let (mut times, us) = (ServiceTimes::default(), |us: u64| Span::from_nanos(us * 1000));
+        times.learn(at(1), 1, 1, us(300));
+        assert_eq!(times.current(at(1), 60, 100_000), Some(Span::from_millis(30_000)));
+        assert_eq!(times.current_of_size(at(1), 60, 100_000), None);
+        assert_eq!(times.at_least_of_size(at(1), 60, 100_000), Span::ZERO);
+        times.learn_at_least(at(1), 60, 60, us(120));
+        assert_eq!(times.at_least_of_size(at(1), 60, 100_000), Span::from_millis(200));
+        times.learn(at(2), 60, 60, us(300));
+        assert_eq!(times.current_of_size(at(2), 60, 100_000), Some(Span::from_millis(500)));
+        assert_eq!(times.at_least_of_size(at(2), 60, 100_000), Span::from_millis(500));
+        // Runs of another size do not keep it current.
+        times.learn(at(13), 1, 1, us(300));
+        assert_eq!(times.current_of_size(at(13), 60, 100_000), None);
+        assert_eq!(times.current_of_size(at(13), 1, 1), Some(us(300)));
     }
 
     #[test]

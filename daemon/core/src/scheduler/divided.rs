@@ -44,10 +44,11 @@ impl Scheduler {
         let beside = lanes.min(u64::from(size.count(rows))).max(1);
         let (each, units) = (usize::try_from(size.rows()).unwrap_or(usize::MAX), u64::from(rows));
         let part = |work: Option<Span>| work.map(|work| work.part(beside));
-        // What is old may promise, but not refuse.
+        // What is old, or only known of other sizes, may promise, but not refuse.
         let old = part(model.times.guess(each, units)).filter(|service| *service <= slack);
-        let service = part(model.times.current(now, each, units)).or(old);
-        let own = OwnWork { prepare: None, service, at_least: model.times.at_least(now, each, units).part(beside) };
+        let service = part(model.times.current_of_size(now, each, units)).or(old);
+        let own =
+            OwnWork { prepare: None, service, at_least: model.times.at_least_of_size(now, each, units).part(beside) };
         Seen { lane_free: false, ..self.seen_with(now, meta, key, Some(index), own) }
     }
 

@@ -134,6 +134,7 @@ fn the_rest_is_divided_anew_when_the_first_chunks_have_taught_more() {
 #[test]
 fn it_is_admitted_on_all_its_rows_on_all_lanes() {
     let mut world = world(10);
+    world.tell(Event::Measured { model: ModelId(0), batch: 2, took: Duration::from_millis(20) });
     // Two rows in a chunk: 1000 ms on two lanes.
     world.arrive(RequestMeta { deadline: Some(at(999)), ..large(1, 1, 200) });
     assert_eq!(refusal(&world, 1).reason, Reason::DeadlineTooShort);
@@ -148,6 +149,20 @@ fn it_is_admitted_on_all_its_rows_on_all_lanes() {
     );
     world.run_out();
     assert_eq!((world.outcome(2), world.ended(2)), (Some(Outcome::Done), Some(at(1000))));
+}
+
+#[test]
+fn what_single_rows_take_does_not_keep_many_away_for_ever() {
+    let mut world = world(5);
+    // What a run takes is nearly all of it, not what a row takes; only single rows come, and keep the estimate current.
+    world.load(0, FakeModel::new(0, 2, Span::from_nanos(10_000)));
+    let single = Event::Measured { model: ModelId(0), batch: 1, took: Duration::from_millis(5) };
+    for _ in 0..8 {
+        world.tell(single.clone());
+    }
+    world.arrive(RequestMeta { deadline: Some(at(1000)), ..large(1, 1, 2000) });
+    world.run_out();
+    assert_eq!((world.outcome(1), chunks(&world, 1).0), (Some(Outcome::Done), 2000));
 }
 
 #[test]
