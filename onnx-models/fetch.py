@@ -58,8 +58,9 @@ RUNTIMES = {
 
 OPENVINO = "onnxruntime_ep_openvino"
 
-# What the processor needs and no more: the plugins for graphics and neural processors, for dividing models among devices,
-# and the reader of OpenVINO's own format stay behind. The first file is the one to register.
+# What the processor needs and no more: the plugins for graphics and neural processors and for dividing models among devices
+# stay behind. The reader of OpenVINO's own format (ir_frontend) is needed for what was compiled before: without it each start
+# compiles again. The first file is the one to register.
 PROVIDERS = {
     "x86_64": [Wheel(
         OPENVINO, "1.8.1", f"{OPENVINO}-1.8.1-py3-none-manylinux_2_28_x86_64.whl", "manylinux_2_28_x86_64",
@@ -69,6 +70,7 @@ PROVIDERS = {
              "99644306dea90173d2fac5e2ad8d10c9574ecf6e6e71ca30e426531abd5a717f"),
             ("libopenvino.so.2641", "9b9a80ac1f18e07b13ed54459d9a865bcfe9dc170dbf8fe740c2974b85ecedc1"),
             ("libopenvino_onnx_frontend.so.2641", "82d499f5b5e8514def7aaa1ecd5a9f570542d33ae9d00a0077f707cccd0e0192"),
+            ("libopenvino_ir_frontend.so.2641", "554e9fd3d4a0fbc587c14379464b2324e24b8ea736cfb749ad2cd9e74dfc09e0"),
             ("libopenvino_intel_cpu_plugin.so", "6599e3dd300d047b5ed72f8e48101c5f312c25321f35f57f803641ff8372900b"),
             ("libtbb.so.12", "ac9518497a4f2cb6729792730f145ee58367316031511923fef263c9ac81ca61"),
             ("third-party-programs.txt", "cf1dc931aee305019c370a5e6398040e43afa8e22664118710f8b0e13c02de0c"),

@@ -40,8 +40,24 @@ pub fn of_another_runtime(place: &Path) -> Result<()> {
     compile(place, &["-DREFUSES".to_owned()])
 }
 
-fn put(place: &Path, macros: &[String]) -> Result<bool> {
+/// The same from a copy of its directory in `copy`, in which one library is missing: the reader of what it compiled before.
+pub fn openvino_without_reader(place: &Path, copy: &Path) -> Result<bool> {
     let fetched = places::providers().join(OPENVINO);
+    fs::create_dir(copy)?;
+    for file in fs::read_dir(&fetched).into_iter().flatten() {
+        let file = file?;
+        if !file.file_name().to_string_lossy().contains("ir_frontend") {
+            fs::copy(file.path(), copy.join(file.file_name()))?;
+        }
+    }
+    put_from(copy, place, &[])
+}
+
+fn put(place: &Path, macros: &[String]) -> Result<bool> {
+    put_from(&places::providers().join(OPENVINO), place, macros)
+}
+
+fn put_from(fetched: &Path, place: &Path, macros: &[String]) -> Result<bool> {
     let real = fetched.join(PLUGIN);
     if !real.is_file() {
         let missing = format!("no {}: `make fetch` brings it on x86_64", real.display());
@@ -50,7 +66,7 @@ fn put(place: &Path, macros: &[String]) -> Result<bool> {
         return Ok(false);
     }
     if macros.is_empty() && fs::read_to_string("/proc/cpuinfo")?.contains("GenuineIntel") {
-        symlink(&fetched, place)?;
+        symlink(fetched, place)?;
         return Ok(true);
     }
     fs::create_dir(place)?;

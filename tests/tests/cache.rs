@@ -2,13 +2,14 @@
 //! keeps no model from being served.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use edge_tests::answer::{Options, Tensor, expect_yes};
 use edge_tests::clock::{PATIENCE, eventually};
-use edge_tests::provider::{OPENVINO, openvino, openvino_held};
+use edge_tests::provider::{OPENVINO, openvino, openvino_held, openvino_without_reader};
 use edge_tests::runner::block_on;
 use edge_tests::stack::{Setup, Stack};
 use edge_wire::dto::{CacheEntry, JobStatus, SetupStatus, Status};
@@ -79,6 +80,14 @@ fn entry(stack: &Stack) -> Result<PathBuf> {
     Ok(all.remove(0).path())
 }
 
+/// Which file it is that the provider left, and when it was written.
+fn blob(stack: &Stack) -> Result<(u64, std::time::SystemTime)> {
+    let mut files = fs::read_dir(entry(stack)?)?.filter_map(|file| Some(file.ok()?.path()));
+    let blob = files.find(|path| path.extension().is_some_and(|end| end == "blob")).context("no blob")?;
+    let meta = blob.metadata()?;
+    Ok((meta.ino(), meta.modified()?))
+}
+
 #[test]
 fn the_second_start_finds_what_the_first_one_compiled() -> Result<()> {
     block_on(async {
@@ -92,10 +101,31 @@ fn the_second_start_finds_what_the_first_one_compiled() -> Result<()> {
         let kept = entries(&stack).await?;
         ensure!(kept.len() == 1 && kept[0].in_use && kept[0].model == MODEL && kept[0].bytes > 0, "{kept:?}");
 
+        let compiled = blob(&stack)?;
         stack.start_daemon().await?;
         let status = served(&stack, "hit").await?;
         ensure!(status.jobs.is_empty() && status.problems.is_empty(), "{status:?}");
         ensure!(stack.daemon()?.process.log().contains("loaded what was compiled before"), "{}", stack.logs());
+        ensure!(blob(&stack)? == compiled, "the provider compiled again, and wrote over what it was handed");
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_provider_that_does_not_take_what_it_compiled_is_told_of() -> Result<()> {
+    block_on(async {
+        let dir = tempfile::tempdir()?;
+        if !openvino_without_reader(&dir.path().join(OPENVINO), &dir.path().join("copy"))? {
+            return Ok(());
+        }
+        let mut stack = setup_in(dir.path(), "").start().await?;
+        served(&stack, "built").await?;
+        stack.start_daemon().await?;
+        let status = served(&stack, "none").await?;
+        let problem = status.problems.iter().find(|problem| problem.subject.contains(MODEL)).context("no problem")?;
+        ensure!(problem.what.contains("does not take what it compiled before"), "{problem:?}");
+        ensure!(problem.remedy.contains("engine.providers_dir"), "{problem:?}");
+        ensure!(entries(&stack).await?.is_empty(), "what was never sealed is kept");
         Ok(())
     })?
 }

@@ -46,6 +46,8 @@ pub enum Ask {
     Open { id: LoadId, asked: Box<Asked> },
     /// A load compiled in this place, and its answers were right.
     Keep { id: LoadId, place: Place, took: Duration },
+    /// A load from this entry succeeded: did its provider take what was in it?
+    Used { id: LoadId, name: String },
     /// A load that compiled there failed: was it for want of room? The place is given back.
     Failed { id: LoadId, place: Place },
     /// A load was given up; nothing is answered.
@@ -71,6 +73,11 @@ pub enum Answer {
     Kept {
         id: LoadId,
         kept: Result<Option<String>, String>,
+    },
+    /// The provider did not take what was in the entry, which is removed.
+    Refused {
+        id: LoadId,
+        name: String,
     },
     /// Whether there was room to write, and if not, why.
     Failed {
@@ -136,6 +143,7 @@ fn answer(shelf: &mut Shelf, ask: Ask) -> Option<Answer> {
     match ask {
         Ask::Open { id, asked } => Some(Answer::Opened { id, opened: shelf.open(id.holder, &asked) }),
         Ask::Keep { id, place, took } => Some(Answer::Kept { id, kept: shelf.keep(id.holder, &place, took) }),
+        Ask::Used { id, name } => shelf.is_rewritten(id.holder, &name).then_some(Answer::Refused { id, name }),
         Ask::Failed { id, place } => {
             let room = shelf.room();
             shelf.give_back(&place);

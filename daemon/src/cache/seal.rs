@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -145,6 +146,29 @@ pub fn size(dir: &Path) -> io::Result<u64> {
         Ok(())
     })?;
     Ok(bytes)
+}
+
+/// What tells a file that was written anew from the one that was there, whatever its content.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    name: String,
+    inode: u64,
+    bytes: u64,
+    /// Seconds since 1970, and nanoseconds of them.
+    changed: (i64, i64),
+}
+
+/// The stamps of all files of an entry, in name order.
+pub fn stamps(dir: &Path) -> io::Result<Vec<Stamp>> {
+    let mut stamps = Vec::new();
+    walk(dir, "", DEPTH, &mut |name, path| {
+        let meta = path.symlink_metadata()?;
+        let changed = (meta.mtime(), meta.mtime_nsec());
+        stamps.push(Stamp { name, inode: meta.ino(), bytes: meta.len(), changed });
+        Ok(())
+    })?;
+    stamps.sort();
+    Ok(stamps)
 }
 
 /// Every regular file; anything else is an error, as no provider makes it.

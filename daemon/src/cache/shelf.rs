@@ -62,6 +62,8 @@ pub struct Shelf {
     places: u64,
     /// Entries from which something was loaded, and that must not go.
     in_use: BTreeMap<Holder, String>,
+    /// The files of entries as they were when they were handed out to be loaded from.
+    handed_out: BTreeMap<Holder, Vec<seal::Stamp>>,
     /// Read at the first question.
     index: Option<Index>,
 }
@@ -69,7 +71,7 @@ pub struct Shelf {
 impl Shelf {
     /// A shelf in `root` of at most `most` bytes. Reads and writes nothing yet.
     pub fn new(root: PathBuf, most: u64) -> Shelf {
-        Shelf { root, most, places: 0, in_use: BTreeMap::new(), index: None }
+        Shelf { root, most, places: 0, in_use: BTreeMap::new(), handed_out: BTreeMap::new(), index: None }
     }
 
     fn engines(&self) -> PathBuf {
@@ -94,6 +96,9 @@ impl Shelf {
                     (known.model, known.last_used) = (asked.name.clone(), now());
                     self.write_index();
                     self.in_use.insert(holder, name.clone());
+                    if let Ok(stamps) = seal::stamps(&dir) {
+                        self.handed_out.insert(holder, stamps);
+                    }
                     return Ok(Opened { dir, hit: Some(name), place: None, expected });
                 }
                 Err(fault) => {
@@ -170,6 +175,18 @@ impl Shelf {
     /// It is not on its host any more.
     pub fn release(&mut self, holder: Holder) {
         self.in_use.remove(&holder);
+        self.handed_out.remove(&holder);
+    }
+
+    /// Whether the files of an entry are not those that were handed out: its provider did not take them, and compiled in
+    /// their place. They were never sealed, so the entry is removed; what is loaded from it stays loaded.
+    pub fn is_rewritten(&mut self, holder: Holder, name: &str) -> bool {
+        let Some(before) = self.handed_out.remove(&holder) else { return false };
+        let is_same = seal::stamps(&self.engines().join(name)).is_ok_and(|now| now == before);
+        if !is_same {
+            self.remove(name);
+        }
+        !is_same
     }
 
     /// A load gave its place up.
@@ -185,7 +202,7 @@ impl Shelf {
     pub fn remove(&mut self, name: &str) -> u64 {
         let dir = self.engines().join(name);
         let bytes = seal::size(&dir).unwrap_or(0);
-        if let Err(error) = fs::remove_dir_all(&dir)
+        if let Err(error) = remove_whatever(&dir)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(entry = %name, %error, "remove a compiled engine");
@@ -296,7 +313,7 @@ impl Shelf {
             let owner = name.to_str().and_then(|name| name.split_once('-')).map_or("", |(pid, _)| pid);
             let alive =
                 !owner.is_empty() && owner != std::process::id().to_string() && Path::new("/proc").join(owner).exists();
-            if !alive && let Err(error) = fs::remove_dir_all(entry.path()) {
+            if !alive && let Err(error) = remove_whatever(&entry.path()) {
                 tracing::warn!(dir = %entry.path().display(), %error, "remove what another daemon had begun to compile");
             }
         }
@@ -338,6 +355,14 @@ fn read_only(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Removes a directory with all that is in it, or what lies there in the place of one. Does not follow links.
+fn remove_whatever(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata()?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    }
 }
 
 /// Milliseconds since 1970.
@@ -459,6 +484,48 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_its_provider_wrote_over_was_not_taken_and_goes() {
+        let root = tempfile::tempdir().unwrap();
+        let mut shelf = Shelf::new(root.path().into(), 1 << 20);
+        let name = build(&mut shelf, 1, &asked("a", 1), 100);
+        let dir = shelf.open(holder(1), &asked("a", 1)).unwrap().dir;
+        assert!(!shelf.is_rewritten(holder(1), &name), "it was only read");
+        assert!(!shelf.is_rewritten(holder(2), &name), "nothing was handed out to that one");
+        for same in [true, false] {
+            shelf.open(holder(1), &asked("a", 1)).unwrap();
+            // As OpenVINO does with what it cannot read: also if the same comes of it.
+            fs::remove_file(dir.join("model.blob")).unwrap();
+            fs::write(dir.join("model.blob"), vec![if same { 7 } else { 8 }; 100]).unwrap();
+            assert!(shelf.is_rewritten(holder(1), &name), "same content: {same}");
+            assert!(names(&shelf).is_empty());
+            assert_eq!(build(&mut shelf, 1, &asked("a", 1), 100), name);
+        }
+    }
+
+    #[test]
+    fn what_is_no_directory_makes_way_for_the_entry_of_its_name() {
+        let root = tempfile::tempdir().unwrap();
+        let mut shelf = Shelf::new(root.path().into(), 1 << 20);
+        let name = build(&mut shelf, 1, &asked("a", 1), 100);
+        let (entry, elsewhere) = (root.path().join("engines").join(&name), root.path().join("elsewhere"));
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("precious"), "x").unwrap();
+        type Spoil<'a> = &'a dyn Fn() -> io::Result<()>;
+        let spoils: [Spoil<'_>; 3] =
+            [&|| fs::write(&entry, "a file"), &|| std::os::unix::fs::symlink(&elsewhere, &entry), &|| {
+                std::os::unix::fs::symlink("nowhere", &entry)
+            }];
+        for (at, spoil) in spoils.iter().enumerate() {
+            fs::remove_dir_all(&entry).unwrap();
+            spoil().unwrap();
+            assert_eq!(build(&mut shelf, 1, &asked("a", 1), 100), name);
+            assert!(!entry.is_symlink() && entry.join(seal::SEAL).is_file(), "case {at}");
+            assert!(shelf.open(holder(1), &asked("a", 1)).unwrap().hit.is_some(), "case {at}");
+        }
+        assert!(elsewhere.join("precious").exists(), "what a link points to is not the cache's to remove");
+    }
+
+    #[test]
     fn a_load_that_left_nothing_leaves_no_entry() {
         let root = tempfile::tempdir().unwrap();
         let mut shelf = Shelf::new(root.path().into(), 1 << 20);
@@ -476,9 +543,10 @@ mod tests {
         for name in ["999999999-1", "1-1", "stray"] {
             fs::create_dir_all(building.join(name)).unwrap();
         }
+        fs::write(building.join("stray.new"), "").unwrap();
         Shelf::new(root.path().into(), 1 << 20).open(holder(1), &asked("a", 1)).unwrap();
         assert!(building.join("1-1").exists() && !building.join("999999999-1").exists());
-        assert!(!building.join("stray").exists());
+        assert!(!building.join("stray").exists() && !building.join("stray.new").exists());
     }
 
     #[test]

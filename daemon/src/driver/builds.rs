@@ -11,7 +11,7 @@ use edge_wire::dto::Problem;
 
 use super::Driver;
 use super::jobs::{JobId, Operation};
-use super::models::{Life, SLOW_LOAD};
+use super::models::{Life, Model, SLOW_LOAD};
 use crate::cache::key::Asked;
 use crate::cache::shelf::Place;
 use crate::cache::{Answer, Ask, Holder, LoadId, Opened};
@@ -55,6 +55,8 @@ pub struct Build {
     phase: Option<LoadPhase>,
     /// The last load found no room to write.
     uncached: bool,
+    /// The provider did not take what was compiled before when it was loaded last.
+    refused: bool,
     /// As shown: `hit`, `built`, `none` or nothing.
     pub word: &'static str,
     expected: Option<Duration>,
@@ -155,6 +157,7 @@ impl Driver {
             Answer::Failed { id: LoadId { holder: Holder::Setup(id), load }, room } => {
                 self.cache_failed(id, load, room);
             }
+            Answer::Refused { id, name } => self.cache_refused(id, &name),
             Answer::Opened { id: LoadId { holder: Holder::Trial, load }, opened } => self.trial_opened(load, opened),
             Answer::Kept { id: LoadId { holder: Holder::Trial, .. }, kept } => match kept {
                 Ok(_) => self.cache_fault = None,
@@ -218,6 +221,30 @@ impl Driver {
             }
         }
         self.touch();
+    }
+
+    /// A provider was handed what was compiled before, and compiled all the same.
+    fn cache_refused(&mut self, LoadId { holder, load }: LoadId, entry: &str) {
+        tracing::warn!(%entry, "its provider did not take what was compiled before, and compiled again in its place: it is removed");
+        let Holder::Setup(id) = holder else { return };
+        if let Some(model) = self.models.get_mut(id).filter(|model| model.life == Life::Ready && model.load == load) {
+            (model.build.kept, model.build.word, model.build.refused) = (Kept::Nothing, "none", true);
+        }
+        self.touch();
+    }
+
+    /// Setups whose provider does not take what it compiled itself.
+    pub(super) fn refused_problems(&self) -> Vec<Problem> {
+        let refused = self.models.iter().filter(|(_, model)| model.life == Life::Ready && model.build.refused);
+        let problem = |(_, model): (ModelId, &Model)| Problem {
+            subject: format!("model {}", model.label()),
+            what: format!("{}: it does not take what it compiled before, so each start compiles again", model.way()),
+            remedy: format!(
+                "see that all libraries of {} are in `engine.providers_dir` (OpenVINO reads with libopenvino_ir_frontend)",
+                model.setup.provider
+            ),
+        };
+        refused.map(problem).collect()
     }
 
     /// A load that compiled failed: once more without keeping anything if there was no room, else that is how it is.
@@ -316,7 +343,7 @@ impl Driver {
     pub(super) fn build_loaded(&mut self, id: ModelId) {
         let now = self.now;
         let Some(model) = self.models.get_mut(id) else { return };
-        model.build.uncached = false;
+        (model.build.uncached, model.build.refused) = (false, false);
         if let Some(job) = model.build.job.take() {
             self.jobs.finish(now, job, Ok(()));
         }
@@ -331,7 +358,11 @@ impl Driver {
             }
             Kept::Entry(name) => {
                 tracing::info!(model = %model.label(), entry = %name, "loaded what was compiled before");
-                (model.build.kept, model.build.word) = (Kept::Entry(name), "hit");
+                let id = LoadId { holder: Holder::Setup(id), load: model.load };
+                (model.build.kept, model.build.word) = (Kept::Entry(name.clone()), "hit");
+                if !self.ask_cache(Ask::Used { id, name }) {
+                    self.cache_fault(STUCK.into());
+                }
             }
             other => model.build.kept = other,
         }
