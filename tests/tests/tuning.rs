@@ -114,6 +114,14 @@ fn every_way_is_measured_and_the_chosen_one_serves_also_after_a_restart() -> Res
                 Ok(found.filter(|setup| setup.state == "ready" && setup.serves.contains(&"tensors".to_owned())))
             };
             eventually("the chosen way serves", PATIENCE, serves).await.with_context(|| stack.logs())?;
+            // The model takes no encoded requests: no other setup is kept for them.
+            let alone = async || {
+                let status = client.status().await?;
+                let model = status.models.first().context("no model")?;
+                let serving = model.setups.iter().filter(|setup| !setup.serves.is_empty()).count();
+                Ok((serving == 1).then_some(()))
+            };
+            eventually("the chosen way serves alone", PATIENCE, alone).await.with_context(|| stack.logs())?;
             add(&client).await?;
             ensure!(self::plan(&client, EITHER).await?.is_ok_and(|found| found.made_at == plan.made_at));
             stack.start_daemon().await?;
@@ -133,16 +141,39 @@ fn nothing_is_measured_within_ten_seconds_of_a_request_and_a_job_can_be_given_up
         ensure!(tune(&client, EITHER).await? == Ok(id), "the same measurement once more is the same job");
         let waiting = until(&stack, id, "waiting", |job| !job.phase.is_empty()).await?;
         ensure!(waiting.phase == "waiting for a quiet box", "{waiting:?}");
-        let no_options: std::collections::HashMap<&str, zbus::Variant<'_>> = Default::default();
-        let path = edge_wire::names::job_path(id);
-        let cancelled = async || {
-            let reply = client.call_at(&path, edge_wire::names::JOB, "Cancel", &(&no_options,)).await;
-            Ok(matches!(reply, Ok(Ok(_))).then_some(()))
-        };
-        eventually("the job's object takes the call", PATIENCE, cancelled).await?;
+        cancel(&client, id).await?;
         until(&stack, id, "given up", |job| job.state == "cancelled").await?;
         ensure!(plan(&client, EITHER).await?.is_err_and(|why| why.contains("it was not measured yet")));
         add(&client).await
+    })?
+}
+
+/// Gives a job up.
+async fn cancel(client: &BusClient, id: u64) -> Result<()> {
+    let no_options: std::collections::HashMap<&str, zbus::Variant<'_>> = Default::default();
+    let path = edge_wire::names::job_path(id);
+    let cancelled = async || {
+        let reply = client.call_at(&path, edge_wire::names::JOB, "Cancel", &(&no_options,)).await;
+        Ok(matches!(reply, Ok(Ok(_))).then_some(()))
+    };
+    eventually("the job's object takes the call", PATIENCE, cancelled).await
+}
+
+#[test]
+fn when_a_measurement_is_given_up_the_model_that_waits_behind_it_has_its_turn() -> Result<()> {
+    block_on(async {
+        let none = tempfile::tempdir()?;
+        let config = format!("[engine]\nproviders_dir = '{}'", none.path().display());
+        let stack = Setup::new().bundles(&[EITHER, DIRECTION]).without_broker().config(&config).start().await?;
+        let client = stack.client().await?;
+        let first = tune(&client, DIRECTION).await?.map_err(anyhow::Error::msg)?;
+        let second = tune(&client, EITHER).await?.map_err(anyhow::Error::msg)?;
+        until(&stack, second, "waiting", |job| job.phase == "waiting for its turn").await?;
+        cancel(&client, first).await?;
+        until(&stack, first, "given up", |job| job.state == "cancelled").await?;
+        let ended = until(&stack, second, "over", |job| job.state != "running").await?;
+        ensure!(ended.state == "done", "{ended:?}\n{}", stack.logs());
+        Ok(())
     })?
 }
 
@@ -292,6 +323,32 @@ fn where_a_power_rail_can_be_read_plans_and_answers_say_what_an_item_takes() -> 
         let yes = expect_yes("a direction", outcome)?;
         ensure!(yes.info["energy_mj"].as_f64().is_some_and(|energy| energy > 0.0), "{yes:?}");
         Ok(())
+    })?
+}
+
+#[test]
+fn a_plan_that_cannot_be_kept_serves_and_status_says_so() -> Result<()> {
+    block_on(async {
+        let none = tempfile::tempdir()?;
+        let stack = stack(none.path()).start().await?;
+        fs::create_dir_all(stack.dir().join("cache"))?;
+        fs::write(stack.dir().join("cache/plans"), "a file where the directory should be")?;
+        measured(&stack, EITHER).await?;
+        let client = stack.client().await?;
+        let said = async || {
+            let problems = client.status().await?.problems;
+            Ok(problems.into_iter().find(|problem| problem.what.contains("a plan could not be kept")))
+        };
+        let problem = eventually("status says it", PATIENCE, said).await.with_context(|| stack.logs())?;
+        ensure!(problem.subject == "cache" && problem.remedy.contains("edgectl models tune"), "{problem:?}");
+        fs::remove_file(stack.dir().join("cache/plans"))?;
+        measured(&stack, EITHER).await?;
+        let gone = async || {
+            let problems = client.status().await?.problems;
+            Ok(problems.iter().all(|problem| !problem.what.contains("a plan could not be kept")).then_some(()))
+        };
+        eventually("the next plan is kept", PATIENCE, gone).await?;
+        add(&client).await
     })?
 }
 

@@ -146,6 +146,7 @@ impl Driver {
         self.provider_problems(&mut problems);
         problems.extend(self.cache_problem());
         problems.extend(self.refused_problems());
+        problems.extend(self.plan_problem());
         problems.extend(self.outside.copied_machine.as_ref().map(|dir| Problem {
             subject: "telemetry".into(),
             what: format!("temperatures and power are not those of this box but of the copy below {}", dir.display()),

@@ -148,8 +148,11 @@ impl Driver {
             match &found.plan {
                 None => {}
                 Some(Ok(plan)) => match plans::differs(&plan.key, &self.plan_key(&found)) {
-                    None => self.adopt(index, Plan::clone(plan)),
                     Some(why) => self.no_plan(index, format!("it is of another box or build: {why}")),
+                    None => match table::foreign(plan, &found.setups) {
+                        Some(why) => self.no_plan(index, why),
+                        None => self.adopt(index, Plan::clone(plan)),
+                    },
                 },
                 Some(Err(why)) => self.no_plan(index, why.clone()),
             }

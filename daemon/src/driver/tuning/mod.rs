@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use edge_core::tune::{Conditions, Tuner, Way};
 use edge_core::{ModelId, Mono};
 use edge_engine::protocol::{Measured, ProviderIdentity, Setup};
+use edge_wire::dto::Problem;
 use edge_wire::error::ErrorCode;
 use edge_wire::plan::Plan;
 
@@ -77,8 +78,23 @@ struct Measuring {
     identity: Option<(String, ProviderIdentity)>,
     kept: Kept,
     asked: Asked,
+    /// Number of the load of its first way; no other measurement has loads of these numbers.
+    first_load: u32,
     /// When to go on, or when patience ends.
     due: Mono,
+}
+
+impl Measuring {
+    /// Number of the load of a way.
+    fn load_of(&self, way: usize) -> u32 {
+        self.first_load.wrapping_add(u32::try_from(way).unwrap_or(u32::MAX))
+    }
+
+    /// The way of a load of this number; `None` if it is not one of this measurement.
+    fn way_of(&self, load: u32) -> Option<usize> {
+        let way = usize::try_from(load.wrapping_sub(self.first_load)).ok()?;
+        (way < self.setups.len()).then_some(way)
+    }
 }
 
 /// The measuring of models.
@@ -93,8 +109,12 @@ pub(super) struct Tuning {
     busy: Option<Mono>,
     /// The box is too warm.
     pub hot: bool,
+    /// Number of the next load. Never used twice: the keeper may answer for a measurement that was given up.
+    next_load: u32,
     /// A plan on its way to the disk, and for whom.
     writing: Option<tokio::task::JoinHandle<Result<(), String>>>,
+    /// Why the last plan could not be kept.
+    unkept: Option<String>,
 }
 
 impl Tuning {
@@ -212,6 +232,10 @@ impl Driver {
             self.give_back(std::mem::take(&mut measuring.kept));
         }
         self.jobs.cancelled(self.now, job);
+        // Nothing else would wake the model that waits behind it.
+        if self.tuning.now.is_none() {
+            self.go_on();
+        }
         self.touch();
     }
 
@@ -229,6 +253,19 @@ impl Driver {
     fn conditions(&self) -> Conditions {
         let open = !self.entries.is_empty() || self.state != State::Serving;
         Conditions { busy: self.tuning.busy, open, hot: self.tuning.hot }
+    }
+
+    /// A plan that will be lost at the next start.
+    pub(super) fn plan_problem(&self) -> Option<Problem> {
+        let dir = self.config.cache.dir.display();
+        self.tuning.unkept.as_ref().map(|why| Problem {
+            subject: "cache".into(),
+            what: format!("a plan could not be kept: {why}"),
+            remedy: format!(
+                "make room in {dir} for the user edged, then `edgectl models tune` again; else the model is measured \
+                 again after each start"
+            ),
+        })
     }
 
     /// Looks for a model that was not measured yet, if the box has nothing else to do.
@@ -277,8 +314,13 @@ impl Driver {
     pub(super) fn on_tune(&mut self, event: TuneEvent) {
         self.now = self.clock.now();
         match event {
-            TuneEvent::Written(Ok(())) => {}
+            TuneEvent::Written(Ok(())) => {
+                self.tuning.unkept = None;
+                self.touch();
+            }
             TuneEvent::Written(Err(why)) => {
+                self.touch();
+                self.tuning.unkept = Some(why.clone());
                 tracing::warn!(%why, "a plan is used and could not be kept: the model will be measured again after a restart");
             }
             TuneEvent::Host(HostEvent::Gone(why)) => self.trial_lost(&why),

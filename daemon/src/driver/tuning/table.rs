@@ -7,7 +7,7 @@ use edge_core::tune::{Point, Way};
 use edge_engine::protocol::{Precision, Setup, Trial};
 use edge_wire::plan::{Plan, PlanChoice, PlanPoint, PlanWay};
 
-use super::super::models::Kind;
+use super::super::models::{Kind, LANES_EACH};
 
 /// Largest difference from the reference at which tensor requests are given to a way. The contract allows two hundredths on
 /// any input; only some inputs can be tried, so half of it is kept for those that were not.
@@ -178,15 +178,39 @@ fn rate(milli: u64) -> f64 {
     milli as f64 / 1000.0
 }
 
+/// The kind of request by whose choice this kind is served. A model that takes no encoded payloads has no choice for them,
+/// though its ways answer right: nothing is loaded besides what its tensors are given to.
+fn decisive(plan: &Plan, kind: Kind) -> Kind {
+    let is_chosen = plan.choices.iter().any(|choice| choice.requests == kind.as_str());
+    let answers = plan.ways.iter().any(|way| way.encoded && !way.points.is_empty());
+    match kind {
+        Kind::Encoded if !is_chosen && answers => Kind::Tensors,
+        Kind::Encoded | Kind::Tensors => kind,
+    }
+}
+
 /// The way that a plan has for this kind of request.
 pub fn chosen<'a>(plan: &'a Plan, kind: Kind, objective: &str) -> Option<(Setup, &'a PlanWay)> {
+    let kind = decisive(plan, kind);
     let of_kind = || plan.choices.iter().filter(|choice| choice.requests == kind.as_str());
     // Without a rail there is no choice by efficiency: what does most with the box is next to it.
     let choice = of_kind().find(|choice| choice.objective == objective);
     let choice = choice.or_else(|| of_kind().find(|choice| choice.objective == Objective::Throughput.as_str()))?;
     let way = plan.ways.get(usize::try_from(choice.way).ok()?)?;
-    let instances = u16::try_from(choice.instances).ok()?;
+    let instances = u16::try_from(choice.instances).ok()?.clamp(1, LANES_EACH);
     Some((Setup { instances, ..setup(way)? }, way))
+}
+
+/// What of a plan a bundle with these setups in its manifest cannot be served by; `None` if nothing.
+pub fn foreign(plan: &Plan, manifest: &[Setup]) -> Option<String> {
+    plan.choices.iter().find_map(|choice| {
+        let Some(way) = usize::try_from(choice.way).ok().and_then(|way| plan.ways.get(way)) else {
+            return Some(format!("it chooses way {} of {}", choice.way, plan.ways.len()));
+        };
+        let known = |setup: &Setup| (&setup.variant, &setup.provider) == (&way.variant, &way.provider);
+        (!manifest.iter().any(known))
+            .then(|| format!("it chooses {} on {}, which the bundle does not have", way.variant, way.provider))
+    })
 }
 
 /// Whether a plan allows a setup for this kind of request: one that was not tried may do.
@@ -208,7 +232,7 @@ fn setup(way: &PlanWay) -> Option<Setup> {
         provider: way.provider.clone(),
         precision,
         threads: u16::try_from(way.threads).ok()?.clamp(1, 64),
-        instances: u16::try_from(way.instances).ok()?.clamp(1, 16),
+        instances: u16::try_from(way.instances).ok()?.clamp(1, LANES_EACH),
     })
 }
 
@@ -300,6 +324,17 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_takes_tensors_alone_is_served_in_one_way() {
+        let mut plan = made(&[report(true, 0.0), report(true, 0.0), report(true, 0.0)]);
+        plan.choices.retain(|choice| choice.requests == "tensors");
+        assert_eq!(provider_of(&plan, Kind::Tensors), "openvino 1");
+        assert_eq!(provider_of(&plan, Kind::Encoded), "openvino 1");
+        // Where encoded requests are not answered right they are served as the manifest says, not by the tensors' way.
+        plan.ways.iter_mut().for_each(|way| way.encoded = false);
+        assert_eq!(provider_of(&plan, Kind::Encoded), "none");
+    }
+
+    #[test]
     fn where_nothing_is_close_enough_the_manifest_serves_and_that_is_said() {
         let plan = made(&[report(false, 0.5), report(false, 0.5), report(false, 0.5)]);
         assert_eq!(
@@ -314,6 +349,34 @@ mod tests {
         let plan = made(&[report(true, 0.0), report(true, 0.0), report(true, 0.0)]);
         assert_eq!(curve(&plan, &setup_on("cpu", 1, 2)), [(1, Duration::from_millis(40))]);
         assert_eq!(curve(&plan, &setup_on("cpu", 8, 2)), []);
+    }
+
+    #[test]
+    fn a_plan_that_chooses_what_the_bundle_does_not_have_is_foreign() {
+        let manifest = [setup_on("cpu", 1, 2), setup_on("openvino", 1, 1)];
+        let plan = made(&[report(true, 0.0), report(true, 0.0), report(true, 0.0)]);
+        assert_eq!(foreign(&plan, &manifest), None);
+        type Spoil = fn(&mut Plan);
+        let cases: [(Spoil, &str); 3] = [
+            (|plan| plan.ways.iter_mut().for_each(|way| way.provider = "../x".into()), "fp32 on ../x, which"),
+            (|plan| plan.ways.iter_mut().for_each(|way| way.variant = "int8".into()), "int8 on "),
+            (|plan| plan.choices.iter_mut().for_each(|choice| choice.way = 3), "way 3 of 3"),
+        ];
+        for (spoil, said) in cases {
+            let mut plan = plan.clone();
+            spoil(&mut plan);
+            assert!(foreign(&plan, &manifest).is_some_and(|why| why.contains(said)), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_plan_file_of_any_content_asks_for_no_more_sessions_than_a_setup_has_lanes() {
+        for (instances, expected) in [(0, 1), (2, 2), (16, 16), (17, 16), (60_000, 16)] {
+            let mut plan = made(&[report(true, 0.0), report(true, 0.0), report(true, 0.0)]);
+            plan.choices.iter_mut().for_each(|choice| choice.instances = instances);
+            let (setup, _) = chosen(&plan, Kind::Tensors, "latency").unwrap();
+            assert_eq!(setup.instances, expected);
+        }
     }
 
     #[test]

@@ -37,16 +37,16 @@ impl Driver {
             }
             FromHost::StartFailed { message } => self.trial_lost(&message),
             FromHost::Loaded(loaded) => {
-                if let Some((_, host)) =
-                    measuring.host.as_mut().filter(|_| measuring.asked == Asked::Load(way_of(loaded.load)))
-                {
+                let way = measuring.way_of(loaded.load).filter(|way| measuring.asked == Asked::Load(*way));
+                if let (Some(way), Some((_, host))) = (way, &mut measuring.host) {
                     host.lanes(0, fds);
-                    self.trial_loaded(way_of(loaded.load), loaded);
+                    self.trial_loaded(way, loaded);
                 }
             }
             FromHost::LoadFailed { load, message, .. } => {
-                if measuring.asked == Asked::Load(way_of(load)) {
-                    self.trial_failed(way_of(load), message);
+                let way = measuring.way_of(load).filter(|way| measuring.asked == Asked::Load(*way));
+                if let Some(way) = way {
+                    self.trial_failed(way, message);
                 }
             }
             FromHost::Measured { result, .. } => self.lane_measured(result),
@@ -76,7 +76,11 @@ impl Driver {
             Kept::Building(place) => {
                 self.ask_cache(Ask::GiveBack { place });
             }
-            kept @ (Kept::Entry(_) | Kept::Nothing) => measuring.kept = kept,
+            Kept::Entry(name) => {
+                measuring.kept = Kept::Entry(name.clone());
+                self.ask_cache(Ask::Used { id: LoadId { holder: Holder::Trial, load: loaded.load }, name });
+            }
+            Kept::Nothing => {}
         }
         self.go_on();
     }
@@ -252,6 +256,8 @@ impl Driver {
         let max_batch = self.config.policy.max_batch.min(found.max_batch.max(1));
         let ways: Vec<Way> =
             setups.iter().map(|setup| Way { instances: setup.instances, threads: setup.threads, max_batch }).collect();
+        let first_load = self.tuning.next_load;
+        self.tuning.next_load = first_load.wrapping_add(u32::try_from(setups.len()).unwrap_or(u32::MAX));
         self.tuning.now = Some(Box::new(Measuring {
             bundle,
             job,
@@ -265,6 +271,7 @@ impl Driver {
             identity: None,
             kept: Kept::Nothing,
             asked: Asked::Nothing,
+            first_load,
             due: Mono::MAX,
         }));
         true
@@ -298,8 +305,8 @@ impl Driver {
         if let Err(why) = self.room_for_trial(root, &setup.variant) {
             return self.trial_refused(way, why);
         }
+        let id = LoadId { holder: Holder::Trial, load: measuring.load_of(way) };
         let asked = self.trial_question(&setup);
-        let id = LoadId { holder: Holder::Trial, load: number(way) };
         if let Some(asked) = asked
             && self.ask_cache(Ask::Open { id, asked: Box::new(asked) })
             && let Some(measuring) = self.tuning.now.as_mut()
@@ -327,18 +334,20 @@ impl Driver {
 
     /// The keeper says where a way finds what was compiled for it, or where it may compile.
     pub(in crate::driver) fn trial_opened(&mut self, load: u32, opened: Result<Opened, String>) {
-        let way = way_of(load);
-        let measuring = self.tuning.now.as_mut().filter(|measuring| measuring.asked == Asked::Open(way));
+        let measuring = self.tuning.now.as_mut().and_then(|measuring| {
+            let way = measuring.way_of(load).filter(|way| measuring.asked == Asked::Open(*way))?;
+            Some((measuring, way))
+        });
         match (measuring, opened) {
             (None, Ok(Opened { place: Some(place), .. })) => {
                 self.ask_cache(Ask::GiveBack { place });
             }
             (None, _) => {}
-            (Some(_), Err(why)) => {
+            (Some((_, way)), Err(why)) => {
                 self.cache_fault(why);
                 self.send_trial(way, None);
             }
-            (Some(measuring), Ok(opened)) => {
+            (Some((measuring, way)), Ok(opened)) => {
                 measuring.kept = match (opened.hit, opened.place) {
                     (Some(name), _) => Kept::Entry(name),
                     (None, Some(place)) => Kept::Building(place),
@@ -358,7 +367,7 @@ impl Driver {
         (measuring.asked, measuring.due) = (Asked::Load(way), now.after(LOAD_PATIENCE));
         let load = LoadModel {
             model: MODEL,
-            load: number(way),
+            load: measuring.load_of(way),
             bundle,
             first_lane: 0,
             setup,
@@ -386,16 +395,6 @@ impl Driver {
         // At once: another one may need less.
         measuring.due = self.now;
     }
-}
-
-/// Number of the load of a way.
-fn number(way: usize) -> u32 {
-    u32::try_from(way).unwrap_or(u32::MAX).saturating_add(1)
-}
-
-/// The way of a load of this number.
-fn way_of(load: u32) -> usize {
-    usize::try_from(load).unwrap_or(usize::MAX).saturating_sub(1)
 }
 
 /// A setup in words.
