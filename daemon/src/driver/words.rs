@@ -16,7 +16,7 @@ pub fn explain(reason: Reason) -> &'static str {
         Reason::DeadlinePast => "deadline_ms: passed before the request arrived here",
         Reason::ModelUnavailable => "the model cannot be served now",
         Reason::HostDown => "the engine host is being restarted for longer than the deadline allows",
-        Reason::Draining => "the box is draining and takes nothing new",
+        Reason::Draining => "the box is draining and takes nothing new; `edgectl resume` ends that",
         Reason::FanOut => "more requests for its stages or chunks are open than one request may have (policy.fan_out)",
         Reason::NoParent => "the request that it is a part of has ended",
         Reason::DiedTwice => "this request was alive at two crashes and is not run again",

@@ -103,8 +103,8 @@ impl Driver {
             return Err(unavailable("unloaded by the operator; `edgectl models load` loads it again"));
         }
         let stages = served.stages(&self.models).map_err(|missing| match missing {
-            Missing::Fault(why) => unavailable(&why),
-            Missing::Stage(why) => Failure { retry_after_ms: Some(500), ..unavailable(&why) },
+            Missing::Fault(why) | Missing::Stage(why) => unavailable(&why),
+            Missing::Loading(why) => Failure { retry_after_ms: Some(500), ..unavailable(&why) },
         })?;
         self.warn_of_options(request, info);
         let Payload::Encoded { content_type, data } = &request.payload else {

@@ -41,15 +41,17 @@ pub struct Pipelines {
 pub enum Missing {
     /// It will not without a change of what is installed.
     Fault(String),
-    /// It will when its stage is back.
+    /// It will when somebody does something about a stage, or room comes free: nobody knows when.
     Stage(String),
+    /// It will in a moment.
+    Loading(String),
 }
 
 impl Missing {
     /// In words.
     pub fn why(&self) -> &str {
         match self {
-            Missing::Fault(why) | Missing::Stage(why) => why,
+            Missing::Fault(why) | Missing::Stage(why) | Missing::Loading(why) => why,
         }
     }
 }
@@ -139,7 +141,7 @@ impl Served {
                 Life::Unloaded => return Err(stage_is(model, "unloaded by the operator")),
                 Life::Standby | Life::Found | Life::Loading | Life::Ready if known => ids.push(id),
                 Life::Standby | Life::Found | Life::Loading | Life::Ready => {
-                    return Err(stage_is(model, "still loading"));
+                    return Err(loading(model));
                 }
             }
         }
@@ -158,7 +160,7 @@ impl Served {
             Life::Standby if !model.rest.is_empty() => None,
             Life::Failed(why) => Some(stage_is(model, &format!("not served: {why}"))),
             Life::Unloaded => Some(stage_is(model, "unloaded by the operator")),
-            Life::Standby | Life::Found | Life::Loading => Some(stage_is(model, "still loading")),
+            Life::Standby | Life::Found | Life::Loading => Some(loading(model)),
         })
     }
 
@@ -194,7 +196,7 @@ impl Served {
     pub fn fault(&self, models: &Models) -> Option<String> {
         match self.missing(models)? {
             Missing::Fault(why) => Some(why),
-            Missing::Stage(_) => None,
+            Missing::Stage(_) | Missing::Loading(_) => None,
         }
     }
 
@@ -239,6 +241,10 @@ impl Served {
 
 fn stage_is(model: &Model, what: &str) -> Missing {
     Missing::Stage(format!("stage {}: {what}", model.label()))
+}
+
+fn loading(model: &Model) -> Missing {
+    Missing::Loading(format!("stage {}: still loading", model.label()))
 }
 
 #[cfg(test)]

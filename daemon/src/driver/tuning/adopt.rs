@@ -181,8 +181,8 @@ impl Driver {
 fn identity(path: &std::path::Path) -> String {
     let known = || {
         let meta = std::fs::metadata(path)?;
-        let changed = meta.modified()?.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Ok::<_, std::io::Error>(format!("{}, {} bytes, of {}", path.display(), meta.len(), changed.as_secs()))
+        let changed = clock::rfc3339(meta.modified()?);
+        Ok::<_, std::io::Error>(format!("{}, {} bytes, of {changed}", path.display(), meta.len()))
     };
     known().unwrap_or_else(|error| format!("{}: {error}", path.display()))
 }
