@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::recipes::{InputRecipe, OutputRecipe};
 use crate::protocol::{Precision, Setup};
 
 /// A bundle's manifest. Build it with [`Manifest::parse`], which checks every value.
@@ -58,6 +59,8 @@ pub enum Task {
     TextReading,
     /// Labels with scores.
     Classification,
+    /// Things in a picture, each with a rectangle.
+    ObjectDetection,
     /// Type of a file's content.
     FileType,
     /// Where in a sound somebody speaks.
@@ -74,6 +77,7 @@ impl Task {
             Task::TextDetection => "text-detection",
             Task::TextReading => "text-reading",
             Task::Classification => "classification",
+            Task::ObjectDetection => "object-detection",
             Task::FileType => "file-type",
             Task::SpeechSegments => "speech-segments",
             Task::Tensors => "tensors",
@@ -216,226 +220,6 @@ pub struct Limits {
     pub pixels: Option<u64>,
     /// Length of a sound, seconds.
     pub seconds: Option<u32>,
-}
-
-/// How an encoded payload becomes tensors.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum InputRecipe {
-    /// A JPEG or PNG that shows one line.
-    Image(ImageRecipe),
-    /// A JPEG or PNG of any shape.
-    Scene(SceneRecipe),
-    /// The beginning and the end of any file.
-    FileBytes(FileBytesRecipe),
-    /// A WAV, cut into windows that carry a state along.
-    Sound(SoundRecipe),
-}
-
-/// A picture, scaled to one height with its aspect kept, padded to a width, normalised, `[1, 3, height, width]`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImageRecipe {
-    /// Input of the graph.
-    pub tensor: String,
-    /// Height in pixels.
-    pub height: u32,
-    /// Narrower pictures are padded to this width.
-    pub min_width: u32,
-    /// Widest picture at that height.
-    pub max_width: u32,
-    /// Wider pictures than the narrowest are padded to a multiple of this: fewer shapes, more requests that can run together.
-    /// 1, which pads nothing, unless said: only a model that takes padding for what it is may have more.
-    #[serde(default = "ImageRecipe::default_step")]
-    pub width_step: u32,
-    /// What happens to a picture wider than that.
-    pub when_wider: WhenWider,
-    /// Order of the channels.
-    pub channels: Channels,
-    /// Subtracted from values in 0..=1, per channel in that order.
-    pub mean: [f32; 3],
-    /// Divides what is left.
-    pub std: [f32; 3],
-}
-
-impl ImageRecipe {
-    fn default_step() -> u32 {
-        1
-    }
-}
-
-/// A picture of any size, scaled as a whole with its aspect kept and padded on the right and below, so that both sides
-/// of `[1, 3, height, width]` are multiples of `step`. Smaller pictures are enlarged only until they touch the smallest
-/// tensor.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SceneRecipe {
-    /// Input of the graph.
-    pub tensor: String,
-    /// Height and width of the tensor are multiples of this, pixels. A larger step gives fewer shapes and more padding.
-    #[serde(default = "SceneRecipe::default_step")]
-    pub step: u32,
-    /// Least height and width of the tensor, pixels.
-    pub min_side: u32,
-    /// Greatest height and width of the tensor, pixels.
-    pub max_side: u32,
-    /// Most pixels of the tensor, padding included: what a run may take of memory and time.
-    pub max_pixels: u32,
-    /// Order of the channels.
-    pub channels: Channels,
-    /// Subtracted from values in 0..=1, per channel in that order.
-    pub mean: [f32; 3],
-    /// Divides what is left.
-    pub std: [f32; 3],
-}
-
-impl SceneRecipe {
-    /// What convolutional detectors halve five times.
-    fn default_step() -> u32 {
-        32
-    }
-}
-
-/// What happens to a picture that is wider than `max_width` at the recipe's height.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WhenWider {
-    /// The request is answered `too_large`.
-    Refuse,
-    /// It is squeezed to `max_width`.
-    Squeeze,
-}
-
-/// Order of the channels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Channels {
-    Rgb,
-    Bgr,
-}
-
-/// Beginning and end of a file, stripped and padded as the named configuration says.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileBytesRecipe {
-    /// Input of the graph.
-    pub tensor: String,
-    /// Magika's `config.min.json`.
-    pub config: String,
-}
-
-/// A sound at one rate, cut into windows; each window is one run that takes the state of the run before.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SoundRecipe {
-    /// Samples per second.
-    pub rate: u32,
-    /// New samples per window.
-    pub window: u32,
-    /// Samples of the window before, put in front.
-    pub context: u32,
-    /// Input that takes context and window, `[1, context + window]`.
-    pub signal: String,
-    /// Input that takes the state.
-    pub state: String,
-    /// Shape of the state, which starts as zeros.
-    pub state_shape: Vec<i64>,
-    /// Input that takes the rate as an INT64 scalar.
-    pub rate_tensor: String,
-}
-
-/// How outputs become the result document.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum OutputRecipe {
-    /// One score per label.
-    Classes(ClassesRecipe),
-    /// Connectionist temporal classification over a dictionary.
-    Ctc(CtcRecipe),
-    /// Rectangles around what a map of probabilities marks.
-    Boxes(BoxesRecipe),
-    /// Magika's labels, thresholds and overwrites.
-    FileType(FileTypeRecipe),
-    /// Probabilities of speech, one per window.
-    Speech(SpeechRecipe),
-}
-
-/// One score per label.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClassesRecipe {
-    /// Output of the graph, `[N, labels]`.
-    pub tensor: String,
-    /// Labels in the order of the output.
-    pub labels: Vec<String>,
-    /// How many of them an answer lists, the best first.
-    pub top: u16,
-}
-
-/// Text from `[N, T, dictionary]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CtcRecipe {
-    /// Output of the graph.
-    pub tensor: String,
-    /// Key of the model's metadata that holds the dictionary, one entry a line.
-    pub dictionary_key: String,
-}
-
-/// Rectangles from a map of probabilities, `[N, 1, height, width]`, as differentiable binarisation makes it: connected
-/// areas above a threshold, each with its smallest rectangle, which is then grown to the text's real size.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BoxesRecipe {
-    /// Output of the graph.
-    pub tensor: String,
-    /// A pixel of the map above this belongs to text.
-    pub threshold: f32,
-    /// Each such pixel takes its right and lower neighbours along, so that gaps of one pixel close.
-    #[serde(default)]
-    pub dilate: bool,
-    /// Rectangles with a shorter side below this are dropped before they are grown, pixels of the map.
-    pub min_size: u32,
-    /// Mean of the map inside a rectangle, below which it is dropped.
-    pub box_threshold: f32,
-    /// A rectangle grows on each side by this times its area, divided by its circumference.
-    pub unclip_ratio: f32,
-    /// Most areas that are looked at, the largest.
-    pub max_candidates: u32,
-    /// Most boxes of an answer, the surest.
-    pub max_boxes: u32,
-}
-
-/// A file's type from `[N, labels]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileTypeRecipe {
-    /// Output of the graph.
-    pub tensor: String,
-    /// Magika's `config.min.json`: labels, thresholds, overwrites.
-    pub config: String,
-    /// Magika's `content_types_kb.min.json`: MIME type, group and so on of each label.
-    pub content_types: String,
-}
-
-/// Segments of speech from one probability per window.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SpeechRecipe {
-    /// Output that holds the probability, `[1, 1]`.
-    pub probability: String,
-    /// Output that holds the next state.
-    pub state: String,
-    /// Speech begins at this probability.
-    pub threshold: f32,
-    /// Speech may end below this one.
-    pub neg_threshold: f32,
-    /// Shorter segments are dropped.
-    pub min_speech_ms: u32,
-    /// Shorter gaps do not end a segment.
-    pub min_silence_ms: u32,
-    /// Added to both sides of a segment.
-    pub pad_ms: u32,
 }
 
 /// An input with its expected answer.

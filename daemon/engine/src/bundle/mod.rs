@@ -2,6 +2,8 @@
 //! runtime. The daemon opens and verifies a bundle before it asks the engine host to load it.
 
 mod manifest;
+mod recipe_rules;
+mod recipes;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -12,9 +14,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub use manifest::{
-    Batching, BoxesRecipe, Channels, ClassesRecipe, CtcRecipe, FileBytesRecipe, FileEntry, FileTypeRecipe, Golden,
-    ImageRecipe, InputRecipe, Limits, Manifest, OutputRecipe, Pipeline, Profile, SceneRecipe, SoundRecipe,
-    SpeechRecipe, Stage, Task, TensorRule, Variant, WhenWider,
+    Batching, FileEntry, Golden, Limits, Manifest, Pipeline, Profile, Stage, Task, TensorRule, Variant,
+};
+pub use recipes::{
+    Activation, At, BoxesRecipe, Channels, ClassesRecipe, Column, CtcRecipe, FileBytesRecipe, FileTypeRecipe, Fit,
+    Head, ImageRecipe, InputRecipe, Layout, ObjectsRecipe, OutputRecipe, PictureRecipe, SceneRecipe, SoundRecipe,
+    SpeechRecipe, WhenWider,
 };
 pub use rules::PROVIDERS;
 use sha2::{Digest, Sha256};

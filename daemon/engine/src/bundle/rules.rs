@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::manifest::{
-    BoxesRecipe, ClassesRecipe, FileEntry, Golden, ImageRecipe, InputRecipe, Limits, Manifest, OutputRecipe, Pipeline,
-    Profile, SceneRecipe, SoundRecipe, SpeechRecipe, Task, TensorRule, Variant,
-};
+use super::manifest::{FileEntry, Golden, Limits, Manifest, Pipeline, Profile, TensorRule, Variant};
+use super::recipe_rules::recipes;
+use super::recipes::{InputRecipe, OutputRecipe};
 
 /// Execution providers that a manifest may wish for.
 pub const PROVIDERS: [&str; 5] = ["cpu", "cuda", "tensorrt", "tensorrt-rtx", "openvino"];
@@ -14,10 +13,11 @@ const MAX_DIMENSIONS: usize = 8;
 
 /// Collects faults under their keys.
 #[derive(Default)]
-struct Faults(Vec<String>);
+pub struct Faults(Vec<String>);
 
 impl Faults {
-    fn unless(&mut self, good: bool, key: &str, accepted: &str) {
+    /// `key` must be what is accepted.
+    pub fn unless(&mut self, good: bool, key: &str, accepted: &str) {
         if !good {
             self.0.push(format!("{key}: must be {accepted}"));
         }
@@ -171,114 +171,12 @@ fn tensors(tensors: &[TensorRule], faults: &mut Faults) {
 
 fn limits(limits: &Limits, input: Option<&InputRecipe>, faults: &mut Faults) {
     faults.unless((1..=1 << 30).contains(&limits.payload_bytes), "limits.payload_bytes", "1..=1073741824");
-    let image = matches!(input, Some(InputRecipe::Image(_) | InputRecipe::Scene(_)));
+    let image = matches!(input, Some(InputRecipe::Image(_) | InputRecipe::Picture(_) | InputRecipe::Scene(_)));
     let pixels = limits.pixels.map_or(!image, |pixels| (1..=268_435_456).contains(&pixels));
-    faults.unless(pixels, "limits.pixels", "1..=268435456, and present for an image or a scene");
+    faults.unless(pixels, "limits.pixels", "1..=268435456, and present for an image, a picture or a scene");
     let sound = matches!(input, Some(InputRecipe::Sound(_)));
     let seconds = limits.seconds.map_or(!sound, |seconds| (1..=86_400).contains(&seconds));
     faults.unless(seconds, "limits.seconds", "1..=86400, and present for a sound");
-}
-
-fn recipes(manifest: &Manifest, faults: &mut Faults) {
-    let fits = match (&manifest.input, &manifest.output) {
-        _ if manifest.pipeline.is_some() => manifest.task == Task::TextReading,
-        (None, None) => manifest.task == Task::Tensors,
-        (Some(InputRecipe::Image(_)), Some(OutputRecipe::Ctc(_))) => manifest.task == Task::TextRecognition,
-        (Some(InputRecipe::Image(_)), Some(OutputRecipe::Classes(_))) => manifest.task == Task::Classification,
-        (Some(InputRecipe::Scene(_)), Some(OutputRecipe::Boxes(_))) => manifest.task == Task::TextDetection,
-        (Some(InputRecipe::FileBytes(_)), Some(OutputRecipe::FileType(_))) => manifest.task == Task::FileType,
-        (Some(InputRecipe::Sound(_)), Some(OutputRecipe::Speech(_))) => manifest.task == Task::SpeechSegments,
-        _ => false,
-    };
-    faults.unless(
-        fits,
-        "task",
-        "\"text-recognition\" with input image and output ctc, \"classification\" with image and classes, \
-         \"text-detection\" with scene and boxes, \"file-type\" with file-bytes and file-type, \"speech-segments\" with \
-         sound and speech, \"text-reading\" with a pipeline, or \"tensors\" with neither",
-    );
-    match &manifest.input {
-        Some(InputRecipe::Image(recipe)) => image(recipe, faults),
-        Some(InputRecipe::Scene(recipe)) => scene(recipe, faults),
-        Some(InputRecipe::Sound(recipe)) => sound(recipe, faults),
-        Some(InputRecipe::FileBytes(_)) | None => {}
-    }
-    match &manifest.output {
-        Some(OutputRecipe::Boxes(recipe)) => boxes(recipe, faults),
-        Some(OutputRecipe::Classes(recipe)) => classes(recipe, faults),
-        Some(OutputRecipe::Speech(recipe)) => speech(recipe, faults),
-        Some(OutputRecipe::Ctc(_) | OutputRecipe::FileType(_)) | None => {}
-    }
-}
-
-fn image(recipe: &ImageRecipe, faults: &mut Faults) {
-    faults.unless((1..=4096).contains(&recipe.height), "input.height", "1..=4096");
-    faults.unless((1..=65_535).contains(&recipe.max_width), "input.max_width", "1..=65535");
-    faults.unless((1..=recipe.max_width).contains(&recipe.min_width), "input.min_width", "1..=max_width");
-    let stepped = |width: u32| recipe.width_step > 0 && width.is_multiple_of(recipe.width_step);
-    let fits = (1..=512).contains(&recipe.width_step) && stepped(recipe.min_width) && stepped(recipe.max_width);
-    faults.unless(fits, "input.width_step", "1..=512, and min_width and max_width multiples of it");
-    normalisation(&recipe.mean, &recipe.std, faults);
-}
-
-fn scene(recipe: &SceneRecipe, faults: &mut Faults) {
-    let SceneRecipe { step, min_side, max_side, max_pixels, .. } = *recipe;
-    faults.unless((1..=512).contains(&step), "input.step", "1..=512");
-    let stepped = |side: u32| step > 0 && side.is_multiple_of(step);
-    let greatest = (1..=8192).contains(&max_side) && stepped(max_side);
-    faults.unless(greatest, "input.max_side", "1..=8192, a multiple of step");
-    let least = (1..=max_side).contains(&min_side) && stepped(min_side);
-    faults.unless(least, "input.min_side", "1..=max_side, a multiple of step");
-    // The smallest tensor is what every picture can be brought to.
-    let smallest = u64::from(min_side) * u64::from(min_side);
-    let bounded = (smallest..=1 << 24).contains(&u64::from(max_pixels));
-    faults.unless(bounded, "input.max_pixels", "min_side x min_side..=16777216");
-    normalisation(&recipe.mean, &recipe.std, faults);
-}
-
-fn normalisation(mean: &[f32; 3], std: &[f32; 3], faults: &mut Faults) {
-    faults.unless(mean.iter().all(|mean| mean.is_finite()), "input.mean", "finite numbers");
-    let divides = std.iter().all(|std| std.is_finite() && *std > 0.0);
-    faults.unless(divides, "input.std", "numbers above 0");
-}
-
-fn sound(recipe: &SoundRecipe, faults: &mut Faults) {
-    faults.unless((4000..=192_000).contains(&recipe.rate), "input.rate", "4000..=192000");
-    faults.unless((1..=65_536).contains(&recipe.window), "input.window", "1..=65536");
-    faults.unless(recipe.context <= recipe.window, "input.context", "0..=window");
-    let elements = recipe.state_shape.iter().try_fold(1i64, |sum, size| sum.checked_mul(*size));
-    let shaped = recipe.state_shape.iter().all(|size| *size >= 1) && elements.is_some_and(|sum| sum <= 1 << 20);
-    faults.unless(shaped, "input.state_shape", "sizes of at least 1, at most 1048576 elements in all");
-}
-
-fn boxes(recipe: &BoxesRecipe, faults: &mut Faults) {
-    faults.unless((0.0..=1.0).contains(&recipe.threshold), "output.threshold", "0..=1");
-    faults.unless((0.0..=1.0).contains(&recipe.box_threshold), "output.box_threshold", "0..=1");
-    faults.unless((0.0..=10.0).contains(&recipe.unclip_ratio), "output.unclip_ratio", "0..=10");
-    // A rectangle without an area has no mean and cannot be grown.
-    faults.unless((1..=1000).contains(&recipe.min_size), "output.min_size", "1..=1000");
-    faults.unless((1..=10_000).contains(&recipe.max_candidates), "output.max_candidates", "1..=10000");
-    let fewer = (1..=recipe.max_candidates.min(2000)).contains(&recipe.max_boxes);
-    faults.unless(fewer, "output.max_boxes", "1..=2000, at most max_candidates");
-}
-
-fn classes(recipe: &ClassesRecipe, faults: &mut Faults) {
-    faults.unless((1..=100_000).contains(&recipe.labels.len()), "output.labels", "1..=100000 labels");
-    let top = usize::from(recipe.top);
-    faults.unless((1..=recipe.labels.len()).contains(&top), "output.top", "1..=the number of labels");
-}
-
-fn speech(recipe: &SpeechRecipe, faults: &mut Faults) {
-    faults.unless((0.0..=1.0).contains(&recipe.threshold), "output.threshold", "0..=1");
-    let below = (0.0..=recipe.threshold).contains(&recipe.neg_threshold);
-    faults.unless(below, "output.neg_threshold", "0..=threshold");
-    for (key, value) in [
-        ("output.min_speech_ms", recipe.min_speech_ms),
-        ("output.min_silence_ms", recipe.min_silence_ms),
-        ("output.pad_ms", recipe.pad_ms),
-    ] {
-        faults.unless(value <= 60_000, key, "0..=60000");
-    }
 }
 
 fn goldens(goldens: &[Golden], encoded: bool, faults: &mut Faults) {

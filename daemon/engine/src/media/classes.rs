@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::activation::Scores;
 use super::{MediaError, json, numbers};
 use crate::bundle::ClassesRecipe;
 use crate::protocol::{Datatype, TensorSpec};
@@ -41,7 +42,7 @@ impl Classes {
 
     /// The document of one row of scores.
     pub fn document(&self, row: &[u8]) -> Result<String, MediaError> {
-        let scores = numbers(row);
+        let scores = Scores::of(numbers(row), self.0.activation).into_inner();
         if scores.len() != self.0.labels.len() {
             let (found, wanted) = (scores.len(), self.0.labels.len());
             return Err(MediaError::Output(format!("{found} scores for {wanted} labels")));
@@ -59,10 +60,14 @@ impl Classes {
 mod tests {
     use super::*;
 
+    fn recipe(labels: Vec<String>, top: u16) -> ClassesRecipe {
+        ClassesRecipe { tensor: "y".into(), labels, top, activation: crate::bundle::Activation::None }
+    }
+
     fn classes(top: u16) -> Classes {
         let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
         let output = TensorSpec { name: "y".into(), datatype: Datatype::Fp32, shape: vec![-1, 3] };
-        Classes::new(ClassesRecipe { tensor: "y".into(), labels, top }, &output).unwrap()
+        Classes::new(recipe(labels, top), &output).unwrap()
     }
 
     fn row(scores: &[f32]) -> Vec<u8> {
@@ -74,6 +79,14 @@ mod tests {
         let document = classes(2).document(&row(&[0.25, 0.5, 0.125])).unwrap();
         let expected = r#"{"label":"b","score":0.5,"labels":[{"label":"b","score":0.5},{"label":"a","score":0.25}]}"#;
         assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn scores_are_made_of_what_the_model_gives() {
+        let Classes(mut recipe) = classes(1);
+        recipe.activation = crate::bundle::Activation::Softmax;
+        let document = Classes(recipe).document(&row(&[1.0, 1.0, 1.0])).unwrap();
+        assert!(document.starts_with(r#"{"label":"a","score":0.333"#), "{document}");
     }
 
     #[test]
@@ -89,7 +102,7 @@ mod tests {
         {
             let output = TensorSpec { name: "y".into(), datatype, shape };
             let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
-            assert!(Classes::new(ClassesRecipe { tensor: "y".into(), labels, top: 1 }, &output).is_err());
+            assert!(Classes::new(recipe(labels, 1), &output).is_err());
         }
     }
 }

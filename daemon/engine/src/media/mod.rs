@@ -1,13 +1,16 @@
 //! Encoded payloads: what they become before a model, and what its outputs mean. Knows bundles and tensors, nothing of
 //! the runtime, the daemon or the clock. One file per kind; this one joins them as a bundle's manifest says.
 
+mod activation;
 pub mod boxes;
 pub mod classes;
 mod crop;
 pub mod ctc;
 pub mod file_type;
-
+mod frame;
 pub mod jpeg;
+pub mod line;
+pub mod objects;
 pub mod picture;
 mod planes;
 pub mod resample;
@@ -27,8 +30,10 @@ use self::classes::Classes;
 use self::crop::{Pixels, cut};
 use self::ctc::Ctc;
 use self::file_type::FileType;
+pub use self::frame::Frame;
+use self::line::{Line, Lines};
+use self::objects::Objects;
 use self::picture::{Picture, Pictures};
-pub use self::scene::Frame;
 use self::scene::{Scene, Scenes};
 use self::speech::{Sound, Speech};
 
@@ -63,6 +68,8 @@ impl MediaError {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Prepared {
     /// A picture of one line at its final size.
+    Line(Line),
+    /// A picture of any shape at the model's one size.
     Picture(Picture),
     /// A picture of any size at its final size.
     Scene(Scene),
@@ -78,6 +85,7 @@ impl Prepared {
     /// Size in memory.
     pub fn bytes(&self) -> usize {
         match self {
+            Prepared::Line(line) => line.rgb.len(),
             Prepared::Picture(picture) => picture.rgb.len(),
             Prepared::Scene(scene) => scene.rgb.len(),
             Prepared::Places(places) => places.len() * 2,
@@ -90,7 +98,8 @@ impl Prepared {
     pub fn frame(&self) -> Option<Frame> {
         match self {
             Prepared::Scene(scene) => Some(scene.frame),
-            Prepared::Picture(_) | Prepared::Places(_) | Prepared::Sound(_) | Prepared::Answer(_) => None,
+            Prepared::Picture(picture) => Some(picture.frame),
+            Prepared::Line(_) | Prepared::Places(_) | Prepared::Sound(_) | Prepared::Answer(_) => None,
         }
     }
 }
@@ -109,7 +118,8 @@ pub struct Filled {
 }
 
 enum Input {
-    Image(Box<Pictures>),
+    Image(Box<Lines>),
+    Picture(Box<Pictures>),
     Scene(Box<Scenes>),
     FileBytes,
     Sound,
@@ -120,6 +130,7 @@ enum Output {
     Classes(Classes),
     Ctc(Ctc),
     FileType(Box<FileType>),
+    Objects(Box<Objects>),
     Speech(Box<Speech>),
 }
 
@@ -145,7 +156,7 @@ impl Recipe {
         let recipe = match (input, output) {
             (InputRecipe::Image(image), output) => {
                 only_input(inputs, &image.tensor, Datatype::Fp32)?;
-                let image = Pictures::new(image.clone(), manifest.limits.pixels.unwrap_or(u64::MAX));
+                let image = Lines::new(image.clone(), manifest.limits.pixels.unwrap_or(u64::MAX));
                 let (output, answer) = match output {
                     OutputRecipe::Classes(recipe) => {
                         let (answer, spec) = find("output.tensor", outputs, &recipe.tensor)?;
@@ -155,11 +166,32 @@ impl Recipe {
                         let (answer, spec) = find("output.tensor", outputs, &recipe.tensor)?;
                         (Output::Ctc(Ctc::new(recipe, metadata(&recipe.dictionary_key), spec)?), answer)
                     }
-                    OutputRecipe::Boxes(_) | OutputRecipe::FileType(_) | OutputRecipe::Speech(_) => {
+                    OutputRecipe::Boxes(_)
+                    | OutputRecipe::FileType(_)
+                    | OutputRecipe::Objects(_)
+                    | OutputRecipe::Speech(_) => {
                         return Err(unfit());
                     }
                 };
                 Recipe { input: Input::Image(Box::new(image)), output, answer }
+            }
+            (InputRecipe::Picture(picture), output) => {
+                let datatype = picture_input(inputs, &picture.tensor)?;
+                let pictures = Pictures::new(picture.clone(), manifest.limits.pixels.unwrap_or(u64::MAX), datatype);
+                let (output, answer) = match output {
+                    OutputRecipe::Classes(recipe) => {
+                        let (answer, spec) = find("output.tensor", outputs, &recipe.tensor)?;
+                        (Output::Classes(Classes::new(recipe.clone(), spec)?), answer)
+                    }
+                    OutputRecipe::Objects(recipe) => {
+                        (Output::Objects(Box::new(Objects::new(recipe.clone(), outputs)?)), 0)
+                    }
+                    OutputRecipe::Boxes(_)
+                    | OutputRecipe::Ctc(_)
+                    | OutputRecipe::FileType(_)
+                    | OutputRecipe::Speech(_) => return Err(unfit()),
+                };
+                Recipe { input: Input::Picture(Box::new(pictures)), output, answer }
             }
             (InputRecipe::Scene(scene), OutputRecipe::Boxes(boxes)) => {
                 only_input(inputs, &scene.tensor, Datatype::Fp32)?;
@@ -187,7 +219,7 @@ impl Recipe {
     /// Content types that [`Recipe::prepare`] takes.
     pub fn content_types(&self) -> Vec<String> {
         let types: &[&str] = match self.input {
-            Input::Image(_) | Input::Scene(_) => &["image/jpeg", "image/png"],
+            Input::Image(_) | Input::Picture(_) | Input::Scene(_) => &["image/jpeg", "image/png"],
             Input::FileBytes => {
                 &["application/octet-stream", "text/plain", "image/jpeg", "image/png", "audio/wav", "application/json"]
             }
@@ -213,8 +245,9 @@ impl Recipe {
             (Input::Image(images), _) => {
                 let picture = images.decode(&plain, payload)?;
                 let cost = images.cost(&picture);
-                Ok((Prepared::Picture(picture), cost))
+                Ok((Prepared::Line(picture), cost))
             }
+            (Input::Picture(pictures), _) => Ok((Prepared::Picture(pictures.decode(&plain, payload)?), 1)),
             (Input::Scene(scenes), _) => {
                 let scene = scenes.decode(&plain, payload)?;
                 let cost = scenes.cost(&scene);
@@ -262,13 +295,14 @@ impl Recipe {
         let corners = part.corners.map(|corner| [f64::from(corner[0]) * x, f64::from(corner[1]) * y]);
         let picture = images.take(&cut(pixels, corners, part.upside_down))?;
         let cost = images.cost(&picture);
-        Ok((Prepared::Picture(picture), cost))
+        Ok((Prepared::Line(picture), cost))
     }
 
     /// The shape that [`Recipe::fill`] will give, where it gives one.
     pub fn shape(&self, prepared: &Prepared) -> Option<Vec<i64>> {
         match (&self.input, prepared) {
-            (Input::Image(images), Prepared::Picture(picture)) => Some(images.shape(picture)),
+            (Input::Image(images), Prepared::Line(line)) => Some(images.shape(line)),
+            (Input::Picture(pictures), Prepared::Picture(_)) => Some(pictures.shape()),
             (Input::Scene(scenes), Prepared::Scene(scene)) => Some(scenes.shape(scene)),
             (Input::FileBytes, Prepared::Places(places)) => Some(vec![1, i64::try_from(places.len()).ok()?]),
             _ => None,
@@ -278,7 +312,8 @@ impl Recipe {
     /// The input tensor of a prepared payload; `None` if it needs more than one run, or none.
     pub fn fill(&self, prepared: &Prepared) -> Option<Filled> {
         match (&self.input, prepared) {
-            (Input::Image(images), Prepared::Picture(picture)) => Some(images.fill(picture)),
+            (Input::Image(images), Prepared::Line(line)) => Some(images.fill(line)),
+            (Input::Picture(pictures), Prepared::Picture(picture)) => Some(pictures.fill(picture)),
             (Input::Scene(scenes), Prepared::Scene(scene)) => Some(scenes.fill(scene)),
             (Input::FileBytes, Prepared::Places(places)) => Some(Filled {
                 shape: self.shape(prepared)?,
@@ -290,6 +325,9 @@ impl Recipe {
 
     /// The document of one row of the outputs; `frame` is that of what was prepared.
     pub fn interpret(&self, answers: &[Answer<'_>], row: usize, frame: Option<Frame>) -> Result<String, MediaError> {
+        if let Output::Objects(objects) = &self.output {
+            return objects.document(answers, row, frame.ok_or_else(unfit)?);
+        }
         let answer = answers.get(self.answer).ok_or_else(|| MediaError::Output("the output is missing".into()))?;
         let lost = || MediaError::Output(format!("the output has no row {row}"));
         let row = answer.rows(row, 1).ok_or_else(lost)?;
@@ -298,7 +336,7 @@ impl Recipe {
             Output::Classes(classes) => classes.document(&row),
             Output::Ctc(ctc) => ctc.document(&row),
             Output::FileType(file) => file.document(&row),
-            Output::Speech(_) => Err(unfit()),
+            Output::Objects(_) | Output::Speech(_) => Err(unfit()),
         }
     }
 
@@ -348,6 +386,14 @@ fn only_input(inputs: &[TensorSpec], name: &str, datatype: Datatype) -> Result<(
         (count, _) => format!("the graph has {count} inputs, the recipe gives one"),
     };
     Err(MediaError::Recipe { key: "input.tensor", what })
+}
+
+/// The element type of the one input that takes a picture: numbers, or bytes as they are.
+fn picture_input(inputs: &[TensorSpec], name: &str) -> Result<Datatype, MediaError> {
+    let (_, spec) = find("input.tensor", inputs, name)?;
+    let datatype = if spec.datatype == Datatype::Uint8 { Datatype::Uint8 } else { Datatype::Fp32 };
+    only_input(inputs, name, datatype)?;
+    Ok(datatype)
 }
 
 /// The numbers of an FP32 row.

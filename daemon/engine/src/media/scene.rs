@@ -3,23 +3,10 @@
 
 use image::RgbImage;
 
+use super::frame::Frame;
 use super::planes::Planes;
 use super::{Filled, MediaError, upright};
 use crate::bundle::SceneRecipe;
-
-/// Where a picture lies in its tensor: in the top left corner, the rest is padding. All in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// Size of the upright picture as it was sent.
-    pub width: u32,
-    pub height: u32,
-    /// What it takes of the tensor, at least 1 and at most the tensor's own size.
-    pub scaled_width: u32,
-    pub scaled_height: u32,
-    /// Size of the tensor.
-    pub tensor_width: u32,
-    pub tensor_height: u32,
-}
 
 /// A decoded picture at its final size, not yet normalised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +81,7 @@ fn frame(recipe: &SceneRecipe, width: u32, height: u32) -> Frame {
         let fits = u64::from(tensor_width) * u64::from(tensor_height) <= u64::from(max_pixels);
         if fits || longest <= min_side {
             let (scaled_width, scaled_height) = (scaled(width), scaled(height));
-            return Frame { width, height, scaled_width, scaled_height, tensor_width, tensor_height };
+            return Frame { width, height, scaled_width, scaled_height, left: 0, top: 0, tensor_width, tensor_height };
         }
         longest = longest.saturating_sub(step.max(1)).max(min_side);
     }

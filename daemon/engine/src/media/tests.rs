@@ -5,17 +5,17 @@ use std::io::Cursor;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, RgbImage, RgbaImage};
 use proptest::prelude::*;
 
-use super::picture::{Picture, Pictures};
+use super::line::{Line, Lines};
 use super::wav::Mono;
 use super::*;
 use crate::bundle::{Channels, ClassesRecipe, ImageRecipe, SceneRecipe, WhenWider};
 
-fn recipe(min_width: u32, max_width: u32, when_wider: WhenWider) -> Pictures {
+fn recipe(min_width: u32, max_width: u32, when_wider: WhenWider) -> Lines {
     bounded(10_000, min_width, max_width, when_wider)
 }
 
-fn bounded(max_pixels: u64, min_width: u32, max_width: u32, when_wider: WhenWider) -> Pictures {
-    Pictures::new(image_recipe(min_width, max_width, when_wider), max_pixels)
+fn bounded(max_pixels: u64, min_width: u32, max_width: u32, when_wider: WhenWider) -> Lines {
+    Lines::new(image_recipe(min_width, max_width, when_wider), max_pixels)
 }
 
 fn image_recipe(min_width: u32, max_width: u32, when_wider: WhenWider) -> ImageRecipe {
@@ -63,7 +63,7 @@ fn a_picture_keeps_its_aspect_and_is_padded_to_the_right() {
 #[test]
 fn widths_come_in_steps_where_the_recipe_says_so() {
     let recipe = ImageRecipe { width_step: 4, ..image_recipe(8, 16, WhenWider::Squeeze) };
-    let images = Pictures::new(recipe, 10_000);
+    let images = Lines::new(recipe, 10_000);
     for ((width, height), own, padded) in
         [((4, 4), 4, 8), ((9, 4), 9, 12), ((12, 4), 12, 12), ((13, 4), 13, 16), ((40, 4), 16, 16)]
     {
@@ -85,7 +85,7 @@ fn a_picture_that_is_too_wide_is_refused_or_squeezed_as_the_recipe_says() {
 #[test]
 fn values_are_normalised_into_planes_of_the_recipes_order() {
     let images = recipe(3, 16, WhenWider::Refuse);
-    let picture = Picture { width: 2, padded: 3, rgb: [[255, 0, 51], [0, 255, 51]].concat().repeat(4) };
+    let picture = Line { width: 2, padded: 3, rgb: [[255, 0, 51], [0, 255, 51]].concat().repeat(4) };
     let filled = images.fill(&picture);
     assert_eq!(filled.shape, [1, 3, 4, 3]);
     let values = crate::tensor::floats(filled.bytes.as_slice());
@@ -283,7 +283,12 @@ fn a_wav_that_lies_or_is_something_else_is_refused() {
 /// A recipe whose output is of no interest.
 fn with_input(input: Input) -> Recipe {
     let output = TensorSpec { name: "y".into(), datatype: Datatype::Fp32, shape: vec![-1, 2] };
-    let labels = ClassesRecipe { tensor: "y".into(), labels: vec!["a".into(), "b".into()], top: 1 };
+    let labels = ClassesRecipe {
+        tensor: "y".into(),
+        labels: vec!["a".into(), "b".into()],
+        top: 1,
+        activation: Default::default(),
+    };
     Recipe { input, output: Output::Classes(Classes::new(labels, &output).unwrap()), answer: 0 }
 }
 

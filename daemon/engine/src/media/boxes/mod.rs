@@ -15,7 +15,7 @@ use self::areas::{Area, areas};
 use self::mean::Means;
 use self::order::{clockwise, in_reading_order};
 use self::rectangle::{Point, Rectangle};
-use super::scene::Frame;
+use super::frame::Frame;
 use super::{MediaError, json, numbers};
 use crate::bundle::BoxesRecipe;
 use crate::protocol::{Datatype, TensorSpec};

@@ -21,7 +21,16 @@ fn recipe() -> BoxesRecipe {
 }
 
 fn frame(width: u32, height: u32) -> Frame {
-    Frame { width, height, scaled_width: width, scaled_height: height, tensor_width: width, tensor_height: height }
+    Frame {
+        width,
+        height,
+        scaled_width: width,
+        scaled_height: height,
+        left: 0,
+        top: 0,
+        tensor_width: width,
+        tensor_height: height,
+    }
 }
 
 /// A map of a tensor's size, as bytes.
@@ -266,6 +275,8 @@ proptest! {
         let mut map = Drawn::new(width, height);
         map.values.iter_mut().zip(values).for_each(|(value, given)| *value = given);
         let frame = Frame {
+            left: 0,
+            top: 0,
             width: outer.0, height: outer.1, scaled_width: inner.0.min(width), scaled_height: inner.1.min(height),
             tensor_width: width, tensor_height: height,
         };

@@ -1,0 +1,271 @@
+//! What the numbers of a detector's outputs mean: rectangles in pixels of the tensor, with a class and a score.
+
+use super::candidates::Candidate;
+use super::grid::{Grid, Seen, cells, sides};
+use crate::bundle::{Column, Head};
+use crate::media::activation::Scores;
+use crate::media::frame::Frame;
+use crate::media::{MediaError, find};
+use crate::protocol::{Datatype, TensorSpec};
+use crate::tensor::Answer;
+
+/// Where in the graph's outputs a head finds what it reads, and how many labels there are.
+pub struct Outputs {
+    /// In the order in which the head names them.
+    places: Vec<usize>,
+    labels: usize,
+}
+
+impl Outputs {
+    /// Holds a head against the graph's outputs.
+    pub fn new(head: &Head, labels: usize, specs: &[TensorSpec]) -> Result<Outputs, MediaError> {
+        let mut places = Vec::new();
+        let mut place = |key: &'static str, name: &str, wanted: &[&[i64]]| {
+            let (at, spec) = find(key, specs, name)?;
+            check(key, spec, wanted)?;
+            places.push(at);
+            Ok(())
+        };
+        let classes = i64::try_from(labels).unwrap_or(i64::MAX);
+        match head {
+            Head::Yolo { tensor, objectness, planes } => {
+                let width = classes.saturating_add(4 + i64::from(*objectness));
+                let shape: [i64; 3] = if *planes { [-1, width, -1] } else { [-1, -1, width] };
+                place("output.head.tensor", tensor, &[&shape])?;
+            }
+            Head::Yolox { tensor, .. } => {
+                place("output.head.tensor", tensor, &[&[-1, -1, classes.saturating_add(5)]])?;
+            }
+            Head::Detr { boxes, scores, .. } => {
+                place("output.head.boxes", boxes, &[&[-1, -1, 4]])?;
+                place("output.head.scores", scores, &[&[-1, -1, classes], &[-1, -1, classes.saturating_add(1)]])?;
+            }
+            Head::Rows { tensor, columns, .. } => {
+                let width = i64::try_from(columns.len()).unwrap_or(-1);
+                place("output.head.tensor", tensor, &[&[-1, -1, width], &[-1, width]])?;
+            }
+            Head::Lists { boxes, classes, scores, count, .. } => {
+                place("output.head.boxes", boxes, &[&[-1, -1, 4]])?;
+                place("output.head.classes", classes, &[&[-1, -1]])?;
+                place("output.head.scores", scores, &[&[-1, -1]])?;
+                if let Some(count) = count {
+                    place("output.head.count", count, &[&[-1], &[-1, 1]])?;
+                }
+            }
+        }
+        Ok(Outputs { places, labels })
+    }
+
+    /// Everything in one row of the outputs that is at least as sure as `threshold`.
+    pub fn read(
+        &self,
+        head: &Head,
+        answers: &[Answer<'_>],
+        row: usize,
+        frame: Frame,
+        threshold: f32,
+    ) -> Result<Vec<Candidate>, MediaError> {
+        let numbers = |at: usize| Numbers::of(answers, self.places.get(at), row);
+        let size = [frame.tensor_width, frame.tensor_height].map(pixels);
+        match head {
+            Head::Yolo { objectness, planes, .. } => {
+                let numbers = numbers(0)?;
+                let grid = self.grid(&numbers, *objectness, *planes)?;
+                Ok(grid.above(threshold).into_iter().map(|seen| seen.around(grid.rectangle(seen.anchor))).collect())
+            }
+            Head::Yolox { strides, .. } => {
+                let numbers = numbers(0)?;
+                let grid = self.grid(&numbers, true, false)?;
+                let cells = cells(strides, frame.tensor_width, frame.tensor_height);
+                if cells.len() != grid.anchors {
+                    let (found, wanted) = (grid.anchors, cells.len());
+                    let what = format!("{found} anchors, the strides of the recipe make {wanted} in this tensor");
+                    return Err(MediaError::Output(what));
+                }
+                let place = |seen: Seen| {
+                    let ([x, y, width, height], cell) = (grid.rectangle(seen.anchor), cells.get(seen.anchor)?);
+                    let [column, line, stride] = *cell;
+                    Some(seen.around([
+                        (x + column) * stride,
+                        (y + line) * stride,
+                        width.exp() * stride,
+                        height.exp() * stride,
+                    ]))
+                };
+                Ok(grid.above(threshold).into_iter().filter_map(place).collect())
+            }
+            Head::Detr { activation, .. } => {
+                let (boxes, scores) = (numbers(0)?, numbers(1)?);
+                let width = scores.width().max(1);
+                let rows = scores.floats()?.chunks_exact(width).zip(boxes.floats()?.chunks_exact(4)).enumerate();
+                let query = |(place, (row, middle)): (usize, (&[[u8; 4]], &[[u8; 4]]))| {
+                    let mut scores = Scores::of(row.iter().map(|score| f32::from_ne_bytes(*score)), *activation);
+                    // The last one may be that of nothing.
+                    scores.shorten(self.labels);
+                    let (class, score) = scores.best()?;
+                    let [x, y, width, height] = scaled(array(middle)?, size);
+                    (score >= threshold).then(|| Seen { anchor: place, class, score }.around([x, y, width, height]))
+                };
+                Ok(rows.filter_map(query).collect())
+            }
+            Head::Rows { columns, unit, .. } => {
+                let numbers = numbers(0)?;
+                let rows = numbers.floats()?.chunks_exact(columns.len().max(1)).enumerate();
+                let thing = |(place, row): (usize, &[[u8; 4]])| {
+                    let at = |wanted: Column| column(columns, wanted).and_then(|at| row.get(at));
+                    let number = |wanted: Column| at(wanted).map(|bytes| f32::from_ne_bytes(*bytes));
+                    let (class, score) = (whole(number(Column::Class)?)?, number(Column::Score)?);
+                    let sides = rectangle(columns, row, unit.then_some(size))?;
+                    (score >= threshold).then_some(Candidate { class, score, sides, place })
+                };
+                Ok(rows.filter_map(thing).collect())
+            }
+            Head::Lists { columns, unit, first_label, count, .. } => {
+                let (boxes, classes, scores) = (numbers(0)?, numbers(1)?, numbers(2)?);
+                let most = match count {
+                    Some(_) => numbers(3)?.number(0).and_then(whole).unwrap_or(0),
+                    None => usize::MAX,
+                };
+                let first = usize::try_from(*first_label).unwrap_or(usize::MAX);
+                let rows = boxes.floats()?.chunks_exact(4).take(most).enumerate();
+                let thing = |(place, row): (usize, &[[u8; 4]])| {
+                    let class = classes.number(place).and_then(whole)?.checked_sub(first)?;
+                    let score = scores.number(place)?;
+                    let sides = rectangle(columns, row, unit.then_some(size))?;
+                    (score >= threshold).then_some(Candidate { class, score, sides, place })
+                };
+                Ok(rows.filter_map(thing).collect())
+            }
+        }
+    }
+
+    fn grid<'a>(&self, numbers: &'a Numbers<'_>, objectness: bool, planes: bool) -> Result<Grid<'a>, MediaError> {
+        let (anchors, numbers) = (numbers.anchors(planes), numbers.floats()?);
+        let grid = Grid { numbers, anchors, classes: self.labels, objectness, planes };
+        if anchors.checked_mul(grid.width()) != Some(numbers.len()) {
+            let what = format!("{} numbers for {anchors} anchors of {}", numbers.len(), grid.width());
+            return Err(MediaError::Output(what));
+        }
+        Ok(grid)
+    }
+}
+
+/// One row of an output.
+struct Numbers<'a> {
+    datatype: Datatype,
+    /// Without the dimension of the batch.
+    shape: Vec<i64>,
+    bytes: std::borrow::Cow<'a, [u8]>,
+}
+
+impl<'a> Numbers<'a> {
+    fn of(answers: &'a [Answer<'_>], place: Option<&usize>, row: usize) -> Result<Numbers<'a>, MediaError> {
+        let lost = || MediaError::Output("an output is missing".into());
+        let answer = place.and_then(|at| answers.get(*at)).ok_or_else(lost)?;
+        // Rows without a batch in front of them are all of one picture.
+        let (shape, bytes) = if answer.shape.len() == 2 && row == 0 && answer.shape.first() != Some(&1) {
+            (answer.shape.clone(), answer.all())
+        } else {
+            let missing = || MediaError::Output(format!("the output has no row {row}"));
+            (answer.shape.iter().skip(1).copied().collect(), answer.rows(row, 1).ok_or_else(missing)?)
+        };
+        Ok(Numbers { datatype: answer.datatype, shape, bytes })
+    }
+
+    fn size(&self, at: usize) -> usize {
+        self.shape.get(at).and_then(|size| usize::try_from(*size).ok()).unwrap_or(0)
+    }
+
+    fn width(&self) -> usize {
+        self.size(self.shape.len().saturating_sub(1))
+    }
+
+    fn anchors(&self, planes: bool) -> usize {
+        self.size(usize::from(planes))
+    }
+
+    fn floats(&self) -> Result<&[[u8; 4]], MediaError> {
+        match self.datatype {
+            Datatype::Fp32 => Ok(self.bytes.as_chunks::<4>().0),
+            other => Err(MediaError::Output(format!("an output is {}, expected is FP32", other.as_str()))),
+        }
+    }
+
+    /// One number, of whatever type.
+    fn number(&self, at: usize) -> Option<f32> {
+        let eight = || self.bytes.as_chunks::<8>().0.get(at);
+        let four = || self.bytes.as_chunks::<4>().0.get(at);
+        #[expect(clippy::cast_precision_loss, reason = "numbers of labels and things are small")]
+        match self.datatype {
+            Datatype::Fp32 => four().map(|bytes| f32::from_ne_bytes(*bytes)),
+            Datatype::Int32 => four().map(|bytes| i32::from_ne_bytes(*bytes) as f32),
+            Datatype::Int64 => eight().map(|bytes| i64::from_ne_bytes(*bytes) as f32),
+            _ => None,
+        }
+    }
+}
+
+/// Whether an output is one of these shapes, as far as it is fixed.
+fn check(key: &'static str, spec: &TensorSpec, wanted: &[&[i64]]) -> Result<(), MediaError> {
+    let alike = |(have, wanted): (&i64, &i64)| *have == *wanted || *have < 0 || *wanted < 0;
+    let fits = |wanted: &&&[i64]| spec.shape.len() == wanted.len() && spec.shape.iter().zip(**wanted).all(alike);
+    if wanted.iter().any(|wanted| fits(&wanted)) && is_read(spec.datatype) {
+        return Ok(());
+    }
+    let shapes: Vec<String> = wanted.iter().map(|wanted| format!("{wanted:?}")).collect();
+    let what = format!(
+        "the output {} is {} of {:?}; the recipe and its labels need {}",
+        spec.name,
+        spec.datatype.as_str(),
+        spec.shape,
+        shapes.join(" or ")
+    );
+    Err(MediaError::Recipe { key, what })
+}
+
+fn is_read(datatype: Datatype) -> bool {
+    matches!(datatype, Datatype::Fp32 | Datatype::Int32 | Datatype::Int64)
+}
+
+fn column(columns: &[Column], wanted: Column) -> Option<usize> {
+    columns.iter().position(|column| *column == wanted)
+}
+
+/// Left, top, right, bottom of a row; in shares of `unit` if that is given.
+fn rectangle(columns: &[Column], row: &[[u8; 4]], unit: Option<[f32; 2]>) -> Option<[f32; 4]> {
+    let number = |wanted| column(columns, wanted).and_then(|at| row.get(at)).map(|bytes| f32::from_ne_bytes(*bytes));
+    let size = unit.unwrap_or([1.0; 2]);
+    match (number(Column::Left), number(Column::X)) {
+        (Some(left), _) => {
+            let all = [left, number(Column::Top)?, number(Column::Right)?, number(Column::Bottom)?];
+            Some(scaled(all, size))
+        }
+        (None, Some(x)) => {
+            let all = [x, number(Column::Y)?, number(Column::Width)?, number(Column::Height)?];
+            Some(sides(scaled(all, size)))
+        }
+        (None, None) => None,
+    }
+}
+
+fn scaled(numbers: [f32; 4], [width, height]: [f32; 2]) -> [f32; 4] {
+    let [a, b, c, d] = numbers;
+    [a * width, b * height, c * width, d * height]
+}
+
+fn array(four: &[[u8; 4]]) -> Option<[f32; 4]> {
+    let four: [[u8; 4]; 4] = four.try_into().ok()?;
+    Some(four.map(f32::from_ne_bytes))
+}
+
+/// A number that stands for a place.
+fn whole(number: f32) -> Option<usize> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0..=1e6, where both are exact")]
+    (0.0..=1e6).contains(&number).then(|| number.round() as usize)
+}
+
+fn pixels(size: u32) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "a tensor has at most 8192 pixels a side")]
+    let size = size as f32;
+    size
+}
