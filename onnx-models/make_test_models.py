@@ -8,6 +8,7 @@
     unique-rows     gives each row that it gets once, and says of itself that its rows are independent
     wants-cuda      asks for CUDA and for nothing else
     either          adds on OpenVINO, or where that is not, on the CPU
+    things          finds red and green squares in a picture, as detectors tell them
     select          the positive ones of FP32 [-1]: how many there are depends on the numbers, not on their count
     wrong-golden    add, with an expected answer that is not the sum
     wrong-sha256    add, with a digest in its manifest that is not the file's
@@ -20,6 +21,8 @@ Needs: pip install onnx numpy
 import hashlib
 import json
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +107,66 @@ def unique_rows():
                                    [value("once", kind, ["m", 4])]))
 
 
+def things():
+    """The mean of red and of green in each cell of 8 x 8 pixels is the score of that label, and the cell its rectangle:
+    [1, 4 + 2, 64] as YOLO has it."""
+    middle = np.arange(8, dtype=np.float32) * 8 + 4
+    x, y = np.tile(middle, 8), np.repeat(middle, 8)
+    side = np.full(64, 8, np.float32)
+    constants = [numpy_helper.from_array(np.stack([x, y, side, side])[None], "cells"),
+                 numpy_helper.from_array(np.array([0], np.int64), "first"),
+                 numpy_helper.from_array(np.array([2], np.int64), "third"),
+                 numpy_helper.from_array(np.array([1], np.int64), "axis"),
+                 numpy_helper.from_array(np.array([1, 2, 64], np.int64), "flat")]
+    nodes = [helper.make_node("AveragePool", ["images"], ["means"], kernel_shape=[8, 8], strides=[8, 8]),
+             helper.make_node("Slice", ["means", "first", "third", "axis"], ["colours"]),
+             helper.make_node("Reshape", ["colours", "flat"], ["scores"]),
+             helper.make_node("Concat", ["cells", "scores"], ["output0"], axis=1)]
+    return model(helper.make_graph(nodes, "things", [value("images", TensorProto.FLOAT, [1, 3, 64, 64])],
+                                   [value("output0", TensorProto.FLOAT, [1, 6, 64])], constants))
+
+
+def png(pixels):
+    """A PNG of [height, width, 3] bytes."""
+    height, width, _ = pixels.shape
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b""))
+
+
+def squares(height, width, *coloured):
+    """Black, with squares: (left, top, side, (red, green, blue))."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    for left, top, side, colour in coloured:
+        pixels[top:top + side, left:left + side] = colour
+    return png(pixels)
+
+
+THINGS = """[input]
+kind = "picture"
+tensor = "images"
+width = 64
+height = 64
+fit = "letterbox"
+channels = "rgb"
+
+[output]
+kind = "objects"
+labels = ["red", "green"]
+threshold = 0.6
+
+[output.head]
+kind = "yolo"
+tensor = "output0"
+objectness = false
+planes = true
+"""
+
+
 def tensors(**named):
     return json.dumps({"tensors": [{"name": name, "shape": list(np.shape(data)), "data": np.ravel(data).tolist()}
                                    for name, data in named.items()]}) + "\n"
@@ -114,19 +177,24 @@ ADD_OUT = tensors(c=[[1.5, 2.5, 0.0, 14.0]])
 
 
 def bundle(name, onnx, about, goldens=(), batch=None, providers='["cpu"]', more="", spoil=lambda manifest: manifest,
-           deadline=5000):
+           deadline=5000, task="tensors", recipes="", pictures=()):
     directory = TEST / name
     files = {"model.onnx": onnx}
-    lines = [f'name = "{name}"', 'version = "1.0.0"', 'task = "tensors"', 'licence = "Apache-2.0"',
+    lines = [f'name = "{name}"', 'version = "1.0.0"', f'task = "{task}"', 'licence = "Apache-2.0"',
              f'description = "{about}"', f"deadline_ms = {deadline}", *([more] if more else []), "", "[[variant]]",
              'name = "only"', 'file = "model.onnx"', f"providers = {providers}", "threads = 1", "instances = 1", ""]
     if batch:
         lines += ["[batching]", f"max = {batch}", ""]
-    lines += ["[limits]", "payload_bytes = 16777216", ""]
+    lines += ["[limits]", "payload_bytes = 16777216", *(["pixels = 1000000"] if recipes else []), "",
+              *([recipes] if recipes else [])]
     for given, expected in goldens:
         files["golden/one.json"], files["golden/one.expected.json"] = given.encode(), expected.encode()
         lines += ["[[golden]]", 'input = "golden/one.json"', 'expected = "golden/one.expected.json"',
                   "tolerance = 0.000001", ""]
+    for at, (picture, document) in enumerate(pictures):
+        files[f"golden/{at}.png"], files[f"golden/{at}.json"] = picture, json.dumps(document).encode() + b"\n"
+        lines += ["[[golden]]", f'input = "golden/{at}.png"', 'content_type = "image/png"',
+                  f'expected = "golden/{at}.json"', "tolerance = 0.000001", ""]
     for path, content in sorted(files.items()):
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_bytes(content)
@@ -149,6 +217,13 @@ def main():
     bundle("either", add(), "Adds on OpenVINO, or else on the CPU", sums, batch=8, providers='["openvino", "cpu"]')
     bundle("select", select(), "Keeps the positive ones of its numbers",
            [(tensors(x=[1.0, -2.0, 3.0]), tensors(y=[1.0, 3.0]))])
+    # Twice as wide as the tensor: a square of 16 pixels becomes one cell, below 16 rows of padding.
+    wide = squares(64, 128, (16, 32, 16, (255, 0, 0)), (96, 0, 16, (0, 204, 0)), (48, 48, 16, (100, 100, 0)))
+    told = {"width": 128, "height": 64, "objects": [
+        {"label": "red", "score": 1.0, "box": [16.0, 32.0, 32.0, 48.0]},
+        {"label": "green", "score": 0.8, "box": [96.0, 0.0, 112.0, 16.0]}]}
+    bundle("things", things(), "Finds red and green squares", task="object-detection", recipes=THINGS,
+           pictures=[(wide, told)])
     bundle("wrong-golden", add(), "Expects a wrong sum", [(ADD_IN, ADD_OUT.replace("2.5", "2.75"))], batch=8)
     bundle("wrong-sha256", add(), "Promises another file", sums, batch=8,
            spoil=lambda text: text.replace(hashlib.sha256(add()).hexdigest(), "0" * 64))

@@ -254,3 +254,28 @@ fn a_payload_that_is_not_sealed_is_read_if_it_is_a_file() {
         assert!(said.starts_with(expected) && said.is_empty() == expected.is_empty(), "{said} instead of {expected}");
     }
 }
+
+#[test]
+fn a_detector_tells_things_in_pixels_of_the_picture_that_was_sent() {
+    let Some(mut host) = Host::start() else { return };
+    // Its golden answer is checked at load.
+    assert_eq!(host.load(&support::test_bundle("things")).goldens_passed, 1);
+    let coloured = |width, height, colour| {
+        let picture = image::RgbImage::from_pixel(width, height, image::Rgb(colour));
+        let mut png = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
+        png.into_inner()
+    };
+    // A narrow one, all red: every cell of it, and nothing of the padding beside it.
+    let (document, cost) = host.infer_encoded("image/png", &coloured(30, 60, [255, 0, 0])).unwrap();
+    let objects = document["objects"].as_array().unwrap();
+    assert_eq!((objects.len(), cost), (32, 1));
+    assert!(objects.iter().all(|thing| thing["label"] == "red" && thing["score"] == 1.0));
+    let side = |at: usize| objects.iter().map(move |thing| thing["box"][at].as_f64().unwrap());
+    assert_eq!((side(0).fold(f64::MAX, f64::min), side(2).fold(0.0, f64::max)), (0.0, 30.0));
+    assert_eq!((side(1).fold(f64::MAX, f64::min), side(3).fold(0.0, f64::max)), (0.0, 60.0));
+    let (document, _) = host.infer_encoded("image/png", &coloured(1, 1, [0, 0, 255])).unwrap();
+    assert_eq!(document, serde_json::json!({"width": 1, "height": 1, "objects": []}));
+    let error = host.infer_encoded("image/png", &coloured(1001, 1000, [0, 0, 0])).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TooLarge);
+}
