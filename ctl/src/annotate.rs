@@ -1,5 +1,5 @@
 //! Draws the boxes of an answer on the picture that was sent, with the text that was read there above them, and writes it as
-//! a PNG. Knows the document, not the task: any answer with `boxes` or `lines` will do.
+//! a PNG. Knows the document, not the task: any answer with `boxes`, `objects` or `lines` will do.
 
 use std::io::Cursor;
 use std::os::fd::OwnedFd;
@@ -82,10 +82,22 @@ fn marks(document: &Value) -> Option<Vec<Mark>> {
     let found = |found: &Value| Some(Mark { corners: corners(found.get("polygon")?)?, text: String::new() });
     let line =
         |line: &Value| Some(Mark { corners: corners(line.get("box")?)?, text: line.get("text")?.as_str()?.to_owned() });
+    let each = |list: &Value, mark: fn(&Value) -> Option<Mark>| list.as_array()?.iter().map(mark).collect();
+    if let Some(things) = document.get("objects") {
+        return each(things, thing);
+    }
     match (document.get("boxes"), document.get("lines")) {
         (Some(boxes), _) => boxes.as_array()?.iter().map(found).collect(),
         (None, lines) => lines?.as_array()?.iter().map(line).collect(),
     }
+}
+
+/// A thing with its label and how sure it is.
+fn thing(thing: &Value) -> Option<Mark> {
+    let sides: Vec<f64> = thing.get("box")?.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
+    let [left, top, right, bottom] = sides[..] else { return None };
+    let text = format!("{} {:.0}%", thing.get("label")?.as_str()?, thing.get("score")?.as_f64()? * 100.0);
+    Some(Mark { corners: vec![(left, top), (right, top), (right, bottom), (left, bottom)], text })
 }
 
 fn size(document: &Value) -> Option<(u64, u64)> {
@@ -231,6 +243,10 @@ mod tests {
         let mark = |text: &str| Some(vec![Mark { corners: vec![(1.0, 2.0), (3.0, 4.5)], text: text.into() }]);
         assert_eq!(boxes_of(r#"{"boxes": [{"polygon": [[1, 2], [3, 4.5]]}]}"#), mark(""));
         assert_eq!(boxes_of(r#"{"lines": [{"box": [[1, 2], [3, 4.5]], "text": "LOT"}]}"#), mark("LOT"));
+        let corners = vec![(1.0, 2.0), (3.0, 2.0), (3.0, 4.5), (1.0, 4.5)];
+        let nut = Some(vec![Mark { corners, text: "nut 88%".into() }]);
+        assert_eq!(boxes_of(r#"{"objects": [{"label": "nut", "score": 0.876, "box": [1, 2, 3, 4.5]}]}"#), nut);
+        assert_eq!(boxes_of(r#"{"objects": []}"#), Some(vec![]));
         assert_eq!(boxes_of(r#"{"lines": []}"#), Some(vec![]));
         assert_eq!(boxes_of(r#"{"boxes": []}"#), Some(vec![]));
         for other in [
@@ -238,6 +254,7 @@ mod tests {
             r#"{"boxes": 3}"#,
             r#"{"boxes": [{"polygon": [[1]]}]}"#,
             r#"{"lines": [{"box": []}]}"#,
+            r#"{"objects": [{"label": "nut", "score": 1, "box": [1, 2, 3]}]}"#,
             "[]",
         ] {
             assert_eq!(boxes_of(other), None, "{other}");
