@@ -48,7 +48,7 @@ impl Planes {
     }
 
     /// In this order of dimensions, with elements of this type: FP32, or UINT8 for bytes as they are.
-    pub fn as_tensor(self, layout: Layout, datatype: Datatype) -> Planes {
+    pub fn into_tensor(self, layout: Layout, datatype: Datatype) -> Planes {
         Planes { layout, datatype, ..self }
     }
 
@@ -167,7 +167,7 @@ mod tests {
     }
 
     fn bytes(channels: Channels, layout: Layout, placed: Placed, padding: Padding) -> (Vec<i64>, Vec<u8>) {
-        let planes = Planes::new(channels, [0.0; 3], [1.0; 3]).as_tensor(layout, Datatype::Uint8);
+        let planes = Planes::new(channels, [0.0; 3], [1.0; 3]).into_tensor(layout, Datatype::Uint8);
         let filled = planes.place(&picture(), 3, placed, padding);
         (filled.shape, filled.bytes.as_slice().to_vec())
     }

@@ -2,7 +2,7 @@
 
 use super::candidates::Candidate;
 use super::grid::{Grid, Seen, cells, sides};
-use crate::bundle::{Column, Head};
+use crate::bundle::{Activation, Column, Head};
 use crate::media::activation::Scores;
 use crate::media::frame::Frame;
 use crate::media::{MediaError, find};
@@ -67,76 +67,75 @@ impl Outputs {
     ) -> Result<Vec<Candidate>, MediaError> {
         let numbers = |at: usize| Numbers::of(answers, self.places.get(at), row);
         let size = [frame.tensor_width, frame.tensor_height].map(pixels);
-        match head {
-            Head::Yolo { objectness, planes, .. } => {
-                let numbers = numbers(0)?;
-                let grid = self.grid(&numbers, *objectness, *planes)?;
-                Ok(grid.above(threshold).into_iter().map(|seen| seen.around(grid.rectangle(seen.anchor))).collect())
-            }
-            Head::Yolox { strides, .. } => {
-                let numbers = numbers(0)?;
-                let grid = self.grid(&numbers, true, false)?;
-                let cells = cells(strides, frame.tensor_width, frame.tensor_height);
-                if cells.len() != grid.anchors {
-                    let (found, wanted) = (grid.anchors, cells.len());
-                    let what = format!("{found} anchors, the strides of the recipe make {wanted} in this tensor");
-                    return Err(MediaError::Output(what));
-                }
-                let place = |seen: Seen| {
-                    let ([x, y, width, height], cell) = (grid.rectangle(seen.anchor), cells.get(seen.anchor)?);
-                    let [column, line, stride] = *cell;
-                    Some(seen.around([
-                        (x + column) * stride,
-                        (y + line) * stride,
-                        width.exp() * stride,
-                        height.exp() * stride,
-                    ]))
-                };
-                Ok(grid.above(threshold).into_iter().filter_map(place).collect())
-            }
-            Head::Detr { activation, .. } => {
-                let (boxes, scores) = (numbers(0)?, numbers(1)?);
-                let width = scores.width().max(1);
-                let rows = scores.floats()?.chunks_exact(width).zip(boxes.floats()?.chunks_exact(4)).enumerate();
-                let query = |(place, (row, middle)): (usize, (&[[u8; 4]], &[[u8; 4]]))| {
-                    let mut scores = Scores::of(row.iter().map(|score| f32::from_ne_bytes(*score)), *activation);
-                    // The last one may be that of nothing.
-                    scores.shorten(self.labels);
-                    let (class, score) = scores.best()?;
-                    let [x, y, width, height] = scaled(array(middle)?, size);
-                    (score >= threshold).then(|| Seen { anchor: place, class, score }.around([x, y, width, height]))
-                };
-                Ok(rows.filter_map(query).collect())
-            }
-            Head::Rows { columns, unit, .. } => {
-                let numbers = numbers(0)?;
-                let rows = numbers.floats()?.chunks_exact(columns.len().max(1)).enumerate();
-                let thing = |(place, row): (usize, &[[u8; 4]])| {
-                    let at = |wanted: Column| column(columns, wanted).and_then(|at| row.get(at));
-                    let number = |wanted: Column| at(wanted).map(|bytes| f32::from_ne_bytes(*bytes));
-                    let (class, score) = (whole(number(Column::Class)?)?, number(Column::Score)?);
-                    let sides = rectangle(columns, row, unit.then_some(size))?;
-                    (score >= threshold).then_some(Candidate { class, score, sides, place })
-                };
-                Ok(rows.filter_map(thing).collect())
-            }
+        let mut found = match head {
+            Head::Yolo { objectness, planes, .. } => self.yolo(&numbers(0)?, (*objectness, *planes), threshold)?,
+            Head::Yolox { strides, .. } => self.yolox(&numbers(0)?, strides, frame, threshold)?,
+            Head::Detr { activation, .. } => self.detr(&numbers(0)?, &numbers(1)?, *activation, size)?,
+            Head::Rows { columns, unit, .. } => rows(&numbers(0)?, columns, unit.then_some(size))?,
             Head::Lists { columns, unit, first_label, count, .. } => {
-                let (boxes, classes, scores) = (numbers(0)?, numbers(1)?, numbers(2)?);
                 let most = match count {
                     Some(_) => numbers(3)?.number(0).and_then(whole).unwrap_or(0),
                     None => usize::MAX,
                 };
-                let first = usize::try_from(*first_label).unwrap_or(usize::MAX);
-                let rows = boxes.floats()?.chunks_exact(4).take(most).enumerate();
-                let thing = |(place, row): (usize, &[[u8; 4]])| {
-                    let class = classes.number(place).and_then(whole)?.checked_sub(first)?;
-                    let score = scores.number(place)?;
-                    let sides = rectangle(columns, row, unit.then_some(size))?;
-                    (score >= threshold).then_some(Candidate { class, score, sides, place })
-                };
-                Ok(rows.filter_map(thing).collect())
+                let rectangles = Rectangles { columns, unit: unit.then_some(size), most };
+                lists(&numbers(0)?, &numbers(1)?, &numbers(2)?, &rectangles, *first_label)?
             }
+        };
+        found.retain(|one| one.score >= threshold);
+        Ok(found)
+    }
+
+    fn yolo(
+        &self,
+        numbers: &Numbers<'_>,
+        (objectness, planes): (bool, bool),
+        threshold: f32,
+    ) -> Result<Vec<Candidate>, MediaError> {
+        let grid = self.grid(numbers, objectness, planes)?;
+        let seen = grid.above(threshold).into_iter();
+        Ok(seen.map(|seen| seen.around(grid.rectangle(seen.anchor))).collect())
+    }
+
+    fn yolox(
+        &self,
+        numbers: &Numbers<'_>,
+        strides: &[u32],
+        frame: Frame,
+        threshold: f32,
+    ) -> Result<Vec<Candidate>, MediaError> {
+        let grid = self.grid(numbers, true, false)?;
+        let cells = cells(strides, frame.tensor_width, frame.tensor_height);
+        if cells.len() != grid.anchors {
+            let (found, wanted) = (grid.anchors, cells.len());
+            let what = format!("{found} anchors, the strides of the recipe make {wanted} in this tensor");
+            return Err(MediaError::Output(what));
         }
+        let place = |seen: Seen| {
+            let ([x, y, width, height], [column, line, stride]) =
+                (grid.rectangle(seen.anchor), *cells.get(seen.anchor)?);
+            let middle = [(x + column) * stride, (y + line) * stride];
+            Some(seen.around([middle[0], middle[1], width.exp() * stride, height.exp() * stride]))
+        };
+        Ok(grid.above(threshold).into_iter().filter_map(place).collect())
+    }
+
+    fn detr(
+        &self,
+        boxes: &Numbers<'_>,
+        scores: &Numbers<'_>,
+        activation: Activation,
+        size: [f32; 2],
+    ) -> Result<Vec<Candidate>, MediaError> {
+        let middles = boxes.floats()?.chunks_exact(4);
+        let rows = scores.floats()?.chunks_exact(scores.width().max(1));
+        let query = |(anchor, (row, middle)): Query<'_>| {
+            let mut scores = Scores::of(row.iter().map(|score| f32::from_ne_bytes(*score)), activation);
+            // The last one may be that of nothing.
+            scores.shorten(self.labels);
+            let (class, score) = scores.best()?;
+            Some(Seen { anchor, class, score }.around(scaled(array(middle)?, size)))
+        };
+        Ok(rows.zip(middles).enumerate().filter_map(query).collect())
     }
 
     fn grid<'a>(&self, numbers: &'a Numbers<'_>, objectness: bool, planes: bool) -> Result<Grid<'a>, MediaError> {
@@ -148,6 +147,43 @@ impl Outputs {
         }
         Ok(grid)
     }
+}
+
+/// Place, scores and rectangle of a query.
+type Query<'a> = (usize, (&'a [[u8; 4]], &'a [[u8; 4]]));
+
+/// How rectangles in an output of their own are written.
+struct Rectangles<'a> {
+    columns: &'a [Column],
+    /// Size of the tensor, if they are in shares of it.
+    unit: Option<[f32; 2]>,
+    most: usize,
+}
+
+fn rows(numbers: &Numbers<'_>, columns: &[Column], unit: Option<[f32; 2]>) -> Result<Vec<Candidate>, MediaError> {
+    let thing = |(place, row): (usize, &[[u8; 4]])| {
+        let number = |wanted: Column| column(columns, wanted).and_then(|at| row.get(at));
+        let number = |wanted: Column| number(wanted).map(|bytes| f32::from_ne_bytes(*bytes));
+        let (class, score) = (whole(number(Column::Class)?)?, number(Column::Score)?);
+        Some(Candidate { class, score, sides: rectangle(columns, row, unit)?, place })
+    };
+    Ok(numbers.floats()?.chunks_exact(columns.len().max(1)).enumerate().filter_map(thing).collect())
+}
+
+fn lists(
+    boxes: &Numbers<'_>,
+    classes: &Numbers<'_>,
+    scores: &Numbers<'_>,
+    rectangles: &Rectangles<'_>,
+    first_label: u32,
+) -> Result<Vec<Candidate>, MediaError> {
+    let first = usize::try_from(first_label).unwrap_or(usize::MAX);
+    let thing = |(place, row): (usize, &[[u8; 4]])| {
+        let class = classes.number(place).and_then(whole)?.checked_sub(first)?;
+        let sides = rectangle(rectangles.columns, row, rectangles.unit)?;
+        Some(Candidate { class, score: scores.number(place)?, sides, place })
+    };
+    Ok(boxes.floats()?.chunks_exact(4).take(rectangles.most).enumerate().filter_map(thing).collect())
 }
 
 /// One row of an output.

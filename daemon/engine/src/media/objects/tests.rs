@@ -105,9 +105,10 @@ fn every_head_gives_the_same_things() {
 
     // Cells of 20 pixels, five by five: offsets from the cell and logarithms.
     let mut cells = vec![0f32; 25 * 7];
+    let middles = super::grid::cells(&[20], 100, 100);
     for [x, y, w, h, bolt, nut] in rows {
         let (column, line) = ((x / 20.0).floor(), (y / 20.0).floor());
-        let at = (line * 5.0 + column) as usize * 7;
+        let at = 7 * middles.iter().position(|cell| *cell == [column, line, 20.0]).unwrap();
         let row = [x / 20.0 - column, y / 20.0 - line, (w / 20.0).ln(), (h / 20.0).ln(), 1.0, bolt, nut];
         // The last row falls into the cell of the first one: another stride would show it.
         if cells[at + 4] == 0.0 {
