@@ -6,6 +6,7 @@ use super::*;
 
 const ADD: &str = include_str!("../../../../onnx-models/test/add/model.toml");
 const LINE: &str = include_str!("../../../../onnx-models/text-line/model.toml");
+const THINGS: &str = include_str!("../../../../onnx-models/test/things/model.toml");
 const BOXES: &str = include_str!("../../../../onnx-models/text-boxes/model.toml");
 const READER: &str = include_str!("../../../../onnx-models/label-reader/model.toml");
 const SPEECH: &str = include_str!("../../../../onnx-models/speech/model.toml");
@@ -94,7 +95,7 @@ fn a_fault_is_told_with_its_key_and_the_accepted_range() {
         (LINE, "when_wider = \"refuse\"", "when_wider = \"refuse\"\nzoom = 2", "unknown field `zoom`"),
         (LINE, "shape = [-1, 3, 48, -1]", "shape = [-1, 3, 48, 0]", "tensor[0].shape: must be -1 or at least 1"),
         (LINE, "max = [16, 3, 48, 3200]", "max = [16, 3]", "tensor[0].max: must be absent, or as long as shape"),
-        (BOXES, "pixels = 40000000", "", "limits.pixels: must be 1..=268435456, and present for an image or a scene"),
+        (BOXES, "pixels = 40000000", "", "limits.pixels: must be 1..=268435456, and present for an image, a picture"),
         (BOXES, "kind = \"boxes\"\ntensor", "kind = \"boxes\"\ntenor", "unknown field `tenor`"),
         (BOXES, "task = \"text-detection\"", "task = \"text-recognition\"", "\"text-detection\" with scene and boxes"),
         (BOXES, "multiple = [1, 1, 32, 32]", "multiple = [1, 2, 32, 32]", "tensor[0].multiple: must be absent, or as"),
@@ -143,6 +144,42 @@ fn a_fault_is_told_with_its_key_and_the_accepted_range() {
         (READER, "min_score = 0.9", "min_score = 1.1", "pipeline.direction.min_score: must be 0..=1"),
         (READER, "content_type = \"image/jpeg\"", "", "golden[0].content_type: must be present in a pipeline"),
         (READER, "[pipeline.text]", "[pipeline.texts]", "unknown field `texts`"),
+        (THINGS, "width = 64", "width = 0", "input.width: must be 1..=8192"),
+        (THINGS, "height = 64", "height = 9000", "input.height: must be 1..=8192"),
+        (THINGS, "fit = \"letterbox\"", "fit = \"squash\"", "unknown variant `squash`"),
+        (THINGS, "fit = \"letterbox\"", "fit = \"stretch\"\npad = 3", "input.pad: must be absent unless fit is"),
+        (THINGS, "fit = \"letterbox\"", "fit = \"crop\"\nat = \"corner\"", "input.at: must be absent unless fit is"),
+        (
+            THINGS,
+            "fit = \"letterbox\"",
+            "fit = \"crop\"\nshorter_side = 63",
+            "input.shorter_side: must be absent unless",
+        ),
+        (THINGS, "channels = \"rgb\"", "channels = \"rgb\"\nstd = [1, 0, 1]", "input.std: must be numbers above 0"),
+        (THINGS, "labels = [\"red\", \"green\"]", "labels = []", "output.labels: must be 1..=100000 labels"),
+        (THINGS, "threshold = 0.6", "threshold = 1.6", "output.threshold: must be 0..=1"),
+        (THINGS, "threshold = 0.6", "threshold = 0.6\noverlap = -1", "output.overlap: must be 0..=1"),
+        (THINGS, "threshold = 0.6", "threshold = 0.6\nmax_objects = 0", "output.max_objects: must be 1..=10000"),
+        (
+            THINGS,
+            "threshold = 0.6",
+            "threshold = 0.6\nthresholds = { blue = 0.5 }",
+            "output.thresholds: must be labels of output.labels",
+        ),
+        (THINGS, "planes = true", "planes = true\nanchors = 3", "unknown field `anchors`"),
+        (THINGS, "kind = \"yolo\"", "kind = \"guess\"", "unknown variant `guess`"),
+        (
+            THINGS,
+            "kind = \"yolo\"\ntensor = \"output0\"\nobjectness = false\nplanes = true",
+            "kind = \"yolox\"\ntensor = \"output0\"\nstrides = []",
+            "output.head.strides: must be 1..=8 numbers",
+        ),
+        (
+            THINGS,
+            "kind = \"yolo\"\ntensor = \"output0\"\nobjectness = false\nplanes = true",
+            "kind = \"rows\"\ntensor = \"output0\"\ncolumns = [\"left\", \"top\", \"x\", \"y\", \"class\", \"score\"]",
+            "output.head.columns: must be",
+        ),
         (ADD, "[[variant]]", "[[tensor]]", "unknown field"),
         (SPEECH, "seconds = 600", "", "limits.seconds: must be 1..=86400, and present for a sound"),
         (SPEECH, "threshold = 0.5\n", "threshold = 1.5\n", "output.threshold: must be 0..=1"),
