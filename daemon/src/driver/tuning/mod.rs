@@ -216,10 +216,11 @@ impl Driver {
                     .no_plan
                     .as_ref()
                     .map_or_else(|| "it was not measured yet".to_owned(), |why| format!("its plan is not used, {why}"));
-                Err(Failure::new(
-                    ErrorCode::Unavailable,
-                    format!("model `{label}`: {why}; `edgectl models tune` measures it"),
-                ))
+                let how = match self.config.models.tune {
+                    Tune::Idle => "edged measures it when nobody asks for anything, `edgectl models tune` now",
+                    Tune::OnRequest => "`edgectl models tune` measures it",
+                };
+                Err(Failure::new(ErrorCode::Unavailable, format!("model `{label}`: {why}; {how}")))
             }
         }
     }
