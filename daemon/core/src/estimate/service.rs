@@ -46,8 +46,10 @@ pub struct ServiceTimes {
     per_unit: [Mean; CLASSES],
     /// The same without what a change of size takes.
     steady: [Mean; CLASSES],
-    /// Nanoseconds that a run takes longer after one of another size.
-    change: Mean,
+    /// Nanoseconds that runs took after one of another size, and would have taken after one of their own. The means are kept
+    /// apart, so that noise goes both ways and does not look like a price.
+    changed: Mean,
+    unchanged: Mean,
     units_per_row: Mean,
     last: Option<Mono>,
     /// The same by class.
@@ -77,7 +79,8 @@ impl ServiceTimes {
         // What the two do not explain is shared between them, until runs of one size tell them apart.
         let change = self.change();
         if let Some(steady) = self.steady[class].get() {
-            self.change.learn(took.minus(unscaled(steady, units)).as_nanos());
+            self.changed.learn(took.as_nanos());
+            self.unchanged.learn(unscaled(steady, units).as_nanos());
         }
         self.steady[class].learn(scaled_each(took.minus(change), units));
     }
@@ -93,7 +96,7 @@ impl ServiceTimes {
 
     /// How much longer a run takes after one of another size.
     pub fn change(&self) -> Span {
-        self.change.span().unwrap_or(Span::ZERO)
+        self.changed.span().unwrap_or(Span::ZERO).minus(self.unchanged.span().unwrap_or(Span::ZERO))
     }
 
     /// How long a batch of `rows` rows of `units` each will run after one of the same size; no time if nothing is known.
@@ -242,6 +245,18 @@ mod tests {
         assert!(near(times.steady(4, 1), 2_100) && near(times.steady(1, 1), 850), "{times:?}");
         // Whoever waits is told by what all runs take.
         assert!(times.work(1, 1) > us(1_000));
+    }
+
+    #[test]
+    fn runs_that_vary_make_no_price_for_changes() {
+        let mut times = ServiceTimes::default();
+        let us = |us: u64| Span::from_nanos(us * 1000);
+        (0..8).for_each(|_| times.learn(at(1), 1, 1, us(10_000)));
+        for _ in 0..100 {
+            times.learn_changed(at(1), 1, 1, us(13_000));
+            times.learn_changed(at(1), 1, 1, us(7_000));
+        }
+        assert!(times.change() < us(1_000), "{:?}", times.change());
     }
 
     #[test]
