@@ -22,7 +22,10 @@ impl Outputs {
         let mut places = Vec::new();
         let mut place = |key: &'static str, name: &str, wanted: &[&[i64]]| {
             let (at, spec) = find(key, specs, name)?;
-            check(key, spec, wanted)?;
+            // Labels and counts may be whole numbers; everything else is read as FP32.
+            let whole = matches!(key, "output.head.classes" | "output.head.count");
+            let read = spec.datatype == Datatype::Fp32 || whole && is_whole(spec.datatype);
+            check(key, spec, wanted, read)?;
             places.push(at);
             Ok(())
         };
@@ -241,16 +244,16 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// Whether an output is one of these shapes, as far as it is fixed.
-fn check(key: &'static str, spec: &TensorSpec, wanted: &[&[i64]]) -> Result<(), MediaError> {
+/// Whether an output is of elements that are read, and of one of these shapes, as far as it is fixed.
+fn check(key: &'static str, spec: &TensorSpec, wanted: &[&[i64]], read: bool) -> Result<(), MediaError> {
     let alike = |(have, wanted): (&i64, &i64)| *have == *wanted || *have < 0 || *wanted < 0;
     let fits = |wanted: &&&[i64]| spec.shape.len() == wanted.len() && spec.shape.iter().zip(**wanted).all(alike);
-    if wanted.iter().any(|wanted| fits(&wanted)) && is_read(spec.datatype) {
+    if wanted.iter().any(|wanted| fits(&wanted)) && read {
         return Ok(());
     }
     let shapes: Vec<String> = wanted.iter().map(|wanted| format!("{wanted:?}")).collect();
     let what = format!(
-        "the output {} is {} of {:?}; the recipe and its labels need {}",
+        "the output {} is {} of {:?}; the recipe and its labels need FP32 of {}",
         spec.name,
         spec.datatype.as_str(),
         spec.shape,
@@ -259,8 +262,8 @@ fn check(key: &'static str, spec: &TensorSpec, wanted: &[&[i64]]) -> Result<(), 
     Err(MediaError::Recipe { key, what })
 }
 
-fn is_read(datatype: Datatype) -> bool {
-    matches!(datatype, Datatype::Fp32 | Datatype::Int32 | Datatype::Int64)
+fn is_whole(datatype: Datatype) -> bool {
+    matches!(datatype, Datatype::Int32 | Datatype::Int64)
 }
 
 fn column(columns: &[Column], wanted: Column) -> Option<usize> {

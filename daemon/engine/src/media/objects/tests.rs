@@ -26,7 +26,7 @@ impl Given {
         Given { name, datatype: Datatype::Int64, shape: shape.to_vec(), bytes }
     }
 
-    /// What the graph says of it: its sizes open, but for the last one that the row needs.
+    /// What the graph says of it.
     fn spec(&self) -> TensorSpec {
         TensorSpec { name: self.name.into(), datatype: self.datatype, shape: self.shape.clone() }
     }
@@ -190,6 +190,8 @@ fn outputs_that_do_not_fit_the_recipe_are_refused_by_name() {
         said.contains("output.head.tensor") && said.contains("[1, 4, 7]") && said.contains("[-1, -1, 6]"),
         "{said}"
     );
+    let said = refused(Given::whole("y", &[1, 4, 6], &[0; 24]));
+    assert!(said.contains("INT64 of [1, 4, 6]") && said.contains("need FP32"), "{said}");
     let said = refused(Given::floats("other", &[1, 4, 6], &[0.0; 24]));
     assert!(said.contains("the graph has no y; it has other"), "{said}");
     assert!(document(recipe(yolo()), &[Given::floats("y", &[1, 4, 6], &[0.0; 24])], 1).is_err());
