@@ -95,10 +95,12 @@ pub fn show(model: &ModelStatus, simulated: bool) -> String {
     ];
     // Of what was never loaded nothing is known of sessions and answers either.
     let never_loaded = model.instances == 0 && model.load_ms == 0 && model.goldens_passed == 0;
-    let left_out = match () {
-        () if is_pipeline => &["sessions", "loaded in"][..],
-        () if never_loaded => &["provider", "sessions", "loaded in", "checked"][..],
-        () => &[][..],
+    let left_out: &[&str] = if is_pipeline {
+        &["sessions", "loaded in"]
+    } else if never_loaded {
+        &["provider", "sessions", "loaded in", "checked"]
+    } else {
+        &[]
     };
     fields.retain(|(label, text)| !(text.is_empty() || left_out.contains(label)));
     let fields: String = fields.iter().map(|(label, text)| field(label, &clean(text))).collect();
