@@ -1,7 +1,10 @@
-//! The daemon's binary: found beside this command or on the path, and asked for its verdict on a configuration.
+//! The daemon's binary: found beside this command or on the path, asked for its verdict on a configuration, or
+//! set to work on a bundle.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use edge_wire::names::CONFIG_FILE;
@@ -49,6 +52,27 @@ pub async fn check_config(config: Option<&Path>) -> ConfigVerdict {
         }
         Err(error) => ConfigVerdict::Unknown(format!("run {}: {error}", binary.display())),
     }
+}
+
+/// What `edged bundle` did: its record on standard output, and how it ended.
+#[derive(Debug)]
+pub struct Done {
+    pub record: Vec<u8>,
+    /// What it said to people.
+    pub said: String,
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+}
+
+/// Lets `edged bundle` work on a bundle. It may ask for a password, so the terminal is its own; Ctrl-C ends both.
+pub async fn bundle(arguments: &[&OsStr]) -> Result<Done, String> {
+    let Some(binary) = find() else { return Err("edged was found neither beside edgectl nor on the PATH".into()) };
+    let mut command = Command::new(&binary);
+    command.arg("bundle").args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let child = command.spawn().map_err(|error| format!("run {}: {error}", binary.display()))?;
+    let output = child.wait_with_output().await.map_err(|error| format!("wait for {}: {error}", binary.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Ok(Done { record: output.stdout, said, code: output.status.code() })
 }
 
 /// The binary of the same installation first, so that an old one on the path does not judge a new configuration.

@@ -37,6 +37,9 @@ pub enum Failure {
     /// The daemon answers in a way that this command does not understand.
     #[error("{what}")]
     Mismatch { what: String },
+    /// Work on this machine, which no daemon was asked about, could not be done.
+    #[error("{what}")]
+    Local { what: String },
     /// The command line, or a file named on it.
     #[error("{what}")]
     Usage { what: String },
@@ -46,6 +49,11 @@ impl Failure {
     /// A fault of the command line or of a file named on it.
     pub fn usage(what: impl Into<String>) -> Failure {
         Failure::Usage { what: what.into() }
+    }
+
+    /// Work on this machine that could not be done.
+    pub fn local(what: impl Into<String>) -> Failure {
+        Failure::Local { what: what.into() }
     }
 
     /// A "no" of the daemon.
@@ -66,6 +74,7 @@ impl Failure {
             Failure::Unreachable { .. } => "unreachable",
             Failure::Unfinished { .. } => "unfinished",
             Failure::Mismatch { .. } => "interface_mismatch",
+            Failure::Local { .. } => "not_done",
             Failure::Usage { .. } => "usage",
         }
     }
@@ -90,7 +99,7 @@ impl Failure {
             Failure::Refused { refused: Refused { retry_after_ms: Some(ms), .. }, .. } => {
                 Some(format!("again in {}", units::span(*ms)))
             }
-            Failure::Refused { .. } | Failure::Usage { .. } => None,
+            Failure::Refused { .. } | Failure::Local { .. } | Failure::Usage { .. } => None,
         }
     }
 
@@ -100,7 +109,7 @@ impl Failure {
             Failure::Refused { refused, .. } => exit_of(refused.code),
             Failure::Forbidden { .. } => Exit::NotAuthorised,
             Failure::Unreachable { .. } => Exit::Unreachable,
-            Failure::Unfinished { .. } | Failure::Mismatch { .. } => Exit::Refused,
+            Failure::Unfinished { .. } | Failure::Mismatch { .. } | Failure::Local { .. } => Exit::Refused,
             Failure::Usage { .. } => Exit::Usage,
         }
     }

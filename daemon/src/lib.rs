@@ -3,6 +3,7 @@
 //! `cache` (what providers compiled),
 //! `ledger` (what must survive), `transport` (bus and broker), `telemetry`, `service` (the init system).
 
+pub mod bring;
 pub mod cache;
 pub mod config;
 pub mod driver;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use edged::bring::cli::BundleCommand;
 use edged::config::raw::{Fault, Values};
 use edged::config::validate::{Machine, is_missing, validate};
 use edged::config::{BusConfig, Config, keys, reference};
@@ -60,12 +61,17 @@ enum Role {
     /// Be an engine host (started by the daemon itself)
     #[command(hide = true)]
     EngineHost,
+    /// Work on a bundle that is not served yet (run by edgectl)
+    #[command(hide = true, subcommand)]
+    Bundle(Box<BundleCommand>),
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    if let Some(Role::EngineHost) = arguments.role {
-        return engine_host();
+    let mut arguments = Arguments::parse();
+    match arguments.role.take() {
+        Some(Role::EngineHost) => return engine_host(),
+        Some(Role::Bundle(command)) => return bundle(*command),
+        None => {}
     }
     if let Some(form) = arguments.config_reference {
         print!("{}", form.text());
@@ -158,6 +164,16 @@ fn configure(arguments: &Arguments) -> Result<Config, Vec<Fault>> {
 fn reload(arguments: &Arguments) -> Result<Config, String> {
     let words = |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     configure(arguments).map_err(words)
+}
+
+fn bundle(command: BundleCommand) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(edged::bring::cli::run(command)),
+        Err(error) => {
+            eprintln!("start the runtime: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn engine_host() -> ExitCode {

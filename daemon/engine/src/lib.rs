@@ -7,7 +7,9 @@
 
 pub mod bundle;
 pub mod channel;
+pub mod family;
 mod fault;
+pub mod graph;
 pub mod host;
 pub mod library;
 pub mod media;

@@ -70,6 +70,23 @@ pub enum Task {
 }
 
 impl Task {
+    /// Every task.
+    pub const ALL: [Task; 8] = [
+        Task::TextRecognition,
+        Task::TextDetection,
+        Task::TextReading,
+        Task::Classification,
+        Task::ObjectDetection,
+        Task::FileType,
+        Task::SpeechSegments,
+        Task::Tensors,
+    ];
+
+    /// The task called `name`.
+    pub fn from_name(name: &str) -> Option<Task> {
+        Task::ALL.into_iter().find(|task| task.as_str() == name)
+    }
+
     /// The word used on every surface.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -21,7 +21,7 @@ pub use recipes::{
     Head, ImageRecipe, InputRecipe, Layout, ObjectsRecipe, OutputRecipe, PictureRecipe, SceneRecipe, SoundRecipe,
     SpeechRecipe, WhenWider,
 };
-pub use rules::PROVIDERS;
+pub use rules::{PROVIDERS, is_inside};
 use sha2::{Digest, Sha256};
 
 /// The manifest's file name.
@@ -175,7 +175,8 @@ pub fn verify(bundle: &Bundle) -> Result<(), BundleError> {
     bundle.manifest.file.iter().try_for_each(|entry| verify_file(bundle, entry))
 }
 
-fn verify_file(bundle: &Bundle, entry: &FileEntry) -> Result<(), BundleError> {
+/// Proves size and sha256 of one of them.
+pub fn verify_file(bundle: &Bundle, entry: &FileEntry) -> Result<(), BundleError> {
     let path = bundle.file(&entry.path)?;
     let failed = |source| BundleError::File { path: path.clone(), source };
     let mut file = open_regular(&path).map_err(failed)?;

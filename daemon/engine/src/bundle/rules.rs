@@ -190,9 +190,11 @@ fn goldens(goldens: &[Golden], encoded: bool, faults: &mut Faults) {
 }
 
 fn files(manifest: &Manifest, faults: &mut Faults) {
-    let mut listed = BTreeSet::new();
+    let (mut listed, mut folded) = (BTreeSet::new(), BTreeSet::new());
     for (at, file) in manifest.file.iter().enumerate() {
-        file_entry(at, file, listed.insert(file.path.as_str()), faults);
+        // Two names that differ in case alone are one file on some disks.
+        let once = listed.insert(file.path.as_str()) && folded.insert(file.path.to_lowercase());
+        file_entry(at, file, once, faults);
     }
     for (key, path) in named_files(manifest) {
         faults.unless(listed.contains(path), &key, &format!("listed as a [[file]] (\"{path}\" is not)"));
@@ -203,7 +205,7 @@ fn file_entry(at: usize, file: &FileEntry, once: bool, faults: &mut Faults) {
     faults.unless(
         once && is_inside(&file.path),
         &format!("file[{at}].path"),
-        "a relative path inside the bundle, without \"..\", listed once, not model.toml",
+        "a relative path inside the bundle, without \"..\", listed once in any case of letters, not model.toml",
     );
     faults.unless((1..=8 << 30).contains(&file.bytes), &format!("file[{at}].bytes"), "1..=8589934592");
     let hex = file.sha256.len() == 64 && file.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -237,7 +239,8 @@ fn is_line(text: &str, most: usize) -> bool {
     !text.trim().is_empty() && text.len() <= most && !text.chars().any(char::is_control)
 }
 
-fn is_inside(path: &str) -> bool {
+/// Whether a path names a file inside the bundle that is not the manifest.
+pub fn is_inside(path: &str) -> bool {
     let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0']);
     path != "model.toml" && path.len() <= 255 && path.split('/').all(plain)
 }

@@ -1,0 +1,149 @@
+//! `edgectl models new`, `check`, `goldens`, `sign`, `keygen` and `pack`: the daemon's binary does the work, and no daemon is
+//! asked.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use edge_wire::bring::{Checked, Drafted, Written};
+use serde::de::DeserializeOwned;
+
+use crate::annotate;
+use crate::cli::{Common, ModelsCommand};
+use crate::edged;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::out::Answer;
+use crate::payload;
+use crate::render::{human, json};
+
+/// What the daemon's binary ends with when something was asked for that makes no sense.
+const USAGE: i32 = 2;
+
+/// Does the verb; `None` if it is one that the daemon answers.
+pub async fn run(common: &Common, command: &ModelsCommand) -> Option<Result<Answer, Failure>> {
+    Some(match command {
+        ModelsCommand::New(args) => {
+            let mut words = Words::new("new", args.model.as_os_str());
+            words.option("--task", args.task.as_deref());
+            words.option("--samples", args.samples.as_deref());
+            words.option("--labels", args.labels.as_deref());
+            words.option("--name", args.name.as_deref());
+            words.option("--model-version", args.model_version.as_deref());
+            words.option("--licence", args.licence.as_deref());
+            words.option("--out", args.out.as_deref());
+            words.option("--library", args.library.as_deref());
+            drafted(common, words, args.annotate.as_deref()).await
+        }
+        ModelsCommand::Goldens(args) => {
+            let mut words = Words::new("goldens", args.dir.as_os_str());
+            words.option("--samples", args.samples.as_deref());
+            words.option("--library", args.library.as_deref());
+            drafted(common, words, args.annotate.as_deref()).await
+        }
+        ModelsCommand::Check(args) => {
+            let mut words = Words::new("check", args.path.as_os_str());
+            words.option("--library", args.library.as_deref());
+            checked(common, words).await
+        }
+        ModelsCommand::Pack(args) => {
+            let mut words = Words::new("pack", args.dir.as_os_str());
+            words.option("--out", args.out.as_deref());
+            written(common, words, human::bring::packed).await
+        }
+        ModelsCommand::Sign(args) => {
+            let mut words = Words::new("sign", args.dir.as_os_str());
+            words.option("--key", Some(&args.key));
+            written(common, words, human::bring::signed).await
+        }
+        ModelsCommand::Keygen(args) => {
+            let mut words = Words::new("keygen", args.name.as_os_str());
+            if args.no_password {
+                words.0.push("--no-password".into());
+            }
+            written(common, words, human::bring::keys).await
+        }
+        _ => return None,
+    })
+}
+
+/// The words of a command line.
+struct Words(Vec<OsString>);
+
+impl Words {
+    fn new(verb: &str, about: &OsStr) -> Words {
+        // A name that begins with a hyphen is a name.
+        Words(vec![verb.into(), OsString::from_iter([OsStr::new(if is_option(about) { "./" } else { "" }), about])])
+    }
+
+    fn option<T: AsRef<OsStr> + ?Sized>(&mut self, name: &str, value: Option<&T>) {
+        if let Some(value) = value {
+            self.0.push(OsString::from_iter([OsStr::new(name), OsStr::new("="), value.as_ref()]));
+        }
+    }
+
+    /// The record, and whether the daemon's binary found it good.
+    async fn ask<T: DeserializeOwned>(&self) -> Result<(T, bool), Failure> {
+        let words: Vec<&OsStr> = self.0.iter().map(OsString::as_os_str).collect();
+        let done = edged::bundle(&words).await.map_err(Failure::local)?;
+        if done.record.is_empty() {
+            let said = if done.said.is_empty() { "edged said nothing".into() } else { done.said };
+            return Err(if done.code == Some(USAGE) { Failure::usage(said) } else { Failure::local(said) });
+        }
+        let record = serde_json::from_slice(&done.record);
+        let record = record.map_err(|error| Failure::Mismatch { what: format!("what edged said of it: {error}") })?;
+        Ok((record, done.code == Some(0)))
+    }
+}
+
+fn is_option(name: &OsStr) -> bool {
+    name.as_encoded_bytes().first() == Some(&b'-')
+}
+
+async fn drafted(common: &Common, words: Words, annotate: Option<&Path>) -> Result<Answer, Failure> {
+    let (drafted, _): (Drafted, bool) = words.ask().await?;
+    let drawn = annotate.map(|dir| draw(&drafted, dir)).transpose()?;
+    let text = match common.json {
+        true => json::record(&drafted),
+        false => human::bring::drafted(
+            &drafted,
+            drawn.as_ref().map(|drawn| (drawn.count, annotate.unwrap_or(Path::new(".")))),
+        ),
+    };
+    Ok(drawn.into_iter().flat_map(|drawn| drawn.faults).fold(Answer::done(text), Answer::noting))
+}
+
+/// What came of drawing.
+struct Drawn {
+    count: usize,
+    faults: Vec<String>,
+}
+
+/// Each sample with what was found on it, under its own name.
+fn draw(drafted: &Drafted, dir: &Path) -> Result<Drawn, Failure> {
+    std::fs::create_dir_all(dir).map_err(|error| Failure::usage(format!("--annotate {}: {error}", dir.display())))?;
+    let mut drawn = Drawn { count: 0, faults: Vec::new() };
+    for sample in drafted.samples.iter().filter(|sample| sample.error.is_empty()) {
+        let file = Path::new(&sample.file);
+        let out = dir.join(file.file_name().unwrap_or_default()).with_added_extension("png");
+        let done = payload::open(file)
+            .map_err(|failure| failure.to_string())
+            .and_then(|payload| annotate::draw(&sample.result, &payload.fd, &out).map_err(|fault| fault.to_string()));
+        match done {
+            Ok(()) => drawn.count += 1,
+            Err(fault) => drawn.faults.push(format!("edgectl: --annotate {}: {fault}", sample.file)),
+        }
+    }
+    Ok(drawn)
+}
+
+async fn checked(common: &Common, words: Words) -> Result<Answer, Failure> {
+    let (checked, good): (Checked, bool) = words.ask().await?;
+    let text = if common.json { json::record(&checked) } else { human::bring::checked(&checked) };
+    Ok(Answer::done(text).ending(if good { Exit::Done } else { Exit::Refused }))
+}
+
+async fn written(common: &Common, words: Words, render: fn(&Written) -> String) -> Result<Answer, Failure> {
+    let (written, _): (Written, bool) = words.ask().await?;
+    let text = if common.json { json::record(&written) } else { render(&written) };
+    Ok(Answer::done(text))
+}

@@ -1,0 +1,70 @@
+//! Bundles before they are served: drafted from a graph, answered, checked, packed, signed. This is the other half of
+//! `edgectl models new|check|goldens|pack|sign|keygen`: it needs manifests, graphs and the engine host, which the command
+//! does not link. `edged bundle ...` prints one JSON record ([`edge_wire::bring`]) and ends; no daemon runs.
+
+mod check;
+pub mod cli;
+mod draft;
+mod goldens;
+mod manifest;
+mod room;
+mod samples;
+mod sign;
+mod tensors;
+
+use std::path::{Path, PathBuf};
+
+use edge_engine::bundle::{BundleError, ManifestError};
+use edge_engine::graph::GraphError;
+use edge_engine::library::LibraryError;
+
+pub use room::{Room, RoomError};
+
+/// Why a bundle could not be made, or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum BringError {
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    #[error("the drafted manifest")]
+    Draft(#[source] ManifestError),
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    #[error(transparent)]
+    Room(#[from] RoomError),
+    #[error("{what} {}", path.display())]
+    File {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{0}")]
+    Usage(String),
+    #[error("{what}")]
+    Key {
+        what: String,
+        #[source]
+        source: minisign::PError,
+    },
+    #[error("find the program to start engine hosts with")]
+    Program(#[source] std::io::Error),
+    #[error(transparent)]
+    Archive(#[from] crate::store::archive::ArchiveError),
+    #[error("write the answer")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What was tried with a file.
+fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BringError {
+    let path = path.to_owned();
+    move |source| BringError::File { what, path, source }
+}
+
+/// An engine host with the runtime of this machine.
+async fn room(library: Option<&Path>) -> Result<Room, BringError> {
+    let found = edge_engine::library::find(library, &|name| std::env::var_os(name))?;
+    let program = std::env::current_exe().map_err(BringError::Program)?;
+    Ok(Room::start(&program, &found.path).await?)
+}

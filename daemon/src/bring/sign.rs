@@ -1,0 +1,130 @@
+//! Keys and signatures in the form of minisign: `minisign -V -p KEY.pub -m model.toml` proves what was signed here, and what
+//! `minisign -S` signs is taken. Signed is the manifest, which has the digest of every other file.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use edge_engine::bundle;
+use edge_wire::bring::Written;
+use minisign::{KeyPair, PublicKey, SecretKeyBox, SignatureBox};
+
+use super::goldens::write;
+use super::{BringError, file};
+use crate::driver::clock;
+
+/// The signature's file, beside the manifest.
+pub const SIGNATURE: &str = "model.toml.minisig";
+/// Largest key file; real ones have a few hundred bytes.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// Makes a pair of keys: `NAME.key`, which only its owner can read, and `NAME.pub`, for the `keys.d` of every box. Neither is
+/// ever overwritten. With a password, which is asked for on the terminal, the secret key is encrypted.
+pub fn keygen(name: &Path, password: bool) -> Result<Written, BringError> {
+    let (secret_path, public_path) = (ending(name, "key"), ending(name, "pub"));
+    for path in [&secret_path, &public_path] {
+        if path.symlink_metadata().is_ok() {
+            return Err(BringError::Usage(format!(
+                "{} is there already, and a key is never overwritten",
+                path.display()
+            )));
+        }
+    }
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |source| BringError::Key { what, source }
+    };
+    let pair = match password {
+        true => KeyPair::generate_encrypted_keypair(None).map_err(failed("make an encrypted key"))?,
+        false => KeyPair::generate_unencrypted_keypair().map_err(failed("make a key"))?,
+    };
+    let secret = pair.sk.to_box(None).map_err(failed("write the secret key"))?.into_string();
+    let public = pair.pk.to_box().map_err(failed("write the public key"))?.into_string();
+    let mut options = std::fs::File::options();
+    options.write(true).create_new(true).mode(0o600);
+    let mut out = options.open(&secret_path).map_err(file("make", &secret_path))?;
+    out.write_all(secret.as_bytes()).map_err(file("write", &secret_path))?;
+    write(&public_path, public.as_bytes())?;
+    let mut remarks = Vec::new();
+    if !password {
+        remarks.push(format!("{} is not encrypted: whoever reads it can sign", secret_path.display()));
+    }
+    Ok(Written {
+        path: secret_path.display().to_string(),
+        bytes: 0,
+        key: number(pair.pk.keynum()),
+        public: pair.pk.to_base64(),
+        remarks,
+    })
+}
+
+/// Signs the bundle in `dir`, whose files must be as its manifest says.
+pub fn sign(dir: &Path, key: &Path) -> Result<Written, BringError> {
+    let opened = bundle::open(dir)?;
+    bundle::verify(&opened)?;
+    let text = bundle::read_text(key, MOST_BYTES).map_err(file("read the key", key))?;
+    let failed = |source| BringError::Key { what: format!("use the key {}", key.display()), source };
+    let secret = SecretKeyBox::from_string(&text).map_err(failed)?;
+    // One that has no password is told by its form, and asked for none.
+    let secret = match secret.clone().into_unencrypted_secret_key() {
+        Ok(secret) => secret,
+        Err(_) => secret.into_secret_key(None).map_err(failed)?,
+    };
+    let public = PublicKey::from_secret_key(&secret).map_err(failed)?;
+    let path = dir.join(bundle::MANIFEST);
+    let signed = std::fs::read(&path).map_err(file("read", &path))?;
+    let manifest = opened.manifest();
+    let trusted = format!(
+        "timestamp:{}\tfile:{}\tbundle:{}:{}",
+        clock::unix_seconds(),
+        bundle::MANIFEST,
+        manifest.name,
+        manifest.version
+    );
+    let signature = minisign::sign(Some(&public), &secret, signed.as_slice(), Some(&trusted), None).map_err(failed)?;
+    let to = dir.join(SIGNATURE);
+    let text = signature.into_string();
+    write(&to, text.as_bytes())?;
+    Ok(Written {
+        path: to.display().to_string(),
+        bytes: text.len() as u64,
+        key: number(public.keynum()),
+        ..Written::default()
+    })
+}
+
+/// Number of the key that a signature file names; empty if it is none.
+pub fn signer(text: &str) -> String {
+    SignatureBox::from_string(text).map(|signature| number(signature.keynum())).unwrap_or_default()
+}
+
+/// As minisign writes it: the number's eight bytes from the last to the first.
+fn number(bytes: &[u8]) -> String {
+    bytes.iter().rev().map(|byte| format!("{byte:02X}")).collect()
+}
+
+fn ending(name: &Path, ending: &str) -> std::path::PathBuf {
+    let mut path = name.as_os_str().to_owned();
+    path.push(".");
+    path.push(ending);
+    path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_only_its_owner_reads_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let name = dir.path().join("site");
+        let made = keygen(&name, false).unwrap();
+        assert_eq!((made.key.len(), made.public.starts_with("RW")), (16, true));
+        let mode = std::fs::metadata(dir.path().join("site.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let public = std::fs::read_to_string(dir.path().join("site.pub")).unwrap();
+        assert!(public.contains(&made.public) && public.contains(&made.key), "{public}");
+        assert!(keygen(&name, false).unwrap_err().to_string().contains("never overwritten"));
+    }
+}
