@@ -1,11 +1,16 @@
 //! The command line: types only. What a verb does is in `cmd`, what it prints in `render`.
 
+mod bring;
+mod versions;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use self::bring::{CheckArgs, GoldensArgs, KeygenArgs, NewArgs, PackArgs, SignArgs};
+pub use self::versions::{ActivateArgs, HistoryArgs, HowArgs, InstallArgs, RemoveArgs, RollbackArgs};
 use crate::bench::shape;
 use crate::duration;
 
@@ -162,6 +167,54 @@ pub enum ModelsCommand {
     /// Requests that wait for it, and new ones, are answered `unavailable`.
     #[command(after_help = "Example:\n  edgectl models unload text-boxes")]
     Unload(ShowArgs),
+    /// Make a bundle of an ONNX file: recognise it, write its manifest, try it on samples
+    ///
+    /// The graph is read, and the kind of model told from its inputs, outputs and metadata. What the graph does not say is
+    /// assumed, listed, and marked in model.toml: look at the drawn pictures, correct what is wrong there, and let
+    /// `edgectl models goldens` answer the samples anew. It runs on the processor here; the daemon is not asked.
+    #[command(after_help = "Examples:\n  edgectl models new best.onnx --samples pictures --annotate drawn\n  \
+                            edgectl models new best.onnx --labels labels.txt --name screws --model-version 2.0.0")]
+    New(NewArgs),
+    /// Name everything for which a box would refuse a bundle, and run its golden inputs here
+    #[command(after_help = "Examples:\n  edgectl models check screws\n  edgectl models check screws-1.0.0.edgemodel")]
+    Check(CheckArgs),
+    /// Answer a bundle's golden inputs anew and seal it, after its manifest or a file was changed by hand
+    ///
+    /// Its signature holds no more, and is removed.
+    #[command(after_help = "Examples:\n  edgectl models goldens screws\n  \
+                            edgectl models goldens screws --samples pictures --annotate drawn")]
+    Goldens(GoldensArgs),
+    /// Sign a bundle, in the form of minisign
+    #[command(after_help = "Example:\n  edgectl models sign screws --key site.key")]
+    Sign(SignArgs),
+    /// Make a pair of keys to sign with, in the form of minisign
+    #[command(
+        after_help = "Example:\n  edgectl models keygen site && sudo install -Dm644 site.pub -t /etc/edged/keys.d"
+    )]
+    Keygen(KeygenArgs),
+    /// Make one file of a bundle
+    #[command(after_help = "Example:\n  edgectl models pack screws")]
+    Pack(PackArgs),
+    /// Put a bundle onto this box, and make it the active version of its model
+    ///
+    /// It is checked first: who signed it, its digests, its size against the quota and the disk. Then it is loaded beside the
+    /// version that serves, has to give its golden answers here, and takes over between two requests. For a while it is on
+    /// probation: if it fails, is slow or stops giving its golden answers, the version before it is taken back by itself.
+    #[command(after_help = "Examples:\n  edgectl models install screws\n  \
+                            edgectl models install screws-2.0.0.edgemodel --no-activate")]
+    Install(InstallArgs),
+    /// Make another version of a model the active one
+    #[command(after_help = "Example:\n  edgectl models activate screws:2.0.0")]
+    Activate(ActivateArgs),
+    /// Take the version back that was active before the one that is
+    #[command(after_help = "Example:\n  edgectl models rollback screws")]
+    Rollback(RollbackArgs),
+    /// Remove a version of a model from this box; the active one is refused
+    #[command(after_help = "Example:\n  edgectl models remove screws:1.0.0")]
+    Remove(RemoveArgs),
+    /// Show who installed, activated, took back and removed models here, and when
+    #[command(after_help = "Examples:\n  edgectl models history\n  edgectl models history screws --json")]
+    History(HistoryArgs),
     /// List what execution providers compiled and is kept, or clear it
     #[command(after_help = "Examples:\n  edgectl models cache\n  edgectl models cache clear text-line")]
     Cache(CacheArgs),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use edge_wire::dto::{CacheEntry, Info, Status, Trace};
 use edge_wire::error::{ErrorCode, Refused};
+use edge_wire::history::HistoryEntry;
 use edge_wire::names;
 use edge_wire::plan::Plan;
 pub use edge_wire::proxy::Options;
@@ -154,9 +155,35 @@ impl Client {
     /// Has a model measured; the number of the job.
     pub async fn tune(&self, name: &str, version: &str) -> Result<u64, Failure> {
         let ask = async { self.model(name, version).await?.tune(&Options::new()).await };
-        let path = self.call(CHANGE_LIMIT, ask).await?;
-        let number = path.as_str().rsplit('/').next().and_then(|number| number.parse().ok());
-        number.ok_or_else(|| Failure::Mismatch { what: format!("the job has no number in its path: {path}") })
+        number(&self.call(CHANGE_LIMIT, ask).await?)
+    }
+
+    /// Has a bundle put into the store; the number of the job.
+    pub async fn install(&self, bundle: OwnedFd, options: &Options<'_>) -> Result<u64, Failure> {
+        let ask = async { self.models().await?.install(zbus::OwnedFd::from(bundle).into(), options).await };
+        number(&self.call(CHANGE_LIMIT, ask).await?)
+    }
+
+    /// Has a version made the active one; the number of the job.
+    pub async fn activate(&self, name: &str, version: &str, options: &Options<'_>) -> Result<u64, Failure> {
+        number(&self.call(CHANGE_LIMIT, async { self.model(name, version).await?.activate(options).await }).await?)
+    }
+
+    /// Has the version before taken back; the number of the job.
+    pub async fn rollback(&self, name: &str, version: &str) -> Result<u64, Failure> {
+        let ask = async { self.model(name, version).await?.rollback(&Options::new()).await };
+        number(&self.call(CHANGE_LIMIT, ask).await?)
+    }
+
+    /// Removes a version.
+    pub async fn remove(&self, name: &str, version: &str) -> Result<(), Failure> {
+        self.call(CHANGE_LIMIT, async { self.model(name, version).await?.remove(&Options::new()).await }).await
+    }
+
+    /// Who did what with models.
+    pub async fn history(&self) -> Result<Vec<HistoryEntry>, Failure> {
+        let text = self.call(CALL_LIMIT, async { self.models().await?.history().await }).await?;
+        parse(&text, "History")
     }
 
     /// What was measured of a model.
@@ -332,4 +359,10 @@ struct Seen {
 fn parse<T: for<'a> Deserialize<'a>>(text: &str, method: &str) -> Result<T, Failure> {
     serde_json::from_str(text)
         .map_err(|error| Failure::Mismatch { what: format!("read the answer of {method}: {error}") })
+}
+
+/// The number of a job, from its object's path.
+fn number(path: &zbus::OwnedObjectPath) -> Result<u64, Failure> {
+    let number = path.as_str().rsplit('/').next().and_then(|number| number.parse().ok());
+    number.ok_or_else(|| Failure::Mismatch { what: format!("the job has no number in its path: {path}") })
 }

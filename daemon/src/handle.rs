@@ -4,11 +4,13 @@
 //! its own syntax. The driver checks everything that has a meaning (model, names, datatypes, shapes, options' ranges),
 //! so that every transport gives the same answers.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use edge_core::Mono;
 use edge_wire::dto::{CacheEntry, Info, Status, Trace};
 use edge_wire::error::ErrorCode;
+use edge_wire::history::HistoryEntry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::request::{Caller, Failure, Reply, Request};
@@ -94,6 +96,15 @@ pub struct Note {
     pub deed: Deed,
 }
 
+/// How a version is made the active one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activate {
+    /// The version that serves may be let go before the new one is loaded: requests wait meanwhile.
+    pub pause: bool,
+    /// Also one that was taken back here before.
+    pub force: bool,
+}
+
 /// What the driver's inbox takes.
 #[derive(Debug)]
 pub enum Message {
@@ -128,6 +139,38 @@ pub enum Message {
     Unload {
         model: String,
         done: oneshot::Sender<Result<(), Failure>>,
+    },
+    /// Put the bundle of an archive into the store; the job by which that can be watched.
+    Install {
+        from: OwnedFd,
+        /// Make it the active version; absent: only if the box has no other version of it.
+        activate: Option<bool>,
+        how: Activate,
+        who: String,
+        done: oneshot::Sender<Result<u64, Failure>>,
+    },
+    /// Make a version the active one; the job.
+    Activate {
+        model: String,
+        how: Activate,
+        who: String,
+        done: oneshot::Sender<Result<u64, Failure>>,
+    },
+    /// Take the version before back; the job.
+    Rollback {
+        model: String,
+        who: String,
+        done: oneshot::Sender<Result<u64, Failure>>,
+    },
+    /// Take a version out of the store.
+    Remove {
+        model: String,
+        who: String,
+        done: oneshot::Sender<Result<(), Failure>>,
+    },
+    /// Who did what with models, the oldest first.
+    History {
+        done: oneshot::Sender<Result<Vec<HistoryEntry>, String>>,
     },
     /// Measure a model on this box; the job by which that can be watched.
     Tune {

@@ -211,6 +211,7 @@ fn outside(
         library,
         program: std::env::current_exe().map_err(RunError::Program)?,
         cache: keeper(config, options.simulated),
+        store: store_keeper(config, options.simulated),
         reload: options.reload,
         sampler: Box::new(move |engine| watch.latest(engine)),
         power,
@@ -229,6 +230,16 @@ fn keeper(config: &Config, simulated: bool) -> Option<Keeper> {
     }
     Keeper::start(&config.cache)
         .inspect_err(|error| tracing::error!(%error, "start the thread of the cache; nothing that is compiled is kept"))
+        .ok()
+}
+
+/// What installs and removes bundles, on a thread of its own. Without it, those that are there are served all the same.
+fn store_keeper(config: &Config, simulated: bool) -> Option<store::keeper::Keeper> {
+    if simulated {
+        return None;
+    }
+    store::keeper::Keeper::start(&config.models, &config.state_dir, config.cache.dir.clone())
+        .inspect_err(|error| tracing::error!(%error, "start the thread of the store; nothing can be installed"))
         .ok()
 }
 

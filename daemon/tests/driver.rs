@@ -50,6 +50,7 @@ fn start(found: mpsc::Receiver<Found>) -> Daemon {
         library: None,
         program: "none".into(),
         cache: None,
+        store: None,
         reload: Arc::new(move || Ok(later.clone())),
         sampler: Box::new(|_| edged::telemetry::Sample::default()),
         power: None,

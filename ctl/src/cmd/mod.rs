@@ -1,6 +1,7 @@
 //! The verbs, one per file: ask the client, hand the record to a renderer, name the exit. None of them prints.
 
 mod bench;
+mod bring;
 mod completions;
 mod config;
 mod doctor;
@@ -15,6 +16,7 @@ mod reload;
 mod resume;
 mod status;
 mod trace;
+mod versions;
 
 use std::time::Duration;
 

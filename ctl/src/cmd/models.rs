@@ -1,4 +1,4 @@
-//! `edgectl models list`, `show`, `plan`, `tune`, `load`, `unload` and `cache [clear]`.
+//! `edgectl models list`, `show` and `cache [clear]`; the other verbs of models have files of their own.
 
 use edge_wire::dto::{CacheEntry, ModelStatus, Status};
 use edge_wire::error::ErrorCode;
@@ -9,10 +9,20 @@ use crate::failure::Failure;
 use crate::out::Answer;
 use crate::render::{human, json};
 
+use super::versions;
+
 pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Failure> {
+    if let Some(answer) = super::bring::run(common, command).await {
+        return answer;
+    }
     let client = super::connect(common).await?;
     if let ModelsCommand::Cache(args) = command {
         return cache(&client, common, args.command.as_ref()).await;
+    }
+    match command {
+        ModelsCommand::Install(args) => return versions::install(&client, common, args).await,
+        ModelsCommand::History(args) => return versions::history(&client, common, args).await,
+        _ => {}
     }
     let status = client.status().await?;
     let text = match command {
@@ -20,13 +30,25 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
         ModelsCommand::Tune(args) => return super::plan::tune(&client, common, &status, args).await,
         ModelsCommand::Load(args) => return super::load::load(&client, common, &status, args).await,
         ModelsCommand::Unload(args) => return super::load::unload(&client, common, &status, args).await,
+        ModelsCommand::Activate(args) => return versions::activate(&client, common, &status, args).await,
+        ModelsCommand::Rollback(args) => return versions::rollback(&client, common, &status, args).await,
+        ModelsCommand::Remove(args) => return versions::remove(&client, common, &status, args).await,
         ModelsCommand::List if common.json => json::record(&status.models),
         ModelsCommand::List => human::models::list(&status.models, status.simulated),
         ModelsCommand::Show(args) => {
             let model = find(&status, &args.name)?;
             if common.json { json::record(model) } else { human::models::show(model, status.simulated) }
         }
-        ModelsCommand::Cache(_) => String::new(),
+        // Answered above.
+        ModelsCommand::Cache(_)
+        | ModelsCommand::New(_)
+        | ModelsCommand::Check(_)
+        | ModelsCommand::Goldens(_)
+        | ModelsCommand::Sign(_)
+        | ModelsCommand::Keygen(_)
+        | ModelsCommand::Pack(_)
+        | ModelsCommand::Install(_)
+        | ModelsCommand::History(_) => String::new(),
     };
     Ok(Answer::done(text))
 }
@@ -51,12 +73,16 @@ pub fn find<'a>(status: &'a Status, name: &str) -> Result<&'a ModelStatus, Failu
     let (wanted, version) = name.split_once(':').map_or((name, None), |(name, version)| (name, Some(version)));
     let fits = |model: &&ModelStatus| model.name == wanted && version.is_none_or(|version| model.version == version);
     let found = status.models.iter().filter(fits);
-    found.clone().find(|model| model.state == "ready").or_else(|| found.clone().next()).ok_or_else(|| {
-        let names: Vec<String> =
-            status.models.iter().map(|model| format!("{}:{}", model.name, model.version)).collect();
-        let there = if names.is_empty() { "there are none".into() } else { format!("there are {}", names.join(", ")) };
-        Failure::refused(ErrorCode::UnknownModel, format!("no model {name}; {there}"))
-    })
+    let active = || found.clone().find(|model| model.active);
+    active().or_else(|| found.clone().find(|model| model.state == "ready")).or_else(|| found.clone().next()).ok_or_else(
+        || {
+            let names: Vec<String> =
+                status.models.iter().map(|model| format!("{}:{}", model.name, model.version)).collect();
+            let there =
+                if names.is_empty() { "there are none".into() } else { format!("there are {}", names.join(", ")) };
+            Failure::refused(ErrorCode::UnknownModel, format!("no model {name}; {there}"))
+        },
+    )
 }
 
 #[cfg(test)]

@@ -303,6 +303,8 @@ pub enum ToLane {
     Run(Run),
     /// Run the trial's sample so many times as one batch. Answered by `Measured`.
     Measure { batch: u16 },
+    /// Run the golden inputs once more. Answered by `Checked`.
+    Check,
 }
 
 /// What went wrong, for one member or one load.
@@ -492,6 +494,11 @@ pub enum FromHost {
         /// Time in the model and its output recipe, without waiting in the host.
         took_ns: u64,
         members: Vec<MemberDone>,
+    },
+    /// A lane ran the golden inputs: how many gave their answers, or what did not.
+    Checked {
+        lane: u16,
+        result: Result<u16, HostError>,
     },
     /// A lane ran the trial's sample.
     Measured {

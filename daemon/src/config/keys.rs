@@ -173,7 +173,31 @@ pub const KEYS: &[Key] = &[
         "models.keys_dir",
         Kind::Path,
         Absent::Text(edge_wire::names::KEYS_DIR),
-        "Directory of trusted minisign public keys (`*.pub`).",
+        "Directory of trusted minisign public keys (`*.pub`). `keys.toml` there may say which of them are revoked, and until when they hold.",
+    ),
+    key(
+        "models.quota_mib",
+        Kind::Int { min: 1, max: 1 << 24 },
+        Absent::Int(32_768),
+        "Most that installed bundles take together on disk: the first of `models.dirs`.",
+    ),
+    key(
+        "models.disk_reserve_mib",
+        Kind::Int { min: 0, max: 1 << 24 },
+        Absent::Int(512),
+        "What installing leaves free on that disk.",
+    ),
+    key(
+        "models.probation_s",
+        Kind::Int { min: 0, max: 7 * 24 * 3600 },
+        Absent::Int(600),
+        "How long a version that was just activated is watched: if it fails, is slow or stops giving its golden answers, the version before it is taken back. 0: not at all.",
+    ),
+    key(
+        "models.probation_requests",
+        Kind::Int { min: 0, max: 1_000_000 },
+        Absent::Int(100),
+        "Requests that it must have answered by then; it is watched on until it has.",
     ),
     live(
         "policy.default_deadline_ms",

@@ -85,6 +85,34 @@ pub struct ModelsConfig {
     /// After so long without a request a model is unloaded.
     pub idle_unload: Option<Duration>,
     pub objective: Objective,
+    /// Most that installed bundles take together on disk, bytes.
+    pub quota_bytes: u64,
+    /// What installing leaves free on that disk, bytes.
+    pub reserve_bytes: u64,
+    /// How long a version that was just activated is watched.
+    pub probation: Duration,
+    /// Requests that it must have answered by then; it is watched on until it has.
+    pub probation_requests: u32,
+}
+
+#[cfg(test)]
+impl ModelsConfig {
+    /// One for tests: no directories, no keys, nothing unsigned.
+    pub fn for_tests() -> ModelsConfig {
+        ModelsConfig {
+            dirs: Vec::new(),
+            allow_unsigned: false,
+            keys_dir: PathBuf::new(),
+            tune: Tune::OnRequest,
+            pinned: Vec::new(),
+            idle_unload: None,
+            objective: Objective::default(),
+            quota_bytes: u64::MAX,
+            reserve_bytes: 0,
+            probation: Duration::from_secs(600),
+            probation_requests: 100,
+        }
+    }
 }
 
 /// When models are measured.

@@ -42,6 +42,11 @@ pub fn wall() -> SystemTime {
     SystemTime::now()
 }
 
+/// Seconds since 1970, UTC; 0 for a clock before that.
+pub fn unix_seconds() -> u64 {
+    wall().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// RFC 3339 in UTC with microseconds, for example `2026-11-22T21:40:00.000123Z`.
 pub fn rfc3339(at: SystemTime) -> String {
     humantime::format_rfc3339_micros(at).to_string()

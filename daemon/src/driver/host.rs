@@ -262,6 +262,19 @@ impl HostState {
         Ok(())
     }
 
+    /// Lets a lane run the golden inputs of its model once more.
+    pub(super) fn check(&mut self, lane: LaneId) -> Result<(), SendError> {
+        match &mut self.life {
+            Phase::Starting(host) | Phase::Up(host) => host.check(lane.0),
+            Phase::Unused | Phase::Down(_) | Phase::Hopeless => Err(SendError::NoHost),
+        }
+    }
+
+    /// Whether a batch is on this lane.
+    pub(super) fn is_busy(&self, lane: LaneId) -> bool {
+        self.batches.iter().any(|(busy, _)| *busy == lane)
+    }
+
     /// Takes the channels of a model's lanes.
     pub(super) fn lanes(&mut self, first: u16, channels: Vec<OwnedFd>) {
         if let Phase::Starting(host) | Phase::Up(host) = &mut self.life {
@@ -461,6 +474,7 @@ impl Driver {
                 self.prepared(host, RequestId(id), result, took_ns, (picture, fds))
             }
             FromHost::Ran { lane, took_ns, members } => self.ran(host, LaneId(lane), took_ns, members, fds),
+            FromHost::Checked { lane, result } => self.goldens_checked(LaneId(lane), result),
             FromHost::Measured { lane, .. } => tracing::warn!(lane, "a lane that serves was measured"),
             FromHost::Note { message } => tracing::warn!(note = %message, host = host.0, "engine host"),
         }

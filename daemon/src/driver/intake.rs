@@ -43,10 +43,14 @@ impl Driver {
         let mut info = self.new_info(id, &request);
         let checked = match self.check(&request, &mut info) {
             Ok(checked) => checked,
-            Err(failure) => return self.refuse_early(request, info, failure, reply),
+            Err(failure) => {
+                // A version that was never loaded, and is asked for by its name, will be there soon.
+                self.wake_named(&request);
+                return self.refuse_early(request, info, failure, reply);
+            }
         };
         let key = request.options.request_id.is_some().then(|| {
-            let model = self.models.bundle_of(checked.model).map_or(checked.model, Bundle::root);
+            let model = self.models.family(checked.model);
             Key { caller: request.caller.clone(), request_id: info.request_id.clone(), model }
         });
         let reply = match &key {
@@ -65,6 +69,16 @@ impl Driver {
             self.duplicates.open(key, id);
         }
         self.accept(id, request, checked, info, named, reply);
+    }
+
+    /// A version that rests is loaded when a request names it.
+    fn wake_named(&mut self, request: &Request) {
+        let Ok((name, Some(version))) = resolve::model_name(&request.model, request.options.version.as_deref()) else {
+            return;
+        };
+        if let Some(root) = self.models.place(name, version).and_then(|at| self.models.bundle(at)).map(Bundle::root) {
+            self.wake(root);
+        }
     }
 
     /// What a request needs is loaded again if it was let go to save memory.
@@ -290,7 +304,8 @@ impl Driver {
             |id| self.models.get(id).is_some_and(|model| model.life == Life::Ready || !model.rest.is_empty());
         let bundles = || self.models.bundles().iter();
         let kind = kind(request);
-        let fitting = bundles().filter(|bundle| bundle.found.task == task && is_ready(bundle.serves(kind)));
+        let fitting = bundles()
+            .filter(|bundle| self.is_active(bundle) && bundle.found.task == task && is_ready(bundle.serves(kind)));
         match fitting.min_by_key(|bundle| &bundle.found.name) {
             Some(bundle) => self.check_for(bundle.serves(kind), request, info),
             None => {
@@ -307,6 +322,12 @@ impl Driver {
                 Err(self.while_reading(Failure::new(ErrorCode::UnknownModel, text)))
             }
         }
+    }
+
+    /// Whether requests that name no version may be given to a bundle.
+    fn is_active(&self, bundle: &Bundle) -> bool {
+        let active = self.models.active(&bundle.found.name);
+        !bundle.gone && active.is_none_or(|active| active == Some(bundle.found.version.as_str()))
     }
 
     fn check_for(&self, id: ModelId, request: &Request, info: &mut Info) -> Result<Checked, Failure> {

@@ -22,6 +22,12 @@ pub enum Operation {
     Build,
     /// Measures ways to run a model.
     Tune,
+    /// Puts a bundle into the store, and activates it perhaps.
+    Install,
+    /// Makes another version of a model the active one.
+    Activate,
+    /// Takes the version before back.
+    Rollback,
 }
 
 impl Operation {
@@ -30,6 +36,9 @@ impl Operation {
         match self {
             Operation::Build => "build",
             Operation::Tune => "tune",
+            Operation::Install => "install",
+            Operation::Activate => "activate",
+            Operation::Rollback => "rollback",
         }
     }
 }
@@ -130,6 +139,13 @@ impl Jobs {
         id
     }
 
+    /// A running job has found out which model it is about.
+    pub fn about(&mut self, id: JobId, model: &str) {
+        let Some(job) = self.running(id).filter(|job| job.model != model) else { return };
+        job.model = model.into();
+        self.changed = true;
+    }
+
     /// What a running job does now, and how far it is of 100, where that is known.
     pub fn phase(&mut self, id: JobId, phase: &str, percent: Option<u8>) {
         let percent = percent.map(|percent| percent.min(100));
@@ -180,6 +196,11 @@ impl Jobs {
 
     fn running(&mut self, id: JobId) -> Option<&mut Job> {
         self.list.iter_mut().find(|job| job.id == id && job.state == JobState::Running)
+    }
+
+    /// Whether a job has not ended.
+    pub fn is_running(&self, id: JobId) -> bool {
+        self.get(id).is_some_and(|job| job.state == JobState::Running)
     }
 
     /// A job by its number.

@@ -158,7 +158,7 @@ impl Driver {
                 bytes,
                 device_bytes,
                 last_use,
-                pinned: self.is_pinned(bundle),
+                pinned: self.is_pinned(bundle) || self.is_protected(index),
                 busy: coming || used.contains(&index),
             })
         };
@@ -207,6 +207,14 @@ impl Driver {
                 Turn::Over
             }
         }
+    }
+
+    /// Whether a setup finds room beside this bundle, which serves and must not be let go for it.
+    pub(super) fn admit_beside(&self, id: ModelId, bundle: usize) -> Admission {
+        let root = self.models.bundle(bundle).map(Bundle::root);
+        let mut loaded = self.loaded_bundles();
+        loaded.iter_mut().filter(|loaded| Some(loaded.model) == root).for_each(|loaded| loaded.pinned = true);
+        admit(&self.room_for(id), &loaded)
     }
 
     /// Whether there is room to try a variant of a bundle beside all that serves: it is loaded once more, with the reference
@@ -293,7 +301,7 @@ impl Driver {
     }
 
     /// Lets go of all that a bundle has loaded, until a request comes for it.
-    fn rest(&mut self, root: ModelId, why: &str) {
+    pub(super) fn rest(&mut self, root: ModelId, why: &str) {
         let ids: Vec<ModelId> = self.models.bundle_of(root).into_iter().flat_map(Bundle::ids).collect();
         for id in ids {
             let Some(model) = self.models.get_mut(id).filter(|model| model.life == Life::Ready) else { continue };

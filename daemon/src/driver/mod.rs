@@ -29,6 +29,7 @@ mod status;
 pub mod trace;
 mod tuning;
 mod upkeep;
+mod versions;
 pub mod words;
 
 use std::collections::HashMap;
@@ -87,6 +88,8 @@ pub struct Outside {
     pub program: PathBuf,
     /// What providers compiled; `None` under the simulator, and where nothing can be kept.
     pub cache: Option<Keeper>,
+    /// Bundles that are installed and removed; `None` under the simulator, and where that cannot be done.
+    pub store: Option<crate::store::keeper::Keeper>,
     /// Reads the configuration again.
     pub reload: ReadConfig,
     /// Readings for the status, given the process id of the engine host (0 for none). Never waits for a sensor.
@@ -131,6 +134,7 @@ pub struct Driver {
     memory: memory::Memory,
     recovery: recovery::Recovery,
     tuning: tuning::Tuning,
+    versions: versions::Versions,
     stories: Ring,
     counters: Counters,
     mqtt: MqttStatus,
@@ -186,6 +190,7 @@ impl Driver {
             memory: memory::Memory::default(),
             recovery: recovery::Recovery::default(),
             tuning: tuning::Tuning::default(),
+            versions: versions::Versions::default(),
             stories: Ring::default(),
             counters: Counters::default(),
             mqtt,
@@ -201,6 +206,7 @@ impl Driver {
 
     /// Runs until every transport has dropped its handle.
     pub async fn run(mut self) {
+        self.take_records();
         // Whatever models there are, the first host says what the library can do.
         self.start_host(HostId(0));
         loop {
@@ -215,6 +221,7 @@ impl Driver {
                 copied = self.copies.next() => self.on_copied(copied),
                 event = self.tuning.next() => self.on_tune(event),
                 answer = next_answer(&mut self.outside.cache) => self.on_cache(answer),
+                answer = versions::next_answer(&mut self.outside.store) => self.on_store(answer),
                 read = self.reloading.read() => self.reloaded(read),
                 found = self.outside.bundles.recv(), if self.bundles_open => self.on_bundle(found),
                 () = tokio::time::sleep_until(self.clock.instant(wake)) => self.tick(),
@@ -270,6 +277,20 @@ impl Driver {
                 let result = self.unload(&model);
                 answer(done, result);
             }
+            Message::Install { from, activate, how, who, done } => {
+                let result = self.install(from, activate, how, who);
+                answer(done, result);
+            }
+            Message::Activate { model, how, who, done } => {
+                let result = self.activate(&model, how, who);
+                answer(done, result);
+            }
+            Message::Rollback { model, who, done } => {
+                let result = self.rollback(&model, who);
+                answer(done, result);
+            }
+            Message::Remove { model, who, done } => self.remove(&model, who, done),
+            Message::History { done } => self.history(done),
             Message::Tune { model, done } => {
                 let result = self.tune(&model);
                 answer(done, result);
@@ -361,6 +382,7 @@ impl Driver {
         match job.operation {
             Operation::Build => self.cancel_build(id),
             Operation::Tune => self.cancel_tune(id),
+            Operation::Install | Operation::Activate | Operation::Rollback => self.cancel_change(id),
         }
         Ok(())
     }
@@ -368,34 +390,41 @@ impl Driver {
     fn on_bundle(&mut self, found: Option<Found>) {
         self.now = self.clock.now();
         match found {
-            Some(mut found) => {
-                let label = format!("{}:{}", found.name, found.version);
-                if let Some(fault) = &found.fault {
-                    tracing::error!(model = %label, %fault, "bundle cannot be served");
-                }
-                let (allowed, hosts) = (&self.config.engine.providers, &mut self.hosts);
-                let taken = match found.pipeline.take() {
-                    Some(spec) => {
-                        self.models.note_pipeline(&found.name);
-                        self.pipelines.add(found, spec)
-                    }
-                    None => {
-                        let added = self.models.add(found, allowed, |provider| hosts.of(provider));
-                        if let Some(bundle) = added {
-                            self.adopt_found();
-                            self.place_found(bundle);
-                        }
-                        added.is_some()
-                    }
-                };
-                if !taken {
-                    tracing::warn!(model = %label, "the same bundle again, ignored");
-                }
+            Some(found) => self.take_bundle(found),
+            None => {
+                self.bundles_open = false;
+                self.wake_orphans();
             }
-            None => self.bundles_open = false,
         }
         self.check_warm();
         self.touch();
+    }
+
+    /// A bundle that was found, or installed.
+    pub(super) fn take_bundle(&mut self, mut found: Found) {
+        let label = format!("{}:{}", found.name, found.version);
+        if let Some(fault) = &found.fault {
+            tracing::error!(model = %label, %fault, "bundle cannot be served");
+        }
+        let (allowed, hosts) = (&self.config.engine.providers, &mut self.hosts);
+        let taken = match found.pipeline.take() {
+            Some(spec) => {
+                self.models.note_pipeline(&found.name);
+                self.pipelines.add(found, spec)
+            }
+            None => {
+                let added = self.models.add(found, allowed, |provider| hosts.of(provider));
+                if let Some(bundle) = added {
+                    self.rest_if_inactive(bundle);
+                    self.adopt_found();
+                    self.place_found(bundle);
+                }
+                added.is_some()
+            }
+        };
+        if !taken {
+            tracing::warn!(model = %label, "the same bundle again, ignored");
+        }
     }
 
     /// Says once that every model was tried.
@@ -453,7 +482,9 @@ impl Driver {
             self.look_after_hosts();
             self.sample();
             self.tune_when_idle();
+            self.judge_versions();
         }
+        self.look_after_versions();
         if self.recovery.next_due().is_some_and(|due| due <= self.now) {
             self.try_failed();
         }
@@ -496,7 +527,7 @@ impl Driver {
         entry.named.then(|| Key {
             caller: entry.story.caller.clone(),
             request_id: entry.story.request_id.clone(),
-            model: entry.model,
+            model: self.models.family(entry.model),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The bundles of the box, the ways to run each (its setups), and what is known of them. The driver's table; the core
 //! knows each setup by its number, as a model of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,6 +135,8 @@ pub struct Bundle {
     /// Order of last use, to load first after a restart what is in use.
     pub used: u64,
     pub done: u64,
+    /// It was taken out of the store.
+    pub gone: bool,
 }
 
 impl Bundle {
@@ -194,6 +197,8 @@ pub struct Models {
     bundles: Vec<Bundle>,
     /// Names of the pipelines: they are asked for in the same way, so a list of what there is has them too.
     pipelines: Vec<String>,
+    /// The versions that were decided on, by name; `None` where none is to serve.
+    active: BTreeMap<String, Option<String>>,
 }
 
 impl Models {
@@ -205,8 +210,7 @@ impl Models {
     /// Adds a bundle with those of its setups that the operator allows; its index. `None` if the same name and version is
     /// there already, or the table is full.
     pub fn add(&mut self, found: Found, allowed: &[String], mut host: impl FnMut(&str) -> HostId) -> Option<usize> {
-        let same = |bundle: &Bundle| bundle.found.name == found.name && bundle.found.version == found.version;
-        if self.bundles.iter().any(same) {
+        if self.place(&found.name, &found.version).is_some() {
             return None;
         }
         let (bundle, found) = (self.bundles.len(), Arc::new(found));
@@ -228,7 +232,17 @@ impl Models {
         let ids: Vec<ModelId> = (first..u16::try_from(self.list.len()).ok()?).map(ModelId).collect();
         let ways = Ways { order: ids.clone(), serving: ModelId(first) };
         let (encoded, tensors) = (ways.clone(), ways);
-        self.bundles.push(Bundle { found, ids, encoded, tensors, plan: None, no_plan: None, used: 0, done: 0 });
+        self.bundles.push(Bundle {
+            found,
+            ids,
+            encoded,
+            tensors,
+            plan: None,
+            no_plan: None,
+            used: 0,
+            done: 0,
+            gone: false,
+        });
         Some(bundle)
     }
 
@@ -263,6 +277,28 @@ impl Models {
         if let Some(of_bundle) = self.bundles.get_mut(bundle) {
             of_bundle.ways_mut(kind).order = order;
         }
+    }
+
+    /// Which version of a model requests without one are given to, if that was decided.
+    pub fn set_active(&mut self, name: &str, version: Option<&str>) {
+        self.active.insert(name.to_owned(), version.map(str::to_owned));
+    }
+
+    /// The version that was decided on.
+    pub fn active(&self, name: &str) -> Option<Option<&str>> {
+        self.active.get(name).map(Option::as_deref)
+    }
+
+    /// The index of this version of a model.
+    pub fn place(&self, name: &str, version: &str) -> Option<usize> {
+        let is = |bundle: &Bundle| !bundle.gone && bundle.found.name == name && bundle.found.version == version;
+        self.bundles.iter().position(is)
+    }
+
+    /// The number that stands for a model, whatever its version: that of the first bundle of its name.
+    pub fn family(&self, id: ModelId) -> ModelId {
+        let Some(name) = self.get(id).map(|model| &model.found.name) else { return id };
+        self.bundles.iter().find(|bundle| bundle.found.name == *name).map_or(id, Bundle::root)
     }
 
     /// All bundles.
@@ -320,8 +356,15 @@ impl Models {
 
     /// The bundle that `name` and `version` mean: without a version the newest that is ready, else the newest.
     pub fn find(&self, name: &str, version: Option<&str>) -> Result<&Bundle, Failure> {
+        if let (None, Some(active)) = (version, self.active.get(name)) {
+            let Some(active) = active else { return Err(self.none_active(name)) };
+            if let Some(bundle) = self.place(name, active).and_then(|index| self.bundles.get(index)) {
+                return Ok(bundle);
+            }
+        }
         let meant = |bundle: &&Bundle| {
-            bundle.found.name == name && version.is_none_or(|version| version == bundle.found.version)
+            let of_version = version.is_none_or(|version| version == bundle.found.version);
+            !bundle.gone && bundle.found.name == name && of_version
         };
         let rank = |bundle: &Bundle| (self.spec(bundle.root()).is_some(), order(&bundle.found.version));
         let mut best: Option<&Bundle> = None;
@@ -333,8 +376,14 @@ impl Models {
         best.ok_or_else(|| self.unknown(name, version))
     }
 
+    fn none_active(&self, name: &str) -> Failure {
+        let name = super::resolve::shorten(name);
+        let text = format!("model `{name}`: installed, and no version of it is active: `edgectl models activate`");
+        Failure::new(ErrorCode::Unavailable, text)
+    }
+
     fn unknown(&self, name: &str, version: Option<&str>) -> Failure {
-        let of_name = self.bundles.iter().filter(|bundle| bundle.found.name == name);
+        let of_name = self.bundles.iter().filter(|bundle| !bundle.gone && bundle.found.name == name);
         let mut versions: Vec<&str> = of_name.map(|bundle| bundle.found.version.as_str()).collect();
         versions.sort_unstable();
         let name = super::resolve::shorten(name);
@@ -345,8 +394,13 @@ impl Models {
             }
             _ => {
                 let pipelines = self.pipelines.iter().map(String::as_str);
-                let mut names: Vec<&str> =
-                    self.bundles.iter().map(|bundle| bundle.found.name.as_str()).chain(pipelines).collect();
+                let mut names: Vec<&str> = self
+                    .bundles
+                    .iter()
+                    .filter(|bundle| !bundle.gone)
+                    .map(|bundle| bundle.found.name.as_str())
+                    .chain(pipelines)
+                    .collect();
                 names.sort_unstable();
                 names.dedup();
                 names.truncate(32);
@@ -486,6 +540,8 @@ impl Model {
             default_deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
             done: bundle.done,
             path: self.found.dir.display().to_string(),
+            installed_at: self.found.installed_at.clone(),
+            signed_by: self.found.signer.clone(),
             ..ModelStatus::default()
         };
         if let Some(loaded) = &self.loaded {

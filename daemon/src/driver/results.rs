@@ -85,6 +85,7 @@ impl Driver {
             }
             results.push(MemberResult { id, result });
         }
+        self.watch_run(lane, &results);
         self.note_run(lane, &results);
         self.core.handle(self.now, Event::BatchDone { lane, took, results });
     }

@@ -37,7 +37,7 @@ impl Driver {
         self.dirty_since = None;
         let snapshot = self.core.snapshot();
         let mut models = Vec::new();
-        for bundle in self.models.bundles() {
+        for (index, bundle) in self.models.bundles().iter().enumerate().filter(|(_, bundle)| !bundle.gone) {
             let mut status = self.models.status(bundle, self.config.policy.default_deadline);
             self.show_failures(bundle, &mut status.setups);
             for load in snapshot.models.iter().filter(|load| bundle.ids().any(|id| id == load.model)) {
@@ -47,6 +47,7 @@ impl Driver {
                         load.service.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
                 }
             }
+            self.show_version(index, &mut status);
             models.push(status);
         }
         for served in self.pipelines.iter() {
@@ -155,7 +156,7 @@ impl Driver {
         let hopeless = self.hosts.first().is_some_and(HostState::is_hopeless);
         problems.extend(self.memory_problems());
         problems.extend(self.recovery_problems());
-        for bundle in self.models.bundles().iter().filter(|bundle| !self.lacks_room(bundle.shown())) {
+        for bundle in self.models.bundles().iter().filter(|bundle| !bundle.gone && !self.lacks_room(bundle.shown())) {
             let Some(model) = self.models.get(bundle.shown()) else { continue };
             if let Life::Failed(why) = &model.life {
                 let remedy = match (self.remedy_of(bundle.shown()), model.found.fault.is_none() && hopeless) {
@@ -170,6 +171,7 @@ impl Driver {
             }
         }
         self.pipeline_problems(&mut problems);
+        problems.extend(self.version_problems());
         if self.warm && self.models.bundles().is_empty() {
             let dirs: Vec<String> = self.config.models.dirs.iter().map(|dir| dir.display().to_string()).collect();
             problems.push(Problem {

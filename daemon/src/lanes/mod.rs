@@ -74,6 +74,14 @@ impl Host {
         }
     }
 
+    /// Lets a lane run the golden inputs of its model once more.
+    pub fn check(&mut self, lane: u16) -> Result<(), SendError> {
+        match self {
+            Host::Process(process) => process.run(lane, &ToLane::Check, &[]),
+            Host::Simulated(_) => Err(SendError::NoLane(lane)),
+        }
+    }
+
     /// Takes the channels of a model's lanes, which are numbered from `first` on.
     pub fn lanes(&mut self, first: u16, channels: Vec<OwnedFd>) {
         match self {

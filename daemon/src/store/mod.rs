@@ -1,7 +1,14 @@
 //! Bundles on disk: finds them, reads their manifests, checks their files and signatures. What is wrong with one is a
-//! fact to show, never a reason to stop.
+//! fact to show, never a reason to stop. [`archive`] is a bundle as one file, [`trust`] says whose it is, [`install`] puts it
+//! into the store, [`records`] say which version is active, [`history`] who did what; [`keeper`] is the thread for all
+//! of it.
 
-mod signature;
+pub mod archive;
+pub mod history;
+pub mod install;
+pub mod keeper;
+pub mod records;
+pub mod trust;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +20,7 @@ use edge_engine::protocol::{Precision, Setup};
 use crate::config::ModelsConfig;
 use edge_wire::plan::Plan;
 
-use crate::driver::chain;
+use crate::driver::{chain, clock};
 use crate::plans;
 
 /// A bundle as found.
@@ -40,6 +47,10 @@ pub struct Found {
     pub plan: Option<Result<Plan, String>>,
     /// Its stages, if it has no model of its own.
     pub pipeline: Option<Pipeline>,
+    /// When it was put there, RFC 3339: the time of its manifest; empty if the disk does not say.
+    pub installed_at: String,
+    /// Number of the key that signed it; empty if nobody did.
+    pub signer: String,
     /// Why it cannot be loaded.
     pub fault: Option<String>,
 }
@@ -52,6 +63,8 @@ pub fn list(config: &ModelsConfig) -> (Vec<PathBuf>, Vec<String>) {
             Ok(entries) => {
                 let mut found: Vec<PathBuf> = entries
                     .filter_map(|entry| Some(entry.ok()?.path()))
+                    // What is being put in or taken out.
+                    .filter(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")))
                     // Whatever has this name: what cannot be read is said, not passed over.
                     .filter(|path| path.join("model.toml").symlink_metadata().is_ok())
                     .collect();
@@ -74,7 +87,7 @@ pub fn inspect(dir: &Path, config: &ModelsConfig, cache_dir: &Path) -> Found {
             return Found { name, dir: dir.to_owned(), fault: Some(chain(&error)), ..Found::default() };
         }
     };
-    let signature = signature::check(dir, config).map_err(|error| chain(&error));
+    let signer = trust::check(dir, config, clock::wall()).map_err(|error| chain(&error));
     let files = || edge_engine::bundle::verify(&bundle).map_err(|error| chain(&error));
     let manifest = bundle.manifest();
     Found {
@@ -96,8 +109,15 @@ pub fn inspect(dir: &Path, config: &ModelsConfig, cache_dir: &Path) -> Found {
         plan: plans::read(cache_dir, &manifest.name, &manifest.version).map_err(|error| chain(&error)).transpose(),
         setups: manifest.variant.iter().flat_map(Variant::setups).collect(),
         pipeline: manifest.pipeline.clone(),
-        fault: signature.and_then(|()| files()).err(),
+        installed_at: installed_at(dir),
+        fault: signer.clone().and_then(|_| files()).err(),
+        signer: signer.unwrap_or_default(),
     }
+}
+
+fn installed_at(dir: &Path) -> String {
+    let time = std::fs::metadata(dir.join(edge_engine::bundle::MANIFEST)).and_then(|found| found.modified());
+    time.map(|time| humantime::format_rfc3339_seconds(time).to_string()).unwrap_or_default()
 }
 
 /// The simulator's models.

@@ -95,6 +95,28 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
             seen.events.push(format!("tune {model}"));
             let _gone = done.send(Ok(7));
         }
+        Message::Install { from, activate, how, who, done } => {
+            let bytes = std::io::read_to_string(std::fs::File::from(from)).unwrap();
+            seen.events
+                .push(format!("install {bytes} {activate:?} {how:?} by {}", who.split(' ').next().unwrap_or_default()));
+            let _gone = done.send(Ok(8));
+        }
+        Message::Activate { model, how, done, .. } => {
+            seen.events.push(format!("activate {model} {how:?}"));
+            let _gone = done.send(Ok(9));
+        }
+        Message::Rollback { model, done, .. } => {
+            seen.events.push(format!("rollback {model}"));
+            let _gone = done.send(Ok(10));
+        }
+        Message::Remove { model, done, .. } => {
+            seen.events.push(format!("remove {model}"));
+            let _gone = done.send(Err(Failure::invalid(format!("model: {model} is the active version"))));
+        }
+        Message::History { done } => {
+            let entry = edge_wire::history::HistoryEntry { what: "install".into(), ..Default::default() };
+            let _gone = done.send(Ok(vec![entry]));
+        }
         Message::Plan { model, done } => {
             let name = model.split(':').next().unwrap_or_default().to_owned();
             let plan = edge_wire::plan::Plan { model: name, ..Default::default() };

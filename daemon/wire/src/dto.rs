@@ -141,6 +141,16 @@ pub struct ModelStatus {
     pub done: u64,
     /// Where the bundle is.
     pub path: String,
+    /// Requests that name no version are given to this one.
+    pub active: bool,
+    /// When its bundle was put there; RFC 3339, UTC.
+    pub installed_at: String,
+    /// Number of the key that signed it; empty if nobody did.
+    pub signed_by: String,
+    /// How far its probation is; empty if it is on none.
+    pub probation: String,
+    /// Why it was taken back on this box; empty if it was not.
+    pub bad: String,
 }
 
 /// One way to run a model: a variant on an execution provider.

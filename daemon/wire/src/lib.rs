@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod bring;
 pub mod dict;
 pub mod dto;
 pub mod error;
+pub mod history;
 pub mod mqtt;
 pub mod names;
 pub mod plan;

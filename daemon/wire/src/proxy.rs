@@ -114,6 +114,15 @@ pub trait Models {
     /// The object of every model.
     fn list(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
 
+    /// Puts the bundle of a .edgemodel file into the store, and activates it: always with the option `activate`, by default if
+    /// the box has no other version of the model; the job.
+    #[zbus(allow_interactive_auth)]
+    fn install(&self, bundle: Fd<'_>, options: &Options<'_>) -> zbus::Result<OwnedObjectPath>;
+
+    /// Who did what with models, as a JSON list of [`HistoryEntry`](crate::history::HistoryEntry), the oldest first.
+    #[zbus(no_autostart)]
+    fn history(&self) -> zbus::Result<String>;
+
     /// What providers compiled, as a JSON list of [`CacheEntry`](crate::dto::CacheEntry).
     #[zbus(no_autostart)]
     fn cache(&self) -> zbus::Result<String>;
@@ -138,6 +147,19 @@ pub trait Model {
     /// Measures it on this box, as soon as nobody asks for anything, and serves it by what comes of that; the job.
     #[zbus(allow_interactive_auth)]
     fn tune(&self, options: &Options<'_>) -> zbus::Result<zbus::OwnedObjectPath>;
+
+    /// Makes it the active version, with `pause` also if what serves has to be let go first, with `force` also if it was taken
+    /// back before; the job.
+    #[zbus(allow_interactive_auth)]
+    fn activate(&self, options: &Options<'_>) -> zbus::Result<zbus::OwnedObjectPath>;
+
+    /// Takes the version back that was active before the one that is; the job.
+    #[zbus(allow_interactive_auth)]
+    fn rollback(&self, options: &Options<'_>) -> zbus::Result<zbus::OwnedObjectPath>;
+
+    /// Takes it out of the store; the active version is not.
+    #[zbus(allow_interactive_auth)]
+    fn remove(&self, options: &Options<'_>) -> zbus::Result<()>;
 
     /// The [`Plan`](crate::plan::Plan) that holds for this box as JSON; `unavailable` if it was not measured.
     fn plan(&self) -> zbus::Result<String>;
@@ -213,6 +235,26 @@ pub trait Model {
     /// Time to load, in milliseconds.
     #[zbus(property)]
     fn load_ms(&self) -> zbus::Result<u32>;
+
+    /// Requests that name no version are given to this one.
+    #[zbus(property)]
+    fn active(&self) -> zbus::Result<bool>;
+
+    /// How far its probation is; empty if it is on none.
+    #[zbus(property)]
+    fn probation(&self) -> zbus::Result<String>;
+
+    /// Why it was taken back on this box; empty if it was not.
+    #[zbus(property)]
+    fn bad(&self) -> zbus::Result<String>;
+
+    /// When its bundle was put there, RFC 3339.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn installed_at(&self) -> zbus::Result<String>;
+
+    /// Number of the key that signed its bundle; empty if nobody did.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn signed_by(&self) -> zbus::Result<String>;
 
     /// Learnt service time of one request, in microseconds; 0 if it has not run.
     #[zbus(property(emits_changed_signal = "false"))]

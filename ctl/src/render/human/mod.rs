@@ -1,6 +1,7 @@
 //! The form for people: aligned, calm, 80 columns. May change from release to release; scripts use `--json`.
 
 pub mod bench;
+pub mod bring;
 pub mod cache;
 pub mod checks;
 pub mod infer;
@@ -9,6 +10,7 @@ pub mod models;
 pub mod plan;
 pub mod status;
 pub mod trace;
+pub mod versions;
 
 use edge_wire::dto::Status;
 

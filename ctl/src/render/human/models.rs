@@ -91,6 +91,11 @@ pub fn show(model: &ModelStatus, simulated: bool) -> String {
         ("memory", memory(&model.setups)),
         ("checked", goldens),
         ("takes", model.content_types.join(", ")),
+        ("active", if model.active { "requests that name no version come here".into() } else { String::new() }),
+        ("probation", model.probation.clone()),
+        ("taken back", model.bad.clone()),
+        ("installed", model.installed_at.clone()),
+        ("signed by", signed(model)),
         ("bundle", model.path.clone()),
     ];
     // Of what was never loaded nothing is known of sessions and answers either.
@@ -108,6 +113,15 @@ pub fn show(model: &ModelStatus, simulated: bool) -> String {
     let simulated = if simulated { super::status::SIMULATED } else { "" };
     let tensors = [tensors("INPUT", &model.inputs), tensors("OUTPUT", &model.outputs)].concat();
     format!("{head}{simulated}{fields}{}{tensors}", setups(&model.setups))
+}
+
+/// Who vouches for it.
+fn signed(model: &ModelStatus) -> String {
+    match (model.signed_by.as_str(), model.installed_at.is_empty()) {
+        ("", true) => String::new(),
+        ("", false) => "nobody".into(),
+        (key, _) => format!("key {key}"),
+    }
 }
 
 /// Whether what was compiled before was found, of the setup that serves.

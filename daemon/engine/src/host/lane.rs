@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::clock;
+use super::golden;
 use super::member::{Body, Ready};
 use super::memfd::Packer;
 use super::outbox::Outbox;
@@ -13,6 +14,7 @@ use super::post::Post;
 use super::runner::Runner;
 use super::store::Store;
 use super::trial::Sample;
+use crate::bundle::Bundle;
 use crate::channel::{ChannelError, Receiver};
 use crate::fault::{chain, host_error, panicked};
 use crate::protocol::{ErrorKind, FromHost, HostError, Input, Member, MemberDone, Output, Run, ToLane};
@@ -26,6 +28,8 @@ pub struct Lane {
     pub outbox: Outbox,
     /// What is run to measure it.
     pub sample: Option<Arc<Sample>>,
+    /// What it was loaded from.
+    pub bundle: Arc<Bundle>,
 }
 
 /// A member that can run, or what it is answered with.
@@ -42,6 +46,7 @@ impl Lane {
             match receiver.receive::<ToLane>(self.post.channel()) {
                 Ok((ToLane::Run(Run { members }), fds)) => self.batch(members, fds),
                 Ok((ToLane::Measure { batch }, _)) => self.measure(batch),
+                Ok((ToLane::Check, _)) => self.check(),
                 Err(ChannelError::Closed) => return,
                 // The daemon sees a lane that does not answer, and ends the host.
                 Err(error) => return self.outbox.note(format!("read from lane {}: {}", self.number, chain(&error))),
@@ -68,6 +73,18 @@ impl Lane {
         }));
         let result = result.unwrap_or_else(|panic| Err(host_error(ErrorKind::Runtime, panicked(panic.as_ref()))));
         self.outbox.send(&FromHost::Measured { lane: self.number, result }, &[]);
+    }
+
+    /// The golden inputs once more, read from the disk again.
+    fn check(&mut self) {
+        let Lane { runner, bundle, .. } = self;
+        let checked = catch_unwind(AssertUnwindSafe(|| golden::check(runner, bundle)));
+        let result = match checked {
+            Ok(Ok(checked)) => Ok(checked.passed),
+            Ok(Err(error)) => Err(host_error(ErrorKind::Runtime, chain(&error))),
+            Err(panic) => Err(host_error(ErrorKind::Runtime, panicked(panic.as_ref()))),
+        };
+        self.outbox.send(&FromHost::Checked { lane: self.number, result }, &[]);
     }
 
     fn run(&mut self, members: Vec<Member>, fds: Vec<OwnedFd>, now: u64, packer: &mut Packer) -> Vec<MemberDone> {

@@ -12,7 +12,7 @@ use super::runner::Runner;
 use super::session::{Engine, Runtime, SessionError};
 use super::trial::{References, Sample};
 use super::{clock, post::Post};
-use crate::bundle::{self, BundleError};
+use crate::bundle::{self, Bundle, BundleError};
 use crate::channel;
 use crate::fault::chain;
 use crate::media::{MediaError, Recipe};
@@ -89,6 +89,8 @@ pub struct Loaded {
     pub lanes: Vec<NewLane>,
     /// What its lanes run to be measured.
     pub sample: Option<Arc<Sample>>,
+    /// What it was loaded from.
+    pub bundle: Arc<Bundle>,
 }
 
 /// What a lane is made of, and the daemon's end of its channel.
@@ -165,7 +167,7 @@ pub fn load(
         memory_bytes: 0,
         trial,
     };
-    Ok(Loaded { said, model, lanes, sample })
+    Ok(Loaded { said, model, lanes, sample, bundle: Arc::new(bundle) })
 }
 
 /// All instances of a model that served before, each made by a thread of its own: requests wait for it.

@@ -117,7 +117,8 @@ impl Loaders {
         for (number, NewLane { runner, post, channel }) in (request.first_lane..).zip(loaded.lanes) {
             channels.push(channel);
             let (store, outbox) = (self.store.clone(), self.outbox.clone());
-            let lane = Lane { number, runner, post: post.clone(), store, outbox, sample: loaded.sample.clone() };
+            let (sample, bundle) = (loaded.sample.clone(), loaded.bundle.clone());
+            let lane = Lane { number, runner, post: post.clone(), store, outbox, sample, bundle };
             let thread = std::thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.serve());
             match thread {
                 Ok(thread) => lanes.push(LaneEntry { post, thread }),

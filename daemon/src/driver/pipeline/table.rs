@@ -96,7 +96,11 @@ impl Pipelines {
 
 /// The bundle that plays a stage: as a request by that name would find it, among the versions that the stage takes.
 fn bundle_of<'a>(models: &'a Models, stage: &Stage) -> Result<&'a Bundle, String> {
-    let of_name = || models.bundles().iter().filter(|bundle| bundle.found.name == stage.model);
+    let of_name = || models.bundles().iter().filter(|bundle| !bundle.gone && bundle.found.name == stage.model);
+    let active = models.find(&stage.model, None).ok().filter(|bundle| stage.takes(&bundle.found.version));
+    if let Some(active) = active {
+        return Ok(active);
+    }
     let fitting = of_name().filter(|bundle| stage.takes(&bundle.found.version));
     let rank = |bundle: &&Bundle| (models.spec(bundle.shown()).is_some(), order(&bundle.found.version));
     fitting.max_by_key(rank).ok_or_else(|| {

@@ -53,6 +53,7 @@ impl Driver {
             FromHost::Note { message } => tracing::debug!(note = %message, "engine host that measures"),
             FromHost::Progress { .. }
             | FromHost::Abandoned { .. }
+            | FromHost::Checked { .. }
             | FromHost::Unloaded { .. }
             | FromHost::Prepared { .. }
             | FromHost::Ran { .. } => {}

@@ -30,6 +30,16 @@ impl Door {
         Ok(Place::Call(place))
     }
 
+    /// Lets a change in, and says who makes it: for the history.
+    pub async fn change(&self, header: &Header<'_>, action: &'static str) -> Result<(Place, String), Failure> {
+        let place = self.open(header, Access::Change { action, call: header }).await?;
+        let who = match self.clients.sender(header)?.known() {
+            Some(known) => known.caller.to_string(),
+            None => "bus".into(),
+        };
+        Ok((place, who))
+    }
+
     /// The state as last published.
     pub fn status(&self) -> Arc<Status> {
         self.service.handle.status()

@@ -9,14 +9,14 @@ use edge_wire::names::{ACTION_MODELS, job_path, model_path};
 use tokio::sync::oneshot;
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
-use zbus::{ObjectPath, OwnedObjectPath, Variant, interface};
+use zbus::{ObjectPath, OwnedFd, OwnedObjectPath, Variant, interface};
 
 use super::arguments::Given;
 use super::authorize::Access;
 use super::control::json;
 use super::door::Door;
 use super::error::{No, internal};
-use crate::handle::Message;
+use crate::handle::{Activate, Message};
 use crate::request::Failure;
 
 /// The interface of the set.
@@ -30,6 +30,30 @@ impl Models {
     async fn list(&self, #[zbus(header)] header: Header<'_>) -> Result<Vec<OwnedObjectPath>, No> {
         let _place = self.0.open(&header, Access::Read).await?;
         Ok(self.0.status().models.iter().map(path).collect::<Result<_, _>>()?)
+    }
+
+    /// Puts the bundle of a .edgemodel into the store; the descriptor is that of a file. With `activate` (default: if the box has
+    /// no other version of the model) it is then made the active version, as `Activate` does; the job.
+    #[zbus(out_args("job"))]
+    async fn install(
+        &self,
+        bundle: OwnedFd,
+        options: HashMap<&str, Variant<'_>>,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, No> {
+        let (_place, who) = self.0.change(&header, ACTION_MODELS).await?;
+        let (from, activate, how) = (bundle.into(), flag(&options, "activate")?, how(&options)?);
+        let install = |done| Message::Install { from, activate, how, who, done };
+        Ok(job_object(self.0.service.handle.ask(install).await??)?)
+    }
+
+    /// Who did what with models, and when, as JSON; the oldest first.
+    #[zbus(out_args("json"))]
+    async fn history(&self, #[zbus(header)] header: Header<'_>) -> Result<String, No> {
+        let _place = self.0.open(&header, Access::Read).await?;
+        let history = self.0.service.handle.ask(|done| Message::History { done }).await?;
+        let history = history.map_err(|why| Failure::new(ErrorCode::Unavailable, why))?;
+        Ok(json(&history)?)
     }
 
     /// What execution providers compiled and is kept, as JSON: model, variant, provider, bytes, when, in use.
@@ -58,6 +82,24 @@ impl Models {
         let cleared = self.0.service.handle.ask(|done| Message::ClearCache { model, done }).await?;
         Ok(cleared.map_err(|why| Failure::new(ErrorCode::Unavailable, why))?)
     }
+}
+
+/// The object of a job.
+fn job_object(job: u64) -> Result<OwnedObjectPath, Failure> {
+    let path = ObjectPath::try_from(job_path(job)).map_err(|error| internal(format!("name a job: {error}")))?;
+    Ok(path.into())
+}
+
+/// An option that is yes or no; `None` if it was not given.
+fn flag(options: &HashMap<&str, Variant<'_>>, name: &str) -> Result<Option<bool>, Failure> {
+    let read = |value| bool::try_from(value).map_err(|_| Failure::invalid(format!("{name}: takes true or false")));
+    options.get(name).map(read).transpose()
+}
+
+/// How a version is activated.
+fn how(options: &HashMap<&str, Variant<'_>>) -> Result<Activate, Failure> {
+    let flag = |name| flag(options, name).map(Option::unwrap_or_default);
+    Ok(Activate { pause: flag("pause")?, force: flag("force")? })
 }
 
 /// The path of a model's object.
@@ -131,6 +173,9 @@ impl Model {
             default_deadline_ms => default_deadline_ms_changed,
             goldens_passed => goldens_passed_changed,
             load_ms => load_ms_changed,
+            active => active_changed,
+            probation => probation_changed,
+            bad => bad_changed,
         );
         Ok(())
     }
@@ -160,9 +205,39 @@ impl Model {
         let _unused = options;
         let _place = self.door.open(&header, Access::Change { action: ACTION_MODELS, call: &header }).await?;
         let model = format!("{}:{}", self.name, self.version);
-        let job = self.door.service.handle.ask(|done| Message::Tune { model, done }).await??;
-        let path = ObjectPath::try_from(job_path(job)).map_err(|error| internal(format!("name a job: {error}")))?;
-        Ok(path.into())
+        Ok(job_object(self.door.service.handle.ask(|done| Message::Tune { model, done }).await??)?)
+    }
+
+    /// Makes it the active version: it is loaded beside what serves, has to give its golden answers, and then takes over
+    /// between two requests. With `pause` what serves may be let go first, where there is no room for both; with `force`
+    /// also a version that was taken back here before; the job.
+    #[zbus(out_args("job"))]
+    async fn activate(
+        &self,
+        options: HashMap<&str, Variant<'_>>,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, No> {
+        let (_place, who) = self.door.change(&header, ACTION_MODELS).await?;
+        let (model, how) = (format!("{}:{}", self.name, self.version), how(&options)?);
+        let activate = |done| Message::Activate { model, how, who, done };
+        Ok(job_object(self.door.service.handle.ask(activate).await??)?)
+    }
+
+    /// Takes the version back that was active before the one that is; the job.
+    #[zbus(out_args("job"))]
+    async fn rollback(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, No> {
+        let _unused = options;
+        let (_place, who) = self.door.change(&header, ACTION_MODELS).await?;
+        let model = String::from(&*self.name);
+        Ok(job_object(self.door.service.handle.ask(|done| Message::Rollback { model, who, done }).await??)?)
+    }
+
+    /// Takes it out of the store; the active version is not.
+    async fn remove(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
+        let _unused = options;
+        let (_place, who) = self.door.change(&header, ACTION_MODELS).await?;
+        let model = format!("{}:{}", self.name, self.version);
+        Ok(self.door.service.handle.ask(|done| Message::Remove { model, who, done }).await??)
     }
 
     /// What was measured of it on this box, and which way to run it was chosen, as JSON.
@@ -280,6 +355,36 @@ impl Model {
     #[zbus(property)]
     fn load_ms(&self) -> u32 {
         self.field(|model| model.load_ms)
+    }
+
+    /// Requests that name no version are given to this one.
+    #[zbus(property)]
+    fn active(&self) -> bool {
+        self.field(|model| model.active)
+    }
+
+    /// How far its probation is; empty if it is on none.
+    #[zbus(property)]
+    fn probation(&self) -> String {
+        self.field(|model| model.probation.clone())
+    }
+
+    /// Why it was taken back on this box; empty if it was not.
+    #[zbus(property)]
+    fn bad(&self) -> String {
+        self.field(|model| model.bad.clone())
+    }
+
+    /// When its bundle was put there, RFC 3339.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn installed_at(&self) -> String {
+        self.field(|model| model.installed_at.clone())
+    }
+
+    /// Number of the key that signed its bundle; empty if nobody did.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn signed_by(&self) -> String {
+        self.field(|model| model.signed_by.clone())
     }
 
     /// Learnt service time of one request, in microseconds; 0 if it has not run.

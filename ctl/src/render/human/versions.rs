@@ -1,0 +1,46 @@
+//! Versions of models, for people.
+
+use edge_wire::dto::ModelStatus;
+use edge_wire::history::HistoryEntry;
+
+use crate::render::table::{Align, clean, paragraph, table};
+
+/// What became of a version that was installed or activated.
+pub fn settled(model: &ModelStatus) -> String {
+    let label = clean(&format!("{}:{}", model.name, model.version));
+    match (model.active, model.probation.as_str()) {
+        (true, "") => format!("{label} is active\n"),
+        (true, probation) => format!("{label} is active, on probation: {}\n", clean(probation)),
+        (false, _) => format!("{label} is installed, and not active: `edgectl models activate {label}`\n"),
+    }
+}
+
+/// Every deed, the last one last.
+pub fn history(entries: &[HistoryEntry]) -> String {
+    if entries.is_empty() {
+        return "nothing was installed, activated or removed here\n".into();
+    }
+    let head = [
+        ("WHEN", Align::Left),
+        ("WHAT", Align::Left),
+        ("MODEL", Align::Left),
+        ("RESULT", Align::Left),
+        ("WHO", Align::Left),
+    ];
+    let row = |entry: &HistoryEntry| {
+        let second = entry.at.split('.').next().unwrap_or_default().trim_end_matches('Z').replace('T', " ");
+        vec![clean(&second), clean(&entry.what), clean(&entry.model), clean(&entry.result), clean(&entry.who)]
+    };
+    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+    let mut lines: Vec<String> = table(&head, &rows).lines().map(str::to_owned).collect();
+    let mut out = lines.remove(0);
+    out.push('\n');
+    for (line, entry) in lines.iter().zip(entries) {
+        out.push_str(line);
+        out.push('\n');
+        if !entry.detail.is_empty() {
+            out.push_str(&paragraph("    ", &clean(&entry.detail)));
+        }
+    }
+    out
+}

@@ -1,0 +1,197 @@
+//! Bundles that come and go: what the store's thread is asked for, and what follows from its answers.
+
+use std::os::fd::OwnedFd;
+
+use edge_core::{Event, ModelState};
+use edge_wire::error::ErrorCode;
+use tokio::sync::oneshot;
+
+use super::super::jobs::{JobId, Operation};
+use super::super::models::{Bundle, Life};
+use super::super::{Driver, answer};
+use super::{Install, MOST_INSTALLS};
+use crate::handle::Activate;
+use crate::request::Failure;
+use crate::store::Found;
+use crate::store::install::Watched;
+use crate::store::keeper::{Ask, Failed};
+use crate::store::records::Record;
+
+/// What a job is about before its manifest was read.
+const A_BUNDLE: &str = "a bundle";
+
+impl Driver {
+    /// Puts the bundle of an archive into the store.
+    pub(in super::super) fn install(
+        &mut self,
+        from: OwnedFd,
+        activate: Option<bool>,
+        how: Activate,
+        who: String,
+    ) -> Result<u64, Failure> {
+        if self.versions.installs.len() >= MOST_INSTALLS {
+            let text = format!("{MOST_INSTALLS} bundles are being installed, or wait for it: no more are taken");
+            return Err(Failure { retry_after_ms: Some(5000), ..Failure::new(ErrorCode::Overloaded, text) });
+        }
+        let watched = Watched::default();
+        // The job's number is the store's, so that its answer finds it.
+        let job = self.jobs.begin(self.now, Operation::Install, A_BUNDLE.into(), String::new(), None);
+        self.jobs.phase(job, "checking and unpacking", None);
+        let asked = self.ask_store_as(job.0, |id| Ask::Install { id, from, watched: watched.clone() });
+        if let Err(failure) = asked {
+            self.jobs.finish(self.now, job, Err(failure.message.clone()));
+            return Err(failure);
+        }
+        self.versions.installs.insert(job.0, Install { watched, activate, how, who });
+        Ok(job.0)
+    }
+
+    /// Shows how far installs are.
+    pub(super) fn show_installs(&mut self) {
+        for (id, install) in &self.versions.installs {
+            self.jobs.phase(JobId(*id), "checking and unpacking", Some(install.watched.percent()));
+        }
+    }
+
+    /// Gives an install up, or an activation.
+    pub(in super::super) fn cancel_change(&mut self, id: JobId) {
+        match self.versions.installs.get(&id.0) {
+            // Its thread says when it has ended.
+            Some(install) => install.watched.cancel(),
+            None => self.cancel_activation(id),
+        }
+    }
+
+    pub(super) fn installed(&mut self, id: u64, result: Result<(Box<Found>, bool), Failed>) {
+        let Some(install) = self.versions.installs.remove(&id) else { return };
+        let job = JobId(id);
+        let (found, before) = match result {
+            Ok(installed) => installed,
+            Err(Failed::Cancelled) => {
+                self.note_deed(&install.who, "install", A_BUNDLE, Err("cancelled".into()));
+                return self.jobs.cancelled(self.now, job);
+            }
+            Err(Failed::Why(why)) => {
+                self.note_deed(&install.who, "install", A_BUNDLE, Err(why.clone()));
+                return self.jobs.finish(self.now, job, Err(why));
+            }
+        };
+        let (name, version) = (found.name.clone(), found.version.clone());
+        let label = format!("{name}:{version}");
+        self.jobs.about(job, &label);
+        if let Some(fault) = found.fault.clone() {
+            self.note_deed(&install.who, "install", &label, Err(fault.clone()));
+            return self.jobs.finish(self.now, job, Err(fault));
+        }
+        let is_pipeline = found.pipeline.is_some();
+        let first = self.models.find(&name, None).is_err();
+        if self.models.place(&name, &version).is_none() && !is_pipeline {
+            self.keep_what_serves(&name);
+        }
+        self.take_bundle(*found);
+        let signer = self.models.place(&name, &version).and_then(|at| self.models.bundle(at));
+        let by = match signer.map(|bundle| bundle.found.signer.as_str()).unwrap_or_default() {
+            "" => "unsigned".to_owned(),
+            key => format!("signed by the key {key}"),
+        };
+        let what = if before { "it was there already".to_owned() } else { by };
+        self.note_deed(&install.who, "install", &label, Ok(what));
+        // A pipeline has no model to try: it serves as soon as it is there.
+        if is_pipeline || !install.activate.unwrap_or(first) {
+            return self.jobs.finish(self.now, job, Ok(()));
+        }
+        if let Err(failure) = self.begin_activation(job, &label, install.how, install.who) {
+            self.jobs.finish(self.now, job, Err(failure.message));
+        }
+    }
+
+    /// The first version that is installed beside others must not serve before it was activated: what serves now is noted as
+    /// the active one.
+    fn keep_what_serves(&mut self, name: &str) {
+        if self.versions.records.contains_key(name) {
+            return;
+        }
+        let active = self.models.find(name, None).ok().map(|bundle| bundle.found.version.clone());
+        let record = Record { active, ..Record::default() };
+        self.models.set_active(name, record.active.as_deref());
+        let (name, kept) = (name.to_owned(), Box::new(record.clone()));
+        self.versions.records.insert(name.clone(), record);
+        // Should it not be written, the next start serves the newest; that is told by the store.
+        if let Err(failure) = self.ask_store(|id| Ask::Record { id, name, record: kept }) {
+            tracing::error!(why = %failure.message, "what serves could not be noted");
+        }
+    }
+
+    /// Takes a version out of the store; `done` is answered when it is gone.
+    pub(in super::super) fn remove(&mut self, model: &str, who: String, done: oneshot::Sender<Result<(), Failure>>) {
+        let begun = self.may_remove(model).and_then(|index| {
+            let dir = self.models.bundle(index).map(|bundle| bundle.found.dir.clone()).unwrap_or_default();
+            Ok((index, self.ask_store(|id| Ask::Remove { id, dir })?))
+        });
+        match begun {
+            Err(failure) => answer(done, Err(failure)),
+            Ok((index, id)) => {
+                let label = self.label(index);
+                self.forget_bundle(index);
+                self.versions.removals.insert(id, (label, who, done));
+            }
+        }
+    }
+
+    fn may_remove(&self, model: &str) -> Result<usize, Failure> {
+        let (name, version) = super::super::resolve::model_name(model, None)?;
+        if version.is_none() {
+            return Err(Failure::invalid(format!(
+                "model: `{name}`: takes NAME:VERSION, so that nothing else is removed"
+            )));
+        }
+        let index = self.version_of(model)?;
+        let active = self.models.find(name, None).ok().map(|bundle| bundle.found.version.as_str());
+        if active == version {
+            return Err(Failure::invalid(format!(
+                "model: {model} is the active version: activate another one first, or `edgectl models rollback {name}`"
+            )));
+        }
+        if self.is_protected(index) {
+            return Err(Failure::invalid(format!("model: {model} is being activated")));
+        }
+        Ok(index)
+    }
+
+    /// Nothing is given to a bundle any more, and what it has loaded is let go.
+    fn forget_bundle(&mut self, index: usize) {
+        let ids: Vec<_> = self.models.bundle(index).into_iter().flat_map(Bundle::ids).collect();
+        for id in ids {
+            self.recovery.forget(id);
+            let Some(model) = self.models.get_mut(id) else { continue };
+            let was_there = matches!(model.life, Life::Ready | Life::Loading | Life::Found);
+            model.life = Life::Unloaded;
+            model.rest.clear();
+            self.build_over(id, super::super::builds::Over::GivenUp);
+            self.core.handle(self.now, Event::ModelState { model: id, state: ModelState::Unavailable });
+            if was_there {
+                self.tell_unload(id);
+            }
+        }
+        if let Some(bundle) = self.models.bundle_mut(index) {
+            bundle.gone = true;
+        }
+        self.touch();
+    }
+
+    pub(super) fn removed(&mut self, id: u64, result: Result<(), String>) {
+        let Some((label, who, done)) = self.versions.removals.remove(&id) else { return };
+        self.note_deed(&who, "remove", &label, result.clone().map(|()| String::new()));
+        if result.is_ok()
+            && let Some((name, version)) = label.split_once(':')
+            && let Some(record) = self.versions.records.get(name).map(|record| record.without(version))
+        {
+            let (name, kept) = (name.to_owned(), Box::new(record.clone()));
+            self.versions.records.insert(name.clone(), record);
+            if let Err(failure) = self.ask_store(|id| Ask::Record { id, name, record: kept }) {
+                tracing::error!(why = %failure.message, "that a version is gone could not be noted");
+            }
+        }
+        answer(done, result.map_err(|why| Failure::new(ErrorCode::Internal, why)));
+    }
+}

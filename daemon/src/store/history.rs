@@ -1,0 +1,112 @@
+//! Who did what with models, and when: one line of JSON for each deed, appended and synchronised, kept over restarts. When
+//! the file has grown large it becomes the one before, which is kept too; older ones go.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+
+use edge_wire::history::HistoryEntry;
+
+/// Size of the file from which on a new one is begun, bytes: some thousands of deeds.
+const LARGE: u64 = 1 << 20;
+/// Longest line that is read.
+const LONGEST: usize = 16 << 10;
+
+/// The file.
+#[derive(Clone, Debug)]
+pub struct History {
+    path: PathBuf,
+}
+
+impl History {
+    /// The history in this directory.
+    pub fn new(state_dir: &Path) -> History {
+        History { path: state_dir.join("history.jsonl") }
+    }
+
+    fn before(&self) -> PathBuf {
+        self.path.with_extension("jsonl.1")
+    }
+
+    /// Notes a deed. When this returns it is on the disk.
+    pub fn note(&self, entry: &HistoryEntry) -> std::io::Result<()> {
+        if std::fs::metadata(&self.path).is_ok_and(|found| found.len() >= LARGE) {
+            std::fs::rename(&self.path, self.before())?;
+        }
+        if let Some(dir) = self.path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        let mut file = std::fs::File::options().create(true).append(true).open(&self.path)?;
+        // Were the last line cut by a crash, this one still begins on its own.
+        let mut line = if ends_clean(&self.path) { Vec::new() } else { b"\n".to_vec() };
+        line.extend(serde_json::to_vec(entry)?);
+        line.push(b'\n');
+        file.write_all(&line)?;
+        file.sync_data()
+    }
+
+    /// Every deed that is remembered, the oldest first. A line that cannot be read is passed over: it was cut by a crash.
+    pub fn read(&self) -> std::io::Result<Vec<HistoryEntry>> {
+        let mut entries = Vec::new();
+        for path in [self.before(), self.path.clone()] {
+            let file = match std::fs::File::open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            for line in BufReader::new(file).split(b'\n') {
+                let line = line?;
+                if line.len() <= LONGEST {
+                    entries.extend(serde_json::from_slice::<HistoryEntry>(&line).ok());
+                }
+            }
+        }
+        Ok(entries)
+    }
+}
+
+fn ends_clean(path: &Path) -> bool {
+    let last = || -> std::io::Result<u8> {
+        use std::os::unix::fs::FileExt as _;
+        let file = std::fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut byte = [b'\n'];
+        if length > 0 {
+            file.read_exact_at(&mut byte, length - 1)?;
+        }
+        Ok(byte[0])
+    };
+    last().is_ok_and(|byte| byte == b'\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(what: &str) -> HistoryEntry {
+        HistoryEntry { at: "2026-11-27T20:00:00Z".into(), what: what.into(), ..HistoryEntry::default() }
+    }
+
+    #[test]
+    fn deeds_are_kept_in_order_and_a_line_that_was_cut_costs_itself_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = History::new(dir.path());
+        assert_eq!(history.read().unwrap(), []);
+        history.note(&entry("install")).unwrap();
+        let path = dir.path().join("history.jsonl");
+        let mut file = std::fs::File::options().append(true).open(path).unwrap();
+        file.write_all(b"{\"at\": \"2026-11").unwrap();
+        history.note(&entry("activate")).unwrap();
+        assert_eq!(history.read().unwrap(), [entry("install"), entry("activate")]);
+    }
+
+    #[test]
+    fn the_file_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = History::new(dir.path());
+        let path = dir.path().join("history.jsonl");
+        std::fs::write(&path, vec![b'\n'; usize::try_from(LARGE).unwrap()]).unwrap();
+        history.note(&entry("install")).unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() < 1000);
+        assert_eq!(history.read().unwrap().len(), 1);
+    }
+}
