@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 fn main() {
     if let Some(fifo) = std::env::args().skip_while(|argument| argument != "--probe").nth(1) {
@@ -40,10 +40,34 @@ fn probe(fifo: &str) {
             said(UdpSocket::bind("127.0.0.1:0")),
             said(UnixListener::bind(format!("{unix}.new"))),
             said(rustix::net::socketpair(AddressFamily::INET, SocketType::STREAM, SocketFlags::empty(), None)),
+            said(rustix::net::socket(AddressFamily::UNIX, SocketType::DGRAM, None)),
+            said(packets_to(unix)),
+            said(from_others()),
+            said(listens()),
         ];
         println!("{}", results.join(","));
         let _ = std::io::stdout().flush();
     }
+}
+
+/// Connects a socket of the one kind that a graphics driver may make.
+fn packets_to(path: &str) -> rustix::io::Result<()> {
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)
+}
+
+/// Makes such a socket, gives it a name and listens on it.
+fn listens() -> rustix::io::Result<rustix::fd::OwnedFd> {
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None)?;
+    // The kernel chooses an abstract name that nobody has.
+    rustix::net::bind(&socket, &SocketAddrUnix::new_unnamed())?;
+    rustix::net::listen(&socket, 1)?;
+    Ok(socket)
+}
+
+/// Lets others come to it.
+fn from_others() -> rustix::io::Result<rustix::fd::OwnedFd> {
+    rustix::net::accept(listens()?)
 }
 
 fn said<T, E: Into<std::io::Error>>(result: Result<T, E>) -> String {

@@ -1,6 +1,9 @@
 //! What the host gives up before it loads foreign code: the network, the bus, new privileges, core dumps. It dies with
 //! the daemon and ignores the signals that a terminal or the init system sends to all processes of a service, because
 //! only the daemon knows when its requests are finished.
+//!
+//! A driver of a graphics processor must be able to make a socket on which nobody can come: NVIDIA's does not start without
+//! one (record 20). Hosts of other providers give that up too.
 
 use std::collections::BTreeMap;
 
@@ -24,11 +27,8 @@ pub enum ConfineError {
 }
 
 /// System calls by which a process gets at a network, a bus, or another process that has them.
-const DENIED: [libc::c_long; 13] = [
-    libc::SYS_socket,
+const DENIED: [libc::c_long; 10] = [
     libc::SYS_connect,
-    libc::SYS_bind,
-    libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
     libc::SYS_io_uring_setup,
@@ -40,6 +40,12 @@ const DENIED: [libc::c_long; 13] = [
     libc::SYS_process_vm_writev,
 ];
 
+/// System calls that make a socket on which others might come, if that could be accepted or connected.
+const LISTENING: [libc::c_long; 3] = [libc::SYS_socket, libc::SYS_bind, libc::SYS_listen];
+
+/// The low bits of a socket's type, beside its flags.
+const TYPE_BITS: [u64; 4] = [1, 2, 4, 8];
+
 /// Confines the calling process for good and returns what is worth a note. Call it before any thread is started.
 pub fn confine() -> Result<Vec<String>, ConfineError> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
@@ -47,9 +53,19 @@ pub fn confine() -> Result<Vec<String>, ConfineError> {
     forbid_core_dumps()?;
     ignore_service_signals();
     let notes = own_network_namespace().err().into_iter().collect();
-    let filter = filter().map_err(ConfineError::Build)?;
-    seccompiler::apply_filter_all_threads(&filter).map_err(ConfineError::Set)?;
+    apply(filter())?;
     Ok(notes)
+}
+
+/// Gives up, in all threads and for good, the sockets that only a graphics driver needs. Call it before foreign code is
+/// loaded for another provider.
+pub fn narrow() -> Result<(), ConfineError> {
+    apply(denying(LISTENING.map(|call| (call, Vec::new())).into()))
+}
+
+fn apply(filter: Result<BpfProgram, seccompiler::BackendError>) -> Result<(), ConfineError> {
+    let filter = filter.map_err(ConfineError::Build)?;
+    seccompiler::apply_filter_all_threads(&filter).map_err(ConfineError::Set)
 }
 
 /// A limit of 1 and not 0: the kernel pipes a dump to a helper program at any limit but 1, and payloads are in memory.
@@ -74,21 +90,36 @@ fn own_network_namespace() -> Result<(), String> {
     })
 }
 
-/// Denies with EPERM, so that a library that tries sees an ordinary error.
+/// What every host gives up. Of sockets those are left that can be named and listened on within the machine, one kind of
+/// which a graphics driver makes; none can be connected, nobody can be accepted on one, and what was not connected carries
+/// nothing.
 fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
-    // A pair of unix sockets reaches nothing but itself; lanes get their channels that way. No other family may.
     let family = u64::try_from(libc::AF_UNIX).unwrap_or_default();
-    let other_pair = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)?;
-    let pairs = vec![SeccompRule::new(vec![other_pair])?];
-    let mut rules = BTreeMap::from([(libc::SYS_socketpair, pairs)]);
+    let other_family = || SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family);
+    // A pair of unix sockets reaches nothing but itself; lanes get their channels that way. No other family may.
+    let pairs = vec![SeccompRule::new(vec![other_family()?])?];
+    // Packets in sequence cannot be sent to an address, unlike datagrams, and no bus or log listens for them.
+    let packets = u64::try_from(libc::SOCK_SEQPACKET).unwrap_or_default();
+    let mut sockets = vec![SeccompRule::new(vec![other_family()?])?];
+    for bit in TYPE_BITS {
+        let other = SeccompCmpOp::MaskedEq(bit);
+        let wrong = SeccompCondition::new(1, SeccompCmpArgLen::Dword, other, !packets & bit)?;
+        sockets.push(SeccompRule::new(vec![wrong])?);
+    }
+    let mut rules = BTreeMap::from([(libc::SYS_socketpair, pairs), (libc::SYS_socket, sockets)]);
     for call in DENIED {
         rules.insert(call, Vec::new());
     }
     // The x32 calls of the same kernel have the same numbers with this bit.
     #[cfg(target_arch = "x86_64")]
-    for call in DENIED.into_iter().chain([libc::SYS_socketpair]) {
+    for call in DENIED.into_iter().chain(LISTENING).chain([libc::SYS_socketpair]) {
         rules.insert(call | 0x4000_0000, Vec::new());
     }
+    denying(rules)
+}
+
+/// Denies with EPERM, so that a library that tries sees an ordinary error.
+fn denying(rules: BTreeMap<libc::c_long, Vec<SeccompRule>>) -> Result<BpfProgram, seccompiler::BackendError> {
     let deny = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     SeccompFilter::new(rules, SeccompAction::Allow, deny, std::env::consts::ARCH.try_into()?)?.try_into()
 }

@@ -130,6 +130,11 @@ impl Host {
         if self.loaders.is_some() {
             return self.outbox.send(&FromHost::StartFailed { message: "started before".into() }, &[]);
         }
+        if !provider::on_graphics(&provider.name)
+            && let Err(error) = confine::narrow()
+        {
+            return self.outbox.send(&FromHost::StartFailed { message: cut(chain(&error)) }, &[]);
+        }
         let outbox = self.outbox.clone();
         let started = std::panic::catch_unwind(move || Runtime::start(library, provider, outbox));
         let said = match started {

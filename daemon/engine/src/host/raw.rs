@@ -266,8 +266,13 @@ pub struct Library(NonNull<c_void>);
 impl Library {
     /// Whether it has a function of this name.
     pub fn has(&self, name: &CStr) -> bool {
+        self.symbol(name).is_some()
+    }
+
+    /// Where the function of this name is.
+    pub fn symbol(&self, name: &CStr) -> Option<NonNull<c_void>> {
         // SAFETY: the handle is one that dlopen returned and that is never closed; the name ends with NUL.
-        !unsafe { libc::dlsym(self.0.as_ptr(), name.as_ptr()) }.is_null()
+        NonNull::new(unsafe { libc::dlsym(self.0.as_ptr(), name.as_ptr()) })
     }
 }
 

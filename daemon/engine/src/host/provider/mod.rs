@@ -4,7 +4,10 @@
 
 mod cpu;
 mod cuda;
+mod driver;
 mod elf;
+mod needed;
+mod nvidia;
 mod openvino;
 mod plugin;
 mod tensorrt;
@@ -20,6 +23,7 @@ use super::device::{self, Machine};
 use super::raw;
 use crate::bundle::Variant;
 use crate::protocol::{DeviceOptions, ProviderIdentity, ProviderSetup, Setup, TensorSpec};
+use nvidia::NvidiaError;
 use plugin::{DeviceError, Plugin, PluginError};
 
 /// Why a host cannot be for the provider that it was started for.
@@ -40,6 +44,8 @@ pub enum ProviderError {
     NeedsNone { path: std::path::PathBuf },
     #[error("provider {name}")]
     Plugin { name: String, source: PluginError },
+    #[error("provider {name}")]
+    Nvidia { name: String, source: NvidiaError },
 }
 
 /// Why a session cannot be made on a provider.
@@ -124,18 +130,25 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Checks that the provider is there and registers it. `available` are those compiled into the library, by their short
-    /// names, `version` is the library's.
+    /// Checks that the provider is there and registers it. `runtime` is the library, `version` its version, and `available`
+    /// are the providers compiled into it, by their short names.
     pub fn start(
         environment: &Environment,
-        version: &str,
+        (runtime, version): (&Path, &str),
         available: &[String],
         setup: ProviderSetup,
     ) -> Result<Provider, ProviderError> {
         let ProviderSetup { name, plugin, options } = setup;
         let route = match (way(&name, plugin.as_deref(), available), plugin) {
             (Way::Cpu, _) => Route::Cpu,
-            (Way::Compiled, _) => Route::Compiled,
+            (Way::Compiled, _) => {
+                // A runtime that has it all in one library has needed what it needs when it was opened itself.
+                if let Some(library) = beside(runtime, &name) {
+                    let checked = nvidia::check(&library, options.device.unwrap_or(0));
+                    checked.map_err(|source| ProviderError::Nvidia { name: name.clone(), source })?;
+                }
+                Route::Compiled
+            }
             (Way::NeedsNone, path) => return Err(ProviderError::NeedsNone { path: path.unwrap_or_default() }),
             (Way::Plugin, Some(path)) => {
                 let registered = Plugin::register(environment, &name, &path, hardware(&name), options.device);
@@ -161,10 +174,7 @@ impl Provider {
         let library = match &self.route {
             Route::Plugin(plugin) => Some(plugin.path().to_owned()),
             Route::Cpu => None,
-            Route::Compiled => {
-                let name = format!("libonnxruntime_providers_{}.so", self.name);
-                runtime.parent().map(|dir| dir.join(name)).filter(|path| path.is_file())
-            }
+            Route::Compiled => beside(runtime, &self.name),
         };
         // Without a digest nothing that was compiled would be told apart from what another build made: the daemon then
         // keeps nothing.
@@ -232,6 +242,17 @@ impl Provider {
             }),
         }
     }
+}
+
+/// The library of a built-in provider, where it has one of its own beside the runtime's.
+fn beside(runtime: &Path, name: &str) -> Option<std::path::PathBuf> {
+    let file = format!("libonnxruntime_providers_{name}.so");
+    runtime.parent().map(|dir| dir.join(file)).filter(|path| path.is_file())
+}
+
+/// Whether a provider runs on a graphics processor, whose driver then works in this process.
+pub fn on_graphics(name: &str) -> bool {
+    hardware(name) == Some(DeviceType::GPU)
 }
 
 /// Lets a session run on the CPU provider and on no other, whatever this host is for.
