@@ -90,10 +90,7 @@ impl Driver {
             trial: false,
             cache_dir,
         };
-        let before = self.device_free(&load.setup.provider);
-        if let Some(model) = self.models.get_mut(id) {
-            model.device_before = before;
-        }
+        self.note_device_before(id);
         let Some(state) = self.hosts.get_mut(host) else { return };
         let sent = state.send(&ToHost::Load(load), Vec::new());
         state.expect_load(now, long);

@@ -98,6 +98,27 @@ impl Driver {
         own_memory(provider).then(|| (self.outside.device_free)(card.into())).flatten()
     }
 
+    /// A setup begins to load: what its device has left now. Where another one loads there at the same time nothing is noted for
+    /// either: what each takes could not be told apart.
+    pub(super) fn note_device_before(&mut self, id: ModelId) {
+        let Some(provider) = self.models.get(id).map(|model| model.setup.provider.clone()) else { return };
+        let before = self.device_free(&provider);
+        let loads = |other: &Model| other.life == Life::Loading && own_memory(&other.setup.provider);
+        let others: Vec<ModelId> =
+            self.models.iter().filter(|(other, model)| *other != id && loads(model)).map(|(other, _)| other).collect();
+        let alone = others.is_empty();
+        if before.is_some() {
+            for other in others {
+                if let Some(other) = self.models.get_mut(other) {
+                    other.device_before = None;
+                }
+            }
+        }
+        if let Some(model) = self.models.get_mut(id) {
+            model.device_before = before.filter(|_| alone);
+        }
+    }
+
     /// A setup was loaded: what its device has less than before is what it takes there.
     pub(super) fn note_device(&mut self, id: ModelId) {
         let Some(provider) = self.models.get(id).map(|model| model.setup.provider.clone()) else { return };

@@ -36,10 +36,31 @@ pub fn processor_name() -> Option<String> {
 
 /// Version of the graphics driver; `none` without one.
 pub fn gpu_driver() -> String {
-    // NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 ...
     let text = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
-    let version = text.lines().next().and_then(|line| line.split_once("Module")).map(|(_, rest)| rest.trim());
-    version.and_then(|rest| rest.split_whitespace().next()).unwrap_or("none").to_owned()
+    driver_version(&text).unwrap_or("none").to_owned()
+}
+
+/// The first word of the driver's own line that is a version: what stands before it differs by kind of driver.
+fn driver_version(text: &str) -> Option<&str> {
+    let is_version = |word: &&str| {
+        word.contains('.')
+            && word.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    text.lines().next()?.split_whitespace().find(is_version)
+}
+
+/// Names of the graphics cards that NVIDIA's driver has, in the order of the bus, separated by commas; empty without any.
+pub fn graphics_names() -> String {
+    let entries = std::fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
+    let mut places: Vec<_> = entries.map(|entry| entry.path().join("information")).collect();
+    places.sort();
+    let texts = places.iter().map(|place| std::fs::read_to_string(place).unwrap_or_default());
+    texts.filter_map(|text| graphics_name(&text).map(str::to_owned)).collect::<Vec<_>>().join(", ")
+}
+
+fn graphics_name(information: &str) -> Option<&str> {
+    let value = information.lines().find_map(|line| line.strip_prefix("Model:"))?.trim();
+    (!value.is_empty()).then_some(value)
 }
 
 fn processor(cpuinfo: &str) -> Option<String> {
@@ -64,5 +85,26 @@ mod tests {
         );
         assert_eq!(os_name(""), "unknown");
         assert_eq!(processor("processor\t: 0\nmodel name\t: AMD EPYC\n").as_deref(), Some("AMD EPYC"));
+        assert_eq!(graphics_name("Model: \t\t NVIDIA H200\nIRQ:   \t\t 41\n"), Some("NVIDIA H200"));
+        assert_eq!(graphics_name("Model: \n"), None);
+    }
+
+    #[test]
+    fn the_version_of_the_driver_is_read_whichever_kind_it_is() {
+        let cases = [
+            (
+                "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\nGCC version:  12.2.0\n",
+                Some("535.104.05"),
+            ),
+            (
+                "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (root@box)\nGCC 13.2",
+                Some("580.159.04"),
+            ),
+            ("GCC version:  gcc\nNVRM 1.2", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(driver_version(text), expected, "{text}");
+        }
     }
 }

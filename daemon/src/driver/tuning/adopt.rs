@@ -98,6 +98,10 @@ impl Driver {
             ("runtime".to_owned(), version),
             ("driver".to_owned(), crate::telemetry::gpu_driver()),
         ];
+        let graphics = crate::telemetry::graphics_names();
+        if !graphics.is_empty() {
+            key.push(("graphics".to_owned(), graphics));
+        }
         for provider in &self.config.engine.providers {
             if found.setups.iter().any(|setup| setup.provider == *provider) {
                 key.push((format!("provider {provider}"), self.provider_identity(provider)));
