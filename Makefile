@@ -78,6 +78,10 @@ soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemo
 booted: build fetch ## The installed service under a systemd that was booted, in a container (as root)
 	@EDGE_BIN_DIR='$(BIN)' packaging/dev/booted.sh
 
+.PHONY: gpu-test
+gpu-test: build fetch ## What needs an NVIDIA graphics processor; says SKIPPED where there is none
+	@CARGO='$(CARGO)' packaging/dev/gpu-test.sh
+
 .PHONY: fuzz
 fuzz: need ## Each fuzz target for FUZZ_SECONDS; what is found stays in tests/fuzz/artifacts
 	@packaging/dev/fuzz.sh '$(FUZZ_SECONDS)'

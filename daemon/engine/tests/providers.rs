@@ -7,6 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use edge_engine::protocol::{FromHost, Precision, Setup};
+use support::cards;
 use support::plugins::{is_intel, openvino_file, openvino_itself, plugin};
 use support::{Host, library, setup, start_for, test_bundle};
 
@@ -31,8 +32,17 @@ fn a_provider_that_is_not_there_is_said_with_what_is_and_what_to_do() {
     if library().is_none() {
         return;
     }
-    refused("cuda", None, "provider cuda was asked for, but ONNX Runtime 1.");
-    refused("tensorrt", None, "cpu: install a build of it that has tensorrt, or take tensorrt out of the allowed");
+    match cards::runtime_has("cuda") {
+        Some(false) => {
+            refused("cuda", None, "provider cuda was asked for, but ONNX Runtime 1.");
+            refused(
+                "tensorrt",
+                None,
+                "cpu: install a build of it that has tensorrt, or take tensorrt out of the allowed",
+            );
+        }
+        _ => println!("SKIPPED in part: this ONNX Runtime has CUDA"),
+    }
     refused(
         "openvino",
         None,

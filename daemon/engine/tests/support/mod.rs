@@ -1,6 +1,7 @@
 //! Starts an engine host as a child and speaks the daemon's side of the protocol to it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod cards;
 pub mod plugins;
 
 use std::cell::RefCell;
@@ -461,7 +462,7 @@ fn random(count: usize, seed: u64) -> impl Iterator<Item = u16> {
     .take(count)
 }
 
-/// The inputs of a tensor request to one of the four models, `rows` of them, that look random.
+/// The inputs of a tensor request to one of the five models, `rows` of them, that look random.
 pub fn noisy(model: &str, rows: i64, seed: u64) -> Vec<(Vec<i64>, Vec<u8>)> {
     let tensor = |shape: &[i64], seed: u64| {
         let count = usize::try_from(shape.iter().product::<i64>()).unwrap();
@@ -472,6 +473,7 @@ pub fn noisy(model: &str, rows: i64, seed: u64) -> Vec<(Vec<i64>, Vec<u8>)> {
     match model {
         "text-line" => vec![tensor(&[rows, 3, 48, 320], seed)],
         "text-direction" => vec![tensor(&[rows, 3, 48, 192], seed)],
+        "text-boxes" => vec![tensor(&[rows, 3, 320, 320], seed)],
         "file-type" => {
             let count = usize::try_from(rows * 2048).unwrap();
             let bytes = random(count, seed).map(|number| i32::from(number >> 8));
