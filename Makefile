@@ -16,6 +16,7 @@ PROFILE := --release --workspace --locked
 # Seconds for each fuzz target, and for the soak.
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
+KILLS ?= 300
 
 .PHONY: help
 help: ## This list
@@ -73,6 +74,10 @@ bench: build dist fetch ## The promised numbers beside the measured ones
 .PHONY: soak
 soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemon and broker die in turn
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-soak' '$(SOAK_SECONDS)'
+
+.PHONY: kills
+kills: build fetch ## The daemon dies KILLS times at random moments of installing, activating and removing versions
+	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-kills' '$(KILLS)'
 
 .PHONY: booted
 booted: build fetch ## The installed service under a systemd that was booted, in a container (as root)

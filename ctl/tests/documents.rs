@@ -78,6 +78,16 @@ fn every_key_of_every_record_is_explained_where_the_record_is() {
     let value = |record: Result<Value, serde_json::Error>| record.unwrap();
     check(section(&page, "Status"), &value(serde_json::to_value(status)), &["models"]);
     check(section(&page, "Model"), &value(serde_json::to_value(model)), &[]);
+    let history = edge_wire::history::HistoryEntry::default();
+    check(section(&page, "History"), &value(serde_json::to_value(history)), &[]);
+    let drafted = edge_wire::bring::Drafted {
+        assumed: vec![Default::default()],
+        samples: vec![Default::default()],
+        ..Default::default()
+    };
+    check(section(&page, "Draft"), &value(serde_json::to_value(drafted)), &[]);
+    let checked = edge_wire::bring::Checked { faults: vec![Default::default()], ..Default::default() };
+    check(section(&page, "Check"), &value(serde_json::to_value(checked)), &["remarks"]);
     check(section(&page, "Answer"), &value(serde_json::to_value(info)), &[]);
     check(section(&page, "Trace"), &value(serde_json::to_value(trace)), &["info"]);
 }

@@ -1,44 +1,26 @@
 //! Versions of a model on a running box: put there, made the active one under load, taken back, taken out, watched; with the
 //! real command.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use edge_tests::answer::{Options, Tensor, expect_no, expect_yes};
+use edge_tests::answer::{Options, expect_no};
 use edge_tests::client::bus::BusClient;
 use edge_tests::clock::{PATIENCE, eventually};
-use edge_tests::places;
 use edge_tests::runner::block_on;
 use edge_tests::stack::{Setup, Stack};
+use edge_tests::versions::{MODEL, ask, bundle, copy, done, edgectl, inputs, right};
+use edge_tests::{kills, places};
 use edge_wire::dto::ModelStatus;
 use serde_json::Value;
 
-/// The model: version 1.0.0 adds, version 2.0.0 subtracts.
-const MODEL: &str = "add";
 /// Clients that ask while versions change.
 const CLIENTS: usize = 16;
 
 fn stack() -> Setup {
     Setup::new().bundles(&[MODEL]).without_broker()
-}
-
-/// Runs the command against the stack.
-fn edgectl(stack: &Stack, arguments: &[&str]) -> Result<(Option<i32>, String, String)> {
-    let mut command = Command::new(places::binary("edgectl")?);
-    command.args(arguments).current_dir(stack.dir()).env("ORT_DYLIB_PATH", places::runtime_library()?);
-    command.env("EDGED_BUS", "session").env("DBUS_SESSION_BUS_ADDRESS", stack.bus.address());
-    let output = command.output().context("run edgectl")?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
-}
-
-fn done(stack: &Stack, arguments: &[&str]) -> Result<String> {
-    let (code, out, err) = edgectl(stack, arguments)?;
-    ensure!(code == Some(0), "{arguments:?}: {code:?}\n{out}\n{err}\n{}", stack.logs());
-    Ok(out)
 }
 
 /// A "no" that says this.
@@ -48,46 +30,6 @@ fn refused(stack: &Stack, arguments: &[&str], code: i32, says: &str) -> Result<(
     let said = format!("{out} {err}").split_whitespace().collect::<Vec<_>>().join(" ");
     ensure!(found == Some(code) && said.contains(says), "{arguments:?}: {found:?} {said}\ninstead of {code} {says}");
     Ok(())
-}
-
-/// A bundle of the model beside the stack: that of the repository under another version, which subtracts if it `subtracts`.
-fn bundle(stack: &Stack, version: &str, subtracts: bool) -> Result<PathBuf> {
-    let dir = stack.dir().join(format!("made-{version}"));
-    copy(&places::test_bundles().join(MODEL), &dir)?;
-    let manifest = dir.join("model.toml");
-    let text = std::fs::read_to_string(&manifest)?.replace("version = \"1.0.0\"", &format!("version = \"{version}\""));
-    std::fs::write(&manifest, text)?;
-    if subtracts {
-        let model = std::fs::read(dir.join("model.onnx"))?;
-        // The operator's name, with its tag and length before it.
-        let at = model.windows(5).position(|window| window == b"\x22\x03Add").context("no Add in the model")?;
-        std::fs::write(dir.join("model.onnx"), [&model[..at], b"\x22\x03Sub", &model[at + 5..]].concat())?;
-        let made = dir.to_str().context("a path")?;
-        done(stack, &["models", "goldens", made])?;
-    }
-    Ok(dir)
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), &target)?;
-        }
-    }
-    Ok(())
-}
-
-/// Two and one: the version that answered, and what it made of them.
-async fn ask(client: &BusClient, model: &str) -> Result<(String, f32)> {
-    let inputs = [Tensor::fp32("a", &[1, 4], &[2.0; 4]), Tensor::fp32("b", &[1, 4], &[1.0; 4])];
-    let yes = expect_yes("an answer", client.infer(model, &inputs, &Options::default()).await?)?;
-    let version = yes.info["version"].as_str().context("a version")?.to_owned();
-    Ok((version, yes.output("c")?.floats()?[0]))
 }
 
 async fn version(client: &BusClient, version: &str) -> Result<ModelStatus> {
@@ -116,7 +58,7 @@ async fn under_load(stack: &Stack, change: impl FnOnce() -> Result<()>) -> Resul
             let (mut count, mut last) = (0u32, String::new());
             while !over.load(Ordering::Relaxed) {
                 let (version, answer) = ask(&client, MODEL).await?;
-                ensure!(answer == if version == "1.0.0" { 3.0 } else { 1.0 }, "{version} answered {answer}");
+                ensure!(answer == right(&version), "{version} answered {answer}");
                 ensure!(version >= last, "{version} after {last}");
                 last = version;
                 count += 1;
@@ -200,9 +142,8 @@ fn a_version_that_answers_wrong_is_never_active() -> Result<()> {
         ensure!(!second.active && second.reason.contains("golden"), "{second:?}");
         ensure!(client.status().await?.state == "serving", "{:?}", client.status().await?.problems);
         // Whoever names it is told the same, as it is tried once more for them.
-        let inputs = [Tensor::fp32("a", &[1, 4], &[2.0; 4]), Tensor::fp32("b", &[1, 4], &[1.0; 4])];
         let tried = async || {
-            let no = client.infer("add:2.0.0", &inputs, &Options::default()).await?.err().context("it answered")?;
+            let no = client.infer("add:2.0.0", &inputs(), &Options::default()).await?.err().context("it answered")?;
             Ok(no.message.contains("golden").then_some(()))
         };
         eventually("the one who names it is told why", PATIENCE, tried).await?;
@@ -316,10 +257,7 @@ fn what_is_only_put_there_serves_those_who_name_it() -> Result<()> {
         ensure!(out.contains("installed, and not active"), "{out}");
         ensure!(ask(&client, MODEL).await? == ("1.0.0".into(), 3.0));
         // It is loaded for the first one who names it.
-        let there = async || {
-            let inputs = [Tensor::fp32("a", &[1, 4], &[2.0; 4]), Tensor::fp32("b", &[1, 4], &[1.0; 4])];
-            Ok(client.infer("add:2.0.0", &inputs, &Options::default()).await?.ok())
-        };
+        let there = async || Ok(client.infer("add:2.0.0", &inputs(), &Options::default()).await?.ok());
         let yes = eventually("the named version answers", PATIENCE, there).await.with_context(|| stack.logs())?;
         ensure!(yes.output("c")?.floats()?[0] == 1.0, "{yes:?}");
         ensure!(ask(&client, MODEL).await? == ("1.0.0".into(), 3.0));
@@ -331,6 +269,17 @@ fn what_is_only_put_there_serves_those_who_name_it() -> Result<()> {
         std::fs::write(stack.dir().join("no.edgemodel"), "no archive")?;
         refused(&stack, &["models", "install", "no.edgemodel"], 1, "read the archive")?;
         refused(&stack, &["models", "install", "nothing"], 2, "open nothing")?;
+        Ok(())
+    })?
+}
+
+#[test]
+fn killed_at_any_moment_of_a_change_the_store_is_before_or_after_and_no_request_is_lost() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().bundles(&[MODEL]).start().await?;
+        let tally = kills::kill(&mut stack, 10, 7).await?;
+        println!("{tally:?}");
+        ensure!(tally.kills == 10 && tally.interrupted > 0, "{tally:?}");
         Ok(())
     })?
 }

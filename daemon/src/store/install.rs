@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -103,7 +104,7 @@ pub fn install(
     }
     std::fs::create_dir_all(root).map_err(failed("make", root))?;
     let trust = Trust::read(config)?;
-    let staged = root.join(format!("{STAGED}{:016x}", fastrand_of(&file)));
+    let staged = root.join(format!("{STAGED}{:016x}", number_of(&file)));
     std::fs::create_dir(&staged).map_err(failed("make", &staged))?;
     let counted = Counted { from: file, read: 0, size: found.len().max(1), watched: watched.clone() };
     let judge = |announced: &Announced<'_>| judge(announced, &trust, config, root, now);
@@ -227,8 +228,8 @@ fn directories(dir: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// A number that no two installs of this process share: where its file is in memory and on disk.
-fn fastrand_of(file: &File) -> u64 {
+/// A number that no two installs share that run at once: by process, descriptor and file.
+fn number_of(file: &File) -> u64 {
     use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::MetadataExt as _;
     let inode = file.metadata().map_or(0, |found| found.ino());
@@ -249,7 +250,8 @@ impl Read for Counted {
         if self.watched.is_cancelled() {
             return Err(io::Error::other("cancelled"));
         }
-        let read = self.from.read(into)?;
+        // From its begin on, wherever whoever sent the descriptor has read or written last.
+        let read = self.from.read_at(into, self.read)?;
         self.read = self.read.saturating_add(read as u64);
         let percent = u8::try_from(self.read.saturating_mul(99) / self.size).unwrap_or(99).min(99);
         self.watched.percent.store(percent, Ordering::Relaxed);

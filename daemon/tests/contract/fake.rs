@@ -96,7 +96,9 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
             let _gone = done.send(Ok(7));
         }
         Message::Install { from, activate, how, who, done } => {
-            let bytes = std::io::read_to_string(std::fs::File::from(from)).unwrap();
+            let (mut bytes, file) = ([0; 7], std::fs::File::from(from));
+            std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0).unwrap();
+            let bytes = String::from_utf8_lossy(&bytes);
             seen.events
                 .push(format!("install {bytes} {activate:?} {how:?} by {}", who.split(' ').next().unwrap_or_default()));
             let _gone = done.send(Ok(8));

@@ -229,6 +229,35 @@ async fn what_was_compiled_is_told_and_cleared_by_model() {
 }
 
 #[tokio::test]
+async fn versions_are_installed_activated_taken_back_and_removed_for_who_may() {
+    let client = client().await;
+    let models = ModelsProxy::new(&client.connection).await.unwrap();
+    let options = HashMap::from([("activate", Variant::from(false)), ("pause", Variant::from(true))]);
+    let job = models.install(memfd(b"archive", SEALS).as_fd().into(), &options).await.unwrap();
+    assert_eq!(job.as_str(), "/org/edged/Edge1/jobs/8");
+    let wrong = HashMap::from([("activate", Variant::from("yes"))]);
+    let no = refused(models.install(memfd(b"archive", SEALS).as_fd().into(), &wrong).await);
+    assert!(no.code == ErrorCode::InvalidInput && no.message == "activate: takes true or false", "{}", no.message);
+    let path = "/org/edged/Edge1/models/text_2dline/1_2e0_2e0";
+    let model = ModelProxy::new(&client.connection, path).await.unwrap();
+    let force = HashMap::from([("force", Variant::from(true))]);
+    assert_eq!(model.activate(&force).await.unwrap().as_str(), "/org/edged/Edge1/jobs/9");
+    assert_eq!(model.rollback(&no_options()).await.unwrap().as_str(), "/org/edged/Edge1/jobs/10");
+    let no = refused(model.remove(&no_options()).await);
+    assert!(no.code == ErrorCode::InvalidInput && no.message.contains("is the active version"), "{}", no.message);
+    let expected = [
+        "install archive Some(false) Activate { pause: true, force: false } by peer",
+        "activate text-line:1.0.0 Activate { pause: false, force: true }",
+        "rollback text-line",
+        "remove text-line:1.0.0",
+    ];
+    assert_eq!(client.driver.seen.lock().unwrap().events, expected);
+    let history: Vec<edge_wire::history::HistoryEntry> =
+        serde_json::from_str(&models.history().await.unwrap()).unwrap();
+    assert_eq!(history[0].what, "install");
+}
+
+#[tokio::test]
 async fn every_job_is_an_object_from_its_begin_until_it_is_forgotten() {
     let client = client().await;
     let connection = &client.connection;
@@ -333,6 +362,10 @@ async fn who_may_not_infer_or_change_may_still_look() {
         refused(model.unload(&no_options()).await),
         refused(job.cancel(&no_options()).await),
         refused(models.clear_cache(&no_options()).await),
+        refused(models.install(fd.as_fd().into(), &no_options()).await),
+        refused(model.activate(&no_options()).await),
+        refused(model.rollback(&no_options()).await),
+        refused(model.remove(&no_options()).await),
     ];
     assert!(denials.iter().all(|no| no.code == ErrorCode::NotAuthorized), "{denials:?}");
     assert!(manager.describe().await.is_ok() && manager.trace("known").await.is_ok());
