@@ -9,6 +9,10 @@
     wants-cuda      asks for CUDA and for nothing else
     either          adds on OpenVINO, or where that is not, on the CPU
     things          finds red and green squares in a picture, as detectors tell them
+    shapes          the same with their shapes, as detectors with masks tell them
+    areas           tells red, green and blue areas of a picture from the rest
+    spots           tells bright spots of a picture, as models for anomalies tell defects; FP16 in and out
+    likeness        tells pictures by the colours of their halves
     select          the positive ones of FP32 [-1]: how many there are depends on the numbers, not on their count
     wrong-golden    add, with an expected answer that is not the sum
     wrong-sha256    add, with a digest in its manifest that is not the file's
@@ -126,6 +130,60 @@ def things():
                                    [value("output0", TensorProto.FLOAT, [1, 6, 64])], constants))
 
 
+def shapes():
+    """Each cell of 8 x 8 pixels as in `things`, with a rectangle of 32 x 32 around it; its mask is red or green where the means
+    of 4 x 4 pixels are: [1, 4 + 2 + 2, 64] and prototypes [1, 2, 16, 16]."""
+    middle = np.arange(8, dtype=np.float32) * 8 + 4
+    x, y = np.tile(middle, 8), np.repeat(middle, 8)
+    side = np.full(64, 32, np.float32)
+    constants = [numpy_helper.from_array(np.stack([x, y, side, side])[None], "cells"),
+                 numpy_helper.from_array(np.array([0], np.int64), "first"),
+                 numpy_helper.from_array(np.array([2], np.int64), "third"),
+                 numpy_helper.from_array(np.array([1], np.int64), "axis"),
+                 numpy_helper.from_array(np.array([1, 2, 64], np.int64), "flat"),
+                 numpy_helper.from_array(np.array(0.5, np.float32), "half"),
+                 numpy_helper.from_array(np.array(20, np.float32), "twenty")]
+    nodes = [helper.make_node("Slice", ["images", "first", "third", "axis"], ["colours"]),
+             helper.make_node("AveragePool", ["colours"], ["means"], kernel_shape=[8, 8], strides=[8, 8]),
+             helper.make_node("Reshape", ["means", "flat"], ["scores"]),
+             helper.make_node("Concat", ["cells", "scores", "scores"], ["output0"], axis=1),
+             helper.make_node("AveragePool", ["colours"], ["fine"], kernel_shape=[4, 4], strides=[4, 4]),
+             helper.make_node("Sub", ["fine", "half"], ["above"]),
+             helper.make_node("Mul", ["above", "twenty"], ["output1"])]
+    return model(helper.make_graph(nodes, "shapes", [value("images", TensorProto.FLOAT, [1, 3, 64, 64])],
+                                   [value("output0", TensorProto.FLOAT, [1, 8, 64]),
+                                    value("output1", TensorProto.FLOAT, [1, 2, 16, 16])], constants))
+
+
+def areas():
+    """A constant for the rest, and the means of red, green and blue in each cell of 4 x 4 pixels: [1, 4, 16, 16]."""
+    rest = numpy_helper.from_array(np.full((1, 1, 16, 16), 0.25, np.float32), "rest")
+    nodes = [helper.make_node("AveragePool", ["images"], ["means"], kernel_shape=[4, 4], strides=[4, 4]),
+             helper.make_node("Concat", ["rest", "means"], ["scores"], axis=1)]
+    return model(helper.make_graph(nodes, "areas", [value("images", TensorProto.FLOAT, [1, 3, 64, 64])],
+                                   [value("scores", TensorProto.FLOAT, [1, 4, 16, 16])], [rest]))
+
+
+def spots():
+    """The mean brightness of each cell of 4 x 4 pixels times ten: [1, 1, 16, 16]."""
+    ten = numpy_helper.from_array(np.array(10, np.float32), "ten")
+    nodes = [helper.make_node("Cast", ["images"], ["whole"], to=TensorProto.FLOAT),
+             helper.make_node("AveragePool", ["whole"], ["means"], kernel_shape=[4, 4], strides=[4, 4]),
+             helper.make_node("Mul", ["means", "ten"], ["levels"]),
+             helper.make_node("Cast", ["levels"], ["anomaly_map"], to=TensorProto.FLOAT16)]
+    return model(helper.make_graph(nodes, "spots", [value("images", TensorProto.FLOAT16, [1, 1, 64, 64])],
+                                   [value("anomaly_map", TensorProto.FLOAT16, [1, 1, 16, 16])], [ten]))
+
+
+def likeness():
+    """The means of red, green and blue in both halves: [1, 6]."""
+    flat = numpy_helper.from_array(np.array([1, 6], np.int64), "flat")
+    nodes = [helper.make_node("AveragePool", ["images"], ["means"], kernel_shape=[64, 32], strides=[64, 32]),
+             helper.make_node("Reshape", ["means", "flat"], ["embedding"])]
+    return model(helper.make_graph(nodes, "likeness", [value("images", TensorProto.FLOAT, [1, 3, 64, 64])],
+                                   [value("embedding", TensorProto.FLOAT, [1, 6])], [flat]))
+
+
 def png(pixels):
     """A PNG of [height, width, 3] bytes."""
     height, width, _ = pixels.shape
@@ -140,13 +198,18 @@ def png(pixels):
 
 def squares(height, width, *coloured):
     """Black, with squares: (left, top, side, (red, green, blue))."""
+    return rectangles(height, width, *[(left, top, side, side, colour) for left, top, side, colour in coloured])
+
+
+def rectangles(height, width, *coloured):
+    """Black, with rectangles: (left, top, width, height, (red, green, blue))."""
     pixels = np.zeros((height, width, 3), np.uint8)
-    for left, top, side, colour in coloured:
-        pixels[top:top + side, left:left + side] = colour
+    for left, top, wide, high, colour in coloured:
+        pixels[top:top + high, left:left + wide] = colour
     return png(pixels)
 
 
-THINGS = """[input]
+PICTURE = """[input]
 kind = "picture"
 tensor = "images"
 width = 64
@@ -154,7 +217,9 @@ height = 64
 fit = "letterbox"
 channels = "rgb"
 
-[output]
+"""
+
+THINGS = PICTURE + """[output]
 kind = "objects"
 labels = ["red", "green"]
 threshold = 0.6
@@ -167,6 +232,50 @@ planes = true
 """
 
 
+SHAPES = THINGS.replace("[output.head]", """overlap = 0.2
+
+[output.masks]
+tensor = "output1"
+tolerance = 0.4
+
+[output.head]""")
+
+AREAS = PICTURE + """[output]
+kind = "segmentation"
+tensor = "scores"
+labels = ["rest", "red", "green", "blue"]
+background = "rest"
+
+[output.outlines]
+tolerance = 0.5
+min_area = 0.01
+"""
+
+SPOTS = PICTURE.replace("rgb", "grey") + """[output]
+kind = "anomaly"
+map = "anomaly_map"
+min = 0
+max = 8
+threshold = 0.5
+
+[output.outlines]
+tolerance = 0.5
+"""
+
+LIKENESS = PICTURE.replace("letterbox", "stretch") + """[output]
+kind = "embedding"
+tensor = "embedding"
+normalise = true
+enrolled = "enrolled.jsonl"
+threshold = 0.4
+"""
+
+# Red and green in the left and in the right half, then blue.
+ENROLLED = "".join(json.dumps({"label": label, "embedding": numbers}) + "\n" for label, numbers in [
+    ("all red", [1, 1, 0, 0, 0, 0]), ("red and green", [1, 0, 0, 1, 0, 0]), ("all blue", [0, 0, 0, 0, 1, 1]),
+    ("all red", [0.5, 0.4, 0, 0, 0, 0])])
+
+
 def tensors(**named):
     return json.dumps({"tensors": [{"name": name, "shape": list(np.shape(data)), "data": np.ravel(data).tolist()}
                                    for name, data in named.items()]}) + "\n"
@@ -177,9 +286,9 @@ ADD_OUT = tensors(c=[[1.5, 2.5, 0.0, 14.0]])
 
 
 def bundle(name, onnx, about, goldens=(), batch=None, providers='["cpu"]', more="", spoil=lambda manifest: manifest,
-           deadline=5000, task="tensors", recipes="", pictures=()):
+           deadline=5000, task="tensors", recipes="", pictures=(), more_files=(), tolerance=0.000001):
     directory = TEST / name
-    files = {"model.onnx": onnx}
+    files = {"model.onnx": onnx, **dict(more_files)}
     lines = [f'name = "{name}"', 'version = "1.0.0"', f'task = "{task}"', 'licence = "Apache-2.0"',
              f'description = "{about}"', f"deadline_ms = {deadline}", *([more] if more else []), "", "[[variant]]",
              'name = "only"', 'file = "model.onnx"', f"providers = {providers}", "threads = 1", "instances = 1", ""]
@@ -194,7 +303,7 @@ def bundle(name, onnx, about, goldens=(), batch=None, providers='["cpu"]', more=
     for at, (picture, document) in enumerate(pictures):
         files[f"golden/{at}.png"], files[f"golden/{at}.json"] = picture, json.dumps(document).encode() + b"\n"
         lines += ["[[golden]]", f'input = "golden/{at}.png"', 'content_type = "image/png"',
-                  f'expected = "golden/{at}.json"', "tolerance = 0.000001", ""]
+                  f'expected = "golden/{at}.json"', f"tolerance = {tolerance:f}", ""]
     for path, content in sorted(files.items()):
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_bytes(content)
@@ -224,6 +333,43 @@ def main():
         {"label": "green", "score": 0.8, "box": [96.0, 0.0, 112.0, 16.0]}]}
     bundle("things", things(), "Finds red and green squares", task="object-detection", recipes=THINGS,
            pictures=[(wide, told)])
+    # An L: a whole cell, and a quarter of the next one.
+    shape = rectangles(64, 128, (32, 0, 16, 16, (255, 0, 0)), (48, 0, 8, 8, (255, 0, 0)), (96, 32, 16, 16, (0, 255, 0)))
+    told = {"width": 128, "height": 64, "objects": [
+        {"label": "red", "score": 1.0, "box": [8.0, 0.0, 72.0, 40.0], "area": 0.039063,
+         "polygons": [[[56.0, 0.0], [56.0, 8.0], [48.0, 8.0], [48.0, 16.0], [32.0, 16.0], [32.0, 0.0]]]},
+        {"label": "green", "score": 1.0, "box": [72.0, 8.0, 128.0, 64.0], "area": 0.03125,
+         "polygons": [[[112.0, 32.0], [112.0, 48.0], [96.0, 48.0], [96.0, 32.0]]]}]}
+    bundle("shapes", shapes(), "Finds red and green shapes", task="instance-segmentation", recipes=SHAPES,
+           pictures=[(shape, told)])
+    # A red frame with a hole, a green area at the edge, and a blue dot that is too small.
+    area = rectangles(64, 128, (16, 16, 48, 32, (255, 0, 0)), (32, 24, 16, 8, (0, 0, 0)), (96, 0, 32, 64, (0, 204, 0)),
+                      (0, 0, 8, 8, (0, 0, 255)))
+    told = {"width": 128, "height": 64, "regions": [
+        {"label": "green", "score": 0.8, "area": 0.25,
+         "polygon": [[128.0, 0.0], [128.0, 64.0], [96.0, 64.0], [96.0, 0.0]]},
+        {"label": "red", "score": 1.0, "area": 0.171875,
+         "polygon": [[64.0, 16.0], [64.0, 48.0], [16.0, 48.0], [16.0, 16.0]],
+         "holes": [[[48.0, 32.0], [48.0, 24.0], [32.0, 24.0], [32.0, 32.0]]]}],
+        "coverage": [{"label": "green", "area": 0.25}, {"label": "red", "area": 0.171875},
+                     {"label": "blue", "area": 0.007813}]}
+    bundle("areas", areas(), "Tells red, green and blue areas", task="segmentation", recipes=AREAS, pictures=[(area, told)])
+    spot = squares(64, 128, (32, 16, 16, (153, 153, 153)), (96, 0, 8, (51, 51, 51)))
+    told = {"width": 128, "height": 64, "score": 0.75, "anomalous": True, "threshold": 0.5, "peak": [36.0, 20.0],
+            "regions": [{"score": 0.75, "area": 0.03125,
+                         "polygon": [[48.0, 16.0], [48.0, 32.0], [32.0, 32.0], [32.0, 16.0]]}]}
+    calm = squares(64, 64, (32, 16, 16, (51, 51, 51)))
+    fine = {"width": 64, "height": 64, "score": 0.25, "anomalous": False, "threshold": 0.5, "peak": [34.0, 18.0],
+            "regions": []}
+    bundle("spots", spots(), "Tells bright spots", task="anomaly", recipes=SPOTS, tolerance=0.001,
+           pictures=[(spot, told), (calm, fine)])
+    red = squares(20, 20, (0, 0, 20, (255, 0, 0)))
+    half = 0.70710678
+    bundle("likeness", likeness(), "Tells pictures by the colours of their halves", task="embedding", recipes=LIKENESS,
+           more_files={"enrolled.jsonl": ENROLLED.encode()}.items(), pictures=[
+               (red, {"embedding": [half, half, 0, 0, 0, 0], "label": "all red", "matches": [
+                   {"label": "all red", "similarity": 1.0}, {"label": "red and green", "similarity": 0.5}]}),
+               (squares(20, 20), {"embedding": [0, 0, 0, 0, 0, 0], "label": None, "matches": []})])
     bundle("wrong-golden", add(), "Expects a wrong sum", [(ADD_IN, ADD_OUT.replace("2.5", "2.75"))], batch=8)
     bundle("wrong-sha256", add(), "Promises another file", sums, batch=8,
            spoil=lambda text: text.replace(hashlib.sha256(add()).hexdigest(), "0" * 64))

@@ -15,4 +15,4 @@ pub mod library;
 pub mod media;
 pub mod memfile;
 pub mod protocol;
-mod tensor;
+pub mod tensor;

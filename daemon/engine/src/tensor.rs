@@ -52,6 +52,15 @@ impl Aligned {
         all
     }
 
+    /// Elements of two bytes.
+    pub fn from_u16(elements: &[u16]) -> Aligned {
+        let mut all = Aligned::zeros(elements.len() * 2);
+        for (place, element) in all.as_mut_slice().chunks_exact_mut(2).zip(elements) {
+            place.copy_from_slice(&element.to_ne_bytes());
+        }
+        all
+    }
+
     /// Numbers as bytes.
     pub fn from_i32(numbers: impl ExactSizeIterator<Item = i32>) -> Aligned {
         let mut all = Aligned::zeros(numbers.len() * 4);

@@ -255,17 +255,19 @@ fn a_payload_that_is_not_sealed_is_read_if_it_is_a_file() {
     }
 }
 
+/// A PNG of one colour.
+fn coloured(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
+    let picture = image::RgbImage::from_pixel(width, height, image::Rgb(colour));
+    let mut png = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    png.into_inner()
+}
+
 #[test]
 fn a_detector_tells_things_in_pixels_of_the_picture_that_was_sent() {
     let Some(mut host) = Host::start() else { return };
     // Its golden answer is checked at load.
     assert_eq!(host.load(&support::test_bundle("things")).goldens_passed, 1);
-    let coloured = |width, height, colour| {
-        let picture = image::RgbImage::from_pixel(width, height, image::Rgb(colour));
-        let mut png = std::io::Cursor::new(Vec::new());
-        picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
-        png.into_inner()
-    };
     // A narrow one, all red: every cell of it, and nothing of the padding beside it.
     let (document, cost) = host.infer_encoded("image/png", &coloured(30, 60, [255, 0, 0])).unwrap();
     let objects = document["objects"].as_array().unwrap();
@@ -278,4 +280,62 @@ fn a_detector_tells_things_in_pixels_of_the_picture_that_was_sent() {
     assert_eq!(document, serde_json::json!({"width": 1, "height": 1, "objects": []}));
     let error = host.infer_encoded("image/png", &coloured(1001, 1000, [0, 0, 0])).unwrap_err();
     assert_eq!(error.kind, ErrorKind::TooLarge);
+}
+
+#[test]
+fn areas_shapes_and_spots_are_told_with_their_outlines_in_the_picture_that_was_sent() {
+    let Some(mut host) = Host::start() else { return };
+    // Their golden answers are checked at load.
+    assert_eq!(host.load(&support::test_bundle("areas")).goldens_passed, 1);
+    let (document, cost) = host.infer_encoded("image/png", &coloured(30, 60, [0, 0, 255])).unwrap();
+    let whole = serde_json::json!([[30.0, 0.0], [30.0, 60.0], [0.0, 60.0], [0.0, 0.0]]);
+    let region = serde_json::json!({"label": "blue", "score": 1.0, "area": 1.0, "polygon": whole});
+    let coverage = serde_json::json!([{"label": "blue", "area": 1.0}]);
+    let expected = serde_json::json!({"width": 30, "height": 60, "regions": [region], "coverage": coverage});
+    assert_eq!((document, cost), (expected, 1));
+    let (document, _) = host.infer_encoded("image/png", &coloured(1, 1, [0, 0, 0])).unwrap();
+    assert_eq!(document, serde_json::json!({"width": 1, "height": 1, "regions": [], "coverage": []}));
+
+    let Some(mut host) = Host::start() else { return };
+    assert_eq!(host.load(&support::test_bundle("shapes")).goldens_passed, 1);
+    let (document, _) = host.infer_encoded("image/png", &coloured(64, 64, [255, 0, 0])).unwrap();
+    for thing in document["objects"].as_array().unwrap() {
+        // Everything is red: the mask is the rectangle.
+        let sides: Vec<f64> = thing["box"].as_array().unwrap().iter().map(|side| side.as_f64().unwrap()).collect();
+        let [left, top, right, bottom] = sides[..] else { panic!("{thing}") };
+        assert_eq!(
+            thing["polygons"],
+            serde_json::json!([[[right, top], [right, bottom], [left, bottom], [left, top]]])
+        );
+    }
+    assert!(document["objects"].as_array().unwrap().len() > 3, "{document}");
+
+    let Some(mut host) = Host::start() else { return };
+    assert_eq!(host.load(&support::test_bundle("spots")).goldens_passed, 2);
+    let (document, _) = host.infer_encoded("image/png", &coloured(64, 64, [255, 255, 255])).unwrap();
+    assert_eq!((&document["score"], &document["anomalous"]), (&1.0.into(), &true.into()));
+    assert_eq!(document["regions"][0]["area"], 1.0);
+}
+
+#[test]
+fn an_embedding_is_told_with_what_it_is_most_like() {
+    let Some(mut host) = Host::start() else { return };
+    assert_eq!(host.load(&support::test_bundle("likeness")).goldens_passed, 2);
+    let (document, _) = host.infer_encoded("image/png", &coloured(7, 5, [0, 0, 200])).unwrap();
+    assert_eq!((&document["label"], document["matches"].as_array().unwrap().len()), (&"all blue".into(), 1));
+    let (document, _) = host.infer_encoded("image/png", &coloured(7, 5, [0, 200, 0])).unwrap();
+    assert_eq!(document["matches"][0]["label"], "red and green");
+}
+
+#[test]
+fn a_set_of_known_embeddings_that_does_not_fit_the_model_is_told_at_load() {
+    let Some(mut host) = Host::start() else { return };
+    let bundle = tempfile::tempdir().unwrap();
+    for name in ["model.toml", "model.onnx"] {
+        std::fs::copy(support::test_bundle("likeness").join(name), bundle.path().join(name)).unwrap();
+    }
+    std::fs::write(bundle.path().join("enrolled.jsonl"), "{\"label\": \"a\", \"embedding\": [1, 2]}\n").unwrap();
+    host.ask_load(bundle.path(), 0, 0);
+    let said = host.loaded().unwrap_err();
+    assert!(said.contains("output.enrolled: embeddings of 2 numbers; the output embedding has 6"), "{said}");
 }

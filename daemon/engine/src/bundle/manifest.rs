@@ -61,6 +61,14 @@ pub enum Task {
     Classification,
     /// Things in a picture, each with a rectangle.
     ObjectDetection,
+    /// Things in a picture, each with a rectangle and outlines.
+    InstanceSegmentation,
+    /// Areas of a picture, each with a label and an outline.
+    Segmentation,
+    /// How unlike good pictures one is, and where.
+    Anomaly,
+    /// Numbers that are alike for what looks alike.
+    Embedding,
     /// Type of a file's content.
     FileType,
     /// Where in a sound somebody speaks.
@@ -95,6 +103,10 @@ impl Task {
             Task::TextReading => "text-reading",
             Task::Classification => "classification",
             Task::ObjectDetection => "object-detection",
+            Task::InstanceSegmentation => "instance-segmentation",
+            Task::Segmentation => "segmentation",
+            Task::Anomaly => "anomaly",
+            Task::Embedding => "embedding",
             Task::FileType => "file-type",
             Task::SpeechSegments => "speech-segments",
             Task::Tensors => "tensors",

@@ -2,6 +2,7 @@
 //! runtime. The daemon opens and verifies a bundle before it asks the engine host to load it.
 
 mod manifest;
+mod outline_rules;
 mod recipe_rules;
 mod recipes;
 mod rules;
@@ -17,9 +18,9 @@ pub use manifest::{
     Batching, FileEntry, Golden, Limits, Manifest, Pipeline, Profile, Stage, Task, TensorRule, Variant,
 };
 pub use recipes::{
-    Activation, At, BoxesRecipe, Channels, ClassesRecipe, Column, CtcRecipe, FileBytesRecipe, FileTypeRecipe, Fit,
-    Head, ImageRecipe, InputRecipe, Layout, ObjectsRecipe, OutputRecipe, PictureRecipe, SceneRecipe, SoundRecipe,
-    SpeechRecipe, WhenWider,
+    Activation, AnomalyRecipe, At, BoxesRecipe, Channels, ClassesRecipe, Column, CtcRecipe, EmbeddingRecipe,
+    FileBytesRecipe, FileTypeRecipe, Fit, Head, ImageRecipe, InputRecipe, Layout, MasksRecipe, ObjectsRecipe,
+    OutlinesRecipe, OutputRecipe, PictureRecipe, SceneRecipe, SegmentationRecipe, SoundRecipe, SpeechRecipe, WhenWider,
 };
 pub use rules::{PROVIDERS, is_inside};
 use sha2::{Digest, Sha256};

@@ -1,11 +1,20 @@
 //! What the values of recipes must be. Every fault names its key and the accepted range.
 
 use super::manifest::{Manifest, Task};
+use super::outline_rules::{anomaly, embedding, masks, segmentation};
 use super::recipes::{
     At, BoxesRecipe, ClassesRecipe, Column, Fit, Head, ImageRecipe, InputRecipe, ObjectsRecipe, OutputRecipe,
     PictureRecipe, SceneRecipe, SoundRecipe, SpeechRecipe,
 };
 use super::rules::Faults;
+
+/// What goes together.
+const TASKS: &str = "\"text-recognition\" with input image and output ctc, \"classification\" with image or picture and \
+                     classes, \"object-detection\" with picture and objects, \"instance-segmentation\" with picture and \
+                     objects that have masks, \"segmentation\" with picture and segmentation, \"anomaly\" with picture \
+                     and anomaly, \"embedding\" with image or picture and embedding, \"text-detection\" with scene and \
+                     boxes, \"file-type\" with file-bytes and file-type, \"speech-segments\" with sound and speech, \
+                     \"text-reading\" with a pipeline, or \"tensors\" with neither";
 
 /// The recipes of a manifest.
 pub fn recipes(manifest: &Manifest, faults: &mut Faults) {
@@ -16,18 +25,21 @@ pub fn recipes(manifest: &Manifest, faults: &mut Faults) {
         (Some(InputRecipe::Image(_) | InputRecipe::Picture(_)), Some(OutputRecipe::Classes(_))) => {
             manifest.task == Task::Classification
         }
-        (Some(InputRecipe::Picture(_)), Some(OutputRecipe::Objects(_))) => manifest.task == Task::ObjectDetection,
+        (Some(InputRecipe::Picture(_)), Some(OutputRecipe::Objects(recipe))) => match recipe.masks {
+            Some(_) => manifest.task == Task::InstanceSegmentation,
+            None => manifest.task == Task::ObjectDetection,
+        },
+        (Some(InputRecipe::Picture(_)), Some(OutputRecipe::Segmentation(_))) => manifest.task == Task::Segmentation,
+        (Some(InputRecipe::Picture(_)), Some(OutputRecipe::Anomaly(_))) => manifest.task == Task::Anomaly,
+        (Some(InputRecipe::Image(_) | InputRecipe::Picture(_)), Some(OutputRecipe::Embedding(_))) => {
+            manifest.task == Task::Embedding
+        }
         (Some(InputRecipe::Scene(_)), Some(OutputRecipe::Boxes(_))) => manifest.task == Task::TextDetection,
         (Some(InputRecipe::FileBytes(_)), Some(OutputRecipe::FileType(_))) => manifest.task == Task::FileType,
         (Some(InputRecipe::Sound(_)), Some(OutputRecipe::Speech(_))) => manifest.task == Task::SpeechSegments,
         _ => false,
     };
-    faults.unless(
-        fits,
-        "task",
-        "\"text-recognition\" with input image and output ctc, \"text-detection\" with scene and boxes, \"file-type\" with file-bytes and file-type, \"speech-segments\" with \
-         sound and speech, \"text-reading\" with a pipeline, or \"tensors\" with neither",
-    );
+    faults.unless(fits, "task", TASKS);
     match &manifest.input {
         Some(InputRecipe::Image(recipe)) => image(recipe, faults),
         Some(InputRecipe::Picture(recipe)) => picture(recipe, faults),
@@ -39,6 +51,9 @@ pub fn recipes(manifest: &Manifest, faults: &mut Faults) {
         Some(OutputRecipe::Boxes(recipe)) => boxes(recipe, faults),
         Some(OutputRecipe::Classes(recipe)) => classes(recipe, faults),
         Some(OutputRecipe::Objects(recipe)) => objects(recipe, faults),
+        Some(OutputRecipe::Segmentation(recipe)) => segmentation(recipe, faults),
+        Some(OutputRecipe::Anomaly(recipe)) => anomaly(recipe, faults),
+        Some(OutputRecipe::Embedding(recipe)) => embedding(recipe, faults),
         Some(OutputRecipe::Speech(recipe)) => speech(recipe, faults),
         Some(OutputRecipe::Ctc(_) | OutputRecipe::FileType(_)) | None => {}
     }
@@ -124,6 +139,9 @@ fn objects(recipe: &ObjectsRecipe, faults: &mut Faults) {
     faults.unless(recipe.thresholds.iter().all(known), "output.thresholds", "labels of output.labels with 0..=1");
     faults.unless((0.0..=1.0).contains(&recipe.overlap), "output.overlap", "0..=1");
     faults.unless((1..=10_000).contains(&recipe.max_objects), "output.max_objects", "1..=10000");
+    if let Some(recipe_of_masks) = &recipe.masks {
+        masks(recipe_of_masks, &recipe.head, faults);
+    }
     match &recipe.head {
         Head::Yolox { strides, .. } => {
             let good = (1..=8).contains(&strides.len()) && strides.iter().all(|stride| (1..=1024).contains(stride));

@@ -223,6 +223,11 @@ fn named_files(manifest: &Manifest) -> Vec<(String, &str)> {
         named.push(("output.config".into(), &recipe.config));
         named.push(("output.content_types".into(), &recipe.content_types));
     }
+    if let Some(OutputRecipe::Embedding(recipe)) = &manifest.output
+        && let Some(enrolled) = &recipe.enrolled
+    {
+        named.push(("output.enrolled".into(), enrolled));
+    }
     for (at, golden) in manifest.golden.iter().enumerate() {
         named.push((format!("golden[{at}].input"), &golden.input));
         named.push((format!("golden[{at}].expected"), &golden.expected));

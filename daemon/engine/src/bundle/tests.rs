@@ -7,6 +7,10 @@ use super::*;
 const ADD: &str = include_str!("../../../../onnx-models/test/add/model.toml");
 const LINE: &str = include_str!("../../../../onnx-models/text-line/model.toml");
 const THINGS: &str = include_str!("../../../../onnx-models/test/things/model.toml");
+const SHAPES: &str = include_str!("../../../../onnx-models/test/shapes/model.toml");
+const AREAS: &str = include_str!("../../../../onnx-models/test/areas/model.toml");
+const SPOTS: &str = include_str!("../../../../onnx-models/test/spots/model.toml");
+const LIKENESS: &str = include_str!("../../../../onnx-models/test/likeness/model.toml");
 const BOXES: &str = include_str!("../../../../onnx-models/text-boxes/model.toml");
 const READER: &str = include_str!("../../../../onnx-models/label-reader/model.toml");
 const SPEECH: &str = include_str!("../../../../onnx-models/speech/model.toml");
@@ -29,7 +33,15 @@ fn fault(text: &str) -> String {
 #[test]
 fn every_manifest_of_the_repository_is_good() {
     let real = ["text-line", "text-direction", "text-boxes", "label-reader", "file-type", "speech"];
-    for name in real.into_iter().chain(["test/add", "test/echo-types", "test/spin"]) {
+    for name in real.into_iter().chain([
+        "test/add",
+        "test/echo-types",
+        "test/spin",
+        "test/shapes",
+        "test/areas",
+        "test/spots",
+        "test/likeness",
+    ]) {
         open(&models().join(name)).unwrap();
     }
 }
@@ -195,6 +207,81 @@ fn a_fault_is_told_with_its_key_and_the_accepted_range() {
 }
 
 #[test]
+fn a_fault_in_a_recipe_with_outlines_or_embeddings_is_told_with_its_key() {
+    let seg = "kind = \"segmentation\"";
+    let cases = [
+        (SHAPES, "task = \"instance-segmentation\"", "task = \"object-detection\"", "objects that have masks"),
+        (THINGS, "task = \"object-detection\"", "task = \"instance-segmentation\"", "task: must be"),
+        (
+            SHAPES,
+            "tensor = \"output1\"",
+            "tensor = \"output1\"\nthreshold = 1.5",
+            "output.masks.threshold: must be 0..=1",
+        ),
+        (SHAPES, "tolerance = 0.4", "tolerance = -1", "output.masks.tolerance: must be 0..=100"),
+        (SHAPES, "tolerance = 0.4", "max_parts = 17", "output.masks.max_parts: must be 1..=16"),
+        (SHAPES, "tolerance = 0.4", "max_points = 7", "output.masks.max_points: must be 8..=200000"),
+        (SHAPES, "tolerance = 0.4", "max_points = 200001", "output.masks.max_points: must be 8..=200000"),
+        (SHAPES, "tolerance = 0.4", "smooth = true", "unknown field `smooth`"),
+        (
+            SHAPES,
+            "kind = \"yolo\"\ntensor = \"output0\"\nobjectness = false\nplanes = true",
+            "kind = \"yolox\"\ntensor = \"output0\"\nstrides = [8]",
+            "output.masks: must be absent unless output.head.kind is \"yolo\"",
+        ),
+        (AREAS, "task = \"segmentation\"", "task = \"classification\"", "task: must be"),
+        (AREAS, "labels = [\"rest\", \"red\", \"green\", \"blue\"]", "labels = []", "output.labels: must be 1..=10000"),
+        (AREAS, "background = \"rest\"", "background = \"none\"", "output.background: must be absent, or one of"),
+        (AREAS, seg, "kind = \"segmentation\"\nthreshold = -0.1", "output.threshold: must be 0..=1"),
+        (AREAS, seg, "kind = \"segmentation\"\nactivation = \"relu\"", "unknown variant `relu`"),
+        (AREAS, seg, "kind = \"segmentation\"\nlayout = \"chw\"", "unknown variant `chw`"),
+        (
+            AREAS,
+            "labels = [\"rest\", \"red\", \"green\", \"blue\"]\nbackground = \"rest\"",
+            "labels = [\"red\"]\nactivation = \"softmax\"",
+            "output.activation: must be \"none\" or \"sigmoid\" with one label",
+        ),
+        (AREAS, "tolerance = 0.5", "tolerance = nan", "output.outlines.tolerance: must be 0..=100"),
+        (AREAS, "min_area = 0.01", "min_area = 1.1", "output.outlines.min_area: must be 0..=1"),
+        (AREAS, "min_area = 0.01", "max_regions = 0", "output.outlines.max_regions: must be 1..=10000"),
+        (AREAS, "min_area = 0.01", "max_points = 0", "output.outlines.max_points: must be 8..=200000"),
+        (SPOTS, "map = \"anomaly_map\"", "", "output.map: must be present, or output.score is"),
+        (SPOTS, "max = 8", "max = 0", "output.max: must be a number above output.min"),
+        (SPOTS, "max = 8", "max = inf", "output.max: must be a number above output.min"),
+        (SPOTS, "threshold = 0.5", "threshold = 2", "output.threshold: must be 0..=1"),
+        (SPOTS, "threshold = 0.5", "threshold = 0.5\npixel_threshold = 2", "output.pixel_threshold: must be 0..=1"),
+        (SPOTS, "threshold = 0.5", "threshold = 0.5\nquantile = 1.01", "output.quantile: must be 0..=1"),
+        (
+            SPOTS,
+            "threshold = 0.5",
+            "threshold = 0.5\nscore = \"s\"\nquantile = 0.5",
+            "output.quantile: must be 0..=1, and absent with output.score",
+        ),
+        (
+            SPOTS,
+            "map = \"anomaly_map\"",
+            "score = \"s\"\npixel_threshold = 0.5",
+            "output.pixel_threshold: must be 0..=1, and absent without output.map",
+        ),
+        (LIKENESS, "normalise = true", "top = 0", "output.top: must be 1..=1000"),
+        (LIKENESS, "threshold = 0.4", "threshold = -1.5", "output.threshold: must be -1..=1"),
+        (
+            LIKENESS,
+            "enrolled = \"enrolled.jsonl\"",
+            "enrolled = \"other\"",
+            "output.enrolled: must be listed as a [[file]]",
+        ),
+        (LIKENESS, "normalise = true", "normalize = true", "unknown field `normalize`"),
+        (LIKENESS, "task = \"embedding\"", "task = \"anomaly\"", "task: must be"),
+    ];
+    for (text, from, to, expected) in cases {
+        assert!(text.contains(from), "{from}");
+        let said = fault(&text.replacen(from, to, 1));
+        assert!(said.contains(expected), "{to}: {said}");
+    }
+}
+
+#[test]
 fn a_profile_lies_within_the_tensor_table_and_is_in_order() {
     let cases = [
         ("", "", ""),
@@ -300,7 +387,7 @@ proptest! {
 
     #[test]
     fn no_change_to_a_manifest_makes_the_parser_panic(at in 0..2000usize, cut in 0..40usize, with in "(?s).{0,8}") {
-        for text in [ADD, LINE, BOXES, SPEECH] {
+        for text in [ADD, LINE, BOXES, SPEECH, SHAPES, AREAS, SPOTS, LIKENESS] {
             let head: String = text.chars().take(at).collect();
             let tail: String = text.chars().skip(at + cut).collect();
             let _ = Manifest::parse(&format!("{head}{with}{tail}"));

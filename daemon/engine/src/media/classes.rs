@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::activation::Scores;
-use super::{MediaError, json, numbers};
+use super::numbers::Elements;
+use super::{MediaError, floats, json};
 use crate::bundle::ClassesRecipe;
-use crate::protocol::{Datatype, TensorSpec};
+use crate::protocol::TensorSpec;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -28,7 +29,7 @@ impl Classes {
     pub fn new(recipe: ClassesRecipe, output: &TensorSpec) -> Result<Classes, MediaError> {
         let width = output.shape.last().copied().unwrap_or(0);
         let fits = width == -1 || usize::try_from(width) == Ok(recipe.labels.len());
-        if output.datatype != Datatype::Fp32 || output.shape.len() != 2 || !fits {
+        if !Elements::are_floats(output.datatype) || output.shape.len() != 2 || !fits {
             let what = format!(
                 "{} labels do not fit the output {} of {:?}",
                 recipe.labels.len(),
@@ -42,7 +43,7 @@ impl Classes {
 
     /// The document of one row of scores.
     pub fn document(&self, row: &[u8]) -> Result<String, MediaError> {
-        let scores = Scores::of(numbers(row), self.0.activation).into_inner();
+        let scores = Scores::of(floats(row), self.0.activation).into_inner();
         if scores.len() != self.0.labels.len() {
             let (found, wanted) = (scores.len(), self.0.labels.len());
             return Err(MediaError::Output(format!("{found} scores for {wanted} labels")));
@@ -59,6 +60,7 @@ impl Classes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Datatype;
 
     fn recipe(labels: Vec<String>, top: u16) -> ClassesRecipe {
         ClassesRecipe { tensor: "y".into(), labels, top, activation: crate::bundle::Activation::None }

@@ -3,9 +3,10 @@
 
 use serde::Serialize;
 
-use super::{MediaError, json, largest, numbers};
+use super::numbers::Elements;
+use super::{MediaError, floats, json, largest};
 use crate::bundle::CtcRecipe;
-use crate::protocol::{Datatype, TensorSpec};
+use crate::protocol::TensorSpec;
 
 #[derive(Serialize)]
 struct Document {
@@ -29,7 +30,7 @@ impl Ctc {
             std::iter::once(String::new()).chain(lines).chain(std::iter::once(" ".to_owned())).collect();
         let width = output.shape.last().copied().unwrap_or(0);
         let fits = width == -1 || usize::try_from(width) == Ok(entries.len());
-        if output.datatype != Datatype::Fp32 || output.shape.len() != 3 || !fits {
+        if !Elements::are_floats(output.datatype) || output.shape.len() != 3 || !fits {
             return Err(wrong(format!(
                 "{} entries do not fit the output {} of {:?}",
                 entries.len(),
@@ -63,14 +64,15 @@ impl Ctc {
 
 /// The largest number of a step and the first place that has it. Two passes: the first one is done many at a time.
 fn best(step: &[u8]) -> Option<(usize, f32)> {
-    let most = numbers(step).fold(f32::NEG_INFINITY, f32::max);
-    let at = numbers(step).position(|number| number == most);
-    at.map(|at| (at, most)).or_else(|| largest(numbers(step)))
+    let most = floats(step).fold(f32::NEG_INFINITY, f32::max);
+    let at = floats(step).position(|number| number == most);
+    at.map(|at| (at, most)).or_else(|| largest(floats(step)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Datatype;
 
     fn ctc() -> Ctc {
         let output = TensorSpec { name: "y".into(), datatype: Datatype::Fp32, shape: vec![-1, -1, 5] };

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MediaError, Prepared, json, largest, numbers};
+use super::numbers::Elements;
+use super::{MediaError, Prepared, floats, json, largest};
 use crate::bundle::{Bundle, FileTypeRecipe};
-use crate::protocol::{Datatype, TensorSpec};
+use crate::protocol::TensorSpec;
 
 /// Magika's own configuration file. Keys that do not matter here are passed over.
 #[derive(Debug, Deserialize)]
@@ -115,7 +116,7 @@ impl FileType {
     /// The document of one row of scores.
     pub fn document(&self, row: &[u8]) -> Result<String, MediaError> {
         let labels = &self.config.target_labels_space;
-        let scores = numbers(row);
+        let scores = floats(row);
         if scores.len() != labels.len() {
             return Err(MediaError::Output(format!("{} scores for {} labels", scores.len(), labels.len())));
         }
@@ -168,7 +169,7 @@ impl Config {
     fn check(&self, output: &TensorSpec) -> Result<(), String> {
         let width = output.shape.last().copied().unwrap_or(0);
         let labels = self.target_labels_space.len();
-        if output.datatype != Datatype::Fp32 || output.shape.len() != 2 || usize::try_from(width) != Ok(labels) {
+        if !Elements::are_floats(output.datatype) || output.shape.len() != 2 || usize::try_from(width) != Ok(labels) {
             return Err(format!("{labels} labels do not fit the output of {:?}", output.shape));
         }
         let sizes = [self.beg_size, self.end_size, self.min_file_size_for_dl];

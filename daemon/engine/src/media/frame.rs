@@ -20,8 +20,13 @@ pub struct Frame {
 impl Frame {
     /// A point of the tensor in the picture, which it never leaves.
     pub fn to_picture(self, x: f32, y: f32) -> [f64; 2] {
-        let along = |at: f32, from: i32, scaled: u32, size: u32| {
-            let share = (f64::from(at) - f64::from(from)) / f64::from(scaled.max(1));
+        self.point(f64::from(x), f64::from(y))
+    }
+
+    /// The same of an exact point.
+    pub fn point(self, x: f64, y: f64) -> [f64; 2] {
+        let along = |at: f64, from: i32, scaled: u32, size: u32| {
+            let share = (at - f64::from(from)) / f64::from(scaled.max(1));
             (share * f64::from(size)).clamp(0.0, f64::from(size))
         };
         [along(x, self.left, self.scaled_width, self.width), along(y, self.top, self.scaled_height, self.height)]

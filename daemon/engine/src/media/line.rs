@@ -4,7 +4,8 @@ use image::RgbImage;
 
 use super::planes::Planes;
 use super::{Filled, MediaError, upright};
-use crate::bundle::{ImageRecipe, WhenWider};
+use crate::bundle::{ImageRecipe, Layout, WhenWider};
+use crate::protocol::Datatype;
 
 /// A decoded picture at its final size, not yet normalised: a quarter of what the tensor takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +26,9 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// A recipe with the manifest's limit of pixels.
-    pub fn new(recipe: ImageRecipe, max_pixels: u64) -> Lines {
-        let planes = Planes::new(recipe.channels, recipe.mean, recipe.std);
+    /// A recipe with the manifest's limit of pixels, for an input of this type: FP32 or FP16.
+    pub fn new(recipe: ImageRecipe, max_pixels: u64, datatype: Datatype) -> Lines {
+        let planes = Planes::new(recipe.channels, recipe.mean, recipe.std).into_tensor(Layout::Nchw, datatype);
         Lines { recipe, max_pixels, planes }
     }
 

@@ -2,39 +2,52 @@
 //! the runtime, the daemon or the clock. One file per kind; this one joins them as a bundle's manifest says.
 
 mod activation;
+mod anomaly;
 pub mod boxes;
 pub mod classes;
 mod crop;
 pub mod ctc;
+pub mod embedding;
 pub mod file_type;
 mod frame;
+#[cfg(test)]
+mod given;
+mod half;
 pub mod jpeg;
 pub mod line;
+mod numbers;
 pub mod objects;
 pub mod picture;
 mod planes;
+mod regions;
 pub mod resample;
 pub mod scene;
+mod segmentation;
 pub mod speech;
 #[cfg(test)]
 mod tests;
 mod upright;
 pub mod wav;
 
-use crate::bundle::{Bundle, InputRecipe, OutputRecipe};
+use crate::bundle::{Bundle, InputRecipe, Manifest, OutputRecipe};
 use crate::protocol::{Datatype, ErrorKind, HostError, PIXELS, Part, TensorSpec};
 use crate::tensor::{Aligned, Answer, Feed};
 
+use self::anomaly::Anomaly;
 use self::boxes::Boxes;
 use self::classes::Classes;
 use self::crop::{Pixels, cut};
 use self::ctc::Ctc;
+use self::embedding::Embedding;
 use self::file_type::FileType;
 pub use self::frame::Frame;
 use self::line::{Line, Lines};
+use self::numbers::widened;
 use self::objects::Objects;
 use self::picture::{Picture, Pictures};
+use self::planes::in_range;
 use self::scene::{Scene, Scenes};
+use self::segmentation::Segmentation;
 use self::speech::{Sound, Speech};
 
 /// Why a payload cannot be prepared, outputs cannot be understood, or a recipe does not fit its model.
@@ -126,11 +139,14 @@ enum Input {
 }
 
 enum Output {
+    Anomaly(Box<Anomaly>),
     Boxes(Boxes),
     Classes(Classes),
     Ctc(Ctc),
+    Embedding(Box<Embedding>),
     FileType(Box<FileType>),
     Objects(Box<Objects>),
+    Segmentation(Box<Segmentation>),
     Speech(Box<Speech>),
 }
 
@@ -155,48 +171,41 @@ impl Recipe {
         let (Some(input), Some(output)) = (&manifest.input, &manifest.output) else { return Ok(None) };
         let recipe = match (input, output) {
             (InputRecipe::Image(image), output) => {
-                only_input(inputs, &image.tensor, Datatype::Fp32)?;
-                let image = Lines::new(image.clone(), manifest.limits.pixels.unwrap_or(u64::MAX));
+                let datatype = float_input(inputs, &image.tensor)?;
+                in_range(&image.mean, &image.std, datatype)?;
+                let image = Lines::new(image.clone(), pixels(manifest), datatype);
                 let (output, answer) = match output {
-                    OutputRecipe::Classes(recipe) => {
-                        let (answer, spec) = find("output.tensor", outputs, &recipe.tensor)?;
-                        (Output::Classes(Classes::new(recipe.clone(), spec)?), answer)
-                    }
                     OutputRecipe::Ctc(recipe) => {
                         let (answer, spec) = find("output.tensor", outputs, &recipe.tensor)?;
                         (Output::Ctc(Ctc::new(recipe, metadata(&recipe.dictionary_key), spec)?), answer)
                     }
-                    OutputRecipe::Boxes(_)
-                    | OutputRecipe::FileType(_)
-                    | OutputRecipe::Objects(_)
-                    | OutputRecipe::Speech(_) => {
-                        return Err(unfit());
-                    }
+                    output => of_any_picture(bundle, output, outputs)?,
                 };
                 Recipe { input: Input::Image(Box::new(image)), output, answer }
             }
             (InputRecipe::Picture(picture), output) => {
                 let datatype = picture_input(inputs, &picture.tensor)?;
-                let pictures = Pictures::new(picture.clone(), manifest.limits.pixels.unwrap_or(u64::MAX), datatype);
+                in_range(&picture.mean, &picture.std, datatype)?;
+                let pictures = Pictures::new(picture.clone(), pixels(manifest), datatype);
                 let (output, answer) = match output {
-                    OutputRecipe::Classes(recipe) => {
-                        let (answer, spec) = find("output.tensor", outputs, &recipe.tensor)?;
-                        (Output::Classes(Classes::new(recipe.clone(), spec)?), answer)
-                    }
                     OutputRecipe::Objects(recipe) => {
                         (Output::Objects(Box::new(Objects::new(recipe.clone(), outputs)?)), 0)
                     }
-                    OutputRecipe::Boxes(_)
-                    | OutputRecipe::Ctc(_)
-                    | OutputRecipe::FileType(_)
-                    | OutputRecipe::Speech(_) => return Err(unfit()),
+                    OutputRecipe::Segmentation(recipe) => {
+                        (Output::Segmentation(Box::new(Segmentation::new(recipe.clone(), outputs)?)), 0)
+                    }
+                    OutputRecipe::Anomaly(recipe) => {
+                        (Output::Anomaly(Box::new(Anomaly::new(recipe.clone(), outputs)?)), 0)
+                    }
+                    output => of_any_picture(bundle, output, outputs)?,
                 };
                 Recipe { input: Input::Picture(Box::new(pictures)), output, answer }
             }
             (InputRecipe::Scene(scene), OutputRecipe::Boxes(boxes)) => {
-                only_input(inputs, &scene.tensor, Datatype::Fp32)?;
+                let datatype = float_input(inputs, &scene.tensor)?;
+                in_range(&scene.mean, &scene.std, datatype)?;
                 let (answer, spec) = find("output.tensor", outputs, &boxes.tensor)?;
-                let scenes = Scenes::new(scene.clone(), manifest.limits.pixels.unwrap_or(u64::MAX));
+                let scenes = Scenes::new(scene.clone(), pixels(manifest), datatype);
                 let output = Output::Boxes(Boxes::new(boxes.clone(), spec)?);
                 Recipe { input: Input::Scene(Box::new(scenes)), output, answer }
             }
@@ -325,18 +334,27 @@ impl Recipe {
 
     /// The document of one row of the outputs; `frame` is that of what was prepared.
     pub fn interpret(&self, answers: &[Answer<'_>], row: usize, frame: Option<Frame>) -> Result<String, MediaError> {
-        if let Output::Objects(objects) = &self.output {
-            return objects.document(answers, row, frame.ok_or_else(unfit)?);
+        // These read several outputs, or know their shapes.
+        match &self.output {
+            Output::Objects(objects) => return objects.document(answers, row, frame.ok_or_else(unfit)?),
+            Output::Segmentation(areas) => return areas.document(answers, row, frame.ok_or_else(unfit)?),
+            Output::Anomaly(anomaly) => return anomaly.document(answers, row, frame.ok_or_else(unfit)?),
+            Output::Embedding(embedding) => return embedding.document(answers, row),
+            Output::Boxes(_) | Output::Classes(_) | Output::Ctc(_) | Output::FileType(_) | Output::Speech(_) => {}
         }
         let answer = answers.get(self.answer).ok_or_else(|| MediaError::Output("the output is missing".into()))?;
         let lost = || MediaError::Output(format!("the output has no row {row}"));
-        let row = answer.rows(row, 1).ok_or_else(lost)?;
+        let (_, row) = widened(answer.datatype, answer.rows(row, 1).ok_or_else(lost)?);
         match &self.output {
             Output::Boxes(boxes) => boxes.document(&row, &answer.shape, frame.ok_or_else(unfit)?),
             Output::Classes(classes) => classes.document(&row),
             Output::Ctc(ctc) => ctc.document(&row),
             Output::FileType(file) => file.document(&row),
-            Output::Objects(_) | Output::Speech(_) => Err(unfit()),
+            Output::Anomaly(_)
+            | Output::Embedding(_)
+            | Output::Objects(_)
+            | Output::Segmentation(_)
+            | Output::Speech(_) => Err(unfit()),
         }
     }
 
@@ -388,16 +406,55 @@ fn only_input(inputs: &[TensorSpec], name: &str, datatype: Datatype) -> Result<(
     Err(MediaError::Recipe { key: "input.tensor", what })
 }
 
-/// The element type of the one input that takes a picture: numbers, or bytes as they are.
-fn picture_input(inputs: &[TensorSpec], name: &str) -> Result<Datatype, MediaError> {
+/// The element type of the one input that takes numbers: FP32 or FP16.
+fn float_input(inputs: &[TensorSpec], name: &str) -> Result<Datatype, MediaError> {
     let (_, spec) = find("input.tensor", inputs, name)?;
-    let datatype = if spec.datatype == Datatype::Uint8 { Datatype::Uint8 } else { Datatype::Fp32 };
+    let datatype = if spec.datatype == Datatype::Fp16 { Datatype::Fp16 } else { Datatype::Fp32 };
     only_input(inputs, name, datatype)?;
     Ok(datatype)
 }
 
+/// The element type of the one input that takes a picture: numbers, or bytes as they are.
+fn picture_input(inputs: &[TensorSpec], name: &str) -> Result<Datatype, MediaError> {
+    let (_, spec) = find("input.tensor", inputs, name)?;
+    if spec.datatype != Datatype::Uint8 {
+        return float_input(inputs, name);
+    }
+    only_input(inputs, name, Datatype::Uint8)?;
+    Ok(Datatype::Uint8)
+}
+
+/// Most pixels of a picture.
+fn pixels(manifest: &Manifest) -> u64 {
+    manifest.limits.pixels.unwrap_or(u64::MAX)
+}
+
+/// Outputs that need not know where in the tensor the picture lies; with the place of the one that is read by row.
+fn of_any_picture(
+    bundle: &Bundle,
+    output: &OutputRecipe,
+    outputs: &[TensorSpec],
+) -> Result<(Output, usize), MediaError> {
+    match output {
+        OutputRecipe::Classes(recipe) => {
+            let (answer, spec) = find("output.tensor", outputs, &recipe.tensor)?;
+            Ok((Output::Classes(Classes::new(recipe.clone(), spec)?), answer))
+        }
+        OutputRecipe::Embedding(recipe) => {
+            Ok((Output::Embedding(Box::new(Embedding::load(bundle, recipe.clone(), outputs)?)), 0))
+        }
+        OutputRecipe::Anomaly(_)
+        | OutputRecipe::Boxes(_)
+        | OutputRecipe::Ctc(_)
+        | OutputRecipe::FileType(_)
+        | OutputRecipe::Objects(_)
+        | OutputRecipe::Segmentation(_)
+        | OutputRecipe::Speech(_) => Err(unfit()),
+    }
+}
+
 /// The numbers of an FP32 row.
-fn numbers(row: &[u8]) -> impl ExactSizeIterator<Item = f32> + Clone + '_ {
+fn floats(row: &[u8]) -> impl ExactSizeIterator<Item = f32> + Clone + '_ {
     row.as_chunks::<4>().0.iter().map(|four| f32::from_ne_bytes(*four))
 }
 

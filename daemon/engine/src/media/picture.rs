@@ -22,7 +22,7 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// A recipe with the manifest's limit of pixels of the picture as it is sent, for an input of this type: FP32 or UINT8.
+    /// A recipe with the manifest's limit of pixels of the picture as it is sent, for an input of this type: FP32, FP16 or UINT8.
     pub fn new(recipe: PictureRecipe, max_pixels: u64, datatype: Datatype) -> Pictures {
         let planes = Planes::new(recipe.channels, recipe.mean, recipe.std).into_tensor(recipe.layout, datatype);
         Pictures { recipe, max_pixels, planes }

@@ -1,6 +1,6 @@
 //! Pixels to the numbers that a model was trained on: normalised, in the order of channels and dimensions that it takes.
 
-use super::Filled;
+use super::{Filled, MediaError, half};
 use crate::bundle::{Channels, Layout};
 use crate::protocol::Datatype;
 use crate::tensor::Aligned;
@@ -47,7 +47,7 @@ impl Planes {
         Planes { channels, layout: Layout::Nchw, mean, std, datatype: Datatype::Fp32 }
     }
 
-    /// In this order of dimensions, with elements of this type: FP32, or UINT8 for bytes as they are.
+    /// In this order of dimensions, with elements of this type: FP32, FP16, or UINT8 for bytes as they are.
     pub fn into_tensor(self, layout: Layout, datatype: Datatype) -> Planes {
         Planes { layout, datatype, ..self }
     }
@@ -74,6 +74,10 @@ impl Planes {
             Datatype::Uint8 => {
                 let tables = std::array::from_fn(|_| std::array::from_fn(|byte| u8::try_from(byte).unwrap_or(0)));
                 Aligned::copy_of(&self.spread(rgb, width, placed, padding, &tables, 0))
+            }
+            Datatype::Fp16 => {
+                let tables = self.normalised().map(|values| values.map(half::from_f32));
+                Aligned::from_u16(&self.spread(rgb, width, placed, padding, &tables, 0))
             }
             _ => Aligned::from_f32(&self.spread(rgb, width, placed, padding, &self.normalised(), 0.0)),
         };
@@ -144,6 +148,17 @@ impl Planes {
     }
 }
 
+/// Refuses a normalisation whose numbers the tensor cannot hold: FP16 ends at 65504.
+pub fn in_range(mean: &[f32; 3], std: &[f32; 3], datatype: Datatype) -> Result<(), MediaError> {
+    let planes = Planes::new(Channels::Rgb, *mean, *std);
+    let held = |value: &f32| half::to_f32(half::from_f32(*value)).is_finite();
+    if datatype != Datatype::Fp16 || planes.normalised().iter().flatten().all(held) {
+        return Ok(());
+    }
+    let what = format!("mean {mean:?} and std {std:?} give numbers beyond 65504, which FP16 does not hold");
+    Err(MediaError::Recipe { key: "input.std", what })
+}
+
 /// What a channel takes of a pixel of red, green, blue.
 #[derive(Clone, Copy)]
 enum Source {
@@ -192,6 +207,25 @@ mod tests {
         for (left, top) in [(-3, 0), (0, -2), (7, 0), (0, 7), (i32::MIN, i32::MIN), (i32::MAX, i32::MAX)] {
             let (_, values) = bytes(Channels::Grey, Layout::Nchw, placed(left, top, 2, 2), Padding::Grey(7));
             assert_eq!(values, [7; 4], "{left} {top}");
+        }
+    }
+
+    #[test]
+    fn half_numbers_are_the_nearest_to_the_whole_ones_and_must_be_in_their_range() {
+        let planes = |datatype| Planes::new(Channels::Rgb, [0.485; 3], [0.229; 3]).into_tensor(Layout::Nchw, datatype);
+        let bytes = |datatype| planes(datatype).place(&picture(), 3, Placed::corner(3, 2), Padding::Zero).bytes;
+        let halves = half::widen(bytes(Datatype::Fp16).as_slice());
+        let wanted = crate::tensor::floats(bytes(Datatype::Fp32).as_slice());
+        let found = crate::tensor::floats(&halves);
+        assert_eq!(found.len(), wanted.len());
+        assert!(found.iter().zip(&wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-3), "{found:?}");
+        for (std, datatype, good) in [
+            (1.0 / 255.0, Datatype::Fp16, true),
+            (1e-5, Datatype::Fp16, false),
+            (1e-5, Datatype::Fp32, true),
+            (1.6e-5, Datatype::Fp16, true),
+        ] {
+            assert_eq!(in_range(&[0.0; 3], &[std; 3], datatype).is_ok(), good, "{std} {datatype:?}");
         }
     }
 

@@ -6,7 +6,8 @@ use image::RgbImage;
 use super::frame::Frame;
 use super::planes::Planes;
 use super::{Filled, MediaError, upright};
-use crate::bundle::SceneRecipe;
+use crate::bundle::{Layout, SceneRecipe};
+use crate::protocol::Datatype;
 
 /// A decoded picture at its final size, not yet normalised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +25,9 @@ pub struct Scenes {
 }
 
 impl Scenes {
-    /// A recipe with the manifest's limit of pixels of the picture as it is sent.
-    pub fn new(recipe: SceneRecipe, max_pixels: u64) -> Scenes {
-        let planes = Planes::new(recipe.channels, recipe.mean, recipe.std);
+    /// A recipe with the manifest's limit of pixels of the picture as it is sent, for an input of this type: FP32 or FP16.
+    pub fn new(recipe: SceneRecipe, max_pixels: u64, datatype: Datatype) -> Scenes {
+        let planes = Planes::new(recipe.channels, recipe.mean, recipe.std).into_tensor(Layout::Nchw, datatype);
         Scenes { recipe, max_pixels, planes }
     }
 
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn cost_counts_smallest_tensors_and_padding_is_zero() {
-        let scenes = Scenes::new(recipe(2, 2, 8, 64), 1000);
+        let scenes = Scenes::new(recipe(2, 2, 8, 64), 1000, Datatype::Fp32);
         let frame = frame(&scenes.recipe, 3, 2);
         let scene = Scene { frame, rgb: vec![255; 3 * 2 * 3] };
         assert_eq!(scenes.cost(&scene), 2);

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{MediaError, find, json, numbers, resample, wav};
+use super::{MediaError, find, floats, json, resample, wav};
 use crate::bundle::{SoundRecipe, SpeechRecipe};
 use crate::protocol::{Datatype, HostError, TensorSpec};
 use crate::tensor::{Aligned, Answer, Feed};
@@ -139,7 +139,7 @@ impl Speech {
     }
 
     fn step(&self, answers: &[Answer<'_>]) -> Option<(f32, Aligned)> {
-        let probability = numbers(&answers.get(self.places.probability)?.all()).next()?;
+        let probability = floats(&answers.get(self.places.probability)?.all()).next()?;
         Some((probability, Aligned::copy_of(&answers.get(self.places.next_state)?.all())))
     }
 

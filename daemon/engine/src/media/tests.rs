@@ -15,7 +15,7 @@ fn recipe(min_width: u32, max_width: u32, when_wider: WhenWider) -> Lines {
 }
 
 fn bounded(max_pixels: u64, min_width: u32, max_width: u32, when_wider: WhenWider) -> Lines {
-    Lines::new(image_recipe(min_width, max_width, when_wider), max_pixels)
+    Lines::new(image_recipe(min_width, max_width, when_wider), max_pixels, Datatype::Fp32)
 }
 
 fn image_recipe(min_width: u32, max_width: u32, when_wider: WhenWider) -> ImageRecipe {
@@ -63,7 +63,7 @@ fn a_picture_keeps_its_aspect_and_is_padded_to_the_right() {
 #[test]
 fn widths_come_in_steps_where_the_recipe_says_so() {
     let recipe = ImageRecipe { width_step: 4, ..image_recipe(8, 16, WhenWider::Squeeze) };
-    let images = Lines::new(recipe, 10_000);
+    let images = Lines::new(recipe, 10_000, Datatype::Fp32);
     for ((width, height), own, padded) in
         [((4, 4), 4, 8), ((9, 4), 9, 12), ((12, 4), 12, 12), ((13, 4), 13, 16), ((40, 4), 16, 16)]
     {
@@ -306,7 +306,7 @@ fn a_line_is_the_same_from_the_file_and_from_the_picture_that_was_handed_out() {
         mean,
         std,
     };
-    let finder = with_input(Input::Scene(Box::new(Scenes::new(scene, 10_000_000))));
+    let finder = with_input(Input::Scene(Box::new(Scenes::new(scene, 10_000_000, Datatype::Fp32))));
     let reader = with_input(Input::Image(Box::new(bounded(10_000_000, 4, 64, WhenWider::Refuse))));
     let striped = |width, height| {
         image::RgbImage::from_fn(width, height, |x, y| {

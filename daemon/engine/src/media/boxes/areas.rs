@@ -4,7 +4,7 @@
 //! that time and memory grow with the number of runs, which the size of the map bounds, whatever the model says.
 
 use super::rectangle::Point;
-use super::{Map, numbers};
+use super::{Map, floats};
 use crate::bundle::BoxesRecipe;
 
 /// One area.
@@ -48,7 +48,7 @@ pub fn areas(map: &Map<'_>, recipe: &BoxesRecipe) -> (Vec<Area>, usize) {
 fn runs(map: &Map<'_>, recipe: &BoxesRecipe) -> Vec<Run> {
     let (mut runs, mut above, mut marked) = (Vec::new(), vec![false; map.width], vec![false; map.width]);
     for (row, values) in (0u32..).zip(map.rows()) {
-        for (mark, value) in marked.iter_mut().zip(numbers(values)) {
+        for (mark, value) in marked.iter_mut().zip(floats(values)) {
             *mark = value > recipe.threshold;
         }
         if recipe.dilate {

@@ -2,7 +2,7 @@
 //! area: a map may hold many large ones that overlap.
 
 use super::rectangle::Point;
-use super::{Map, MediaError, numbers};
+use super::{Map, MediaError, floats};
 
 /// Sums of a map.
 pub struct Means {
@@ -19,7 +19,7 @@ impl Means {
         for (at, row) in map.rows().enumerate() {
             let mut sum = 0f64;
             sums.push(sum);
-            sums.extend(numbers(row).map(|value| {
+            sums.extend(floats(row).map(|value| {
                 sum += f64::from(value);
                 sum
             }));

@@ -16,9 +16,10 @@ use self::mean::Means;
 use self::order::{clockwise, in_reading_order};
 use self::rectangle::{Point, Rectangle};
 use super::frame::Frame;
-use super::{MediaError, json, numbers};
+use super::numbers::Elements;
+use super::{MediaError, floats, json};
 use crate::bundle::BoxesRecipe;
-use crate::protocol::{Datatype, TensorSpec};
+use crate::protocol::TensorSpec;
 
 /// Where a whole document tells what was found.
 #[derive(Serialize)]
@@ -66,9 +67,9 @@ impl Boxes {
     /// Holds the recipe against the output.
     pub fn new(recipe: BoxesRecipe, output: &TensorSpec) -> Result<Boxes, MediaError> {
         let one_plane = matches!(output.shape[..], [_, -1 | 1, _, _]);
-        if output.datatype != Datatype::Fp32 || !one_plane {
+        if !Elements::are_floats(output.datatype) || !one_plane {
             let what = format!(
-                "the output {} of {:?} is no FP32 map of [N, 1, height, width]",
+                "the output {} of {:?} is no FP32 or FP16 map of [N, 1, height, width]",
                 output.datatype.as_str(),
                 output.shape
             );

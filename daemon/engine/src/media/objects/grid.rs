@@ -3,12 +3,13 @@
 use super::candidates::Candidate;
 
 /// The numbers of one picture: for each anchor four of a rectangle, then maybe the score of there being anything, then a
-/// score for each class. Nearly all of them show nothing.
+/// score for each class, then maybe the coefficients of a mask. Nearly all of them show nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid<'a> {
     pub numbers: &'a [[u8; 4]],
     pub anchors: usize,
     pub classes: usize,
+    pub coefficients: usize,
     pub objectness: bool,
     /// All anchors' first numbers come first, then all second ones; else anchor by anchor.
     pub planes: bool,
@@ -25,7 +26,7 @@ pub struct Seen {
 impl Grid<'_> {
     /// Numbers of an anchor.
     pub fn width(&self) -> usize {
-        self.head() + self.classes
+        self.head() + self.classes + self.coefficients
     }
 
     fn head(&self) -> usize {
@@ -42,7 +43,7 @@ impl Grid<'_> {
         let plane = |at: usize| self.numbers.chunks_exact(self.anchors.max(1)).nth(at).unwrap_or_default();
         let mut best = vec![f32::NEG_INFINITY; self.anchors];
         let mut classes = vec![0u32; self.anchors];
-        for (class, at) in (0u32..).zip(self.head()..self.width()) {
+        for (class, at) in (0u32..).zip(self.head()..self.head() + self.classes) {
             for ((best, place), score) in best.iter_mut().zip(&mut classes).zip(plane(at)) {
                 let score = f32::from_ne_bytes(*score);
                 let better = score > *best;
@@ -62,7 +63,7 @@ impl Grid<'_> {
         let seen = |(anchor, row): (usize, &[[u8; 4]])| {
             let (head, scores) = row.split_at_checked(self.head())?;
             let there = if self.objectness { f32::from_ne_bytes(*head.last()?) } else { 1.0 };
-            let scores = scores.iter().map(|score| f32::from_ne_bytes(*score));
+            let scores = scores.iter().take(self.classes).map(|score| f32::from_ne_bytes(*score));
             let best = scores.clone().fold(f32::NEG_INFINITY, f32::max);
             let score = best * there;
             let class = || scores.clone().position(|score| score >= best);
@@ -73,10 +74,18 @@ impl Grid<'_> {
 
     /// The first four numbers of an anchor.
     pub fn rectangle(&self, anchor: usize) -> [f32; 4] {
-        std::array::from_fn(|number| {
-            let at = if self.planes { number * self.anchors + anchor } else { anchor * self.width() + number };
-            self.numbers.get(at).map_or(0.0, |bytes| f32::from_ne_bytes(*bytes))
-        })
+        std::array::from_fn(|number| self.number(anchor, number))
+    }
+
+    /// The last numbers of an anchor.
+    pub fn coefficients(&self, anchor: usize) -> Vec<f32> {
+        let first = self.head() + self.classes;
+        (first..self.width()).map(|number| self.number(anchor, number)).collect()
+    }
+
+    fn number(&self, anchor: usize, number: usize) -> f32 {
+        let at = if self.planes { number * self.anchors + anchor } else { anchor * self.width() + number };
+        self.numbers.get(at).map_or(0.0, |bytes| f32::from_ne_bytes(*bytes))
     }
 }
 
@@ -110,11 +119,12 @@ pub fn cells(strides: &[u32], width: u32, height: u32) -> Vec<[f32; 3]> {
 mod tests {
     use super::*;
 
-    /// Three anchors of two classes.
+    /// Three anchors of two classes, each with two coefficients.
     fn rows(objectness: bool) -> Vec<[u8; 4]> {
         let there = |score: f32| if objectness { vec![score] } else { vec![] };
-        let anchor =
-            |at: f32, there: Vec<f32>, scores: [f32; 2]| [vec![at, at, 4.0, 2.0], there, scores.to_vec()].concat();
+        let anchor = |at: f32, there: Vec<f32>, scores: [f32; 2]| {
+            [vec![at, at, 4.0, 2.0], there, scores.to_vec(), vec![7.0, at]].concat()
+        };
         let all = [
             anchor(10.0, there(0.5), [0.2, 0.8]),
             anchor(20.0, there(1.0), [0.1, 0.1]),
@@ -131,10 +141,11 @@ mod tests {
     #[test]
     fn both_orders_of_numbers_give_the_same() {
         for (objectness, wanted) in [(false, [(0, 1, 0.8), (2, 0, 0.9)]), (true, [(0, 1, 0.4), (2, 0, 0.81)])] {
-            let (by_row, anchors, classes) = (rows(objectness), 3, 2);
+            let (by_row, anchors, classes, coefficients) = (rows(objectness), 3, 2, 2);
             let by_plane = turned(&by_row, 3);
             for (numbers, planes) in [(&by_row, false), (&by_plane, true)] {
-                let grid = Grid { numbers, anchors, classes, objectness, planes };
+                let grid = Grid { numbers, anchors, classes, coefficients, objectness, planes };
+                assert_eq!(grid.coefficients(1), [7.0, 20.0]);
                 let seen = grid.above(0.4);
                 let found: Vec<_> = seen.iter().map(|seen| (seen.anchor, seen.class, seen.score)).collect();
                 assert_eq!(found.len(), 2, "{found:?}");

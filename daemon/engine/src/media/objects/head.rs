@@ -3,10 +3,11 @@
 use super::candidates::Candidate;
 use super::grid::{Grid, Seen, cells, sides};
 use crate::bundle::{Activation, Column, Head};
+use crate::media::MediaError;
 use crate::media::activation::Scores;
 use crate::media::frame::Frame;
-use crate::media::{MediaError, find};
-use crate::protocol::{Datatype, TensorSpec};
+use crate::media::numbers::{Elements, Numbers, place};
+use crate::protocol::TensorSpec;
 use crate::tensor::Answer;
 
 /// Where in the graph's outputs a head finds what it reads, and how many labels there are.
@@ -14,25 +15,26 @@ pub struct Outputs {
     /// In the order in which the head names them.
     places: Vec<usize>,
     labels: usize,
+    /// Numbers of an anchor after its scores: how much of each prototype goes into its mask.
+    coefficients: usize,
 }
 
 impl Outputs {
-    /// Holds a head against the graph's outputs.
-    pub fn new(head: &Head, labels: usize, specs: &[TensorSpec]) -> Result<Outputs, MediaError> {
+    /// Holds a head against the graph's outputs; with so many coefficients of a mask for each anchor.
+    pub fn new(head: &Head, labels: usize, coefficients: usize, specs: &[TensorSpec]) -> Result<Outputs, MediaError> {
         let mut places = Vec::new();
         let mut place = |key: &'static str, name: &str, wanted: &[&[i64]]| {
-            let (at, spec) = find(key, specs, name)?;
-            // Labels and counts may be whole numbers; everything else is read as FP32.
+            // Labels and counts may be whole numbers.
             let whole = matches!(key, "output.head.classes" | "output.head.count");
-            let read = spec.datatype == Datatype::Fp32 || whole && is_whole(spec.datatype);
-            check(key, spec, wanted, read)?;
-            places.push(at);
-            Ok(())
+            let elements = if whole { Elements::FloatsOrPlaces } else { Elements::Floats };
+            places.push(place(key, name, specs, elements, wanted)?);
+            Ok::<(), MediaError>(())
         };
         let classes = i64::try_from(labels).unwrap_or(i64::MAX);
         match head {
             Head::Yolo { tensor, objectness, planes } => {
-                let width = classes.saturating_add(4 + i64::from(*objectness));
+                let more = i64::try_from(coefficients).unwrap_or(i64::MAX).saturating_add(4 + i64::from(*objectness));
+                let width = classes.saturating_add(more);
                 let shape: [i64; 3] = if *planes { [-1, width, -1] } else { [-1, -1, width] };
                 place("output.head.tensor", tensor, &[&shape])?;
             }
@@ -56,7 +58,7 @@ impl Outputs {
                 }
             }
         }
-        Ok(Outputs { places, labels })
+        Ok(Outputs { places, labels, coefficients })
     }
 
     /// Everything in one row of the outputs that is at least as sure as `threshold`.
@@ -74,7 +76,11 @@ impl Outputs {
             Head::Yolo { objectness, planes, .. } => self.yolo(&numbers(0)?, (*objectness, *planes), threshold)?,
             Head::Yolox { strides, .. } => self.yolox(&numbers(0)?, strides, frame, threshold)?,
             Head::Detr { activation, .. } => self.detr(&numbers(0)?, &numbers(1)?, *activation, size)?,
-            Head::Rows { columns, unit, .. } => rows(&numbers(0)?, columns, unit.then_some(size))?,
+            Head::Rows { columns, unit, .. } => {
+                // Rows without a batch in front of them are all of one picture.
+                let all = Numbers::of_all(answers, self.places.first(), row)?;
+                rows(&all, columns, unit.then_some(size))?
+            }
             Head::Lists { columns, unit, first_label, count, .. } => {
                 let most = match count {
                     Some(_) => numbers(3)?.number(0).and_then(whole).unwrap_or(0),
@@ -141,9 +147,24 @@ impl Outputs {
         Ok(rows.zip(middles).enumerate().filter_map(query).collect())
     }
 
+    /// The coefficients of the masks of some anchors, in their order.
+    pub fn coefficients(
+        &self,
+        head: &Head,
+        answers: &[Answer<'_>],
+        row: usize,
+        anchors: impl Iterator<Item = usize>,
+    ) -> Result<Vec<Vec<f32>>, MediaError> {
+        let Head::Yolo { objectness, planes, .. } = head else { return Ok(Vec::new()) };
+        let numbers = Numbers::of(answers, self.places.first(), row)?;
+        let grid = self.grid(&numbers, *objectness, *planes)?;
+        Ok(anchors.map(|anchor| grid.coefficients(anchor)).collect())
+    }
+
     fn grid<'a>(&self, numbers: &'a Numbers<'_>, objectness: bool, planes: bool) -> Result<Grid<'a>, MediaError> {
-        let (anchors, numbers) = (numbers.anchors(planes), numbers.floats()?);
-        let grid = Grid { numbers, anchors, classes: self.labels, objectness, planes };
+        let (anchors, numbers) = (numbers.size(usize::from(planes)), numbers.floats()?);
+        let Outputs { labels: classes, coefficients, .. } = *self;
+        let grid = Grid { numbers, anchors, classes, coefficients, objectness, planes };
         if anchors.checked_mul(grid.width()) != Some(numbers.len()) {
             let what = format!("{} numbers for {anchors} anchors of {}", numbers.len(), grid.width());
             return Err(MediaError::Output(what));
@@ -187,83 +208,6 @@ fn lists(
         Some(Candidate { class, score: scores.number(place)?, sides, place })
     };
     Ok(boxes.floats()?.chunks_exact(4).take(rectangles.most).enumerate().filter_map(thing).collect())
-}
-
-/// One row of an output.
-struct Numbers<'a> {
-    datatype: Datatype,
-    /// Without the dimension of the batch.
-    shape: Vec<i64>,
-    bytes: std::borrow::Cow<'a, [u8]>,
-}
-
-impl<'a> Numbers<'a> {
-    fn of(answers: &'a [Answer<'_>], place: Option<&usize>, row: usize) -> Result<Numbers<'a>, MediaError> {
-        let lost = || MediaError::Output("an output is missing".into());
-        let answer = place.and_then(|at| answers.get(*at)).ok_or_else(lost)?;
-        // Rows without a batch in front of them are all of one picture.
-        let (shape, bytes) = if answer.shape.len() == 2 && row == 0 && answer.shape.first() != Some(&1) {
-            (answer.shape.clone(), answer.all())
-        } else {
-            let missing = || MediaError::Output(format!("the output has no row {row}"));
-            (answer.shape.iter().skip(1).copied().collect(), answer.rows(row, 1).ok_or_else(missing)?)
-        };
-        Ok(Numbers { datatype: answer.datatype, shape, bytes })
-    }
-
-    fn size(&self, at: usize) -> usize {
-        self.shape.get(at).and_then(|size| usize::try_from(*size).ok()).unwrap_or(0)
-    }
-
-    fn width(&self) -> usize {
-        self.size(self.shape.len().saturating_sub(1))
-    }
-
-    fn anchors(&self, planes: bool) -> usize {
-        self.size(usize::from(planes))
-    }
-
-    fn floats(&self) -> Result<&[[u8; 4]], MediaError> {
-        match self.datatype {
-            Datatype::Fp32 => Ok(self.bytes.as_chunks::<4>().0),
-            other => Err(MediaError::Output(format!("an output is {}, expected is FP32", other.as_str()))),
-        }
-    }
-
-    /// One number, of whatever type.
-    fn number(&self, at: usize) -> Option<f32> {
-        let eight = || self.bytes.as_chunks::<8>().0.get(at);
-        let four = || self.bytes.as_chunks::<4>().0.get(at);
-        #[expect(clippy::cast_precision_loss, reason = "numbers of labels and things are small")]
-        match self.datatype {
-            Datatype::Fp32 => four().map(|bytes| f32::from_ne_bytes(*bytes)),
-            Datatype::Int32 => four().map(|bytes| i32::from_ne_bytes(*bytes) as f32),
-            Datatype::Int64 => eight().map(|bytes| i64::from_ne_bytes(*bytes) as f32),
-            _ => None,
-        }
-    }
-}
-
-/// Whether an output is of elements that are read, and of one of these shapes, as far as it is fixed.
-fn check(key: &'static str, spec: &TensorSpec, wanted: &[&[i64]], read: bool) -> Result<(), MediaError> {
-    let alike = |(have, wanted): (&i64, &i64)| *have == *wanted || *have < 0 || *wanted < 0;
-    let fits = |wanted: &&&[i64]| spec.shape.len() == wanted.len() && spec.shape.iter().zip(**wanted).all(alike);
-    if wanted.iter().any(|wanted| fits(&wanted)) && read {
-        return Ok(());
-    }
-    let shapes: Vec<String> = wanted.iter().map(|wanted| format!("{wanted:?}")).collect();
-    let what = format!(
-        "the output {} is {} of {:?}; the recipe and its labels need FP32 of {}",
-        spec.name,
-        spec.datatype.as_str(),
-        spec.shape,
-        shapes.join(" or ")
-    );
-    Err(MediaError::Recipe { key, what })
-}
-
-fn is_whole(datatype: Datatype) -> bool {
-    matches!(datatype, Datatype::Int32 | Datatype::Int64)
 }
 
 fn column(columns: &[Column], wanted: Column) -> Option<usize> {

@@ -4,51 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::bundle::{Activation, Column, Head};
-use crate::protocol::Datatype;
-use crate::tensor::AnswerData;
-
-/// An output with the numbers of one picture.
-struct Given {
-    name: &'static str,
-    datatype: Datatype,
-    shape: Vec<i64>,
-    bytes: Vec<u8>,
-}
-
-impl Given {
-    fn floats(name: &'static str, shape: &[i64], numbers: &[f32]) -> Given {
-        let bytes = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
-        Given { name, datatype: Datatype::Fp32, shape: shape.to_vec(), bytes }
-    }
-
-    fn whole(name: &'static str, shape: &[i64], numbers: &[i64]) -> Given {
-        let bytes = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
-        Given { name, datatype: Datatype::Int64, shape: shape.to_vec(), bytes }
-    }
-
-    /// What the graph says of it.
-    fn spec(&self) -> TensorSpec {
-        TensorSpec { name: self.name.into(), datatype: self.datatype, shape: self.shape.clone() }
-    }
-
-    fn answer(&self) -> Answer<'_> {
-        Answer { datatype: self.datatype, shape: self.shape.clone(), data: AnswerData::Plain(&self.bytes) }
-    }
-}
-
-/// A picture of 200 x 100 in the middle of a tensor of 100 x 100.
-fn letterboxed() -> Frame {
-    Frame {
-        width: 200,
-        height: 100,
-        scaled_width: 100,
-        scaled_height: 50,
-        left: 0,
-        top: 25,
-        tensor_width: 100,
-        tensor_height: 100,
-    }
-}
+use crate::media::given::{Given, letterboxed};
 
 fn recipe(head: Head) -> ObjectsRecipe {
     ObjectsRecipe {
@@ -59,6 +15,7 @@ fn recipe(head: Head) -> ObjectsRecipe {
         across_labels: false,
         max_objects: 10,
         head,
+        masks: None,
     }
 }
 
@@ -213,4 +170,95 @@ fn no_more_is_told_than_the_recipe_allows_and_the_rest_is_counted() {
     assert_eq!(document["objects"].as_array().unwrap().len(), 10);
     assert_eq!(document["left_out"], 30);
     assert_eq!((document["width"].as_u64(), document["height"].as_u64()), (Some(200), Some(100)));
+}
+
+/// Four prototypes of 10 x 10 for a tensor of 100 x 100: the left half, the right half, everything, and a dot.
+fn prototypes() -> Given {
+    let plane = |held: &dyn Fn(usize, usize) -> bool| -> Vec<f32> {
+        (0..100).map(|at| if held(at % 10, at / 10) { 1.0 } else { -1.0 }).collect()
+    };
+    let planes = [plane(&|x, _| x < 2), plane(&|x, _| x >= 2), plane(&|_, _| true), plane(&|x, y| (x, y) == (7, 5))];
+    Given::floats("protos", &[1, 4, 10, 10], &planes.concat())
+}
+
+fn masked(planes: bool, objectness: bool) -> ObjectsRecipe {
+    let masks = crate::bundle::MasksRecipe {
+        tensor: "protos".into(),
+        threshold: 0.5,
+        tolerance: 0.0,
+        max_parts: 4,
+        max_points: 1000,
+    };
+    ObjectsRecipe { masks: Some(masks), ..recipe(Head::Yolo { tensor: "y".into(), objectness, planes }) }
+}
+
+/// A bolt around (20, 40) and a nut around (70, 60), 20 wide and high, with the coefficients of their masks.
+const MASKED: [[f32; 10]; 3] = [
+    [20.0, 40.0, 20.0, 20.0, 0.9, 0.1, 5.0, 0.0, 0.0, 0.0],
+    [70.0, 60.0, 20.0, 20.0, 0.1, 0.4, 0.0, 0.0, 3.0, 0.0],
+    [20.0, 40.0, 21.0, 20.0, 0.8, 0.1, 0.0, 0.0, 9.0, 0.0],
+];
+
+#[test]
+fn a_mask_is_what_the_prototypes_add_up_to_within_the_rectangle() {
+    let by_plane: Vec<f32> = (0..10).flat_map(|number| MASKED.iter().map(move |row| row[number])).collect();
+    let with_there: Vec<f32> = MASKED.iter().flat_map(|row| [&row[..4], &[1.0], &row[4..]].concat()).collect();
+    for (recipe, given) in [
+        (masked(false, false), Given::floats("y", &[1, 3, 10], &MASKED.concat())),
+        (masked(true, false), Given::floats("y", &[1, 10, 3], &by_plane)),
+        (masked(false, true), Given::floats("y", &[1, 3, 11], &with_there)),
+        (masked(false, false), Given::halves("y", &[1, 3, 10], &MASKED.concat())),
+    ] {
+        let document = document(recipe, &[given, prototypes()], 0).unwrap();
+        let things = document["objects"].as_array().unwrap();
+        assert_eq!(things.len(), 2, "{document}");
+        // Of the bolt only the left half: the prototype ends at 20 of the tensor, 40 of the picture.
+        assert_eq!(things[0]["box"], serde_json::json!([20.0, 10.0, 60.0, 50.0]));
+        assert_eq!(
+            things[0]["polygons"],
+            serde_json::json!([[[40.0, 10.0], [40.0, 50.0], [20.0, 50.0], [20.0, 10.0]]])
+        );
+        assert_eq!(things[0]["area"], 0.04);
+        assert_eq!(
+            things[1]["polygons"],
+            serde_json::json!([[[160.0, 50.0], [160.0, 90.0], [120.0, 90.0], [120.0, 50.0]]])
+        );
+        assert!(document.get("polygons_left_out").is_none());
+    }
+}
+
+#[test]
+fn a_mask_that_shows_nothing_or_has_no_corners_left_leaves_the_thing_in_the_answer() {
+    let mut rows = MASKED;
+    rows[0][6] = f32::NAN;
+    let given = [Given::floats("y", &[1, 3, 10], &rows.concat()), prototypes()];
+    let told = document(masked(false, false), &given, 0).unwrap();
+    assert_eq!((&told["objects"][0]["polygons"], &told["objects"][0]["area"]), (&serde_json::json!([]), &0.0.into()));
+    assert!(told.get("polygons_left_out").is_none());
+    let mut few = masked(false, false);
+    few.masks.as_mut().unwrap().max_points = 8;
+    let told = document(few, &[Given::floats("y", &[1, 3, 10], &MASKED.concat()), prototypes()], 0).unwrap();
+    assert_eq!((told["objects"].as_array().unwrap().len(), &told["polygons_left_out"]), (2, &1.into()));
+}
+
+#[test]
+fn prototypes_that_do_not_fit_are_refused_by_name() {
+    let y = || Given::floats("y", &[1, 3, 10], &MASKED.concat());
+    for (given, said) in [
+        (Given::floats("protos", &[1, 4, 100], &[0.0; 400]), "output.masks.tensor: the output protos is FP32 of"),
+        (Given::floats("protos", &[1, 5, 2, 2], &[0.0; 20]), "output.head.tensor: the output y is FP32 of [1, 3, 10]"),
+        (Given::floats("protos", &[1, 4, 0, 2], &[]), "a map of 2 x 0"),
+        (Given::floats("protos", &[1, 600, 1, 1], &[0.0; 600]), "a fixed number of 1 to 512 is accepted"),
+        (Given::floats("other", &[1, 4, 2, 2], &[0.0; 16]), "the graph has no protos"),
+    ] {
+        let found = document(masked(false, false), &[y(), given], 0).unwrap_err().to_string();
+        assert!(found.contains(said), "{found}");
+    }
+}
+
+#[test]
+fn heads_of_half_numbers_give_the_same() {
+    let rows = [[20.0, 40.0, 20.0, 20.0, 0.9, 0.1], [70.0, 60.0, 20.0, 20.0, 0.1, 0.4]];
+    let head = Head::Yolo { tensor: "y".into(), objectness: false, planes: false };
+    assert_eq!(found(head, &[Given::halves("y", &[1, 2, 6], &rows.concat())]), expected());
 }
