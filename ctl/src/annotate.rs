@@ -1,5 +1,5 @@
 //! Draws the boxes of an answer on the picture that was sent, with the text that was read there above them, and writes it as
-//! a PNG. Knows the document, not the task: any answer with `boxes`, `objects` or `lines` will do.
+//! a PNG. Knows the document, not the task: any answer with `boxes`, `objects`, `regions` or `lines` will do.
 
 use std::io::Cursor;
 use std::os::fd::OwnedFd;
@@ -55,7 +55,10 @@ pub fn draw(document: &Value, picture: &OwnedFd, out: &Path) -> Result<(), Annot
             });
         }
         _ => {
-            marks.iter().for_each(|mark| outline(&mut pixels, &mark.corners));
+            for mark in &marks {
+                outline(&mut pixels, &mark.corners);
+                mark.more.iter().for_each(|corners| outline(&mut pixels, corners));
+            }
             // Above the outlines of the neighbours.
             marks.iter().for_each(|mark| label(&mut pixels, mark));
         }
@@ -65,26 +68,28 @@ pub fn draw(document: &Value, picture: &OwnedFd, out: &Path) -> Result<(), Annot
     std::fs::write(out, png.into_inner()).map_err(|error| AnnotateError::Write { path: out.to_owned(), error })
 }
 
-/// A box, and what was read in it.
-#[derive(Debug, PartialEq)]
+/// A box or an outline, and what it is or what was read in it.
+#[derive(Debug, Default, PartialEq)]
 struct Mark {
     corners: Vec<Corner>,
+    /// Holes, or other parts.
+    more: Vec<Vec<Corner>>,
     text: String,
 }
 
 /// The boxes of an answer; `None` if it is not of that kind.
 fn marks(document: &Value) -> Option<Vec<Mark>> {
-    let corner = |point: &Value| match &point.as_array()?[..] {
-        [x, y] => Some((x.as_f64()?, y.as_f64()?)),
-        _ => None,
+    let found = |found: &Value| Some(Mark { corners: corners(found.get("polygon")?)?, ..Mark::default() });
+    let line = |line: &Value| {
+        let text = line.get("text")?.as_str()?.to_owned();
+        Some(Mark { corners: corners(line.get("box")?)?, text, ..Mark::default() })
     };
-    let corners = |polygon: &Value| polygon.as_array()?.iter().map(corner).collect::<Option<Vec<Corner>>>();
-    let found = |found: &Value| Some(Mark { corners: corners(found.get("polygon")?)?, text: String::new() });
-    let line =
-        |line: &Value| Some(Mark { corners: corners(line.get("box")?)?, text: line.get("text")?.as_str()?.to_owned() });
     let each = |list: &Value, mark: fn(&Value) -> Option<Mark>| list.as_array()?.iter().map(mark).collect();
     if let Some(things) = document.get("objects") {
         return each(things, thing);
+    }
+    if let Some(regions) = document.get("regions") {
+        return each(regions, region);
     }
     match (document.get("boxes"), document.get("lines")) {
         (Some(boxes), _) => boxes.as_array()?.iter().map(found).collect(),
@@ -92,12 +97,36 @@ fn marks(document: &Value) -> Option<Vec<Mark>> {
     }
 }
 
-/// A thing with its label and how sure it is.
+/// The corners of a line.
+fn corners(polygon: &Value) -> Option<Vec<Corner>> {
+    let corner = |point: &Value| match &point.as_array()?[..] {
+        [x, y] => Some((x.as_f64()?, y.as_f64()?)),
+        _ => None,
+    };
+    polygon.as_array()?.iter().map(corner).collect()
+}
+
+/// Lines that go with others; none if there are none.
+fn lines(fields: &Value, name: &str) -> Option<Vec<Vec<Corner>>> {
+    fields.get(name).map_or(Some(Vec::new()), |lines| lines.as_array()?.iter().map(corners).collect())
+}
+
+/// A thing with its label and how sure it is: its outlines, or its box if it has none.
 fn thing(thing: &Value) -> Option<Mark> {
     let sides: Vec<f64> = thing.get("box")?.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
     let [left, top, right, bottom] = sides[..] else { return None };
     let text = format!("{} {:.0}%", thing.get("label")?.as_str()?, thing.get("score")?.as_f64()? * 100.0);
-    Some(Mark { corners: vec![(left, top), (right, top), (right, bottom), (left, bottom)], text })
+    let mut parts = lines(thing, "polygons")?.into_iter();
+    let corners = parts.next().unwrap_or_else(|| vec![(left, top), (right, top), (right, bottom), (left, bottom)]);
+    Some(Mark { corners, more: parts.collect(), text })
+}
+
+/// A region with its label, if it has one, and its score, if it has one.
+fn region(region: &Value) -> Option<Mark> {
+    let label = region.get("label").map_or(Some(""), Value::as_str)?;
+    let score = region.get("score").map(|score| score.as_f64().map(|score| format!("{:.0}%", score * 100.0)));
+    let text = format!("{label} {}", score.unwrap_or(Some(String::new()))?).trim().to_owned();
+    Some(Mark { corners: corners(region.get("polygon")?)?, more: lines(region, "holes")?, text })
 }
 
 fn size(document: &Value) -> Option<(u64, u64)> {
@@ -213,7 +242,10 @@ mod tests {
     fn the_text_of_a_box_stands_above_it_or_inside_at_the_upper_edge() {
         for (top, expected) in [(20.0, 10), (3.0, 5)] {
             let mut pixels = RgbImage::new(60, 40);
-            label(&mut pixels, &Mark { corners: vec![(8.0, top), (30.0, top + 6.0)], text: "T1".into() });
+            label(
+                &mut pixels,
+                &Mark { corners: vec![(8.0, top), (30.0, top + 6.0)], text: "T1".into(), ..Mark::default() },
+            );
             let paper: Vec<(u32, u32)> =
                 pixels.enumerate_pixels().filter(|(.., pixel)| pixel.0 != [0; 3]).map(|(x, y, _)| (x, y)).collect();
             assert_eq!((paper.first(), paper.last()), (Some(&(8, expected)), Some(&(20, expected + 8))));
@@ -224,8 +256,8 @@ mod tests {
         }
         let mut pixels = RgbImage::new(20, 20);
         let corners = vec![(19.0, 19.0), (1e9, -5.0), (f64::NAN, 4.0)];
-        label(&mut pixels, &Mark { corners, text: "longer than the picture is wide".into() });
-        label(&mut pixels, &Mark { corners: vec![], text: "nowhere".into() });
+        label(&mut pixels, &Mark { corners, text: "longer than the picture is wide".into(), ..Mark::default() });
+        label(&mut pixels, &Mark { text: "nowhere".into(), ..Mark::default() });
         assert!(!marked(&pixels).is_empty());
     }
 
@@ -240,13 +272,25 @@ mod tests {
     #[test]
     fn only_an_answer_with_boxes_can_be_drawn() {
         let boxes_of = |text: &str| marks(&serde_json::from_str(text).unwrap());
-        let mark = |text: &str| Some(vec![Mark { corners: vec![(1.0, 2.0), (3.0, 4.5)], text: text.into() }]);
+        let line = || vec![(1.0, 2.0), (3.0, 4.5)];
+        let mark = |text: &str| Some(vec![Mark { corners: line(), text: text.into(), more: vec![] }]);
         assert_eq!(boxes_of(r#"{"boxes": [{"polygon": [[1, 2], [3, 4.5]]}]}"#), mark(""));
         assert_eq!(boxes_of(r#"{"lines": [{"box": [[1, 2], [3, 4.5]], "text": "LOT"}]}"#), mark("LOT"));
         let corners = vec![(1.0, 2.0), (3.0, 2.0), (3.0, 4.5), (1.0, 4.5)];
-        let nut = Some(vec![Mark { corners, text: "nut 88%".into() }]);
+        let nut = Some(vec![Mark { corners, text: "nut 88%".into(), more: vec![] }]);
         assert_eq!(boxes_of(r#"{"objects": [{"label": "nut", "score": 0.876, "box": [1, 2, 3, 4.5]}]}"#), nut);
+        let parts = Some(vec![Mark { corners: line(), text: "nut 88%".into(), more: vec![line()] }]);
+        let shape = r#"{"objects": [{"label": "nut", "score": 0.876, "box": [1, 2, 3, 4.5],
+            "polygons": [[[1, 2], [3, 4.5]], [[1, 2], [3, 4.5]]]}]}"#;
+        assert_eq!(boxes_of(shape), parts);
+        let hole = |text: &str| Some(vec![Mark { corners: line(), text: text.into(), more: vec![line()] }]);
+        let rust = r#"{"regions": [{"label": "rust", "score": 0.7, "polygon": [[1, 2], [3, 4.5]],
+            "holes": [[[1, 2], [3, 4.5]]]}]}"#;
+        assert_eq!(boxes_of(rust), hole("rust 70%"));
+        assert_eq!(boxes_of(r#"{"regions": [{"label": "rust", "polygon": [[1, 2], [3, 4.5]]}]}"#), mark("rust"));
+        assert_eq!(boxes_of(r#"{"regions": [{"score": 0.7, "polygon": [[1, 2], [3, 4.5]]}]}"#), mark("70%"));
         assert_eq!(boxes_of(r#"{"objects": []}"#), Some(vec![]));
+        assert_eq!(boxes_of(r#"{"regions": []}"#), Some(vec![]));
         assert_eq!(boxes_of(r#"{"lines": []}"#), Some(vec![]));
         assert_eq!(boxes_of(r#"{"boxes": []}"#), Some(vec![]));
         for other in [
@@ -254,6 +298,8 @@ mod tests {
             r#"{"boxes": 3}"#,
             r#"{"boxes": [{"polygon": [[1]]}]}"#,
             r#"{"lines": [{"box": []}]}"#,
+            r#"{"regions": [{"label": "rust"}]}"#,
+            r#"{"regions": [{"polygon": [[1, 2]], "holes": 3}]}"#,
             r#"{"objects": [{"label": "nut", "score": 1, "box": [1, 2, 3]}]}"#,
             "[]",
         ] {

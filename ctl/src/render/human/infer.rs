@@ -16,7 +16,7 @@ pub fn result(document: &Value) -> String {
 /// A document in the form of one task, if it has its fields.
 type Form = fn(&Map<String, Value>) -> Option<String>;
 
-const FORMS: [Form; 6] = [lines, boxes, labels, segments, text, file_type];
+const FORMS: [Form; 10] = [lines, boxes, things, anomaly, regions, embedding, labels, segments, text, file_type];
 
 /// `{"width", "height", "lines": [{"text", "score", "box", "direction"}]}`: one line each in reading order.
 fn lines(fields: &Map<String, Value>) -> Option<String> {
@@ -35,6 +35,119 @@ fn lines(fields: &Map<String, Value>) -> Option<String> {
     shown.push_str(&format!("{} in a picture of {width} x {height} pixels\n", rows.len()));
     if let Some(left_out) = fields.get("left_out").and_then(Value::as_u64) {
         shown.push_str(&format!("{left_out} more were left out: the limits of the model are reached\n"));
+    }
+    Some(shown)
+}
+
+/// `{"width", "height", "objects": [{"label", "score", "box", "area", "polygons"}]}`: one line each, the surest first.
+fn things(fields: &Map<String, Value>) -> Option<String> {
+    let things = fields.get("objects")?.as_array()?;
+    let masked = things.iter().any(|thing| thing.get("area").is_some());
+    let row = |(at, thing): (usize, &Value)| {
+        let sides: Option<Vec<f64>> = thing.get("box")?.as_array()?.iter().map(Value::as_f64).collect();
+        let [left, top, right, bottom] = sides?[..] else { return None };
+        let mut row = vec![
+            (at + 1).to_string(),
+            percent(thing.get("score")?.as_f64()?),
+            format!("{left},{top}"),
+            format!("{right},{bottom}"),
+        ];
+        if masked {
+            row.push(percent(thing.get("area")?.as_f64()?));
+        }
+        row.push(clean(thing.get("label")?.as_str()?));
+        Some(row)
+    };
+    let rows: Vec<Vec<String>> = things.iter().enumerate().map(row).collect::<Option<_>>()?;
+    let mut head = vec![
+        ("THING", Align::Right),
+        ("SCORE", Align::Right),
+        ("TOP LEFT", Align::Right),
+        ("BOTTOM RIGHT", Align::Right),
+    ];
+    if masked {
+        head.push(("AREA", Align::Right));
+    }
+    head.push(("LABEL", Align::Left));
+    found_in_picture(fields, &head, &rows, "nothing found")
+}
+
+/// `{"width", "height", "regions": [{"label", "score", "area", "polygon"}], "coverage": [{"label", "area"}]}`: one line for each
+/// region, the largest first, and one for each label.
+fn regions(fields: &Map<String, Value>) -> Option<String> {
+    let regions = fields.get("regions")?.as_array()?;
+    let row = |(at, region): (usize, &Value)| {
+        let score = match region.get("score") {
+            Some(score) => percent(score.as_f64()?),
+            None => "-".into(),
+        };
+        let area = percent(region.get("area")?.as_f64()?);
+        Some(vec![(at + 1).to_string(), score, area, clean(region.get("label")?.as_str()?)])
+    };
+    let rows: Vec<Vec<String>> = regions.iter().enumerate().map(row).collect::<Option<_>>()?;
+    let head = [("REGION", Align::Right), ("SCORE", Align::Right), ("AREA", Align::Right), ("LABEL", Align::Left)];
+    let mut shown = found_in_picture(fields, &head, &rows, "no regions")?;
+    for share in fields.get("coverage")?.as_array()? {
+        let (label, area) = (share.get("label")?.as_str()?, share.get("area")?.as_f64()?);
+        shown.push_str(&format!("{} of the picture is {}\n", percent(area), clean(label)));
+    }
+    Some(shown)
+}
+
+/// `{"score", "anomalous", "threshold", "regions": [{"score", "area", "polygon"}], "peak"}`: the verdict, then one line for each
+/// region.
+fn anomaly(fields: &Map<String, Value>) -> Option<String> {
+    let number = |name: &str| fields.get(name).and_then(Value::as_f64);
+    let verdict = if fields.get("anomalous")?.as_bool()? { "anomalous" } else { "not anomalous" };
+    let mut shown = format!("{verdict}  {} (threshold {})\n", percent(number("score")?), percent(number("threshold")?));
+    let row = |(at, region): (usize, &Value)| {
+        let number = |name: &str| region.get(name).and_then(Value::as_f64);
+        Some(vec![(at + 1).to_string(), percent(number("score")?), percent(number("area")?)])
+    };
+    let rows: Vec<Vec<String>> =
+        fields.get("regions")?.as_array()?.iter().enumerate().map(row).collect::<Option<_>>()?;
+    // A model without a map tells of no regions.
+    let Some([x, y]) = fields.get("peak").and_then(Value::as_array).map(Vec::as_slice) else { return Some(shown) };
+    let head = [("REGION", Align::Right), ("PEAK", Align::Right), ("AREA", Align::Right)];
+    shown.push_str(&found_in_picture(fields, &head, &rows, "no regions")?);
+    shown.push_str(&format!("highest at {},{}\n", x.as_f64()?, y.as_f64()?));
+    Some(shown)
+}
+
+/// `{"embedding": [...], "matches": [{"label", "similarity"}]}`: what it is most like, and how many numbers it has; they are in
+/// the JSON form.
+fn embedding(fields: &Map<String, Value>) -> Option<String> {
+    let count = fields.get("embedding")?.as_array()?.len();
+    let mut shown = String::new();
+    if let Some(matches) = fields.get("matches") {
+        let row = |one: &Value| Some((clean(one.get("label")?.as_str()?), one.get("similarity")?.as_f64()?));
+        let rows: Vec<(String, f64)> = matches.as_array()?.iter().map(row).collect::<Option<_>>()?;
+        let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+        for (label, similarity) in &rows {
+            shown.push_str(&format!("{label:<width$}  {similarity:.3}\n"));
+        }
+        if rows.is_empty() {
+            shown.push_str("like nothing that is known\n");
+        }
+    }
+    shown.push_str(&format!("an embedding of {count} numbers; --json prints them\n"));
+    Some(shown)
+}
+
+/// A table of what was found, the size of the picture, and what the limits of the model left out.
+fn found_in_picture(
+    fields: &Map<String, Value>,
+    head: &[(&str, Align)],
+    rows: &[Vec<String>],
+    nothing: &str,
+) -> Option<String> {
+    let (width, height) = (fields.get("width")?.as_u64()?, fields.get("height")?.as_u64()?);
+    let mut shown = if rows.is_empty() { format!("{nothing}\n") } else { table(head, rows) };
+    shown.push_str(&format!("{} in a picture of {width} x {height} pixels\n", rows.len()));
+    for (name, what) in [("left_out", "more were left out"), ("polygons_left_out", "have no outline")] {
+        if let Some(count) = fields.get(name).and_then(Value::as_u64) {
+            shown.push_str(&format!("{count} {what}: the limits of the model are reached\n"));
+        }
     }
     Some(shown)
 }
@@ -213,7 +326,69 @@ mod tests {
     }
 
     #[test]
+    fn each_task_with_pictures_has_its_form() {
+        let size = |mut document: Value| {
+            document["width"] = 64.into();
+            document["height"] = 48.into();
+            document
+        };
+        check(
+            size(json!({"objects": [{"label": "bolt", "score": 0.9, "box": [1.5, 2, 30, 40]}]})),
+            "THING  SCORE  TOP LEFT  BOTTOM RIGHT  LABEL\n\
+             \x20   1  90.0%     1.5,2         30,40  bolt\n\
+             1 in a picture of 64 x 48 pixels\n",
+        );
+        check(
+            size(json!({"left_out": 3, "polygons_left_out": 1, "objects": [
+                {"label": "bolt", "score": 0.9, "box": [1, 2, 30, 40], "area": 0.125, "polygons": []}]})),
+            "THING  SCORE  TOP LEFT  BOTTOM RIGHT   AREA  LABEL\n\
+             \x20   1  90.0%       1,2         30,40  12.5%  bolt\n\
+             1 in a picture of 64 x 48 pixels\n\
+             3 more were left out: the limits of the model are reached\n\
+             1 have no outline: the limits of the model are reached\n",
+        );
+        check(
+            size(json!({"regions": [
+                {"label": "rust", "score": 0.7, "area": 0.25, "polygon": [[0, 0], [9, 0], [9, 9]]},
+                {"label": "\u{1b}dirt", "area": 0.125, "polygon": []}], "coverage": [{"label": "rust", "area": 0.26}]})),
+            "REGION  SCORE   AREA  LABEL\n\
+             \x20    1  70.0%  25.0%  rust\n\
+             \x20    2      -  12.5%  \\u{1b}dirt\n\
+             2 in a picture of 64 x 48 pixels\n\
+             26.0% of the picture is rust\n",
+        );
+        check(
+            size(json!({"score": 0.75, "anomalous": true, "threshold": 0.5, "peak": [3.5, 4], "regions": [
+                {"score": 0.75, "area": 0.03, "polygon": [[0, 0], [9, 0], [9, 9]]}]})),
+            "anomalous  75.0% (threshold 50.0%)\n\
+             REGION   PEAK  AREA\n\
+             \x20    1  75.0%  3.0%\n\
+             1 in a picture of 64 x 48 pixels\n\
+             highest at 3.5,4\n",
+        );
+        check(
+            size(json!({"score": 0.1, "anomalous": false, "threshold": 0.5, "peak": null, "regions": []})),
+            "not anomalous  10.0% (threshold 50.0%)\n",
+        );
+        check(
+            json!({"embedding": [0.5, 0.5], "label": "bolt", "matches": [
+                {"label": "bolt", "similarity": 0.98765}, {"label": "screw", "similarity": 0.5}]}),
+            "bolt   0.988\nscrew  0.500\nan embedding of 2 numbers; --json prints them\n",
+        );
+        check(
+            json!({"embedding": [0.5], "label": null, "matches": []}),
+            "like nothing that is known\nan embedding of 1 numbers; --json prints them\n",
+        );
+        check(json!({"embedding": [1, 2, 3]}), "an embedding of 3 numbers; --json prints them\n");
+    }
+
+    #[test]
     fn an_empty_answer_says_so() {
+        check(json!({"width": 3, "height": 2, "objects": []}), "nothing found\n0 in a picture of 3 x 2 pixels\n");
+        check(
+            json!({"width": 3, "height": 2, "regions": [], "coverage": []}),
+            "no regions\n0 in a picture of 3 x 2 pixels\n",
+        );
         check(json!({"labels": []}), "no labels\n");
         check(json!({"width": 3, "height": 2, "lines": []}), "no text\n0 in a picture of 3 x 2 pixels\n");
         check(json!({"width": 3, "height": 2, "boxes": []}), "no boxes\n0 in a picture of 3 x 2 pixels\n");
