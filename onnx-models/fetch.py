@@ -115,9 +115,15 @@ WEIGHTS = [
         "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
         [("silero_vad/data/silero_vad_16k_op15.onnx", "bundles/speech/model.onnx",
           "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49")]),
+    # Most of the wheel is an older model that is not taken.
+    Wheel(
+        "wired_table_rec", "1.1.5", "wired_table_rec-1.1.5-py3-none-any.whl", "any",
+        "c0efea7682ffc9e72d391ad77c37332b64f6ec6931e244092b6ee64afb1c16e0",
+        [("wired_table_rec/models/cycle_center_net_v2.onnx", "bundles/table-lines/model.onnx",
+          "0ea48d3a17e35ef5c2e498a5e799566073234d39b1079ca21d9f4fafe73c6d20")]),
 ]
 
-BUNDLES = ["text-line", "text-direction", "text-boxes", "label-reader", "file-type", "speech"]
+BUNDLES = ["text-line", "text-direction", "text-boxes", "label-reader", "file-type", "speech", "table-lines"]
 
 
 def fail(message):

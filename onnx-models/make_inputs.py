@@ -114,6 +114,31 @@ def text_boxes(directory):
     jpeg(labels([], (320, 240), 25), directory / "blank.jpg")
 
 
+def form(rows, columns, canvas, seed, corner=(60, 55)):
+    """A ruled form with words in its cells; heights of rows and widths of columns in pixels."""
+    paper, ink = (236, 232, 220), (38, 36, 44)
+    sheet = Image.new("RGB", canvas, paper)
+    draw, face = ImageDraw.Draw(sheet), ImageFont.truetype(SANS, 26)
+    xs, ys = [[start + sum(sizes[:at]) for at in range(len(sizes) + 1)]
+              for start, sizes in zip(corner, (columns, rows))]
+    for x in xs:
+        draw.line([(x, ys[0]), (x, ys[-1])], fill=ink, width=3)
+    for y in ys:
+        draw.line([(xs[0], y), (xs[-1], y)], fill=ink, width=3)
+    words = ["Part", "Count", "LOT 4711", "12", "Seal 40x52", "3", "Valve", "7", "Checked", "yes", "Date", "2031-03"]
+    cells = [(x, y, high) for y, high in zip(ys, rows) for x in xs[:-1]]
+    for (x, y, high), word in zip(cells, words * 4):
+        draw.text((x + 14, y + high // 3), word, font=face, fill=ink)
+    return camera(sheet, 40, np.random.default_rng(seed), 0.01)
+
+
+def table_lines(directory):
+    jpeg(form([70, 70, 70, 70], [260, 140, 220], (760, 420), 31), directory / "form.jpg")
+    jpeg(form([90, 120, 90], [180, 180], (480, 400), 32), directory / "form-turned.jpg", orientation=6)
+    jpeg(labels([("No table here", DEJAVU, 40, 60, 80), ("only some words", SANS, 32, 60, 160)], (480, 300), 33),
+         directory / "words.jpg")
+
+
 def label_reader(directory):
     face = lambda font, size: ImageFont.truetype(font, size)
     paper, ink = (236, 232, 220), (38, 36, 44)
@@ -207,7 +232,7 @@ def speech(directory):
 
 MAKERS = {"text-line": text_line, "text-direction": text_direction, "text-boxes": text_boxes,
           "label-reader": label_reader, "file-type": file_type,
-          "speech": speech}
+          "speech": speech, "table-lines": table_lines}
 
 
 def main():

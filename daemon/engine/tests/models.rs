@@ -339,3 +339,28 @@ fn a_set_of_known_embeddings_that_does_not_fit_the_model_is_told_at_load() {
     let said = host.loaded().unwrap_err();
     assert!(said.contains("output.enrolled: embeddings of 2 numbers; the output embedding has 6"), "{said}");
 }
+
+#[test]
+fn ruled_lines_of_a_photographed_form_are_told_with_outlines_that_hold_their_areas() {
+    let bundle = support::bundle("table-lines");
+    let Some(mut host) = Host::start() else { return };
+    assert_eq!(host.load(&bundle).goldens_passed, 3);
+    let payload = std::fs::read(bundle.join("golden/form.jpg")).unwrap();
+    let (document, _) = host.infer_encoded("image/jpeg", &payload).unwrap();
+    let regions = document["regions"].as_array().unwrap();
+    let count = |label: &str| regions.iter().filter(|region| region["label"] == label).count();
+    // Four rows and three columns: the lines of the rows are broken by those of the columns.
+    assert!(count("horizontal") >= 5 && count("vertical") == 4, "{document}");
+    let picture = document["width"].as_f64().unwrap() * document["height"].as_f64().unwrap();
+    let held = |ring: &serde_json::Value| -> f64 {
+        let corner = |corner: &serde_json::Value| [0, 1].map(|axis| corner[axis].as_f64().unwrap());
+        let corners: Vec<[f64; 2]> = ring.as_array().unwrap().iter().map(corner).collect();
+        let sides = corners.iter().zip(corners.iter().cycle().skip(1));
+        (sides.map(|(a, b)| a[0] * b[1] - a[1] * b[0]).sum::<f64>() / 2.0 / picture).abs()
+    };
+    for region in regions {
+        let (held, area) = (held(&region["polygon"]), region["area"].as_f64().unwrap());
+        // Lines are thin: a cell and a half along their sides is a good part of them.
+        assert!((held - area).abs() < area * 0.6, "{held} {region}");
+    }
+}
