@@ -67,9 +67,9 @@ arch: ## The direction of dependencies between crates
 
 .PHONY: bench
 bench: build dist fetch ## The promised numbers beside the measured ones
-	@decide=$$($(CARGO) build $(PROFILE) --bench decide --message-format=json | \
-		sed -n 's/.*"executable":"\([^"]*\/decide-[^"]*\)".*/\1/p'); \
-	EDGE_DECIDE_BENCH="$$decide" EDGE_BIN_DIR='$(BIN)' EDGED='$(DIST)/edged' '$(BIN)/edge-bench'
+	@built() { $(CARGO) build $(PROFILE) --bench "$$1" --message-format=json | \
+		sed -n 's/.*"executable":"\([^"]*\/'"$$1"'-[^"]*\)".*/\1/p'; }; \
+	EDGE_DECIDE_BENCH="$$(built decide)" EDGE_RECIPES_BENCH="$$(built recipes)" EDGE_BIN_DIR='$(BIN)' EDGED='$(DIST)/edged' '$(BIN)/edge-bench'
 
 .PHONY: soak
 soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemon and broker die in turn

@@ -2,10 +2,11 @@
 //!
 //! Every ratio is the median over rounds of the baseline and of the system in turn, so that a machine that slows down
 //! slows both. With a word on the command line only the loads are measured whose
-//! name has that word in it; `planned` stands for those by measured plans, `contest` for who goes first. Nothing here fails for a number: it is printed, and the table says which promise it misses.
+//! name has that word in it; `planned` stands for those by measured plans, `contest` for who goes first,
+//! `recipes` for what needs no daemon. Nothing here fails for a number: it is printed, and the table says which promise it misses.
 
 use std::env;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -56,6 +57,10 @@ async fn bench(only: &str) -> Result<Table> {
         edge_tests::measure::contest::rows(&stack, &mut table).await.with_context(|| stack.logs())?;
         return Ok(table);
     }
+    if only == "recipes" {
+        edge_tests::measure::programs::rows(&mut table)?;
+        return Ok(table);
+    }
     if only == "cycles" {
         edge_tests::measure::cycles::rows(&mut table).await?;
         return Ok(table);
@@ -79,7 +84,7 @@ async fn bench(only: &str) -> Result<Table> {
     drop(stack);
     edge_tests::measure::planned::rows(&mut table).await?;
     edge_tests::measure::cycles::rows(&mut table).await?;
-    core(&mut table)?;
+    edge_tests::measure::programs::rows(&mut table)?;
     Ok(table)
 }
 
@@ -419,22 +424,5 @@ async fn host_killed(stack: &Stack, table: &mut Table) -> Result<()> {
     let note = format!("median of {}, worst {:.3} s", times.len(), times.iter().copied().fold(0.0, f64::max));
     let what = "kill -9 of the engine host to the next answer";
     table.add(what, "s", Promise::AtMost(1.0), median(times.iter().copied()), note);
-    Ok(())
-}
-
-/// The core's own bench: `us per decision` and `allocations per decision` on lines of their own.
-fn core(table: &mut Table) -> Result<()> {
-    let Some(program) = env::var_os("EDGE_DECIDE_BENCH") else {
-        eprintln!("  the core's decisions are measured by `make bench` only");
-        return Ok(());
-    };
-    let output = Command::new(&program).arg("--bench").output().context("run the core's bench")?;
-    let text = String::from_utf8(output.stdout)?;
-    print!("{text}");
-    for (key, unit, promise) in [("us per decision", "us", 2.0), ("allocations per decision", "", 0.0)] {
-        let line = text.lines().find(|line| line.contains(key)).with_context(|| format!("no line with {key:?}"))?;
-        let value = line.split_whitespace().find_map(|word| word.parse().ok()).context("a number")?;
-        table.add(&format!("core: {key}"), unit, Promise::AtMost(promise), value, String::new());
-    }
     Ok(())
 }

@@ -6,6 +6,7 @@ pub mod cycles;
 pub mod hop;
 pub mod load;
 pub mod planned;
+pub mod programs;
 pub mod table;
 pub mod work;
 
