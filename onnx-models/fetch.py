@@ -115,7 +115,12 @@ WEIGHTS = [
         "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
         [("silero_vad/data/silero_vad_16k_op15.onnx", "bundles/speech/model.onnx",
           "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49")]),
-    # Most of the wheel is an older model that is not taken.
+    # Most of these two wheels are other models that are not taken.
+    Wheel(
+        "ddddocr", "1.5.6", "ddddocr-1.5.6-py3-none-any.whl", "any",
+        "f13865b00e42de5c2507c1889ba73c2bacd218a49d15b928c2a5c82667062ac5",
+        [("ddddocr/common_det.onnx", "bundles/character-boxes/model.onnx",
+          "6faa8ea85a8c1a634e5050c4a138fca10f30194e0d7abbe9ade1fcd423af6ed6")]),
     Wheel(
         "wired_table_rec", "1.1.5", "wired_table_rec-1.1.5-py3-none-any.whl", "any",
         "c0efea7682ffc9e72d391ad77c37332b64f6ec6931e244092b6ee64afb1c16e0",
@@ -123,7 +128,8 @@ WEIGHTS = [
           "0ea48d3a17e35ef5c2e498a5e799566073234d39b1079ca21d9f4fafe73c6d20")]),
 ]
 
-BUNDLES = ["text-line", "text-direction", "text-boxes", "label-reader", "file-type", "speech", "table-lines"]
+BUNDLES = ["text-line", "text-direction", "text-boxes", "label-reader", "file-type", "speech", "table-lines",
+           "character-boxes"]
 
 
 def fail(message):

@@ -12,6 +12,7 @@
     table-lines                  the model as wired_table_rec 1.1.5 runs it (mean, std, the classes of its answer), on the
                                  tensor that the manifest describes; areas are OpenCV's connected components. Outlines are
                                  held against areas by tests
+    character-boxes              the model as ddddocr 1.5.6 runs it (letterbox, grids, strides, OpenCV's suppression)
 
 Needs a virtual environment of its own:
     pip install rapidocr-onnxruntime==1.4.4 magika==1.0.3 onnxruntime==1.32.0 pillow scipy packaging
@@ -265,9 +266,44 @@ def table_lines():
         write(path, document)
 
 
+def character_boxes():
+    import cv2
+    import onnxruntime
+
+    rules = tomllib.loads((HERE / "character-boxes/model.toml").read_text())["output"]
+    session = onnxruntime.InferenceSession(HERE.parent / ".fetch/bundles/character-boxes/model.onnx",
+                                           providers=["CPUExecutionProvider"])
+    grids, steps = [], []
+    for stride in rules["head"]["strides"]:
+        at = np.arange(416 // stride)
+        grids.append(np.stack(np.meshgrid(at, at), 2).reshape(-1, 2))
+        steps.append(np.full((len(at) ** 2, 1), stride))
+    grid, step = np.concatenate(grids), np.concatenate(steps)
+    for path in inputs("character-boxes"):
+        pixels = picture(path)
+        height, width = pixels.shape[:2]
+        factor = min(416 / height, 416 / width)
+        wide, high = int(width * factor), int(height * factor)
+        tensor = np.full((416, 416, 3), 114, np.float32)
+        tensor[:high, :wide] = cv2.resize(pixels, (wide, high))
+        numbers = session.run(None, {"images": tensor.transpose(2, 0, 1)[None]})[0][0]
+        middle, size = (numbers[:, :2] + grid) * step, np.exp(numbers[:, 2:4]) * step
+        boxes, scores = np.concatenate([middle - size / 2, size], 1) / factor, numbers[:, 4] * numbers[:, 5]
+        kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), rules["threshold"], rules["overlap"])
+        document = {"width": width, "height": height, "objects": []}
+        for at in np.array(kept, int).reshape(-1):
+            left, top, wide, high = boxes[at]
+            one = {"label": rules["labels"][0], "score": round(float(scores[at]), 6)}
+            # Where two are equally sure, their order is an accident.
+            if all(abs(scores[at] - scores[other]) > 0.02 for other in np.array(kept, int).reshape(-1) if other != at):
+                one["box"] = [round(float(side), 1) for side in (left, top, left + wide, top + high)]
+            document["objects"].append(one)
+        write(path, document)
+
+
 MAKERS = {"text-line": text_line, "text-direction": text_direction, "text-boxes": text_boxes,
           "label-reader": label_reader, "file-type": magika,
-          "speech": silero, "table-lines": table_lines}
+          "speech": silero, "table-lines": table_lines, "character-boxes": character_boxes}
 
 
 def main():

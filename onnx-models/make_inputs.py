@@ -139,6 +139,12 @@ def table_lines(directory):
          directory / "words.jpg")
 
 
+def character_boxes(directory):
+    jpeg(labels([("PN 40", DEJAVU, 48, 200, 150)], (800, 600), 43), directory / "pressure.jpg")
+    jpeg(labels([("K7", DEJAVU, 64, 300, 250)], (1000, 700), 44), directory / "mark-turned.jpg", orientation=6)
+    jpeg(labels([], (320, 240), 45), directory / "blank.jpg")
+
+
 def label_reader(directory):
     face = lambda font, size: ImageFont.truetype(font, size)
     paper, ink = (236, 232, 220), (38, 36, 44)
@@ -232,7 +238,7 @@ def speech(directory):
 
 MAKERS = {"text-line": text_line, "text-direction": text_direction, "text-boxes": text_boxes,
           "label-reader": label_reader, "file-type": file_type,
-          "speech": speech, "table-lines": table_lines}
+          "speech": speech, "table-lines": table_lines, "character-boxes": character_boxes}
 
 
 def main():

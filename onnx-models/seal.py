@@ -16,7 +16,8 @@ MARK = "# From here on written by seal.py.\n"
 
 TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".wav": "audio/wav"}
 TOLERANCE = {"text-line": 0.05, "text-direction": 0.05, "text-boxes": 0.05, "label-reader": 0.05,
-             "file-type": 0.02, "speech": 0.02, "table-lines": 0.003}
+             "file-type": 0.02, "speech": 0.02, "table-lines": 0.003,
+             "character-boxes": 0.05}
 
 
 def goldens(bundle, directory):

@@ -341,6 +341,21 @@ fn a_set_of_known_embeddings_that_does_not_fit_the_model_is_told_at_load() {
 }
 
 #[test]
+fn a_real_detector_finds_characters_where_its_own_package_does() {
+    let Some(mut host) = Host::start() else { return };
+    assert_eq!(host.load(&support::bundle("character-boxes")).goldens_passed, 3);
+    // Thirty and more on a label that was photographed for another model.
+    let payload = std::fs::read(support::bundle("text-boxes").join("golden/shipping.jpg")).unwrap();
+    let (document, _) = host.infer_encoded("image/jpeg", &payload).unwrap();
+    let objects = document["objects"].as_array().unwrap();
+    assert!((20..60).contains(&objects.len()), "{}", objects.len());
+    let sides = |thing: &serde_json::Value| [0, 1, 2, 3].map(|side| thing["box"][side].as_f64().unwrap());
+    for [left, top, right, bottom] in objects.iter().map(sides) {
+        assert!((10.0..120.0).contains(&(right - left)) && (10.0..120.0).contains(&(bottom - top)), "{document}");
+    }
+}
+
+#[test]
 fn ruled_lines_of_a_photographed_form_are_told_with_outlines_that_hold_their_areas() {
     let bundle = support::bundle("table-lines");
     let Some(mut host) = Host::start() else { return };

@@ -32,7 +32,16 @@ fn fault(text: &str) -> String {
 
 #[test]
 fn every_manifest_of_the_repository_is_good() {
-    let real = ["text-line", "text-direction", "text-boxes", "label-reader", "file-type", "speech", "table-lines"];
+    let real = [
+        "text-line",
+        "text-direction",
+        "text-boxes",
+        "label-reader",
+        "file-type",
+        "speech",
+        "table-lines",
+        "character-boxes",
+    ];
     for name in real.into_iter().chain([
         "test/add",
         "test/echo-types",
