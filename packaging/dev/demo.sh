@@ -50,7 +50,7 @@ expect_first() {
     if [[ $first == "$1"* ]]; then right "$1"; else wrong "expected a first line with $1"; fi
 }
 
-title "A private bus, a local broker, and edged with six models"
+title "A private bus, a local broker, and edged with eight models"
 "$bin/edge-stack" up "$dir" >/dev/null
 # shellcheck disable=SC1091 # written by edge-stack
 . "$dir/env"
@@ -89,6 +89,12 @@ expect '(text/csv)'
 show 'edgectl infer speech onnx-models/speech/golden/two-sentences.wav'
 expect '0.738 s to 2.334 s'
 expect '3.906 s to 5.502 s'
+
+title "D-Bus: characters, and the ruled lines of a form"
+show 'edgectl infer character-boxes onnx-models/character-boxes/golden/mark-turned.jpg'
+expect '1 in a picture of 1000 x 700 pixels'
+show 'edgectl infer table-lines onnx-models/table-lines/golden/form.jpg'
+expect 'of the picture is vertical'
 
 title "MQTT 3.1.1: the same photograph in a JSON body"
 printf '{"id": "demo-json", "reply_to": "edge/replies/demo", "image": "%s"}' "$(base64 -w0 "$photos/lot.jpg")" >"$dir/body.json"

@@ -44,10 +44,11 @@ fn main() -> ExitCode {
         the_command_infers_and_traces,
         the_command_measures_and_its_numbers_agree,
         the_command_draws_the_boxes_that_were_found,
+        the_command_shows_and_draws_what_models_with_pictures_find,
         the_command_ends_with_1_when_the_daemon_says_no,
     ];
     let real = ["text-line", "text-direction", "text-boxes", "file-type", "speech"];
-    let bundles = [&real[..], &["add", "echo-types", "spin"]].concat();
+    let bundles = [&real[..], &["add", "echo-types", "spin"], &["areas", "shapes", "spots", "likeness"]].concat();
     edge_tests::runner::run(Setup::new().bundles(&bundles), trials)
 }
 
@@ -484,6 +485,29 @@ async fn the_command_draws_the_boxes_that_were_found(stack: &Stack) -> Result<()
     ensure!(png.starts_with(b"\x89PNG") && png[16..24] == [0, 0, 2, 128, 0, 0, 1, 224], "{:?}", &png[..24]);
     let (code, said, err) = edgectl(stack, &["infer", "text-direction", file, "--annotate", out])?;
     ensure!(code == Some(2) && said.contains("180") && err.contains("has no boxes"), "{code:?}: {said} {err}");
+    Ok(())
+}
+
+async fn the_command_shows_and_draws_what_models_with_pictures_find(stack: &Stack) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    for (model, expected) in [
+        ("areas", "17.2% of the picture is red"),
+        ("shapes", "3.9%  red"),
+        ("spots", "anomalous  75.0% (threshold 50.0%)"),
+        ("likeness", "all red        1.000"),
+    ] {
+        let picture = places::repository().join("onnx-models/test").join(model).join("golden/0.png");
+        let (file, drawn) = (picture.to_str().context("a path")?, dir.path().join(format!("{model}.png")));
+        let (code, said, err) = edgectl(stack, &["infer", model, file])?;
+        ensure!(code == Some(0) && said.contains(expected), "{model}: {code:?}: {said} {err}");
+        let out = drawn.to_str().context("a path")?;
+        let (code, _, err) = edgectl(stack, &["infer", model, file, "--annotate", out])?;
+        // An embedding has no place in the picture.
+        let places = model != "likeness";
+        ensure!(code == Some(if places { 0 } else { 2 }), "{model}: {code:?}: {err}");
+        ensure!(drawn.is_file() == places && (places || err.contains("has no boxes")), "{model}: {err}");
+        ensure!(!places || std::fs::read(&drawn)? != std::fs::read(&picture)?, "{model}: nothing was drawn");
+    }
     Ok(())
 }
 

@@ -4,16 +4,17 @@
 use std::sync::LazyLock;
 
 use edge_engine::bundle::{Channels, ImageRecipe, SceneRecipe, WhenWider};
-use edge_engine::media::picture::Pictures;
+use edge_engine::media::line::Lines;
 use edge_engine::media::scene::Scenes;
+use edge_engine::protocol::Datatype;
 use libfuzzer_sys::fuzz_target;
 
 const HEIGHT: u32 = 48;
 /// Small, so that time goes into headers and not into pixels.
 const PIXELS: u64 = 1 << 18;
 
-static REFUSE: LazyLock<Pictures> = LazyLock::new(|| pictures(WhenWider::Refuse));
-static SQUEEZE: LazyLock<Pictures> = LazyLock::new(|| pictures(WhenWider::Squeeze));
+static REFUSE: LazyLock<Lines> = LazyLock::new(|| lines(WhenWider::Refuse));
+static SQUEEZE: LazyLock<Lines> = LazyLock::new(|| lines(WhenWider::Squeeze));
 static SCENES: LazyLock<Scenes> = LazyLock::new(scenes);
 
 fuzz_target!(|payload: &[u8]| {
@@ -46,19 +47,20 @@ fn scenes() -> Scenes {
         mean: [0.5; 3],
         std: [0.5; 3],
     };
-    Scenes::new(recipe, PIXELS)
+    Scenes::new(recipe, PIXELS, Datatype::Fp32)
 }
 
-fn pictures(when_wider: WhenWider) -> Pictures {
+fn lines(when_wider: WhenWider) -> Lines {
     let recipe = ImageRecipe {
         tensor: "x".into(),
         height: HEIGHT,
         min_width: 320,
         max_width: 640,
+        width_step: 1,
         when_wider,
         channels: Channels::Bgr,
         mean: [0.5; 3],
         std: [0.5; 3],
     };
-    Pictures::new(recipe, PIXELS)
+    Lines::new(recipe, PIXELS, Datatype::Fp32)
 }

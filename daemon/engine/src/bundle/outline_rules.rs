@@ -1,10 +1,13 @@
 //! What the values of recipes with maps must be, and of those for embeddings. Every fault names its key and the accepted range.
 
+use super::manifest::FileEntry;
 use super::recipes::{
     Activation, AnomalyRecipe, EmbeddingRecipe, Head, MasksRecipe, OutlinesRecipe, SegmentationRecipe,
 };
 use super::rules::Faults;
 
+/// Largest file of known embeddings, which is read as a whole, bytes: its 16,777,216 numbers with 32 characters each.
+const MOST_ENROLLED: u64 = 512 << 20;
 /// Coarser outlines than this show nothing any more, cells.
 const COARSEST: f32 = 100.0;
 
@@ -46,7 +49,9 @@ pub fn anomaly(recipe: &AnomalyRecipe, faults: &mut Faults) {
 }
 
 /// Numbers that are alike for what looks alike.
-pub fn embedding(recipe: &EmbeddingRecipe, faults: &mut Faults) {
+pub fn embedding(recipe: &EmbeddingRecipe, files: &[FileEntry], faults: &mut Faults) {
+    let is_large = |file: &FileEntry| Some(&file.path) == recipe.enrolled.as_ref() && file.bytes > MOST_ENROLLED;
+    faults.unless(!files.iter().any(is_large), "output.enrolled", "a file of at most 536870912 bytes");
     faults.unless((1..=1000).contains(&recipe.top), "output.top", "1..=1000");
     faults.unless((-1.0..=1.0).contains(&recipe.threshold), "output.threshold", "-1..=1");
 }

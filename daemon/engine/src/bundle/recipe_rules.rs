@@ -53,7 +53,7 @@ pub fn recipes(manifest: &Manifest, faults: &mut Faults) {
         Some(OutputRecipe::Objects(recipe)) => objects(recipe, faults),
         Some(OutputRecipe::Segmentation(recipe)) => segmentation(recipe, faults),
         Some(OutputRecipe::Anomaly(recipe)) => anomaly(recipe, faults),
-        Some(OutputRecipe::Embedding(recipe)) => embedding(recipe, faults),
+        Some(OutputRecipe::Embedding(recipe)) => embedding(recipe, &manifest.file, faults),
         Some(OutputRecipe::Speech(recipe)) => speech(recipe, faults),
         Some(OutputRecipe::Ctc(_) | OutputRecipe::FileType(_)) | None => {}
     }

@@ -281,6 +281,12 @@ fn a_fault_in_a_recipe_with_outlines_or_embeddings_is_told_with_its_key() {
             "output.enrolled: must be listed as a [[file]]",
         ),
         (LIKENESS, "normalise = true", "normalize = true", "unknown field `normalize`"),
+        (
+            LIKENESS,
+            "path = \"enrolled.jsonl\"\nbytes = ",
+            "path = \"enrolled.jsonl\"\nbytes = 600000000 # ",
+            "output.enrolled: must be a file of at most 536870912 bytes",
+        ),
         (LIKENESS, "task = \"embedding\"", "task = \"anomaly\"", "task: must be"),
     ];
     for (text, from, to, expected) in cases {

@@ -293,6 +293,27 @@ fn with_input(input: Input) -> Recipe {
 }
 
 #[test]
+fn half_numbers_of_a_classifier_are_read_like_whole_ones() {
+    use crate::media::given::{Given, all};
+    let recipe = with_input(Input::FileBytes);
+    for given in
+        [Given::floats("y", &[2, 2], &[0.25, 0.5, 0.75, 0.5]), Given::halves("y", &[2, 2], &[0.25, 0.5, 0.75, 0.5])]
+    {
+        let (_, answers) = all(std::slice::from_ref(&given));
+        let read = |row| recipe.interpret(&answers, row, None).unwrap();
+        assert_eq!(read(0), r#"{"label":"b","score":0.5,"labels":[{"label":"b","score":0.5}]}"#);
+        assert_eq!(read(1), r#"{"label":"a","score":0.75,"labels":[{"label":"a","score":0.75}]}"#);
+    }
+    for (datatype, good) in [(Datatype::Fp16, true), (Datatype::Bf16, false), (Datatype::Fp64, false)] {
+        let inputs = [TensorSpec { name: "x".into(), datatype, shape: vec![1, 3, 8, 8] }];
+        assert_eq!(picture_input(&inputs, "x").is_ok(), good, "{datatype:?}");
+        assert_eq!(float_input(&inputs, "x").is_ok(), good, "{datatype:?}");
+    }
+    let bytes = [TensorSpec { name: "x".into(), datatype: Datatype::Uint8, shape: vec![1, 3, 8, 8] }];
+    assert!(picture_input(&bytes, "x").is_ok() && float_input(&bytes, "x").is_err());
+}
+
+#[test]
 fn a_line_is_the_same_from_the_file_and_from_the_picture_that_was_handed_out() {
     let (mean, std) = ([0.5; 3], [0.5; 3]);
     let (min_side, max_side, max_pixels) = (32, 64, 64 * 64);
