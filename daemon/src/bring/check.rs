@@ -139,6 +139,9 @@ fn output_tensor(manifest: &Manifest) -> Option<&str> {
         OutputRecipe::Boxes(recipe) => Some(&recipe.tensor),
         OutputRecipe::FileType(recipe) => Some(&recipe.tensor),
         OutputRecipe::Speech(recipe) => Some(&recipe.probability),
+        OutputRecipe::Segmentation(recipe) => Some(&recipe.tensor),
+        OutputRecipe::Embedding(recipe) => Some(&recipe.tensor),
+        OutputRecipe::Anomaly(recipe) => recipe.map.as_deref().or(recipe.score.as_deref()),
         OutputRecipe::Objects(_) => None,
     }
 }

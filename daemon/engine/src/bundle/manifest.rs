@@ -79,12 +79,16 @@ pub enum Task {
 
 impl Task {
     /// Every task.
-    pub const ALL: [Task; 8] = [
+    pub const ALL: [Task; 12] = [
         Task::TextRecognition,
         Task::TextDetection,
         Task::TextReading,
         Task::Classification,
         Task::ObjectDetection,
+        Task::InstanceSegmentation,
+        Task::Segmentation,
+        Task::Anomaly,
+        Task::Embedding,
         Task::FileType,
         Task::SpeechSegments,
         Task::Tensors,
