@@ -237,3 +237,34 @@ fn graphs_that_no_box_can_run_are_told() {
     }
     assert_eq!(hidden(desk.dir.path()), Vec::<String>::new(), "nothing is left over");
 }
+
+#[test]
+fn every_kind_of_model_is_recognised_and_runs() {
+    let desk = Desk::new().unwrap();
+    let fetched = places::demo_bundles().unwrap();
+    std::fs::write(desk.at("two.txt"), "first\nsecond\n").unwrap();
+    // Where the model is, what is said of it besides, and the task that it must get.
+    let cases: [(&str, &[&str], &str); 8] = [
+        ("things", &["--labels", "two.txt"], "object-detection"),
+        ("shapes", &["--labels", "two.txt"], "instance-segmentation"),
+        ("areas", &[], "segmentation"),
+        ("spots", &["--task", "anomaly"], "anomaly"),
+        ("likeness", &["--task", "embedding"], "embedding"),
+        ("text-line", &[], "text-recognition"),
+        ("text-direction", &["--labels", "two.txt"], "classification"),
+        ("speech", &[], "speech-segments"),
+    ];
+    for (name, more, task) in cases {
+        let tiny = places::test_bundles().join(name);
+        let dir = if tiny.is_dir() { tiny } else { fetched.join(name) };
+        let model = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+        let model = model.into_iter().find(|path| path.extension().is_some_and(|end| end == "onnx")).unwrap();
+        let golden = dir.join("golden");
+        let words = ["models", "new", model.to_str().unwrap(), "--name", name, "--samples", golden.to_str().unwrap()];
+        let drafted = desk.done(&[&words[..], more].concat()).unwrap();
+        assert_eq!(drafted["task"].as_str(), Some(task), "{name}: {}", drafted["family"]);
+        assert!(drafted["run_ms"].as_f64().unwrap() > 0.0, "{name}: {}", drafted["remarks"]);
+        let checked = desk.done(&["models", "check", name]).unwrap();
+        assert!(checked["goldens_passed"].as_u64().unwrap() > 0, "{name}: {checked}");
+    }
+}

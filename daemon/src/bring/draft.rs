@@ -7,7 +7,7 @@ use edge_engine::family::{self, Family, Line, Why, Wish, text};
 use edge_engine::graph::{Graph, Port, Size};
 use edge_wire::bring::{Assumed, Drafted, GraphFacts, PortFacts};
 
-use super::goldens::{fill, seal};
+use super::goldens::{fill, seal, write};
 use super::manifest::{self, Head};
 use super::{BringError, file, room};
 
@@ -60,6 +60,9 @@ pub async fn new(asked: &Asked) -> Result<Drafted, BringError> {
 
 async fn stage(asked: &Asked, graph: &Graph, family: &Family, name: &str, dir: &Path) -> Result<Drafted, BringError> {
     copy(&asked.model, graph, dir)?;
+    for extra in &family.files {
+        write(&dir.join(&extra.path), extra.content.as_bytes())?;
+    }
     let version = asked.version.clone().unwrap_or_else(|| "1.0.0".into());
     let source = asked.model.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let head = manifest::head(&Head {

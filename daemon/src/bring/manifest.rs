@@ -25,6 +25,8 @@ pub struct Head<'a> {
 const MOST_ROWS: u16 = 8;
 /// Largest picture, pixels: those of a camera of 50 megapixels.
 const PIXELS: u64 = 50_000_000;
+/// Longest sound.
+const SECONDS: u32 = 600;
 /// Largest payload, bytes.
 const PAYLOAD: u64 = 32 << 20;
 /// Deadline of requests that name none.
@@ -57,10 +59,18 @@ pub fn head(draft: &Head<'_>) -> String {
     }
     out.push_str("\n[limits]\n");
     line(&mut out, "payload_bytes", &PAYLOAD.to_string(), None);
-    if !family.input.is_empty() {
-        line(&mut out, "pixels", &PIXELS.to_string(), None);
+    let kind = family.input.iter().find(|line| line.key == "kind").map(|line| line.value.as_str());
+    match kind {
+        Some("\"sound\"") => line(&mut out, "seconds", &SECONDS.to_string(), None),
+        Some(_) => line(&mut out, "pixels", &PIXELS.to_string(), None),
+        None => {}
     }
-    for (title, lines) in [("[input]", &family.input), ("[output]", &family.output), ("[output.head]", &family.head)] {
+    for (title, lines) in [
+        ("[input]", &family.input),
+        ("[output]", &family.output),
+        ("[output.head]", &family.head),
+        ("[output.masks]", &family.masks),
+    ] {
         if !lines.is_empty() {
             out.push_str(&format!("\n{title}\n"));
             lines.iter().for_each(|line| told(&mut out, line));

@@ -48,7 +48,7 @@ pub struct Manifest {
 }
 
 /// What a model does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
     /// Text of one line in a picture.
@@ -74,6 +74,7 @@ pub enum Task {
     /// Where in a sound somebody speaks.
     SpeechSegments,
     /// Tensors only; no encoded payload.
+    #[default]
     Tensors,
 }
 

@@ -55,7 +55,11 @@ pub fn recipes(manifest: &Manifest, faults: &mut Faults) {
         Some(OutputRecipe::Anomaly(recipe)) => anomaly(recipe, faults),
         Some(OutputRecipe::Embedding(recipe)) => embedding(recipe, &manifest.file, faults),
         Some(OutputRecipe::Speech(recipe)) => speech(recipe, faults),
-        Some(OutputRecipe::Ctc(_) | OutputRecipe::FileType(_)) | None => {}
+        Some(OutputRecipe::Ctc(recipe)) => {
+            let one = recipe.dictionary.is_some() != recipe.dictionary_key.is_some();
+            faults.unless(one, "output.dictionary", "present, or dictionary_key is, and not both");
+        }
+        Some(OutputRecipe::FileType(_)) | None => {}
     }
 }
 

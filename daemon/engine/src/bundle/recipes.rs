@@ -554,8 +554,10 @@ pub enum Column {
 pub struct CtcRecipe {
     /// Output of the graph.
     pub tensor: String,
-    /// Key of the model's metadata that holds the dictionary, one entry a line.
-    pub dictionary_key: String,
+    /// Key of the model's metadata that holds the dictionary, one entry a line, without the blank and the space.
+    pub dictionary_key: Option<String>,
+    /// File of the bundle that holds it instead, in the same form.
+    pub dictionary: Option<String>,
 }
 
 /// Rectangles from a map of probabilities, `[N, 1, height, width]`, as differentiable binarisation makes it: connected

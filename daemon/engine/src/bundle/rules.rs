@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::manifest::{FileEntry, Golden, Limits, Manifest, Pipeline, Profile, TensorRule, Variant};
 use super::recipe_rules::recipes;
-use super::recipes::{InputRecipe, OutputRecipe};
+use super::recipes::{CtcRecipe, InputRecipe, OutputRecipe};
 
 /// Execution providers that a manifest may wish for.
 pub const PROVIDERS: [&str; 5] = ["cpu", "cuda", "tensorrt", "tensorrt-rtx", "openvino"];
@@ -227,6 +227,9 @@ fn named_files(manifest: &Manifest) -> Vec<(String, &str)> {
         && let Some(enrolled) = &recipe.enrolled
     {
         named.push(("output.enrolled".into(), enrolled));
+    }
+    if let Some(OutputRecipe::Ctc(CtcRecipe { dictionary: Some(dictionary), .. })) = &manifest.output {
+        named.push(("output.dictionary".into(), dictionary));
     }
     for (at, golden) in manifest.golden.iter().enumerate() {
         named.push((format!("golden[{at}].input"), &golden.input));

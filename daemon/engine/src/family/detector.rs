@@ -4,13 +4,14 @@
 //! of 8, 16 and 32 (64 for the large ones). YOLOX and YOLOv8 to v11 have one anchor a cell, YOLOv5 and v7 three.
 
 use super::picture::{Habits, Scale, Tensor};
-use super::{Family, Line, Seen, assumed, fixed, found, text};
+use super::{Family, Line, Seen, assumed, counted, fixed, found, is_float, text};
 use crate::bundle::Task;
 use crate::graph::{Graph, Port, Size};
-use crate::protocol::Datatype;
 
 /// Most rows of a graph that suppresses inside.
 const MOST_ROWS: usize = 1000;
+/// More labels than any detector has: then the numbers mean something else.
+const MOST_CLASSES: usize = 2000;
 /// Side of the tensor where the graph leaves it open.
 const SIDE: i64 = 640;
 
@@ -36,6 +37,8 @@ struct Head {
     classes: Classes,
     /// The graph has suppressed by itself.
     suppressed: bool,
+    /// The output of prototypes, of which outlines are made.
+    masks: Option<String>,
 }
 
 /// How many classes a head has.
@@ -47,7 +50,7 @@ enum Classes {
 
 /// A picture in, things out.
 pub fn recognise(seen: &Seen<'_>) -> Result<Family, String> {
-    if matches!(seen.says, "segment" | "pose" | "obb" | "classify") {
+    if matches!(seen.says, "pose" | "obb" | "classify") {
         return Err(format!("its metadata says that its task is {}, not detect", seen.says));
     }
     let tensor = Tensor::of(seen)?;
@@ -67,26 +70,38 @@ pub fn recognise(seen: &Seen<'_>) -> Result<Family, String> {
         true => found("overlap", "1.0".into(), "the graph keeps one of several rectangles by itself"),
         false => assumed("overlap", "0.45".into(), "of two things of one label that overlap by more, the surer stays"),
     });
+    let task = if head.masks.is_some() { Task::InstanceSegmentation } else { Task::ObjectDetection };
+    let masks = |name: String| {
+        vec![
+            found("tensor", text(&name), "the output with four dimensions: prototypes"),
+            assumed("threshold", "0.5".into(), "a cell that is surer belongs to the thing"),
+        ]
+    };
     Ok(Family {
-        name: format!("{} with {}", head.name, labels(classes)),
-        task: Task::ObjectDetection,
+        task,
         input: tensor.lines(seen, head.habits),
         output,
         head: head.lines,
+        masks: head.masks.map(masks).unwrap_or_default(),
         closed: tensor.closed(seen, head.habits),
-        remarks: Vec::new(),
+        ..Family::named(format!("{} with {}", head.name, counted(classes)))
     })
 }
 
 fn head(seen: &Seen<'_>, pixels: [i64; 2]) -> Result<Head, String> {
     let outputs = &seen.graph.outputs;
     match outputs.as_slice() {
-        [one] if one.datatype == Some(Datatype::Fp32) => match one.sizes.as_slice() {
-            [_, a, b] => rows(one, a, b).map_or_else(|| grid(seen, one, [a, b], pixels), Ok),
+        [one] if is_float(one) => match one.sizes.as_slice() {
+            [_, a, b] => rows(one, a, b).map_or_else(|| grid(seen, one, ([a, b], 0), pixels), Ok),
             [_, columns] if seen.graph.uses("NonMaxSuppression") => flat_rows(one, columns),
             _ => Err(format!("its output {} has not the dimensions of a detector's", one.name)),
         },
-        [first, second] => queries(seen, first, second),
+        [first, second] => match (first.sizes.as_slice(), second.sizes.as_slice()) {
+            ([_, a, b], [_, prototypes, _, _]) if is_float(first) && is_float(second) => {
+                outlines(seen, (first, [a, b]), (second, prototypes), pixels)
+            }
+            _ => queries(seen, first, second),
+        },
         three_or_more if three_or_more.len() <= 4 => lists(seen.graph),
         others => Err(format!("its {} outputs are not those of a detector that is known", others.len())),
     }
@@ -105,6 +120,7 @@ fn rows(output: &Port, a: &Size, b: &Size) -> Option<Head> {
         habits: &YOLO,
         classes: Classes::Named,
         suppressed: true,
+        masks: None,
     })
 }
 
@@ -125,11 +141,31 @@ fn flat_rows(output: &Port, columns: &Size) -> Result<Head, String> {
         habits: &YOLO,
         classes: Classes::Named,
         suppressed: true,
+        masks: None,
     })
 }
 
-/// Anchors with numbers, in one of two orders.
-fn grid(seen: &Seen<'_>, output: &Port, sizes: [&Size; 2], pixels: [i64; 2]) -> Result<Head, String> {
+/// Anchors with numbers, and prototypes of masks: the last numbers of an anchor say how much of each.
+fn outlines(
+    seen: &Seen<'_>,
+    (output, sizes): (&Port, [&Size; 2]),
+    (prototypes, count): (&Port, &Size),
+    pixels: [i64; 2],
+) -> Result<Head, String> {
+    let count = fixed(count)
+        .ok_or_else(|| format!("its output {} leaves open how many prototypes there are", prototypes.name))?;
+    let head = grid(seen, output, (sizes, count), pixels)?;
+    let name = head.name.replace("detector", "detector with outlines");
+    Ok(Head { name, masks: Some(prototypes.name.clone()), ..head })
+}
+
+/// Anchors with numbers, in one of two orders; so many numbers at their end are of masks.
+fn grid(
+    seen: &Seen<'_>,
+    output: &Port,
+    (sizes, of_masks): ([&Size; 2], usize),
+    pixels: [i64; 2],
+) -> Result<Head, String> {
     let (planes, numbers, anchors) = match sizes.map(fixed) {
         [Some(a), Some(b)] if a < b => (true, a, Some(b)),
         [Some(a), Some(b)] => (false, b, Some(a)),
@@ -137,6 +173,8 @@ fn grid(seen: &Seen<'_>, output: &Port, sizes: [&Size; 2], pixels: [i64; 2]) -> 
         [None, Some(b)] => (false, b, None),
         [None, None] => return Err(format!("its output {} leaves open how many numbers an anchor has", output.name)),
     };
+    let too_few = || format!("its output {} has too few numbers for a detector", output.name);
+    let numbers = numbers.checked_sub(of_masks).ok_or_else(too_few)?;
     let cells = |strides: &[i64]| strides.iter().map(|stride| (pixels[0] / stride) * (pixels[1] / stride)).sum::<i64>();
     let is = |times: i64| {
         let count = anchors.and_then(|anchors| i64::try_from(anchors).ok());
@@ -155,7 +193,8 @@ fn grid(seen: &Seen<'_>, output: &Port, sizes: [&Size; 2], pixels: [i64; 2]) -> 
         }
         None => !planes,
     };
-    let classes = numbers.checked_sub(4 + usize::from(objectness)).filter(|classes| *classes >= 1);
+    let classes =
+        numbers.checked_sub(4 + usize::from(objectness)).filter(|classes| (1..=MOST_CLASSES).contains(classes));
     let classes = classes.ok_or_else(|| format!("its output {} has too few numbers for a detector", output.name))?;
     let classes = Classes::Known(classes);
     let undecoded = !planes && objectness && is(1) && output.made_by == "Transpose" && !seen.graph.uses("Exp");
@@ -170,6 +209,7 @@ fn grid(seen: &Seen<'_>, output: &Port, sizes: [&Size; 2], pixels: [i64; 2]) -> 
             habits: &YOLOX,
             classes,
             suppressed: false,
+            masks: None,
         });
     }
     let (kind, habits) = match (planes, objectness) {
@@ -192,6 +232,7 @@ fn grid(seen: &Seen<'_>, output: &Port, sizes: [&Size; 2], pixels: [i64; 2]) -> 
         habits,
         classes,
         suppressed: false,
+        masks: None,
     })
 }
 
@@ -236,6 +277,7 @@ fn queries(seen: &Seen<'_>, first: &Port, second: &Port) -> Result<Head, String>
         habits: if nothing { &DETR } else { &QUERIES },
         classes: Classes::Known(classes - usize::from(nothing)),
         suppressed: true,
+        masks: None,
     })
 }
 
@@ -278,10 +320,6 @@ fn lists(graph: &Graph) -> Result<Head, String> {
         habits: if tensorflow { &LISTS } else { &YOLO },
         classes: Classes::Named,
         suppressed: true,
+        masks: None,
     })
-}
-
-/// So many labels, in words.
-fn labels(count: usize) -> String {
-    if count == 1 { "one label".into() } else { format!("{count} labels") }
 }

@@ -8,12 +8,16 @@
 mod detector;
 mod labels;
 mod picture;
+mod regions;
 mod scores;
+mod sound;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use crate::bundle::Task;
 use crate::graph::{Graph, Port, Size};
+use crate::protocol::Datatype;
 
 pub use labels::from_metadata as labels_in;
 
@@ -44,7 +48,7 @@ pub struct Line {
 }
 
 /// A graph whose kind is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Family {
     /// In words, for example "a YOLO detector whose output has the scores of its labels alone (v8 to v11)".
     pub name: String,
@@ -55,10 +59,27 @@ pub struct Family {
     pub output: Vec<Line>,
     /// `[output.head]`, of a detector.
     pub head: Vec<Line>,
+    /// `[output.masks]`, of a detector with outlines.
+    pub masks: Vec<Line>,
+    /// Files that the bundle needs besides the graph.
+    pub files: Vec<Extra>,
     /// Sizes that the graph leaves open and the recipe fills: input and its shape.
     pub closed: Option<(String, Vec<i64>)>,
     /// What a person should know besides.
     pub remarks: Vec<String>,
+}
+
+/// A file that a bundle needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extra {
+    pub path: String,
+    pub content: String,
+}
+
+impl Family {
+    fn named(name: String) -> Family {
+        Family { name, ..Family::default() }
+    }
 }
 
 /// What kind of model it is. An error says what is in the way of the task that was wished for.
@@ -66,44 +87,52 @@ pub fn recognise(graph: &Graph, wish: &Wish) -> Result<Family, String> {
     let seen = Seen::new(graph, wish);
     match wish.task {
         Some(Task::Tensors) => Ok(tensors(graph, Vec::new())),
-        Some(Task::ObjectDetection) => detector::recognise(&seen),
+        Some(Task::ObjectDetection | Task::InstanceSegmentation) => detector::recognise(&seen),
         Some(Task::Classification) => scores::classification(&seen),
-        Some(other) => Err(format!(
-            "models of the task {} are not drafted: write its model.toml by hand; drafted are classification, \
-             object-detection and tensors",
+        Some(Task::Embedding) => scores::embedding(&seen),
+        Some(Task::Segmentation) => regions::segmentation(&seen),
+        Some(Task::Anomaly) => regions::anomaly(&seen),
+        Some(Task::TextRecognition) => text::ctc(&seen, wish),
+        Some(Task::SpeechSegments) => sound::speech(&seen),
+        Some(other @ (Task::TextDetection | Task::TextReading | Task::FileType)) => Err(format!(
+            "models of the task {} are not drafted: write its model.toml by hand, after one of those that come with edged",
             other.as_str()
         )),
-        None => Ok(best(&seen)),
+        None => Ok(best(&seen, wish)),
     }
 }
 
 /// The first family that fits; tensors if none does.
-fn best(seen: &Seen<'_>) -> Family {
+fn best(seen: &Seen<'_>, wish: &Wish) -> Family {
+    let attempts: [fn(&Seen<'_>, &Wish) -> Result<Family, String>; 7] = [
+        |seen, _| if regions::says_anomaly(seen) { regions::anomaly(seen) } else { Err(String::new()) },
+        |seen, _| sound::speech(seen),
+        text::ctc,
+        |seen, _| detector::recognise(seen),
+        |seen, _| regions::segmentation(seen),
+        |seen, _| if scores::says_embedding(seen) { scores::embedding(seen) } else { Err(String::new()) },
+        |seen, _| scores::classification(seen),
+    ];
     let mut why_not = Vec::new();
-    for attempt in [detector::recognise, scores::classification] {
-        match attempt(seen) {
+    for attempt in attempts {
+        match attempt(seen, wish) {
             Ok(family) => return family,
             Err(why) => why_not.push(why),
         }
     }
-    tensors(seen.graph, why_not)
+    // What is said of pictures is of interest only for what could be one.
+    why_not.retain(|why| !why.is_empty());
+    why_not.dedup();
+    why_not.sort_by_key(String::len);
+    let told = why_not.into_iter().take(1).map(|why| format!("no family was recognised: {why}"));
+    tensors(seen.graph, told.collect())
 }
 
 fn tensors(graph: &Graph, remarks: Vec<String>) -> Family {
     let words = |ports: &[Port]| ports.iter().map(|port| port.name.clone()).collect::<Vec<_>>().join(", ");
-    Family {
-        name: format!(
-            "a model that takes tensors ({}) and gives tensors ({})",
-            words(&graph.inputs),
-            words(&graph.outputs)
-        ),
-        task: Task::Tensors,
-        input: Vec::new(),
-        output: Vec::new(),
-        head: Vec::new(),
-        closed: None,
-        remarks,
-    }
+    let (takes, gives) = (words(&graph.inputs), words(&graph.outputs));
+    let name = format!("a model that takes tensors ({takes}) and gives tensors ({gives})");
+    Family { task: Task::Tensors, remarks, ..Family::named(name) }
 }
 
 /// A graph with what the families look for.
@@ -172,4 +201,14 @@ fn fixed(size: &Size) -> Option<usize> {
         Size::Fixed(size) => usize::try_from(*size).ok(),
         Size::Open(_) => None,
     }
+}
+
+/// Whether recipes can read it as numbers with a fraction.
+fn is_float(port: &Port) -> bool {
+    matches!(port.datatype, Some(Datatype::Fp32 | Datatype::Fp16))
+}
+
+/// So many labels, in words.
+fn counted(labels: usize) -> String {
+    if labels == 1 { "one label".into() } else { format!("{labels} labels") }
 }

@@ -24,6 +24,8 @@ pub enum Scale {
     Unit,
     /// 0 to 255.
     Bytes,
+    /// -1 to 1.
+    Signed,
     /// Mean and deviation of ImageNet's channels taken out.
     ImageNet,
 }
@@ -45,8 +47,8 @@ impl<'a> Tensor<'a> {
             return Err(format!("it has {} inputs, a model for pictures has one", seen.graph.inputs.len()));
         };
         let not = |what: &str| Err(format!("its input {} {what}", port.name));
-        if !matches!(port.datatype, Some(Datatype::Fp32 | Datatype::Uint8)) {
-            return not("is neither FP32 nor UINT8, as pictures are");
+        if !matches!(port.datatype, Some(Datatype::Fp32 | Datatype::Fp16 | Datatype::Uint8)) {
+            return not("is neither FP32, FP16 nor UINT8, as pictures are");
         }
         let [_, a, b, c] = port.sizes.as_slice() else { return not("has not the four dimensions of a picture") };
         let channels = |size: &Size| matches!(size, Size::Fixed(1 | 3));
@@ -136,6 +138,7 @@ impl<'a> Tensor<'a> {
         let (mean, std) = match habits.scale {
             Scale::Unit => ("[0.0, 0.0, 0.0]", "[1.0, 1.0, 1.0]"),
             Scale::Bytes => ("[0.0, 0.0, 0.0]", "[0.00392157, 0.00392157, 0.00392157]"),
+            Scale::Signed => ("[0.5, 0.5, 0.5]", "[0.5, 0.5, 0.5]"),
             Scale::ImageNet if grey => ("[0.449, 0.449, 0.449]", "[0.226, 0.226, 0.226]"),
             Scale::ImageNet => ("[0.485, 0.456, 0.406]", "[0.229, 0.224, 0.225]"),
         };

@@ -176,6 +176,11 @@ fn classifiers_are_told_and_whether_their_numbers_are_scores() {
     check(own, &none, "2 labels", &expected);
     let embedding = Made { inputs: &["x FP32 1,3,112,112"], outputs: &["y FP32 1,512"], ..Made::default() };
     assert!(embedding.family(&none).remarks[0].contains("embedding"));
+    let faces = Made { inputs: &["data FP32 N,3,112,112"], outputs: &["embedding FP32 N,512"], ..Made::default() };
+    let expected =
+        [("kind", "\"embedding\""), ("normalise", "true"), ("mean", "[0.5, 0.5, 0.5]"), ("fit", "\"stretch\"")];
+    let family = check(faces, &none, "embeddings of 512 numbers", &expected);
+    assert_eq!(family.task, Task::Embedding);
     // Names that do not fit are told, not passed over.
     let wish = Wish { task: Some(Task::Classification), ..labels(3) };
     let two = Made { inputs: &["x FP32 1,3,9,9"], outputs: &["y FP32 1,2"], ..Made::default() };
@@ -189,12 +194,44 @@ fn what_fits_nothing_takes_tensors_and_says_why() {
     let family = two.family(&Wish::default());
     assert_eq!((family.task, family.input.len()), (Task::Tensors, 0));
     assert!(family.remarks.iter().any(|remark| remark.contains("2 inputs")), "{:?}", family.remarks);
-    let segments = Made {
-        inputs: SQUARE,
-        outputs: &["output0 FP32 1,116,8400", "output1 FP32 1,32,160,160"],
-        metadata: &[("task", "segment")],
-        ..Made::default()
-    };
+    let pose =
+        Made { inputs: SQUARE, outputs: &["o FP32 1,56,8400"], metadata: &[("task", "pose")], ..Made::default() };
     let wish = Wish { task: Some(Task::ObjectDetection), labels: None };
-    assert!(recognise(&segments.graph(), &wish).unwrap_err().contains("its task is segment"));
+    assert!(recognise(&pose.graph(), &wish).unwrap_err().contains("its task is pose"));
+}
+
+#[test]
+fn outlines_maps_text_and_sounds_are_told() {
+    let none = Wish::default();
+    let outputs = &["output0 FP32 1,116,8400", "output1 FP32 1,32,160,160"];
+    let outlines = Made { inputs: SQUARE, outputs, ..Made::default() };
+    let family = check(outlines, &none, "outlines", &[("kind", "\"yolo\""), ("planes", "true")]);
+    assert_eq!((family.task, family.masks[0].value.as_str()), (Task::InstanceSegmentation, "\"output1\""));
+    assert!(family.name.ends_with("with 80 labels"), "{}", family.name);
+
+    let outputs = &["out FP32 N,21,520,520", "aux FP32 N,21,520,520"];
+    let map = Made { inputs: &["x FP32 N,3,520,520"], outputs, made_by: "Resize", ..Made::default() };
+    let expected = [("tensor", "\"out\""), ("activation", "\"softmax\""), ("background", "\"background\"")];
+    assert_eq!(check(map, &none, "segmentation model with 21 labels", &expected).task, Task::Segmentation);
+    let whole = Made { inputs: SQUARE, outputs: &["y INT64 1,640,640"], ..Made::default() };
+    assert_eq!(check(whole, &labels(5), "with 5 labels", &[("tensor", "\"y\"")]).task, Task::Segmentation);
+
+    let outputs = &["anomaly_map FP32 N,1,256,256", "pred_score FP32 N"];
+    let anomaly = Made { inputs: &["input FP32 N,3,256,256"], outputs, ..Made::default() };
+    let expected = [("map", "\"anomaly_map\""), ("score", "\"pred_score\""), ("threshold", "0.5")];
+    assert_eq!(check(anomaly, &none, "anomaly", &expected).task, Task::Anomaly);
+
+    let metadata = [("character", "a\nb")];
+    let line =
+        Made { inputs: &["x FP32 N,3,48,W"], outputs: &["y FP32 N,T,6625"], metadata: &metadata, ..Made::default() };
+    let expected = [("height", "48"), ("dictionary_key", "\"character\""), ("kind", "\"ctc\"")];
+    assert_eq!(check(line, &none, "reads a line", &expected).task, Task::TextRecognition);
+    let line = Made { inputs: &["x FP32 N,3,48,W"], outputs: &["y FP32 N,T,5"], ..Made::default() };
+    let family = check(line, &labels(3), "reads a line", &[("dictionary", "\"dictionary.txt\"")]);
+    assert_eq!(family.files[0].content, "l0\nl1\nl2\n");
+
+    let inputs = &["input FP32 B,S", "state FP32 2,B,128", "sr INT64 1"];
+    let speech = Made { inputs, outputs: &["output FP32 B,1", "stateN FP32 2,B,128"], ..Made::default() };
+    let expected = [("signal", "\"input\""), ("state_shape", "[2, 1, 128]"), ("probability", "\"output\"")];
+    assert_eq!(check(speech, &none, "speaks", &expected).task, Task::SpeechSegments);
 }

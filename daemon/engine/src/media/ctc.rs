@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use super::numbers::Elements;
 use super::{MediaError, floats, json, largest};
-use crate::bundle::CtcRecipe;
 use crate::protocol::TensorSpec;
 
 #[derive(Serialize)]
@@ -21,10 +20,9 @@ pub struct Ctc {
 }
 
 impl Ctc {
-    /// Takes the dictionary out of the model's metadata: one entry a line, between the blank and the space.
-    pub fn new(recipe: &CtcRecipe, dictionary: Option<String>, output: &TensorSpec) -> Result<Ctc, MediaError> {
-        let wrong = |what: String| MediaError::Recipe { key: "output.dictionary_key", what };
-        let text = dictionary.ok_or_else(|| wrong(format!("the model's metadata has no {}", recipe.dictionary_key)))?;
+    /// Takes a dictionary: one entry a line, between the blank and the space.
+    pub fn new(text: &str, output: &TensorSpec) -> Result<Ctc, MediaError> {
+        let wrong = |what: String| MediaError::Recipe { key: "output.dictionary", what };
         let lines = text.lines().map(str::to_owned);
         let entries: Vec<String> =
             std::iter::once(String::new()).chain(lines).chain(std::iter::once(" ".to_owned())).collect();
@@ -76,8 +74,7 @@ mod tests {
 
     fn ctc() -> Ctc {
         let output = TensorSpec { name: "y".into(), datatype: Datatype::Fp32, shape: vec![-1, -1, 5] };
-        let recipe = CtcRecipe { tensor: "y".into(), dictionary_key: "character".into() };
-        Ctc::new(&recipe, Some("a\nb\nc".into()), &output).unwrap()
+        Ctc::new("a\nb\nc", &output).unwrap()
     }
 
     /// One step per (entry, probability).
@@ -112,9 +109,8 @@ mod tests {
     #[test]
     fn a_dictionary_that_does_not_fit_is_refused() {
         let output = TensorSpec { name: "y".into(), datatype: Datatype::Fp32, shape: vec![-1, -1, 6] };
-        let recipe = CtcRecipe { tensor: "y".into(), dictionary_key: "character".into() };
-        for dictionary in [None, Some("a\nb\nc".to_owned())] {
-            assert!(Ctc::new(&recipe, dictionary, &output).is_err());
+        for dictionary in ["", "a\nb\nc", "a\nb\nc\nd\ne"] {
+            assert!(Ctc::new(dictionary, &output).is_err(), "{dictionary}");
         }
     }
 }

@@ -29,7 +29,7 @@ mod tests;
 mod upright;
 pub mod wav;
 
-use crate::bundle::{Bundle, InputRecipe, Manifest, OutputRecipe};
+use crate::bundle::{Bundle, CtcRecipe, InputRecipe, Manifest, OutputRecipe};
 use crate::protocol::{Datatype, ErrorKind, HostError, PIXELS, Part, TensorSpec};
 use crate::tensor::{Aligned, Answer, Feed};
 
@@ -177,7 +177,8 @@ impl Recipe {
                 let (output, answer) = match output {
                     OutputRecipe::Ctc(recipe) => {
                         let (answer, spec) = find("output.tensor", outputs, &recipe.tensor)?;
-                        (Output::Ctc(Ctc::new(recipe, metadata(&recipe.dictionary_key), spec)?), answer)
+                        let dictionary = dictionary(bundle, recipe, metadata)?;
+                        (Output::Ctc(Ctc::new(&dictionary, spec)?), answer)
                     }
                     output => of_any_picture(bundle, output, outputs)?,
                 };
@@ -381,6 +382,25 @@ impl Recipe {
 
 fn no_parts(key: &'static str) -> MediaError {
     MediaError::Recipe { key, what: "the model takes no picture of this kind".into() }
+}
+
+/// The dictionary of a recipe, from the bundle or from the model's metadata.
+fn dictionary(
+    bundle: &Bundle,
+    recipe: &CtcRecipe,
+    metadata: impl Fn(&str) -> Option<String>,
+) -> Result<String, MediaError> {
+    let wrong = |key, what: String| MediaError::Recipe { key, what };
+    match (&recipe.dictionary, &recipe.dictionary_key) {
+        (Some(file), _) => {
+            let bytes = bundle.read(file).map_err(|error| wrong("output.dictionary", crate::fault::chain(&error)))?;
+            String::from_utf8(bytes).map_err(|error| wrong("output.dictionary", format!("{file} is no text: {error}")))
+        }
+        (None, key) => {
+            let key = key.as_deref().unwrap_or_default();
+            metadata(key).ok_or_else(|| wrong("output.dictionary_key", format!("the model's metadata has no {key}")))
+        }
+    }
 }
 
 fn unfit() -> MediaError {
