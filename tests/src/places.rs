@@ -18,7 +18,8 @@ pub fn binary(name: &str) -> Result<PathBuf> {
         return Ok(path.into());
     }
     let dir = match env::var_os("EDGE_BIN_DIR") {
-        Some(dir) => PathBuf::from(dir),
+        // Whoever starts it may stand in another directory.
+        Some(dir) => std::path::absolute(dir).context("EDGE_BIN_DIR")?,
         None => beside_this_binary()?,
     };
     let path = dir.join(name);

@@ -1,6 +1,8 @@
 //! Bundles before they are served, with the real command, the real daemon's binary and the real runtime: drafted from a
 //! graph, checked, answered anew, signed, packed.
 
+#![allow(clippy::unwrap_used, reason = "a test that finds nothing fails")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -173,7 +175,9 @@ fn the_check_names_every_fault_with_its_place() {
         assert_eq!(code, Some(1), "{out} {err}");
         serde_json::from_str::<Value>(&out).unwrap()
     };
-    let cases: [(&str, &str, &[(&str, &str)]); 7] = [
+    /// What is replaced, by what, and what is found then.
+    type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+    let cases: [Case; 7] = [
         ("version = \"1.0.0\"", "version = \"1.0\"", &[("version", "a semantic version such as 1.2.3")]),
         ("threads = 1", "threads = -1", &[("model.toml, line 16, column 11", "expected u16")]),
         ("deadline_ms = 5000", "deadline_ms = 0\ncolour = 1", &[("model.toml", "unknown field `colour`")]),

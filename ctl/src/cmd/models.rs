@@ -5,6 +5,7 @@ use edge_wire::error::ErrorCode;
 
 use crate::cli::{CacheCommand, Common, ModelsCommand};
 use crate::client::Client;
+use crate::clock;
 use crate::failure::Failure;
 use crate::out::Answer;
 use crate::render::{human, json};
@@ -34,7 +35,7 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
         ModelsCommand::Rollback(args) => return versions::rollback(&client, common, &status, args).await,
         ModelsCommand::Remove(args) => return versions::remove(&client, common, &status, args).await,
         ModelsCommand::List if common.json => json::record(&status.models),
-        ModelsCommand::List => human::models::list(&status.models, status.simulated),
+        ModelsCommand::List => human::models::list(&status.models, status.simulated, clock::unix_seconds()),
         ModelsCommand::Show(args) => {
             let model = find(&status, &args.name)?;
             if common.json { json::record(model) } else { human::models::show(model, status.simulated) }

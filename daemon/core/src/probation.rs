@@ -210,10 +210,12 @@ mod tests {
             change(&mut version);
             match version.judge(at(1), takes) {
                 Verdict::Breach(breach) => Some(breach),
-                _ => None,
+                Verdict::Watch | Verdict::Check | Verdict::Passed => None,
             }
         };
-        let cases: [(fn(&mut Probation), Option<Duration>, Option<Breach>); 9] = [
+        /// What happens to it, what a request takes, and what comes of it.
+        type Case = (fn(&mut Probation), Option<Duration>, Option<Breach>);
+        let cases: [Case; 9] = [
             (|version| version.ran(0, 2), None, None),
             (|version| version.ran(0, 3), None, Some(Breach::Failing { failed: 3, of: 3 })),
             (|version| version.ran(56, 3), None, Some(Breach::Failing { failed: 3, of: 59 })),

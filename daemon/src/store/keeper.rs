@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::history::History;
 use super::install::{self, InstallError, Watched};
 use super::records::{self, Record};
-use super::{Found, inspect};
+use super::{Found, inspect, proven};
 use crate::config::ModelsConfig;
 use crate::driver::{chain, clock};
 
@@ -144,7 +144,8 @@ impl Place {
     fn install(&self, from: OwnedFd, watched: &Watched) -> Result<(Box<Found>, bool), Failed> {
         match install::install(from, &self.models, clock::wall(), watched) {
             Ok(installed) => {
-                let found = inspect(&installed.dir, &self.models, &self.cache_dir);
+                let look = if installed.before { inspect } else { proven };
+                let found = look(&installed.dir, &self.models, &self.cache_dir);
                 Ok((Box::new(found), installed.before))
             }
             Err(InstallError::Cancelled) => Err(Failed::Cancelled),

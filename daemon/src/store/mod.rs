@@ -80,6 +80,20 @@ pub fn list(config: &ModelsConfig) -> (Vec<PathBuf>, Vec<String>) {
 
 /// Reads and checks one bundle. Takes as long as hashing its files.
 pub fn inspect(dir: &Path, config: &ModelsConfig, cache_dir: &Path) -> Found {
+    look(dir, config, cache_dir, |bundle| edge_engine::bundle::verify(bundle).map_err(|error| chain(&error)))
+}
+
+/// The same of a bundle whose files were proven while they were written.
+pub fn proven(dir: &Path, config: &ModelsConfig, cache_dir: &Path) -> Found {
+    look(dir, config, cache_dir, |_| Ok(()))
+}
+
+fn look(
+    dir: &Path,
+    config: &ModelsConfig,
+    cache_dir: &Path,
+    files: impl FnOnce(&edge_engine::bundle::Bundle) -> Result<(), String>,
+) -> Found {
     let bundle = match edge_engine::bundle::open(dir) {
         Ok(bundle) => bundle,
         Err(error) => {
@@ -88,7 +102,6 @@ pub fn inspect(dir: &Path, config: &ModelsConfig, cache_dir: &Path) -> Found {
         }
     };
     let signer = trust::check(dir, config, clock::wall()).map_err(|error| chain(&error));
-    let files = || edge_engine::bundle::verify(&bundle).map_err(|error| chain(&error));
     let manifest = bundle.manifest();
     Found {
         name: manifest.name.clone(),
@@ -110,7 +123,7 @@ pub fn inspect(dir: &Path, config: &ModelsConfig, cache_dir: &Path) -> Found {
         setups: manifest.variant.iter().flat_map(Variant::setups).collect(),
         pipeline: manifest.pipeline.clone(),
         installed_at: installed_at(dir),
-        fault: signer.clone().and_then(|_| files()).err(),
+        fault: signer.clone().and_then(|_| files(&bundle)).err(),
         signer: signer.unwrap_or_default(),
     }
 }

@@ -40,7 +40,9 @@ pub enum TrustError {
     },
     #[error("{path}: {what}")]
     Terms { path: PathBuf, what: String },
-    #[error("signed by the key {signer}, which is none of the {keys} keys in {dir}")]
+    #[error(
+        "signed by the key {signer}, which is none of the {keys} keys in {dir}: if it is to be trusted, put its public key there, as a file *.pub"
+    )]
     Unknown { signer: String, keys: usize, dir: PathBuf },
     #[error("signed by the key {signer}, which is revoked in {path}")]
     Revoked { signer: String, path: PathBuf },
@@ -215,7 +217,7 @@ mod tests {
         fn bundle(&self) -> (tempfile::TempDir, ModelsConfig) {
             let dir = tempfile::tempdir().unwrap();
             let write = |name: &str, text: Option<&str>| {
-                text.map(|text| std::fs::write(dir.path().join(name), text).unwrap());
+                text.into_iter().for_each(|text| std::fs::write(dir.path().join(name), text).unwrap());
             };
             write(MANIFEST, Some(self.manifest));
             write(SIGNATURE, self.signature);

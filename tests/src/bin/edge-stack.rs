@@ -109,7 +109,8 @@ async fn start(dir: &Path) -> Result<()> {
     let launch = Launch {
         dir: dir.to_path_buf(),
         bus_address: bus.address(),
-        models: vec![places::demo_bundles()?],
+        // What is installed stays with the stack.
+        models: vec![dir.join("bundles"), places::demo_bundles()?],
         mqtt_port: Some(broker.port()),
         overlay: format!("[engine]\nproviders_dir = '{}'\n\n[models]\ntune = 'idle'\n", places::providers().display()),
         node: NODE.into(),

@@ -5,15 +5,79 @@ use edge_wire::dto::{ModelStatus, ProviderInfo, SetupStatus, TensorInfo};
 use crate::render::table::{Align, clean, field, paragraph, table};
 use crate::render::units::{bytes, count, micros, percent, span};
 
-/// All models, and why some are not served.
-pub fn list(models: &[ModelStatus], simulated: bool) -> String {
+/// All models with their versions, and what there is to say of some; `now` is in seconds since 1970.
+pub fn list(models: &[ModelStatus], simulated: bool, now: u64) -> String {
     let simulated = if simulated { super::status::SIMULATED } else { "" };
-    let reasons = models.iter().filter(|model| !model.reason.is_empty());
-    let reasons: String = reasons
-        .map(|model| paragraph("  ", &clean(&format!("{} {}: {}", model.name, model.state, model.reason))))
-        .collect();
-    let gap = if reasons.is_empty() { "" } else { "\n" };
-    format!("{simulated}{}{gap}{reasons}", table_of(models))
+    let told = |model: &ModelStatus| {
+        let label = format!("{}:{}", model.name, model.version);
+        let words = [
+            (!model.reason.is_empty()).then(|| format!("{label} {}: {}", model.state, model.reason)),
+            (!model.probation.is_empty()).then(|| format!("{label} is on probation: {}", model.probation)),
+            (!model.bad.is_empty()).then(|| format!("{label} was taken back: {}", model.bad)),
+        ];
+        words.into_iter().flatten().map(|words| paragraph("  ", &clean(&words))).collect::<String>()
+    };
+    let told: String = models.iter().map(told).collect();
+    let gap = if told.is_empty() { "" } else { "\n" };
+    format!("{simulated}{}{gap}{told}", versions(models, now))
+}
+
+/// One line for each version of each model; the active one of several is marked.
+fn versions(models: &[ModelStatus], now: u64) -> String {
+    if models.is_empty() {
+        return "no models found\n".into();
+    }
+    let several = |model: &ModelStatus| models.iter().filter(|other| other.name == model.name).count() > 1;
+    let row = |model: &ModelStatus| {
+        let mark = if model.active && several(model) { "*" } else { "" };
+        let taken = model.setups.iter().filter(|setup| setup.state == "ready").map(|setup| setup.memory_bytes);
+        let taken = taken.fold(0, u64::saturating_add);
+        vec![
+            clean(&model.name),
+            format!("{}{mark}", clean(&model.version)),
+            clean(&model.state),
+            age(&model.installed_at, now),
+            clean(&providers(&model.providers)),
+            if taken == 0 { "-".into() } else { bytes(taken) },
+            service(model.service_us),
+            model.done.to_string(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = models.iter().map(row).collect();
+    let head = [
+        ("MODEL", Align::Left),
+        ("VERSION", Align::Left),
+        ("STATE", Align::Left),
+        ("AGE", Align::Right),
+        ("PROVIDER", Align::Left),
+        ("MEMORY", Align::Right),
+        ("SERVICE", Align::Right),
+        ("DONE", Align::Right),
+    ];
+    table(&head, &rows)
+}
+
+/// How long a version has been there, in the largest unit that fits.
+fn age(since: &str, now: u64) -> String {
+    let Some(since) = seconds(since) else { return "-".into() };
+    match now.saturating_sub(since) {
+        seconds @ 0..=59 => format!("{seconds} s"),
+        seconds @ 60..=3599 => format!("{} min", seconds / 60),
+        seconds @ 3600..=86_399 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Seconds since 1970 of an RFC 3339 time in UTC. Days by the proleptic Gregorian calendar, years beginning with March
+/// (H. Hinnant, days_from_civil).
+fn seconds(time: &str) -> Option<u64> {
+    let number = |from: usize, to: usize| time.get(from..to)?.parse::<u64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let year = if month <= 2 { year.checked_sub(1)? } else { year };
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;
+    let days = (year * 365 + year / 4 - year / 100 + year / 400 + of_year).checked_sub(719_468)?;
+    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
 /// One line for each model.

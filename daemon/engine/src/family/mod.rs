@@ -102,9 +102,12 @@ pub fn recognise(graph: &Graph, wish: &Wish) -> Result<Family, String> {
     }
 }
 
+/// Whether a graph is of a family, and if not, why.
+type Attempt = fn(&Seen<'_>, &Wish) -> Result<Family, String>;
+
 /// The first family that fits; tensors if none does.
 fn best(seen: &Seen<'_>, wish: &Wish) -> Family {
-    let attempts: [fn(&Seen<'_>, &Wish) -> Result<Family, String>; 7] = [
+    let attempts: [Attempt; 7] = [
         |seen, _| if regions::says_anomaly(seen) { regions::anomaly(seen) } else { Err(String::new()) },
         |seen, _| sound::speech(seen),
         text::ctc,

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::super::jobs::{JobId, Operation};
 use super::super::models::{Bundle, Life};
 use super::super::{Driver, answer};
-use super::{Install, MOST_INSTALLS};
+use super::{Install, MOST_INSTALLS, Removal};
 use crate::handle::Activate;
 use crate::request::Failure;
 use crate::store::Found;
@@ -133,7 +133,7 @@ impl Driver {
             Ok((index, id)) => {
                 let label = self.label(index);
                 self.forget_bundle(index);
-                self.versions.removals.insert(id, (label, who, done));
+                self.versions.removals.insert(id, Removal { label, who, done });
             }
         }
     }
@@ -180,7 +180,7 @@ impl Driver {
     }
 
     pub(super) fn removed(&mut self, id: u64, result: Result<(), String>) {
-        let Some((label, who, done)) = self.versions.removals.remove(&id) else { return };
+        let Some(Removal { label, who, done }) = self.versions.removals.remove(&id) else { return };
         self.note_deed(&who, "remove", &label, result.clone().map(|()| String::new()));
         if result.is_ok()
             && let Some((name, version)) = label.split_once(':')

@@ -82,6 +82,14 @@ enum Stage {
     Recording,
 }
 
+/// A version that is being taken out of the store.
+struct Removal {
+    /// `name:version`.
+    label: String,
+    who: String,
+    done: oneshot::Sender<Result<(), Failure>>,
+}
+
 /// A version that was just activated.
 struct OnProbation {
     bundle: usize,
@@ -96,7 +104,7 @@ pub(super) struct Versions {
     records: BTreeMap<String, Record>,
     installs: BTreeMap<u64, Install>,
     activations: Vec<Activation>,
-    removals: BTreeMap<u64, (String, String, oneshot::Sender<Result<(), Failure>>)>,
+    removals: BTreeMap<u64, Removal>,
     on_probation: BTreeMap<String, OnProbation>,
     /// Bundles that served before, and are let go when what is on them has ended.
     retiring: Vec<usize>,
