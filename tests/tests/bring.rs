@@ -140,6 +140,22 @@ fn a_corrected_manifest_is_answered_anew_and_loses_its_signature() {
     assert_eq!(drafted["samples"].as_array().unwrap().len(), 1, "{drafted}");
     let checked = desk.done(&["models", "check", "things"]).unwrap();
     assert_eq!((checked["signed_by"].as_str(), checked["goldens_passed"].as_u64()), (Some(""), Some(1)));
+    // What cannot be done leaves everything as it was.
+    desk.done(&["models", "sign", "things", "--key", "site.key"]).unwrap();
+    let everything = || {
+        let names = ["model.toml", "model.toml.minisig", "golden/0.png", "golden/0.json"];
+        names.map(|name| std::fs::read(desk.at("things").join(name)).unwrap())
+    };
+    let before = everything();
+    let (code, _, err) = desk.edgectl(&["models", "goldens", "things", "--library", "/nothing.so"]).unwrap();
+    assert!(code == Some(1) && err.contains("no ONNX Runtime library found"), "{code:?} {err}");
+    assert_eq!(everything(), before);
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, good.replace("planes = true", "planes = false")).unwrap();
+    let spoilt = everything();
+    let (code, _, err) = desk.edgectl(&["models", "goldens", "things"]).unwrap();
+    assert!(code == Some(1) && err.contains("output.head.tensor"), "{code:?} {err}");
+    assert_eq!(everything(), spoilt);
     assert_eq!(hidden(desk.dir.path()), Vec::<String>::new());
 }
 

@@ -185,36 +185,76 @@ async fn of_tensors(
 }
 
 /// Answers the golden inputs of the bundle in `dir` anew, or takes them from other samples, and seals it: what a person
-/// does who has corrected the manifest or put another file into the directory.
+/// does who has corrected the manifest or put another file into the directory. If that fails the bundle is as it was.
 pub async fn again(dir: &Path, from: Option<&Path>, library: Option<&Path>) -> Result<Drafted, BringError> {
     let path = dir.join(bundle::MANIFEST);
     let text = bundle::read_text(&path, 1 << 20).map_err(file("read the manifest", &path))?;
     let head = without_tail(&text).ok_or_else(|| {
         BringError::Usage(format!("{}: tables [[golden]] and [[file]] must come last", path.display()))
     })?;
-    let kept = golden_inputs(&text);
-    let staged = tempdir_beside(dir)?;
-    // The answers of now are needed no more, the inputs are what is answered again.
-    let from = from.map(Path::to_owned).or_else(|| (!kept.is_empty()).then(|| staged.join(DIR)));
-    if from.as_deref() == Some(staged.join(DIR).as_path()) {
-        let inputs = staged.join(DIR);
-        std::fs::create_dir_all(&inputs).map_err(file("make", &inputs))?;
-        for input in &kept {
-            let name = Path::new(input).file_name().map(PathBuf::from).unwrap_or_default();
-            std::fs::copy(dir.join(input), inputs.join(&name))
-                .map_err(file("copy the golden input", &dir.join(input)))?;
-        }
+    let mut room = room(library).await?;
+    let before = Before::take(dir, &text)?;
+    let kept = before.inputs(&text)?;
+    match renew(&mut room, dir, head, from.or(kept.as_deref())).await {
+        Ok(drafted) => before.forget().map(|()| drafted),
+        Err(error) => before.restore(dir).and(Err(error)),
     }
-    let result = renew(dir, head, from.as_deref(), library).await;
-    std::fs::remove_dir_all(&staged).map_err(file("remove", &staged))?;
-    result
 }
 
-async fn renew(dir: &Path, head: &str, from: Option<&Path>, library: Option<&Path>) -> Result<Drafted, BringError> {
-    let goldens = dir.join(DIR);
-    if goldens.is_dir() {
-        std::fs::remove_dir_all(&goldens).map_err(file("remove", &goldens))?;
+/// What a bundle was before it was changed: its manifest, its signature, and its golden files, which wait beside it.
+struct Before {
+    aside: PathBuf,
+    manifest: String,
+    signature: Option<Vec<u8>>,
+}
+
+impl Before {
+    /// Takes the golden files out of the bundle.
+    fn take(dir: &Path, manifest: &str) -> Result<Before, BringError> {
+        let aside = tempdir_beside(dir)?;
+        let signature = std::fs::read(dir.join(super::sign::SIGNATURE)).ok();
+        let goldens = dir.join(DIR);
+        if goldens.is_dir() {
+            std::fs::rename(&goldens, aside.join(DIR)).map_err(file("move", &goldens))?;
+        }
+        Ok(Before { aside, manifest: manifest.to_owned(), signature })
     }
+
+    /// The golden payloads, in a directory of their own; `None` if there are none.
+    fn inputs(&self, manifest: &str) -> Result<Option<PathBuf>, BringError> {
+        let names = golden_inputs(manifest);
+        let dir = self.aside.join("inputs");
+        std::fs::create_dir(&dir).map_err(file("make", &dir))?;
+        for input in &names {
+            let name = Path::new(input).file_name().map(PathBuf::from).unwrap_or_default();
+            let from = self.aside.join(input);
+            std::fs::copy(&from, dir.join(&name)).map_err(file("copy the golden input", &from))?;
+        }
+        Ok((!names.is_empty()).then_some(dir))
+    }
+
+    fn forget(self) -> Result<(), BringError> {
+        std::fs::remove_dir_all(&self.aside).map_err(file("remove", &self.aside))
+    }
+
+    /// Puts everything back.
+    fn restore(self, dir: &Path) -> Result<(), BringError> {
+        let (goldens, kept) = (dir.join(DIR), self.aside.join(DIR));
+        if goldens.is_dir() {
+            std::fs::remove_dir_all(&goldens).map_err(file("remove", &goldens))?;
+        }
+        if kept.is_dir() {
+            std::fs::rename(&kept, &goldens).map_err(file("move back", &kept))?;
+        }
+        write(&dir.join(bundle::MANIFEST), self.manifest.as_bytes())?;
+        if let Some(signature) = &self.signature {
+            write(&dir.join(super::sign::SIGNATURE), signature)?;
+        }
+        self.forget()
+    }
+}
+
+async fn renew(room: &mut Room, dir: &Path, head: &str, from: Option<&Path>) -> Result<Drafted, BringError> {
     seal(dir, head, &[])?;
     let opened = bundle::open(dir)?;
     let manifest = opened.manifest();
@@ -226,8 +266,7 @@ async fn renew(dir: &Path, head: &str, from: Option<&Path>, library: Option<&Pat
         family: manifest.description.clone(),
         ..Drafted::default()
     };
-    let mut room = room(library).await?;
-    fill(&mut room, dir, head, manifest, from, &mut drafted).await?;
+    fill(room, dir, head, manifest, from, &mut drafted).await?;
     Ok(drafted)
 }
 

@@ -3,7 +3,7 @@
 //! Every ratio is the median over rounds of the baseline and of the system in turn, so that a machine that slows down
 //! slows both. With a word on the command line only the loads are measured whose
 //! name has that word in it; `planned` stands for those by measured plans, `contest` for who goes first,
-//! `recipes` for what needs no daemon. Nothing here fails for a number: it is printed, and the table says which promise it misses.
+//! `recipes` for what needs no daemon, `switch` for versions that take over. Nothing here fails for a number: it is printed, and the table says which promise it misses.
 
 use std::env;
 use std::process::ExitCode;
@@ -57,6 +57,11 @@ async fn bench(only: &str) -> Result<Table> {
         edge_tests::measure::contest::rows(&stack, &mut table).await.with_context(|| stack.logs())?;
         return Ok(table);
     }
+    if only == "switch" {
+        let stack = Setup::new().bundles(&BUNDLES).without_broker().start().await?;
+        edge_tests::measure::switch::rows(&stack, &mut table).await.with_context(|| stack.logs())?;
+        return Ok(table);
+    }
     if only == "recipes" {
         edge_tests::measure::programs::rows(&mut table)?;
         return Ok(table);
@@ -80,6 +85,7 @@ async fn bench(only: &str) -> Result<Table> {
     idle(&stack, &mut table).await?;
     ratios(&stack, &mut table, only).await.with_context(|| stack.logs())?;
     edge_tests::measure::contest::rows(&stack, &mut table).await.with_context(|| stack.logs())?;
+    edge_tests::measure::switch::rows(&stack, &mut table).await.with_context(|| stack.logs())?;
     host_killed(&stack, &mut table).await.with_context(|| stack.logs())?;
     drop(stack);
     edge_tests::measure::planned::rows(&mut table).await?;

@@ -40,6 +40,8 @@ pub fn state(status: &Status) -> String {
         version: &'a str,
         state: &'a str,
         reason: &'a str,
+        active: bool,
+        bad: &'a str,
     }
     #[derive(Serialize)]
     struct Problem<'a> {
@@ -65,7 +67,14 @@ pub fn state(status: &Status) -> String {
         models: status
             .models
             .iter()
-            .map(|m| Model { name: &m.name, version: &m.version, state: &m.state, reason: &m.reason })
+            .map(|m| Model {
+                name: &m.name,
+                version: &m.version,
+                state: &m.state,
+                reason: &m.reason,
+                active: m.active,
+                bad: &m.bad,
+            })
             .collect(),
         problems: status
             .problems
@@ -114,17 +123,21 @@ pub fn model(model: &ModelStatus) -> String {
     })
 }
 
-/// The version of each model that its topic shows: the one that is ready, or else the first found.
+/// The version of each model that its topic shows: the active one, or else one that is ready, or else the first found.
 pub fn shown_models(status: &Status) -> Vec<&ModelStatus> {
     let mut shown: Vec<&ModelStatus> = Vec::with_capacity(status.models.len());
     for model in &status.models {
         match shown.iter_mut().find(|other| other.name == model.name) {
-            Some(other) if other.state != "ready" && model.state == "ready" => *other = model,
+            Some(other) if rank(model) > rank(other) => *other = model,
             Some(_) => {}
             None => shown.push(model),
         }
     }
     shown
+}
+
+fn rank(model: &ModelStatus) -> (bool, bool) {
+    (model.active, model.state == "ready")
 }
 
 /// `<prefix>/<node>/telemetry`, taken at `at` (RFC 3339, UTC).
@@ -229,6 +242,9 @@ mod tests {
         status.models.insert(0, failed);
         let shown = shown_models(&status);
         assert_eq!((shown.len(), shown[0].version.as_str()), (1, "1.0.0"));
+        // The active one is what requests go to, whatever its state.
+        status.models[0].active = true;
+        assert_eq!(shown_models(&status)[0].version, "2.0.0");
     }
 
     #[test]
