@@ -17,6 +17,8 @@ PROFILE := --release --workspace --locked
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
 KILLS ?= 300
+# Size of the bundle of `make bench-pull`, MiB.
+PULL_MIB ?= 1024
 
 .PHONY: help
 help: ## This list
@@ -70,6 +72,10 @@ bench: build dist fetch ## The promised numbers beside the measured ones
 	@built() { $(CARGO) build $(PROFILE) --bench "$$1" --message-format=json | \
 		sed -n 's/.*"executable":"\([^"]*\/'"$$1"'-[^"]*\)".*/\1/p'; }; \
 	EDGE_DECIDE_BENCH="$$(built decide)" EDGE_RECIPES_BENCH="$$(built recipes)" EDGE_BIN_DIR='$(BIN)' EDGED='$(DIST)/edged' '$(BIN)/edge-bench'
+
+.PHONY: bench-pull
+bench-pull: build dist fetch ## Memory and traffic of pulling a bundle of PULL_MIB over a link that is cut
+	@EDGE_BIN_DIR='$(BIN)' EDGED='$(DIST)/edged' '$(BIN)/edge-bench' pull '$(PULL_MIB)'
 
 .PHONY: soak
 soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemon and broker die in turn

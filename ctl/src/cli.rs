@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use self::bring::{CheckArgs, GoldensArgs, KeygenArgs, NewArgs, PackArgs, SignArgs};
-pub use self::versions::{ActivateArgs, HistoryArgs, HowArgs, InstallArgs, RemoveArgs, RollbackArgs};
+pub use self::versions::{ActivateArgs, HistoryArgs, HowArgs, InstallArgs, PullArgs, RemoveArgs, RollbackArgs};
 use crate::bench::shape;
 use crate::duration;
 
@@ -203,6 +203,15 @@ pub enum ModelsCommand {
     #[command(after_help = "Examples:\n  edgectl models install screws\n  \
                             edgectl models install screws-2.0.0.edgemodel --no-activate")]
     Install(InstallArgs),
+    /// Fetch a bundle from a web server or a registry, and install it
+    ///
+    /// The box fetches it itself, by its section [pull] of the configuration: windows of the day, bandwidth, proxy, mirrors,
+    /// credentials. Over broken links and restarts it goes on where it was. Who signed it is looked at as soon as its begin has
+    /// come; then it is installed and activated like by `install`. Leaving this command does not end it: `edgectl jobs cancel`
+    /// does.
+    #[command(after_help = "Examples:\n  edgectl models pull https://models.example.com/screws-2.0.0.edgemodel\n  \
+                            edgectl models pull oci://registry.plant:5000/vision/screws:2.0.0 --no-activate")]
+    Pull(PullArgs),
     /// Make another version of a model the active one
     #[command(after_help = "Example:\n  edgectl models activate screws:2.0.0")]
     Activate(ActivateArgs),

@@ -164,6 +164,11 @@ impl Client {
         number(&self.call(CHANGE_LIMIT, ask).await?)
     }
 
+    /// Has a bundle fetched and put into the store; the number of the job.
+    pub async fn pull(&self, url: &str, options: &Options<'_>) -> Result<u64, Failure> {
+        number(&self.call(CHANGE_LIMIT, async { self.models().await?.pull(url, options).await }).await?)
+    }
+
     /// Has a version made the active one; the number of the job.
     pub async fn activate(&self, name: &str, version: &str, options: &Options<'_>) -> Result<u64, Failure> {
         number(&self.call(CHANGE_LIMIT, async { self.model(name, version).await?.activate(options).await }).await?)

@@ -13,6 +13,7 @@ use edge_wire::error::ErrorCode;
 use edge_wire::history::HistoryEntry;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::pull::Wish;
 use crate::request::{Caller, Failure, Reply, Request};
 
 /// Where a reply goes. The receiver may be dropped: then nobody wants the reply, but the request runs on.
@@ -147,6 +148,11 @@ pub enum Message {
         activate: Option<bool>,
         how: Activate,
         who: String,
+        done: oneshot::Sender<Result<u64, Failure>>,
+    },
+    /// Fetch a bundle and put it into the store; the job.
+    Pull {
+        wish: Box<Wish>,
         done: oneshot::Sender<Result<u64, Failure>>,
     },
     /// Make a version the active one; the job.

@@ -1,6 +1,6 @@
 //! `edged` as a library: read `config` (what the operator said), `request` and `handle` (all that a transport may hold),
 //! `driver` (the one loop and the only clock), `lanes` (the daemon's end of the engine host), `store` (bundles on disk),
-//! `cache` (what providers compiled),
+//! `cache` (what providers compiled), `pull` (bundles fetched from elsewhere),
 //! `ledger` (what must survive), `transport` (bus and broker), `telemetry`, `service` (the init system).
 
 pub mod bring;
@@ -11,6 +11,7 @@ pub mod handle;
 pub mod lanes;
 pub mod ledger;
 pub mod plans;
+pub mod pull;
 pub mod request;
 pub mod run;
 pub mod service;

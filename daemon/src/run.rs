@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::driver::clock::{self, Clock};
 use crate::driver::{Driver, INBOX, Milestone, Outside, ReadConfig};
 use crate::handle::{Handle, Message};
+use crate::pull::Puller;
 use crate::service;
 use crate::store::{self, Found};
 use crate::telemetry::gpu::Gpus;
@@ -70,7 +71,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     let handle = Handle::new(inbox, watcher);
 
     let clock = Clock::start();
-    let outside = outside(&config, options, receiver, status, milestones)?;
+    let outside = outside(&config, options, receiver, status, milestones, clock)?;
     let driver = tokio::spawn(Driver::new(config.clone(), outside, clock).run());
     let bus = dbus::serve(handle.clone(), &config.bus, &config.limits).await.map_err(RunError::Bus)?;
     bus.own_name().await.map_err(RunError::Bus)?;
@@ -191,6 +192,7 @@ fn outside(
     inbox: mpsc::Receiver<Message>,
     status: watch::Sender<Arc<Status>>,
     milestones: mpsc::Sender<Milestone>,
+    clock: Clock,
 ) -> Result<Outside, RunError> {
     let library = (!options.simulated).then(|| {
         let env = |name: &str| std::env::var_os(name);
@@ -212,6 +214,7 @@ fn outside(
         program: std::env::current_exe().map_err(RunError::Program)?,
         cache: keeper(config, options.simulated),
         store: store_keeper(config, options.simulated),
+        pull: puller(config, options.simulated, clock),
         reload: options.reload,
         sampler: Box::new(move |engine| watch.latest(engine)),
         power,
@@ -240,6 +243,16 @@ fn store_keeper(config: &Config, simulated: bool) -> Option<store::keeper::Keepe
     }
     store::keeper::Keeper::start(&config.models, &config.state_dir, config.cache.dir.clone())
         .inspect_err(|error| tracing::error!(%error, "start the thread of the store; nothing can be installed"))
+        .ok()
+}
+
+/// What fetches bundles, on a thread of its own. Without it, those that are there are served all the same.
+fn puller(config: &Config, simulated: bool, clock: Clock) -> Option<Puller> {
+    if simulated {
+        return None;
+    }
+    Puller::start(&config.pull, &config.models, &config.state_dir, clock)
+        .inspect_err(|error| tracing::error!(%error, "start the thread of pulls; nothing can be pulled"))
         .ok()
 }
 

@@ -51,6 +51,7 @@ fn start(found: mpsc::Receiver<Found>) -> Daemon {
         program: "none".into(),
         cache: None,
         store: None,
+        pull: None,
         reload: Arc::new(move || Ok(later.clone())),
         sampler: Box::new(|_| edged::telemetry::Sample::default()),
         power: None,

@@ -17,6 +17,7 @@ pub mod kills;
 pub mod measure;
 pub mod media;
 pub mod memfd;
+pub mod origin;
 pub mod places;
 pub mod process;
 pub mod provider;

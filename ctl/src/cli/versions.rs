@@ -19,6 +19,20 @@ pub struct InstallArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct PullArgs {
+    /// https://HOST/PATH/NAME-VERSION.edgemodel, or oci://REGISTRY/REPOSITORY:TAG
+    pub url: String,
+    /// Only put it there: requests that name its version may use it, all others go on as before
+    #[arg(long)]
+    pub no_activate: bool,
+    #[command(flatten)]
+    pub how: HowArgs,
+    /// Return at once; `edgectl jobs` shows how far it is
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct ActivateArgs {
     /// name:version
     pub name: String,

@@ -22,6 +22,7 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
     }
     match command {
         ModelsCommand::Install(args) => return versions::install(&client, common, args).await,
+        ModelsCommand::Pull(args) => return versions::pull(&client, common, args).await,
         ModelsCommand::History(args) => return versions::history(&client, common, args).await,
         _ => {}
     }
@@ -49,6 +50,7 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
         | ModelsCommand::Keygen(_)
         | ModelsCommand::Pack(_)
         | ModelsCommand::Install(_)
+        | ModelsCommand::Pull(_)
         | ModelsCommand::History(_) => String::new(),
     };
     Ok(Answer::done(text))

@@ -1,4 +1,4 @@
-//! `edgectl models install`, `activate`, `rollback`, `remove` and `history`.
+//! `edgectl models install`, `pull`, `activate`, `rollback`, `remove` and `history`.
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -8,7 +8,7 @@ use edge_wire::dto::{JobStatus, Status};
 use edge_wire::history::HistoryEntry;
 use zbus::Variant;
 
-use crate::cli::{ActivateArgs, Common, HistoryArgs, HowArgs, InstallArgs, RemoveArgs, RollbackArgs};
+use crate::cli::{ActivateArgs, Common, HistoryArgs, HowArgs, InstallArgs, PullArgs, RemoveArgs, RollbackArgs};
 use crate::client::{Client, Options};
 use crate::edged;
 use crate::exit::Exit;
@@ -26,6 +26,13 @@ pub async fn install(client: &Client, common: &Common, args: &InstallArgs) -> Re
     let id = client.install(archive.file, &options).await?;
     // Who has the descriptor needs the name no more.
     drop(archive.packed);
+    followed(client, common, id, args.no_wait).await
+}
+
+pub async fn pull(client: &Client, common: &Common, args: &PullArgs) -> Result<Answer, Failure> {
+    let mut options = how(&args.how);
+    options.insert("activate", Variant::from(!args.no_activate));
+    let id = client.pull(&args.url, &options).await?;
     followed(client, common, id, args.no_wait).await
 }
 

@@ -27,6 +27,10 @@ pub enum Kind {
     Texts,
     /// A list of some of these words.
     Words(&'static [&'static str]),
+    /// A table: to each name a text.
+    TextByName,
+    /// A table: to each name a list of texts.
+    TextsByName,
 }
 
 /// What holds when the key is absent.
@@ -198,6 +202,72 @@ pub const KEYS: &[Key] = &[
         Kind::Int { min: 0, max: 1_000_000 },
         Absent::Int(100),
         "Requests that it must have answered by then; it is watched on until it has.",
+    ),
+    key(
+        "pull.max_rate_kib_s",
+        Kind::Int { min: 1, max: 1 << 30 },
+        Absent::Unset("no limit"),
+        "Most that pulling a bundle takes of the network, KiB per second.",
+    ),
+    key(
+        "pull.windows",
+        Kind::Texts,
+        Absent::Texts(&[]),
+        "When bundles are pulled: spans of the day such as `22:00-05:30`, in the local time of the box, whatever summer time makes of it (a changed time zone holds after a restart). Outside of them a pull waits, and goes on where it was. Empty: at any time.",
+    ),
+    key(
+        "pull.metered",
+        Kind::Word(&["allow", "wait"]),
+        Absent::Text("allow"),
+        "Whether bundles are pulled while NetworkManager says that the network is metered. Without NetworkManager nobody knows, and they are.",
+    ),
+    key(
+        "pull.proxy",
+        Kind::Text,
+        Absent::Unset("none; the environment is not asked"),
+        "Proxy for pulling, `http://HOST:PORT`. Its user and password come from `pull.credentials` under that `HOST:PORT`.",
+    ),
+    key(
+        "pull.no_proxy",
+        Kind::Texts,
+        Absent::Texts(&[]),
+        "Hosts, domains and networks that are asked without the proxy, for example the plant's registry. This box itself always is.",
+    ),
+    key(
+        "pull.ca",
+        Kind::Path,
+        Absent::Unset("only the authorities of the box"),
+        "PEM file of authorities that servers may be signed by, besides those of the box.",
+    ),
+    key(
+        "pull.credentials",
+        Kind::TextByName,
+        Absent::Unset("none"),
+        "To a host (`HOST` or `HOST:PORT`) the file with `USER:PASSWORD` or `Bearer TOKEN`; a bare name is a systemd credential: `\"registry.plant:5000\" = \"registry-token\"`.",
+    ),
+    key(
+        "pull.mirrors",
+        Kind::TextsByName,
+        Absent::Unset("none"),
+        "To a host the addresses that are asked in its place, in this order; the word `origin` stands for the host itself, which is asked last without it: `\"models.example\" = [\"https://mirror.plant/models\", \"origin\"]`.",
+    ),
+    key(
+        "pull.max_waiting",
+        Kind::Int { min: 0, max: 64 },
+        Absent::Int(15),
+        "Pulls that wait while one runs; one more is `overloaded`.",
+    ),
+    key(
+        "pull.stall_s",
+        Kind::Int { min: 1, max: 3600 },
+        Absent::Int(30),
+        "A server that says nothing for so long is asked again.",
+    ),
+    key(
+        "pull.give_up_after_s",
+        Kind::Int { min: 1, max: 30 * 24 * 3600 },
+        Absent::Int(6 * 3600),
+        "A pull that got nothing new for so long is given up; time outside of `pull.windows` does not count.",
     ),
     live(
         "policy.default_deadline_ms",
@@ -483,6 +553,8 @@ impl Kind {
             Kind::Word(words) => one_of(words),
             Kind::Texts => "a list of texts".into(),
             Kind::Words(words) => format!("a list of {}", one_of(words)),
+            Kind::TextByName => "a table: to each name a text".into(),
+            Kind::TextsByName => "a table: to each name a list of texts".into(),
         }
     }
 }

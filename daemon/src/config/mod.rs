@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use edge_core::pull::window::Window;
 use edge_core::tune::choose::Objective;
 use edge_core::{Policy, Zone};
 use edge_engine::protocol::DeviceOptions;
@@ -23,6 +24,7 @@ pub struct Config {
     pub policy: Policy,
     pub engine: EngineConfig,
     pub models: ModelsConfig,
+    pub pull: PullConfig,
     pub cache: CacheConfig,
     pub mqtt: Option<MqttConfig>,
     pub limits: LimitsConfig,
@@ -113,6 +115,41 @@ impl ModelsConfig {
             probation_requests: 100,
         }
     }
+}
+
+/// How bundles are pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullConfig {
+    /// Most that comes in a second.
+    pub bytes_per_second: Option<u64>,
+    /// When it may be pulled, local time; empty for always.
+    pub windows: Vec<Window>,
+    pub metered: Metered,
+    /// Address of the proxy.
+    pub proxy: Option<String>,
+    /// Hosts that are asked without it.
+    pub no_proxy: Vec<String>,
+    /// PEM file of more authorities.
+    pub ca: Option<PathBuf>,
+    /// By host, with or without a port, the file that says who this box is there.
+    pub credentials: BTreeMap<String, PathBuf>,
+    /// By host what is asked in its place.
+    pub mirrors: BTreeMap<String, Vec<String>>,
+    /// Pulls that may wait while one runs.
+    pub max_waiting: usize,
+    /// How long a server may say nothing.
+    pub stall: Duration,
+    /// How long nothing new may come.
+    pub give_up_after: Duration,
+}
+
+/// What is done on a metered network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metered {
+    /// The same as on any.
+    Allow,
+    /// It is waited for another one.
+    Wait,
 }
 
 /// When models are measured.

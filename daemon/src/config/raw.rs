@@ -195,6 +195,17 @@ impl Values {
             },
         }
     }
+
+    /// The entries of a table of texts or of lists of texts; a single text is a list of one.
+    pub fn by_name(&self, path: &str) -> BTreeMap<String, Vec<String>> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let list = |value: &Value| match value.as_array() {
+            Some(list) => list.iter().filter_map(text).collect(),
+            None => text(value).into_iter().collect(),
+        };
+        let table = self.set.get(path).and_then(Value::as_table);
+        table.into_iter().flatten().map(|(name, value)| (name.clone(), list(value))).collect()
+    }
 }
 
 fn is_section(path: &str) -> bool {
@@ -217,6 +228,11 @@ fn fits(kind: Kind, value: &Value) -> bool {
         Kind::Path => value.as_str().is_some_and(|text| !text.is_empty() && !text.contains('\0')),
         Kind::Word(words) => value.as_str().is_some_and(|text| words.contains(&text)),
         Kind::Texts => value.as_array().is_some_and(|list| list.iter().all(is_text)),
+        Kind::TextByName => value.as_table().is_some_and(|table| table.values().all(is_text)),
+        Kind::TextsByName => {
+            let is_list = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(is_text));
+            value.as_table().is_some_and(|table| table.values().all(is_list))
+        }
         Kind::Words(words) => value
             .as_array()
             .is_some_and(|list| list.iter().all(|word| word.as_str().is_some_and(|word| words.contains(&word)))),

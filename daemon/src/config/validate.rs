@@ -1,8 +1,10 @@
 //! Values to [`Config`]: units, defaults that depend on the machine, and rules between keys.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use edge_core::pull::window::Window;
 use edge_core::tune::choose::Objective;
 use edge_core::{Bytes, DataClass, Policy, Ratio, Zone};
 use edge_engine::protocol::DeviceOptions;
@@ -11,8 +13,10 @@ use sha2::{Digest, Sha256};
 use super::keys::NAME_LIMIT;
 use super::raw::{Fault, Values};
 use super::{
-    BusConfig, CacheConfig, Config, EngineConfig, LimitsConfig, ModelsConfig, MqttConfig, MqttProtocol, TlsConfig, Tune,
+    BusConfig, CacheConfig, Config, EngineConfig, LimitsConfig, Metered, ModelsConfig, MqttConfig, MqttProtocol,
+    PullConfig, TlsConfig, Tune,
 };
+use crate::pull::address::mirror_fault;
 
 /// What the configuration takes from the machine it runs on; passed in, so that tests need no machine.
 #[derive(Clone, Debug)]
@@ -44,6 +48,7 @@ impl Default for Machine {
 pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fault>> {
     let node = values.text("node").unwrap_or_else(|| clean_name(&machine.host_name));
     let policy = policy(&mut values, machine);
+    let pull = pull(&mut values, machine);
     let mqtt = values.is_set("mqtt.host").then(|| mqtt(&mut values, machine, &node));
     if mqtt.is_none() {
         let stray = super::keys::KEYS.iter().find(|key| key.path.starts_with("mqtt.") && values.is_set(key.path));
@@ -82,6 +87,7 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
             probation_requests: u32::try_from(values.int("models.probation_requests")).unwrap_or(u32::MAX),
             objective: values.text("models.objective").and_then(|word| Objective::from_word(&word)).unwrap_or_default(),
         },
+        pull,
         cache: CacheConfig { dir: path(&values, "cache.dir"), max_bytes: values.int("cache.max_mib") << 20 },
         mqtt,
         limits: LimitsConfig {
@@ -225,26 +231,91 @@ fn tls(values: &mut Values, machine: &Machine) -> Option<TlsConfig> {
     }
 }
 
-/// The file that `key` names. A bare name is a systemd credential, which only the service itself can look for.
+fn pull(values: &mut Values, machine: &Machine) -> PullConfig {
+    let mut windows = Vec::new();
+    for text in values.texts("pull.windows") {
+        match Window::from_text(&text) {
+            Some(window) => windows.push(window),
+            None => values
+                .fault_at("pull.windows", format!("{text:?} is no span of the day: takes HH:MM-HH:MM, 00:00 to 24:00")),
+        }
+    }
+    let proxy = values.text("pull.proxy");
+    if let Some(why) = proxy.as_deref().and_then(crate::pull::proxy_fault) {
+        values.fault_at("pull.proxy", why);
+    }
+    let mut credentials = BTreeMap::new();
+    for (host, names) in values.by_name("pull.credentials") {
+        if !crate::pull::is_host(&host) {
+            values.fault_at("pull.credentials", format!("{host:?} is no host: takes \"HOST\" or \"HOST:PORT\""));
+        }
+        let Some(name) = names.into_iter().next() else { continue };
+        let path = named_file(values, machine, "pull.credentials", &name);
+        credentials.insert(host, path);
+    }
+    let mirrors = values.by_name("pull.mirrors");
+    for (host, bases) in &mirrors {
+        if !crate::pull::is_host(host) {
+            values.fault_at("pull.mirrors", format!("{host:?} is no host: takes \"HOST\" or \"HOST:PORT\""));
+        }
+        for why in bases.iter().filter_map(|base| mirror_fault(base)) {
+            values.fault_at("pull.mirrors", why);
+        }
+    }
+    PullConfig {
+        bytes_per_second: values.is_set("pull.max_rate_kib_s").then(|| values.int("pull.max_rate_kib_s") << 10),
+        windows,
+        metered: match values.text("pull.metered").as_deref() {
+            Some("wait") => Metered::Wait,
+            _ => Metered::Allow,
+        },
+        proxy,
+        no_proxy: values.texts("pull.no_proxy"),
+        ca: file(values, machine, "pull.ca"),
+        credentials,
+        mirrors,
+        max_waiting: size(values.int("pull.max_waiting")),
+        stall: Duration::from_secs(values.int("pull.stall_s")),
+        give_up_after: Duration::from_secs(values.int("pull.give_up_after_s")),
+    }
+}
+
+/// The file that `key` names.
 fn file(values: &mut Values, machine: &Machine, key: &str) -> Option<PathBuf> {
     let name = values.text(key)?;
+    Some(named_file(values, machine, key, &name))
+}
+
+/// The file of this name. A bare name is a systemd credential, which only the service itself can look for.
+fn named_file(values: &mut Values, machine: &Machine, key: &str, name: &str) -> PathBuf {
     let is_bare = !name.contains('/');
     let path = match &machine.credentials {
-        Some(dir) if is_bare => dir.join(&name),
-        _ => PathBuf::from(&name),
+        Some(dir) if is_bare => dir.join(name),
+        _ => PathBuf::from(name),
     };
     let can_look = !is_bare || machine.credentials.is_some();
     if can_look && (machine.is_missing)(&path) {
         let text = format!("there is no file {}: takes a file that the service can read", path.display());
         values.fault_at(key, text);
     }
-    Some(path)
+    path
 }
 
 /// Keys with a bare name, where nobody can look whether there is such a credential.
 fn credentials(values: &Values, machine: &Machine) -> Vec<&'static str> {
-    const FILES: [&str; 4] = ["mqtt.password_file", "mqtt.tls.ca", "mqtt.tls.client_cert", "mqtt.tls.client_key"];
-    let unseen = |key: &&str| machine.credentials.is_none() && values.text(key).is_some_and(|name| !name.contains('/'));
+    const FILES: [&str; 6] = [
+        "mqtt.password_file",
+        "mqtt.tls.ca",
+        "mqtt.tls.client_cert",
+        "mqtt.tls.client_key",
+        "pull.ca",
+        "pull.credentials",
+    ];
+    let is_bare = |key: &str| {
+        let listed = values.by_name(key);
+        values.text(key).iter().chain(listed.values().flatten()).any(|name| !name.contains('/'))
+    };
+    let unseen = |key: &&str| machine.credentials.is_none() && is_bare(key);
     FILES.into_iter().filter(unseen).collect()
 }
 
@@ -379,6 +450,13 @@ mod tests {
             ("[mqtt]\nhost='b'\nreply_allow=['a/#/b']", "mqtt.reply_allow"),
             ("[mqtt]\nhost='b'\nprefix='a/+'", "mqtt.prefix"),
             ("node = 'a/b'", "node"),
+            ("[pull]\nwindows = ['22:00-05:30', '9-17']", "pull.windows"),
+            ("[pull]\nproxy = 'proxy:3128'", "pull.proxy"),
+            ("[pull]\nproxy = 'http://u:p@proxy:3128'", "pull.proxy"),
+            ("[pull.credentials]\n'https://h' = '/x'", "pull.credentials"),
+            ("[pull.credentials]\n'h' = 5", "pull.credentials"),
+            ("[pull.mirrors]\n'h' = ['ftp://m']", "pull.mirrors"),
+            ("[pull.mirrors]\n'h' = 'https://m'", "pull.mirrors"),
         ] {
             let faults = check(text).unwrap_err();
             assert!(faults.len() == 1 && faults[0].contains(key), "{text}: {faults:?}");
@@ -436,6 +514,22 @@ mod tests {
         ] {
             assert_eq!(check(&format!("[mqtt]\nhost='{host}'")).unwrap().mqtt.unwrap().zone, zone);
         }
+    }
+
+    #[test]
+    fn what_is_said_of_pulls_is_taken() {
+        let pull = check(
+            "[pull]\nmax_rate_kib_s = 64\nwindows = ['22:00-05:30']\nmetered = 'wait'\nproxy = 'http://proxy:3128'\n\
+             [pull.credentials]\n'h:5000' = 'token'\n'i' = '/x'\n[pull.mirrors]\n'h' = ['https://m/a', 'origin']",
+        )
+        .unwrap()
+        .pull;
+        assert_eq!((pull.bytes_per_second, pull.windows.len(), pull.metered), (Some(65_536), 1, Metered::Wait));
+        let credentials: Vec<_> = pull.credentials.iter().map(|(host, path)| (host.as_str(), path.as_path())).collect();
+        assert_eq!(credentials, [("h:5000", Path::new("/cred/token")), ("i", Path::new("/x"))]);
+        assert_eq!(pull.mirrors["h"], ["https://m/a", "origin"]);
+        let pull = check("").unwrap().pull;
+        assert_eq!((pull.bytes_per_second, pull.metered, pull.max_waiting), (None, Metered::Allow, 15));
     }
 
     #[test]

@@ -47,6 +47,20 @@ pub fn unix_seconds() -> u64 {
     wall().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// Seconds since midnight, in the time zone of the machine as it was when the daemon started.
+pub fn local_second_of_day() -> u32 {
+    let now = libc::time_t::try_from(unix_seconds()).unwrap_or_default();
+    // SAFETY: zeros are a valid value of this structure of numbers and one pointer, which is not followed.
+    let mut local: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both point to values that live through the call; the second is written.
+    let told = unsafe { libc::localtime_r(&raw const now, &raw mut local) };
+    let of_day = local.tm_hour * 3600 + local.tm_min * 60 + local.tm_sec;
+    match told.is_null() {
+        true => u32::try_from(unix_seconds() % 86_400).unwrap_or_default(),
+        false => u32::try_from(of_day).unwrap_or_default(),
+    }
+}
+
 /// RFC 3339 in UTC with microseconds, for example `2026-11-22T21:40:00.000123Z`.
 pub fn rfc3339(at: SystemTime) -> String {
     humantime::format_rfc3339_micros(at).to_string()

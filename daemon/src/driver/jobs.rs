@@ -24,6 +24,8 @@ pub enum Operation {
     Tune,
     /// Puts a bundle into the store, and activates it perhaps.
     Install,
+    /// Fetches a bundle, puts it into the store, and activates it perhaps.
+    Pull,
     /// Makes another version of a model the active one.
     Activate,
     /// Takes the version before back.
@@ -37,6 +39,7 @@ impl Operation {
             Operation::Build => "build",
             Operation::Tune => "tune",
             Operation::Install => "install",
+            Operation::Pull => "pull",
             Operation::Activate => "activate",
             Operation::Rollback => "rollback",
         }

@@ -90,6 +90,8 @@ pub struct Outside {
     pub cache: Option<Keeper>,
     /// Bundles that are installed and removed; `None` under the simulator, and where that cannot be done.
     pub store: Option<crate::store::keeper::Keeper>,
+    /// Bundles that are fetched from elsewhere; `None` under the simulator, and where that cannot be done.
+    pub pull: Option<crate::pull::Puller>,
     /// Reads the configuration again.
     pub reload: ReadConfig,
     /// Readings for the status, given the process id of the engine host (0 for none). Never waits for a sensor.
@@ -222,6 +224,7 @@ impl Driver {
                 event = self.tuning.next() => self.on_tune(event),
                 answer = next_answer(&mut self.outside.cache) => self.on_cache(answer),
                 answer = versions::next_answer(&mut self.outside.store) => self.on_store(answer),
+                event = versions::pull::next_event(&mut self.outside.pull) => self.on_pull(event),
                 read = self.reloading.read() => self.reloaded(read),
                 found = self.outside.bundles.recv(), if self.bundles_open => self.on_bundle(found),
                 () = tokio::time::sleep_until(self.clock.instant(wake)) => self.tick(),
@@ -279,6 +282,10 @@ impl Driver {
             }
             Message::Install { from, activate, how, who, done } => {
                 let result = self.install(from, activate, how, who);
+                answer(done, result);
+            }
+            Message::Pull { wish, done } => {
+                let result = self.pull(*wish);
                 answer(done, result);
             }
             Message::Activate { model, how, who, done } => {
@@ -382,7 +389,7 @@ impl Driver {
         match job.operation {
             Operation::Build => self.cancel_build(id),
             Operation::Tune => self.cancel_tune(id),
-            Operation::Install | Operation::Activate | Operation::Rollback => self.cancel_change(id),
+            Operation::Install | Operation::Pull | Operation::Activate | Operation::Rollback => self.cancel_change(id),
         }
         Ok(())
     }

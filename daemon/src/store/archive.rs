@@ -113,6 +113,10 @@ pub fn stream<W: Write>(opened: &Bundle, out: W) -> Result<W, ArchiveError> {
         header.set_gid(0);
         header.set_cksum();
         tar.append(&header, BufReader::new(file)).map_err(failed)?;
+        // Whoever fetches it over a network can judge manifest and signature as soon as they have come.
+        if name == MANIFEST || name == SIGNATURE {
+            tar.get_mut().flush().map_err(write)?;
+        }
     }
     tar.into_inner().and_then(|encoder| encoder.finish()).map_err(write)
 }
@@ -159,6 +163,26 @@ pub fn unpack<E: std::error::Error + Send + Sync + 'static>(
         _ => Err(ArchiveError::Entry { name: "the archive".into(), what: "more follows behind its end".into() }),
     }
 }
+
+/// Asks `judge` what it thinks of an archive, of which perhaps only the begin is there, and writes nothing.
+pub fn peek<T>(from: impl Read, judge: impl FnOnce(&Announced<'_>) -> T) -> Result<T, ArchiveError> {
+    let mut judged = None;
+    let seen = |announced: &Announced<'_>| {
+        judged = Some(judge(announced));
+        Err(Seen)
+    };
+    let over = unpack(from, Path::new(""), seen);
+    match (judged, over) {
+        (Some(judged), _) => Ok(judged),
+        (None, Err(error)) => Err(error),
+        (None, Ok(_)) => Err(ArchiveError::Empty),
+    }
+}
+
+/// The end of a look at an archive.
+#[derive(Debug, thiserror::Error)]
+#[error("seen")]
+struct Seen;
 
 /// Manifest and signature of an archive, once they were read.
 struct Head {

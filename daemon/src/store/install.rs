@@ -130,29 +130,53 @@ fn judge(
     now: SystemTime,
 ) -> Result<(), InstallError> {
     trust.judge(announced.text, announced.signature, now)?;
-    let (needed, used) = (announced.bytes(), used(root));
-    let no_room = |free: u64, setting: String| {
-        Err(InstallError::NoRoom { needed: needed.div_ceil(1 << 20), free: free >> 20, setting })
-    };
-    let within = config.quota_bytes.saturating_sub(used);
-    if needed > within {
-        let quota = config.quota_bytes >> 20;
-        return no_room(within, format!("remove models, or raise `models.quota_mib` ({quota})"));
+    within_quota(announced.bytes(), config)?;
+    fits_disk(announced.bytes(), root, config)
+}
+
+/// The same before the whole archive is there; `Some` is the directory of the very same bundle, if it is in the store.
+pub fn foresee(
+    announced: &Announced<'_>,
+    config: &ModelsConfig,
+    now: SystemTime,
+) -> Result<Option<PathBuf>, InstallError> {
+    let root = place(config)?;
+    let failed = |source| InstallError::File { what: "make", path: root.to_owned(), source };
+    std::fs::create_dir_all(root).map_err(failed)?;
+    let dir = root.join(format!("{}-{}", announced.manifest.name, announced.manifest.version));
+    if bundle::read_text(&dir.join(bundle::MANIFEST), 1 << 20).is_ok_and(|text| text == announced.text) {
+        Trust::read(config)?.judge(announced.text, announced.signature, now)?;
+        return Ok(Some(dir));
     }
-    let failed = |errno: rustix::io::Errno| InstallError::File {
-        what: "ask for the free space of",
-        path: root.to_owned(),
-        source: errno.into(),
-    };
-    let disk = rustix::fs::statvfs(root).map_err(failed)?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(config.reserve_bytes);
-    match needed > free {
-        true => {
-            let reserve = config.reserve_bytes >> 20;
-            no_room(free, format!("the disk is full, beside what is left free (`models.disk_reserve_mib` {reserve})"))
-        }
+    judge(announced, &Trust::read(config)?, config, root, now).map(|()| None)
+}
+
+fn no_room(needed: u64, free: u64, setting: String) -> InstallError {
+    InstallError::NoRoom { needed: needed.div_ceil(1 << 20), free: free >> 20, setting }
+}
+
+/// Whether installed bundles may take so many bytes more.
+pub fn within_quota(needed: u64, config: &ModelsConfig) -> Result<(), InstallError> {
+    let within = config.quota_bytes.saturating_sub(used(place(config)?));
+    let quota = config.quota_bytes >> 20;
+    match needed > within {
+        true => Err(no_room(needed, within, format!("remove models, or raise `models.quota_mib` ({quota})"))),
         false => Ok(()),
     }
+}
+
+/// Whether the disk of `at` has so many bytes beside what is left free.
+pub fn fits_disk(needed: u64, at: &Path, config: &ModelsConfig) -> Result<(), InstallError> {
+    let failed = |errno: rustix::io::Errno| InstallError::File {
+        what: "ask for the free space of",
+        path: at.to_owned(),
+        source: errno.into(),
+    };
+    let disk = rustix::fs::statvfs(at).map_err(failed)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(config.reserve_bytes);
+    let reserve = config.reserve_bytes >> 20;
+    let setting = || format!("the disk is full, beside what is left free (`models.disk_reserve_mib` {reserve})");
+    if needed > free { Err(no_room(needed, free, setting())) } else { Ok(()) }
 }
 
 /// Gives an unpacked bundle its place.

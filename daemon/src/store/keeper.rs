@@ -23,6 +23,8 @@ const WAITING: usize = 64;
 pub enum Ask {
     /// Put the bundle of this archive into the store.
     Install { id: u64, from: OwnedFd, watched: Watched },
+    /// Answer as if the bundle in this directory had just been installed: it is there already.
+    Look { id: u64, dir: PathBuf },
     /// Take a bundle out.
     Remove { id: u64, dir: PathBuf },
     /// Put the record of a model in place.
@@ -120,6 +122,10 @@ impl Place {
     fn carry_out(&self, ask: Ask) -> Option<Answer> {
         Some(match ask {
             Ask::Install { id, from, watched } => Answer::Installed { id, result: self.install(from, &watched) },
+            Ask::Look { id, dir } => {
+                let found = inspect(&dir, &self.models, &self.cache_dir);
+                Answer::Installed { id, result: Ok((Box::new(found), true)) }
+            }
             Ask::Remove { id, dir } => {
                 Answer::Removed { id, result: install::remove(&dir, &self.models).map_err(|error| chain(&error)) }
             }

@@ -103,6 +103,15 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
                 .push(format!("install {bytes} {activate:?} {how:?} by {}", who.split(' ').next().unwrap_or_default()));
             let _gone = done.send(Ok(8));
         }
+        Message::Pull { wish, done } => {
+            let how = (wish.activate, wish.pause, wish.force);
+            seen.events.push(format!(
+                "pull {} {how:?} by {}",
+                wish.url,
+                wish.who.split(' ').next().unwrap_or_default()
+            ));
+            let _gone = done.send(Ok(11));
+        }
         Message::Activate { model, how, done, .. } => {
             seen.events.push(format!("activate {model} {how:?}"));
             let _gone = done.send(Ok(9));

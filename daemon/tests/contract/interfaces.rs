@@ -315,6 +315,21 @@ async fn models_are_loaded_and_unloaded_by_name_and_version() {
 }
 
 #[tokio::test]
+async fn a_pull_is_asked_for_with_its_address_and_what_becomes_of_it() {
+    let client = client().await;
+    let models = ModelsProxy::new(&client.connection).await.unwrap();
+    let job = models.pull("https://h/x", &no_options()).await.unwrap();
+    assert_eq!(job.as_str(), "/org/edged/Edge1/jobs/11");
+    let how = HashMap::from([("activate", Variant::from(false)), ("pause", Variant::from(true))]);
+    models.pull("oci://r/a:b", &how).await.unwrap();
+    let no = refused(models.pull("https://h/x", &HashMap::from([("force", Variant::from(7))])).await);
+    assert!(no.code == ErrorCode::InvalidInput && no.message == "force: takes true or false", "{}", no.message);
+    let events = client.driver.seen.lock().unwrap().events.clone();
+    assert!(events[0].starts_with("pull https://h/x (None, false, false) by "), "{events:?}");
+    assert!(events.len() == 2 && events[1].starts_with("pull oci://r/a:b (Some(false), true, false)"), "{events:?}");
+}
+
+#[tokio::test]
 async fn telemetry_says_what_is_known_and_since_when() {
     let client = client().await;
     let telemetry = TelemetryProxy::new(&client.connection).await.unwrap();

@@ -119,6 +119,10 @@ pub trait Models {
     #[zbus(allow_interactive_auth)]
     fn install(&self, bundle: Fd<'_>, options: &Options<'_>) -> zbus::Result<OwnedObjectPath>;
 
+    /// Fetches the bundle at an address and puts it into the store, and with `activate` makes it the active version; the job.
+    #[zbus(allow_interactive_auth, no_autostart)]
+    fn pull(&self, url: &str, options: &Options<'_>) -> zbus::Result<OwnedObjectPath>;
+
     /// Who did what with models, as a JSON list of [`HistoryEntry`](crate::history::HistoryEntry), the oldest first.
     #[zbus(no_autostart)]
     fn history(&self) -> zbus::Result<String>;

@@ -3,7 +3,8 @@
 //! Every ratio is the median over rounds of the baseline and of the system in turn, so that a machine that slows down
 //! slows both. With a word on the command line only the loads are measured whose
 //! name has that word in it; `planned` stands for those by measured plans, `contest` for who goes first,
-//! `recipes` for what needs no daemon, `switch` for versions that take over. Nothing here fails for a number: it is printed, and the table says which promise it misses.
+//! `recipes` for what needs no daemon, `switch` for versions that take over, `pull` for a bundle that is fetched
+//! (with its size in MiB behind it). Nothing here fails for a number: it is printed, and the table says which promise it misses.
 
 use std::env;
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ const ROUNDS: usize = 11;
 const ROUND: Duration = Duration::from_millis(600);
 /// Rest between two calls of a bare hop: about what daemon, bus and client take between two runs of a model.
 const REST: Duration = Duration::from_micros(500);
+/// Size of the bundle that is pulled, MiB, unless another one is named.
+const PULLED: u64 = 64;
 /// How long idleness is watched.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -70,6 +73,12 @@ async fn bench(only: &str) -> Result<Table> {
         edge_tests::measure::cycles::rows(&mut table).await?;
         return Ok(table);
     }
+    if only == "pull" {
+        let mib =
+            env::args().nth(2).map_or(Ok(PULLED), |text| text.parse()).context("the size of the bundle in MiB")?;
+        edge_tests::measure::pull::rows(&mut table, mib).await?;
+        return Ok(table);
+    }
     if only == "planned" {
         edge_tests::measure::planned::rows(&mut table).await?;
         return Ok(table);
@@ -91,6 +100,7 @@ async fn bench(only: &str) -> Result<Table> {
     edge_tests::measure::planned::rows(&mut table).await?;
     edge_tests::measure::cycles::rows(&mut table).await?;
     edge_tests::measure::programs::rows(&mut table)?;
+    edge_tests::measure::pull::rows(&mut table, PULLED).await?;
     Ok(table)
 }
 

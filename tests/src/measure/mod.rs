@@ -7,6 +7,7 @@ pub mod hop;
 pub mod load;
 pub mod planned;
 pub mod programs;
+pub mod pull;
 pub mod switch;
 pub mod table;
 pub mod work;

@@ -18,7 +18,7 @@ use crate::store::keeper::{Ask, Failed};
 use crate::store::records::Record;
 
 /// What a job is about before its manifest was read.
-const A_BUNDLE: &str = "a bundle";
+pub(super) const A_BUNDLE: &str = "a bundle";
 
 impl Driver {
     /// Puts the bundle of an archive into the store.
@@ -55,10 +55,11 @@ impl Driver {
 
     /// Gives an install up, or an activation.
     pub(in super::super) fn cancel_change(&mut self, id: JobId) {
-        match self.versions.installs.get(&id.0) {
+        if let Some(install) = self.versions.installs.get(&id.0) {
             // Its thread says when it has ended.
-            Some(install) => install.watched.cancel(),
-            None => self.cancel_activation(id),
+            install.watched.cancel();
+        } else if !self.cancel_pull(id) {
+            self.cancel_activation(id);
         }
     }
 
@@ -83,6 +84,7 @@ impl Driver {
             self.note_deed(&install.who, "install", &label, Err(fault.clone()));
             return self.jobs.finish(self.now, job, Err(fault));
         }
+        self.pull_installed(job, &found.dir);
         let is_pipeline = found.pipeline.is_some();
         let first = self.models.find(&name, None).is_err();
         if self.models.place(&name, &version).is_none() && !is_pipeline {

@@ -14,6 +14,7 @@
 
 mod activate;
 mod files;
+pub(super) mod pull;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -103,6 +104,8 @@ struct OnProbation {
 pub(super) struct Versions {
     records: BTreeMap<String, Record>,
     installs: BTreeMap<u64, Install>,
+    /// By the number of their jobs, until those are over.
+    pulls: BTreeMap<u64, pull::Pull>,
     activations: Vec<Activation>,
     removals: BTreeMap<u64, Removal>,
     on_probation: BTreeMap<String, OnProbation>,
@@ -197,6 +200,7 @@ impl Driver {
         self.show_installs();
         self.drive_activations();
         self.retire();
+        self.forget_pulls();
     }
 
     /// Whether a bundle must not be let go to make room: it serves until another version has taken over.
@@ -253,6 +257,7 @@ impl Driver {
         }
         self.resume_probations();
         self.choose_setups();
+        self.resume_pulls();
     }
 
     /// The index of the version that `name` or `name:version` means.

@@ -94,7 +94,7 @@ impl Job {
         Ok(self.door.service.handle.ask(|done| Message::CancelJob { id, done }).await??)
     }
 
-    /// build, tune, install, activate or rollback.
+    /// build, tune, install, pull, activate or rollback.
     #[zbus(property(emits_changed_signal = "const"))]
     fn operation(&self) -> String {
         self.field(|job| job.operation.clone())

@@ -17,6 +17,7 @@ use super::control::json;
 use super::door::Door;
 use super::error::{No, internal};
 use crate::handle::{Activate, Message};
+use crate::pull::Wish;
 use crate::request::Failure;
 
 /// The interface of the set.
@@ -45,6 +46,22 @@ impl Models {
         let (from, activate, how) = (bundle.into(), flag(&options, "activate")?, how(&options)?);
         let install = |done| Message::Install { from, activate, how, who, done };
         Ok(job_object(self.0.service.handle.ask(install).await??)?)
+    }
+
+    /// Fetches the bundle at `url`, https://HOST/PATH/NAME-VERSION.edgemodel or oci://REGISTRY/REPOSITORY:TAG, and puts it into
+    /// the store; over broken links and restarts of the daemon it goes on where it was. With `activate` (default: if the box has
+    /// no other version of the model) it is then made the active version, as `Activate` does; the job.
+    #[zbus(out_args("job"))]
+    async fn pull(
+        &self,
+        url: &str,
+        options: HashMap<&str, Variant<'_>>,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, No> {
+        let (_place, who) = self.0.change(&header, ACTION_MODELS).await?;
+        let (activate, Activate { pause, force }) = (flag(&options, "activate")?, how(&options)?);
+        let wish = Box::new(Wish { url: url.to_owned(), activate, pause, force, who });
+        Ok(job_object(self.0.service.handle.ask(|done| Message::Pull { wish, done }).await??)?)
     }
 
     /// Who did what with models, and when, as JSON; the oldest first.
