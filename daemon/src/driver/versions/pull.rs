@@ -18,6 +18,8 @@ pub(super) struct Pull {
     wish: Wish,
     /// The address without what may be a secret in it.
     shown: String,
+    /// It is to be given up: what it may have brought meanwhile is not installed.
+    cancelled: bool,
 }
 
 impl Driver {
@@ -53,7 +55,7 @@ impl Driver {
             self.jobs.finish(self.now, job, Err(failure.message.clone()));
             return Err(Failure { retry_after_ms: Some(1000), ..failure });
         }
-        self.versions.pulls.insert(job.0, Pull { wish, shown });
+        self.versions.pulls.insert(job.0, Pull { wish, shown, cancelled: false });
         self.touch();
         Ok(job.0)
     }
@@ -91,6 +93,7 @@ impl Driver {
     fn pulled(&mut self, job: JobId, result: Result<Pulled, Failed>) {
         let Some(pull) = self.versions.pulls.get(&job.0) else { return };
         let (wish, shown) = (pull.wish.clone(), pull.shown.clone());
+        let result = if pull.cancelled { Err(Failed::Cancelled) } else { result };
         let model = self.jobs.get(job).map(|job| job.model.clone()).unwrap_or_default();
         let pulled = match result {
             Ok(pulled) => pulled,
@@ -128,7 +131,13 @@ impl Driver {
     pub(super) fn cancel_pull(&mut self, job: JobId) -> bool {
         let fetches = self.versions.pulls.contains_key(&job.0) && !self.versions.installs.contains_key(&job.0);
         let activates = self.versions.activations.iter().any(|activation| activation.job == job);
-        fetches && !activates && self.ask_puller(Ask::Cancel { id: job.0 })
+        if !fetches || activates {
+            return false;
+        }
+        if let Some(pull) = self.versions.pulls.get_mut(&job.0) {
+            pull.cancelled = true;
+        }
+        self.ask_puller(Ask::Cancel { id: job.0 })
     }
 
     /// Of a pull whose job is over nothing stays.
