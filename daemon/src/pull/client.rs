@@ -139,6 +139,9 @@ fn read(path: &Path) -> Result<Credential, String> {
     let text = edge_engine::bundle::read_text(path, MOST_SECRET)
         .map_err(|error| format!("read the credentials {file}, which `pull.credentials` names: {error}"))?;
     let line = text.trim_end_matches(['\r', '\n']);
+    if line.contains(['\r', '\n']) {
+        return Err(format!("{file}: takes one line, USER:PASSWORD or Bearer TOKEN"));
+    }
     let header = match (line.split_once(' '), line.split_once(':')) {
         (Some((word, token)), _) if word.eq_ignore_ascii_case("bearer") => format!("Bearer {}", token.trim()),
         (_, Some(_)) => format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(line)),
@@ -226,7 +229,12 @@ mod tests {
             assert_eq!(read.header, header);
             assert!(read.header.is_sensitive() && !format!("{read:?}").contains("abc"));
         }
-        for (text, says) in [("abc", "takes one line"), ("a:b\nc:d", "no header can have"), ("", "takes one line")] {
+        for (text, says) in [
+            ("abc", "takes one line"),
+            ("a:b\nc:d", "takes one line"),
+            ("Bearer a\u{1}b", "no header can have"),
+            ("", "takes one line"),
+        ] {
             std::fs::write(&path, text).unwrap();
             let said = read(&path).unwrap_err();
             assert!(said.contains(says) && said.contains("secret"), "{said}");

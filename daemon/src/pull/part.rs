@@ -344,7 +344,8 @@ mod tests {
         // Without a size nothing is known of what lies there.
         assert_eq!(shelf.part(&State { total: None, ..state.clone() }).unwrap().len(), 0);
         let part = shelf.part(&state).unwrap();
-        part.reserve(100, &ModelsConfig::for_tests()).unwrap();
+        let config = ModelsConfig { dirs: vec!["/nonexistent".into()], ..ModelsConfig::for_tests() };
+        part.reserve(100, &config).unwrap();
         assert_eq!(std::fs::metadata(&part.path).unwrap().len(), 0, "room is no content");
     }
 

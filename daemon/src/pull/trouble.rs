@@ -167,7 +167,7 @@ mod tests {
                 "has expired by the clock of this box",
             ),
             (invalid(CertificateError::UnknownIssuer), Fault::Lasting, "`pull.ca`"),
-            (invalid(CertificateError::NotValidForName), Fault::Lasting, "not valid for name"),
+            (invalid(CertificateError::NotValidForName), Fault::Lasting, "NotValidForName"),
         ] {
             let Trouble::Source { why, fault: found } = of_tls("h", &error, "1970-01-01") else { panic!("{error}") };
             assert!(found == fault && why.contains(says), "{why} {found:?}");
