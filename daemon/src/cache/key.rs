@@ -136,6 +136,7 @@ mod tests {
             instances: 1,
             memory_pattern: false,
             int8: false,
+            loss: None,
             profile: vec![Profile { tensor: "x".into(), min: vec![1], opt: vec![2], max: vec![4] }],
         }
     }

@@ -217,6 +217,7 @@ impl Models {
         let mut setups: Vec<Setup> =
             found.setups.iter().filter(|setup| allowed.contains(&setup.provider)).take(MAX_SETUPS).cloned().collect();
         let fault = found.fault.clone().or_else(|| setups.is_empty().then(|| none_allowed(&found, allowed)));
+        let fault = fault.or_else(|| all_lossy(&found, &setups));
         if setups.is_empty() {
             setups.push(found.setups.first().cloned().unwrap_or_else(nothing));
         }
@@ -224,14 +225,19 @@ impl Models {
             return None;
         }
         let first = u16::try_from(self.list.len()).ok()?;
+        let mut encoded = Vec::new();
         for setup in setups {
+            if found.losses.allow(&setup.variant) {
+                encoded.push(ModelId(u16::try_from(self.list.len()).ok()?));
+            }
             let host = if fault.is_none() { host(&setup.provider) } else { HostId::default() };
             let life = fault.clone().map_or(Life::Standby, Life::Failed);
             self.list.push(Model::new(found.clone(), bundle, setup, host, life));
         }
         let ids: Vec<ModelId> = (first..u16::try_from(self.list.len()).ok()?).map(ModelId).collect();
-        let ways = Ways { order: ids.clone(), serving: ModelId(first) };
-        let (encoded, tensors) = (ways.clone(), ways);
+        let tensors = Ways { order: ids.clone(), serving: ModelId(first) };
+        let serving = encoded.first().copied();
+        let encoded = serving.map_or_else(|| tensors.clone(), |serving| Ways { order: encoded, serving });
         self.bundles.push(Bundle {
             found,
             ids,
@@ -263,15 +269,23 @@ impl Models {
         Some(id)
     }
 
-    /// The setups of `order` are wanted first for this kind of request, then the others that `good` allows.
+    /// The setup `first` is wanted first for this kind of request, then the others that `good` allows.
     pub fn prefer(&mut self, bundle: usize, kind: Kind, first: Option<ModelId>, good: impl Fn(&Setup) -> bool) {
         let Some(of_bundle) = self.bundles.get(bundle) else { return };
-        let fits = |id: &ModelId| self.get(*id).is_some_and(|model| good(&model.setup));
+        let little = |id: &ModelId| {
+            let losses = &of_bundle.found.losses;
+            kind == Kind::Tensors || self.get(*id).is_some_and(|model| losses.allow(&model.setup.variant))
+        };
+        let fits = |id: &ModelId| little(id) && self.get(*id).is_some_and(|model| good(&model.setup));
         let mut order: Vec<ModelId> = first.into_iter().collect();
         order.extend(of_bundle.ids().filter(fits).filter(|id| Some(*id) != first));
         order.truncate(MAX_SETUPS);
         if order.is_empty() {
             // Nothing is known to be good: as the manifest says.
+            order.extend(of_bundle.ids().filter(little));
+        }
+        if order.is_empty() {
+            // It has a fault, and serves nothing.
             order.extend(of_bundle.ids());
         }
         if let Some(of_bundle) = self.bundles.get_mut(bundle) {
@@ -608,6 +622,9 @@ impl Model {
             state: self.life.as_str().into(),
             reason: match &self.life {
                 Life::Failed(why) => why.clone(),
+                Life::Standby if self.rest.is_empty() && !self.found.losses.allow(&self.setup.variant) => {
+                    format!("not for encoded requests: {}", self.found.losses.told(&self.setup.variant))
+                }
                 Life::Standby => self.rest.clone(),
                 _ => String::new(),
             },
@@ -628,6 +645,22 @@ fn none_allowed(found: &Found, allowed: &[String]) -> String {
     let way = |setup: &Setup| format!("{} on {}", setup.variant, setup.provider);
     let ways: Vec<_> = found.setups.iter().map(way).collect();
     format!("none of the allowed providers ({}) runs it: its bundle has {}", allowed.join(", "), ways.join(", "))
+}
+
+/// Why a bundle has nothing for encoded requests, although it has setups: each is of a variant that loses too much.
+fn all_lossy(found: &Found, setups: &[Setup]) -> Option<String> {
+    if setups.is_empty() || setups.iter().any(|setup| found.losses.allow(&setup.variant)) {
+        return None;
+    }
+    let lost = |setup: &Setup| {
+        format!("{} on {} loses {}", setup.variant, setup.provider, found.losses.of_variant(&setup.variant))
+    };
+    let lost: Vec<_> = setups.iter().map(lost).collect();
+    let accepted = found.losses.accepted;
+    Some(format!(
+        "no way that is allowed here answers well enough: {}, the bundle's max_loss is {accepted}",
+        lost.join(", ")
+    ))
 }
 
 /// The setup of a bundle that has none, because it cannot be read.
@@ -723,6 +756,35 @@ mod tests {
             "nothing is good: all are"
         );
         assert_eq!(models.bundle(1).unwrap().order(Kind::Encoded), [ModelId(1)]);
+    }
+
+    #[test]
+    fn encoded_requests_never_go_to_a_variant_that_loses_too_much() {
+        let of =
+            |variant: &str, provider: &str| Setup { variant: variant.into(), provider: provider.into(), ..nothing() };
+        let found = |name: &str, accepted| Found {
+            name: name.into(),
+            version: "1.0.0".into(),
+            setups: vec![of("int8", "openvino"), of("fp32", "cpu"), of("int8", "cpu")],
+            losses: crate::store::Losses { stated: [("int8".to_owned(), 0.02)].into(), accepted },
+            ..Found::default()
+        };
+        let mut models = Models::default();
+        let all = ["cpu".to_owned(), "openvino".to_owned()];
+        let order = |models: &Models, bundle, kind| models.bundle(bundle).unwrap().order(kind).to_vec();
+        models.add(found("strict", 0.01), &all, |_| HostId(0)).unwrap();
+        models.add(found("lax", 0.02), &all, |_| HostId(0)).unwrap();
+        assert_eq!(order(&models, 0, Kind::Encoded), [ModelId(1)]);
+        assert_eq!(models.bundle(0).unwrap().serves(Kind::Encoded), ModelId(1));
+        assert_eq!(order(&models, 0, Kind::Tensors), [ModelId(0), ModelId(1), ModelId(2)]);
+        assert_eq!(order(&models, 1, Kind::Encoded), [ModelId(3), ModelId(4), ModelId(5)]);
+        // Nor when a plan says nothing good of the others.
+        models.prefer(0, Kind::Encoded, None, |setup| setup.variant == "int8");
+        assert_eq!(order(&models, 0, Kind::Encoded), [ModelId(1)]);
+        // Where the operator allows nothing else, that is a fault.
+        models.add(found("none", 0.01), &["openvino".to_owned()], |_| HostId(0)).unwrap();
+        let Life::Failed(why) = &models.get(ModelId(6)).unwrap().life else { panic!() };
+        assert!(why.contains("int8 on openvino loses 0.02, the bundle's max_loss is 0.01"), "{why}");
     }
 
     #[test]

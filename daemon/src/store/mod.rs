@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edge_engine::bundle::{Pipeline, Variant};
+use edge_core::tune::right::loses_little;
+use edge_engine::bundle::{Manifest, Pipeline, Task, Variant};
 use edge_engine::protocol::{Precision, Setup};
 
 use crate::config::ModelsConfig;
@@ -37,6 +38,8 @@ pub struct Found {
     pub max_payload_bytes: Option<u64>,
     /// The ways to run it that its manifest names, the most wanted first.
     pub setups: Vec<Setup>,
+    /// What its variants are stated to lose, and how much is accepted.
+    pub losses: Losses,
     /// Largest batch that its manifest allows; 0 for one that has no batches.
     pub max_batch: u16,
     /// Size of what a session is made of, bytes, by variant.
@@ -53,6 +56,44 @@ pub struct Found {
     pub signer: String,
     /// Why it cannot be loaded.
     pub fault: Option<String>,
+}
+
+/// Which variants answer well enough.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Losses {
+    /// What a variant is stated to lose, by its name; those without a statement are not there.
+    pub stated: BTreeMap<String, f64>,
+    /// Largest loss of a variant that may serve encoded requests.
+    pub accepted: f64,
+}
+
+impl Losses {
+    fn of(manifest: &Manifest) -> Losses {
+        // Without encoded requests there is nothing to lose: tensors are held against the reference, one by one.
+        let counts = |variant: &&Variant| manifest.task != Task::Tensors && variant.loss.is_some();
+        let stated = |variant: &Variant| (variant.name.clone(), variant.loss.unwrap_or_default());
+        Losses { stated: manifest.variant.iter().filter(counts).map(stated).collect(), accepted: manifest.max_loss }
+    }
+
+    /// What a variant is stated to lose.
+    pub fn of_variant(&self, variant: &str) -> f64 {
+        self.stated.get(variant).copied().unwrap_or(0.0)
+    }
+
+    /// Why a variant may serve no encoded requests.
+    pub fn told(&self, variant: &str) -> String {
+        too_lossy(self.of_variant(variant), self.accepted)
+    }
+
+    /// Whether a variant may serve encoded requests.
+    pub fn allow(&self, variant: &str) -> bool {
+        loses_little(self.of_variant(variant), self.accepted)
+    }
+}
+
+/// A loss that is not accepted, in words.
+pub fn too_lossy(loss: f64, accepted: f64) -> String {
+    format!("its variant loses {loss} of the task's measure, the bundle's max_loss is {accepted}")
 }
 
 /// The directories that look like bundles, in the order of the configuration, each directory's in name order.
@@ -121,6 +162,7 @@ fn look(
         digest: bundle.digest().to_owned(),
         plan: plans::read(cache_dir, &manifest.name, &manifest.version).map_err(|error| chain(&error)).transpose(),
         setups: manifest.variant.iter().flat_map(Variant::setups).collect(),
+        losses: Losses::of(manifest),
         pipeline: manifest.pipeline.clone(),
         installed_at: installed_at(dir),
         fault: signer.clone().and_then(|_| files(&bundle)).err(),

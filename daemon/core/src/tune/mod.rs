@@ -13,6 +13,7 @@
 //! measured of it: so many sessions at work, each with batches of one size.
 
 pub mod choose;
+pub mod right;
 pub mod ways;
 
 use core::time::Duration;

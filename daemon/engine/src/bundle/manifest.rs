@@ -22,6 +22,9 @@ pub struct Manifest {
     /// Where the weights come from.
     #[serde(default)]
     pub source: String,
+    /// Largest stated loss of a variant that may serve encoded requests: a share of the task's measure, 0..=1.
+    #[serde(default)]
+    pub max_loss: f64,
     /// Deadline of requests that name none, milliseconds.
     pub deadline_ms: u64,
     /// Builds of the model, the most wanted first; none of a pipeline.
@@ -166,7 +169,7 @@ impl Stage {
 }
 
 /// One build of the model.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     /// Name within the bundle.
@@ -187,6 +190,8 @@ pub struct Variant {
     /// The graph carries INT8 quantisation (QuantizeLinear, DequantizeLinear) that TensorRT is to compute with.
     #[serde(default)]
     pub int8: bool,
+    /// Share of the task's measure that it lost against the first variant, 0..=1; absent if nobody measured it.
+    pub loss: Option<f64>,
     /// Which sizes its inputs may have. Whatever provider runs it: what is accepted must not depend on that.
     #[serde(default)]
     pub profile: Vec<Profile>,

@@ -54,6 +54,7 @@ fn head(manifest: &Manifest, faults: &mut Faults) {
     faults.unless(is_line(&manifest.description, 300), "description", "one line of 1..=300 characters");
     faults.unless(manifest.source.len() <= 300, "source", "at most 300 characters");
     faults.unless((1..=600_000).contains(&manifest.deadline_ms), "deadline_ms", "1..=600000");
+    faults.unless((0.0..=1.0).contains(&manifest.max_loss), "max_loss", "0..=1");
 }
 
 fn variants(variants: &[Variant], faults: &mut Faults) {
@@ -68,6 +69,15 @@ fn variants(variants: &[Variant], faults: &mut Faults) {
         );
         faults.unless((1..=64).contains(&variant.threads), &key("threads"), "1..=64");
         faults.unless((1..=16).contains(&variant.instances), &key("instances"), "1..=16");
+        // The others are held against the first.
+        let (loss, accepted) = match at {
+            0 => (
+                variant.loss.is_none_or(|loss| loss == 0.0),
+                "absent or 0 in the first variant: the others are held against it",
+            ),
+            _ => (variant.loss.is_none_or(|loss| (0.0..=1.0).contains(&loss)), "0..=1"),
+        };
+        faults.unless(loss, &key("loss"), accepted);
         let distinct: BTreeSet<_> = variant.providers.iter().collect();
         let known = variant.providers.iter().all(|name| PROVIDERS.contains(&name.as_str()));
         faults.unless(

@@ -88,6 +88,9 @@ fn a_fault_is_told_with_its_key_and_the_accepted_range() {
         (ADD, "1.0.0", "1.0", "version: must be a semantic version"),
         (ADD, "deadline_ms = 5000", "deadline_ms = 0", "deadline_ms: must be 1..=600000"),
         (ADD, "threads = 1", "threads = 0", "variant[0].threads: must be 1..=64"),
+        (ADD, "threads = 1", "threads = 1\nloss = 0.1", "variant[0].loss: must be absent or 0 in the first variant"),
+        (ADD, "task = ", "max_loss = 1.5\ntask = ", "max_loss: must be 0..=1"),
+        (ADD, "task = ", "max_loss = nan\ntask = ", "max_loss: must be 0..=1"),
         (ADD, "threads = 1", "threads = -1", "invalid value: integer `-1`, expected u16"),
         (ADD, "instances = 1", "instances = 17", "variant[0].instances: must be 1..=16"),
         (ADD, "[\"cpu\"]", "[]", "variant[0].providers: must be 1..=5 of"),
@@ -293,6 +296,24 @@ fn a_fault_in_a_recipe_with_outlines_or_embeddings_is_told_with_its_key() {
         assert!(text.contains(from), "{from}");
         let said = fault(&text.replacen(from, to, 1));
         assert!(said.contains(expected), "{to}: {said}");
+    }
+}
+
+#[test]
+fn what_a_variant_lost_is_a_share() {
+    let other = |loss: &str| {
+        let start = ADD.find("[[variant]]").unwrap();
+        let table = ADD[start..].split("\n\n").next().unwrap();
+        let name = table.lines().find(|line| line.starts_with("name")).unwrap();
+        let table = table.replace(name, &format!("name = \"int8\"\nloss = {loss}"));
+        format!("max_loss = 0.02\n{ADD}\n{table}\n")
+    };
+    let manifest = Manifest::parse(&other("0.015")).unwrap();
+    assert_eq!((manifest.max_loss, manifest.variant[0].loss, manifest.variant[1].loss), (0.02, None, Some(0.015)));
+    assert_eq!(Manifest::parse(ADD).unwrap().max_loss, 0.0);
+    for loss in ["-0.1", "1.01", "nan", "inf"] {
+        let said = fault(&other(loss));
+        assert!(said.contains("variant[1].loss: must be 0..=1"), "{loss}: {said}");
     }
 }
 

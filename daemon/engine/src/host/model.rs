@@ -274,6 +274,7 @@ mod tests {
             instances: 1,
             memory_pattern: false,
             int8: false,
+            loss: None,
             profile: vec![Profile { tensor: tensor.into(), opt: min.clone(), min, max }],
         }
     }

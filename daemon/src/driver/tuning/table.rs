@@ -2,12 +2,14 @@
 //! bundle, the core's ways and points, and the plan as it is shown and kept.
 
 use edge_core::tune::choose::{Objective, choose};
+use edge_core::tune::right::{Accepted, Proof};
 use edge_core::tune::ways::{Build, ways};
 use edge_core::tune::{Point, Way};
 use edge_engine::protocol::{Precision, Setup, Trial};
 use edge_wire::plan::{Plan, PlanChoice, PlanPoint, PlanWay};
 
 use super::super::models::{Kind, LANES_EACH};
+use crate::store::{Losses, too_lossy};
 
 /// Largest difference from the reference at which tensor requests are given to a way. The contract allows two hundredths on
 /// any input; only some inputs can be tried, so half of it is kept for those that were not.
@@ -20,15 +22,33 @@ pub struct Report {
     pub trial: Option<Trial>,
     /// Why it could not be tried, or not to the end.
     pub fault: Option<String>,
+    /// Share of the task's measure that its variant is stated to lose, and how much of it the bundle accepts.
+    pub loss: f64,
+    pub max_loss: f64,
 }
 
 impl Report {
+    /// Nothing was tried yet of a setup of this variant.
+    pub fn of(setup: &Setup, losses: &Losses) -> Report {
+        Report { loss: losses.of_variant(&setup.variant), max_loss: losses.accepted, ..Report::default() }
+    }
+
+    fn proof(&self) -> Option<Proof> {
+        let trial = self.trial.as_ref()?;
+        let apart = trial.difference.as_ref().ok().copied();
+        Some(Proof { goldens: trial.goldens.is_ok(), apart, loss: self.loss })
+    }
+
+    fn accepted(&self) -> Accepted {
+        Accepted { loss: self.max_loss, apart: CLOSE }
+    }
+
     fn encoded(&self) -> bool {
-        self.trial.as_ref().is_some_and(|trial| trial.goldens.is_ok())
+        self.proof().is_some_and(|proof| proof.encoded(&self.accepted()))
     }
 
     fn tensors(&self) -> bool {
-        self.trial.as_ref().and_then(|trial| trial.difference.as_ref().ok()).is_some_and(|apart| *apart <= CLOSE)
+        self.proof().is_some_and(|proof| proof.tensors(&self.accepted()))
     }
 
     /// Whether it is worth measuring.
@@ -44,6 +64,8 @@ impl Report {
         let mut reasons = Vec::new();
         if let Err(why) = &trial.goldens {
             reasons.push(format!("not for encoded requests: {why}"));
+        } else if !self.encoded() {
+            reasons.push(format!("not for encoded requests: {}", too_lossy(self.loss, self.max_loss)));
         }
         match &trial.difference {
             Ok(apart) if *apart > CLOSE => reasons.push(format!(
@@ -282,7 +304,8 @@ mod tests {
 
     fn report(goldens: bool, difference: f64) -> Report {
         let goldens = if goldens { Ok(()) } else { Err("golden a.png: at text".into()) };
-        Report { trial: Some(Trial { goldens, difference: Ok(difference), cost: 1 }), fault: None }
+        let trial = Some(Trial { goldens, difference: Ok(difference), cost: 1 });
+        Report { trial, ..Report::default() }
     }
 
     /// The plan of three setups: the second is twice as fast, the third four times.
@@ -321,6 +344,24 @@ mod tests {
         assert_eq!(provider_of(&wrong, Kind::Tensors), "openvino 1");
         let rough = Setup { precision: Precision::Reduced, ..setup_on("openvino", 1, 1) };
         assert!(allows(&fast_but_rough, Kind::Encoded, &rough) && !allows(&fast_but_rough, Kind::Tensors, &rough));
+    }
+
+    #[test]
+    fn a_variant_that_loses_more_than_its_bundle_accepts_answers_no_encoded_requests() {
+        let losses = |accepted| Losses { stated: [("fp32".to_owned(), 0.02)].into(), accepted };
+        let lossy = |accepted| Report {
+            trial: report(true, 0.03).trial,
+            ..Report::of(&setup_on("openvino", 1, 1), &losses(accepted))
+        };
+        let good = || report(true, 0.0);
+        for (accepted, serves) in [(0.0, "cpu 2"), (0.019, "cpu 2"), (0.02, "openvino 1")] {
+            let plan = made(&[good(), good(), lossy(accepted)]);
+            assert_eq!(provider_of(&plan, Kind::Encoded), serves, "{accepted}");
+            assert_eq!(provider_of(&plan, Kind::Tensors), "cpu 2", "two hundredths, whatever the bundle accepts");
+            assert_eq!(plan.ways[2].encoded, serves == "openvino 1");
+            let said = plan.ways[2].reason.contains("loses 0.02 of the task's measure, the bundle's max_loss is 0");
+            assert_eq!(said, serves == "cpu 2", "{}", plan.ways[2].reason);
+        }
     }
 
     #[test]

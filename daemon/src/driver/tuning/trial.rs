@@ -264,7 +264,7 @@ impl Driver {
             job,
             began: self.now,
             tuner: Tuner::new(ways.clone(), cores),
-            reports: vec![Report::default(); setups.len()],
+            reports: setups.iter().map(|setup| Report::of(setup, &found.losses)).collect(),
             setups,
             ways,
             encoded: false,

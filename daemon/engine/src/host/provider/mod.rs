@@ -378,6 +378,7 @@ mod sample {
                 instances: 1,
                 memory_pattern: false,
                 int8: false,
+                loss: None,
                 profile: Vec::new(),
             };
             let setup = Setup {
