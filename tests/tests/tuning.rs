@@ -365,3 +365,43 @@ fn the_simulated_engine_is_not_measured() -> Result<()> {
         Ok(())
     })?
 }
+
+/// A detector with the same build twice, of which the second is stated to lose a twentieth; the bundle accepts so much.
+fn lossy(dir: &Path, accepted: f64) -> Result<()> {
+    let (from, to) = (edge_tests::places::bundle("things")?, dir.join("things"));
+    fs::create_dir_all(to.join("golden"))?;
+    for name in ["model.onnx", "golden/0.png", "golden/0.json"] {
+        fs::copy(from.join(name), to.join(name))?;
+    }
+    let rough = "[[variant]]\nname = \"rough\"\nfile = \"model.onnx\"\nproviders = [\"cpu\"]\nthreads = 1\n\
+                 instances = 1\nint8 = true\nloss = 0.05\n\n[limits]";
+    let manifest = fs::read_to_string(from.join("model.toml"))?.replacen("[limits]", rough, 1);
+    Ok(fs::write(to.join("model.toml"), format!("max_loss = {accepted}\n{manifest}"))?)
+}
+
+#[test]
+fn a_variant_that_loses_more_than_its_bundle_accepts_serves_no_encoded_requests() -> Result<()> {
+    block_on(async {
+        for (accepted, encoded) in [(0.049, false), (0.05, true)] {
+            let mut stack = Setup::new().bundles(&["things"]).without_broker().prepare()?;
+            let models = stack.dir().join("lossy");
+            lossy(&models, accepted)?;
+            stack.launch.models = vec![models];
+            stack.start_daemon().await?;
+            let client = stack.client().await?;
+            let rough = setups(&client).await?.into_iter().find(|setup| setup.variant == "rough").context("no setup")?;
+            let told = rough.reason.contains("its variant loses 0.05 of the task's measure, the bundle's max_loss is 0.049");
+            ensure!(told != encoded, "{rough:?}");
+            let plan = measured(&stack, "things").await?;
+            let ways: Vec<_> = plan.ways.iter().filter(|way| way.variant == "rough").collect();
+            // It answers as the other one does: tensors it may serve.
+            ensure!(!ways.is_empty() && ways.iter().all(|way| way.encoded == encoded && way.tensors), "{ways:?}");
+            for choice in plan.choices.iter().filter(|choice| choice.requests == "encoded" && !encoded) {
+                let way = &plan.ways[usize::try_from(choice.way)?];
+                ensure!(way.variant == "only", "{choice:?}");
+            }
+            ensure!(plan.choices.iter().any(|choice| choice.requests == "encoded"), "{:?}", plan.remarks);
+        }
+        Ok(())
+    })?
+}
