@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub use self::bring::{CheckArgs, GoldensArgs, KeygenArgs, NewArgs, PackArgs, SignArgs};
+pub use self::bring::{CheckArgs, EvalArgs, GoldensArgs, KeygenArgs, NewArgs, PackArgs, QuantizeArgs, SignArgs};
 pub use self::versions::{ActivateArgs, HistoryArgs, HowArgs, InstallArgs, PullArgs, RemoveArgs, RollbackArgs};
 use crate::bench::shape;
 use crate::duration;
@@ -184,6 +184,23 @@ pub enum ModelsCommand {
     #[command(after_help = "Examples:\n  edgectl models goldens screws\n  \
                             edgectl models goldens screws --samples pictures --annotate drawn")]
     Goldens(GoldensArgs),
+    /// Measure what the variants of a bundle are worth: quality and speed of each, on data of your own
+    ///
+    /// Quality is the measure of the task: accuracy by folders (DIR/LABEL/picture.jpg), mean average precision of COCO
+    /// (labels/NAME.txt as YOLO writes them, or COCO's JSON), mean intersection over union (masks/NAME.png, or outlines in
+    /// labels/NAME.txt), exact texts (labels.csv: file,text), area under the curve (folder good, and others). Without labels the
+    /// answers are held against those of the first variant. It runs on the processor here; the daemon is not asked.
+    #[command(after_help = "Examples:\n  edgectl models eval screws --data pictures\n  \
+                            edgectl models eval screws --data pictures --variants int8 --plot screws.svg")]
+    Eval(EvalArgs),
+    /// Add an INT8 variant to a bundle, made of samples, and state in its manifest what it loses
+    ///
+    /// ONNX Runtime's own tool makes it, in Python (`pip install onnxruntime onnx`), of the tensors that the bundle's recipe
+    /// makes of the samples. Every fifth sample is kept back to measure on. Its golden answers must hold, or the
+    /// bundle stays as it is. Its signature holds no more, and is removed.
+    #[command(after_help = "Examples:\n  edgectl models quantize screws --data pictures\n  \
+                            edgectl models quantize screws --data pictures --out screws-int8 --tolerance 0.1")]
+    Quantize(QuantizeArgs),
     /// Sign a bundle, in the form of minisign
     #[command(after_help = "Example:\n  edgectl models sign screws --key site.key")]
     Sign(SignArgs),

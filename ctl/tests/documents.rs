@@ -88,6 +88,15 @@ fn every_key_of_every_record_is_explained_where_the_record_is() {
     check(section(&page, "Draft"), &value(serde_json::to_value(drafted)), &[]);
     let checked = edge_wire::bring::Checked { faults: vec![Default::default()], ..Default::default() };
     check(section(&page, "Check"), &value(serde_json::to_value(checked)), &["remarks"]);
+    let scored = edge_wire::bring::Scored { measures: vec![Default::default()], ..Default::default() };
+    let evaluated = edge_wire::bring::Evaluated {
+        left_out: vec![Default::default()],
+        variants: vec![scored],
+        ..Default::default()
+    };
+    check(section(&page, "Evaluation"), &value(serde_json::to_value(&evaluated)), &[]);
+    let quantized = edge_wire::bring::Quantized { held_out: Some(evaluated), ..Default::default() };
+    check(section(&page, "Quantised"), &value(serde_json::to_value(quantized)), &["all", "held_out"]);
     check(section(&page, "Answer"), &value(serde_json::to_value(info)), &[]);
     check(section(&page, "Trace"), &value(serde_json::to_value(trace)), &["info"]);
 }

@@ -70,6 +70,9 @@ _edgectl() {
             edgectl__subcmd__models,check)
                 cmd="edgectl__subcmd__models__subcmd__check"
                 ;;
+            edgectl__subcmd__models,eval)
+                cmd="edgectl__subcmd__models__subcmd__eval"
+                ;;
             edgectl__subcmd__models,goldens)
                 cmd="edgectl__subcmd__models__subcmd__goldens"
                 ;;
@@ -97,8 +100,8 @@ _edgectl() {
             edgectl__subcmd__models,plan)
                 cmd="edgectl__subcmd__models__subcmd__plan"
                 ;;
-            edgectl__subcmd__models,pull)
-                cmd="edgectl__subcmd__models__subcmd__pull"
+            edgectl__subcmd__models,quantize)
+                cmd="edgectl__subcmd__models__subcmd__quantize"
                 ;;
             edgectl__subcmd__models,remove)
                 cmd="edgectl__subcmd__models__subcmd__remove"
@@ -486,7 +489,7 @@ _edgectl() {
             return 0
             ;;
         edgectl__subcmd__models)
-            opts="-h --json --bus --host --timeout --help list show plan tune load unload new check goldens sign keygen pack install pull activate rollback remove history cache"
+            opts="-h --json --bus --host --timeout --help list show plan tune load unload new check goldens eval quantize sign keygen pack install activate rollback remove history cache"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -596,6 +599,48 @@ _edgectl() {
                 return 0
             fi
             case "${prev}" in
+                --library)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__models__subcmd__eval)
+            opts="-h --data --variants --plot --library --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --variants)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plot)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --library)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -905,13 +950,37 @@ _edgectl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        edgectl__subcmd__models__subcmd__pull)
-            opts="-h --no-activate --pause --force --no-wait --json --bus --host --timeout --help"
+        edgectl__subcmd__models__subcmd__quantize)
+            opts="-h --data --out --name --tolerance --python --library --json --bus --host --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tolerance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --python)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --library)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --bus)
                     COMPREPLY=($(compgen -W "system session" -- "${cur}"))
                     return 0

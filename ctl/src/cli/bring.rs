@@ -62,6 +62,49 @@ pub struct GoldensArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// A bundle's directory, or a .edgemodel
+    pub bundle: PathBuf,
+    /// The samples, with or without labels; for a detector also the JSON file of COCO's form
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Only these, by name, divided by commas; the first one of the bundle always, as the others are held against it
+    /// [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub variants: Vec<String>,
+    /// Draw speed against quality into this SVG file
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// ONNX Runtime to run it with [default: found as edged finds it]
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct QuantizeArgs {
+    /// The bundle's directory
+    pub dir: PathBuf,
+    /// Samples like those that it will see, with or without labels, in the form of `edgectl models eval`
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Leave the bundle as it is, and put the new one into this directory
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Name of the variant [default: int8]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Let the golden answers of all variants differ by this at least, 0 to 1 [default: as they are]
+    #[arg(long, value_name = "SHARE")]
+    pub tolerance: Option<String>,
+    /// The Python that has ONNX Runtime and ONNX [default: python3]
+    #[arg(long, value_name = "FILE")]
+    pub python: Option<PathBuf>,
+    /// ONNX Runtime to run it with [default: found as edged finds it]
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct PackArgs {
     /// The bundle's directory
     pub dir: PathBuf,

@@ -1,10 +1,10 @@
-//! `edgectl models new`, `check`, `goldens`, `sign`, `keygen` and `pack`: the daemon's binary does the work, and no daemon is
+//! `edgectl models new`, `check`, `goldens`, `eval`, `quantize`, `sign`, `keygen` and `pack`: the daemon's binary does the work, and no daemon is
 //! asked.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use edge_wire::bring::{Checked, Drafted, Written};
+use edge_wire::bring::{Checked, Drafted, Evaluated, Quantized, Written};
 use serde::de::DeserializeOwned;
 
 use crate::annotate;
@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::Answer;
 use crate::payload;
-use crate::render::{human, json};
+use crate::render::{human, json, plot};
 
 /// What the daemon's binary ends with when something was asked for that makes no sense.
 const USAGE: i32 = 2;
@@ -44,6 +44,25 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Option<Result<Answ
             let mut words = Words::new("check", args.path.as_os_str());
             words.option("--library", args.library.as_deref());
             checked(common, words).await
+        }
+        ModelsCommand::Eval(args) => {
+            let mut words = Words::new("eval", args.bundle.as_os_str());
+            words.option("--data", Some(&args.data));
+            for name in &args.variants {
+                words.option("--variants", Some(name));
+            }
+            words.option("--library", args.library.as_deref());
+            evaluated(common, words, args.plot.as_deref()).await
+        }
+        ModelsCommand::Quantize(args) => {
+            let mut words = Words::new("quantize", args.dir.as_os_str());
+            words.option("--data", Some(&args.data));
+            words.option("--out", args.out.as_deref());
+            words.option("--name", args.name.as_deref());
+            words.option("--tolerance", args.tolerance.as_deref());
+            words.option("--python", args.python.as_deref());
+            words.option("--library", args.library.as_deref());
+            quantized(common, words).await
         }
         ModelsCommand::Pack(args) => {
             let mut words = Words::new("pack", args.dir.as_os_str());
@@ -140,6 +159,24 @@ async fn checked(common: &Common, words: Words) -> Result<Answer, Failure> {
     let (checked, good): (Checked, bool) = words.ask().await?;
     let text = if common.json { json::record(&checked) } else { human::bring::checked(&checked) };
     Ok(Answer::done(text).ending(if good { Exit::Done } else { Exit::Refused }))
+}
+
+async fn evaluated(common: &Common, words: Words, plotted: Option<&Path>) -> Result<Answer, Failure> {
+    let (evaluated, good): (Evaluated, bool) = words.ask().await?;
+    let text = if common.json { json::record(&evaluated) } else { human::eval::evaluated(&evaluated) };
+    let answer = Answer::done(text).ending(if good { Exit::Done } else { Exit::Refused });
+    let Some(path) = plotted else { return Ok(answer) };
+    let Some(svg) = plot::svg(&evaluated) else {
+        return Ok(answer.noting(format!("edgectl: --plot {}: there is nothing to draw", path.display())));
+    };
+    std::fs::write(path, svg).map_err(|error| Failure::usage(format!("--plot {}: {error}", path.display())))?;
+    Ok(answer)
+}
+
+async fn quantized(common: &Common, words: Words) -> Result<Answer, Failure> {
+    let (quantized, _): (Quantized, bool) = words.ask().await?;
+    let text = if common.json { json::record(&quantized) } else { human::eval::quantized(&quantized) };
+    Ok(Answer::done(text))
 }
 
 async fn written(common: &Common, words: Words, render: fn(&Written) -> String) -> Result<Answer, Failure> {

@@ -46,6 +46,8 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
         | ModelsCommand::New(_)
         | ModelsCommand::Check(_)
         | ModelsCommand::Goldens(_)
+        | ModelsCommand::Eval(_)
+        | ModelsCommand::Quantize(_)
         | ModelsCommand::Sign(_)
         | ModelsCommand::Keygen(_)
         | ModelsCommand::Pack(_)

@@ -2,5 +2,6 @@
 
 pub mod human;
 pub mod json;
+pub mod plot;
 pub mod table;
 pub mod units;

@@ -1,4 +1,4 @@
-//! `edged bundle ...`: what `edgectl models new|check|goldens|pack|sign|keygen` runs. One JSON record on standard output;
+//! `edged bundle ...`: what `edgectl models new|check|goldens|eval|quantize|pack|sign|keygen` runs. One JSON record on standard output;
 //! exit code 0, 1 (a bundle with faults, or something that could not be done), 2 (what was asked for makes no sense).
 
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use edge_wire::bring::Written;
 use serde::Serialize;
 
 use super::draft::{Asked, new};
-use super::{BringError, check, goldens, sign};
+use super::{BringError, check, eval, goldens, prepare, quantize, sign};
 use crate::driver::chain;
 use crate::store::archive;
 
@@ -48,6 +48,42 @@ pub enum BundleCommand {
         dir: PathBuf,
         #[arg(long)]
         samples: Option<PathBuf>,
+        #[arg(long)]
+        library: Option<PathBuf>,
+    },
+    /// Measure its variants
+    Eval {
+        path: PathBuf,
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(long, value_delimiter = ',')]
+        variants: Vec<String>,
+        #[arg(long)]
+        library: Option<PathBuf>,
+    },
+    /// Write what its recipe makes of samples
+    Prepare {
+        dir: PathBuf,
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(long)]
+        out: PathBuf,
+        #[arg(long)]
+        library: Option<PathBuf>,
+    },
+    /// Add an INT8 variant
+    Quantize {
+        dir: PathBuf,
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(long)]
+        out: Option<PathBuf>,
+        #[arg(long)]
+        name: Option<String>,
+        #[arg(long)]
+        tolerance: Option<f64>,
+        #[arg(long)]
+        python: Option<PathBuf>,
         #[arg(long)]
         library: Option<PathBuf>,
     },
@@ -97,6 +133,17 @@ async fn done(command: BundleCommand) -> Result<ExitCode, BringError> {
         }
         BundleCommand::Goldens { dir, samples, library } => {
             told(&goldens::again(&dir, samples.as_deref(), library.as_deref()).await?)
+        }
+        BundleCommand::Eval { path, data, variants, library } => {
+            let evaluated = eval::eval(&eval::Asked { path, data, variants, library }).await?;
+            let failed = evaluated.variants.iter().any(|scored| !scored.error.is_empty());
+            told(&evaluated).map(|good| if failed { ExitCode::FAILURE } else { good })
+        }
+        BundleCommand::Prepare { dir, data, out, library } => {
+            told(&prepare::prepare(&dir, &data, &out, library.as_deref()).await?)
+        }
+        BundleCommand::Quantize { dir, data, out, name, tolerance, python, library } => {
+            told(&quantize::quantize(&quantize::Asked { dir, data, out, name, tolerance, python, library }).await?)
         }
         BundleCommand::Pack { dir, out } => told(&pack(&dir, out.as_deref())?),
         BundleCommand::Sign { dir, key } => told(&sign::sign(&dir, &key)?),

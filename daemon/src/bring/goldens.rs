@@ -351,7 +351,7 @@ fn golden_inputs(text: &str) -> Vec<String> {
 }
 
 /// A new directory beside `dir`, which nobody else has.
-fn tempdir_beside(dir: &Path) -> Result<PathBuf, BringError> {
+pub(super) fn tempdir_beside(dir: &Path) -> Result<PathBuf, BringError> {
     let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let path = dir.with_file_name(format!(".{name}.{}", std::process::id()));
     std::fs::create_dir(&path).map_err(file("make", &path))?;

@@ -1,7 +1,7 @@
 //! The text of a drafted `model.toml`. What was assumed says so on its line; golden inputs and digests come last, so that
 //! they can be written anew when something above them was corrected by hand.
 
-use edge_engine::bundle::{FileEntry, Golden};
+use edge_engine::bundle::{FileEntry, Golden, Variant};
 use edge_engine::family::{Family, Line, Why, text};
 
 /// What a draft is made of, besides its golden inputs and files.
@@ -92,6 +92,55 @@ fn variant(out: &mut String, draft: &Head<'_>) {
     }
 }
 
+/// The manifest's head with one more variant, behind those that it has.
+pub fn with_variant(head: &str, variant: &Variant) -> String {
+    let is_title = |line: &str| line.trim_start().starts_with('[');
+    let of_variant =
+        |line: &str| ["[[variant]]", "[[variant."].iter().any(|title| line.trim_start().starts_with(title));
+    let mut inside = false;
+    let (mut at, mut end) = (0, head.trim_end().len());
+    for line in head.split_inclusive('\n') {
+        at += line.len();
+        if is_title(line) {
+            inside = of_variant(line);
+        }
+        // What is said above the next table is said of that.
+        let says = !line.trim().is_empty() && !line.trim_start().starts_with('#');
+        if inside && says {
+            end = at;
+        }
+    }
+    let (before, after) = head.split_at_checked(end).unwrap_or((head, ""));
+    format!("{}\n\n{}{}", before.trim_end(), table(variant), if after.trim().is_empty() { "" } else { after })
+}
+
+fn table(variant: &Variant) -> String {
+    let mut out = String::from("[[variant]]\n");
+    let providers: Vec<String> = variant.providers.iter().map(|provider| text(provider)).collect();
+    line(&mut out, "name", &text(&variant.name), None);
+    line(&mut out, "file", &text(&variant.file), None);
+    line(&mut out, "providers", &format!("[{}]", providers.join(", ")), None);
+    line(&mut out, "threads", &variant.threads.to_string(), None);
+    line(&mut out, "instances", &variant.instances.to_string(), None);
+    for (key, is) in [("memory_pattern", variant.memory_pattern), ("int8", variant.int8)] {
+        if is {
+            line(&mut out, key, "true", None);
+        }
+    }
+    if let Some(loss) = variant.loss {
+        let why = "share of the task's measure, against the first variant: see max_loss";
+        line(&mut out, "loss", &format!("{loss:?}"), Some(why));
+    }
+    for profile in &variant.profile {
+        out.push_str("\n[[variant.profile]]\n");
+        line(&mut out, "tensor", &text(&profile.tensor), None);
+        for (key, sizes) in [("min", &profile.min), ("opt", &profile.opt), ("max", &profile.max)] {
+            line(&mut out, key, &format!("{sizes:?}"), None);
+        }
+    }
+    out
+}
+
 /// Golden inputs and files.
 pub fn tail(goldens: &[Golden], files: &[FileEntry]) -> String {
     let mut out = String::new();
@@ -156,7 +205,51 @@ fn line(out: &mut String, key: &str, value: &str, why: Option<&str>) {
 
 #[cfg(test)]
 mod tests {
+    use edge_engine::bundle::{Manifest, Profile};
+
     use super::*;
+
+    #[test]
+    fn a_variant_is_put_behind_the_others_and_everything_else_stays() {
+        let real = [
+            "text-direction",
+            "text-line",
+            "text-boxes",
+            "file-type",
+            "speech",
+            "table-lines",
+            "test/things",
+            "test/add",
+        ];
+        for name in real {
+            let path =
+                std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx-models").join(name).join("model.toml");
+            let manifest = std::fs::read_to_string(path).unwrap();
+            let before = Manifest::parse(&manifest).unwrap();
+            let profile = Profile { tensor: "x".into(), min: vec![1], opt: vec![2], max: vec![4] };
+            let mut wanted =
+                Variant { name: "int8".into(), int8: true, loss: Some(0.0125), ..before.variant[0].clone() };
+            for profiles in [Vec::new(), vec![profile]] {
+                if before.tensor.is_empty() {
+                    wanted.profile = profiles;
+                }
+                let made = with_variant(without_tail(&manifest).unwrap(), &wanted);
+                let whole = format!("{made}\n{}", tail(&before.golden, &before.file));
+                let after = Manifest::parse(&whole).unwrap_or_else(|error| panic!("{name}: {error}\n{made}"));
+                assert_eq!(after.variant.last(), Some(&wanted), "{name}");
+                let rest = Manifest { variant: before.variant.clone(), ..after };
+                assert_eq!(rest, before, "{name}");
+            }
+        }
+        let head = "[[variant]]\nname = \"a\"\n\n# Of the limits.\n[limits]\nx = 1";
+        let made = with_variant(head, &Variant { profile: Vec::new(), loss: None, ..sample() });
+        assert!(made.ends_with("int8 = true\n\n# Of the limits.\n[limits]\nx = 1"), "{made}");
+    }
+
+    fn sample() -> Variant {
+        let text = include_str!("../../../onnx-models/test/add/model.toml");
+        Variant { int8: true, ..Manifest::parse(text).unwrap().variant[0].clone() }
+    }
 
     #[test]
     fn the_tail_of_a_manifest_is_taken_off_and_nothing_else() {

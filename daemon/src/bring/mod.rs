@@ -1,12 +1,16 @@
-//! Bundles before they are served: drafted from a graph, answered, checked, packed, signed. This is the other half of
-//! `edgectl models new|check|goldens|pack|sign|keygen`: it needs manifests, graphs and the engine host, which the command
+//! Bundles before they are served: drafted from a graph, answered, checked, measured, quantised, packed, signed. This is the other
+//! half of `edgectl models new|check|goldens|eval|quantize|pack|sign|keygen`: it needs manifests, graphs and the engine host, which the command
 //! does not link. `edged bundle ...` prints one JSON record ([`edge_wire::bring`]) and ends; no daemon runs.
 
 mod check;
 pub mod cli;
 mod draft;
+mod eval;
 mod goldens;
 mod manifest;
+mod measure;
+mod prepare;
+mod quantize;
 mod room;
 mod samples;
 mod sign;
@@ -52,6 +56,8 @@ pub enum BringError {
     Program(#[source] std::io::Error),
     #[error(transparent)]
     Archive(#[from] crate::store::archive::ArchiveError),
+    #[error("{what}: {said}")]
+    Tool { what: String, said: String },
     #[error("write the answer")]
     Json(#[from] serde_json::Error),
 }

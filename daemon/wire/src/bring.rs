@@ -141,3 +141,121 @@ pub struct Written {
     /// What else there is to say.
     pub remarks: Vec<String>,
 }
+
+/// What the variants of a bundle are worth: quality and speed of each, on the same samples, on this machine's processor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Evaluated {
+    /// The directory or archive.
+    pub path: String,
+    /// Logical name.
+    pub name: String,
+    /// Semantic version.
+    pub version: String,
+    /// What it does.
+    pub task: String,
+    /// The samples.
+    pub data: String,
+    /// What the answers were held against: `labels`, or `first-variant` where the data has none.
+    pub against: String,
+    /// The measure by which variants are compared, 0 to 1, more is better.
+    pub measure: String,
+    /// Samples that the measures are made of.
+    pub samples: u32,
+    /// What of the data does not count.
+    pub left_out: Vec<LeftOut>,
+    /// The variants, the first of the bundle first: the others are held against it.
+    pub variants: Vec<Scored>,
+    /// What else there is to say.
+    pub remarks: Vec<String>,
+}
+
+/// A part of the data that does not count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LeftOut {
+    /// The file.
+    pub file: String,
+    /// The line in it; 0 if it is about the whole file.
+    pub line: u32,
+    /// Why.
+    pub why: String,
+}
+
+/// One variant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scored {
+    /// Name within the bundle.
+    pub variant: String,
+    /// Size of its file.
+    pub bytes: u64,
+    /// Its graph carries INT8 quantisation.
+    pub int8: bool,
+    /// What was measured of its answers.
+    pub measures: Vec<Measure>,
+    /// Share of the measure that it lost against the first variant, 0 to 1; null if that cannot be told.
+    pub loss: Option<f64>,
+    /// Samples that the first variant answered and this one did not: they count as wrong.
+    pub failed: u32,
+    /// Milliseconds of a run: half of them were quicker; 0 if it did not run.
+    pub run_p50_ms: f64,
+    /// Milliseconds of a run: 95 of 100 were quicker.
+    pub run_p95_ms: f64,
+    /// Runs a second, one after the other.
+    pub per_second: f64,
+    /// Why it could not be measured; empty if it was.
+    pub error: String,
+}
+
+/// A figure of the quality of answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Measure {
+    /// For example `top1`.
+    pub name: String,
+    /// The figure; null if it cannot be told.
+    pub value: Option<f64>,
+}
+
+/// A variant that was quantised.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quantized {
+    /// The bundle's directory.
+    pub dir: String,
+    /// Name of the new variant.
+    pub variant: String,
+    /// Its file within the bundle.
+    pub file: String,
+    /// Size of its file.
+    pub bytes: u64,
+    /// Size of the file that it was made of.
+    pub from_bytes: u64,
+    /// Samples that its scales were made of.
+    pub calibrated: u32,
+    /// Values of its graph that are quantised.
+    pub quantized: u32,
+    /// What the manifest states that it lost: the larger one of both evaluations.
+    pub loss: f64,
+    /// The evaluation of all samples.
+    pub all: Evaluated,
+    /// The evaluation of those that it was not made of; null where there were too few to keep any back.
+    pub held_out: Option<Evaluated>,
+    /// What else there is to say.
+    pub remarks: Vec<String>,
+}
+
+/// Tensors that a recipe made of samples.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Prepared {
+    /// The directory that they lie in.
+    pub dir: String,
+    /// Names of the model's inputs, in the order of the numbers of their files.
+    pub inputs: Vec<String>,
+    /// Samples.
+    pub samples: u32,
+    /// What of the data was not prepared.
+    pub left_out: Vec<LeftOut>,
+}

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod bring;
 pub mod cache;
 pub mod checks;
+pub mod eval;
 pub mod infer;
 pub mod jobs;
 pub mod models;

@@ -12,7 +12,7 @@ pub mod file_type;
 mod frame;
 #[cfg(test)]
 mod given;
-mod half;
+pub mod half;
 pub mod jpeg;
 pub mod line;
 mod numbers;
