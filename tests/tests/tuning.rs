@@ -389,8 +389,10 @@ fn a_variant_that_loses_more_than_its_bundle_accepts_serves_no_encoded_requests(
             stack.launch.models = vec![models];
             stack.start_daemon().await?;
             let client = stack.client().await?;
-            let rough = setups(&client).await?.into_iter().find(|setup| setup.variant == "rough").context("no setup")?;
-            let told = rough.reason.contains("its variant loses 0.05 of the task's measure, the bundle's max_loss is 0.049");
+            let rough =
+                setups(&client).await?.into_iter().find(|setup| setup.variant == "rough").context("no setup")?;
+            let told =
+                rough.reason.contains("its variant loses 0.05 of the task's measure, the bundle's max_loss is 0.049");
             ensure!(told != encoded, "{rough:?}");
             let plan = measured(&stack, "things").await?;
             let ways: Vec<_> = plan.ways.iter().filter(|way| way.variant == "rough").collect();

@@ -1,5 +1,6 @@
 //! What variants are worth and what they lose, with the real command, the real daemon's binary, the real runtime, and ONNX
 //! Runtime's own tool where its Python is there.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its scene up has failed")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

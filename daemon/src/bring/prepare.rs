@@ -121,7 +121,7 @@ fn npy(spec: &TensorSpec, (shape, bytes): &Shaped) -> Result<Vec<u8>, BringError
     let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({}), }}", sizes.trim_end());
     // The elements begin at a multiple of 64.
     let before = b"\x93NUMPY\x01\x00".len() + 2;
-    while (before + header.len() + 1) % 64 != 0 {
+    while !(before + header.len() + 1).is_multiple_of(64) {
         header.push(' ');
     }
     header.push('\n');

@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn areas_under_the_curve_are_the_known_ones() {
-        let cases: [(&[(f64, bool)], Option<f64>); 7] = [
+        type Scores<'a> = &'a [(f64, bool)];
+        let cases: [(Scores<'_>, Option<f64>); 7] = [
             (&[(0.1, false), (0.4, false), (0.35, true), (0.8, true)], Some(0.75)),
             (&[(0.1, false), (0.9, true)], Some(1.0)),
             (&[(0.9, false), (0.1, true)], Some(0.0)),
