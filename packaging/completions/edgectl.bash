@@ -100,6 +100,9 @@ _edgectl() {
             edgectl__subcmd__models,plan)
                 cmd="edgectl__subcmd__models__subcmd__plan"
                 ;;
+            edgectl__subcmd__models,pull)
+                cmd="edgectl__subcmd__models__subcmd__pull"
+                ;;
             edgectl__subcmd__models,quantize)
                 cmd="edgectl__subcmd__models__subcmd__quantize"
                 ;;
@@ -489,7 +492,7 @@ _edgectl() {
             return 0
             ;;
         edgectl__subcmd__models)
-            opts="-h --json --bus --host --timeout --help list show plan tune load unload new check goldens eval quantize sign keygen pack install activate rollback remove history cache"
+            opts="-h --json --bus --host --timeout --help list show plan tune load unload new check goldens eval quantize sign keygen pack install pull activate rollback remove history cache"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -926,6 +929,32 @@ _edgectl() {
             ;;
         edgectl__subcmd__models__subcmd__plan)
             opts="-h --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__models__subcmd__pull)
+            opts="-h --no-activate --pause --force --no-wait --json --bus --host --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
