@@ -12,6 +12,7 @@ pub mod client;
 pub mod clock;
 pub mod crowd;
 pub mod daemon;
+pub mod desk;
 pub mod golden;
 pub mod kills;
 pub mod measure;

@@ -3,70 +3,30 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing fails")]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+use edge_tests::desk::Desk;
 use edge_tests::places;
 use serde_json::Value;
 
-/// A directory to work in, with the command.
-struct Desk {
-    dir: tempfile::TempDir,
-}
-
-impl Desk {
-    fn new() -> Result<Desk> {
-        Ok(Desk { dir: tempfile::tempdir()? })
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Exit code, what was answered and what was said.
-    fn edgectl(&self, arguments: &[&str]) -> Result<(Option<i32>, String, String)> {
-        let mut command = Command::new(places::binary("edgectl")?);
-        command.args(arguments).current_dir(self.dir.path()).env("ORT_DYLIB_PATH", places::runtime_library()?);
-        let output = command.output().context("run edgectl")?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok((output.status.code(), text(output.stdout), text(output.stderr)))
-    }
-
-    /// The record of a verb that does well.
-    fn done(&self, arguments: &[&str]) -> Result<Value> {
-        let (code, out, err) = self.edgectl(&[arguments, &["--json"]].concat())?;
-        ensure!(code == Some(0), "{arguments:?}: {code:?} {out} {err}");
-        Ok(serde_json::from_str(&out)?)
-    }
-
-    /// A model's file of the repository, under a name of its own.
-    fn model(&self, bundle: &str, name: &str) -> Result<Vec<u8>> {
-        let bytes = std::fs::read(places::test_bundles().join(bundle).join("model.onnx"))?;
-        std::fs::write(self.at(name), &bytes)?;
-        Ok(bytes)
-    }
-
-    /// A bundle drafted from the detector of the repository.
-    fn things(&self) -> Result<Value> {
-        self.model("things", "things.onnx")?;
-        std::fs::create_dir_all(self.at("pictures"))?;
-        let picture = places::test_bundles().join("things/golden/0.png");
-        std::fs::copy(picture, self.at("pictures/squares.png"))?;
-        std::fs::write(self.at("pictures/notes.txt"), "no picture")?;
-        std::fs::write(self.at("labels.txt"), "red\ngreen\n")?;
-        self.done(&[
-            "models",
-            "new",
-            "things.onnx",
-            "--samples",
-            "pictures",
-            "--labels",
-            "labels.txt",
-            "--annotate",
-            "drawn",
-        ])
-    }
+/// A bundle drafted from the detector of the repository.
+fn things(desk: &Desk) -> Result<Value> {
+    desk.model("things", "things.onnx")?;
+    std::fs::create_dir_all(desk.at("pictures"))?;
+    let picture = places::test_bundles().join("things/golden/0.png");
+    std::fs::copy(picture, desk.at("pictures/squares.png"))?;
+    std::fs::write(desk.at("pictures/notes.txt"), "no picture")?;
+    std::fs::write(desk.at("labels.txt"), "red\ngreen\n")?;
+    desk.done(&[
+        "models",
+        "new",
+        "things.onnx",
+        "--samples",
+        "pictures",
+        "--labels",
+        "labels.txt",
+        "--annotate",
+        "drawn",
+    ])
 }
 
 /// Whether every place has a finding that says so, and nothing else is found.
@@ -82,7 +42,7 @@ fn findings(checked: &Value, expected: &[(&str, &str)]) {
 #[test]
 fn a_detector_is_drafted_tried_and_drawn_in_one_step() {
     let desk = Desk::new().unwrap();
-    let drafted = desk.things().unwrap();
+    let drafted = things(&desk).unwrap();
     assert_eq!((drafted["name"].as_str(), drafted["task"].as_str()), (Some("things"), Some("object-detection")));
     assert!(drafted["family"].as_str().unwrap().contains("v8 to v11"), "{}", drafted["family"]);
     let assumed: Vec<&str> =
@@ -101,12 +61,7 @@ fn a_detector_is_drafted_tried_and_drawn_in_one_step() {
     // Nothing is overwritten, and nothing is left over beside it.
     let (code, _, err) = desk.edgectl(&["models", "new", "things.onnx"]).unwrap();
     assert!(code == Some(2) && err.contains("things is there already"), "{code:?} {err}");
-    assert_eq!(hidden(desk.dir.path()), Vec::<String>::new());
-}
-
-fn hidden(dir: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.starts_with('.')).collect()
+    assert_eq!(desk.hidden().unwrap(), Vec::<String>::new());
 }
 
 #[test]
@@ -124,7 +79,7 @@ fn a_model_that_takes_tensors_gets_golden_values() {
 #[test]
 fn a_corrected_manifest_is_answered_anew_and_loses_its_signature() {
     let desk = Desk::new().unwrap();
-    desk.things().unwrap();
+    things(&desk).unwrap();
     desk.done(&["models", "keygen", "site", "--no-password"]).unwrap();
     let signed = desk.done(&["models", "sign", "things", "--key", "site.key"]).unwrap();
     assert!(desk.at("things/model.toml.minisig").exists());
@@ -156,13 +111,13 @@ fn a_corrected_manifest_is_answered_anew_and_loses_its_signature() {
     let (code, _, err) = desk.edgectl(&["models", "goldens", "things"]).unwrap();
     assert!(code == Some(1) && err.contains("output.head.tensor"), "{code:?} {err}");
     assert_eq!(everything(), spoilt);
-    assert_eq!(hidden(desk.dir.path()), Vec::<String>::new());
+    assert_eq!(desk.hidden().unwrap(), Vec::<String>::new());
 }
 
 #[test]
 fn a_packed_bundle_is_checked_like_its_directory() {
     let desk = Desk::new().unwrap();
-    desk.things().unwrap();
+    things(&desk).unwrap();
     let packed = desk.done(&["models", "pack", "things"]).unwrap();
     assert_eq!(packed["path"].as_str(), Some("things-1.0.0.edgemodel"));
     assert!(packed["remarks"][0].as_str().unwrap().contains("not signed"));
@@ -182,7 +137,7 @@ fn a_packed_bundle_is_checked_like_its_directory() {
 #[test]
 fn the_check_names_every_fault_with_its_place() {
     let desk = Desk::new().unwrap();
-    desk.things().unwrap();
+    things(&desk).unwrap();
     let path = desk.at("things/model.toml");
     let good = std::fs::read_to_string(&path).unwrap();
     let check = |manifest: &str| {
@@ -255,7 +210,7 @@ fn graphs_that_no_box_can_run_are_told() {
         let (found, out, err) = desk.edgectl(&[&["models", "new"], arguments].concat()).unwrap();
         assert!(found == Some(code) && err.contains(expected), "{arguments:?}: {found:?} {out} {err}");
     }
-    assert_eq!(hidden(desk.dir.path()), Vec::<String>::new(), "nothing is left over");
+    assert_eq!(desk.hidden().unwrap(), Vec::<String>::new(), "nothing is left over");
 }
 
 #[test]

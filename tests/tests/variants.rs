@@ -2,10 +2,10 @@
 //! Runtime's own tool where its Python is there.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its scene up has failed")]
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+use edge_tests::desk::Desk;
 use edge_tests::places;
 use image::{Rgb, RgbImage};
 use serde_json::Value;
@@ -13,67 +13,14 @@ use serde_json::Value;
 const RED: [u8; 3] = [255, 0, 0];
 const GREEN: [u8; 3] = [0, 255, 0];
 
-/// A directory to work in, with the command.
-struct Desk {
-    dir: tempfile::TempDir,
-}
-
-impl Desk {
-    fn new() -> Result<Desk> {
-        Ok(Desk { dir: tempfile::tempdir()? })
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Exit code, what was answered and what was said.
-    fn edgectl(&self, arguments: &[&str]) -> Result<(Option<i32>, String, String)> {
-        let mut command = Command::new(places::binary("edgectl")?);
-        command.args(arguments).current_dir(self.dir.path()).env("ORT_DYLIB_PATH", places::runtime_library()?);
-        let output = command.output().context("run edgectl")?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok((output.status.code(), text(output.stdout), text(output.stderr)))
-    }
-
-    /// The record of a verb that does well.
-    fn done(&self, arguments: &[&str]) -> Result<Value> {
-        let (code, out, err) = self.edgectl(&[arguments, &["--json"]].concat())?;
-        ensure!(code == Some(0), "{arguments:?}: {code:?} {out} {err}");
-        Ok(serde_json::from_str(&out)?)
-    }
-
-    /// A bundle of the repository, under its own name.
-    fn bundle(&self, name: &str) -> Result<()> {
-        copy(&places::bundle(name)?, &self.at(name))
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
-        let path = self.at(name);
-        std::fs::create_dir_all(path.parent().context("a file is somewhere")?)?;
-        Ok(std::fs::write(path, bytes)?)
-    }
-
-    /// A black picture of 64 x 64 with rectangles: colour, left, top, right, bottom.
-    fn picture(&self, name: &str, rectangles: &[([u8; 3], [u32; 4])]) -> Result<()> {
-        let colour = |x: u32, y: u32| {
-            let inside =
-                |[left, top, right, bottom]: [u32; 4]| (left..right).contains(&x) && (top..bottom).contains(&y);
-            Rgb(rectangles.iter().rfind(|(_, place)| inside(*place)).map_or([0; 3], |(colour, _)| *colour))
-        };
-        self.write(name, "")?;
-        Ok(RgbImage::from_fn(64, 64, colour).save(self.at(name))?)
-    }
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() { copy(&entry.path(), &to)? } else { std::fs::copy(entry.path(), &to).map(drop)? }
-    }
-    Ok(())
+/// A black picture of 64 x 64 with rectangles: colour, left, top, right, bottom.
+fn picture(desk: &Desk, name: &str, rectangles: &[([u8; 3], [u32; 4])]) -> Result<()> {
+    let colour = |x: u32, y: u32| {
+        let inside = |[left, top, right, bottom]: [u32; 4]| (left..right).contains(&x) && (top..bottom).contains(&y);
+        Rgb(rectangles.iter().rfind(|(_, place)| inside(*place)).map_or([0; 3], |(colour, _)| *colour))
+    };
+    desk.write(name, "")?;
+    Ok(RgbImage::from_fn(64, 64, colour).save(desk.at(name))?)
 }
 
 fn measure(evaluated: &Value, variant: usize, name: &str) -> f64 {
@@ -98,18 +45,18 @@ fn line(class: u32, [left, top, right, bottom]: [u32; 4]) -> String {
 fn a_detector_is_measured_as_coco_does_and_faults_of_the_data_are_told() {
     let desk = Desk::new().unwrap();
     desk.bundle("things").unwrap();
-    desk.picture("data/images/a.png", &[(RED, cell(0, 0)), (GREEN, cell(4, 4))]).unwrap();
+    picture(&desk, "data/images/a.png", &[(RED, cell(0, 0)), (GREEN, cell(4, 4))]).unwrap();
     desk.write("data/labels/a.txt", line(0, cell(0, 0)) + &line(1, cell(4, 4))).unwrap();
-    desk.picture("data/images/b.png", &[(RED, cell(2, 2))]).unwrap();
+    picture(&desk, "data/images/b.png", &[(RED, cell(2, 2))]).unwrap();
     desk.write("data/labels/b.txt", line(0, cell(2, 2))).unwrap();
     let all_right = desk.done(&["models", "eval", "things", "--data", "data"]).unwrap();
     assert_eq!((all_right["against"].as_str(), all_right["samples"].as_u64()), (Some("labels"), Some(2)));
     assert_eq!((measure(&all_right, 0, "map"), measure(&all_right, 0, "map50")), (1.0, 1.0), "{all_right}");
     assert!(all_right["variants"][0]["run_p50_ms"].as_f64().unwrap() > 0.0);
     // A second red thing that is not seen, as it is too dark: of the reds half the recalls, 0 to 0.66 of two of three.
-    desk.picture("data/images/c.png", &[([90, 0, 0], cell(1, 1))]).unwrap();
+    picture(&desk, "data/images/c.png", &[([90, 0, 0], cell(1, 1))]).unwrap();
     desk.write("data/labels/c.txt", line(0, cell(1, 1))).unwrap();
-    desk.picture("data/images/d.png", &[(RED, cell(1, 1))]).unwrap();
+    picture(&desk, "data/images/d.png", &[(RED, cell(1, 1))]).unwrap();
     desk.write("data/labels/d.txt", line(0, cell(1, 1)) + "2 0.5 0.5 0.1 0.1\n").unwrap();
     desk.write("data/images/notes.txt", "no picture").unwrap();
     desk.write("data/labels/notes.txt", "").unwrap();
@@ -143,7 +90,7 @@ fn a_detector_is_measured_as_coco_does_and_faults_of_the_data_are_told() {
 fn areas_are_measured_by_maps_and_without_labels_against_the_first_variant() {
     let desk = Desk::new().unwrap();
     desk.bundle("areas").unwrap();
-    desk.picture("data/images/a.png", &[(RED, [0, 0, 32, 64])]).unwrap();
+    picture(&desk, "data/images/a.png", &[(RED, [0, 0, 32, 64])]).unwrap();
     let unlabelled = desk.done(&["models", "eval", "areas", "--data", "data"]).unwrap();
     assert_eq!((unlabelled["against"].as_str(), measure(&unlabelled, 0, "mean_iou")), (Some("first-variant"), 1.0));
     // The truth is a quarter wider: red is 32 of 40 columns, the rest 24 of 32.
@@ -232,12 +179,7 @@ fn without_the_tool_it_is_said_how_to_get_it_and_nothing_changes() {
         desk.edgectl(&["models", "quantize", "text-direction", "--data", "data", "--python", "./bare"]).unwrap();
     assert!(code == Some(2) && err.contains("No module named onnx"), "{code:?} {err}");
     assert_eq!(std::fs::read(desk.at("text-direction/model.toml")).unwrap(), before);
-    assert_eq!(hidden(desk.dir.path()), Vec::<String>::new(), "nothing is left over");
-}
-
-fn hidden(dir: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.starts_with('.')).collect()
+    assert_eq!(desk.hidden().unwrap(), Vec::<String>::new(), "nothing is left over");
 }
 
 #[test]
@@ -281,7 +223,7 @@ fn a_quantised_variant_states_what_it_lost_and_the_bundle_is_good() {
     assert_eq!(checked["faults"].as_array().map(Vec::len), Some(0), "{checked}");
     let (code, _, err) = desk.edgectl(&quantize).unwrap();
     assert!(code == Some(2) && err.contains("the bundle has a variant int8 already"), "{code:?} {err}");
-    assert_eq!(hidden(desk.dir.path()), Vec::<String>::new(), "nothing is left over");
+    assert_eq!(desk.hidden().unwrap(), Vec::<String>::new(), "nothing is left over");
 }
 
 #[test]
@@ -292,7 +234,7 @@ fn what_cannot_be_quantised_is_told_and_nothing_changes() {
     }
     let desk = Desk::new().unwrap();
     desk.bundle("things").unwrap();
-    desk.picture("data/a.png", &[(RED, cell(0, 0))]).unwrap();
+    picture(&desk, "data/a.png", &[(RED, cell(0, 0))]).unwrap();
     let (code, _, err) = desk.edgectl(&["models", "quantize", "things", "--data", "data"]).unwrap();
     assert!(code == Some(2) && err.contains("there is nothing to quantise"), "{code:?} {err}");
     // A golden answer that the new variant does not give: the bundle stays as it is.
@@ -307,5 +249,5 @@ fn what_cannot_be_quantised_is_told_and_nothing_changes() {
         "{code:?} {err}"
     );
     assert_eq!(std::fs::read_to_string(&path).unwrap(), strict);
-    assert_eq!(hidden(desk.dir.path()), Vec::<String>::new(), "nothing is left over");
+    assert_eq!(desk.hidden().unwrap(), Vec::<String>::new(), "nothing is left over");
 }

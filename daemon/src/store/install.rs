@@ -3,7 +3,7 @@
 //! over has a hidden name, and goes at the next start.
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -97,13 +97,11 @@ pub fn install(
         let path = path.to_owned();
         move |source| InstallError::File { what, path, source }
     };
-    let mut file = File::from(from);
+    let file = File::from(from);
     let found = file.metadata().map_err(failed("look at", Path::new("the bundle")))?;
     if !found.is_file() {
         return Err(InstallError::NoFile);
     }
-    // Whoever wrote it just before has left it at its end.
-    file.rewind().map_err(failed("go to the begin of", Path::new("the bundle")))?;
     std::fs::create_dir_all(root).map_err(failed("make", root))?;
     let trust = Trust::read(config)?;
     let staged = root.join(format!("{STAGED}{:016x}", number_of(&file)));
