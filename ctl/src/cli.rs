@@ -201,8 +201,9 @@ pub enum ModelsCommand {
     #[command(after_help = "Examples:\n  edgectl models quantize screws --data pictures\n  \
                             edgectl models quantize screws --data pictures --out screws-int8 --tolerance 0.1")]
     Quantize(QuantizeArgs),
-    /// Sign a bundle, in the form of minisign
-    #[command(after_help = "Example:\n  edgectl models sign screws --key site.key")]
+    /// Sign a bundle, or a list of what boxes are to have, in the form of minisign
+    #[command(after_help = "Examples:\n  edgectl models sign screws --key site.key\n  \
+                            edgectl models sign models.toml --key site.key")]
     Sign(SignArgs),
     /// Make a pair of keys to sign with, in the form of minisign
     #[command(
@@ -238,6 +239,15 @@ pub enum ModelsCommand {
     /// Remove a version of a model from this box; the active one is refused
     #[command(after_help = "Example:\n  edgectl models remove screws:1.0.0")]
     Remove(RemoveArgs),
+    /// Show what this box is to have by lists for many boxes, and what it does about it
+    ///
+    /// The lists are the files of `fleet.dir` (/etc/edged/models.d/*.toml) and the signed one at `fleet.url`. They name the version of
+    /// each model; the box fetches, installs and activates it when its wave has come.
+    #[command(after_help = "Examples:\n  edgectl models fleet\n  edgectl models fleet --json")]
+    Fleet,
+    /// Have the lists of what this box is to have read anew, and begin what they say
+    #[command(after_help = "Example:\n  edgectl models sync")]
+    Sync,
     /// Show who installed, activated, took back and removed models here, and when
     #[command(after_help = "Examples:\n  edgectl models history\n  edgectl models history screws --json")]
     History(HistoryArgs),

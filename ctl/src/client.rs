@@ -185,6 +185,11 @@ impl Client {
         self.call(CHANGE_LIMIT, async { self.model(name, version).await?.remove(&Options::new()).await }).await
     }
 
+    /// Has the lists of what the box is to have read anew.
+    pub async fn sync(&self) -> Result<(), Failure> {
+        self.call(CHANGE_LIMIT, async { self.models().await?.sync(&Options::new()).await }).await
+    }
+
     /// Who did what with models.
     pub async fn history(&self) -> Result<Vec<HistoryEntry>, Failure> {
         let text = self.call(CALL_LIMIT, async { self.models().await?.history().await }).await?;

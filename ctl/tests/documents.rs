@@ -1,7 +1,10 @@
 //! The page about the JSON documents explains every key where its record stands, and every error code that there is.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its scene up has failed")]
 
-use edge_wire::dto::{Info, ModelStatus, Problem, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace, TraceStep};
+use edge_wire::dto::{
+    FleetModel, FleetStatus, Info, ModelStatus, Problem, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace,
+    TraceStep,
+};
 use edge_wire::error::ErrorCode;
 use serde_json::Value;
 
@@ -58,6 +61,7 @@ fn every_key_of_every_record_is_explained_where_the_record_is() {
     };
     let status = Status {
         models: vec![ModelStatus::default()],
+        fleet: FleetStatus { models: vec![FleetModel::default()], ..FleetStatus::default() },
         readings: vec![ReadingInfo::default()],
         problems: vec![Problem::default()],
         ..Status::default()

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use edge_core::Mono;
-use edge_wire::dto::{CacheEntry, Info, Status, Trace};
+use edge_wire::dto::{CacheEntry, FleetReport, Info, Status, Trace};
 use edge_wire::error::ErrorCode;
 use edge_wire::history::HistoryEntry;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -214,6 +214,12 @@ pub enum Message {
     Notes(Vec<Note>),
     /// A transport refused a request itself; for its trace and for the counters.
     Refused(Box<Refused>),
+    /// Read anew what the box is to have; answers with what is wrong with what says so.
+    Sync {
+        done: oneshot::Sender<Result<(), Failure>>,
+    },
+    /// What other boxes say of versions that the fleet is to have.
+    Reports(Vec<FleetReport>),
     /// The broker link's state changed.
     Mqtt(Box<edge_wire::dto::MqttStatus>),
 }

@@ -7,6 +7,7 @@ pub mod bring;
 pub mod cache;
 pub mod config;
 pub mod driver;
+pub mod fleet;
 pub mod handle;
 pub mod lanes;
 pub mod ledger;

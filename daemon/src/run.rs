@@ -251,7 +251,7 @@ fn puller(config: &Config, simulated: bool, clock: Clock) -> Option<Puller> {
     if simulated {
         return None;
     }
-    Puller::start(&config.pull, &config.models, &config.state_dir, clock)
+    Puller::start(&config.pull, &config.models, &config.fleet, &config.state_dir, clock)
         .inspect_err(|error| tracing::error!(%error, "start the thread of pulls; nothing can be pulled"))
         .ok()
 }

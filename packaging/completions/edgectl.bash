@@ -73,6 +73,9 @@ _edgectl() {
             edgectl__subcmd__models,eval)
                 cmd="edgectl__subcmd__models__subcmd__eval"
                 ;;
+            edgectl__subcmd__models,fleet)
+                cmd="edgectl__subcmd__models__subcmd__fleet"
+                ;;
             edgectl__subcmd__models,goldens)
                 cmd="edgectl__subcmd__models__subcmd__goldens"
                 ;;
@@ -117,6 +120,9 @@ _edgectl() {
                 ;;
             edgectl__subcmd__models,sign)
                 cmd="edgectl__subcmd__models__subcmd__sign"
+                ;;
+            edgectl__subcmd__models,sync)
+                cmd="edgectl__subcmd__models__subcmd__sync"
                 ;;
             edgectl__subcmd__models,tune)
                 cmd="edgectl__subcmd__models__subcmd__tune"
@@ -492,7 +498,7 @@ _edgectl() {
             return 0
             ;;
         edgectl__subcmd__models)
-            opts="-h --json --bus --host --timeout --help list show plan tune load unload new check goldens eval quantize sign keygen pack install pull activate rollback remove history cache"
+            opts="-h --json --bus --host --timeout --help list show plan tune load unload new check goldens eval quantize sign keygen pack install pull activate rollback remove fleet sync history cache"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -648,6 +654,32 @@ _edgectl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__models__subcmd__fleet)
+            opts="-h --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --bus)
                     COMPREPLY=($(compgen -W "system session" -- "${cur}"))
                     return 0
@@ -1118,6 +1150,32 @@ _edgectl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__models__subcmd__sync)
+            opts="-h --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --bus)
                     COMPREPLY=($(compgen -W "system session" -- "${cur}"))
                     return 0

@@ -304,7 +304,7 @@ installed() {
     inside systemctl reload dbus
     has "sysusers made the user, and put it into the groups of graphics processors" "(video)" "$(inside id edged | tr , '\n')"
     is "and the group that may infer" edge "$(inside getent group edge | cut -d : -f 1)"
-    is "tmpfiles made the places for settings and keys" "edged.toml.d keys.d" \
+    is "tmpfiles made the places for settings and keys" "edged.toml.d keys.d models.d" \
         "$(inside find /etc/edged -mindepth 1 -type d -printf '%f\n' | sort | tr '\n' ' ' | sed 's/ $//')"
     ends "systemd-analyze verify edged.service" 0 inside systemd-analyze verify edged.service
     is "and it has nothing to say" "" "$said"

@@ -41,5 +41,5 @@ put 644 packaging/completions/edgectl.fish /usr/share/fish/vendor_completions.d
 install -d "$root/usr/share/bash-completion/completions"
 install -m 644 packaging/completions/edgectl.bash "$root/usr/share/bash-completion/completions/edgectl"
 install -d "$root/usr/lib/edged/onnxruntime" "$root/usr/lib/edged/providers" "$root/usr/share/edged/bundles" \
-    "$root/etc/edged/edged.toml.d" "$root/etc/edged/keys.d"
+    "$root/etc/edged/edged.toml.d" "$root/etc/edged/keys.d" "$root/etc/edged/models.d"
 [ -e "$root/etc/edged/edged.toml" ] || put 644 packaging/edged.toml /etc/edged

@@ -55,13 +55,14 @@ impl Launch {
         let mut text = format!(
             "node = {}\n\n[engine]\nlibrary = {library}\n\n[models]\ndirs = {}\nallow_unsigned = true\nkeys_dir = {}\n\
              tune = \"on-request\"\n\n[cache]\ndir = {}\n\n[paths]\nstate_dir = {}\nruntime_dir = {}\n\n\
-             [telemetry]\ninterval_ms = 1000\n",
+             [fleet]\ndir = {}\n\n[telemetry]\ninterval_ms = 1000\n",
             toml::Value::from(self.node.as_str()),
             toml::Value::from(models),
             dir("keys.d"),
             dir("cache"),
             dir("state"),
             dir("run"),
+            dir("models.d"),
         );
         if let Some(port) = self.mqtt_port {
             text.push_str(&format!("\n[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\n"));

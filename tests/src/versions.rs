@@ -44,13 +44,18 @@ pub fn bundle(stack: &Stack, version: &str, subtracts: bool) -> Result<PathBuf> 
     let text = std::fs::read_to_string(&manifest)?.replace("version = \"1.0.0\"", &format!("version = \"{version}\""));
     std::fs::write(&manifest, text)?;
     if subtracts {
-        let model = std::fs::read(dir.join("model.onnx"))?;
-        // The operator's name, with its tag and length before it.
-        let at = model.windows(5).position(|window| window == b"\x22\x03Add").context("no Add in the model")?;
-        std::fs::write(dir.join("model.onnx"), [&model[..at], b"\x22\x03Sub", &model[at + 5..]].concat())?;
+        subtract(&dir)?;
         done(stack, &["models", "goldens", dir.to_str().context("a path")?])?;
     }
     Ok(dir)
+}
+
+/// Makes the model of a bundle subtract; its golden answers and digests stay those of one that adds.
+pub fn subtract(dir: &Path) -> Result<()> {
+    let model = std::fs::read(dir.join("model.onnx"))?;
+    // The operator's name, with its tag and length before it.
+    let at = model.windows(5).position(|window| window == b"\x22\x03Add").context("no Add in the model")?;
+    Ok(std::fs::write(dir.join("model.onnx"), [&model[..at], b"\x22\x03Sub", &model[at + 5..]].concat())?)
 }
 
 /// The same as one file.

@@ -115,7 +115,7 @@ pub struct PackArgs {
 
 #[derive(Debug, Args)]
 pub struct SignArgs {
-    /// The bundle's directory
+    /// The bundle's directory, or a list of what boxes are to have (LIST.toml)
     pub dir: PathBuf,
     /// The secret key, as `edgectl models keygen` or `minisign -G` makes it
     #[arg(long, value_name = "FILE")]

@@ -24,6 +24,7 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
         ModelsCommand::Install(args) => return versions::install(&client, common, args).await,
         ModelsCommand::Pull(args) => return versions::pull(&client, common, args).await,
         ModelsCommand::History(args) => return versions::history(&client, common, args).await,
+        ModelsCommand::Sync => client.sync().await?,
         _ => {}
     }
     let status = client.status().await?;
@@ -35,6 +36,8 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
         ModelsCommand::Activate(args) => return versions::activate(&client, common, &status, args).await,
         ModelsCommand::Rollback(args) => return versions::rollback(&client, common, &status, args).await,
         ModelsCommand::Remove(args) => return versions::remove(&client, common, &status, args).await,
+        ModelsCommand::Fleet | ModelsCommand::Sync if common.json => json::record(&status.fleet),
+        ModelsCommand::Fleet | ModelsCommand::Sync => human::versions::fleet(&status.fleet, &status.node),
         ModelsCommand::List if common.json => json::record(&status.models),
         ModelsCommand::List => human::models::list(&status.models, status.simulated, clock::unix_seconds()),
         ModelsCommand::Show(args) => {

@@ -67,6 +67,8 @@ pub struct Here {
     pub bad: bool,
     /// The fleet's list forbids it.
     pub revoked: bool,
+    /// Somebody on this box put another version in its place.
+    pub aside: bool,
     /// What became of the last attempt.
     pub attempt: Attempt,
 }
@@ -115,6 +117,8 @@ pub enum Step {
     Revoked,
     /// Nothing: it was taken back here.
     TakenBack,
+    /// Nothing: somebody on this box put another version in its place.
+    Aside,
     /// Nothing yet.
     Wait(Wait),
     /// It is fetched, installed and activated.
@@ -165,6 +169,9 @@ pub fn next(rollout: &Rollout, place: u32, here: &Here, reports: Reports, since:
     }
     if here.bad {
         return Step::TakenBack;
+    }
+    if here.aside {
+        return Step::Aside;
     }
     if let Err(wait) = may_begin(rollout, place, reports, since) {
         return Step::Wait(wait);
@@ -224,6 +231,7 @@ mod tests {
         has_source: true,
         bad: false,
         revoked: false,
+        aside: false,
         attempt: Attempt::None,
     };
     const GOOD: Reports = Reports::Known { failed: 0 };
@@ -251,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_box_takes_its_turn() {
-        use Step::{Activate, Done, Probation, Pull, Revoked, TakenBack, Working};
+        use Step::{Activate, Aside, Done, Probation, Pull, Revoked, TakenBack, Working};
         use Wait::{Aborted, Begin, BeyondWaves, Hold, NoSource, Retry};
         let now = Mono::from_nanos(3600 * 1_000_000_000);
         let earlier = |ago: Duration| Mono::from_nanos(now.as_nanos() - u64::try_from(ago.as_nanos()).unwrap());
@@ -278,6 +286,7 @@ mod tests {
             (canary, Here { attempt: Attempt::Running, ..HERE }, GOOD, zero, Working),
             (canary, Here { revoked: true, ..HERE }, GOOD, zero, Revoked),
             (canary, Here { bad: true, installed: true, ..HERE }, GOOD, zero, TakenBack),
+            (canary, Here { aside: true, installed: true, ..HERE }, GOOD, zero, Aside),
             (canary, Here { attempt: failed(1, MINUTE), ..HERE }, GOOD, zero, Pull),
             (canary, Here { attempt: failed(3, MINUTE), ..HERE }, GOOD, zero, Step::Wait(Retry { left: 3 * MINUTE })),
             (canary, Here { attempt: failed(99, MINUTE), ..HERE }, GOOD, zero, Step::Wait(Retry { left: 59 * MINUTE })),

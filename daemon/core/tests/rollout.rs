@@ -21,9 +21,9 @@ fn heres() -> impl Strategy<Value = Here> {
         Just(Attempt::Running),
         (1_u32..100, 0_u64..1 << 40).prop_map(|(times, at)| Attempt::Failed { times, at: Mono::from_nanos(at) }),
     ];
-    (any::<[bool; 6]>(), attempt).prop_map(|(flags, attempt)| {
-        let [active, on_probation, installed, has_source, bad, revoked] = flags;
-        Here { active, on_probation, installed, has_source, bad, revoked, attempt }
+    (any::<[bool; 7]>(), attempt).prop_map(|(flags, attempt)| {
+        let [active, on_probation, installed, has_source, bad, revoked, aside] = flags;
+        Here { active, on_probation, installed, has_source, bad, revoked, aside, attempt }
     })
 }
 
@@ -42,7 +42,7 @@ proptest! {
         if !matches!(step, Step::Pull | Step::Activate) {
             return Ok(());
         }
-        prop_assert!(!here.bad && !here.revoked && !here.active && here.attempt != Attempt::Running);
+        prop_assert!(!here.bad && !here.revoked && !here.aside && !here.active && here.attempt != Attempt::Running);
         let wave = rollout.wave(at);
         prop_assert!(wave.is_some() && since.is_some());
         let (wave, since) = (u32::try_from(wave.unwrap_or_default()).unwrap(), since.unwrap_or_default());

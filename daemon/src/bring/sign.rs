@@ -12,6 +12,7 @@ use minisign::{KeyPair, PublicKey, SecretKeyBox, SignatureBox};
 use super::goldens::write;
 use super::{BringError, file};
 use crate::driver::clock;
+use crate::fleet::list;
 
 /// The signature's file, beside the manifest.
 pub const SIGNATURE: &str = "model.toml.minisig";
@@ -58,10 +59,27 @@ pub fn keygen(name: &Path, password: bool) -> Result<Written, BringError> {
     })
 }
 
-/// Signs the bundle in `dir`, whose files must be as its manifest says.
-pub fn sign(dir: &Path, key: &Path) -> Result<Written, BringError> {
-    let opened = bundle::open(dir)?;
+/// Signs the bundle in a directory, whose files must be as its manifest says, or a list of what boxes are to have, which must be
+/// one.
+pub fn sign(what: &Path, key: &Path) -> Result<Written, BringError> {
+    if what.is_file() {
+        let list = bundle::read_text(what, list::MOST_BYTES).map_err(file("read the list", what))?;
+        list::parse(&list).map_err(|faults| BringError::Usage(format!("{}: {}", what.display(), faults.join("; "))))?;
+        let name = what.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let beside = what.with_file_name(format!("{name}.minisig"));
+        return sign_text(&list, &format!("file:{name}"), &beside, key);
+    }
+    let opened = bundle::open(what)?;
     bundle::verify(&opened)?;
+    let path = what.join(bundle::MANIFEST);
+    let signed = bundle::read_text(&path, list::MOST_BYTES).map_err(file("read", &path))?;
+    let manifest = opened.manifest();
+    let of = format!("file:{}\tbundle:{}:{}", bundle::MANIFEST, manifest.name, manifest.version);
+    sign_text(&signed, &of, &what.join(SIGNATURE), key)
+}
+
+/// Signs a text; what the signature says of it, and where it is written.
+fn sign_text(signed: &str, of: &str, to: &Path, key: &Path) -> Result<Written, BringError> {
     let text = bundle::read_text(key, MOST_BYTES).map_err(file("read the key", key))?;
     let failed = |source| BringError::Key { what: format!("use the key {}", key.display()), source };
     let secret = SecretKeyBox::from_string(&text).map_err(failed)?;
@@ -71,20 +89,10 @@ pub fn sign(dir: &Path, key: &Path) -> Result<Written, BringError> {
         Err(_) => secret.into_secret_key(None).map_err(failed)?,
     };
     let public = PublicKey::from_secret_key(&secret).map_err(failed)?;
-    let path = dir.join(bundle::MANIFEST);
-    let signed = std::fs::read(&path).map_err(file("read", &path))?;
-    let manifest = opened.manifest();
-    let trusted = format!(
-        "timestamp:{}\tfile:{}\tbundle:{}:{}",
-        clock::unix_seconds(),
-        bundle::MANIFEST,
-        manifest.name,
-        manifest.version
-    );
-    let signature = minisign::sign(Some(&public), &secret, signed.as_slice(), Some(&trusted), None).map_err(failed)?;
-    let to = dir.join(SIGNATURE);
+    let trusted = format!("timestamp:{}\t{of}", clock::unix_seconds());
+    let signature = minisign::sign(Some(&public), &secret, signed.as_bytes(), Some(&trusted), None).map_err(failed)?;
     let text = signature.into_string();
-    write(&to, text.as_bytes())?;
+    write(to, text.as_bytes())?;
     Ok(Written {
         path: to.display().to_string(),
         bytes: text.len() as u64,

@@ -269,6 +269,30 @@ pub const KEYS: &[Key] = &[
         Absent::Int(6 * 3600),
         "A pull that got nothing new for so long is given up; time outside of `pull.windows` does not count.",
     ),
+    key(
+        "fleet.dir",
+        Kind::Path,
+        Absent::Text("/etc/edged/models.d"),
+        "Directory of lists (`*.toml`) that name the versions of models which this box is to have; it fetches, installs and activates them by itself. They are read at the start, at `edgectl models sync` and every `fleet.every_s`.",
+    ),
+    key(
+        "fleet.url",
+        Kind::Text,
+        Absent::Unset("none"),
+        "Address of such a list for many boxes, `https://HOST/PATH/LIST.toml`; its minisign signature is fetched from the same address with `.minisig` at its end, and must be by a key of `models.keys_dir`. What the files of `fleet.dir` say of a model goes before it.",
+    ),
+    key(
+        "fleet.channel",
+        Kind::Name,
+        Absent::Unset("none: only entries without a channel"),
+        "Channel that this box follows: entries of lists for it go before those without one.",
+    ),
+    key(
+        "fleet.every_s",
+        Kind::Int { min: 10, max: 7 * 24 * 3600 },
+        Absent::Int(300),
+        "How often the lists are read again.",
+    ),
     live(
         "policy.default_deadline_ms",
         Kind::Int { min: 1, max: HOUR },

@@ -25,6 +25,7 @@ pub struct Config {
     pub engine: EngineConfig,
     pub models: ModelsConfig,
     pub pull: PullConfig,
+    pub fleet: FleetConfig,
     pub cache: CacheConfig,
     pub mqtt: Option<MqttConfig>,
     pub limits: LimitsConfig,
@@ -141,6 +142,19 @@ pub struct PullConfig {
     pub stall: Duration,
     /// How long nothing new may come.
     pub give_up_after: Duration,
+}
+
+/// What this box is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetConfig {
+    /// The operator's own lists.
+    pub dir: PathBuf,
+    /// A list for many boxes.
+    pub url: Option<String>,
+    /// Whose entries go before those without a channel.
+    pub channel: Option<String>,
+    /// How often they are read again.
+    pub every: Duration,
 }
 
 /// What is done on a metered network.

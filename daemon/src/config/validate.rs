@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 use super::keys::NAME_LIMIT;
 use super::raw::{Fault, Values};
 use super::{
-    BusConfig, CacheConfig, Config, EngineConfig, LimitsConfig, Metered, ModelsConfig, MqttConfig, MqttProtocol,
-    PullConfig, TlsConfig, Tune,
+    BusConfig, CacheConfig, Config, EngineConfig, FleetConfig, LimitsConfig, Metered, ModelsConfig, MqttConfig,
+    MqttProtocol, PullConfig, TlsConfig, Tune,
 };
+use crate::pull::Address;
 use crate::pull::address::mirror_fault;
 
 /// What the configuration takes from the machine it runs on; passed in, so that tests need no machine.
@@ -49,6 +50,7 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
     let node = values.text("node").unwrap_or_else(|| clean_name(&machine.host_name));
     let policy = policy(&mut values, machine);
     let pull = pull(&mut values, machine);
+    let fleet = fleet(&mut values);
     let mqtt = values.is_set("mqtt.host").then(|| mqtt(&mut values, machine, &node));
     if mqtt.is_none() {
         let stray = super::keys::KEYS.iter().find(|key| key.path.starts_with("mqtt.") && values.is_set(key.path));
@@ -88,6 +90,7 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
             objective: values.text("models.objective").and_then(|word| Objective::from_word(&word)).unwrap_or_default(),
         },
         pull,
+        fleet,
         cache: CacheConfig { dir: path(&values, "cache.dir"), max_bytes: values.int("cache.max_mib") << 20 },
         mqtt,
         limits: LimitsConfig {
@@ -280,6 +283,20 @@ fn pull(values: &mut Values, machine: &Machine) -> PullConfig {
     }
 }
 
+fn fleet(values: &mut Values) -> FleetConfig {
+    let url = values.text("fleet.url");
+    let is_file = |url: &String| matches!(Address::parse(url), Ok(Address::File { sha256: None, .. }));
+    if url.as_ref().is_some_and(|url| !is_file(url)) {
+        values.fault_at("fleet.url", "takes https://HOST/PATH/LIST.toml, without a fragment".into());
+    }
+    FleetConfig {
+        dir: path(values, "fleet.dir"),
+        url,
+        channel: values.text("fleet.channel"),
+        every: Duration::from_secs(values.int("fleet.every_s")),
+    }
+}
+
 /// The file that `key` names.
 fn file(values: &mut Values, machine: &Machine, key: &str) -> Option<PathBuf> {
     let name = values.text(key)?;
@@ -457,6 +474,11 @@ mod tests {
             ("[pull.credentials]\n'h' = 5", "pull.credentials"),
             ("[pull.mirrors]\n'h' = ['ftp://m']", "pull.mirrors"),
             ("[pull.mirrors]\n'h' = 'https://m'", "pull.mirrors"),
+            ("[fleet]\nurl = 'models.plant/list.toml'", "fleet.url"),
+            ("[fleet]\nurl = 'oci://models.plant/list:1'", "fleet.url"),
+            ("[fleet]\nurl = 'https://models.plant/list.toml#sha256=00'", "fleet.url"),
+            ("[fleet]\nchannel = 'a/b'", "fleet.channel"),
+            ("[fleet]\nevery_s = 1", "fleet.every_s"),
         ] {
             let faults = check(text).unwrap_err();
             assert!(faults.len() == 1 && faults[0].contains(key), "{text}: {faults:?}");

@@ -335,6 +335,11 @@ impl Driver {
         self.touch();
     }
 
+    /// That there was no room for a setup is of no interest any more.
+    pub(super) fn forget_refusal(&mut self, id: ModelId) {
+        self.memory.refused.remove(&id);
+    }
+
     /// Whether nothing of a bundle is loaded because it was let go.
     pub(super) fn rests(&self, index: usize) -> bool {
         let Some(bundle) = self.models.bundle(index) else { return false };

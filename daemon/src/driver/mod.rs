@@ -326,8 +326,11 @@ impl Driver {
             }
             Message::Notes(notes) => notes.into_iter().for_each(|note| self.note(note)),
             Message::Refused(refused) => self.refused_outside(*refused),
+            Message::Sync { done } => self.sync(done),
+            Message::Reports(reports) => self.take_reports(reports),
             Message::Mqtt(status) => {
                 self.mqtt = *status;
+                self.hear_fleet();
                 self.touch();
             }
         }
@@ -423,6 +426,7 @@ impl Driver {
                 let added = self.models.add(found, allowed, |provider| hosts.of(provider));
                 if let Some(bundle) = added {
                     self.rest_if_inactive(bundle);
+                    self.obey(bundle);
                     self.adopt_found();
                     self.place_found(bundle);
                 }
@@ -490,6 +494,7 @@ impl Driver {
             self.sample();
             self.tune_when_idle();
             self.judge_versions();
+            self.converge();
         }
         self.look_after_versions();
         if self.recovery.next_due().is_some_and(|due| due <= self.now) {

@@ -137,6 +137,8 @@ pub struct Bundle {
     pub done: u64,
     /// It was taken out of the store.
     pub gone: bool,
+    /// Why it must not serve, if the fleet's list says so.
+    pub revoked: Option<String>,
 }
 
 impl Bundle {
@@ -248,6 +250,7 @@ impl Models {
             used: 0,
             done: 0,
             gone: false,
+            revoked: None,
         });
         Some(bundle)
     }
@@ -372,14 +375,16 @@ impl Models {
     pub fn find(&self, name: &str, version: Option<&str>) -> Result<&Bundle, Failure> {
         if let (None, Some(active)) = (version, self.active.get(name)) {
             let Some(active) = active else { return Err(self.none_active(name)) };
-            if let Some(bundle) = self.place(name, active).and_then(|index| self.bundles.get(index)) {
+            let placed = self.place(name, active).and_then(|index| self.bundles.get(index));
+            if let Some(bundle) = placed.filter(|bundle| bundle.revoked.is_none()) {
                 return Ok(bundle);
             }
         }
-        let meant = |bundle: &&Bundle| {
+        let named = |bundle: &&Bundle| {
             let of_version = version.is_none_or(|version| version == bundle.found.version);
             !bundle.gone && bundle.found.name == name && of_version
         };
+        let meant = |bundle: &&Bundle| named(bundle) && bundle.revoked.is_none();
         let rank = |bundle: &Bundle| (self.spec(bundle.root()).is_some(), order(&bundle.found.version));
         let mut best: Option<&Bundle> = None;
         for bundle in self.bundles.iter().filter(meant) {
@@ -387,7 +392,16 @@ impl Models {
                 best = Some(bundle);
             }
         }
-        best.ok_or_else(|| self.unknown(name, version))
+        best.ok_or_else(|| match self.bundles.iter().find(named) {
+            Some(revoked) => self.revoked(&revoked.found.version, revoked),
+            None => self.unknown(name, version),
+        })
+    }
+
+    fn revoked(&self, version: &str, bundle: &Bundle) -> Failure {
+        let why = super::versions::revoke::words(bundle.revoked.as_deref().unwrap_or_default());
+        let name = super::resolve::shorten(&bundle.found.name);
+        Failure::new(ErrorCode::Unavailable, format!("model `{name}`: version {version} {why}"))
     }
 
     fn none_active(&self, name: &str) -> Failure {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use edge_wire::dto::{EngineStatus, HostStatus, Problem, ReadingInfo, Status};
 
 use super::host::HostState;
-use super::models::Life;
+use super::models::{Bundle, Life};
 use super::{Driver, State};
 use crate::config::{FIRST_ATTEMPT, WAITING_FOR_MODELS};
 
@@ -79,6 +79,7 @@ impl Driver {
             mqtt: self.mqtt.clone(),
             models,
             jobs: self.jobs.status(self.now),
+            fleet: self.fleet_status(),
             counters: self.counters.clone(),
             waiting: u32::try_from(snapshot.waiting).unwrap_or(u32::MAX),
             running: u32::try_from(snapshot.running).unwrap_or(u32::MAX),
@@ -156,7 +157,8 @@ impl Driver {
         let hopeless = self.hosts.first().is_some_and(HostState::is_hopeless);
         problems.extend(self.memory_problems());
         problems.extend(self.recovery_problems());
-        for bundle in self.models.bundles().iter().filter(|bundle| !bundle.gone && !self.lacks_room(bundle.shown())) {
+        let lie_still = |bundle: &&Bundle| bundle.gone || bundle.revoked.is_some() || self.lacks_room(bundle.shown());
+        for bundle in self.models.bundles().iter().filter(|bundle| !lie_still(bundle)) {
             let Some(model) = self.models.get(bundle.shown()) else { continue };
             if let Life::Failed(why) = &model.life {
                 let remedy = match (self.remedy_of(bundle.shown()), model.found.fault.is_none() && hopeless) {

@@ -1,5 +1,5 @@
-//! Bundles fetched from a web server or a registry, on a thread of its own: the loop never waits for a network, a digest or a
-//! disk. What is under way lies in `pulls/` of the state directory, and goes on after a restart of the daemon.
+//! Bundles fetched from a web server or a registry, and the lists of what a fleet is to have, on a thread of its own: the loop
+//! never waits for a network, a digest or a disk. What is under way lies in `pulls/` of the state directory, and goes on after a restart of the daemon.
 //!
 //! Decides nothing of versions: a bundle that has come is handed back as a file, and installed like any other. When something is
 //! tried again, and when it may be, is [`edge_core::pull`]'s to say.
@@ -9,12 +9,12 @@
 //! [`gate`] (time of day, metered links).
 
 pub mod address;
-mod client;
+pub(crate) mod client;
 mod gate;
 mod part;
 mod registry;
 mod transfer;
-mod trouble;
+pub(crate) mod trouble;
 mod words;
 mod work;
 mod worker;
@@ -22,13 +22,14 @@ mod worker;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 pub use self::address::Address;
 pub use self::client::{is_host, proxy_fault};
 pub use self::part::Wish;
-use crate::config::{ModelsConfig, PullConfig};
+use crate::config::{FleetConfig, ModelsConfig, PullConfig};
 use crate::driver::clock::Clock;
+use crate::fleet::source::{Desired, Places};
 
 /// Asks and events that wait: more than the pulls that may.
 const WAITING: usize = 256;
@@ -44,6 +45,8 @@ pub enum Ask {
     Installed { key: String, dir: PathBuf },
     /// It is over: nothing of it stays.
     Forget { key: String },
+    /// Read what the fleet is to have.
+    Look,
 }
 
 /// What is told.
@@ -55,6 +58,8 @@ pub enum Event {
     About { id: u64, model: String },
     /// It has ended.
     Ended { id: u64, result: Result<Pulled, Failed> },
+    /// What the fleet is to have, as it was just read.
+    Desired(Box<Desired>),
 }
 
 /// What a pull has brought.
@@ -80,6 +85,8 @@ pub struct Puller {
     events: mpsc::Receiver<Event>,
     /// What was under way when the daemon ended.
     pub left: Vec<Wish>,
+    /// What the fleet is to have, as far as this box knew when the daemon started.
+    pub desired: Desired,
 }
 
 impl Puller {
@@ -87,6 +94,7 @@ impl Puller {
     pub fn start(
         config: &PullConfig,
         models: &ModelsConfig,
+        fleet: &FleetConfig,
         state_dir: &std::path::Path,
         clock: Clock,
     ) -> std::io::Result<Puller> {
@@ -97,12 +105,15 @@ impl Puller {
         for fault in faults {
             tracing::error!(%fault, "what was being pulled");
         }
-        let setup = work::Setup { config: config.clone(), models: models.clone(), shelf, clock };
+        let fleet = Places::new(fleet, models, state_dir);
+        let desired = fleet.known();
+        let (config, models) = (config.clone(), models.clone());
+        let setup = work::Setup { config, models, shelf, clock, fleet, turn: Semaphore::new(1) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
         std::thread::Builder::new()
             .name("pull".into())
             .spawn(move || runtime.block_on(worker::run(setup, questions, out)))?;
-        Ok(Puller { asks, events, left })
+        Ok(Puller { asks, events, left, desired })
     }
 
     /// Asks for something. An error hands it back: too much waits, or the thread is gone.

@@ -9,7 +9,7 @@ use edge_core::pull::pace::Pace;
 use edge_core::pull::speed::Speed;
 use reqwest::Response;
 use reqwest::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::address::{Address, Source, host, shown};
 use super::client::{Client, now, refused, stalled};
@@ -23,6 +23,7 @@ use super::{Event, Pulled};
 use crate::config::{ModelsConfig, PullConfig};
 use crate::driver::chain;
 use crate::driver::clock::{self, Clock};
+use crate::fleet::source::Places;
 use crate::store::{archive, install};
 
 /// How often it is told how far a pull is.
@@ -41,6 +42,10 @@ pub struct Setup {
     pub models: ModelsConfig,
     pub shelf: Shelf,
     pub clock: Clock,
+    /// Where it is said what this box is to have.
+    pub fleet: Places,
+    /// Whose turn it is to ask the network.
+    pub turn: Semaphore,
 }
 
 /// Fetches one bundle; an error says what was tried and what to do.
@@ -113,7 +118,7 @@ struct Pull<'s> {
     asked: Mono,
 }
 
-impl Pull<'_> {
+impl<'s> Pull<'s> {
     async fn run(&mut self, client: &Client, sources: &[Source]) -> Result<Pulled, String> {
         let mut said: Vec<String> = vec![String::new(); sources.len()];
         // Whether a server without TLS was found, and what the last one said.
@@ -123,7 +128,12 @@ impl Pull<'_> {
             let at = self.course.at();
             let Some(source) = sources.get(at) else { return Err("there is no place to pull it from".into()) };
             let done = match source.fallback && !plain {
-                false => self.attempt(client, source).await,
+                false => {
+                    let turn = self.turn().await?;
+                    let done = self.attempt(client, source).await;
+                    drop(turn);
+                    done
+                }
                 // What the same server said by TLS holds.
                 true => Err(Trouble::Source { why: String::new(), fault: last }),
             };
@@ -169,6 +179,16 @@ impl Pull<'_> {
             self.course.rested(rest);
         }
         self.asked = self.setup.clock.now();
+    }
+
+    /// Waits until no other pull asks the network.
+    async fn turn(&self) -> Result<SemaphorePermit<'s>, String> {
+        let setup = self.setup;
+        if let Ok(turn) = setup.turn.try_acquire() {
+            return Ok(turn);
+        }
+        self.tell("waiting for the pulls before it".into(), self.percent());
+        setup.turn.acquire().await.map_err(|error| format!("wait for the pulls before it: {error}"))
     }
 
     /// Asks one source for what is missing.

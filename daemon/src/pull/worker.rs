@@ -1,59 +1,61 @@
-//! The thread of pulls: one at a time, the others wait in the order in which they came.
+//! The thread of pulls: all of them are under way, one at a time asks the network. What fetches nothing (it waits to try again,
+//! for a window, for its turn) keeps no other one from fetching. Lists of what the fleet is to have are small, and wait for none.
 
-use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use tokio::sync::mpsc;
 
 use super::part::Wish;
 use super::work::{self, Setup};
 use super::{Ask, Event, Failed, Pulled};
+use crate::fleet::source::{Desired, look};
 
-/// A pull that runs.
+type Work<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// A pull that is under way.
 struct Running {
     id: u64,
-    work: Pin<Box<dyn Future<Output = Result<Pulled, String>>>>,
+    work: Work<Result<Pulled, String>>,
 }
 
 /// Carries out what is asked, until nobody asks any more.
 pub async fn run(setup: Setup, mut asks: mpsc::Receiver<Ask>, out: mpsc::Sender<Event>) {
     let setup = Rc::new(setup);
     // Bounded by the driver, who counts the pulls that it asks for.
-    let mut waiting: VecDeque<(u64, Wish)> = VecDeque::new();
-    let mut running: Option<Running> = None;
+    let mut running: Vec<Running> = Vec::new();
+    let mut looking: Option<Work<Desired>> = None;
     loop {
-        if running.is_none()
-            && let Some((id, wish)) = waiting.pop_front()
-        {
-            running = Some(begin(&setup, id, wish, &out));
-        }
         tokio::select! {
             ask = asks.recv() => match ask {
-                Some(Ask::Pull { id, wish }) => {
-                    if running.is_some() {
-                        let text = "waiting for the pulls before it".to_owned();
-                        // It is told again when it begins.
-                        drop(out.try_send(Event::Phase { id, text, percent: None }));
-                    }
-                    waiting.push_back((id, *wish));
-                }
+                Some(Ask::Pull { id, wish }) => running.push(begin(&setup, id, *wish, &out)),
                 Some(Ask::Cancel { id }) => {
-                    let known = waiting.iter().any(|(waits, _)| *waits == id) || running.as_ref().is_some_and(|now| now.id == id);
-                    waiting.retain(|(waits, _)| *waits != id);
-                    running = running.filter(|now| now.id != id);
+                    let before = running.len();
+                    running.retain(|now| now.id != id);
+                    let known = running.len() < before;
                     if known && out.send(Event::Ended { id, result: Err(Failed::Cancelled) }).await.is_err() {
                         return;
                     }
                 }
                 Some(Ask::Installed { key, dir }) => installed(&setup, &key, dir),
                 Some(Ask::Forget { key }) => setup.shelf.forget(&key),
+                Some(Ask::Look) => {
+                    let setup = Rc::clone(&setup);
+                    looking = Some(Box::pin(async move { look(&setup.fleet, &setup.config).await }));
+                }
                 None => return,
             },
             (id, result) = next(&mut running) => {
-                running = None;
+                running.retain(|now| now.id != id);
                 if out.send(Event::Ended { id, result: result.map_err(Failed::Why) }).await.is_err() {
+                    return;
+                }
+            }
+            desired = seen(&mut looking) => {
+                looking = None;
+                if out.send(Event::Desired(Box::new(desired))).await.is_err() {
                     return;
                 }
             }
@@ -66,10 +68,23 @@ fn begin(setup: &Rc<Setup>, id: u64, wish: Wish, out: &mpsc::Sender<Event>) -> R
     Running { id, work: Box::pin(async move { work::pull(&setup, id, &wish, &out).await }) }
 }
 
-/// The result of what runs; waits for ever where nothing does. Safe to cancel.
-async fn next(running: &mut Option<Running>) -> (u64, Result<Pulled, String>) {
-    match running {
-        Some(Running { id, work }) => (*id, work.await),
+/// The result of the first that has one; waits for ever where nothing runs. Safe to cancel.
+async fn next(running: &mut [Running]) -> (u64, Result<Pulled, String>) {
+    poll_fn(|context| {
+        for now in running.iter_mut() {
+            if let Poll::Ready(result) = now.work.as_mut().poll(context) {
+                return Poll::Ready((now.id, result));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// What the lists say; waits for ever where nobody looks. Safe to cancel.
+async fn seen(looking: &mut Option<Work<Desired>>) -> Desired {
+    match looking {
+        Some(work) => work.await,
         None => std::future::pending().await,
     }
 }

@@ -43,6 +43,8 @@ pub struct Record {
     pub probation_since: Option<String>,
     /// Versions that were taken back here, and why.
     pub bad: BTreeMap<String, String>,
+    /// The version that the fleet is to have, and in whose place somebody on this box put another one.
+    pub aside: Option<String>,
 }
 
 impl Record {
@@ -51,7 +53,8 @@ impl Record {
         let mut bad = self.bad.clone();
         bad.remove(version);
         let previous = self.active.clone().filter(|active| active != version).or_else(|| self.previous.clone());
-        Record { active: Some(version.into()), previous, probation_since: since, bad }
+        let aside = self.aside.clone().filter(|aside| aside != version);
+        Record { active: Some(version.into()), previous, probation_since: since, bad, aside }
     }
 
     /// The version before becomes active again; what was active counts as bad if there is a reason. `None` without one before.
@@ -64,7 +67,13 @@ impl Record {
                 bad.pop_first();
             }
         }
-        Some(Record { active: Some(previous), previous: None, probation_since: None, bad })
+        Some(Record { active: Some(previous), previous: None, probation_since: None, bad, aside: self.aside.clone() })
+    }
+
+    /// The active version must not serve any more; `instead` does, if there is one.
+    pub fn revoked(&self, instead: Option<&str>) -> Record {
+        let instead = instead.map(str::to_owned);
+        Record { active: instead, previous: None, probation_since: None, ..self.clone() }
     }
 
     /// The active version has passed.

@@ -124,6 +124,11 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
             seen.events.push(format!("remove {model}"));
             let _gone = done.send(Err(Failure::invalid(format!("model: {model} is the active version"))));
         }
+        Message::Sync { done } => {
+            seen.events.push("sync".into());
+            let _gone = done.send(Ok(()));
+        }
+        Message::Reports(_) => {}
         Message::History { done } => {
             let entry = edge_wire::history::HistoryEntry { what: "install".into(), ..Default::default() };
             let _gone = done.send(Ok(vec![entry]));

@@ -278,6 +278,8 @@ pub struct MqttStatus {
     /// What is not as it should be with the journal or the subscriptions.
     #[serde(default)]
     pub problems: Vec<Problem>,
+    /// Whether reports of other boxes of the fleet come in.
+    pub hears_fleet: bool,
 }
 
 /// Sums since start.
@@ -382,6 +384,64 @@ pub struct JobStatus {
     pub last_error: String,
 }
 
+/// What a box does about a version that its fleet is to have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FleetModel {
+    /// Logical name.
+    pub name: String,
+    /// The version that it is to have.
+    pub version: String,
+    /// `waiting`, `working`, `probation`, `done`; `unreachable` if it could not be fetched, `failed` if it was and cannot be served,
+    /// `taken_back` if it was watched and breached, `aborted` if it failed on boxes of earlier waves, `held` if somebody on the
+    /// box put another version in its place, `revoked` if the list forbids what it asks for.
+    pub phase: String,
+    /// Why, or until when; may be empty.
+    pub reason: String,
+    /// Wave of this box, counted from 1; 0 beyond the last one.
+    pub wave: u32,
+    /// How many there are.
+    pub waves: u32,
+}
+
+impl FleetModel {
+    /// Whether a phase says that a version is no good.
+    #[must_use]
+    pub fn is_failure(phase: &str) -> bool {
+        matches!(phase, "failed" | "taken_back")
+    }
+}
+
+/// What this box is to have, by lists for many boxes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FleetStatus {
+    /// Where the box stands in its fleet, by its node name: percent, 0 to below 100.
+    pub place_percent: f64,
+    /// The channel that it follows; empty for none.
+    pub channel: String,
+    /// Serial of the list that was fetched last; 0 for none.
+    pub serial: u64,
+    /// Every version that it is to have.
+    pub models: Vec<FleetModel>,
+}
+
+/// What another box says of a version that its fleet is to have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FleetReport {
+    /// Node name of the box.
+    pub node: String,
+    /// Name of the model.
+    pub model: String,
+    /// The version.
+    pub version: String,
+    /// As in [`FleetModel`]; empty if it says nothing any more.
+    pub phase: String,
+    /// Wave of that box, counted from 1.
+    pub wave: u32,
+}
+
 /// Everything that `edgectl status` shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -414,6 +474,8 @@ pub struct Status {
     pub models: Vec<ModelStatus>,
     /// Long work that runs or ended lately, in the order in which it began.
     pub jobs: Vec<JobStatus>,
+    /// What the box is to have by lists for many boxes.
+    pub fleet: FleetStatus,
     /// Sums since start.
     pub counters: Counters,
     /// Requests that wait now.

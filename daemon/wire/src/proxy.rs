@@ -123,6 +123,10 @@ pub trait Models {
     #[zbus(allow_interactive_auth, no_autostart)]
     fn pull(&self, url: &str, options: &Options<'_>) -> zbus::Result<OwnedObjectPath>;
 
+    /// Reads the lists of what the box is to have anew, and begins what they say.
+    #[zbus(allow_interactive_auth, no_autostart)]
+    fn sync(&self, options: &Options<'_>) -> zbus::Result<()>;
+
     /// Who did what with models, as a JSON list of [`HistoryEntry`](crate::history::HistoryEntry), the oldest first.
     #[zbus(no_autostart)]
     fn history(&self) -> zbus::Result<String>;

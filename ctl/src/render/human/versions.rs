@@ -1,6 +1,6 @@
 //! Versions of models, for people.
 
-use edge_wire::dto::ModelStatus;
+use edge_wire::dto::{FleetModel, FleetStatus, ModelStatus};
 use edge_wire::history::HistoryEntry;
 
 use crate::render::table::{Align, clean, paragraph, table};
@@ -13,6 +13,28 @@ pub fn settled(model: &ModelStatus) -> String {
         (true, probation) => format!("{label} is active, on probation: {}\n", clean(probation)),
         (false, _) => format!("{label} is installed, and not active: `edgectl models activate {label}`\n"),
     }
+}
+
+/// What a box is to have, and what it does about it.
+pub fn fleet(fleet: &FleetStatus, node: &str) -> String {
+    if fleet.models.is_empty() {
+        return "no list says what this box is to have: see `fleet.dir` and `fleet.url` in edged.toml(5)\n".into();
+    }
+    let mut place = format!("{} stands at {:.2} % of its fleet", clean(node), fleet.place_percent);
+    if !fleet.channel.is_empty() {
+        place.push_str(&format!(", channel {}", clean(&fleet.channel)));
+    }
+    if fleet.serial > 0 {
+        place.push_str(&format!(", list {}", fleet.serial));
+    }
+    let head = [("MODEL", Align::Left), ("STATE", Align::Left), ("WAVE", Align::Left), ("WHY", Align::Left)];
+    let row = |model: &FleetModel| {
+        let wave = if model.wave == 0 { "none".to_owned() } else { format!("{} of {}", model.wave, model.waves) };
+        let label = clean(&format!("{}:{}", model.name, model.version));
+        vec![label, clean(&model.phase.replace('_', " ")), wave, clean(&model.reason)]
+    };
+    let rows: Vec<Vec<String>> = fleet.models.iter().map(row).collect();
+    format!("{place}\n\n{}", table(&head, &rows))
 }
 
 /// Every deed, the last one last.

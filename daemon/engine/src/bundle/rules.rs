@@ -248,7 +248,8 @@ fn named_files(manifest: &Manifest) -> Vec<(String, &str)> {
     named
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a text may be the name of a model.
+pub fn is_name(text: &str) -> bool {
     let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     first && text.len() <= 64 && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
@@ -269,7 +270,8 @@ fn is_version_start(text: &str) -> bool {
     text.split('.').count() <= 3 && text.split('.').all(number)
 }
 
-fn is_semver(text: &str) -> bool {
+/// Whether a text is a semantic version.
+pub fn is_semver(text: &str) -> bool {
     let (rest, build) = text.split_once('+').map_or((text, None), |(rest, build)| (rest, Some(build)));
     let (core, pre) = rest.split_once('-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
     let number = |part: &str| {

@@ -25,6 +25,8 @@ pub struct Served {
     pub spec: Arc<Pipeline>,
     /// Unloaded on request.
     pub unloaded: bool,
+    /// Why it must not serve, if the fleet's list says so.
+    pub revoked: Option<String>,
     pub done: u64,
     /// From the start of the first stage to the answer, as it usually is, microseconds; 0 before the first one.
     pub usual_us: u64,
@@ -66,7 +68,7 @@ impl Pipelines {
         // From the top, where no setup gets: it has no lanes that would need a number.
         let id = ModelId(u16::MAX - u16::try_from(self.list.len()).unwrap_or(0));
         let (found, spec) = (Arc::new(found), Arc::new(spec));
-        self.list.push(Served { id, found, spec, unloaded: false, done: 0, usual_us: 0 });
+        self.list.push(Served { id, found, spec, unloaded: false, revoked: None, done: 0, usual_us: 0 });
         true
     }
 
@@ -80,7 +82,15 @@ impl Pipelines {
         let meant = |served: &&Served| {
             served.found.name == name && version.is_none_or(|version| version == served.found.version)
         };
-        self.list.iter().filter(meant).max_by_key(|served| order(&served.found.version))
+        // One that may serve, if there is any.
+        self.list.iter().filter(meant).max_by_key(|served| (served.revoked.is_none(), order(&served.found.version)))
+    }
+
+    /// What the fleet's list says of them, by name and version.
+    pub fn obey(&mut self, revoked: impl Fn(&str, &str) -> Option<String>) {
+        for served in &mut self.list {
+            served.revoked = revoked(&served.found.name, &served.found.version);
+        }
     }
 
     /// The one of this number.
@@ -172,6 +182,9 @@ impl Served {
     fn models<'a>(&self, models: &'a Models) -> Result<Vec<(ModelId, &'a Model)>, Missing> {
         if let Some(fault) = &self.found.fault {
             return Err(Missing::Fault(fault.clone()));
+        }
+        if let Some(why) = &self.revoked {
+            return Err(Missing::Fault(crate::driver::versions::revoke::words(why)));
         }
         let of = |(role, stage): (&'static str, &Stage)| {
             let bundle = bundle_of(models, stage).map_err(Missing::Fault)?;

@@ -7,7 +7,7 @@ use edge_wire::error::ErrorCode;
 use super::super::jobs::{JobId, Operation};
 use super::super::models::{Bundle, Life, Model};
 use super::super::{Driver, clock};
-use super::{Activation, Back, ITSELF, Stage};
+use super::{Activation, Back, ITSELF, Stage, revoke};
 use crate::handle::Activate;
 use crate::request::Failure;
 use crate::store::keeper::Ask;
@@ -43,6 +43,10 @@ impl Driver {
             let text = format!("model: {name} has no version before the active one that it could go back to");
             return Err(Failure::invalid(text));
         };
+        if let Some(why) = self.versions.fleet.is_revoked(name, &previous) {
+            let text = format!("model: {name}:{previous}, which was active before, {}", revoke::words(why));
+            return Err(Failure::new(ErrorCode::Unavailable, text));
+        }
         let Some(to) = self.models.place(name, &previous) else {
             let text = format!("model: {name}:{previous}, which was active before, is not there any more");
             return Err(Failure::new(ErrorCode::Unavailable, text));
@@ -92,6 +96,9 @@ impl Driver {
         };
         if let Some(fault) = &found.fault {
             return Err(Failure::new(ErrorCode::Unavailable, format!("model `{label}`: {fault}")));
+        }
+        if let Some(why) = self.models.bundle(to).and_then(|bundle| bundle.revoked.clone()) {
+            return Err(Failure::new(ErrorCode::Unavailable, format!("model: {label} {}", revoke::words(&why))));
         }
         let record = self.versions.records.get(&found.name).cloned().unwrap_or_default();
         if let Some(why) = record.bad.get(&found.version).filter(|_| !how.force) {
@@ -155,7 +162,7 @@ impl Driver {
     }
 
     /// A version that rests, or failed before, is loaded.
-    fn load_version(&mut self, index: usize) {
+    pub(super) fn load_version(&mut self, index: usize) {
         let ids: Vec<_> = self.models.bundle(index).into_iter().flat_map(Bundle::ids).collect();
         for id in ids {
             let Some(model) = self.models.get_mut(id) else { continue };
@@ -257,6 +264,7 @@ impl Driver {
                 before.activated(&to, watched.then(|| clock::rfc3339(clock::wall())))
             }
         };
+        let record = Record { aside: self.aside_of(at, record.aside.clone()), ..record };
         self.stage(at, Stage::Recording, "switching");
         let kept = Box::new(record.clone());
         if let Some(activation) = self.versions.activations.get_mut(at) {

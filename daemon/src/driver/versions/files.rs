@@ -84,6 +84,11 @@ impl Driver {
             self.note_deed(&install.who, "install", &label, Err(fault.clone()));
             return self.jobs.finish(self.now, job, Err(fault));
         }
+        if let Some(why) = self.unwanted(job, &label) {
+            self.note_deed(&install.who, "install", &label, Err(why.clone()));
+            self.take_bundle(*found);
+            return self.jobs.finish(self.now, job, Err(why));
+        }
         self.pull_installed(job, &found.dir);
         let is_pipeline = found.pipeline.is_some();
         let first = self.models.find(&name, None).is_err();

@@ -14,7 +14,9 @@
 
 mod activate;
 mod files;
+mod fleet;
 pub(super) mod pull;
+pub(super) mod revoke;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -112,6 +114,7 @@ pub(super) struct Versions {
     /// Bundles that served before, and are let go when what is on them has ended.
     retiring: Vec<usize>,
     faults: Vec<String>,
+    fleet: fleet::Fleet,
     next: u64,
 }
 
@@ -127,6 +130,7 @@ impl Driver {
         for (name, record) in &self.versions.records {
             self.models.set_active(name, record.active.as_deref());
         }
+        self.take_known_orders();
     }
 
     /// Asks the store's thread; a number of its own comes back with the answer.
@@ -255,14 +259,19 @@ impl Driver {
                 }
             }
         }
+        self.replace_revoked();
         self.resume_probations();
         self.choose_setups();
         self.resume_pulls();
+        self.look_at_lists();
     }
 
     /// The index of the version that `name` or `name:version` means.
     fn version_of(&self, model: &str) -> Result<usize, Failure> {
         let (name, version) = super::resolve::model_name(model, None)?;
+        if let Some(index) = version.and_then(|version| self.models.place(name, version)) {
+            return Ok(index);
+        }
         let root = self.models.find(name, version)?.root();
         let bundle = self.models.get(root).map(|model| model.bundle);
         bundle.ok_or_else(|| super::internal("model table"))
@@ -299,6 +308,7 @@ impl Driver {
                 remedy: "put it right and restart edged".into(),
             })
             .collect();
+        problems.extend(self.fleet_problems());
         for (name, record) in &self.versions.records {
             for (version, why) in &record.bad {
                 if self.models.place(name, version).is_none() {

@@ -86,6 +86,7 @@ impl Driver {
             Event::Phase { id, text, percent } => self.jobs.phase(JobId(id), &text, percent),
             Event::About { id, model } => self.jobs.about(JobId(id), &model),
             Event::Ended { id, result } => self.pulled(JobId(id), result),
+            Event::Desired(desired) => self.take_orders(*desired),
         }
         self.touch();
     }
@@ -102,6 +103,7 @@ impl Driver {
                 return self.jobs.cancelled(self.now, job);
             }
             Err(Failed::Why(why)) => {
+                self.versions.fleet.not_fetched(job);
                 self.note_deed(&wish.who, "pull", &model, Err(format!("{shown}: {why}")));
                 return self.jobs.finish(self.now, job, Err(why));
             }

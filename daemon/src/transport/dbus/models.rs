@@ -64,6 +64,14 @@ impl Models {
         Ok(job_object(self.0.service.handle.ask(|done| Message::Pull { wish, done }).await??)?)
     }
 
+    /// Reads the lists of what this box is to have anew, from their files and their address, and begins what they say; returns when
+    /// they were read. An error says what is wrong with them.
+    async fn sync(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
+        let _unused = options;
+        let (_place, _who) = self.0.change(&header, ACTION_MODELS).await?;
+        Ok(self.0.service.handle.ask(|done| Message::Sync { done }).await??)
+    }
+
     /// Who did what with models, and when, as JSON; the oldest first.
     #[zbus(out_args("json"))]
     async fn history(&self, #[zbus(header)] header: Header<'_>) -> Result<String, No> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::Mono;
-use edge_wire::dto::Status;
+use edge_wire::dto::{FleetReport, Status};
 use edge_wire::mqtt::topic::Topics;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
@@ -123,6 +123,10 @@ pub struct Task {
     former: HashSet<String>,
     /// Whether the group's requests are asked for; not known at the start of a connection, as the broker may keep it.
     in_group: Option<bool>,
+    /// Whether the reports of other boxes were asked for.
+    in_fleet: bool,
+    /// Such reports, until the driver takes them.
+    reports: Vec<FleetReport>,
     /// Start of the ids that are made up here: differs from one life of the daemon to the next.
     id_prefix: String,
 }
@@ -178,6 +182,8 @@ impl Task {
             unsubscribed: Vec::new(),
             former: HashSet::new(),
             in_group: None,
+            in_fleet: false,
+            reports: Vec::new(),
         }
     }
 
@@ -253,6 +259,7 @@ impl Task {
             self.next_attempt = None;
             self.link = Some(link::start(self.config.clone(), self.rules.topics.available(), self.clock));
         }
+        self.tell_reports();
         if self.speaker.is_connected() {
             let status = self.status.borrow().clone();
             self.speaker.speak(now, &status, self.wall, &mut self.session);
@@ -313,6 +320,7 @@ impl Task {
             self.on_stop(None);
         }
         self.follow_group(self.clock.now());
+        self.follow_fleet(self.clock.now());
         driver_is_gone
     }
 
@@ -376,6 +384,13 @@ impl Task {
         self.notes_due = None;
         if !self.notes.is_empty() && !self.handle.offer(Message::Notes(std::mem::take(&mut self.notes))) {
             tracing::debug!("no room for notes");
+        }
+    }
+
+    /// Hands the reports to the driver; without room there they wait here.
+    fn tell_reports(&mut self) {
+        if !self.reports.is_empty() && self.handle.offer(Message::Reports(self.reports.clone())) {
+            self.reports.clear();
         }
     }
 

@@ -5,12 +5,17 @@
 
 use serde::Serialize;
 
-use crate::dto::{Counters, ModelStatus, Platform, ProviderInfo, ReadingInfo, Status, TensorInfo};
+use crate::dto::{
+    Counters, FleetModel, FleetReport, ModelStatus, Platform, ProviderInfo, ReadingInfo, Status, TensorInfo,
+};
 
 /// Last will, and the word of a box that left.
 pub const OFFLINE: &str = "offline";
 /// The word of a box that takes requests.
 pub const ONLINE: &str = "online";
+
+/// Largest record of a fleet that is read, bytes.
+const MOST_REPORT: usize = 16 << 10;
 
 /// `<prefix>/<node>/state`.
 pub fn state(status: &Status) -> String {
@@ -121,6 +126,24 @@ pub fn model(model: &ModelStatus) -> String {
         max_batch: model.max_batch,
         default_deadline_ms: model.default_deadline_ms,
     })
+}
+
+/// `<prefix>/<node>/fleet/<model>`: what the box does about a version that its fleet is to have.
+pub fn fleet(model: &FleetModel) -> String {
+    text(model)
+}
+
+/// Reads such a record of the box `node`; `None` if it is none.
+pub fn fleet_report(node: &str, model: &str, payload: &[u8]) -> Option<FleetReport> {
+    let (node, model) = (node.to_owned(), model.to_owned());
+    if payload.is_empty() {
+        return Some(FleetReport { node, model, ..FleetReport::default() });
+    }
+    if payload.len() > MOST_REPORT {
+        return None;
+    }
+    let FleetModel { version, phase, wave, .. } = serde_json::from_slice(payload).ok()?;
+    Some(FleetReport { node, model, version, phase, wave })
 }
 
 /// The version of each model that its topic shows: the active one, or else one that is ready, or else the first found.
@@ -245,6 +268,23 @@ mod tests {
         // The active one is what requests go to, whatever its state.
         status.models[0].active = true;
         assert_eq!(shown_models(&status)[0].version, "2.0.0");
+    }
+
+    #[test]
+    fn what_a_box_says_of_a_rollout_is_read_by_the_others() {
+        let model = FleetModel {
+            name: "a".into(),
+            version: "1.0.0".into(),
+            phase: "failed".into(),
+            wave: 2,
+            ..FleetModel::default()
+        };
+        let report = fleet_report("box", "a", fleet(&model).as_bytes()).unwrap();
+        assert_eq!((report.node.as_str(), report.version.as_str(), report.wave), ("box", "1.0.0", 2));
+        assert!(FleetModel::is_failure(&report.phase));
+        assert_eq!(fleet_report("box", "a", b"").unwrap().phase, "");
+        assert_eq!(fleet_report("box", "a", b"[1"), None);
+        assert_eq!(fleet_report("box", "a", &vec![b' '; MOST_REPORT + 1]), None);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::fmt;
 const GROUP: &str = "_group";
 const INFER: &str = "infer";
 const CANCEL: &str = "cancel";
+const FLEET: &str = "fleet";
 /// Topics that a box speaks on of its own accord.
-const SPOKEN: [&str; 4] = ["available", "state", "telemetry", "models"];
+const SPOKEN: [&str; 5] = ["available", "state", "telemetry", "models", FLEET];
 /// The protocol's limit of a topic, in bytes.
 const MAX_TOPIC_BYTES: usize = 65_535;
 
@@ -55,6 +56,13 @@ pub enum Meaning<'a> {
         /// All that follows `cancel/`.
         request_id: &'a str,
     },
+    /// What a box, this one or another, does about a version that the fleet is to have.
+    Fleet {
+        /// Node name of the box.
+        node: &'a str,
+        /// Name of the model; not checked.
+        model: &'a str,
+    },
 }
 
 impl Topics {
@@ -98,6 +106,26 @@ impl Topics {
         format!("{}/models/{model}", self.base)
     }
 
+    /// Retained: what this box does about a version of a model that its fleet is to have.
+    pub fn fleet(&self, model: &str) -> String {
+        format!("{}/{FLEET}/{model}", self.base)
+    }
+
+    /// The same of the box `node`.
+    pub fn fleet_of(&self, node: &str, model: &str) -> String {
+        format!("{}/{node}/{FLEET}/{model}", self.prefix)
+    }
+
+    /// Filter of the same of this box, for all models.
+    pub fn own_fleet_filter(&self) -> String {
+        format!("{}/{FLEET}/+", self.base)
+    }
+
+    /// Filter of the same of all boxes.
+    pub fn fleet_filter(&self) -> String {
+        format!("{}/+/{FLEET}/+", self.prefix)
+    }
+
     /// Readings, every few seconds.
     pub fn telemetry(&self) -> String {
         format!("{}/telemetry", self.base)
@@ -106,6 +134,11 @@ impl Topics {
     /// Filter of the retained records of this box's models.
     pub fn models_filter(&self) -> String {
         format!("{}/models/+", self.base)
+    }
+
+    /// Filters of all retained records of this box that are one for each model.
+    pub fn own_records(&self) -> [String; 2] {
+        [self.models_filter(), self.own_fleet_filter()]
     }
 
     /// Whether the retained record of one of this box's models is on `topic`.
@@ -117,6 +150,9 @@ impl Topics {
 
     /// What a received topic means; `None` if it is none of the subscribed ones.
     pub fn parse<'a>(&self, topic: &'a str) -> Option<Meaning<'a>> {
+        if let Some(meaning) = self.of_fleet(topic) {
+            return Some(meaning);
+        }
         if let Some(rest) = below(topic, &self.base) {
             let (first, rest) = rest.split_once('/')?;
             return match first {
@@ -129,6 +165,16 @@ impl Topics {
         match (levels.next(), levels.next(), levels.next(), levels.next(), levels.next()) {
             (Some(GROUP), Some(group), Some(INFER), Some(model), None) => {
                 Some(Meaning::Infer { model, group: Some(group) })
+            }
+            _ => None,
+        }
+    }
+
+    fn of_fleet<'a>(&self, topic: &'a str) -> Option<Meaning<'a>> {
+        let mut levels = below(topic, &self.prefix)?.split('/');
+        match (levels.next(), levels.next(), levels.next(), levels.next()) {
+            (Some(node), Some(FLEET), Some(model), None) if !node.is_empty() && !model.is_empty() => {
+                Some(Meaning::Fleet { node, model })
             }
             _ => None,
         }
@@ -283,6 +329,10 @@ mod tests {
             ("plant/edge/box-7/infer/", infer("", None)),
             ("plant/edge/_group/ocr/infer/text-line", infer("text-line", Some("ocr"))),
             ("plant/edge/box-7/cancel/line-3/0042", Some(Meaning::Cancel { request_id: "line-3/0042" })),
+            ("plant/edge/box-7/fleet/screws", Some(Meaning::Fleet { node: "box-7", model: "screws" })),
+            ("plant/edge/box-8/fleet/screws", Some(Meaning::Fleet { node: "box-8", model: "screws" })),
+            ("plant/edge/box-8/fleet/", None),
+            ("plant/edge/box-8/fleet/a/b", None),
             ("plant/edge/box-7/cancel/", None),
             ("plant/edge/box-7/cancel", None),
             ("plant/edge/box-7/infer/a/b", None),
@@ -301,6 +351,8 @@ mod tests {
         let topics = topics();
         assert!(matches(&topics.infer_filter(), "plant/edge/box-7/infer/text-line"));
         assert!(matches(&topics.cancel_filter(), "plant/edge/box-7/cancel/a/b"));
+        assert!(matches(&topics.fleet_filter(), "plant/edge/box-8/fleet/text-line"));
+        assert!(matches(&topics.own_fleet_filter(), &topics.fleet("text-line")));
         let group = topics.group_filter("ocr");
         assert!(matches(group.strip_prefix("$share/ocr/").unwrap(), "plant/edge/_group/ocr/infer/text-line"));
     }
@@ -329,6 +381,7 @@ mod tests {
             ("plant/edge/box-7/cancel/1", Err(Reserved)),
             ("plant/edge/box-7/available", Err(Reserved)),
             ("plant/edge/box-7/models/x", Err(Reserved)),
+            ("plant/edge/other/fleet/x", Err(Reserved)),
             ("plant/edge/", foreign()),
             ("plant/edge", foreign()),
             ("plant", foreign()),

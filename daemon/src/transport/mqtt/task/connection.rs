@@ -48,6 +48,7 @@ impl Task {
         self.unsubscribed.clear();
         self.former.clear();
         self.in_group = None;
+        self.in_fleet = false;
         let dice = self.dice.hash_one(now.as_nanos());
         let next = self.reconnect.after(end, &self.config.client_id, dice);
         let stopping = self.is_stopping();
@@ -114,11 +115,12 @@ impl Task {
         }
         let topics = &self.rules.topics;
         let filters = vec![(topics.infer_filter(), Qos::ExactlyOnce), (topics.cancel_filter(), Qos::AtLeastOnce)];
-        // The records of models are looked at once, for those of models that are not there any more.
-        let records = vec![(topics.models_filter(), Qos::AtMostOnce)];
+        // The records of this box are looked at once, for those of models that are not there any more.
+        let records = topics.own_records().map(|filter| (filter, Qos::AtMostOnce)).to_vec();
         self.ask_for(now, filters, false);
         self.ask_for(now, records, true);
         self.follow_group(now);
+        self.follow_fleet(now);
     }
 
     fn ask_for(&mut self, now: Mono, filters: Vec<(String, Qos)>, retained: bool) {
@@ -143,15 +145,28 @@ impl Task {
         }
     }
 
+    /// Listens to what the other boxes say of rollouts that reach this one later than them.
+    pub(super) fn follow_fleet(&mut self, now: Mono) {
+        let connected = self.speaker.is_connected() || !self.subscribing.is_empty();
+        let late = self.status.borrow().fleet.models.iter().any(|model| model.waves > 1);
+        if !connected || self.in_fleet || !late || !matches!(self.stage, Stage::Serving) {
+            return;
+        }
+        self.in_fleet = true;
+        let filter = self.rules.topics.fleet_filter();
+        self.ask_for(now, vec![(filter, Qos::AtMostOnce)], true);
+    }
+
     fn on_subscribed(&mut self, answers: Vec<Result<(), String>>) {
         let asked = self.subscribing.pop_front().unwrap_or_default();
         self.unsubscribed.retain(|(filter, _)| !asked.contains(filter));
-        let models = self.rules.topics.models_filter();
+        let (records, fleet) = (self.rules.topics.own_records(), self.rules.topics.fleet_filter());
         for (filter, answer) in asked.iter().zip(answers) {
             match answer {
-                Ok(()) if *filter == models => self.session.unsubscribe(vec![models.clone()]),
+                Ok(()) if records.contains(filter) => self.session.unsubscribe(vec![filter.clone()]),
+                Ok(()) if *filter == fleet => self.speaker.hears_fleet(true),
                 Ok(()) => {}
-                Err(why) if *filter == models => tracing::debug!(%why, "old records of models are not looked at"),
+                Err(why) if records.contains(filter) => tracing::debug!(%why, %filter, "old records are not looked at"),
                 Err(why) => self.unsubscribed.push((filter.clone(), why)),
             }
         }

@@ -3,6 +3,7 @@
 use edge_core::Mono;
 use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
+use edge_wire::mqtt::retained;
 use edge_wire::mqtt::topic::{self, Meaning};
 use tokio::sync::oneshot;
 
@@ -63,6 +64,10 @@ impl Task {
                 }
                 None
             }
+            Some(Meaning::Fleet { node, model }) => {
+                self.on_fleet(node, model, &message.payload);
+                None
+            }
             // A retained request is a leftover of the broker, delivered again at every subscription.
             _ if message.retained => None,
             Some(Meaning::Cancel { request_id }) => {
@@ -77,6 +82,24 @@ impl Task {
         match model {
             Some(model) => self.on_request(now, message, &model),
             None => self.discard(now, &message),
+        }
+    }
+
+    /// A box says what it does about a version that the fleet is to have.
+    fn on_fleet(&mut self, node: &str, model: &str, payload: &[u8]) {
+        /// Reports that wait for the driver: far more than there is room for in its inbox.
+        const MOST: usize = 16_384;
+        if self.rules.topics.fleet(model) == self.rules.topics.fleet_of(node, model) {
+            let status = self.status.borrow().clone();
+            if !payload.is_empty() {
+                self.speaker.found_fleet(model, &status, &mut self.session);
+            }
+            return;
+        }
+        match retained::fleet_report(node, model, payload) {
+            Some(report) if self.reports.len() < MOST => self.reports.push(report),
+            Some(_) => tracing::error!(%node, %model, "no room for a report of another box"),
+            None => tracing::warn!(%node, %model, "what another box says of a rollout is none of its records"),
         }
     }
 

@@ -132,6 +132,7 @@ impl Speaker {
 
     pub fn lost(&mut self, contested: bool, reason: String) {
         self.connected = false;
+        self.now_status.hears_fleet = false;
         self.granted = None;
         self.contested |= contested;
         self.now_status.state = if contested { "taken_over" } else { "connecting" }.into();
@@ -187,6 +188,7 @@ impl Speaker {
             Some((told, at)) => {
                 let news = told.state != self.now_status.state
                     || told.reason != self.now_status.reason
+                    || told.hears_fleet != self.now_status.hears_fleet
                     || told.problems != self.now_status.problems;
                 news || (now.since(*at) >= PAUSE && *told != self.now_status)
             }
@@ -203,6 +205,18 @@ impl Speaker {
         }
     }
 
+    /// What this box once did about a model lies at the broker: it is emptied if it is not to have that model any more.
+    pub fn found_fleet(&mut self, model: &str, status: &Status, session: &mut Session) {
+        if !status.fleet.models.iter().any(|wanted| wanted.name == model) {
+            session.publish_status(message(self.topics.fleet(model), String::new(), Qos::AtLeastOnce, true));
+        }
+    }
+
+    /// Whether reports of other boxes come in.
+    pub fn hears_fleet(&mut self, hears: bool) {
+        self.now_status.hears_fleet = hears;
+    }
+
     /// Publishes every retained topic whose content changed, and empties those of models that are gone.
     fn look(&mut self, status: &Status, session: &mut Session) {
         let mut wanted = vec![
@@ -211,6 +225,9 @@ impl Speaker {
         ];
         for model in retained::shown_models(status) {
             wanted.push((self.topics.model(&model.name), retained::model(model)));
+        }
+        for model in &status.fleet.models {
+            wanted.push((self.topics.fleet(&model.name), retained::fleet(model)));
         }
         let gone = self.published.keys().filter(|topic| !wanted.iter().any(|(name, _)| name == *topic));
         let gone: Vec<String> = gone.cloned().collect();
