@@ -34,8 +34,8 @@ MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 SIDE, CELLS = 224, 28
 # Of the cells of a map, the share that the score of a picture leaves below it: eight of 784 cells are a flaw.
 QUANTILE = 0.99
-# Above all good pictures there were, by this share of the way from the middle one to the highest.
-MARGIN = 0.5
+# The line is above all good pictures there were, by as much as the highest is above the middle one, times this.
+MARGIN = 1.0
 
 
 def weights():

@@ -372,8 +372,8 @@ def surface_flaws():
                                                                   connectivity=4)
         areas = sorted((float(area) / worth.size for area in found[1:, cv2.CC_STAT_AREA]), reverse=True)
         document["regions"] = [{"area": round(area, 6)} for area in areas]
-        # Where several cells are beyond the most that is told, which is the highest is an accident.
-        if (worth == 1).sum() < 2:
+        # Where several cells are nearly alike, which is the highest is an accident.
+        if np.diff(np.sort(worth.reshape(-1))[-2:]) > 0.02:
             row, column = np.unravel_index(worth.argmax(), worth.shape)
             document["peak"] = [round((column + 0.5) / 28 * width, 1), round((row + 0.5) / 28 * height, 1)]
         write(path, document)

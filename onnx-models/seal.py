@@ -17,7 +17,7 @@ MARK = "# From here on written by seal.py.\n"
 TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".wav": "audio/wav"}
 TOLERANCE = {"text-line": 0.05, "text-direction": 0.05, "text-boxes": 0.05, "label-reader": 0.05,
              "file-type": 0.02, "speech": 0.02, "table-lines": 0.003,
-             "character-boxes": 0.05, "part-type": 0.01, "surface-flaws": 0.05}
+             "character-boxes": 0.05, "part-type": 0.01, "surface-flaws": 0.02}
 
 
 def goldens(bundle, directory):
