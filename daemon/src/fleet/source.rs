@@ -298,3 +298,62 @@ fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
     std::fs::rename(&part, path)?;
     sync_dir(dir)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SystemTime {
+        humantime::parse_rfc3339(text).unwrap()
+    }
+
+    fn places(dir: &Path) -> Places {
+        let config =
+            FleetConfig { dir: dir.join("models.d"), url: None, channel: None, every: Duration::from_secs(300) };
+        std::fs::create_dir_all(&config.dir).unwrap();
+        Places::new(&config, &ModelsConfig::for_tests(), dir)
+    }
+
+    #[test]
+    fn a_clock_that_lost_the_time_is_not_believed_and_the_first_wave_needs_none() {
+        let wanted = list::parse("[[model]]\nname = \"a\"\nversion = \"1.0.0\"").unwrap().models.remove(0);
+        let begins = Some(at("2026-12-01T06:00:00Z"));
+        let order = Order { wanted: wanted.clone(), begins };
+        let hour = Some(Duration::from_secs(3600));
+        let cases = [
+            (Some(1), "2026-12-01T07:00:00Z", hour),
+            (Some(1), "2026-12-01T05:00:00Z", None),
+            (Some(1), "1970-01-01T07:00:00Z", None),
+            (Some(0), "1970-01-01T07:00:00Z", Some(Duration::ZERO)),
+        ];
+        for (wave, now, since) in cases {
+            assert_eq!(order.since(wave, at(now)), since, "{wave:?} {now}");
+        }
+        // Who was told a time waits for it, in the first wave, too.
+        let told = Order { wanted: Wanted { since: begins, ..wanted }, begins };
+        assert_eq!(told.since(Some(0), at("1970-01-01T07:00:00Z")), None);
+        assert_eq!(told.since(Some(0), at("2026-12-01T07:00:00Z")), hour);
+    }
+
+    #[test]
+    fn when_a_version_was_first_read_of_is_kept_and_a_wrong_file_says_nothing_and_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = places(dir.path());
+        assert_eq!(places.known(), Desired::default());
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join("models.d").join(name), text).unwrap();
+        write("b.toml", "[[model]]\nname = \"a\"\nversion = \"1.0.0\"");
+        write("c.toml", "[[model]]\nname = \"b\"\nversion = \"1.0.0\"\n[[model]]\nname = \"c\"\nversion = \"one\"");
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("models.d/d.toml")).unwrap();
+        let known = places.known();
+        assert_eq!((known.wanted.len(), known.problems.len()), (1, 2), "{known:?}");
+        assert!(known.problems[0].subject.ends_with("c.toml") && known.problems[0].what.contains("model[1].version"));
+        assert!(known.problems[1].what.contains("not a regular file"), "{known:?}");
+        let kept = std::fs::read_to_string(dir.path().join("fleet/begun.json")).unwrap();
+        std::fs::write(dir.path().join("fleet/begun.json"), kept.replace("202", "302")).unwrap();
+        let begins = humantime::format_rfc3339_seconds(places.known().wanted[0].begins.unwrap()).to_string();
+        assert!(begins.starts_with("302"), "it is the first time that counts: {begins}");
+        write("b.toml", "");
+        assert!(places.known().wanted.is_empty());
+        assert_eq!(std::fs::read_to_string(dir.path().join("fleet/begun.json")).unwrap(), "{}");
+    }
+}

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::buffers::Buffers;
-use super::clock;
+use super::clock::Begun;
 use super::member;
 use super::model::Model;
 use super::runner::Runner;
@@ -79,9 +79,9 @@ fn encoded(runner: &mut Runner, bundle: &Bundle, golden: &Golden, content_type: 
     let recipe = runner.model().recipe.as_ref().ok_or(Cause::NoRecipe)?;
     let (prepared, cost) = recipe.prepare(content_type, &payload)?;
     drop(payload);
-    let start = clock::now_ns();
+    let begun = Begun::now();
     let document = runner.document(&prepared).map_err(Cause::Run)?;
-    let took = clock::since_ns(start) / u64::from(cost.max(1));
+    let took = begun.ran_ns() / u64::from(cost.max(1));
     let got = parse(&golden.input, document.as_bytes())?;
     let expected = parse(&golden.expected, &bundle.read(&golden.expected)?)?;
     compare(&mut String::new(), &expected, &got, golden.tolerance)?;
@@ -193,9 +193,9 @@ fn tensors(runner: &mut Runner, bundle: &Bundle, golden: &Golden) -> Result<u64,
     let model = runner.model();
     let outputs = model.outputs.clone();
     let values = given(model, bundle, golden)?;
-    let start = clock::now_ns();
+    let begun = Begun::now();
     let answers = runner.tensors(&values).map_err(Cause::Run)?;
-    let took = clock::since_ns(start);
+    let took = begun.ran_ns();
     for tensor in &expected.tensors {
         let (index, spec) = named(&outputs, &tensor.name).map_err(|what| wrong(&golden.expected, what))?;
         let Some((shape, got)) = answers.get(usize::from(index)) else { continue };

@@ -12,6 +12,7 @@ use super::outbox::Outbox;
 use super::registry::{LaneEntry, Registry, end};
 use super::session::Runtime;
 use super::store::Store;
+use super::threads::give_way;
 use super::trial::References;
 use crate::fault::{chain, cut, panicked};
 use crate::protocol::{FromHost, LoadFault, LoadModel};
@@ -88,6 +89,12 @@ impl Loaders {
                 self.outbox.send(&FromHost::Progress { model, load, phase }, &[]);
             }
         };
+        // Other providers have threads of their own, which would give way with it for good.
+        if request.setup.provider == "cpu"
+            && let Err(error) = give_way()
+        {
+            self.outbox.note(format!("loading takes its full share of the processor: {error}"));
+        }
         let memory = self.memory.begin(request);
         let result = catch_unwind(AssertUnwindSafe(|| load::load(&self.runtime, &self.references, request, progress)));
         // Loading leaves large holes in the heap.
@@ -119,7 +126,7 @@ impl Loaders {
             let (store, outbox) = (self.store.clone(), self.outbox.clone());
             let (sample, bundle) = (loaded.sample.clone(), loaded.bundle.clone());
             let lane = Lane { number, runner, post: post.clone(), store, outbox, sample, bundle };
-            let thread = std::thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.serve());
+            let thread = self.runtime.starter.spawn(&format!("lane-{number}"), move || lane.serve());
             match thread {
                 Ok(thread) => lanes.push(LaneEntry { post, thread }),
                 Err(error) => {

@@ -30,6 +30,7 @@ mod runner;
 mod session;
 mod spare;
 mod store;
+mod threads;
 mod trial;
 mod unsealed;
 

@@ -14,6 +14,7 @@ use super::outbox::Outbox;
 use super::outputs::Shape;
 use super::provider::{ApplyError, Provider, ProviderError, Wish, runtime_threads};
 use super::raw;
+use super::threads::Starter;
 use crate::bundle::Variant;
 use crate::memfile::Fresh;
 use crate::protocol::{Datatype, ProviderIdentity, ProviderReport, ProviderSetup, Setup, TensorSpec};
@@ -28,6 +29,8 @@ pub enum StartError {
     Environment { path: PathBuf, version: String, source: ort::Error },
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    #[error("start a thread")]
+    Thread(#[source] std::io::Error),
 }
 
 /// Why a session could not be made.
@@ -54,6 +57,8 @@ pub enum SessionError {
 pub struct Runtime {
     environment: Environment,
     provider: Provider,
+    /// Starts the threads that serve.
+    pub starter: Starter,
     /// Which build of the provider this is, and on what it runs.
     pub identity: ProviderIdentity,
     /// For example `1.32.0`.
@@ -79,9 +84,10 @@ impl Runtime {
         environment.set_log_level(LogLevel::Warning);
         let providers: Vec<String> =
             raw::available_providers().map_err(failed)?.iter().map(|name| short_name(name)).collect();
+        let starter = Starter::start().map_err(StartError::Thread)?;
         let provider = Provider::start(&environment, (library, &version), &providers, provider)?;
         let identity = provider.identity(&environment, library);
-        Ok(Runtime { environment, provider, identity, version, providers })
+        Ok(Runtime { environment, provider, starter, identity, version, providers })
     }
 }
 
@@ -123,7 +129,7 @@ impl Engine {
         let failed = |source| SessionError::Make { path: file.to_owned(), source };
         let Runtime { environment, provider, version, .. } = runtime;
         let wish = Wish { setup, variant, options: provider.options(), cache_dir, digest, version };
-        let builder = options(environment, variant, setup).map_err(failed)?;
+        let builder = options(runtime, variant, setup).map_err(failed)?;
         let mut builder = provider.apply(builder, environment, &wish)?;
         let session = builder.commit_from_file(file).map_err(failed)?;
         let inputs = specs("input", session.inputs())?;
@@ -136,7 +142,7 @@ impl Engine {
     /// Makes a session of `file` on the CPU, whatever this host is for: what it answers is what others are held against.
     pub fn reference(runtime: &Runtime, variant: &Variant, setup: &Setup, file: &Path) -> Result<Engine, SessionError> {
         let failed = |source| SessionError::Make { path: file.to_owned(), source };
-        let builder = options(&runtime.environment, variant, setup).map_err(failed)?;
+        let builder = options(runtime, variant, setup).map_err(failed)?;
         let mut builder = super::provider::on_cpu(builder, &runtime.environment).map_err(failed)?;
         let session = builder.commit_from_file(file).map_err(failed)?;
         let placed = raw::placement(&session).map_err(SessionError::Placement)?;
@@ -241,8 +247,9 @@ fn share(part: usize, whole: usize) -> f32 {
     part as f32 / whole as f32
 }
 
-fn options(environment: &Environment, variant: &Variant, setup: &Setup) -> ort::Result<SessionBuilder> {
-    let builder = Session::builder(environment)?
+fn options(runtime: &Runtime, variant: &Variant, setup: &Setup) -> ort::Result<SessionBuilder> {
+    let builder = Session::builder(&runtime.environment)?
+        .with_thread_manager(runtime.starter.clone())?
         .with_intra_threads(runtime_threads(setup))?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
