@@ -132,6 +132,13 @@ pub enum Event {
         /// To this one.
         to: ModelId,
     },
+    /// One request waits for another model, which answers it as well, unless it runs or was decoded already.
+    Follow {
+        /// Which request.
+        id: RequestId,
+        /// For this one from now on.
+        to: ModelId,
+    },
     /// An engine host died: what was on it was reported before by `BatchDone` and `Prepared` with
     /// [`Fault::HostLost`] or [`Fault::Hung`] (from the first of these on nothing more is sent to it; what was not
     /// reported counts as lost now). What it had decoded is gone, and its models count as coming back.

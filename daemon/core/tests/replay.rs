@@ -226,6 +226,7 @@ fn every_event_comes_back_from_its_text() {
         Event::Measured { model, batch: 4, took },
         Event::Placed { model, host: HostId(2) },
         Event::Moved { from: model, to: ModelId(3) },
+        Event::Follow { id, to: ModelId(3) },
         Event::HostDown { host: HostId(1) },
         Event::HostUp { host: HostId(0) },
         Event::Policy(Box::new(Policy { client_share: Ratio::new(0.3).unwrap(), ..Policy::default() })),

@@ -30,6 +30,8 @@ pub struct Entry {
     pub model: ModelId,
     /// The setup that it was last given to.
     pub setup: ModelId,
+    /// The caller named the version.
+    pub pinned: bool,
     /// The caller gave the id, so that the reply is kept for duplicates.
     pub named: bool,
     pub payload: Payload,
@@ -94,6 +96,13 @@ impl Place {
 }
 
 impl Entry {
+    /// It is given to a setup of this bundle: another version may have taken over while it waited.
+    pub fn follow(&mut self, bundle: Option<ModelId>) {
+        if let (Place::Single, Some(bundle)) = (&self.place, bundle) {
+            self.model = bundle;
+        }
+    }
+
     /// A request that is a part of `parent`, for the setup `model`. Nobody asks for its story: what is worth telling of it goes into
     /// its parent's.
     pub fn part_of(parent: &Entry, now: Mono, model: ModelId, payload: Payload, place: Place) -> Entry {
@@ -115,6 +124,7 @@ impl Entry {
             share: parent.share.clone(),
             model: parent.model,
             setup: model,
+            pinned: true,
             named: false,
             payload,
             sent: Vec::new(),

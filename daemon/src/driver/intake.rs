@@ -145,6 +145,7 @@ impl Driver {
             most_rows: checked.most_rows,
             deaths: request.deaths,
         };
+        let pinned = request.options.version.is_some() || request.model.contains(':');
         let mut story = self.story(&request, &info);
         story.steps.push((self.now, Step::Received { bytes: checked.bytes }));
         let span = tracing::debug_span!(
@@ -157,6 +158,7 @@ impl Driver {
             share: caller,
             model: self.models.bundle_of(checked.model).map_or(checked.model, Bundle::root),
             setup: checked.model,
+            pinned,
             named,
             payload: request.payload,
             sent: Vec::new(),

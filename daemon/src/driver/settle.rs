@@ -16,6 +16,7 @@ use edge_wire::error::ErrorCode;
 use super::duplicates::MAX_REPLY_BYTES;
 use super::entry::{Entry, Place};
 use super::intake::essence;
+use super::models::Bundle;
 use super::scratch::{Filled, Scratch};
 use super::trace::Step;
 use super::{Driver, Milestone, State, clock};
@@ -90,7 +91,9 @@ impl Driver {
 
     fn prepare(&mut self, id: RequestId, model: ModelId) {
         let has_room = self.has_room_for_a_picture();
+        let bundle = self.models.bundle_of(model).map(Bundle::root);
         let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.follow(bundle);
         entry.setup = model;
         let (part, keep) = (entry.place.part(), entry.place.keeps() && has_room);
         let Payload::Encoded { content_type, data } = &entry.payload else { return };
@@ -135,8 +138,10 @@ impl Driver {
         let (mut fds, mut members) = (Vec::new(), Vec::with_capacity(ids.as_slice().len()));
         let mut room = INLINE_TOTAL;
         let (session, of) = self.models.get(model).map_or((0, 0), |setup| setup.session(model, lane));
+        let bundle = self.models.bundle_of(model).map(Bundle::root);
         for id in ids.as_slice() {
             let Some(entry) = self.entries.get_mut(id) else { continue };
+            entry.follow(bundle);
             entry.started = Some(self.now);
             (entry.batch, entry.setup) = (batch, model);
             entry.story.steps.push((self.now, Step::Running { session, of, batch }));
@@ -214,6 +219,10 @@ impl Driver {
         {
             entry.info.provider.clone_from(&model.provider);
             entry.info.variant.clone_from(&model.setup.variant);
+            if matches!(entry.place, Place::Single) {
+                // Another version may have taken over while it waited.
+                entry.info.version.clone_from(&model.found.version);
+            }
             let bundle = model.bundle;
             if let Some(bundle) = self.models.bundle_mut(bundle) {
                 bundle.done += 1;

@@ -158,6 +158,7 @@ impl Scheduler {
             Event::Measured { model, batch, took } => self.measured(now, model, batch, took),
             Event::Placed { model, host } => self.placed(model, host),
             Event::Moved { from, to } => self.moved(from, to),
+            Event::Follow { id, to } => self.follow(id, to),
             Event::HostDown { host } => self.host_down(now, host),
             Event::HostUp { host } => self.host_up(now, host),
             Event::Policy(policy) => self.set_policy(*policy),

@@ -1,7 +1,8 @@
-//! A model that can be run in several ways is run in another one: what waits moves along, what runs may end.
+//! A model that can be run in several ways is run in another one, or another version takes over: what waits moves along, what
+//! runs may end.
 
 use crate::action::Action;
-use crate::id::ModelId;
+use crate::id::{ModelId, RequestId};
 use crate::queue::Slot;
 use crate::request::Work;
 use crate::scheduler::Scheduler;
@@ -24,6 +25,15 @@ impl Scheduler {
             if self.table.get(slot).is_some_and(|live| live.model == from && live.waits()) {
                 self.move_waiting(slot, to);
             }
+        }
+    }
+
+    /// One request goes to another model. What was decoded for its own stays there: to decode it again costs more than it saves.
+    pub(super) fn follow(&mut self, id: RequestId, to: ModelId) {
+        let to = self.model_index(to);
+        let Some(slot) = self.table.find(id) else { return };
+        if self.table.get(slot).is_some_and(|live| live.model != to && live.waits() && !live.on_host()) {
+            self.move_waiting(slot, to);
         }
     }
 

@@ -61,6 +61,7 @@ pub fn event(at: Mono, event: &Event) -> String {
         }
         Event::Placed { model, host } => format!("placed model={} host={}", model.0, host.0),
         Event::Moved { from, to } => format!("moved from={} to={}", from.0, to.0),
+        Event::Follow { id, to } => format!("follow id={} to={}", id.0, to.0),
         Event::HostDown { host } => format!("host_down host={}", host.0),
         Event::HostUp { host } => format!("host_up host={}", host.0),
         Event::Policy(policy) => self::policy(policy),
@@ -271,6 +272,7 @@ impl Fields<'_> {
             },
             "placed" => Event::Placed { model: ModelId(self.number("model")?), host: self.host()? },
             "moved" => Event::Moved { from: ModelId(self.number("from")?), to: ModelId(self.number("to")?) },
+            "follow" => Event::Follow { id: RequestId(self.number("id")?), to: ModelId(self.number("to")?) },
             "host_down" => Event::HostDown { host: self.host()? },
             "host_up" => Event::HostUp { host: self.host()? },
             "policy" => Event::Policy(Box::new(self.policy()?)),

@@ -82,6 +82,7 @@ pub fn nonsense() -> impl Strategy<Value = Event> {
         1 => (0..4_u32).prop_map(|client| Event::ClientLeft { client: ClientId(client) }),
         1 => (model(), host()).prop_map(|(model, host)| Event::Placed { model, host }),
         2 => (model(), model()).prop_map(|(from, to)| Event::Moved { from, to }),
+        2 => (id(), model()).prop_map(|(id, to)| Event::Follow { id, to }),
         4 => (model(), state).prop_map(|(model, state)| Event::ModelState { model, state }),
         1 => (model(), took())
             .prop_map(|(model, took)| Event::Measured { model, batch: 0, took }),

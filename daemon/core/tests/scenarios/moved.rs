@@ -144,3 +144,23 @@ fn what_fails_elsewhere_too_late_for_its_deadline_is_not_tried_there() {
     world.run_out();
     assert_eq!((run_by(&world, 1), world.outcome(1)), (vec![0], Some(Outcome::Expired)));
 }
+
+#[test]
+fn a_request_follows_alone_and_what_was_decoded_or_runs_stays() {
+    let mut world = two_ways();
+    world.arrive(due(1, 1, 5000));
+    (2..=4).for_each(|id| world.arrive(due(id, 1, 5000)));
+    world.arrive(encoded(due(5, 1, 5000)));
+    world.run_until(at(10));
+    for id in [1, 3, 4, 5, 99] {
+        world.tell(Event::Follow { id: RequestId(id), to: ModelId(1) });
+    }
+    world.run_out();
+    all_done(&world, 1..=5);
+    assert_eq!((1..=5).map(|id| run_by(&world, id)).collect::<Vec<_>>(), [[0], [0], [1], [1], [0]]);
+    assert_eq!(count(&world, |action| matches!(action, Action::Forget { .. })), 0);
+    // Its own model goes on as before.
+    world.arrive(due(6, 1, 5000));
+    world.run_out();
+    assert_eq!(run_by(&world, 6), [0]);
+}

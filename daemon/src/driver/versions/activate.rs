@@ -2,14 +2,16 @@
 //! and from then on requests go to it; what served is let go when what is on it has ended.
 
 use edge_core::memory::Admission;
+use edge_core::{Event, RequestId};
 use edge_wire::error::ErrorCode;
 
+use super::super::entry::{Entry, Place};
 use super::super::jobs::{JobId, Operation};
-use super::super::models::{Bundle, Life, Model};
+use super::super::models::{Bundle, Kind, Life, Model};
 use super::super::{Driver, clock};
 use super::{Activation, Back, ITSELF, Stage, revoke};
 use crate::handle::Activate;
-use crate::request::Failure;
+use crate::request::{Failure, Payload};
 use crate::store::keeper::Ask;
 use crate::store::records::Record;
 
@@ -302,6 +304,9 @@ impl Driver {
         let Some(version) = self.models.bundle(to).map(|bundle| bundle.found.version.clone()) else { return };
         self.versions.records.insert(name.clone(), record);
         self.models.set_active(&name, Some(&version));
+        if let Some(from) = from {
+            self.follow(from, to);
+        }
         self.versions.retiring.retain(|retiring| *retiring != to);
         let detail = match (&back, from) {
             (Some(Back { why: Some(why) }), Some(from)) => format!("{} is taken back: {why}", self.label(from)),
@@ -319,6 +324,29 @@ impl Driver {
         }
         self.retire();
         self.touch();
+    }
+
+    /// What waits for no version in particular waits for the new one: beside it the old one would have half of the box until its
+    /// line is empty. Only requests that mean the same there: their tensors must be as before.
+    fn follow(&mut self, from: usize, to: usize) {
+        let (Some(old), Some(new)) = (self.models.bundle(from), self.models.bundle(to)) else { return };
+        let (old, new) = (old.root(), new.root());
+        let spec =
+            |id| self.models.spec(id).map(|spec| (&spec.inputs, &spec.outputs, &spec.content_types, spec.batched));
+        if spec(old).is_none() || spec(old) != spec(new) {
+            return;
+        }
+        let follows = |entry: &Entry| entry.model == old && !entry.pinned && matches!(entry.place, Place::Single);
+        let mut ids: Vec<RequestId> =
+            self.entries.iter().filter(|(_, entry)| follows(entry)).map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(entry) = self.entries.get(&id) else { continue };
+            let kind = if matches!(entry.payload, Payload::Encoded { .. }) { Kind::Encoded } else { Kind::Tensors };
+            let Some(to) = self.models.bundle(to).map(|bundle| bundle.serves(kind)) else { return };
+            self.core.handle(self.now, Event::Follow { id, to });
+        }
+        self.act();
     }
 
     fn cancel_activation_at(&mut self, at: usize) {
