@@ -159,12 +159,13 @@ impl Driver {
     pub(in super::super) fn hear_fleet(&mut self) {
         let fleet = &mut self.versions.fleet;
         match (self.mqtt.hears_fleet, fleet.hears) {
-            (true, None) => {
-                // The broker tells again what it keeps.
+            // What the broker keeps may have come before this.
+            (true, None) => fleet.hears = Some(self.now),
+            (false, Some(_)) => {
+                // It is told again, but for what is not so any more by then.
                 fleet.failures.clear();
-                fleet.hears = Some(self.now);
+                fleet.hears = None;
             }
-            (false, Some(_)) => fleet.hears = None,
             (true, Some(_)) | (false, None) => {}
         }
     }
