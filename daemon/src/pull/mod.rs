@@ -12,7 +12,7 @@ pub mod address;
 mod client;
 mod gate;
 mod part;
-mod registry;
+pub mod registry;
 mod transfer;
 mod trouble;
 mod words;
