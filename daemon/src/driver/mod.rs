@@ -471,6 +471,7 @@ impl Driver {
             self.next_ping,
             self.tuning.due(),
             self.recovery.next_due(),
+            self.versions_due(),
         ];
         candidates.into_iter().flatten().min().unwrap_or(Mono::MAX)
     }

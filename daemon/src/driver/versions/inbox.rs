@@ -1,5 +1,9 @@
 //! The folder in which a technician drops bundles: looked into now and then, its files installed one after the other. When one
 //! is taken, and what becomes of it, is the core's to say; the store's thread does it.
+//!
+//! It is listed every few seconds and not watched by the kernel (inotify): that costs next to nothing, holds for folders on
+//! sticks and network disks too, which tell of no change, and a file has to be looked at twice anyway to see that nobody is
+//! still copying it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -70,11 +74,21 @@ impl Inbox {
 }
 
 impl Driver {
+    /// Whether the folder is looked after now, and nothing of it is under way.
+    fn may_look_into_inbox(&self) -> bool {
+        let has_one = self.config.models.inbox.is_some() && self.outside.store.is_some();
+        // Which versions there are must be known first: it decides which of them is activated.
+        has_one && !self.bundles_open && self.state == State::Serving && !self.versions.inbox.is_busy()
+    }
+
+    /// When the folder is to be looked into next.
+    pub(super) fn inbox_due(&self) -> Option<Mono> {
+        (self.may_look_into_inbox() && !self.versions.inbox.looking).then_some(self.versions.inbox.next_look)
+    }
+
     /// Often: looks into the folder when it is time, and takes the next file.
     pub(super) fn look_after_inbox(&mut self) {
-        let idle = self.config.models.inbox.is_none() || self.outside.store.is_none();
-        // Which versions there are must be known first: it decides which of them is activated.
-        if idle || self.bundles_open || self.state != State::Serving || self.versions.inbox.is_busy() {
+        if !self.may_look_into_inbox() {
             return;
         }
         self.take_dropped();

@@ -70,12 +70,18 @@ impl Driver {
         self.versions.kept.again = self.now.after(PAUSE);
     }
 
+    /// When what could not be written is tried again.
+    pub(super) fn kept_due(&self) -> Option<Mono> {
+        let kept = &self.versions.kept;
+        (!kept.unwritten.is_empty() || kept.history.is_some()).then_some(kept.again)
+    }
+
     /// Now and then: what could not be written is tried again.
     pub(super) fn look_after_kept(&mut self) {
-        let kept = &mut self.versions.kept;
-        if kept.again > self.now || kept.unwritten.is_empty() && kept.history.is_none() {
+        if self.kept_due().is_none_or(|due| due > self.now) {
             return;
         }
+        let kept = &mut self.versions.kept;
         kept.again = self.now.after(PAUSE);
         let flush = kept.history.is_some();
         for name in kept.unwritten.keys().cloned().collect::<Vec<_>>() {

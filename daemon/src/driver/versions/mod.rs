@@ -219,6 +219,11 @@ impl Driver {
         self.look_after_kept();
     }
 
+    /// When something of this is to be looked after, whatever else happens.
+    pub(super) fn versions_due(&self) -> Option<Mono> {
+        self.inbox_due().into_iter().chain(self.kept_due()).min()
+    }
+
     /// Whether a bundle must not be let go to make room: it serves until another version has taken over.
     pub(super) fn is_protected(&self, bundle: usize) -> bool {
         self.versions.removals.values().any(|removal| removal.index == bundle)
