@@ -82,7 +82,7 @@ soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemo
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-soak' '$(SOAK_SECONDS)'
 
 .PHONY: kills
-kills: build fetch ## The daemon dies KILLS times at random moments of installing, activating and removing versions
+kills: build fetch ## The daemon dies KILLS times at random moments of installing, pulling, activating and removing versions
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-kills' '$(KILLS)'
 
 .PHONY: booted

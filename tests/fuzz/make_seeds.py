@@ -2,11 +2,13 @@
 """Writes the committed seeds of the fuzz targets: goldens and the rows of the bad-input tables, each as its target reads
 it. Only when a format changes does this have to run again."""
 
+import io
 import itertools
 import pathlib
 import re
 import shutil
 import struct
+import tarfile
 import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -384,6 +386,74 @@ CALLS = [
     bytes([0, 0]),
 ]
 
+
+
+def packed(name, change=lambda entries: entries):
+    """What an archive of a tiny bundle holds, as its target takes it."""
+    bundle = MODELS / "test" / name
+    manifest = (bundle / "model.toml").read_text()
+    names = ["model.toml", *re.findall(r'^path = "(.*)"$', manifest, re.M)]
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for entry, content in change([(name, (bundle / name).read_bytes()) for name in names]):
+            header = tarfile.TarInfo(entry)
+            header.size = len(content)
+            tar.addfile(header, io.BytesIO(content))
+    return b"\0" + out.getvalue()
+
+
+ARCHIVES = [
+    packed("add"),
+    packed("shapes"),
+    packed("add", lambda entries: entries[::-1]),
+    packed("add", lambda entries: [*entries, ("../evil", b"x")]),
+    packed("add", lambda entries: [entries[0], ("model.toml.minisig", b"x"), *entries[1:]]),
+    packed("add", lambda entries: entries[:-1]),
+    b"\1" + bytes.fromhex("28b52ffd") + bytes(20),
+    b"\1PK\3\4",
+]
+
+SIGNATURE = """untrusted comment: signature from minisign secret key
+RUSCcVLv83J2U4QVMV/r13+MrLKyDTPvfH9CXv8W3BcOqWzWv7TeHPX/+C1nlogm/QJfVyovee0welzsbUQj3P1ycShcdFE9fws=
+trusted comment: timestamp:1795385006\tfile:model.toml\thashed
+K48MyMatyaIdhv6JOCkeP/IEukl6RchtA7Ckl/h07d941NRqQCO4klXrc6rZ3G/iuQyeCVwvSwZGFucfAx8HCw==
+"""
+TRUST = [
+    "\0" + SIGNATURE,
+    "\0" + SIGNATURE.replace("RUSC", "RUSD"),
+    "\0untrusted comment: x\n\ntrusted comment: y\n\n",
+    '\1[key.537672F3EF527182]\nrevoked = true\nnot_after = "2027-06-30"\n',
+    '\1[key.537672f3ef527182]\nnot_after = "9999-99-99"\n',
+    "\1[key]\n",
+    "\2untrusted comment: minisign public key\nRWSCcVLv83J2UwfLwO20oj3EvECx7+Psl2BgjS8Y+YmC48ZHUpWj5ud3\n",
+    "\2\n\n",
+]
+
+GRAPHS = [path.read_bytes() for path in sorted((MODELS / "test").glob("*/model.onnx"))]
+
+HEX = "0123456789abcdef" * 4
+LAYER = '{"mediaType":"%s","digest":"%s","size":%s,"annotations":{"org.opencontainers.image.title":"a-1.0.0.edgemodel"}}'
+OURS = "application/vnd.edged.model.v1+tar.zst"
+PULLS = [
+    "\0https://models.example:8443/a/add-1.0.0.edgemodel?token=x#sha256=" + HEX,
+    "\0http://[::1]:9/x",
+    "\0https://user:secret@h/x",
+    "\0oci://docker.io/add:v1",
+    "\0oci://reg.example:5000/plant/add:tag@sha256:" + HEX,
+    "\0oci://h/../a:1",
+    "\1https://elsewhere/x",
+    "\1//h/x",
+    "\1http://localhost/x",
+    "\1../../x?y#z",
+    '\2Bearer realm="https://auth.example/token",service="reg",scope="repository:a:pull,push"',
+    "\2bearer realm=x, service=y",
+    "\2https://mirror.plant/models",
+    '\3{"layers":[' + LAYER % (OURS, "sha256:" + HEX, 7) + "]}",
+    '\3{"layers":[' + LAYER % ("x", "sha512:1", -1) + "]}",
+    '\3{"manifests":[{},{}]}',
+    "\3<html>",
+]
+
 if __name__ == "__main__":
     write("mqtt_json", JSON)
     write("mqtt_binary", BINARY)
@@ -395,3 +465,7 @@ if __name__ == "__main__":
     write("picture", PICTURES)
     write("host_channel", PACKETS)
     write("dbus_arguments", CALLS)
+    write("archive", ARCHIVES)
+    write("trust", TRUST)
+    write("graph", GRAPHS)
+    write("pull", PULLS)

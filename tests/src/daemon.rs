@@ -53,12 +53,13 @@ impl Launch {
         let models: Vec<String> = self.models.iter().map(|dir| dir.display().to_string()).collect();
         let dir = |name: &str| toml::Value::from(self.dir.join(name).display().to_string());
         let mut text = format!(
-            "node = {}\n\n[engine]\nlibrary = {library}\n\n[models]\ndirs = {}\nallow_unsigned = true\nkeys_dir = {}\n\
+            "node = {}\n\n[engine]\nlibrary = {library}\n\n[models]\ndirs = {}\nallow_unsigned = true\nkeys_dir = {}\ninbox = {}\n\
              tune = \"on-request\"\n\n[cache]\ndir = {}\n\n[paths]\nstate_dir = {}\nruntime_dir = {}\n\n\
              [fleet]\ndir = {}\n\n[telemetry]\ninterval_ms = 1000\n",
             toml::Value::from(self.node.as_str()),
             toml::Value::from(models),
             dir("keys.d"),
+            dir("inbox"),
             dir("cache"),
             dir("state"),
             dir("run"),

@@ -1,4 +1,4 @@
-//! The daemon is killed at random moments of installing, activating, taking back and removing versions, while a device asks
+//! The daemon is killed at random moments of installing, pulling, activating, taking back and removing versions, while a device asks
 //! by MQTT with QoS 1. After each start the store has to be before or after, and at the end nothing may be unanswered.
 
 use std::collections::BTreeSet;
@@ -15,15 +15,25 @@ use crate::client::mqtt::{Device, Outgoing, Protocol, request_topic};
 use crate::client::reply;
 use crate::client::routes::tensor_body;
 use crate::clock::{PATIENCE, Stopwatch, eventually, pace};
+use crate::origin::certificates::{self, From};
+use crate::origin::{Origin, Served};
 use crate::stack::Stack;
-use crate::versions::{MODEL, archive, ask, command, inputs, right};
+use crate::versions::{MODEL, archive, ask, command, heavy, inputs, right};
 
 /// The latest moment of a kill after its change was asked for: a little longer than the longest change takes.
 const LATEST: Duration = Duration::from_millis(400);
+/// Bytes beside the model of the bundle that is pulled: as long as a kill may take to come.
+const PULLED: u64 = 24 << 20;
+/// Where it is served.
+const PATH: &str = "/add-4.0.0.edgemodel";
 /// Requests of the device for each life of the daemon.
 const ASKED_EACH: usize = 3;
 /// Longer than all lives together.
 const DEADLINE_MS: u64 = 3_600_000;
+
+/// Kinds of changes, which take turns, and which of them is a pull.
+const CHANGES: u32 = 6;
+const PULL: u32 = 4;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +42,8 @@ pub struct Tally {
     pub kills: u32,
     /// Changes that were under way when it died.
     pub interrupted: u32,
+    /// Those of them that were pulls.
+    pub pulls: u32,
     /// Requests by MQTT, all of which were answered.
     pub answered: usize,
     /// Those that were alive at two deaths, and are told so.
@@ -53,6 +65,10 @@ impl Moments {
 /// Kills the daemon of the stack so often; an error tells what was broken or lost.
 pub async fn kill(stack: &mut Stack, times: u32, seed: u64) -> Result<Tally> {
     let archives = [archive(stack, "2.0.0")?, archive(stack, "3.0.0")?];
+    let secrets = stack.dir().join("certificates");
+    let origin = Origin::start(&certificates::server(&secrets, &certificates::authority(&secrets)?, From::Today)?)?;
+    origin.serve(PATH, Served::file(&heavy(stack, "4.0.0", PULLED)?));
+    let url = origin.plain_url(PATH);
     let device = stack.device(Protocol::V5).await?;
     let (mut moments, mut tally, mut open) = (Moments(seed), Tally::default(), BTreeSet::new());
     for round in 0..times {
@@ -61,13 +77,20 @@ pub async fn kill(stack: &mut Stack, times: u32, seed: u64) -> Result<Tally> {
             publish(&device, &id).await?;
             open.insert(id);
         }
-        tally.interrupted += u32::from(change_and_kill(stack, round, &archives, &mut moments).await?);
+        let pulls = round % CHANGES == PULL;
+        if change_and_kill(stack, round, &archives, &url, &mut moments).await? {
+            tally.interrupted += 1;
+            tally.pulls += u32::from(pulls);
+        }
         tally.kills += 1;
         stack.start_daemon().await.with_context(|| format!("start after kill {round}"))?;
         look(stack).await.with_context(|| format!("after kill {round} (seed {seed})\n{}", stack.logs()))?;
         collect(&device, &mut open, &mut tally)?;
         if (round + 1) % 50 == 0 {
-            println!("  {} kills, {} changes interrupted, {} answered", tally.kills, tally.interrupted, tally.answered);
+            println!(
+                "  {} kills, {} changes interrupted, {} of them pulls, {} answered",
+                tally.kills, tally.interrupted, tally.pulls, tally.answered
+            );
         }
     }
     let watch = Stopwatch::start();
@@ -85,6 +108,7 @@ async fn change_and_kill(
     stack: &mut Stack,
     round: u32,
     archives: &[PathBuf; 2],
+    url: &str,
     moments: &mut Moments,
 ) -> Result<bool> {
     let status = stack.status().await?;
@@ -98,12 +122,13 @@ async fn change_and_kill(
     let spare = there.iter().find(|(version, active)| !active && version != "1.0.0");
     let spare = spare.map(|(version, _)| format!("{MODEL}:{version}"));
     let paths: Vec<&str> = archives.iter().filter_map(|path| path.to_str()).collect();
-    let words: Vec<&str> = match (round % 5, &idle, &spare) {
+    let words: Vec<&str> = match (round % CHANGES, &idle, &spare) {
         (0, _, _) => vec!["models", "install", paths[0], "--force"],
         (1, Some(idle), _) => vec!["models", "activate", idle, "--force"],
         (2, _, _) => vec!["models", "install", paths[1], "--force"],
         (3, _, _) => vec!["models", "rollback", MODEL],
-        (4, _, Some(spare)) => vec!["models", "remove", spare],
+        (PULL, _, _) => vec!["models", "pull", url, "--force"],
+        (5, _, Some(spare)) => vec!["models", "remove", spare],
         _ => vec!["models", "install", paths[0], "--no-activate"],
     };
     let mut child = command(stack, &words)?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
@@ -117,6 +142,15 @@ async fn change_and_kill(
 
 /// The store is whole, and the version that it says is active answers.
 async fn look(stack: &Stack) -> Result<()> {
+    // A pull that was interrupted goes on by itself.
+    let over = async || {
+        let running = stack.status().await?.jobs.iter().any(|job| job.state == "running");
+        Ok((!running && std::fs::read_dir(stack.dir().join("state/pulls")).is_ok_and(|mut left| left.next().is_none()))
+            .then_some(()))
+    };
+    if stack.dir().join("state/pulls").exists() {
+        eventually("what went on has ended", PATIENCE, over).await?;
+    }
     let bundles = stack.dir().join("bundles");
     for entry in std::fs::read_dir(&bundles)? {
         let path = entry?.path();

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod crowd;
 pub mod daemon;
 pub mod desk;
+pub mod disk;
 pub mod golden;
 pub mod kills;
 pub mod measure;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::answer::{Options, Tensor, expect_yes};
 use crate::client::bus::BusClient;
+use crate::origin::bundles::noise;
 use crate::places;
 use crate::stack::Stack;
 
@@ -60,7 +61,22 @@ pub fn subtract(dir: &Path) -> Result<()> {
 
 /// The same as one file.
 pub fn archive(stack: &Stack, version: &str) -> Result<PathBuf> {
+    pack(stack, &bundle(stack, version, true)?)
+}
+
+/// The same with so many bytes of noise beside the model.
+pub fn heavy(stack: &Stack, version: &str, bytes: u64) -> Result<PathBuf> {
     let dir = bundle(stack, version, true)?;
+    noise(&dir.join("noise.bin"), bytes)?;
+    let manifest = dir.join("model.toml");
+    let text = std::fs::read_to_string(&manifest)?;
+    std::fs::write(&manifest, format!("{text}\n[[file]]\npath = \"noise.bin\"\nbytes = 1\nsha256 = \"\"\n"))?;
+    crate::bundle::seal(&dir)?;
+    pack(stack, &dir)
+}
+
+/// Packs a bundle.
+pub fn pack(stack: &Stack, dir: &Path) -> Result<PathBuf> {
     let out = dir.with_extension("edgemodel");
     let words = ["models", "pack", dir.to_str().context("a path")?, "--out", out.to_str().context("a path")?];
     done(stack, &words)?;

@@ -36,15 +36,21 @@ pub async fn pull(client: &Client, common: &Common, args: &PullArgs) -> Result<A
     followed(client, common, id, args.no_wait).await
 }
 
+/// A change to one version is asked for by its whole name.
+fn named_whole(name: &str) -> Result<(), Failure> {
+    match name.split_once(':') {
+        Some((model, version)) if !model.is_empty() && !version.is_empty() => Ok(()),
+        _ => Err(Failure::usage(format!("{name}: takes NAME:VERSION; `edgectl models list` shows them"))),
+    }
+}
+
 pub async fn activate(
     client: &Client,
     common: &Common,
     status: &Status,
     args: &ActivateArgs,
 ) -> Result<Answer, Failure> {
-    if !args.name.contains(':') {
-        return Err(Failure::usage(format!("{}: takes NAME:VERSION; `edgectl models list` shows them", args.name)));
-    }
+    named_whole(&args.name)?;
     let model = find(status, &args.name)?;
     let id = client.activate(&model.name, &model.version, &how(&args.how)).await?;
     followed(client, common, id, args.no_wait).await
@@ -62,9 +68,7 @@ pub async fn rollback(
 }
 
 pub async fn remove(client: &Client, common: &Common, status: &Status, args: &RemoveArgs) -> Result<Answer, Failure> {
-    if !args.name.contains(':') {
-        return Err(Failure::usage(format!("{}: takes NAME:VERSION; `edgectl models list` shows them", args.name)));
-    }
+    named_whole(&args.name)?;
     let model = find(status, &args.name)?;
     client.remove(&model.name, &model.version).await?;
     let label = format!("{}:{}", model.name, model.version);

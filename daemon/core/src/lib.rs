@@ -37,8 +37,9 @@
 //! [`fair`] (in which order), [`batch`] (which together), [`chunks`] (in how many pieces), [`linger`] (is one more waited for), [`estimate`] (how long will it take), [`setups`] (by which of
 //! the ways to run it is a model served), [`recovery`] (when is one that failed tried again), [`memory`] (is there room for
 //! it), [`upkeep`] (when is an engine host ended or replaced), [`tune`] (how are these ways measured, and which is kept), [`probation`] (does a version that
-//! was just activated stay), [`pull`] (when and whence is a bundle fetched), [`rollout`] (when does a box take what its
-//! fleet is to have). The facade that applies them: [`scheduler`]. What status prints: [`snapshot`].
+//! was just activated stay), [`pull`] (when and whence is a bundle fetched), [`inbox`] (when is a dropped file taken, and what
+//! becomes of it), [`rollout`] (when does a box take what its fleet is to have). The facade that applies them: [`scheduler`].
+//! What status prints: [`snapshot`].
 //! With the feature `sim` there is a world to run it all in: `sim`.
 //!
 //! # Invariants
@@ -69,6 +70,7 @@ pub mod estimate;
 pub mod event;
 pub mod fair;
 pub mod id;
+pub mod inbox;
 pub mod linger;
 pub mod members;
 pub mod memory;

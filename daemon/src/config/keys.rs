@@ -21,6 +21,8 @@ pub enum Kind {
     Name,
     /// Path of a file or directory.
     Path,
+    /// The same, or an empty text for none.
+    PathOrNone,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A list of text.
@@ -178,6 +180,12 @@ pub const KEYS: &[Key] = &[
         Kind::Path,
         Absent::Text(edge_wire::names::KEYS_DIR),
         "Directory of trusted minisign public keys (`*.pub`). `keys.toml` there may say which of them are revoked, and until when they hold.",
+    ),
+    key(
+        "models.inbox",
+        Kind::PathOrNone,
+        Absent::Text(edge_wire::names::INBOX_DIR),
+        "Folder in which files `NAME-VERSION.edgemodel` are dropped: each is installed and goes; one that is refused is renamed to `*.refused`, with the reason in `*.refused.txt`. It is looked into at the start, at `edgectl reload`, and every few seconds. Copy a file there under another name and rename it, or let it be: one that grows is waited for.",
     ),
     key(
         "models.quota_mib",
@@ -574,6 +582,7 @@ impl Kind {
             Kind::Text => "text of 1 to 255 characters".into(),
             Kind::Name => format!("1 to {NAME_LIMIT} letters, digits, `_`, `-` and `.`"),
             Kind::Path => "a path".into(),
+            Kind::PathOrNone => "a path, or \"\" for none".into(),
             Kind::Word(words) => one_of(words),
             Kind::Texts => "a list of texts".into(),
             Kind::Words(words) => format!("a list of {}", one_of(words)),

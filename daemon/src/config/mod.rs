@@ -82,6 +82,8 @@ pub struct ModelsConfig {
     /// Load bundles that carry no signature.
     pub allow_unsigned: bool,
     pub keys_dir: PathBuf,
+    /// Folder of bundles that are dropped to be installed.
+    pub inbox: Option<PathBuf>,
     pub tune: Tune,
     /// Never unloaded to make room: names, or `NAME:VERSION`.
     pub pinned: Vec<String>,
@@ -106,6 +108,7 @@ impl ModelsConfig {
             dirs: Vec::new(),
             allow_unsigned: false,
             keys_dir: PathBuf::new(),
+            inbox: None,
             tune: Tune::OnRequest,
             pinned: Vec::new(),
             idle_unload: None,

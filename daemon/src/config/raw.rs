@@ -226,6 +226,7 @@ fn fits(kind: Kind, value: &Value) -> bool {
         Kind::Text => is_text(value),
         Kind::Name => value.as_str().is_some_and(keys::is_name),
         Kind::Path => value.as_str().is_some_and(|text| !text.is_empty() && !text.contains('\0')),
+        Kind::PathOrNone => value.as_str().is_some_and(|text| !text.contains('\0')),
         Kind::Word(words) => value.as_str().is_some_and(|text| words.contains(&text)),
         Kind::Texts => value.as_array().is_some_and(|list| list.iter().all(is_text)),
         Kind::TextByName => value.as_table().is_some_and(|table| table.values().all(is_text)),

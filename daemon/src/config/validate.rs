@@ -77,6 +77,7 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
             dirs: values.texts("models.dirs").into_iter().map(PathBuf::from).collect(),
             allow_unsigned: values.flag("models.allow_unsigned"),
             keys_dir: path(&values, "models.keys_dir"),
+            inbox: Some(path(&values, "models.inbox")).filter(|dir| !dir.as_os_str().is_empty()),
             tune: match values.text("models.tune").as_deref() {
                 Some("on-request") => Tune::OnRequest,
                 _ => Tune::Idle,

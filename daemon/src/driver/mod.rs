@@ -475,6 +475,7 @@ impl Driver {
             self.next_ping,
             self.tuning.due(),
             self.recovery.next_due(),
+            self.versions_due(),
         ];
         candidates.into_iter().flatten().min().unwrap_or(Mono::MAX)
     }

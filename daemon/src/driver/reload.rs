@@ -94,6 +94,7 @@ impl Driver {
             }
             self.core.handle(self.now, Event::Policy(Box::new(config.policy)));
         });
+        self.look_into_inbox();
         self.reloading.fault = result.clone().err();
         self.touch();
         for done in std::mem::take(&mut self.reloading.asked) {

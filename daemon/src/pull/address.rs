@@ -214,7 +214,8 @@ fn artefact(text: &str) -> Result<Address, String> {
     Ok(Address::Artefact { host: host.to_ascii_lowercase(), repository, reference })
 }
 
-fn is_digest(text: &str) -> bool {
+/// Whether a text is a sha256 in hexadecimal.
+pub fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

@@ -12,7 +12,7 @@ pub mod address;
 pub(crate) mod client;
 mod gate;
 mod part;
-mod registry;
+pub mod registry;
 mod transfer;
 pub(crate) mod trouble;
 mod words;

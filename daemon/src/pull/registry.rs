@@ -6,7 +6,7 @@ use reqwest::{Response, Url};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::address::{host, is_loopback};
+use super::address::{host, is_digest, is_loopback};
 use super::client::{Client, refused, secret, stalled};
 use super::trouble::Trouble;
 
@@ -18,6 +18,8 @@ const TITLE: &str = "org.opencontainers.image.title";
 const ENDING: &str = ".edgemodel";
 /// Largest manifest or token, bytes.
 const MOST_BYTES: usize = 4 << 20;
+/// Most characters of a registry's own words that are shown.
+const MOST_SHOWN: usize = 200;
 /// The manifests that are understood.
 const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, \
                         application/vnd.oci.image.index.v1+json";
@@ -40,10 +42,11 @@ pub struct Repository<'c> {
 
 /// What a registry wants to see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Challenge {
-    realm: String,
-    service: Option<String>,
-    scope: Option<String>,
+pub struct Challenge {
+    /// Where a token is to be had.
+    pub realm: String,
+    pub service: Option<String>,
+    pub scope: Option<String>,
 }
 
 impl<'c> Repository<'c> {
@@ -90,7 +93,7 @@ impl<'c> Repository<'c> {
     /// The token that a registry wants to see, from where it says.
     async fn fetch_token(&self, offer: &Challenge) -> Result<HeaderValue, Trouble> {
         let name = host(&self.url);
-        let wrong = |why: &str| Trouble::lasting(format!("{name} wants a token of {:?}, {why}", offer.realm));
+        let wrong = |why: &str| Trouble::lasting(format!("{name} wants a token of {:?}, {why}", shorten(&offer.realm)));
         let mut realm = Url::parse(&offer.realm).map_err(|_| wrong("which is no address"))?;
         if realm.scheme() != "https" && !(realm.scheme() == "http" && is_loopback(&realm) && is_loopback(&self.url)) {
             return Err(wrong("where anybody could read it: it is not asked for"));
@@ -136,9 +139,10 @@ struct Descriptor {
     annotations: std::collections::BTreeMap<String, String>,
 }
 
-/// The one layer of a manifest that is a bundle.
-fn choose(manifest: &[u8]) -> Result<Layer, String> {
-    let manifest: Manifest = serde_json::from_slice(manifest).map_err(|error| format!("it is no manifest: {error}"))?;
+/// The one layer of a manifest that is a bundle. An error is a sentence of bounded length.
+pub fn choose(manifest: &[u8]) -> Result<Layer, String> {
+    let manifest: Manifest = serde_json::from_slice(manifest)
+        .map_err(|error| format!("it is no manifest: {}", shorten(&error.to_string())))?;
     if !manifest.manifests.is_empty() {
         let many = manifest.manifests.len();
         return Err(format!("it is an index of {many} artefacts: name one of them by @sha256:DIGEST"));
@@ -156,15 +160,22 @@ fn choose(manifest: &[u8]) -> Result<Layer, String> {
         }
         many => return Err(format!("{} of its layers are bundles, one is taken", many.len())),
     };
-    let sha256 = layer.digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64).map(str::to_ascii_lowercase);
+    let sha256 = layer.digest.strip_prefix("sha256:").filter(|hex| is_digest(hex)).map(str::to_ascii_lowercase);
     match sha256 {
         Some(sha256) => Ok(Layer { sha256, bytes: layer.size }),
-        None => Err(format!("the digest {} of its layer is no sha256", layer.digest)),
+        None => Err(format!("the digest {} of its layer is no sha256", shorten(&layer.digest))),
     }
 }
 
+/// What somebody else wrote, short enough to be shown.
+fn shorten(text: &str) -> String {
+    let short: String =
+        text.chars().take(MOST_SHOWN).map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
+    if short.len() < text.len() { format!("{short}...") } else { short }
+}
+
 /// Reads an offer of the form `Bearer realm="...",service="...",scope="..."`.
-fn challenge(text: &str) -> Option<Challenge> {
+pub fn challenge(text: &str) -> Option<Challenge> {
     let (scheme, mut rest) = text.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return None;
@@ -234,6 +245,9 @@ mod tests {
             (vec![], Err("none of its 0 layers is a bundle")),
             (vec![&named, &named], Err("2 of its layers are bundles")),
             (vec![&layer(MEDIA_TYPE, "sha512:12", "")], Err("is no sha256")),
+            // Of the right length, and an address of something else.
+            (vec![&layer(MEDIA_TYPE, &format!("sha256:{}", "../".repeat(22).split_at(64).0), "")], Err("is no sha256")),
+            (vec![&layer(MEDIA_TYPE, &"x".repeat(100_000), "")], Err("x... of its layer is no sha256")),
         ] {
             let layers: Vec<&str> = layers.into_iter().map(String::as_str).collect();
             let found = choose(format!("{{\"layers\": [{}]}}", layers.join(",")).as_bytes());

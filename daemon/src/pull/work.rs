@@ -51,7 +51,8 @@ pub struct Setup {
 /// Fetches one bundle; an error says what was tried and what to do.
 pub async fn pull(setup: &Setup, id: u64, wish: &Wish, out: &mpsc::Sender<Event>) -> Result<Pulled, String> {
     let address = Address::parse(&wish.url)?;
-    let failed = |error: std::io::Error| format!("keep what comes in `pulls` of the state directory: {error}");
+    let failed =
+        |error: std::io::Error| format!("keep what comes in `pulls` of the state directory: {error}{}", remedy(&error));
     let mut state = setup.shelf.state(wish);
     if let Some(dir) = state.installed.clone().filter(|dir| dir.exists()) {
         return Ok(Pulled::There(dir));
@@ -92,7 +93,15 @@ fn why(trouble: Trouble) -> String {
 }
 
 fn disk(error: std::io::Error) -> Trouble {
-    Trouble::end(format!("write what comes: {error}"))
+    Trouble::end(format!("write what comes: {error}{}", remedy(&error)))
+}
+
+/// What to do against an error of the disk, if that is known.
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ": make room, and pull it again",
+        _ => "",
+    }
 }
 
 struct Pull<'s> {

@@ -217,9 +217,21 @@ pub fn remove(dir: &Path, config: &ModelsConfig) -> Result<(), InstallError> {
         return Err(failed("remove", dir)(source));
     };
     let gone = root.join(format!("{REMOVED}{}", name.to_string_lossy()));
+    match std::fs::remove_dir_all(&gone) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("clear", &gone)(error)),
+        _ => {}
+    }
     std::fs::rename(dir, &gone).map_err(failed("take out", dir))?;
-    sync_dir(root).map_err(failed("write", root))?;
-    std::fs::remove_dir_all(&gone).map_err(failed("remove", &gone))
+    if let Err(error) = sync_dir(root) {
+        // Nobody knows which of both a power cut would leave: it is as before, for now.
+        std::fs::rename(&gone, dir).map_err(failed("put back", dir))?;
+        return Err(failed("write", root)(error));
+    }
+    if let Err(error) = std::fs::remove_dir_all(&gone) {
+        // It is out of the store; what is left over goes at the next start.
+        tracing::error!(path = %gone.display(), %error, "what is left of a bundle could not be removed");
+    }
+    Ok(())
 }
 
 /// Removes what an end in the middle has left over.

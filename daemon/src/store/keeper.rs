@@ -2,13 +2,16 @@
 //! never meet, and the loop never waits for a disk. Decides nothing: what is to be done is the driver's to say.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use edge_core::inbox::{End, Fate, Stamp};
 use edge_wire::history::HistoryEntry;
 use tokio::sync::{mpsc, oneshot};
 
 use super::history::History;
+use super::inbox::{self, Seen, Taken};
 use super::install::{self, InstallError, Watched};
 use super::records::{self, Record};
 use super::{Found, inspect, proven};
@@ -23,6 +26,12 @@ const WAITING: usize = 64;
 pub enum Ask {
     /// Put the bundle of this archive into the store.
     Install { id: u64, from: OwnedFd, watched: Watched },
+    /// Say what lies in the folder of dropped bundles.
+    LookIn,
+    /// Put the bundle of this file of that folder into the store.
+    Take { id: u64, name: OsString, watched: Watched },
+    /// Do with a file of that folder what follows from how it ended, and why.
+    Settle { name: OsString, taken: Stamp, fate: Fate, why: String },
     /// Answer as if the bundle in this directory had just been installed: it is there already.
     Look { id: u64, dir: PathBuf },
     /// Take a bundle out.
@@ -31,6 +40,8 @@ pub enum Ask {
     Record { id: u64, name: String, record: Box<Record> },
     /// Note a deed; nothing is answered.
     Note { entry: Box<HistoryEntry> },
+    /// Write what of the history could not be written before.
+    Flush,
     /// Every deed that is remembered.
     History { done: oneshot::Sender<Result<Vec<HistoryEntry>, String>> },
 }
@@ -42,6 +53,23 @@ pub enum Answer {
     Installed {
         id: u64,
         result: Result<(Box<Found>, bool), Failed>,
+    },
+    /// Whether the history can be written has changed: why it cannot.
+    History {
+        fault: Option<String>,
+    },
+    /// What lies in the folder of dropped bundles.
+    Lying(Result<Seen, String>),
+    /// The same as `Installed`, of a file of that folder.
+    Taken {
+        id: u64,
+        result: Result<(Box<Found>, bool), Failed>,
+        taken: Taken,
+    },
+    /// A file of that folder went, was put aside or stays; why that could not be done.
+    Settled {
+        name: OsString,
+        stuck: Option<String>,
     },
     Removed {
         id: u64,
@@ -77,6 +105,8 @@ struct Place {
     cache_dir: PathBuf,
     records_dir: PathBuf,
     history: History,
+    /// What was told of the history last: why it cannot be written.
+    told: Option<String>,
 }
 
 impl Keeper {
@@ -87,7 +117,8 @@ impl Keeper {
         let records_dir = state_dir.join("models");
         let (records, mut faults) = records::read_all(&records_dir);
         faults.extend(install::clear(models));
-        let place = Place { models: models.clone(), cache_dir, records_dir, history: History::new(state_dir) };
+        let mut place =
+            Place { models: models.clone(), cache_dir, records_dir, history: History::new(state_dir), told: None };
         std::thread::Builder::new().name("store".into()).spawn(move || {
             while let Ok(ask) = questions.recv() {
                 if let Some(answer) = place.carry_out(ask)
@@ -119,9 +150,28 @@ impl Keeper {
 }
 
 impl Place {
-    fn carry_out(&self, ask: Ask) -> Option<Answer> {
+    fn carry_out(&mut self, ask: Ask) -> Option<Answer> {
         Some(match ask {
             Ask::Install { id, from, watched } => Answer::Installed { id, result: self.install(from, &watched) },
+            Ask::LookIn => Answer::Lying(self.look_in()),
+            Ask::Settle { name, taken, fate, why } => {
+                let stuck = inbox::settle(self.inbox(), &name, taken, fate, &why).err();
+                Answer::Settled { name, stuck }
+            }
+            Ask::Take { id, name, watched } => {
+                let (result, taken) = inbox::take(self.inbox(), &name, |from| {
+                    let (found, before) =
+                        self.try_install(from, &watched).map_err(|error| (inbox::blame(&error), chain(&error)))?;
+                    match found.fault.clone() {
+                        // What lies in the store is not what was put there: the file is the better one.
+                        Some(fault) => Err((End::Hindered, fault)),
+                        None => Ok((found, before)),
+                    }
+                });
+                let cancelled = taken.end == End::GivenUp;
+                let failed = |why| if cancelled { Failed::Cancelled } else { Failed::Why(why) };
+                Answer::Taken { id, result: result.map_err(failed), taken }
+            }
             Ask::Look { id, dir } => {
                 let found = inspect(&dir, &self.models, &self.cache_dir);
                 Answer::Installed { id, result: Ok((Box::new(found), true)) }
@@ -134,10 +184,12 @@ impl Place {
                 Answer::Recorded { id, result: written.map_err(|error| chain(&error)) }
             }
             Ask::Note { entry } => {
-                if let Err(error) = self.history.note(&entry) {
-                    tracing::error!(%error, what = %entry.what, model = %entry.model, "the history could not be written");
-                }
-                return None;
+                let fault = self.history.note(*entry).err();
+                return self.history_fault(fault);
+            }
+            Ask::Flush => {
+                let fault = self.history.flush().err();
+                return self.history_fault(fault);
             }
             Ask::History { done } => {
                 // One who has gone wants no answer.
@@ -147,15 +199,40 @@ impl Place {
         })
     }
 
-    fn install(&self, from: OwnedFd, watched: &Watched) -> Result<(Box<Found>, bool), Failed> {
-        match install::install(from, &self.models, clock::wall(), watched) {
-            Ok(installed) => {
-                let look = if installed.before { inspect } else { proven };
-                let found = look(&installed.dir, &self.models, &self.cache_dir);
-                Ok((Box::new(found), installed.before))
-            }
-            Err(InstallError::Cancelled) => Err(Failed::Cancelled),
-            Err(error) => Err(Failed::Why(chain(&error))),
+    /// What is told of the history, if that is news.
+    fn history_fault(&mut self, fault: Option<std::io::Error>) -> Option<Answer> {
+        let fault = fault.map(|error| format!("{}: {error}", self.history.path().display()));
+        if fault == self.told {
+            return None;
         }
+        match &fault {
+            Some(why) => tracing::error!(%why, "the history of models cannot be written"),
+            None => tracing::info!("the history of models is written again"),
+        }
+        self.told.clone_from(&fault);
+        Some(Answer::History { fault })
+    }
+
+    fn install(&self, from: OwnedFd, watched: &Watched) -> Result<(Box<Found>, bool), Failed> {
+        self.try_install(from, watched).map_err(|error| match error {
+            InstallError::Cancelled => Failed::Cancelled,
+            error => Failed::Why(chain(&error)),
+        })
+    }
+
+    fn try_install(&self, from: OwnedFd, watched: &Watched) -> Result<(Box<Found>, bool), InstallError> {
+        let installed = install::install(from, &self.models, clock::wall(), watched)?;
+        let look = if installed.before { inspect } else { proven };
+        Ok((Box::new(look(&installed.dir, &self.models, &self.cache_dir)), installed.before))
+    }
+
+    /// The folder of dropped bundles; empty if there is none.
+    fn inbox(&self) -> &Path {
+        self.models.inbox.as_deref().unwrap_or(Path::new(""))
+    }
+
+    fn look_in(&self) -> Result<Seen, String> {
+        let Some(dir) = &self.models.inbox else { return Ok(Seen::default()) };
+        inbox::look(dir).map_err(|error| format!("read {}: {error}", dir.display()))
     }
 }

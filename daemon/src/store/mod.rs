@@ -1,10 +1,11 @@
 //! Bundles on disk: finds them, reads their manifests, checks their files and signatures. What is wrong with one is a
 //! fact to show, never a reason to stop. [`archive`] is a bundle as one file, [`trust`] says whose it is, [`install`] puts it
-//! into the store, [`records`] say which version is active, [`history`] who did what; [`keeper`] is the thread for all
+//! into the store, [`inbox`] is a folder of archives that are, [`records`] say which version is active, [`history`] who did what; [`keeper`] is the thread for all
 //! of it.
 
 pub mod archive;
 pub mod history;
+pub mod inbox;
 pub mod install;
 pub mod keeper;
 pub mod records;

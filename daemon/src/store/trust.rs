@@ -75,7 +75,7 @@ struct TermsFile {
 /// What is said of a key.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Terms {
+pub struct Terms {
     /// Nothing that it signed is taken any more.
     #[serde(default)]
     revoked: bool,
@@ -160,14 +160,18 @@ fn terms(path: &Path) -> Result<BTreeMap<String, Terms>, TrustError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(source) => return Err(TrustError::Read { path: path.to_owned(), source }),
     };
-    let wrong = |what: String| TrustError::Terms { path: path.to_owned(), what };
-    let file: TermsFile = toml::from_str(&text).map_err(|error| wrong(syntax_fault(&text, &error)))?;
+    parse_terms(&text).map_err(|what| TrustError::Terms { path: path.to_owned(), what })
+}
+
+/// Reads `keys.toml`; to the number of each key what is said of it. An error names the place and what is taken.
+pub fn parse_terms(text: &str) -> Result<BTreeMap<String, Terms>, String> {
+    let file: TermsFile = toml::from_str(text).map_err(|error| syntax_fault(text, &error))?;
     for (key, terms) in &file.key {
         if key.len() != 16 || !key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(wrong(format!("key.{key}: must be the number of a key, 16 characters of 0-9 and A-F")));
+            return Err(format!("key.{key}: must be the number of a key, 16 characters of 0-9 and A-F"));
         }
         if terms.not_after.as_deref().is_some_and(|until| end_of(until).is_none()) {
-            return Err(wrong(format!("key.{key}.not_after: must be a day such as \"2027-06-30\"")));
+            return Err(format!("key.{key}.not_after: must be a day such as \"2027-06-30\""));
         }
     }
     Ok(file.key.into_iter().map(|(key, terms)| (key.to_ascii_uppercase(), terms)).collect())

@@ -38,6 +38,8 @@ pub const CONFIG_FILE: &str = "/etc/edged/edged.toml";
 pub const CONFIG_DIR: &str = "/etc/edged/edged.toml.d";
 /// Directory of trusted minisign keys.
 pub const KEYS_DIR: &str = "/etc/edged/keys.d";
+/// Folder of bundles that are dropped to be installed, unless set.
+pub const INBOX_DIR: &str = "/var/lib/edged/inbox";
 /// State: bundles, ledger, journal.
 pub const STATE_DIR: &str = "/var/lib/edged";
 /// Cache: compiled engines, plans.

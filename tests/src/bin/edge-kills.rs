@@ -22,9 +22,9 @@ fn main() -> ExitCode {
     match done.and_then(|done| done) {
         Ok(tally) => {
             println!(
-                "{} kills, {} of them while a change was under way: store broken 0 times; {} requests by MQTT answered, 0 lost \
+                "{} kills, {} of them while a change was under way, {} of these a pull: store broken 0 times; {} requests by MQTT answered, 0 lost \
                  ({} were alive at two kills and told so)",
-                tally.kills, tally.interrupted, tally.answered, tally.twice
+                tally.kills, tally.interrupted, tally.pulls, tally.answered, tally.twice
             );
             ExitCode::SUCCESS
         }

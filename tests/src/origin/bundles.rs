@@ -43,7 +43,7 @@ pub fn pack(dir: &Path, out: &Path) -> Result<(PathBuf, u64)> {
 }
 
 /// Noise that is the same each time.
-fn noise(path: &Path, bytes: u64) -> Result<()> {
+pub fn noise(path: &Path, bytes: u64) -> Result<()> {
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(path)?);
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut left = bytes;

@@ -121,8 +121,10 @@ impl Graph {
         };
         let given: BTreeSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
         found.inputs = graph.input.iter().filter(|input| !given.contains(input.name.as_str())).map(port).collect();
+        let makers = makers(graph);
+        let made_by = |name: &str| makers.get(name).copied().unwrap_or_default().to_owned();
         found.outputs =
-            graph.output.iter().map(|output| Port { made_by: maker(graph, &output.name), ..port(output) }).collect();
+            graph.output.iter().map(|output| Port { made_by: made_by(&output.name), ..port(output) }).collect();
         found.walk(graph);
         model.functions.iter().for_each(|function| found.walk_nodes(&function.node));
         Ok(found)
@@ -161,10 +163,15 @@ impl Graph {
     }
 }
 
-/// The operator that makes the value `name`.
-fn maker(graph: &proto::Graph, name: &str) -> String {
-    let maker = graph.node.iter().find(|node| node.output.iter().any(|output| output == name));
-    maker.map(|node| node.op_type.clone()).unwrap_or_default()
+/// The operator that makes each value, by its name; the first one, should there be several.
+fn makers(graph: &proto::Graph) -> BTreeMap<&str, &str> {
+    let mut makers = BTreeMap::new();
+    for node in &graph.node {
+        for output in &node.output {
+            makers.entry(output.as_str()).or_insert(node.op_type.as_str());
+        }
+    }
+    makers
 }
 
 fn port(value: &proto::Value) -> Port {

@@ -15,6 +15,13 @@ use crate::request::{Failure, Payload};
 use crate::store::keeper::Ask;
 use crate::store::records::Record;
 
+impl Activation {
+    /// The deed, as the history calls it.
+    fn what(&self) -> &'static str {
+        if self.back.is_some() { "rollback" } else { "activate" }
+    }
+}
+
 impl Driver {
     /// Makes a version the active one.
     pub(in super::super) fn activate(&mut self, model: &str, how: Activate, who: String) -> Result<u64, Failure> {
@@ -54,6 +61,7 @@ impl Driver {
             return Err(Failure::new(ErrorCode::Unavailable, text));
         };
         self.may_begin(&format!("{name}:{previous}"))?;
+        self.stays(to)?;
         let label = self.label(to);
         let job = self.jobs.begin(self.now, Operation::Rollback, label, String::new(), None);
         let from = record.active.and_then(|active| self.models.place(name, &active));
@@ -84,6 +92,17 @@ impl Driver {
         }
     }
 
+    /// What is being taken out of the store is not made the active version.
+    fn stays(&self, index: usize) -> Result<(), Failure> {
+        match self.versions.removals.values().any(|removal| removal.index == index) {
+            false => Ok(()),
+            true => {
+                let text = format!("model: {} is being removed", self.label(index));
+                Err(Failure::new(ErrorCode::Unavailable, text))
+            }
+        }
+    }
+
     pub(super) fn begin_activation(
         &mut self,
         job: JobId,
@@ -96,6 +115,7 @@ impl Driver {
         let Some(found) = self.models.bundle(to).map(|bundle| bundle.found.clone()) else {
             return Err(super::super::internal("model table"));
         };
+        self.stays(to)?;
         if let Some(fault) = &found.fault {
             return Err(Failure::new(ErrorCode::Unavailable, format!("model `{label}`: {fault}")));
         }
@@ -272,9 +292,22 @@ impl Driver {
         if let Some(activation) = self.versions.activations.get_mut(at) {
             activation.record = record;
         }
-        match self.ask_store_as(job.0, |id| Ask::Record { id, name, record: kept }) {
-            Ok(()) => {}
-            Err(failure) => self.jobs.finish(self.now, job, Err(failure.message)),
+        if let Err(failure) = self.ask_store_as(job.0, |id| Ask::Record { id, name, record: kept }) {
+            self.not_recorded(at, failure.message);
+        }
+    }
+
+    fn not_recorded(&mut self, at: usize, why: String) {
+        let activation = self.versions.activations.remove(at);
+        self.end_unrecorded(&activation, why);
+    }
+
+    /// What was to be active is not on the disk: what serves serves on.
+    fn end_unrecorded(&mut self, activation: &Activation, why: String) {
+        self.note_deed(&activation.who, activation.what(), &self.label(activation.to), Err(why.clone()));
+        self.jobs.finish(self.now, activation.job, Err(why));
+        if activation.from.is_some() {
+            self.versions.retiring.push(activation.to);
         }
     }
 
@@ -282,18 +315,12 @@ impl Driver {
     pub(super) fn recorded(&mut self, id: u64, result: Result<(), String>) {
         let at = self.versions.activations.iter().position(|activation| activation.job.0 == id);
         let Some(activation) = at.map(|at| self.versions.activations.remove(at)) else {
-            if let Err(why) = result {
-                tracing::error!(%why, "a record of the store could not be written");
-                self.versions.faults.push(why);
-                self.versions.faults.truncate(8);
-            }
-            return;
+            return self.record_kept(id, result);
         };
-        let what = if activation.back.is_some() { "rollback" } else { "activate" };
+        let what = activation.what();
         let label = self.label(activation.to);
         if let Err(why) = result {
-            self.note_deed(&activation.who, what, &label, Err(why.clone()));
-            return self.jobs.finish(self.now, activation.job, Err(why));
+            return self.end_unrecorded(&activation, why);
         }
         self.switch(activation, what, &label);
     }

@@ -20,6 +20,13 @@ use crate::store::records::Record;
 /// What a job is about before its manifest was read.
 pub(super) const A_BUNDLE: &str = "a bundle";
 
+impl Install {
+    /// What is noted of it, with the file that it came as.
+    fn told(&self, what: &str) -> String {
+        self.file.as_ref().map_or_else(|| what.to_owned(), |file| format!("{file}: {what}"))
+    }
+}
+
 impl Driver {
     /// Puts the bundle of an archive into the store.
     pub(in super::super) fn install(
@@ -42,7 +49,7 @@ impl Driver {
             self.jobs.finish(self.now, job, Err(failure.message.clone()));
             return Err(failure);
         }
-        self.versions.installs.insert(job.0, Install { watched, activate, how, who });
+        self.versions.installs.insert(job.0, Install { watched, activate, how, who, file: None, quiet: false });
         Ok(job.0)
     }
 
@@ -69,11 +76,13 @@ impl Driver {
         let (found, before) = match result {
             Ok(installed) => installed,
             Err(Failed::Cancelled) => {
-                self.note_deed(&install.who, "install", A_BUNDLE, Err("cancelled".into()));
+                self.note_deed(&install.who, "install", A_BUNDLE, Err(install.told("cancelled")));
                 return self.jobs.cancelled(self.now, job);
             }
             Err(Failed::Why(why)) => {
-                self.note_deed(&install.who, "install", A_BUNDLE, Err(why.clone()));
+                if !install.quiet {
+                    self.note_deed(&install.who, "install", A_BUNDLE, Err(install.told(&why)));
+                }
                 return self.jobs.finish(self.now, job, Err(why));
             }
         };
@@ -92,7 +101,10 @@ impl Driver {
         self.pull_installed(job, &found.dir);
         let is_pipeline = found.pipeline.is_some();
         let first = self.models.find(&name, None).is_err();
-        if self.models.place(&name, &version).is_none() && !is_pipeline {
+        let wanted = install.activate.unwrap_or(first);
+        // Of the only version of a model that is to be activated nothing is noted before it is: should the daemon end in between, the
+        // next one serves it.
+        if self.models.place(&name, &version).is_none() && !is_pipeline && !(first && wanted) {
             self.keep_what_serves(&name);
         }
         self.take_bundle(*found);
@@ -102,12 +114,13 @@ impl Driver {
             key => format!("signed by the key {key}"),
         };
         let what = if before { "it was there already".to_owned() } else { by };
-        self.note_deed(&install.who, "install", &label, Ok(what));
+        self.note_deed(&install.who, "install", &label, Ok(install.told(&what)));
         // A pipeline has no model to try: it serves as soon as it is there.
-        if is_pipeline || !install.activate.unwrap_or(first) {
+        if is_pipeline || !wanted {
             return self.jobs.finish(self.now, job, Ok(()));
         }
-        if let Err(failure) = self.begin_activation(job, &label, install.how, install.who) {
+        if let Err(failure) = self.begin_activation(job, &label, install.how, install.who.clone()) {
+            self.note_deed(&install.who, "activate", &label, Err(failure.message.clone()));
             self.jobs.finish(self.now, job, Err(failure.message));
         }
     }
@@ -121,12 +134,9 @@ impl Driver {
         let active = self.models.find(name, None).ok().map(|bundle| bundle.found.version.clone());
         let record = Record { active, ..Record::default() };
         self.models.set_active(name, record.active.as_deref());
-        let (name, kept) = (name.to_owned(), Box::new(record.clone()));
-        self.versions.records.insert(name.clone(), record);
+        self.versions.records.insert(name.to_owned(), record);
         // Should it not be written, the next start serves the newest; that is told by the store.
-        if let Err(failure) = self.ask_store(|id| Ask::Record { id, name, record: kept }) {
-            tracing::error!(why = %failure.message, "what serves could not be noted");
-        }
+        self.keep_record(name);
     }
 
     /// Takes a version out of the store; `done` is answered when it is gone.
@@ -138,9 +148,8 @@ impl Driver {
         match begun {
             Err(failure) => answer(done, Err(failure)),
             Ok((index, id)) => {
-                let label = self.label(index);
-                self.forget_bundle(index);
-                self.versions.removals.insert(id, Removal { label, who, done });
+                // Until it is out of the store it is as it was: that may fail.
+                self.versions.removals.insert(id, Removal { label: self.label(index), index, who, done });
             }
         }
     }
@@ -158,6 +167,9 @@ impl Driver {
             return Err(Failure::invalid(format!(
                 "model: {model} is the active version: activate another one first, or `edgectl models rollback {name}`"
             )));
+        }
+        if self.versions.removals.values().any(|removal| removal.index == index) {
+            return Err(Failure::new(ErrorCode::Unavailable, format!("model: {model} is being removed already")));
         }
         if self.is_protected(index) {
             return Err(Failure::invalid(format!("model: {model} is being activated")));
@@ -187,16 +199,15 @@ impl Driver {
     }
 
     pub(super) fn removed(&mut self, id: u64, result: Result<(), String>) {
-        let Some(Removal { label, who, done }) = self.versions.removals.remove(&id) else { return };
+        let Some(Removal { label, index, who, done }) = self.versions.removals.remove(&id) else { return };
         self.note_deed(&who, "remove", &label, result.clone().map(|()| String::new()));
-        if result.is_ok()
-            && let Some((name, version)) = label.split_once(':')
-            && let Some(record) = self.versions.records.get(name).map(|record| record.without(version))
-        {
-            let (name, kept) = (name.to_owned(), Box::new(record.clone()));
-            self.versions.records.insert(name.clone(), record);
-            if let Err(failure) = self.ask_store(|id| Ask::Record { id, name, record: kept }) {
-                tracing::error!(why = %failure.message, "that a version is gone could not be noted");
+        if result.is_ok() {
+            self.forget_bundle(index);
+            if let Some((name, version)) = label.split_once(':')
+                && let Some(record) = self.versions.records.get(name).map(|record| record.without(version))
+            {
+                self.versions.records.insert(name.to_owned(), record);
+                self.keep_record(name);
             }
         }
         answer(done, result.map_err(|why| Failure::new(ErrorCode::Internal, why)));

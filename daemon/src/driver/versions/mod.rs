@@ -15,6 +15,8 @@
 mod activate;
 mod files;
 mod fleet;
+mod inbox;
+mod kept;
 pub(super) mod pull;
 pub(super) mod revoke;
 mod watch;
@@ -49,6 +51,10 @@ struct Install {
     activate: Option<bool>,
     how: Activate,
     who: String,
+    /// The file that somebody dropped, if it is one.
+    file: Option<String>,
+    /// That it was not put in was noted before.
+    quiet: bool,
 }
 
 /// A version that is to become the active one.
@@ -89,6 +95,8 @@ enum Stage {
 struct Removal {
     /// `name:version`.
     label: String,
+    /// Index of its bundle.
+    index: usize,
     who: String,
     done: oneshot::Sender<Result<(), Failure>>,
 }
@@ -115,6 +123,8 @@ pub(super) struct Versions {
     retiring: Vec<usize>,
     faults: Vec<String>,
     fleet: fleet::Fleet,
+    inbox: inbox::Inbox,
+    kept: kept::Kept,
     next: u64,
 }
 
@@ -193,6 +203,10 @@ impl Driver {
         self.now = self.clock.now();
         match answer {
             Answer::Installed { id, result } => self.installed(id, result),
+            Answer::History { fault } => self.history_kept(fault),
+            Answer::Lying(seen) => self.seen_in_inbox(seen),
+            Answer::Taken { id, result, taken } => self.dropped_taken(id, result, taken),
+            Answer::Settled { name, stuck } => self.dropped_settled(name, stuck),
             Answer::Removed { id, result } => self.removed(id, result),
             Answer::Recorded { id, result } => self.recorded(id, result),
         }
@@ -205,13 +219,21 @@ impl Driver {
         self.drive_activations();
         self.retire();
         self.forget_pulls();
+        self.look_after_inbox();
+        self.look_after_kept();
+    }
+
+    /// When something of this is to be looked after, whatever else happens.
+    pub(super) fn versions_due(&self) -> Option<Mono> {
+        self.inbox_due().into_iter().chain(self.kept_due()).min()
     }
 
     /// Whether a bundle must not be let go to make room: it serves until another version has taken over.
     pub(super) fn is_protected(&self, bundle: usize) -> bool {
-        self.versions.activations.iter().any(|activation| {
-            activation.to == bundle || activation.from == Some(bundle) && activation.stage != Stage::Clearing
-        })
+        self.versions.removals.values().any(|removal| removal.index == bundle)
+            || self.versions.activations.iter().any(|activation| {
+                activation.to == bundle || activation.from == Some(bundle) && activation.stage != Stage::Clearing
+            })
     }
 
     /// A bundle that was just found: unless it is the active version, it rests until somebody asks for it by its version.
@@ -324,6 +346,8 @@ impl Driver {
                 });
             }
         }
+        problems.extend(self.kept_problems());
+        problems.extend(self.inbox_problems());
         problems
     }
 }

@@ -116,10 +116,13 @@ impl Driver {
             Pulled::There(dir) => keeper::Ask::Look { id, dir },
         });
         if let Err(failure) = asked {
+            self.note_deed(&wish.who, "install", &model, Err(failure.message.clone()));
             return self.jobs.finish(self.now, job, Err(failure.message));
         }
         let how = Activate { pause: wish.pause, force: wish.force };
-        self.versions.installs.insert(job.0, Install { watched, activate: wish.activate, how, who: wish.who });
+        self.versions
+            .installs
+            .insert(job.0, Install { watched, activate: wish.activate, how, who: wish.who, file: None, quiet: false });
     }
 
     /// The bundle of a pull is in the store.

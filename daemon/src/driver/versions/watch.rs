@@ -9,7 +9,6 @@ use edge_engine::protocol::HostError;
 use super::super::Driver;
 use super::super::models::{Bundle, Life, Model};
 use super::{ITSELF, OnProbation};
-use crate::store::keeper::Ask;
 
 /// Golden inputs that have not ended by then count as answered wrong.
 const CHECK_PATIENCE: Duration = Duration::from_secs(120);
@@ -153,12 +152,8 @@ impl Driver {
         if let Some(previous) = record.previous.as_deref().and_then(|previous| self.models.place(name, previous)) {
             self.versions.retiring.push(previous);
         }
-        let passed = record.passed();
-        self.versions.records.insert(name.to_owned(), passed.clone());
-        let (name, record) = (name.to_owned(), Box::new(passed));
-        if let Err(failure) = self.ask_store(|id| Ask::Record { id, name, record }) {
-            tracing::error!(why = %failure.message, "that a version has passed could not be noted");
-        }
+        self.versions.records.insert(name.to_owned(), record.passed());
+        self.keep_record(name);
         self.retire();
         self.touch();
     }

@@ -109,6 +109,9 @@ impl Models {
     }
 }
 
+/// Unknown options of one call that are named in the log.
+const MOST_NAMED: usize = 4;
+
 /// The object of a job.
 fn job_object(job: u64) -> Result<OwnedObjectPath, Failure> {
     let path = ObjectPath::try_from(job_path(job)).map_err(|error| internal(format!("name a job: {error}")))?;
@@ -123,6 +126,11 @@ fn flag(options: &HashMap<&str, Variant<'_>>, name: &str) -> Result<Option<bool>
 
 /// How a version is activated.
 fn how(options: &HashMap<&str, Variant<'_>>) -> Result<Activate, Failure> {
+    // As everywhere they are ignored; here is no answer that could name them.
+    for unknown in options.keys().filter(|name| !["activate", "pause", "force"].contains(name)).take(MOST_NAMED) {
+        let name: String = unknown.chars().filter(|letter| !letter.is_control()).take(64).collect();
+        tracing::warn!(option = %name, "an unknown option is ignored: takes activate, pause, force");
+    }
     let flag = |name| flag(options, name).map(Option::unwrap_or_default);
     Ok(Activate { pause: flag("pause")?, force: flag("force")? })
 }
