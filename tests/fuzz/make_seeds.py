@@ -454,6 +454,34 @@ PULLS = [
     "\3<html>",
 ]
 
+LIST = '''serial = 7
+[[model]]
+name = "screws"
+version = "2.0.0"
+url = "https://models.example/screws-2.0.0.edgemodel"
+waves = [1, 10, 100]
+hold_s = 3600
+max_failed = 2
+since = "2026-12-01T06:00:00Z"
+[[model]]
+name = "screws"
+channel = "beta"
+version = "2.1.0-rc.1"
+[[revoked]]
+name = "screws"
+version = "1.9.0"
+why = "misses scratches"
+'''
+FLEET = [
+    "\0" + LIST,
+    "\0" + LIST.replace("100]", "100, 1]"),
+    "\0" + LIST.replace("3600", "-1"),
+    "\0[[model]]\nname = \"a\"",
+    "\1" + '{"name":"a","version":"1.0.0","phase":"failed","wave":1,"waves":2}',
+    "\1" + '{"wave":-1}',
+    "\1",
+]
+
 if __name__ == "__main__":
     write("mqtt_json", JSON)
     write("mqtt_binary", BINARY)
@@ -469,3 +497,4 @@ if __name__ == "__main__":
     write("trust", TRUST)
     write("graph", GRAPHS)
     write("pull", PULLS)
+    write("fleet", FLEET)

@@ -8,7 +8,6 @@ use super::super::models::{Bundle, Life, order};
 use super::super::{Driver, jobs::JobId};
 use super::Activation;
 use super::fleet::FLEET;
-use crate::store::keeper::Ask;
 
 /// Why a version does not serve, as part of a sentence.
 pub(in super::super) fn words(why: &str) -> String {
@@ -104,15 +103,12 @@ impl Driver {
             let version = self.models.bundle(instead).map(|bundle| bundle.found.version.clone()).unwrap_or_default();
             let record = record.revoked(Some(&version));
             self.models.set_active(&name, Some(&version));
-            self.versions.records.insert(name.clone(), record.clone());
+            self.versions.records.insert(name.clone(), record);
             let why = self.versions.fleet.is_revoked(&name, &active).unwrap_or_default();
             let detail = format!("it {}; {version} serves instead", words(why));
             self.note_deed(FLEET, "revoke", &format!("{name}:{active}"), Ok(detail));
             self.load_version(instead);
-            let record = Box::new(record);
-            if let Err(failure) = self.ask_store(|id| Ask::Record { id, name, record }) {
-                tracing::error!(why = %failure.message, "what serves instead of a revoked version could not be noted");
-            }
+            self.keep_record(&name);
         }
     }
 
