@@ -128,7 +128,11 @@ async fn drafted(common: &Common, words: Words, annotate: Option<&Path>) -> Resu
             drawn.as_ref().map(|drawn| (drawn.count, annotate.unwrap_or(Path::new(".")))),
         ),
     };
-    Ok(drawn.into_iter().flat_map(|drawn| drawn.faults).fold(Answer::done(text), Answer::noting))
+    let exit = if human::bring::is_lost(&drafted) { Exit::Refused } else { Exit::Done };
+    let mut faults: Vec<String> = drawn.into_iter().flat_map(|drawn| drawn.faults).collect();
+    // The same of every picture is said once.
+    faults.dedup();
+    Ok(faults.into_iter().fold(Answer::done(text).ending(exit), Answer::noting))
 }
 
 /// What came of drawing.

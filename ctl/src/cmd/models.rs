@@ -37,7 +37,7 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
         ModelsCommand::Rollback(args) => return versions::rollback(&client, common, &status, args).await,
         ModelsCommand::Remove(args) => return versions::remove(&client, common, &status, args).await,
         ModelsCommand::Fleet | ModelsCommand::Sync if common.json => json::record(&status.fleet),
-        ModelsCommand::Fleet | ModelsCommand::Sync => human::versions::fleet(&status.fleet, &status.node),
+        ModelsCommand::Fleet | ModelsCommand::Sync => human::versions::fleet(&status),
         ModelsCommand::List if common.json => json::record(&status.models),
         ModelsCommand::List => human::models::list(&status.models, status.simulated, clock::unix_seconds()),
         ModelsCommand::Show(args) => {

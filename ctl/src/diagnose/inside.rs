@@ -66,6 +66,11 @@ fn model(model: &ModelStatus) -> Check {
             let providers: Vec<&str> = model.providers.iter().map(|provider| provider.name.as_str()).collect();
             Check::ok(subject, format!("ready on {}, {goldens}", providers.join(" ")))
         }
+        "failed" if model.reason.contains("is revoked by the fleet's list") => Check::warn(
+            subject,
+            model.reason.clone(),
+            format!("`edgectl models remove {}:{}` takes it off the disk", model.name, model.version),
+        ),
         "failed" => Check::fail(subject, format!("failed: {}", model.reason), "install the bundle again"),
         // It was let go to save memory, which is no fault.
         "standby" => Check::ok(subject, told("not loaded", &model.reason)),

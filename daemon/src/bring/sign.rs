@@ -36,7 +36,8 @@ pub fn keygen(name: &Path, password: bool) -> Result<Written, BringError> {
         move |source| BringError::Key { what, source }
     };
     let pair = match password {
-        true => KeyPair::generate_encrypted_keypair(None).map_err(failed("make an encrypted key"))?,
+        true => at_the_terminal(|| KeyPair::generate_encrypted_keypair(None))?
+            .map_err(failed("make an encrypted key"))?,
         false => KeyPair::generate_unencrypted_keypair().map_err(failed("make a key"))?,
     };
     let secret = pair.sk.to_box(None).map_err(failed("write the secret key"))?.into_string();
@@ -86,7 +87,7 @@ fn sign_text(signed: &str, of: &str, to: &Path, key: &Path) -> Result<Written, B
     // One that has no password is told by its form, and asked for none.
     let secret = match secret.clone().into_unencrypted_secret_key() {
         Ok(secret) => secret,
-        Err(_) => secret.into_secret_key(None).map_err(failed)?,
+        Err(_) => at_the_terminal(|| secret.into_secret_key(None))?.map_err(failed)?,
     };
     let public = PublicKey::from_secret_key(&secret).map_err(failed)?;
     let trusted = format!("timestamp:{}\t{of}", clock::unix_seconds());
@@ -99,6 +100,24 @@ fn sign_text(signed: &str, of: &str, to: &Path, key: &Path) -> Result<Written, B
         key: number(public.keynum()),
         ..Written::default()
     })
+}
+
+/// Does what asks for a password. The library asks on standard output, which is for the record of what was done, so that is
+/// the terminal meanwhile.
+fn at_the_terminal<T>(work: impl FnOnce() -> T) -> Result<T, BringError> {
+    let path = Path::new("/dev/tty");
+    let terminal = std::fs::File::options().read(true).write(true).open(path).map_err(|error| {
+        BringError::Usage(format!(
+            "a password has to be asked for on a terminal, and there is none ({error}): run this on one, or use a key that \
+             `edgectl models keygen --no-password` made"
+        ))
+    })?;
+    let failed = |errno: rustix::io::Errno| file("use", path)(errno.into());
+    let record = rustix::io::dup(std::io::stdout()).map_err(failed)?;
+    rustix::stdio::dup2_stdout(&terminal).map_err(failed)?;
+    let done = work();
+    rustix::stdio::dup2_stdout(&record).map_err(failed)?;
+    Ok(done)
 }
 
 /// Number of the key that a signature file names; empty if it is none.

@@ -296,6 +296,17 @@ impl Models {
         }
     }
 
+    /// A version that was there was installed again: who signed it is known by now, perhaps.
+    pub fn set_signer(&mut self, name: &str, version: &str, signer: &str) {
+        let Some(at) = self.place(name, version) else { return };
+        if let Some(bundle) = self.bundles.get_mut(at) {
+            Arc::make_mut(&mut bundle.found).signer = signer.to_owned();
+        }
+        for model in self.list.iter_mut().filter(|model| model.bundle == at) {
+            Arc::make_mut(&mut model.found).signer = signer.to_owned();
+        }
+    }
+
     /// Which version of a model requests without one are given to, if that was decided.
     pub fn set_active(&mut self, name: &str, version: Option<&str>) {
         self.active.insert(name.to_owned(), version.map(str::to_owned));
@@ -593,7 +604,13 @@ impl Model {
 
 impl Models {
     /// A bundle as it crosses the bus; load figures are the caller's to fill in.
-    pub fn status(&self, bundle: &Bundle, policy_deadline: Duration) -> ModelStatus {
+    /// `absent` are hosts of providers that this box does not have, and that nobody asked for.
+    pub fn status(
+        &self,
+        bundle: &Bundle,
+        policy_deadline: Duration,
+        absent: impl Fn(HostId) -> bool,
+    ) -> ModelStatus {
         let shown = bundle.shown();
         let Some(model) = self.get(shown) else { return ModelStatus::default() };
         let setups = bundle.ids().filter_map(|id| Some((id, self.get(id)?)));
@@ -606,9 +623,10 @@ impl Models {
         };
         let setups = setups.map(|(id, model)| model.setup_status(serves(id))).collect();
         let mut status = ModelStatus { setups, ..model.status(bundle, policy_deadline) };
+        let mut wanted = bundle.order(Kind::Encoded).iter().filter_map(|id| Some((*id, self.get(*id)?)));
+        let wanted = wanted.find(|(_, model)| !matches!(model.life, Life::Failed(_)) || !absent(model.host));
         if model.life == Life::Ready
-            && let Some(wanted) =
-                bundle.order(Kind::Encoded).first().filter(|id| **id != shown).and_then(|id| self.get(*id))
+            && let Some((_, wanted)) = wanted.filter(|(id, _)| *id != shown)
         {
             status.reason = format!(
                 "{} stands in for {}, which is {}{}",

@@ -38,7 +38,7 @@ impl Driver {
         let snapshot = self.core.snapshot();
         let mut models = Vec::new();
         for (index, bundle) in self.models.bundles().iter().enumerate().filter(|(_, bundle)| !bundle.gone) {
-            let mut status = self.models.status(bundle, self.config.policy.default_deadline);
+            let mut status = self.models.status(bundle, self.config.policy.default_deadline, |host| self.lacks(host));
             self.show_failures(bundle, &mut status.setups);
             for load in snapshot.models.iter().filter(|load| bundle.ids().any(|id| id == load.model)) {
                 status.waiting += u32::try_from(load.waiting).unwrap_or(u32::MAX);
@@ -201,6 +201,12 @@ impl Driver {
 
 impl Driver {
     /// Providers that the operator asked for, or that served before, and that do not serve now.
+    /// Whether a host is for a provider that is not part of this runtime, which nobody asked for: that is no news.
+    fn lacks(&self, host: edge_core::HostId) -> bool {
+        let asked = self.config.fixed.contains_key("engine.providers");
+        !asked && self.hosts.get(host).is_some_and(|host| host.status().state == "no_provider")
+    }
+
     fn provider_problems(&self, problems: &mut Vec<Problem>) {
         let asked = self.config.fixed.contains_key("engine.providers");
         for host in self.hosts.iter().skip(1).filter(|host| asked || host.has_started()) {

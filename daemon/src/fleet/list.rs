@@ -76,7 +76,8 @@ struct RawModel {
     hold_s: i64,
     #[serde(default)]
     max_failed: i64,
-    since: Option<String>,
+    /// As a text or, as TOML has it, without quotation marks.
+    since: Option<toml::Value>,
 }
 
 #[derive(Deserialize)]
@@ -102,7 +103,8 @@ pub fn parse(text: &str) -> Result<List, Vec<String>> {
     for (at, model) in raw.model.iter().enumerate() {
         check(&mut faults, at, model);
         let once = seen.insert((&model.name, &model.channel));
-        faults.unless(once, &format!("model[{at}].name"), "a model that is not named before for the same channel");
+        let other = format!("a model that is not named before for the same channel, and {:?} is", model.name);
+        faults.unless(once, &format!("model[{at}].name"), &other);
     }
     for (at, revoked) in raw.revoked.iter().enumerate() {
         let key = |field: &str| format!("revoked[{at}].{field}");
@@ -158,8 +160,17 @@ fn check(faults: &mut Faults, at: usize, model: &RawModel) {
         "at least 1 where there are several waves: longer than the probation of a version",
     );
     faults.unless(u32::try_from(model.max_failed).is_ok(), &key("max_failed"), "a number of boxes, from 0");
-    let since = model.since.as_deref().is_none_or(|text| humantime::parse_rfc3339(text).is_ok());
+    let since = model.since.as_ref().is_none_or(|since| time(since).is_some());
     faults.unless(since, &key("since"), "a time such as \"2026-12-01T06:00:00Z\"");
+}
+
+/// A time with its zone.
+fn time(value: &toml::Value) -> Option<SystemTime> {
+    match value {
+        toml::Value::String(text) => humantime::parse_rfc3339(text).ok(),
+        toml::Value::Datetime(time) => humantime::parse_rfc3339(&time.to_string()).ok(),
+        _ => None,
+    }
 }
 
 impl RawModel {
@@ -170,7 +181,7 @@ impl RawModel {
             hold: Duration::from_secs(u64::try_from(self.hold_s).unwrap_or_default()),
             max_failed: u32::try_from(self.max_failed).unwrap_or_default(),
         };
-        let since = self.since.and_then(|text| humantime::parse_rfc3339(&text).ok());
+        let since = self.since.as_ref().and_then(time);
         Wanted { name: self.name, version: self.version, channel: self.channel, url: self.url, rollout, since }
     }
 }
@@ -228,6 +239,8 @@ why = "misses scratches on chrome"
         assert!(list.models[0].since.is_some());
         assert_eq!(list.models[1].rollout, Rollout { waves: vec![100], hold: Duration::ZERO, max_failed: 0 });
         assert_eq!(list.revoked[&("screws".into(), "1.9.0".into())], "misses scratches on chrome");
+        let bare = parse(&FULL.replace("\"2026-12-01T06:00:00Z\"", "2026-12-01T06:00:00Z")).unwrap();
+        assert_eq!(bare, list, "TOML has a form of its own for times");
         assert_eq!(parse("").unwrap(), List::default());
     }
 
@@ -249,6 +262,8 @@ why = "misses scratches on chrome"
             (model("hold_s = -1"), "model[0].hold_s: takes 0 to 2678400"),
             (model("max_failed = -1"), "model[0].max_failed: takes"),
             (model("since = \"tomorrow\""), "model[0].since: takes a time"),
+            (model("since = 2026-12-01"), "model[0].since: takes a time"),
+            (model("since = 7"), "model[0].since: takes a time"),
             (format!("{}{}", model(""), model("")), "model[1].name: takes a model that is not named before"),
             ("[[revoked]]\nname = \"a\"\nversion = \"x\"".to_owned(), "revoked[0].version: takes"),
             ("[[revoked]]\nname = \"a\"\nversion = \"1.0.0\"\nwhy = \"a\\nb\"".to_owned(), "revoked[0].why: takes one"),

@@ -22,7 +22,7 @@ use crate::pull::address::{host, shown};
 use crate::pull::client::{Client, refused, stalled};
 use crate::pull::trouble::{Trouble, of_error};
 use crate::store::records::sync_dir;
-use crate::store::trust::Trust;
+use crate::store::trust::{Trust, TrustError};
 
 /// Largest signature, bytes.
 const MOST_SIGNATURE: u64 = 16 << 10;
@@ -166,9 +166,13 @@ impl Places {
 
     fn judge(&self, kept: &Kept) -> Result<List, String> {
         let trust = Trust::read(&self.models).map_err(|error| chain(&error))?;
-        trust
-            .judge(&kept.text, Some(&kept.signature), clock::wall())
-            .map_err(|error| format!("the list is not taken: {}", chain(&error)))?;
+        trust.judge(&kept.text, Some(&kept.signature), clock::wall()).map_err(|error| match error {
+            TrustError::Other { signer } => format!(
+                "the list is not taken: the signature by the key {signer} is of another text; was it signed again after the last \
+                 change (`edgectl models sign LIST.toml`)?"
+            ),
+            error => format!("the list is not taken: {}", chain(&error)),
+        })?;
         list::parse(&kept.text).map_err(|faults| format!("the list is not taken: {}", faults.join("; ")))
     }
 

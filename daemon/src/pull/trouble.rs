@@ -49,7 +49,7 @@ pub fn of_status(host: &str, status: u16, known: Option<&str>, retry_after: Opti
              (`pull.credentials`)?"
         ),
         (403, Some(file)) => format!("{host} does not let whom {file} names have it (403)"),
-        (404 | 410, _) => format!("{host} has no such bundle ({status}): is the address right?"),
+        (404 | 410, _) => format!("{host} has nothing there ({status}): is the address right?"),
         (407, _) => format!(
             "the proxy asks who this box is (407) before it goes to {host}: `pull.credentials` of the proxy's host"
         ),

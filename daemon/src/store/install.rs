@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use edge_engine::bundle::{self, Manifest};
 
-use super::archive::{self, Announced, ArchiveError};
+use super::archive::{self, Announced, ArchiveError, SIGNATURE};
 use super::records::sync_dir;
 use super::trust::{Trust, TrustError};
 use crate::config::ModelsConfig;
@@ -195,6 +195,13 @@ fn settle(staged: &Path, root: &Path, manifest: &Manifest) -> Result<Installed, 
             read(staged) == read(&dir)
         };
         return match same(bundle::MANIFEST) {
+            // The same, and signed since, or by another key: the signature that was just found good holds from now on.
+            true if staged.join(SIGNATURE).is_file() && !same(SIGNATURE) => {
+                let (from, to) = (staged.join(SIGNATURE), dir.join(SIGNATURE));
+                std::fs::rename(from, &to).map_err(failed("put in place", &to))?;
+                sync_dir(&dir).map_err(failed("write", &dir))?;
+                Ok(Installed { dir, before: true })
+            }
             true => Ok(Installed { dir, before: true }),
             false => Err(InstallError::Other { name: manifest.name.clone(), version: manifest.version.clone() }),
         };

@@ -3,6 +3,7 @@
 //! `edge-stack up DIR` returns when the daemon is ready, connected to the broker, and its retained topics are published;
 //! `DIR/env` then holds what a shell needs. `edge-stack down DIR` stops exactly the processes that `up` started.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -130,7 +131,8 @@ async fn published(bus: &Bus, broker: &Broker) -> Result<()> {
     let client = BusClient::on_bus(&bus.address()).await?;
     let models = eventually("edged is connected to the broker", PATIENCE, async || {
         let status = client.status().await?;
-        let names: Vec<String> = status.models.iter().map(|model| model.name.clone()).collect();
+        // One topic for all versions of a model.
+        let names: BTreeSet<String> = status.models.iter().map(|model| model.name.clone()).collect();
         Ok((status.mqtt.state == "connected").then_some(names))
     })
     .await?;

@@ -44,8 +44,20 @@ pub fn drafted(drafted: &Drafted, drawn: Option<(usize, &Path)>) -> String {
         out.push_str(&paragraph("Note: ", &clean(remark)));
     }
     let dir = clean(&drafted.dir);
+    if is_lost(drafted) {
+        out.push_str(
+            "\nNo sample was answered, so this is not the right manifest yet: is it another kind of model (`--task`)? Otherwise \
+             correct model.toml, and then `edgectl models goldens`\n",
+        );
+        return out;
+    }
     out.push_str(&format!("\nNext: edgectl models sign {dir} --key KEY; edgectl models install {dir}\n"));
     out
+}
+
+/// Whether there were samples, and none was answered.
+pub fn is_lost(drafted: &Drafted) -> bool {
+    !drafted.samples.is_empty() && drafted.samples.iter().all(|sample| !sample.error.is_empty())
 }
 
 fn graph(graph: &GraphFacts) -> String {

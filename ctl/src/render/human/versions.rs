@@ -1,6 +1,6 @@
 //! Versions of models, for people.
 
-use edge_wire::dto::{FleetModel, FleetStatus, ModelStatus};
+use edge_wire::dto::{FleetModel, ModelStatus, Status};
 use edge_wire::history::HistoryEntry;
 
 use crate::render::table::{Align, clean, paragraph, table};
@@ -16,9 +16,20 @@ pub fn settled(model: &ModelStatus) -> String {
 }
 
 /// What a box is to have, and what it does about it.
-pub fn fleet(fleet: &FleetStatus, node: &str) -> String {
+pub fn fleet(status: &Status) -> String {
+    let (fleet, node) = (&status.fleet, &status.node);
+    // Of models each row says why.
+    let wrong = status.problems.iter().filter(|problem| {
+        problem.subject == "fleet list" || problem.subject == "fleet" || problem.subject.starts_with("fleet /")
+    });
+    let wrong: String = wrong
+        .map(|problem| paragraph(&format!("{}: ", clean(&problem.subject)), &clean(&problem.what)))
+        .collect();
     if fleet.models.is_empty() {
-        return "no list says what this box is to have: see `fleet.dir` and `fleet.url` in edged.toml(5)\n".into();
+        return match wrong.is_empty() {
+            true => "no list says what this box is to have: see `fleet.dir` and `fleet.url` in edged.toml(5)\n".into(),
+            false => wrong,
+        };
     }
     let mut place = format!("{} stands at {:.2} % of its fleet", clean(node), fleet.place_percent);
     if !fleet.channel.is_empty() {
@@ -34,7 +45,8 @@ pub fn fleet(fleet: &FleetStatus, node: &str) -> String {
         vec![label, clean(&model.phase.replace('_', " ")), wave, clean(&model.reason)]
     };
     let rows: Vec<Vec<String>> = fleet.models.iter().map(row).collect();
-    format!("{place}\n\n{}", table(&head, &rows))
+    let gap = if wrong.is_empty() { "" } else { "\n" };
+    format!("{place}\n\n{}{gap}{wrong}", table(&head, &rows))
 }
 
 /// Every deed, the last one last.

@@ -235,3 +235,21 @@ fn outlines_maps_text_and_sounds_are_told() {
     let expected = [("signal", "\"input\""), ("state_shape", "[2, 1, 128]"), ("probability", "\"output\"")];
     assert_eq!(check(speech, &none, "speaks", &expected).task, Task::SpeechSegments);
 }
+
+#[test]
+fn a_detector_that_leaves_its_sizes_open_is_no_reader_of_text() {
+    let names = "{0: 'face', 1: 'hand'}";
+    let made = Made {
+        inputs: &["images FP32 batch,3,height,width"],
+        outputs: &["output0 FP32 batch,6,anchors"],
+        metadata: &[("task", "detect"), ("names", names), ("stride", "32"), ("imgsz", "[320, 320]")],
+        ..Made::default()
+    };
+    // Names given by hand must not make a dictionary of them.
+    for wish in [Wish::default(), labels(2)] {
+        let family = made.graph();
+        let family = recognise(&family, &wish).unwrap();
+        assert_eq!(family.task, Task::ObjectDetection, "{}", family.name);
+        assert!(family.closed.is_some(), "a size is chosen");
+    }
+}

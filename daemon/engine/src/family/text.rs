@@ -15,6 +15,9 @@ const FILE: &str = "dictionary.txt";
 
 /// `[N, 1 or 3, height, width]` of open width to `[N, T, entries]`.
 pub fn ctc(seen: &Seen<'_>, wish: &Wish) -> Result<Family, String> {
+    if wish.task.is_none() && !seen.says.is_empty() {
+        return Err(format!("its metadata says that its task is {}", seen.says));
+    }
     let ([input], [output]) = (seen.graph.inputs.as_slice(), seen.graph.outputs.as_slice()) else {
         return Err("a model that reads text has one input and one output".into());
     };

@@ -53,6 +53,14 @@ impl Driver {
         Ok(job.0)
     }
 
+    /// What was just put into the store must not be there.
+    fn put_out(&mut self, dir: std::path::PathBuf) {
+        // Nobody waits for it; should it stay, it is found at the next start, and does not serve either.
+        if let Err(failure) = self.ask_store(|id| Ask::Remove { id, dir }) {
+            tracing::error!(why = %failure.message, "a revoked version stays in the store");
+        }
+    }
+
     /// Shows how far installs are.
     pub(super) fn show_installs(&mut self) {
         for (id, install) in &self.versions.installs {
@@ -95,7 +103,10 @@ impl Driver {
         }
         if let Some(why) = self.unwanted(job, &label) {
             self.note_deed(&install.who, "install", &label, Err(why.clone()));
-            self.take_bundle(*found);
+            match self.versions.fleet.is_revoked(&name, &version).is_some() && !before {
+                true => self.put_out(found.dir),
+                false => self.take_bundle(*found),
+            }
             return self.jobs.finish(self.now, job, Err(why));
         }
         self.pull_installed(job, &found.dir);
@@ -107,13 +118,17 @@ impl Driver {
         if self.models.place(&name, &version).is_none() && !is_pipeline && !(first && wanted) {
             self.keep_what_serves(&name);
         }
+        let signed_by = found.signer.clone();
         self.take_bundle(*found);
+        if before {
+            self.models.set_signer(&name, &version, &signed_by);
+        }
         let signer = self.models.place(&name, &version).and_then(|at| self.models.bundle(at));
         let by = match signer.map(|bundle| bundle.found.signer.as_str()).unwrap_or_default() {
             "" => "unsigned".to_owned(),
             key => format!("signed by the key {key}"),
         };
-        let what = if before { "it was there already".to_owned() } else { by };
+        let what = if before { format!("it was there already, {by}") } else { by };
         self.note_deed(&install.who, "install", &label, Ok(install.told(&what)));
         // A pipeline has no model to try: it serves as soon as it is there.
         if is_pipeline || !wanted {

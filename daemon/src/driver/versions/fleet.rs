@@ -193,6 +193,7 @@ impl Driver {
             return;
         }
         self.end_attempts();
+        self.give_up_unwanted();
         let orders = std::mem::take(&mut self.versions.fleet.desired.wanted);
         let shown: Vec<FleetModel> = orders.iter().map(|order| self.converge_one(order)).collect();
         self.versions.fleet.desired.wanted = orders;
@@ -220,11 +221,25 @@ impl Driver {
         }
     }
 
+    /// What no list wants any more is not fetched on.
+    fn give_up_unwanted(&mut self) {
+        let fleet = &mut self.versions.fleet;
+        let wanted = |name: &String, version: &String| {
+            fleet.desired.wanted.iter().any(|order| order.wanted.name == *name && order.wanted.version == *version)
+        };
+        let unwanted = fleet.tries.iter().filter(|(name, attempt)| !wanted(name, &attempt.version));
+        let unwanted: Vec<String> = unwanted.map(|(name, _)| name.clone()).collect();
+        for name in unwanted {
+            let job = self.versions.fleet.tries.remove(&name).and_then(|attempt| attempt.job);
+            if let Some(job) = job.filter(|job| self.jobs.is_running(*job)) {
+                // One that has come is installed all the same, and does no harm.
+                self.cancel_pull(job);
+            }
+        }
+    }
+
     fn converge_one(&mut self, order: &Order) -> FleetModel {
         let (name, version) = (&order.wanted.name, &order.wanted.version);
-        if self.versions.fleet.tries.get(name).is_some_and(|attempt| attempt.version != *version) {
-            self.versions.fleet.tries.remove(name);
-        }
         let rollout = &order.wanted.rollout;
         let at = place(&self.config.node);
         let wave = rollout.wave(at);
