@@ -421,6 +421,7 @@ K48MyMatyaIdhv6JOCkeP/IEukl6RchtA7Ckl/h07d941NRqQCO4klXrc6rZ3G/iuQyeCVwvSwZGFucf
 TRUST = [
     "\0" + SIGNATURE,
     "\0" + SIGNATURE.replace("RUSC", "RUSD"),
+    "\0" + SIGNATURE.replace("K48MyMatyaIdhv6JOCkeP/IEukl6RchtA7Ckl/h07d941NRqQCO4klXrc6rZ3G", ""),
     "\0untrusted comment: x\n\ntrusted comment: y\n\n",
     '\1[key.537672F3EF527182]\nrevoked = true\nnot_after = "2027-06-30"\n',
     '\1[key.537672f3ef527182]\nnot_after = "9999-99-99"\n',

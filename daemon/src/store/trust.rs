@@ -113,11 +113,20 @@ impl Trust {
             let now = humantime::format_rfc3339_seconds(now).to_string();
             return Err(TrustError::Expired { signer, until, path, now });
         }
+        // The library panics where the comment's signature is cut, and takes one that is not there.
+        if !is_comment_whole(text) {
+            return Err(TrustError::Other { signer });
+        }
         match minisign::verify(key, &signature, Cursor::new(manifest), true, false, false) {
             Ok(()) => Ok(signer),
             Err(_) => Err(TrustError::Other { signer }),
         }
     }
+}
+
+/// Whether the fourth line, which signs the comment, is there with all its 64 bytes, as `minisign -S` writes it.
+fn is_comment_whole(signature: &str) -> bool {
+    signature.lines().nth(3).is_some_and(|line| line.trim().len() == 88 && line.trim().ends_with("=="))
 }
 
 /// Checks the signature of the bundle in `dir`.
@@ -293,5 +302,22 @@ mod tests {
         assert!(said.contains(SIGNATURE) && said.contains("not a regular file"), "{said}");
         let said = Case { signature: Some(&"x".repeat(100_000)), ..GOOD }.says(day("2026-11-27")).unwrap_err();
         assert!(said.contains("larger than"), "{said}");
+    }
+
+    #[test]
+    fn a_signature_that_is_cut_anywhere_is_refused_and_harms_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.pub"), KEY).unwrap();
+        let trust =
+            Trust::read(&ModelsConfig { keys_dir: dir.path().to_owned(), ..ModelsConfig::for_tests() }).unwrap();
+        let whole = SIGNED.trim_end();
+        trust.judge(MANIFEST_TEXT, Some(SIGNED), day("2027-01-01")).unwrap();
+        let comment = whole.rfind('\n').unwrap();
+        for end in comment + 1..whole.len() {
+            trust.judge(MANIFEST_TEXT, Some(&whole[..end]), day("2027-01-01")).unwrap_err();
+            // Shorter, and good base64 all the same.
+            let short = format!("{}\n", &whole[..comment + 1 + (end - comment - 1) / 4 * 4]);
+            trust.judge(MANIFEST_TEXT, Some(&short), day("2027-01-01")).unwrap_err();
+        }
     }
 }
