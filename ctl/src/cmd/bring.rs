@@ -129,10 +129,8 @@ async fn drafted(common: &Common, words: Words, annotate: Option<&Path>) -> Resu
         ),
     };
     let exit = if human::bring::is_lost(&drafted) { Exit::Refused } else { Exit::Done };
-    let mut faults: Vec<String> = drawn.into_iter().flat_map(|drawn| drawn.faults).collect();
-    // The same of every picture is said once.
-    faults.dedup();
-    Ok(faults.into_iter().fold(Answer::done(text).ending(exit), Answer::noting))
+    let faults = drawn.into_iter().flat_map(|drawn| drawn.faults);
+    Ok(faults.fold(Answer::done(text).ending(exit), Answer::noting))
 }
 
 /// What came of drawing.
@@ -155,6 +153,12 @@ fn draw(drafted: &Drafted, dir: &Path) -> Result<Drawn, Failure> {
             Ok(()) => drawn.count += 1,
             Err(fault) => drawn.faults.push(format!("edgectl: --annotate {}: {fault}", sample.file)),
         }
+    }
+    // Where nothing can be drawn of any of them, once is enough.
+    if drawn.count == 0 && drawn.faults.len() > 1 {
+        let others = drawn.faults.len() - 1;
+        drawn.faults.truncate(1);
+        drawn.faults.push(format!("edgectl: --annotate: and {others} others"));
     }
     Ok(drawn)
 }
