@@ -146,6 +146,7 @@ async fn done(command: BundleCommand) -> Result<ExitCode, BringError> {
             told(&quantize::quantize(&quantize::Asked { dir, data, out, name, tolerance, python, library }).await?)
         }
         BundleCommand::Pack { dir, out } => told(&pack(&dir, out.as_deref())?),
+        BundleCommand::Sign { dir, key } if dir.is_file() => told(&sign::sign_export(&dir, &key)?),
         BundleCommand::Sign { dir, key } => told(&sign::sign(&dir, &key)?),
         BundleCommand::Keygen { name, no_password } => told(&sign::keygen(&name, !no_password)?),
     }

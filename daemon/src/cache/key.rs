@@ -91,7 +91,8 @@ impl Key {
     }
 }
 
-fn options(options: &DeviceOptions) -> String {
+/// What a provider is told of its device, in one line.
+pub fn options(options: &DeviceOptions) -> String {
     let DeviceOptions { device, memory_limit_bytes, workspace_limit_bytes, dla_core } = options;
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     format!(

@@ -163,6 +163,8 @@ impl Driver {
                 Ok(_) => self.cache_fault = None,
                 Err(why) => self.cache_fault(why),
             },
+            Answer::Staged { job, dir } => self.staged(job, dir),
+            Answer::TakenIn { job, taken } => self.taken_in(job, *taken),
             // Of a trial that is not asked.
             Answer::Failed { id: LoadId { holder: Holder::Trial, .. }, .. } => {}
         }

@@ -5,6 +5,7 @@
 //! ([`resolve`]); the rest is the core's.
 
 mod builds;
+mod carry;
 mod chunks;
 pub mod clock;
 pub mod duplicates;
@@ -136,6 +137,7 @@ pub struct Driver {
     memory: memory::Memory,
     recovery: recovery::Recovery,
     tuning: tuning::Tuning,
+    carrying: carry::Carrying,
     versions: versions::Versions,
     stories: Ring,
     counters: Counters,
@@ -192,6 +194,7 @@ impl Driver {
             memory: memory::Memory::default(),
             recovery: recovery::Recovery::default(),
             tuning: tuning::Tuning::default(),
+            carrying: carry::Carrying::default(),
             versions: versions::Versions::default(),
             stories: Ring::default(),
             counters: Counters::default(),
@@ -222,6 +225,7 @@ impl Driver {
                 },
                 copied = self.copies.next() => self.on_copied(copied),
                 event = self.tuning.next() => self.on_tune(event),
+                carried = self.carrying.next() => self.on_carried(carried),
                 answer = next_answer(&mut self.outside.cache) => self.on_cache(answer),
                 answer = versions::next_answer(&mut self.outside.store) => self.on_store(answer),
                 event = versions::pull::next_event(&mut self.outside.pull) => self.on_pull(event),
@@ -312,6 +316,14 @@ impl Driver {
             }
             Message::Cache { done } => self.relay_to_cache(Ask::List { done }),
             Message::ClearCache { model, done } => self.relay_to_cache(Ask::Clear { model, done }),
+            Message::ExportCache { models, to, who, done } => {
+                let result = self.export_cache(models, to, who);
+                answer(done, result);
+            }
+            Message::ImportCache { from, who, done } => {
+                let result = self.import_cache(from, who);
+                answer(done, result);
+            }
             Message::Status { done } => {
                 self.publish();
                 answer(done, self.outside.status.borrow().clone());
@@ -389,6 +401,7 @@ impl Driver {
         match job.operation {
             Operation::Build => self.cancel_build(id),
             Operation::Tune => self.cancel_tune(id),
+            Operation::Export | Operation::Import => self.cancel_carrying(),
             Operation::Install | Operation::Pull | Operation::Activate | Operation::Rollback => self.cancel_change(id),
         }
         Ok(())
@@ -492,6 +505,7 @@ impl Driver {
             self.judge_versions();
         }
         self.look_after_versions();
+        self.show_carrying();
         if self.recovery.next_due().is_some_and(|due| due <= self.now) {
             self.try_failed();
         }

@@ -362,7 +362,7 @@ pub struct CacheEntry {
 pub struct JobStatus {
     /// Its number, the last part of the path of its object.
     pub id: u64,
-    /// `build` or `tune`.
+    /// `build`, `tune`, `install`, `pull`, `activate`, `rollback`, `export` or `import`.
     pub operation: String,
     /// `name:version`.
     pub model: String,
@@ -378,6 +378,8 @@ pub struct JobStatus {
     pub expected_ms: u64,
     /// `running`, `done`, `failed` or `cancelled`.
     pub state: String,
+    /// What it did, one line each; empty where there is nothing to tell.
+    pub notes: Vec<String>,
     /// Why it failed; empty otherwise.
     pub last_error: String,
 }

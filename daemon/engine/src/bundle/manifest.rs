@@ -1,6 +1,6 @@
 //! What `model.toml` may say: the shape of the file and nothing about the disk. [`super::rules`] checks the values.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::recipes::{InputRecipe, OutputRecipe};
 use crate::protocol::{Precision, Setup};
@@ -276,7 +276,7 @@ pub struct Golden {
 }
 
 /// One file of the bundle.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
     /// Relative to the manifest.

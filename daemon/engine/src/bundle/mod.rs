@@ -22,7 +22,7 @@ pub use recipes::{
     FileBytesRecipe, FileTypeRecipe, Fit, Head, ImageRecipe, InputRecipe, Layout, MasksRecipe, ObjectsRecipe,
     OutlinesRecipe, OutputRecipe, PictureRecipe, SceneRecipe, SegmentationRecipe, SoundRecipe, SpeechRecipe, WhenWider,
 };
-pub use rules::{PROVIDERS, is_inside};
+pub use rules::{PROVIDERS, is_inside, is_name};
 use sha2::{Digest, Sha256};
 
 /// The manifest's file name.

@@ -248,7 +248,8 @@ fn named_files(manifest: &Manifest) -> Vec<(String, &str)> {
     named
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a text is a name of a bundle: 1..=64 characters of `[a-z0-9_-]`, a letter or digit first.
+pub fn is_name(text: &str) -> bool {
     let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     first && text.len() <= 64 && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }

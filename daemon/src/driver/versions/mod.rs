@@ -150,7 +150,7 @@ impl Driver {
     }
 
     /// Notes a deed in the history.
-    fn note_deed(&mut self, who: &str, what: &str, model: &str, result: Result<String, String>) {
+    pub(super) fn note_deed(&mut self, who: &str, what: &str, model: &str, result: Result<String, String>) {
         let (result, detail) = match result {
             Ok(detail) => ("done", detail),
             Err(why) => ("failed", why),
