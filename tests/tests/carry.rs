@@ -16,8 +16,22 @@ const MODEL: &str = "either";
 
 /// One box with OpenVINO in `providers`; none of them measures by itself.
 fn setup(providers: &Path, more: &str) -> Setup {
+    // The bundle is not signed either: where that matters only the import is looked at.
     let config = format!("[engine]\nproviders_dir = '{}'\n{more}", providers.display());
     Setup::new().bundles(&[MODEL]).without_broker().config(&config)
+}
+
+/// Exit code, and all that was said in one line: lines are broken for the screen.
+fn said(stack: &Stack, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let (code, out, err) = edgectl(stack, arguments)?;
+    Ok((code, format!("{out} {err}").split_whitespace().collect::<Vec<_>>().join(" ")))
+}
+
+/// The same of what has to do well.
+fn well(stack: &Stack, arguments: &[&str]) -> Result<String> {
+    let (code, said) = said(stack, arguments)?;
+    ensure!(code == Some(0), "{arguments:?}: {code:?} {said}\n{}", stack.logs());
+    Ok(said)
 }
 
 fn path(path: &Path) -> Result<&str> {
@@ -48,7 +62,7 @@ async fn box_a(providers: &Path) -> Result<(Stack, PathBuf)> {
     served(&stack, "built").await?;
     done(&stack, &["models", "tune", MODEL])?;
     let file = stack.dir().join("line.edgecache");
-    let said = done(&stack, &["models", "cache", "export", "--out", path(&file)?])?;
+    let said = well(&stack, &["models", "cache", "export", "--out", path(&file)?])?;
     ensure!(said.contains("exported: plan of either:1.0.0"), "{said}");
     ensure!(said.contains("exported: engine of either for openvino"), "{said}");
     Ok((stack, file))
@@ -66,9 +80,9 @@ fn an_identical_box_serves_by_the_plan_and_the_engines_of_another_without_measur
 
         let mut b = setup(providers.path(), "").start().await?;
         served(&b, "built").await?;
-        let (code, _, err) = edgectl(&b, &["models", "plan", MODEL])?;
+        let (code, err) = said(&b, &["models", "plan", MODEL])?;
         ensure!(code != Some(0) && err.contains("it was not measured yet"), "{err}");
-        let said = done(&b, &["models", "cache", "import", path(&file)?])?;
+        let said = well(&b, &["models", "cache", "import", path(&file)?])?;
         ensure!(said.contains("taken: plan of either:1.0.0") && !said.contains("refused"), "{said}");
         ensure!(done(&b, &["models", "plan", MODEL, "--json"])? == plan, "the plan of the other box, as it is");
         add(&b).await?;
@@ -100,7 +114,7 @@ fn a_box_that_has_not_compiled_yet_finds_the_engines_of_another_when_its_model_c
             Ok(client.status().await?.models.iter().any(|model| model.state == "ready").then_some(()))
         };
         eventually("its own model serves", PATIENCE, ready).await?;
-        let said = done(&b, &["models", "cache", "import", path(&file)?])?;
+        let said = well(&b, &["models", "cache", "import", path(&file)?])?;
         ensure!(said.contains("taken: plan of either") && said.contains("taken: engine of either"), "{said}");
         let bundle = edge_tests::places::test_bundles().join(MODEL);
         done(&b, &["models", "install", path(&bundle)?])?;
@@ -128,32 +142,30 @@ fn what_is_of_another_box_or_not_signed_by_somebody_trusted_is_refused_by_name()
         let (a, file) = box_a(providers.path()).await?;
         let keys = tempfile::tempdir()?;
         let strict = format!("[models]\nallow_unsigned = false\nkeys_dir = '{}'", keys.path().display());
-        let mut b = setup(providers.path(), &strict).prepare()?;
-        // The bundle itself is not signed either: only the import is looked at.
-        b.start_daemon().await?;
-        let import = |b: &Stack, file: &Path| edgectl(b, &["models", "cache", "import", path(file)?]);
+        let b = setup(providers.path(), &strict).start().await?;
+        let import = |b: &Stack, file: &Path| said(b, &["models", "cache", "import", path(file)?]);
         let known = async || {
-            let (_, out, err) = import(&b, &file)?;
-            Ok((!err.contains("is not known yet")).then_some(out))
+            let (_, out) = import(&b, &file)?;
+            Ok((!out.contains("is not known yet")).then_some(out))
         };
-        let said = eventually("the runtime is known", PATIENCE, known).await?;
-        ensure!(said.contains("the export is not signed: `edgectl models sign"), "{said}");
+        let no = eventually("the runtime is known", PATIENCE, known).await?;
+        ensure!(no.contains("the export is not signed: `edgectl models sign"), "{no}");
 
         done(&a, &["models", "keygen", path(&keys.path().join("site"))?, "--no-password"])?;
         let key = keys.path().join("site.key");
         done(&a, &["models", "sign", path(&file)?, "--key", path(&key)?])?;
-        let (code, out, _) = import(&b, &file)?;
+        let (code, out) = import(&b, &file)?;
         ensure!(code == Some(0) && out.contains("taken: engine of either"), "{out}");
 
         // The head of an export that says it is of another box, signed all the same.
         let other = doctored(&a, &file)?;
         done(&a, &["models", "sign", path(&other)?, "--key", path(&key)?])?;
-        let (code, out, _) = import(&b, &other)?;
+        let (code, out) = import(&b, &other)?;
         ensure!(code == Some(1), "{out}");
         ensure!(out.contains("nothing of it is for this box") && out.contains("NVIDIA Orin"), "{out}");
         ensure!(out.contains("device was"), "the plan says what differs as well: {out}");
         // And the same as it was signed before it was changed.
-        let (code, out, _) = import(&b, &doctored(&a, &file)?)?;
+        let (code, out) = import(&b, &doctored(&a, &file)?)?;
         ensure!(code == Some(1) && out.contains("was changed since"), "{out}");
         let left = std::fs::read_dir(b.dir().join("cache/building"))?.count();
         ensure!(left == 0, "nothing is left of what was refused");

@@ -138,7 +138,9 @@ fn add_engines(
     for dir in listed(&asked.cache_dir.join("engines"))? {
         let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         // `<model>-<64 digits>`.
-        let Some((model, _)) = name.rsplit_once('-').filter(|(model, _)| is_asked(asked, model, None)) else { continue };
+        let Some((model, _)) = name.rsplit_once('-').filter(|(model, _)| is_asked(asked, model, None)) else {
+            continue;
+        };
         let (key, files) = match seal::sealed(&dir) {
             Ok((key, files)) if key.entry(model) == name && !files.is_empty() => (key, files),
             Ok(_) => {

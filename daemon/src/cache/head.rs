@@ -142,9 +142,9 @@ impl Head {
 
     /// The files of an engine, each with its name below the engine's directory.
     pub fn files_of<'a>(&'a self, engine: &'a EngineEntry) -> impl Iterator<Item = (&'a str, &'a FileEntry)> {
-        self.files.iter().filter_map(|file| {
-            Some((file.path.strip_prefix(engine.dir.as_str())?.strip_prefix('/')?, file))
-        })
+        self.files
+            .iter()
+            .filter_map(|file| Some((file.path.strip_prefix(engine.dir.as_str())?.strip_prefix('/')?, file)))
     }
 }
 
@@ -298,7 +298,10 @@ mod tests {
             (|_| {}, None),
             // Of what an engine does not depend on.
             (|here| here.machine[0].1 = "another case".into(), None),
-            (|here| here.machine[5].1 = "L4T 36.3.0".into(), Some("board software was \"L4T 36.4.3\", this box has \"L4T 36.3.0\"")),
+            (
+                |here| here.machine[5].1 = "L4T 36.3.0".into(),
+                Some("board software was \"L4T 36.4.3\", this box has \"L4T 36.3.0\""),
+            ),
             (|here| here.machine[2].1 = "A57".into(), Some("processor was \"A78\", this box has \"A57\"")),
             (|here| here.machine[3].1 = "asimd".into(), Some("the processor lacks fphp, which it was made with")),
             (|here| here.runtime = "1.25.0".into(), Some("ONNX Runtime was \"1.24.0\", this box has \"1.25.0\"")),

@@ -227,7 +227,8 @@ mod tests {
         std::fs::write(entry.join("x.blob"), vec![7; 300_000]).unwrap();
         seal::write(&entry, &key()).unwrap();
         let key = vec![("model".into(), "d".into()), ("device".into(), "a box".into())];
-        plans::write(root.path(), &Plan { model: "m".into(), version: "1.0.0".into(), key, ..Plan::default() }).unwrap();
+        plans::write(root.path(), &Plan { model: "m".into(), version: "1.0.0".into(), key, ..Plan::default() })
+            .unwrap();
         root
     }
 
@@ -293,7 +294,8 @@ mod tests {
     #[test]
     fn what_is_not_for_this_box_is_refused_by_name_and_the_rest_is_taken() {
         let from = box_with_both();
-        let (_dir, staged) = imported(exported(from.path(), &[]).unwrap(), |asked| asked.here.runtime = "1.25.0".into());
+        let (_dir, staged) =
+            imported(exported(from.path(), &[]).unwrap(), |asked| asked.here.runtime = "1.25.0".into());
         let staged = staged.unwrap();
         assert_eq!((staged.plans.len(), staged.engines.len()), (1, 0));
         let why = "engine of m for openvino (), of press-7: ONNX Runtime was \"1.24.0\", this box has \"1.25.0\"";

@@ -14,8 +14,8 @@ use edge_wire::dto::CacheEntry;
 use serde::{Deserialize, Serialize};
 
 use super::bound::{Held, surplus};
-use super::key::{Asked, FORMAT, Key};
 use super::import::{Staged, StagedEngine};
+use super::key::{Asked, FORMAT, Key};
 use super::{Holder, Opened, Taken, seal};
 use crate::driver::chain;
 use crate::driver::clock::{rfc3339, wall};
@@ -472,6 +472,7 @@ mod tests {
         Asked {
             name: name.into(),
             bundle,
+            weights: String::new(),
             setup: Setup { variant, provider: "openvino".into(), precision: Precision::Exact, threads, instances: 1 },
             runtime: "1.24.0".into(),
             identity: ProviderIdentity { version: "1".into(), digest: "d".into(), device: "i5".into() },

@@ -91,6 +91,7 @@ impl Driver {
         Some(Asked {
             name: model.found.name.clone(),
             bundle: model.found.dir.clone(),
+            weights: model.found.weights(),
             setup: model.setup.clone(),
             runtime,
             identity,

@@ -39,7 +39,10 @@ enum Doing {
     Staging(OwnedFd),
     Importing(JoinHandle<Result<Box<Staged>, Ended>>, PathBuf),
     /// The keeper puts it in its place; who signed it, and what is not for this box.
-    TakingIn { signed: String, refused: Vec<String> },
+    TakingIn {
+        signed: String,
+        refused: Vec<String>,
+    },
 }
 
 /// Why it ended before its end.
@@ -125,7 +128,8 @@ impl Driver {
     fn may_carry(&self) -> Result<(), Failure> {
         let unavailable = |text: &str| Failure::new(ErrorCode::Unavailable, text.to_owned());
         if let Some(carry) = &self.carrying.0 {
-            let text = format!("plans and engines are being exported or imported (job {}): wait for its end", carry.job.0);
+            let text =
+                format!("plans and engines are being exported or imported (job {}): wait for its end", carry.job.0);
             return Err(Failure { retry_after_ms: Some(5000), ..Failure::new(ErrorCode::Overloaded, text) });
         }
         if self.outside.cache.is_none() {

@@ -17,6 +17,7 @@ pub mod jobs;
 mod loading;
 mod memory;
 pub mod models;
+pub mod parts;
 mod pipeline;
 mod recovery;
 mod reload;
@@ -127,6 +128,7 @@ pub struct Driver {
     duplicates: Duplicates,
     models: Models,
     pipelines: Pipelines,
+    parts: parts::Parts,
     /// Bytes of decoded pictures that are kept for their lines.
     pictures: u64,
     scratch: scratch::Scratch,
@@ -187,6 +189,7 @@ impl Driver {
             duplicates: Duplicates::default(),
             models: Models::default(),
             pipelines: Pipelines::default(),
+            parts: parts::Parts::default(),
             pictures: 0,
             scratch: scratch::Scratch::default(),
             copies: chunks::copies::Copies::default(),
@@ -410,8 +413,14 @@ impl Driver {
     fn on_bundle(&mut self, found: Option<Found>) {
         self.now = self.clock.now();
         match found {
+            // Its parts may be among those that are not read yet.
+            Some(found) if !found.needs.is_empty() => self.parts.held.push(found),
             Some(found) => self.take_bundle(found),
             None => {
+                for mut found in std::mem::take(&mut self.parts.held) {
+                    self.compose(&mut found);
+                    self.take_bundle(found);
+                }
                 self.bundles_open = false;
                 self.wake_orphans();
             }
@@ -425,6 +434,9 @@ impl Driver {
         let label = format!("{}:{}", found.name, found.version);
         if let Some(fault) = &found.fault {
             tracing::error!(model = %label, %fault, "bundle cannot be served");
+        }
+        if found.part.is_some() {
+            return self.take_part(found);
         }
         let (allowed, hosts) = (&self.config.engine.providers, &mut self.hosts);
         let taken = match found.pipeline.take() {

@@ -56,6 +56,7 @@ impl Driver {
             status.waiting = u32::try_from(open).unwrap_or(u32::MAX);
             models.push(status);
         }
+        models.extend(self.part_statuses());
         let problems = self.problems();
         let (state, reason) = self.state_words(&problems);
         let mut engine = self.engine_status();
@@ -159,7 +160,11 @@ impl Driver {
         for bundle in self.models.bundles().iter().filter(|bundle| !bundle.gone && !self.lacks_room(bundle.shown())) {
             let Some(model) = self.models.get(bundle.shown()) else { continue };
             if let Life::Failed(why) = &model.life {
+                let unfit = || {
+                    "install the part that it needs: `edgectl models install`, or another version of the model".into()
+                };
                 let remedy = match (self.remedy_of(bundle.shown()), model.found.fault.is_none() && hopeless) {
+                    _ if model.found.unfit => unfit(),
                     (Some(remedy), _) => remedy,
                     (None, true) => "see \"library\": the model is served when there is an engine".into(),
                     (None, false) => {

@@ -309,8 +309,8 @@ where
                 return Err(ArchiveError::First { found: raw, first: P::FILE, how: P::HOW });
             }
             let text = text(&mut entry, P::FILE, MOST_MANIFEST)?;
-            let manifest = P::parse(&text)
-                .map_err(|source| ArchiveError::Promise { file: P::FILE, source: Box::new(source) })?;
+            let manifest =
+                P::parse(&text).map_err(|source| ArchiveError::Promise { file: P::FILE, source: Box::new(source) })?;
             self.left = manifest.files().iter().map(|file| (file.path.clone(), file.clone())).collect();
             self.head = Some(Head { manifest, text, signature: None });
             return Ok(());
@@ -321,7 +321,8 @@ where
         }
         self.announce()?;
         let Some(promised) = self.left.remove(&name) else {
-            let known = self.head.as_ref().is_some_and(|head| head.manifest.files().iter().any(|file| file.path == name));
+            let known =
+                self.head.as_ref().is_some_and(|head| head.manifest.files().iter().any(|file| file.path == name));
             let behind = format!("must come right behind {}: {}", P::FILE, P::HOW);
             return Err(wrong(match name.as_str() {
                 name if known || name == P::FILE => "stands in the archive twice",

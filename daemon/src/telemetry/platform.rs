@@ -42,7 +42,8 @@ pub fn processor_features() -> String {
 /// Instructions for vectors and matrices, on either kind of processor; the rest of what a kernel lists differs from one
 /// kernel to the next.
 const FEATURES: [&str; 16] = [
-    "sse", "ssse", "avx", "amx", "fma", "f16c", "bmi", "vnni", "asimd", "neon", "sve", "sme", "bf16", "i8mm", "fphp", "vfp",
+    "sse", "ssse", "avx", "amx", "fma", "f16c", "bmi", "vnni", "asimd", "neon", "sve", "sme", "bf16", "i8mm", "fphp",
+    "vfp",
 ];
 
 fn features(cpuinfo: &str) -> String {

@@ -102,7 +102,7 @@ pub struct ModelStatus {
     pub version: String,
     /// The manifest's one line about it.
     pub description: String,
-    /// The bundle's task, which shapes the result document.
+    /// The bundle's task, which shapes the result document; of a part its kind: `adapter`, `tokenizer`, `labels`, `weights`.
     pub task: String,
     /// SPDX licence expression.
     pub licence: String,
@@ -151,6 +151,10 @@ pub struct ModelStatus {
     pub probation: String,
     /// Why it was taken back on this box; empty if it was not.
     pub bad: String,
+    /// The parts that it is used with, each `name:version`.
+    pub parts: Vec<String>,
+    /// Of a part: the models that are used with it, each `name:version`.
+    pub used_by: Vec<String>,
 }
 
 /// One way to run a model: a variant on an execution provider.

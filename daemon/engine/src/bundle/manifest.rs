@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::parts::{Need, PartKind};
 use super::recipes::{InputRecipe, OutputRecipe};
 use crate::protocol::{Precision, Setup};
 
@@ -9,6 +10,8 @@ use crate::protocol::{Precision, Setup};
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
+    /// Present if it is no model but a part of models.
+    pub kind: Option<PartKind>,
     /// Logical name, `[a-z0-9_-]`.
     pub name: String,
     /// Semantic version of the bundle.
@@ -46,6 +49,12 @@ pub struct Manifest {
     /// Inputs with their expected answers, run before the model is served; those of a pipeline are for tests.
     #[serde(default)]
     pub golden: Vec<Golden>,
+    /// Of an adapter: sha256 of the graphs that it was made for.
+    #[serde(default)]
+    pub base: Vec<String>,
+    /// Parts that it needs, which are bundles of their own.
+    #[serde(default)]
+    pub needs: Vec<Need>,
     /// Every file of the bundle besides the manifest.
     pub file: Vec<FileEntry>,
 }

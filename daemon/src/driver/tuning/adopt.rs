@@ -92,6 +92,8 @@ impl Driver {
     /// What a plan of this model holds for.
     fn plan_key(&self, found: &crate::store::Found) -> plans::Key {
         let mut key = vec![("model".to_owned(), found.digest.clone())];
+        let parts = found.parts.iter().map(|part| (format!("part {}", part.name), part.digest.clone()));
+        key.extend(parts);
         key.extend(self.plan_facts());
         for provider in &self.config.engine.providers {
             if found.setups.iter().any(|setup| setup.provider == *provider) {

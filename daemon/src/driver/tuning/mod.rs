@@ -288,12 +288,9 @@ impl Driver {
             return self.tuning.disturb(self.now);
         }
         let ready = |id: ModelId| self.models.get(id).is_some_and(|model| model.life == Life::Ready);
-        let next = self
-            .models
-            .bundles()
-            .iter()
-            .enumerate()
-            .find(|(at, bundle)| bundle.plan.is_none() && !self.tuning.tried.contains(at) && ready(bundle.shown()));
+        let next = self.models.bundles().iter().enumerate().find(|(at, bundle)| {
+            !bundle.gone && bundle.plan.is_none() && !self.tuning.tried.contains(at) && ready(bundle.shown())
+        });
         let Some((_, bundle)) = next else { return };
         let label = format!("{}:{}", bundle.found.name, bundle.found.version);
         if let Err(failure) = self.tune(&label) {

@@ -14,6 +14,7 @@
 
 mod activate;
 mod files;
+mod parts;
 pub(super) mod pull;
 mod watch;
 
@@ -107,6 +108,7 @@ pub(super) struct Versions {
     /// By the number of their jobs, until those are over.
     pulls: BTreeMap<u64, pull::Pull>,
     activations: Vec<Activation>,
+    part_activations: Vec<parts::PartActivation>,
     removals: BTreeMap<u64, Removal>,
     on_probation: BTreeMap<String, OnProbation>,
     /// Bundles that served before, and are let go when what is on them has ended.
@@ -199,15 +201,18 @@ impl Driver {
     pub(super) fn look_after_versions(&mut self) {
         self.show_installs();
         self.drive_activations();
+        self.drive_parts();
         self.retire();
         self.forget_pulls();
     }
 
     /// Whether a bundle must not be let go to make room: it serves until another version has taken over.
     pub(super) fn is_protected(&self, bundle: usize) -> bool {
-        self.versions.activations.iter().any(|activation| {
-            activation.to == bundle || activation.from == Some(bundle) && activation.stage != Stage::Clearing
-        })
+        let in_pair = self.is_in_pair(bundle);
+        in_pair
+            || self.versions.activations.iter().any(|activation| {
+                activation.to == bundle || activation.from == Some(bundle) && activation.stage != Stage::Clearing
+            })
     }
 
     /// A bundle that was just found: unless it is the active version, it rests until somebody asks for it by its version.
