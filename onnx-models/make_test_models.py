@@ -13,13 +13,16 @@
     areas           tells red, green and blue areas of a picture from the rest
     spots           tells bright spots of a picture, as models for anomalies tell defects; FP16 in and out
     likeness        tells pictures by the colours of their halves
+    named           likeness, with those that are known in the part `known`
+    toned           multiplies by weights in the part `base` and by what the adapter `tone` adds
+    base, tone, known    the parts of these two
     select          the positive ones of FP32 [-1]: how many there are depends on the numbers, not on their count
     wrong-golden    add, with an expected answer that is not the sum
     wrong-sha256    add, with a digest in its manifest that is not the file's
     unknown-key     add, with a key in its manifest that nobody knows
     corrupt         a model file that is no model
 
-Needs: pip install onnx numpy
+Needs: pip install onnx numpy onnxruntime (for the form of adapters)
 """
 
 import hashlib

@@ -23,6 +23,7 @@ mod recovery;
 mod reload;
 pub mod resolve;
 mod results;
+mod runtime;
 mod scratch;
 mod settle;
 mod setups;
@@ -145,6 +146,7 @@ pub struct Driver {
     counters: Counters,
     mqtt: MqttStatus,
     reloading: Reloading,
+    runtime: runtime::RuntimeFile,
     /// Why what providers compile is not kept.
     cache_fault: Option<String>,
     state: State,
@@ -171,6 +173,7 @@ impl Driver {
         let since_epoch = clock::wall().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
         let off = || MqttStatus { state: "off".into(), ..MqttStatus::default() };
         let mqtt = config.mqtt.as_ref().map_or_else(off, MqttConfig::first_status);
+        let runtime = runtime::RuntimeFile::new(outside.library.as_ref());
         Driver {
             core: Scheduler::new(config.policy.clone()),
             hosts: Hosts::new(outside.library.is_none()),
@@ -203,6 +206,7 @@ impl Driver {
             counters: Counters::default(),
             mqtt,
             reloading: Reloading::default(),
+            runtime,
             cache_fault: None,
             state: State::Serving,
             bundles_open: true,
@@ -233,6 +237,7 @@ impl Driver {
                 answer = versions::next_answer(&mut self.outside.store) => self.on_store(answer),
                 event = versions::pull::next_event(&mut self.outside.pull) => self.on_pull(event),
                 read = self.reloading.read() => self.reloaded(read),
+                looked = self.runtime.next() => self.on_runtime(looked),
                 found = self.outside.bundles.recv(), if self.bundles_open => self.on_bundle(found),
                 () = tokio::time::sleep_until(self.clock.instant(wake)) => self.tick(),
             }

@@ -149,6 +149,7 @@ impl Driver {
         problems.extend(self.cache_problem());
         problems.extend(self.refused_problems());
         problems.extend(self.plan_problem());
+        problems.extend(self.runtime.problem());
         problems.extend(self.outside.copied_machine.as_ref().map(|dir| Problem {
             subject: "telemetry".into(),
             what: format!("temperatures and power are not those of this box but of the copy below {}", dir.display()),
@@ -166,6 +167,9 @@ impl Driver {
                 let remedy = match (self.remedy_of(bundle.shown()), model.found.fault.is_none() && hopeless) {
                     _ if model.found.unfit => unfit(),
                     (Some(remedy), _) => remedy,
+                    (None, false) if model.found.fault.is_none() && self.runtime.remedy().is_some() => {
+                        self.runtime.remedy().unwrap_or_default()
+                    }
                     (None, true) => "see \"library\": the model is served when there is an engine".into(),
                     (None, false) => {
                         "put the bundle right and restart, or remove its directory; `edgectl models show` has the details"

@@ -49,6 +49,8 @@ pub struct Manifest {
     /// Inputs with their expected answers, run before the model is served; those of a pipeline are for tests.
     #[serde(default)]
     pub golden: Vec<Golden>,
+    /// The least version of ONNX Runtime that it runs on.
+    pub min_runtime: Option<String>,
     /// Of an adapter: sha256 of the graphs that it was made for.
     #[serde(default)]
     pub base: Vec<String>,

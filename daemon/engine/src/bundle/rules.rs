@@ -58,6 +58,8 @@ fn head(manifest: &Manifest, faults: &mut Faults) {
     faults.unless(manifest.source.len() <= 300, "source", "at most 300 characters");
     faults.unless((1..=600_000).contains(&manifest.deadline_ms), "deadline_ms", "1..=600000");
     faults.unless((0.0..=1.0).contains(&manifest.max_loss), "max_loss", "0..=1");
+    let runtime = manifest.min_runtime.as_deref().is_none_or(is_version_start);
+    faults.unless(runtime, "min_runtime", "absent, or one to three numbers such as \"1.24\"");
 }
 
 fn variants(variants: &[Variant], faults: &mut Faults) {

@@ -28,6 +28,8 @@ pub enum LoadError {
     Bundle(#[from] BundleError),
     #[error("no variant {variant}; the bundle has {}", have.join(", "))]
     NoVariant { variant: String, have: Vec<String> },
+    #[error("it needs ONNX Runtime {needs} or newer, and this is {have}")]
+    Runtime { needs: String, have: String },
     #[error("variant {variant}")]
     Session { variant: String, source: SessionError },
     #[error("manifest and graph")]
@@ -49,6 +51,7 @@ impl LoadError {
     pub fn fault(&self) -> LoadFault {
         match self {
             LoadError::Adapter { source, .. } => of_runtime(source.code()),
+            LoadError::Runtime { .. } => LoadFault::Bundle,
             LoadError::Bundle(_) | LoadError::NoVariant { .. } | LoadError::Fit(_) | LoadError::Recipe(_) => {
                 LoadFault::Bundle
             }
@@ -117,6 +120,9 @@ pub fn load(
     progress(LoadPhase::Compiling);
     let bundle = bundle::open_with(&request.bundle, &request.parts)?;
     let manifest = bundle.manifest();
+    if let Some(needs) = manifest.min_runtime.as_deref().filter(|needs| is_older(&runtime.version, needs)) {
+        return Err(LoadError::Runtime { needs: needs.to_owned(), have: runtime.version.clone() });
+    }
     let setup = &request.setup;
     let variant = manifest.variant(&setup.variant).ok_or_else(|| {
         let have = manifest.variant.iter().map(|variant| variant.name.clone()).collect();
@@ -179,6 +185,12 @@ pub fn load(
     Ok(Loaded { said, model, lanes, sample, bundle: Arc::new(bundle) })
 }
 
+/// Whether a runtime is older than a bundle needs; of one that does not say its version nobody knows.
+fn is_older(have: &str, needs: &str) -> bool {
+    let is_version = bundle::range::takes(">=0", have);
+    is_version && !bundle::range::takes(&format!(">={needs}"), have)
+}
+
 /// All instances of a model that served before, each made by a thread of its own: requests wait for it.
 fn side_by_side(
     instances: u16,
@@ -225,6 +237,20 @@ fn lane(model: &Arc<Model>, engine: Engine, provider: &str, adapters: &[Adapter]
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_runtime_that_is_older_than_a_bundle_needs_is_told_from_one_that_does() {
+        for (have, needs, older) in [
+            ("1.32.0", "1.33", true),
+            ("1.32.0", "1.32.1", true),
+            ("1.32.0", "1.32", false),
+            ("1.32.0", "1", false),
+            ("2.0.0", "1.32", false),
+            ("of unknown version", "1.32", false),
+        ] {
+            assert_eq!(is_older(have, needs), older, "{have} {needs}");
+        }
+    }
 
     #[test]
     fn a_fault_of_the_bundle_is_told_from_one_that_may_pass() {

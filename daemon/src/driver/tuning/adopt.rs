@@ -213,6 +213,25 @@ impl Driver {
         }
     }
 
+    /// Plans that do not hold any more, because the runtime is another one, are not served by, and their models are measured
+    /// again.
+    pub(in crate::driver) fn drop_foreign_plans(&mut self) {
+        if self.hosts.library().is_none() || self.outside.library.is_none() {
+            return;
+        }
+        for index in 0..self.models.bundles().len() {
+            let Some(bundle) = self.models.bundle(index) else { continue };
+            let Some(plan) = &bundle.plan else { continue };
+            let Some(why) = plans::differs(&plan.key, &self.plan_key(&bundle.found)) else { continue };
+            if let Some(bundle) = self.models.bundle_mut(index) {
+                bundle.plan = None;
+            }
+            self.no_plan(index, format!("it is of another box or build: {why}"));
+            Kind::ALL.into_iter().for_each(|kind| self.models.prefer(index, kind, None, |_| true));
+            self.tuning.tried.retain(|tried| *tried != index);
+        }
+    }
+
     /// Serves by the plans that there are for another objective.
     pub(in crate::driver) fn adopt_again(&mut self) {
         for index in 0..self.models.bundles().len() {

@@ -9,10 +9,10 @@ use edge_engine::bundle::{PartFault, PartKind};
 use edge_wire::dto::ModelStatus;
 use edge_wire::error::ErrorCode;
 
+use super::super::Driver;
 use super::super::jobs::{JobId, Operation};
 use super::super::models::{Bundle, Life};
 use super::super::parts::{takes, used};
-use super::super::Driver;
 use super::Back;
 use crate::handle::Activate;
 use crate::request::Failure;
