@@ -315,7 +315,8 @@ mod tests {
     #[test]
     fn an_export_that_nobody_signed_or_that_is_too_large_is_refused_before_anything_is_written() {
         let from = box_with_both();
-        let cases: [(fn(&mut Asked), &str); 2] = [
+        type Change = fn(&mut Asked);
+        let cases: [(Change, &str); 2] = [
             (|asked| asked.models.allow_unsigned = false, "the export is not signed: `edgectl models sign"),
             (|asked| asked.most = 1000, "it has 1 MiB, the cache may take 0 MiB (`cache.max_mib`)"),
         ];

@@ -138,33 +138,36 @@ fn names(bytes: &[u8]) -> Option<Vec<String>> {
         let four: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
         usize::try_from(u32::from_le_bytes(four)).ok()
     };
-    // Where the field of a table is; its description lies before it mostly, so that the way there may be negative.
+    let short = |at: usize| -> Option<usize> {
+        let two: [u8; 2] = bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
+        Some(usize::from(u16::from_le_bytes(two)))
+    };
+    // Where the field of a table is, 0 if it is absent; its description lies before it mostly, so that the way there may be
+    // negative.
     let field = |table: usize, index: usize| -> Option<usize> {
         let four: [u8; 4] = bytes.get(table..table.checked_add(4)?)?.try_into().ok()?;
         let description = i64::try_from(table).ok()? - i64::from(i32::from_le_bytes(four));
         let description = usize::try_from(description).ok()?;
-        let short = |at: usize| -> Option<usize> {
-            let two: [u8; 2] = bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
-            Some(usize::from(u16::from_le_bytes(two)))
-        };
         let at = 4 + 2 * index;
-        let offset = if at + 2 <= short(description)? { short(description + at)? } else { 0 };
-        (offset != 0).then_some(table + offset)
+        let offset = if at + 2 <= short(description)? { short(description.checked_add(at)?)? } else { 0 };
+        Some(if offset == 0 { 0 } else { table.checked_add(offset)? })
     };
     let follow = |at: usize| at.checked_add(number(at)?);
     let root = follow(0)?;
     if bytes.get(4..8) != Some(b"TORT") {
         return None;
     }
-    let Some(vector) = field(root, 3) else { return Some(Vec::new()) };
-    let vector = follow(vector)?;
+    let vector = match field(root, 3)? {
+        0 => return Some(Vec::new()),
+        vector => follow(vector)?,
+    };
     let count = number(vector)?;
     if count > bytes.len() / 4 {
         return None;
     }
     let name = |at: usize| {
         let table = follow(vector.checked_add(4 + 4 * at)?)?;
-        let text = follow(field(table, 0)?)?;
+        let text = follow(field(table, 0).filter(|at| *at != 0)?)?;
         let from = text.checked_add(4)?;
         let text = bytes.get(from..from.checked_add(number(text)?)?)?;
         String::from_utf8(text.to_vec()).ok()
