@@ -13,24 +13,29 @@
     areas           tells red, green and blue areas of a picture from the rest
     spots           tells bright spots of a picture, as models for anomalies tell defects; FP16 in and out
     likeness        tells pictures by the colours of their halves
+    named           likeness, with those that are known in the part `known`
+    toned           multiplies by weights in the part `base` and by what the adapter `tone` adds
+    base, tone, known    the parts of these two
     select          the positive ones of FP32 [-1]: how many there are depends on the numbers, not on their count
     wrong-golden    add, with an expected answer that is not the sum
     wrong-sha256    add, with a digest in its manifest that is not the file's
     unknown-key     add, with a key in its manifest that nobody knows
     corrupt         a model file that is no model
 
-Needs: pip install onnx numpy
+Needs: pip install onnx numpy onnxruntime (for the form of adapters)
 """
 
 import hashlib
 import json
 import shutil
 import struct
+import tempfile
 import zlib
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper
+import onnxruntime
+from onnx import TensorProto, checker, external_data_helper, helper, numpy_helper
 
 TEST = Path(__file__).resolve().parent / "test"
 
@@ -285,6 +290,52 @@ ADD_IN = tensors(a=[[1.0, 2.0, 3.0, 4.0]], b=[[0.5, 0.5, -3.0, 10.0]])
 ADD_OUT = tensors(c=[[1.5, 2.5, 0.0, 14.0]])
 
 
+def toned():
+    """y = x (W + A B): W lies in a file of its own, A and B are what an adapter says, nothing unless it does."""
+    kind = TensorProto.FLOAT
+    base = numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
+    external_data_helper.set_external_data(base, "w.bin", offset=0, length=64)
+    base.ClearField("raw_data")
+    none = np.zeros((4, 4), np.float32)
+    nodes = [helper.make_node("MatMul", ["lora_a", "lora_b"], ["low"]), helper.make_node("Add", ["w", "low"], ["all"]),
+             helper.make_node("MatMul", ["x", "all"], ["y"])]
+    graph = helper.make_graph(nodes, "toned", [value("x", kind, ["n", 4]), value("lora_a", kind, [4, 4]),
+                                               value("lora_b", kind, [4, 4])], [value("y", kind, ["n", 4])],
+                              [base, numpy_helper.from_array(none, "lora_a"), numpy_helper.from_array(none, "lora_b")])
+    # The checker would look for the file of the weights.
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="edged",
+                             ir_version=8).SerializeToString()
+
+
+def tone():
+    """An adapter of ONNX Runtime for it: A B is the identity."""
+    one = onnxruntime.OrtValue.ortvalue_from_numpy(np.eye(4, dtype=np.float32))
+    adapter = onnxruntime.AdapterFormat()
+    adapter.set_adapter_version(1)
+    adapter.set_model_version(1)
+    adapter.set_parameters({"lora_a": one, "lora_b": one})
+    with tempfile.TemporaryDirectory() as directory:
+        path = str(Path(directory) / "tone.onnx_adapter")
+        adapter.export_adapter(path)
+        return Path(path).read_bytes()
+
+
+def part(name, kind, files, about, base=()):
+    directory = TEST / name
+    directory.mkdir(parents=True, exist_ok=True)
+    lines = [f'kind = "{kind}"', f'name = "{name}"', 'version = "1.0.0"', 'licence = "Apache-2.0"',
+             f'description = "{about}"', *([f"base = {json.dumps(list(base))}"] if base else []), ""]
+    for path, content in sorted(files.items()):
+        (directory / path).write_bytes(content)
+        lines += ["[[file]]", f'path = "{path}"', f"bytes = {len(content)}",
+                  f'sha256 = "{hashlib.sha256(content).hexdigest()}"', ""]
+    (directory / "model.toml").write_text("\n".join(lines).rstrip("\n") + "\n")
+
+
+def needs(*parts):
+    return "".join(f'\n[[needs]]\nkind = "{kind}"\nname = "{name}"\nversion = "^1.0"\n' for kind, name in parts)
+
+
 def bundle(name, onnx, about, goldens=(), batch=None, providers='["cpu"]', more="", spoil=lambda manifest: manifest,
            deadline=5000, task="tensors", recipes="", pictures=(), more_files=(), tolerance=0.000001):
     directory = TEST / name
@@ -370,6 +421,20 @@ def main():
                (red, {"embedding": [half, half, 0, 0, 0, 0], "label": "all red", "matches": [
                    {"label": "all red", "similarity": 1.0}, {"label": "red and green", "similarity": 0.5}]}),
                (squares(20, 20), {"embedding": [0, 0, 0, 0, 0, 0], "label": None, "matches": []})])
+    known = LIKENESS.replace('"enrolled.jsonl"', '"part:known/enrolled.jsonl"')
+    assert known != LIKENESS
+    bundle("named", likeness(), "Tells pictures by what is enrolled apart from it", task="embedding",
+           recipes=known + needs(("labels", "known")), pictures=[
+               (red, {"embedding": [half, half, 0, 0, 0, 0], "label": "all red", "matches": [
+                   {"label": "all red", "similarity": 1.0}, {"label": "red and green", "similarity": 0.5}]})])
+    part("known", "labels", {"enrolled.jsonl": ENROLLED.encode()}, "Who is known")
+    bundle("toned", toned(), "Multiplies by weights and an adapter that are bundles of their own",
+           recipes="", goldens=[(tensors(x=[[1.0, 2.0, 3.0, 4.0]]), tensors(y=[[2.0, 4.0, 6.0, 8.0]]))], batch=8,
+           spoil=lambda text: text.replace("tolerance = 0.000001", "tolerance = 0.05").replace(
+               "\n[limits]", needs(("weights", "base"), ("adapter", "tone")) + "\n[limits]"))
+    part("base", "weights", {"w.bin": np.eye(4, dtype="<f4").tobytes()}, "The weights of toned")
+    part("tone", "adapter", {"tone.onnx_adapter": tone()}, "Doubles what toned gives",
+         base=[hashlib.sha256(toned()).hexdigest()])
     bundle("wrong-golden", add(), "Expects a wrong sum", [(ADD_IN, ADD_OUT.replace("2.5", "2.75"))], batch=8)
     bundle("wrong-sha256", add(), "Promises another file", sums, batch=8,
            spoil=lambda text: text.replace(hashlib.sha256(add()).hexdigest(), "0" * 64))

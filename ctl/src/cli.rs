@@ -251,8 +251,10 @@ pub enum ModelsCommand {
     /// Show who installed, activated, took back and removed models here, and when
     #[command(after_help = "Examples:\n  edgectl models history\n  edgectl models history screws --json")]
     History(HistoryArgs),
-    /// List what execution providers compiled and is kept, or clear it
-    #[command(after_help = "Examples:\n  edgectl models cache\n  edgectl models cache clear text-line")]
+    /// List what execution providers compiled and is kept, clear it, or take it along to boxes like this one
+    #[command(after_help = "Examples:\n  edgectl models cache\n  edgectl models cache clear text-line\n  \
+                            edgectl models cache export --out press-line.edgecache\n  \
+                            edgectl models cache import press-line.edgecache")]
     Cache(CacheArgs),
 }
 
@@ -282,6 +284,34 @@ pub enum CacheCommand {
     /// Remove what is kept and not in use, so that it is compiled again when it is needed
     #[command(after_help = "Examples:\n  edgectl models cache clear\n  edgectl models cache clear text-line")]
     Clear(ClearArgs),
+    /// Write measured plans and compiled engines into a file, for boxes of the same kind
+    ///
+    /// Sign the file with `edgectl models sign FILE --key KEY`: a box takes it only under a key that it trusts, like a bundle.
+    #[command(after_help = "Examples:\n  edgectl models cache export --out press-line.edgecache\n  \
+                            edgectl models cache export text-line speech:1.0.0 --out two.edgecache")]
+    Export(ExportArgs),
+    /// Take over what another box of the same kind exported, so that nothing is measured and compiled again
+    ///
+    /// What is of another processor, graphics driver, board software, runtime or provider is refused, and what differs is named;
+    /// the rest is taken. Plans serve at once, engines at the next load. A version of a model that is not installed yet finds
+    /// its plan and engines when it is.
+    #[command(after_help = "Example:\n  edgectl models cache import press-line.edgecache")]
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Only what is kept of these models, name or name:version [default: all]
+    pub models: Vec<String>,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The file that `edgectl models cache export` wrote
+    pub file: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -219,6 +219,20 @@ impl Client {
         self.call(CHANGE_LIMIT, async { self.models().await?.clear_cache(&options).await }).await
     }
 
+    /// Has what is kept of these models, or of all, written into a file; the number of the job.
+    pub async fn export_cache(&self, models: &[&str], to: OwnedFd) -> Result<u64, Failure> {
+        let to = zbus::OwnedFd::from(to);
+        let ask = async { self.models().await?.export_cache(models, to.into(), &Options::new()).await };
+        number(&self.call(CHANGE_LIMIT, ask).await?)
+    }
+
+    /// Has what another box exported taken over; the number of the job.
+    pub async fn import_cache(&self, from: OwnedFd) -> Result<u64, Failure> {
+        let from = zbus::OwnedFd::from(from);
+        let ask = async { self.models().await?.import_cache(from.into(), &Options::new()).await };
+        number(&self.call(CHANGE_LIMIT, ask).await?)
+    }
+
     async fn models(&self) -> zbus::Result<ModelsProxy<'static>> {
         ModelsProxy::builder(&self.connection).cache_properties(CacheProperties::No).build().await
     }

@@ -226,6 +226,43 @@ fn what_was_compiled_is_listed_and_cleared_but_not_what_is_in_use() {
 }
 
 #[test]
+fn what_was_measured_and_compiled_is_written_into_a_file_whole_or_not_at_all_and_taken_over() {
+    let bus = PrivateBus::start();
+    let edgectl = Edgectl::on(&bus);
+    let _fake = Fake::start(&bus, canned::serving());
+    let dir = tempfile::tempdir().unwrap();
+    let (out, short) = (dir.path().join("line.edgecache"), dir.path().join("short"));
+    fs::write(&short, "short").unwrap();
+    let (out, short) = (out.to_str().unwrap(), short.to_str().unwrap());
+    let missing = dir.path().join("missing");
+    let ask = |words: &[&str]| {
+        let run = edgectl.run(&[&["models", "cache"], words].concat());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (run.status.code(), text(&run.stdout) + &text(&run.stderr))
+    };
+    let (code, said) = ask(&["export", "--out", out]);
+    assert!(code == Some(0) && said.contains("exported: plan of speech:1.0.0\nexported: engine"), "{said}");
+    assert_eq!(fs::read(out).unwrap(), b"exported");
+    let (code, said) = ask(&["export", "none", "--out", out]);
+    assert!(code == Some(1) && said.contains("nothing is kept"), "{said}");
+    assert_eq!(fs::read(out).unwrap(), b"exported", "what was there stays");
+    let (code, said) = ask(&["import", out]);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        code == Some(0) && said.contains("refused: engine of speech for openvino (fp32), of press-7: processor was"),
+        "{said}"
+    );
+    let (code, said) = ask(&["import", short, "--json"]);
+    let job: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(code == Some(1) && job["state"] == "failed" && job["operation"] == "import", "{said}");
+    let (code, said) = ask(&["import", missing.to_str().unwrap()]);
+    assert!(code == Some(2) && said.contains("No such file"), "{said}");
+    let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["line.edgecache", "short"], "nothing else is left");
+}
+
+#[test]
 fn jobs_are_listed_watched_and_given_up() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
@@ -347,7 +384,7 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
 fn every_verb_explains_itself() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let verbs: [&[&str]; 24] = [
+    let verbs: [&[&str]; 26] = [
         &[],
         &["status"],
         &["models"],
@@ -359,6 +396,8 @@ fn every_verb_explains_itself() {
         &["models", "unload"],
         &["models", "cache"],
         &["models", "cache", "clear"],
+        &["models", "cache", "export"],
+        &["models", "cache", "import"],
         &["jobs"],
         &["jobs", "cancel"],
         &["jobs", "watch"],

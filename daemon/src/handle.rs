@@ -202,6 +202,19 @@ pub enum Message {
         model: Option<String>,
         done: oneshot::Sender<Result<(u32, u64), String>>,
     },
+    /// Write what is kept of these models, or of all, into a file; the job.
+    ExportCache {
+        models: Vec<String>,
+        to: OwnedFd,
+        who: String,
+        done: oneshot::Sender<Result<u64, Failure>>,
+    },
+    /// Take over what another box exported; the job.
+    ImportCache {
+        from: OwnedFd,
+        who: String,
+        done: oneshot::Sender<Result<u64, Failure>>,
+    },
     /// The state as it is now, not as last published.
     Status {
         done: oneshot::Sender<Arc<Status>>,

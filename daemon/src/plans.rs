@@ -32,29 +32,42 @@ struct Stored {
     plan: Plan,
 }
 
+/// Where plans are.
+pub fn dir(cache_dir: &Path) -> PathBuf {
+    cache_dir.join("plans")
+}
+
 fn place(cache_dir: &Path, model: &str, version: &str) -> PathBuf {
-    cache_dir.join("plans").join(format!("{model}-{version}.json"))
+    dir(cache_dir).join(format!("{model}-{version}.json"))
 }
 
 /// Reads the plan of a model; `None` if there is none.
 pub fn read(cache_dir: &Path, model: &str, version: &str) -> Result<Option<Plan>, PlanError> {
-    let path = place(cache_dir, model, version);
-    let text = match edge_engine::bundle::read_text(&path, MOST_BYTES) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(PlanError::Disk { what: "read", path, source }),
-    };
-    let json = |source| PlanError::Json { path: path.clone(), source };
+    read_file(&place(cache_dir, model, version))
+}
+
+/// The same of the plan in this file.
+pub fn read_file(path: &Path) -> Result<Option<Plan>, PlanError> {
+    match edge_engine::bundle::read_text(path, MOST_BYTES) {
+        Ok(text) => parse(path, &text).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(PlanError::Disk { what: "read", path: path.to_owned(), source }),
+    }
+}
+
+/// The plan that the text of the file `path` is.
+pub fn parse(path: &Path, text: &str) -> Result<Plan, PlanError> {
+    let json = |source| PlanError::Json { path: path.to_owned(), source };
     #[derive(Deserialize)]
     struct Head {
         format: u32,
     }
-    let Head { format } = serde_json::from_str(&text).map_err(json)?;
+    let Head { format } = serde_json::from_str(text).map_err(json)?;
     if format != FORMAT {
-        return Err(PlanError::Format { path, found: format });
+        return Err(PlanError::Format { path: path.to_owned(), found: format });
     }
-    let Stored { plan, .. } = serde_json::from_str(&text).map_err(json)?;
-    Ok(Some(plan))
+    let Stored { plan, .. } = serde_json::from_str(text).map_err(json)?;
+    Ok(plan)
 }
 
 /// Writes a plan in place of an earlier one: whole, or not at all.

@@ -133,6 +133,12 @@ _edgectl() {
             edgectl__subcmd__models__subcmd__cache,clear)
                 cmd="edgectl__subcmd__models__subcmd__cache__subcmd__clear"
                 ;;
+            edgectl__subcmd__models__subcmd__cache,export)
+                cmd="edgectl__subcmd__models__subcmd__cache__subcmd__export"
+                ;;
+            edgectl__subcmd__models__subcmd__cache,import)
+                cmd="edgectl__subcmd__models__subcmd__cache__subcmd__import"
+                ;;
             *)
                 ;;
         esac
@@ -550,7 +556,7 @@ _edgectl() {
             return 0
             ;;
         edgectl__subcmd__models__subcmd__cache)
-            opts="-h --json --bus --host --timeout --help clear"
+            opts="-h --json --bus --host --timeout --help clear export import"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -576,6 +582,62 @@ _edgectl() {
             return 0
             ;;
         edgectl__subcmd__models__subcmd__cache__subcmd__clear)
+            opts="-h --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__models__subcmd__cache__subcmd__export)
+            opts="-h --out --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__models__subcmd__cache__subcmd__import)
             opts="-h --json --bus --host --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -2,6 +2,7 @@
 
 mod bench;
 mod bring;
+mod carry;
 mod completions;
 mod config;
 mod doctor;

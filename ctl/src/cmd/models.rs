@@ -62,9 +62,14 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
 }
 
 async fn cache(client: &Client, common: &Common, command: Option<&CacheCommand>) -> Result<Answer, Failure> {
-    let Some(CacheCommand::Clear(args)) = command else {
-        let entries = client.cache().await?;
-        return Ok(Answer::done(if common.json { json::record(&entries) } else { human::cache::list(&entries) }));
+    let args = match command {
+        Some(CacheCommand::Clear(args)) => args,
+        Some(CacheCommand::Export(args)) => return super::carry::export(client, common, args).await,
+        Some(CacheCommand::Import(args)) => return super::carry::import(client, common, args).await,
+        None => {
+            let entries = client.cache().await?;
+            return Ok(Answer::done(if common.json { json::record(&entries) } else { human::cache::list(&entries) }));
+        }
     };
     let (removed, bytes) = client.clear_cache(args.model.as_deref()).await?;
     let of_model = |entry: &&CacheEntry| args.model.as_ref().is_none_or(|model| entry.model == *model);

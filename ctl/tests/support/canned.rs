@@ -124,6 +124,7 @@ pub fn building() -> Status {
         elapsed_ms: 95_000,
         expected_ms: 240_000,
         state: state.into(),
+        notes: Vec::new(),
         last_error: String::new(),
     };
     let failed = JobStatus {

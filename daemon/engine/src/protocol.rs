@@ -206,6 +206,9 @@ pub struct LoadModel {
     pub load: u32,
     /// The bundle's directory.
     pub bundle: PathBuf,
+    /// The directories of the parts that it needs.
+    #[serde(default)]
+    pub parts: Vec<PathBuf>,
     /// Lanes are numbered from here, one per instance.
     pub first_lane: u16,
     pub setup: Setup,

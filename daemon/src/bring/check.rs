@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use edge_engine::bundle::{self, Bundle, BundleError, InputRecipe, Manifest, ManifestError, OutputRecipe, Variant};
+use edge_engine::bundle::{
+    self, Bundle, BundleError, InputRecipe, Manifest, ManifestError, OutputRecipe, PartKind, Variant,
+};
 use edge_engine::graph::{Graph, Size};
 use edge_wire::bring::{Checked, Finding};
 
@@ -25,6 +27,9 @@ pub async fn check(dir: &Path, library: Option<&Path>) -> Checked {
     files(&opened, &mut checked);
     for variant in &manifest.variant {
         graph(&opened, variant, &mut checked);
+    }
+    if manifest.is_part() {
+        return checked;
     }
     manners(manifest, &mut checked);
     if checked.faults.is_empty() && manifest.pipeline.is_none() {
@@ -86,7 +91,9 @@ fn graph(opened: &Bundle, variant: &Variant, checked: &mut Checked) {
     let manifest = opened.manifest();
     for place in &graph.external {
         let listed = manifest.file.iter().any(|file| file.path == *place);
-        if !listed || !bundle::is_inside(place) {
+        // The host looks there, when it is loaded.
+        let in_part = manifest.needs.iter().any(|need| need.kind == PartKind::Weights);
+        if !in_part && (!listed || !bundle::is_inside(place)) {
             let what = format!("keeps weights in {place:?}, which is no [[file]] of the bundle");
             checked.faults.push(found(&variant.file, &what));
         }

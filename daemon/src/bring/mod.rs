@@ -11,7 +11,7 @@ mod manifest;
 mod measure;
 mod prepare;
 mod quantize;
-mod room;
+pub(crate) mod room;
 mod samples;
 mod sign;
 mod tensors;

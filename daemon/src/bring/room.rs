@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_engine::bundle::Variant;
+use edge_engine::bundle::{self, Variant};
 use edge_engine::memfile;
 use edge_engine::protocol::{
     Data, DeviceOptions, FromHost, HostError, Input, LoadModel, LoadedModel, Member, Output, Precision, ProviderSetup,
@@ -44,6 +44,27 @@ pub enum RoomError {
     Gone(String),
     #[error("the engine host has said nothing for {} s", PATIENCE.as_secs())]
     Silent,
+}
+
+/// The parts that the bundle in `dir` needs, which lie beside it; of several the newest. What is missing the host tells.
+fn beside(dir: &Path) -> Vec<PathBuf> {
+    let Ok(model) = bundle::open(dir) else { return Vec::new() };
+    let around = dir.canonicalize().ok().and_then(|dir| dir.parent().map(Path::to_owned));
+    let entries = around.and_then(|around| std::fs::read_dir(around).ok()).into_iter().flatten().flatten();
+    let parts: Vec<bundle::Bundle> = entries.filter_map(|entry| bundle::open(&entry.path()).ok()).collect();
+    let graphs = model.manifest().graphs();
+    let part = |need: &bundle::Need| {
+        let good = |part: &&bundle::Bundle| {
+            let manifest = part.manifest();
+            let offered = manifest.offered().filter(|_| manifest.name == need.name);
+            offered.is_some_and(|offered| bundle::fits(need, &graphs, offered).is_ok())
+        };
+        let order = |one: &&bundle::Bundle, other: &&bundle::Bundle| {
+            bundle::range::order(&one.manifest().version, &other.manifest().version)
+        };
+        Some(parts.iter().filter(good).max_by(order)?.dir().to_owned())
+    };
+    model.manifest().needs.iter().filter_map(part).collect()
 }
 
 /// Shape and bytes of an output.
@@ -97,6 +118,7 @@ impl Room {
             model: 0,
             load: self.loads,
             bundle: dir.to_owned(),
+            parts: beside(dir),
             first_lane: 0,
             setup,
             check_goldens,

@@ -1,9 +1,10 @@
 //! Keys and signatures in the form of minisign: `minisign -V -p KEY.pub -m model.toml` proves what was signed here, and what
-//! `minisign -S` signs is taken. Signed is the manifest, which has the digest of every other file.
+//! `minisign -S` signs is taken. Signed is the manifest, which has the digest of every other file; of what a box exported of
+//! its cache, the head of that file.
 
-use std::io::Write as _;
+use std::io::{BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use edge_engine::bundle;
 use edge_wire::bring::Written;
@@ -11,8 +12,10 @@ use minisign::{KeyPair, PublicKey, SecretKeyBox, SignatureBox};
 
 use super::goldens::write;
 use super::{BringError, file};
+use crate::cache::head::Head;
 use crate::driver::clock;
 use crate::fleet::list;
+use crate::store::archive::{self, ArchiveError, Packing, Promise as _};
 
 /// The signature's file, beside the manifest.
 pub const SIGNATURE: &str = "model.toml.minisig";
@@ -60,27 +63,83 @@ pub fn keygen(name: &Path, password: bool) -> Result<Written, BringError> {
     })
 }
 
-/// Signs the bundle in a directory, whose files must be as its manifest says, or a list of what boxes are to have, which must be
-/// one.
+/// Signs the bundle in a directory, a list of what boxes are to have (`*.toml`), or what a box exported.
 pub fn sign(what: &Path, key: &Path) -> Result<Written, BringError> {
-    if what.is_file() {
-        let list = bundle::read_text(what, list::MOST_BYTES).map_err(file("read the list", what))?;
-        list::parse(&list).map_err(|faults| BringError::Usage(format!("{}: {}", what.display(), faults.join("; "))))?;
-        let name = what.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let beside = what.with_file_name(format!("{name}.minisig"));
-        return sign_text(&list, &format!("file:{name}"), &beside, key);
+    match what.extension() {
+        Some(end) if end == "toml" && what.is_file() => sign_list(what, key),
+        _ if what.is_file() => sign_export(what, key),
+        _ => sign_bundle(what, key),
     }
-    let opened = bundle::open(what)?;
-    bundle::verify(&opened)?;
-    let path = what.join(bundle::MANIFEST);
-    let signed = bundle::read_text(&path, list::MOST_BYTES).map_err(file("read", &path))?;
-    let manifest = opened.manifest();
-    let of = format!("file:{}\tbundle:{}:{}", bundle::MANIFEST, manifest.name, manifest.version);
-    sign_text(&signed, &of, &what.join(SIGNATURE), key)
 }
 
-/// Signs a text; what the signature says of it, and where it is written.
-fn sign_text(signed: &str, of: &str, to: &Path, key: &Path) -> Result<Written, BringError> {
+/// Signs a list, which must be one.
+fn sign_list(path: &Path, key: &Path) -> Result<Written, BringError> {
+    let text = bundle::read_text(path, list::MOST_BYTES).map_err(file("read the list", path))?;
+    list::parse(&text).map_err(|faults| BringError::Usage(format!("{}: {}", path.display(), faults.join("; "))))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let to = path.with_file_name(format!("{name}.minisig"));
+    let (signed, key) = signature(text.as_bytes(), &format!("file:{name}"), key)?;
+    write(&to, signed.as_bytes())?;
+    Ok(Written { path: to.display().to_string(), bytes: signed.len() as u64, key, ..Written::default() })
+}
+
+/// Signs a bundle, whose files must be as its manifest says.
+fn sign_bundle(dir: &Path, key: &Path) -> Result<Written, BringError> {
+    let opened = bundle::open(dir)?;
+    bundle::verify(&opened)?;
+    let path = dir.join(bundle::MANIFEST);
+    let signed = std::fs::read(&path).map_err(file("read", &path))?;
+    let manifest = opened.manifest();
+    let of = format!("file:{}\tbundle:{}:{}", bundle::MANIFEST, manifest.name, manifest.version);
+    let (text, key) = signature(&signed, &of, key)?;
+    let to = dir.join(SIGNATURE);
+    write(&to, text.as_bytes())?;
+    Ok(Written { path: to.display().to_string(), bytes: text.len() as u64, key, ..Written::default() })
+}
+
+/// Signs what a box exported, in its place; every file of it must be as its head says.
+fn sign_export(path: &Path, key: &Path) -> Result<Written, BringError> {
+    let from = std::fs::File::open(path).map_err(file("open", path))?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    // Beside it: there is room for as much again where it was put.
+    let room = Room(path.with_file_name(format!(".{name}.{}.unpacked", std::process::id())));
+    std::fs::create_dir(&room.0).map_err(file("make", &room.0))?;
+    let unpacked = archive::unpack_as(BufReader::new(from), &room.0, |_: &archive::Announced<'_, Head>| {
+        Ok::<(), std::convert::Infallible>(())
+    })?;
+    let head = room.0.join(Head::FILE);
+    let signed = std::fs::read(&head).map_err(file("read", &head))?;
+    let of = format!("file:{}\texport of:{}", Head::FILE, unpacked.node.replace(['\t', '\n'], " "));
+    let (text, key) = signature(&signed, &of, key)?;
+    let bytes = archive::whole(path, |out| {
+        let mut packing = Packing::begin(out)?;
+        for (name, text) in [(Head::FILE, signed.as_slice()), (Head::SIGNATURE, text.as_bytes())] {
+            packing.add(name, text.len() as u64, text).map_err(ArchiveError::Write)?;
+        }
+        for entry in &unpacked.files {
+            let from = room.0.join(&entry.path);
+            let failed = |source| ArchiveError::File { what: "pack", path: from.clone(), source };
+            let opened = std::fs::File::open(&from).map_err(failed)?;
+            packing.add(&entry.path, entry.bytes, BufReader::new(opened)).map_err(failed)?;
+        }
+        packing.finish()
+    })?;
+    Ok(Written { path: path.display().to_string(), bytes, key, ..Written::default() })
+}
+
+/// A directory that goes away with this value.
+struct Room(PathBuf);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // What cannot be removed has a name of its own, beside the file that it was made of.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The signature of `signed` with the key in this file, and the key's number. `of` says of what it is, in the comment that is
+/// signed too.
+fn signature(signed: &[u8], of: &str, key: &Path) -> Result<(String, String), BringError> {
     let text = bundle::read_text(key, MOST_BYTES).map_err(file("read the key", key))?;
     let failed = |source| BringError::Key { what: format!("use the key {}", key.display()), source };
     let secret = SecretKeyBox::from_string(&text).map_err(failed)?;
@@ -91,15 +150,8 @@ fn sign_text(signed: &str, of: &str, to: &Path, key: &Path) -> Result<Written, B
     };
     let public = PublicKey::from_secret_key(&secret).map_err(failed)?;
     let trusted = format!("timestamp:{}\t{of}", clock::unix_seconds());
-    let signature = minisign::sign(Some(&public), &secret, signed.as_bytes(), Some(&trusted), None).map_err(failed)?;
-    let text = signature.into_string();
-    write(to, text.as_bytes())?;
-    Ok(Written {
-        path: to.display().to_string(),
-        bytes: text.len() as u64,
-        key: number(public.keynum()),
-        ..Written::default()
-    })
+    let signature = minisign::sign(Some(&public), &secret, signed, Some(&trusted), None).map_err(failed)?;
+    Ok((signature.into_string(), number(public.keynum())))
 }
 
 /// Does what asks for a password. The library asks on standard output, which is for the record of what was done, so that is

@@ -17,6 +17,8 @@ pub struct Asked {
     /// Name of the model.
     pub name: String,
     pub bundle: PathBuf,
+    /// Digest of its weights, where they are a part of their own.
+    pub weights: String,
     pub setup: Setup,
     /// Version of the runtime.
     pub runtime: String,
@@ -31,6 +33,9 @@ pub struct Key {
     pub format: u32,
     /// sha256 of the model's file.
     pub model_sha256: String,
+    /// Digest of its weights, where they are a part of their own.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub weights: String,
     pub variant: String,
     /// Sizes for which it is compiled: smallest, most frequent and largest shape of each input.
     pub profile: String,
@@ -62,6 +67,7 @@ impl Key {
         Key {
             format: FORMAT,
             model_sha256: model_sha256.into(),
+            weights: asked.weights.clone(),
             variant: setup.variant.clone(),
             profile: profile.join("; "),
             int8: variant.int8,
@@ -91,7 +97,8 @@ impl Key {
     }
 }
 
-fn options(options: &DeviceOptions) -> String {
+/// What a provider is told of its device, in one line.
+pub fn options(options: &DeviceOptions) -> String {
     let DeviceOptions { device, memory_limit_bytes, workspace_limit_bytes, dla_core } = options;
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     format!(
@@ -114,6 +121,7 @@ mod tests {
         Asked {
             name: "text-line".into(),
             bundle: "/bundles/text-line".into(),
+            weights: String::new(),
             setup: Setup {
                 variant: "fp32".into(),
                 provider: "openvino".into(),
@@ -157,7 +165,8 @@ mod tests {
     #[test]
     fn each_fact_that_an_engine_depends_on_gives_another_entry() {
         type Change = fn(&mut Asked, &mut Variant, &mut [&'static str; 2]);
-        let changes: [(&str, Change); 16] = [
+        let changes: [(&str, Change); 17] = [
+            ("weights", |asked, _, _| asked.weights = "w".into()),
             ("model", |_, _, facts| facts[0] = "m2"),
             ("variant", |asked, _, _| asked.setup.variant = "fp16".into()),
             ("profile", |_, variant, _| variant.profile[0].max = vec![8]),

@@ -1,10 +1,15 @@
 //! What execution providers compiled, kept from one start to the next: which entry is for which load ([`key`]), whether its
-//! files are what was once sealed ([`seal`]), which ones have to go ([`bound`]), and the directory of all ([`shelf`]).
+//! files are what was once sealed ([`seal`]), which ones have to go ([`bound`]), and the directory of all ([`shelf`]). What is
+//! taken along to boxes like this one, plans too: what such a file says ([`head`]), how it is written ([`export`]) and read
+//! ([`import`]).
 //!
 //! [`Keeper`] is the way in: a thread of its own, because disks are slow, and the only one, so that no two loads touch the
 //! directory at once. Knows nothing of hosts and setups but what is in the question.
 
 pub mod bound;
+pub mod export;
+pub mod head;
+pub mod import;
 pub mod key;
 pub mod seal;
 pub mod shelf;
@@ -14,8 +19,10 @@ use std::time::Duration;
 
 use edge_core::ModelId;
 use edge_wire::dto::CacheEntry;
+use edge_wire::plan::Plan;
 use tokio::sync::{mpsc, oneshot};
 
+use self::import::Staged;
 use self::key::Asked;
 use self::shelf::{Place, Shelf};
 use crate::config::CacheConfig;
@@ -58,6 +65,12 @@ pub enum Ask {
     Remove { name: String },
     /// All entries.
     List { done: oneshot::Sender<Result<Vec<CacheEntry>, String>> },
+    /// Where an import may put what it reads.
+    Stage { job: u64 },
+    /// What an import has read goes to its place, and its plans beside.
+    TakeIn { job: u64, staged: Box<Staged> },
+    /// An import was given up; nothing is answered.
+    DropStaged { dir: PathBuf },
     /// Entries of this model, or all.
     Clear { model: Option<String>, done: oneshot::Sender<Result<(u32, u64), String>> },
 }
@@ -84,6 +97,27 @@ pub enum Answer {
         id: LoadId,
         room: Result<(), String>,
     },
+    /// An empty directory for what an import reads.
+    Staged {
+        job: u64,
+        dir: Result<PathBuf, String>,
+    },
+    /// What became of an import.
+    TakenIn {
+        job: u64,
+        taken: Box<Taken>,
+    },
+}
+
+/// What is in its place now of an import.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Engines and plans, in words.
+    pub taken: Vec<String>,
+    /// What could not be put there, and why.
+    pub failed: Vec<String>,
+    /// The plans among them.
+    pub plans: Vec<Plan>,
 }
 
 /// Where a load finds or puts what is compiled.
@@ -159,6 +193,12 @@ fn answer(shelf: &mut Shelf, ask: Ask) -> Option<Answer> {
         }
         Ask::Remove { name } => {
             shelf.remove(&name);
+            None
+        }
+        Ask::Stage { job } => Some(Answer::Staged { job, dir: shelf.stage(job) }),
+        Ask::TakeIn { job, staged } => Some(Answer::TakenIn { job, taken: Box::new(shelf.take_in(*staged)) }),
+        Ask::DropStaged { dir } => {
+            shelf.drop_staged(&dir);
             None
         }
         Ask::List { done } => {

@@ -102,6 +102,19 @@ pub fn check(dir: &Path, key: &Key) -> Result<(), Fault> {
     }
 }
 
+/// The key and the files of a sealed entry, not compared with what lies there.
+pub fn sealed(dir: &Path) -> Result<(Key, Vec<Sealed>), Fault> {
+    let seal: Seal = read(dir, SEAL)?;
+    Ok((read(dir, KEY)?, seal.files))
+}
+
+/// Writes key and seal of files that were held against these digests while they were written.
+pub fn write_known(dir: &Path, key: &Key, mut files: Vec<Sealed>) -> io::Result<()> {
+    files.sort();
+    put(&dir.join(KEY), key.text().as_bytes())?;
+    put(&dir.join(SEAL), &serde_json::to_vec_pretty(&Seal { format: FORMAT, files })?)
+}
+
 fn read<T: for<'a> Deserialize<'a>>(dir: &Path, file: &'static str) -> Result<T, Fault> {
     let text = match edge_engine::bundle::read_text(&dir.join(file), MOST_TEXT) {
         Ok(text) => text,

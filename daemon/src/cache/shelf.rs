@@ -14,10 +14,12 @@ use edge_wire::dto::CacheEntry;
 use serde::{Deserialize, Serialize};
 
 use super::bound::{Held, surplus};
+use super::import::{Staged, StagedEngine};
 use super::key::{Asked, FORMAT, Key};
-use super::{Holder, Opened, seal};
+use super::{Holder, Opened, Taken, seal};
 use crate::driver::chain;
 use crate::driver::clock::{rfc3339, wall};
+use crate::plans;
 
 /// Room that a disk must have left for what was written to be believed: providers do not tell of a full disk.
 const ROOM_BYTES: u64 = 1 << 20;
@@ -198,6 +200,78 @@ impl Shelf {
         }
     }
 
+    /// An empty directory for what an import reads, on the same disk.
+    pub fn stage(&mut self, job: u64) -> Result<PathBuf, String> {
+        // Also clears away what dead daemons were at, which must not happen later.
+        self.index();
+        self.room()?;
+        let dir = self.building().join(format!("{}-import-{job}", std::process::id()));
+        fs::create_dir(&dir).map_err(|error| format!("make {}: {error}", dir.display()))?;
+        Ok(dir)
+    }
+
+    /// What an import has read is of no use any more.
+    pub fn drop_staged(&self, dir: &Path) {
+        if let Err(error) = fs::remove_dir_all(dir)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(dir = %dir.display(), %error, "remove what was imported");
+        }
+    }
+
+    /// Seals what an import has read, and puts it among the entries; each is there whole or not at all.
+    pub fn take_in(&mut self, staged: Staged) -> Taken {
+        let mut taken = Taken::default();
+        let mut names = Vec::new();
+        for engine in staged.engines {
+            let what = engine.name.clone();
+            match self.put_in(engine) {
+                Ok(name) => names.push((name, what)),
+                Err(why) => taken.failed.push(format!("{what}: {why}")),
+            }
+        }
+        self.shrink();
+        self.write_index();
+        for (name, what) in names {
+            match self.engines().join(&name).is_dir() {
+                true => taken.taken.push(what),
+                false => taken.failed.push(format!("{what}: what is in use leaves no room for it (`cache.max_mib`)")),
+            }
+        }
+        for plan in staged.plans {
+            let what = format!("plan of {}:{}", plan.model, plan.version);
+            match plans::write(&self.root, &plan) {
+                Ok(()) => {
+                    taken.taken.push(what);
+                    taken.plans.push(plan);
+                }
+                Err(error) => taken.failed.push(format!("{what}: {}", chain(&error))),
+            }
+        }
+        self.drop_staged(&staged.dir);
+        taken
+    }
+
+    /// Puts an engine in its place; the name of its entry. One that is there already is the same.
+    fn put_in(&mut self, engine: StagedEngine) -> Result<String, String> {
+        let StagedEngine { model, key, dir, files, .. } = engine;
+        let name = key.entry(&model);
+        let to = self.engines().join(&name);
+        if to.symlink_metadata().is_ok() {
+            if seal::check(&to, &key).is_ok() {
+                return Ok(name);
+            }
+            self.remove(&name);
+        }
+        let said = |what: &str, error: &io::Error| format!("{what} {}: {error}", dir.display());
+        seal::write_known(&dir, &key, files).map_err(|error| said("seal", &error))?;
+        read_only(&dir).map_err(|error| said("protect", &error))?;
+        fs::rename(&dir, &to).map_err(|error| said("move", &error))?;
+        let at = now();
+        self.index().entries.insert(name.clone(), Known { model, took_ms: 0, built: at, last_used: at });
+        Ok(name)
+    }
+
     /// Removes an entry; gives the bytes that this freed.
     pub fn remove(&mut self, name: &str) -> u64 {
         let dir = self.engines().join(name);
@@ -336,9 +410,14 @@ fn key(asked: &Asked) -> Result<Key, String> {
     let variant =
         manifest.variant(&asked.setup.variant).ok_or_else(|| format!("no variant {}", asked.setup.variant))?;
     let digest = manifest.digest(&variant.file).ok_or_else(|| format!("no digest of {}", variant.file))?;
+    Ok(Key::of(asked, variant, digest, &driver()))
+}
+
+/// What the graphics driver says of itself.
+pub fn driver() -> String {
     // A machine without that driver has no such file.
     let driver = fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
-    Ok(Key::of(asked, variant, digest, driver.lines().next().unwrap_or_default().trim()))
+    driver.lines().next().unwrap_or_default().trim().to_owned()
 }
 
 /// What is compiled again and again, whatever its digests.
@@ -393,6 +472,7 @@ mod tests {
         Asked {
             name: name.into(),
             bundle,
+            weights: String::new(),
             setup: Setup { variant, provider: "openvino".into(), precision: Precision::Exact, threads, instances: 1 },
             runtime: "1.24.0".into(),
             identity: ProviderIdentity { version: "1".into(), digest: "d".into(), device: "i5".into() },

@@ -91,6 +91,7 @@ impl Driver {
         Some(Asked {
             name: model.found.name.clone(),
             bundle: model.found.dir.clone(),
+            weights: model.found.weights(),
             setup: model.setup.clone(),
             runtime,
             identity,
@@ -163,6 +164,8 @@ impl Driver {
                 Ok(_) => self.cache_fault = None,
                 Err(why) => self.cache_fault(why),
             },
+            Answer::Staged { job, dir } => self.staged(job, dir),
+            Answer::TakenIn { job, taken } => self.taken_in(job, *taken),
             // Of a trial that is not asked.
             Answer::Failed { id: LoadId { holder: Holder::Trial, .. }, .. } => {}
         }

@@ -492,11 +492,18 @@ impl Driver {
         state.answer_by = None;
         state.status.state = if state.simulated { "simulated" } else { "up" }.into();
         state.status.reason.clear();
-        state.library = Some((version, providers));
+        let before = state.library.replace((version.clone(), providers));
+        let other = before.filter(|(before, _)| *before != version);
         state.status.provider_version.clone_from(&identity.version);
         state.status.device.clone_from(&identity.device);
         state.identity = Some(identity);
         self.core.handle(self.now, Event::HostUp { host: id });
+        if let Some((before, _)) = other {
+            // It was replaced on the disk, and nobody said so.
+            tracing::warn!(%before, %version, "an engine host came back with another ONNX Runtime");
+            self.runtime_changed(id, &before, &version);
+        }
+        self.drop_foreign_plans();
         self.adopt_found();
         self.choose_setups();
         self.load_next(id);

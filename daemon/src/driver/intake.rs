@@ -327,7 +327,7 @@ impl Driver {
     }
 
     /// Whether requests that name no version may be given to a bundle.
-    fn is_active(&self, bundle: &Bundle) -> bool {
+    pub(super) fn is_active(&self, bundle: &Bundle) -> bool {
         let active = self.models.active(&bundle.found.name);
         !bundle.gone && active.is_none_or(|active| active == Some(bundle.found.version.as_str()))
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use edge_core::Mono;
 use edge_wire::dto::JobStatus;
 
+/// Lines that are kept of what one job did.
+pub const MOST_NOTES: usize = 200;
 /// Ended jobs that can still be looked at.
 pub const KEPT_ENDED: usize = 32;
 
@@ -30,6 +32,10 @@ pub enum Operation {
     Activate,
     /// Takes the version before back.
     Rollback,
+    /// Writes plans and engines into a file for other boxes.
+    Export,
+    /// Takes over plans and engines of another box.
+    Import,
 }
 
 impl Operation {
@@ -42,6 +48,8 @@ impl Operation {
             Operation::Pull => "pull",
             Operation::Activate => "activate",
             Operation::Rollback => "rollback",
+            Operation::Export => "export",
+            Operation::Import => "import",
         }
     }
 }
@@ -81,6 +89,7 @@ pub struct Job {
     pub state: JobState,
     phase: String,
     percent: Option<u8>,
+    notes: Vec<String>,
     began: Mono,
     ended: Option<Mono>,
     expected: Option<Duration>,
@@ -99,6 +108,7 @@ impl Job {
             elapsed_ms: millis(self.ended.unwrap_or(now).since(self.began)),
             expected_ms: self.expected.map_or(0, millis),
             state: self.state.as_str().into(),
+            notes: self.notes.clone(),
             last_error: if let JobState::Failed(why) = &self.state { why.clone() } else { String::new() },
         }
     }
@@ -134,6 +144,7 @@ impl Jobs {
             state: JobState::Running,
             phase: String::new(),
             percent: None,
+            notes: Vec::new(),
             began: now,
             ended: None,
             expected,
@@ -155,6 +166,18 @@ impl Jobs {
         let Some(job) = self.running(id).filter(|job| job.phase != phase || job.percent != percent) else { return };
         job.phase = phase.into();
         job.percent = percent;
+        self.changed = true;
+    }
+
+    /// What a running job has done, one line each; the first [`MOST_NOTES`] are kept.
+    pub fn tell(&mut self, id: JobId, mut notes: Vec<String>) {
+        let Some(job) = self.running(id) else { return };
+        if notes.len() > MOST_NOTES {
+            let more = notes.len() - MOST_NOTES;
+            notes.truncate(MOST_NOTES);
+            notes.push(format!("and {more} more"));
+        }
+        job.notes = notes;
         self.changed = true;
     }
 
@@ -255,6 +278,7 @@ mod tests {
             elapsed_ms: 400,
             expected_ms: 9000,
             state: "running".into(),
+            notes: Vec::new(),
             last_error: String::new(),
         };
         assert_eq!(jobs.status(at(500)), std::slice::from_ref(&running));
@@ -269,6 +293,16 @@ mod tests {
             ..running
         };
         assert_eq!(jobs.status(at(9000)), [failed]);
+    }
+
+    #[test]
+    fn what_a_job_did_is_told_and_bounded() {
+        let mut jobs = Jobs::default();
+        let id = begin(&mut jobs, 1);
+        jobs.tell(id, (0..203).map(|number| number.to_string()).collect());
+        jobs.finish(at(2), id, Ok(()));
+        let notes = jobs.status(at(3)).remove(0).notes;
+        assert_eq!((notes.len(), notes[199].as_str(), notes[200].as_str()), (201, "199", "and 3 more"));
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl Driver {
             model: id.0,
             load: model.load,
             bundle: model.found.dir.clone(),
+            parts: model.found.part_dirs(),
             first_lane: Model::first_lane(id),
             setup: model.setup.clone(),
             // The same bundle on the same library gave its golden answers in this very life of the daemon.

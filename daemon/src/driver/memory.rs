@@ -41,7 +41,7 @@ struct Refused {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// When a request last came, by bundle.
-    last_use: HashMap<usize, Mono>,
+    pub(super) last_use: HashMap<usize, Mono>,
     /// At most one for each setup.
     refused: HashMap<ModelId, Refused>,
 }
@@ -72,7 +72,7 @@ impl Driver {
     fn bytes_of(&self, model: &Model) -> u64 {
         match model.memory_bytes {
             0 => {
-                let files = model.found.model_bytes.get(&model.setup.variant).copied().unwrap_or(0);
+                let files = model.found.bytes_of(&model.setup.variant);
                 files.saturating_mul(TIMES_FILES).saturating_add(BESIDE_FILES)
             }
             measured => measured,
@@ -85,7 +85,7 @@ impl Driver {
         match (own_memory(&model.setup.provider), model.device_bytes) {
             (false, _) => 0,
             (true, 0) => {
-                let files = model.found.model_bytes.get(&model.setup.variant).copied().unwrap_or(0);
+                let files = model.found.bytes_of(&model.setup.variant);
                 files.saturating_mul(TIMES_FILES)
             }
             (true, measured) => measured,
@@ -242,7 +242,7 @@ impl Driver {
     /// that it is held against. Nothing gives way to a trial.
     pub(super) fn room_for_trial(&self, root: ModelId, variant: &str) -> Result<(), String> {
         let Some(model) = self.models.get(root) else { return Ok(()) };
-        let files = model.found.model_bytes.get(variant).copied().unwrap_or(0);
+        let files = model.found.bytes_of(variant);
         let needed = files.saturating_mul(TIMES_FILES).saturating_add(BESIDE_FILES).saturating_mul(TRIAL_COPIES);
         let loading = self.models.iter().filter(|(_, model)| model.life == Life::Loading);
         let loading = loading.map(|(_, model)| self.bytes_of(model)).fold(0, u64::saturating_add);

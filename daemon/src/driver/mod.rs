@@ -5,6 +5,7 @@
 //! ([`resolve`]); the rest is the core's.
 
 mod builds;
+mod carry;
 mod chunks;
 pub mod clock;
 pub mod duplicates;
@@ -16,11 +17,13 @@ pub mod jobs;
 mod loading;
 mod memory;
 pub mod models;
+pub mod parts;
 mod pipeline;
 mod recovery;
 mod reload;
 pub mod resolve;
 mod results;
+mod runtime;
 mod scratch;
 mod settle;
 mod setups;
@@ -126,6 +129,7 @@ pub struct Driver {
     duplicates: Duplicates,
     models: Models,
     pipelines: Pipelines,
+    parts: parts::Parts,
     /// Bytes of decoded pictures that are kept for their lines.
     pictures: u64,
     scratch: scratch::Scratch,
@@ -136,11 +140,13 @@ pub struct Driver {
     memory: memory::Memory,
     recovery: recovery::Recovery,
     tuning: tuning::Tuning,
+    carrying: carry::Carrying,
     versions: versions::Versions,
     stories: Ring,
     counters: Counters,
     mqtt: MqttStatus,
     reloading: Reloading,
+    runtime: runtime::RuntimeFile,
     /// Why what providers compile is not kept.
     cache_fault: Option<String>,
     state: State,
@@ -167,6 +173,7 @@ impl Driver {
         let since_epoch = clock::wall().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
         let off = || MqttStatus { state: "off".into(), ..MqttStatus::default() };
         let mqtt = config.mqtt.as_ref().map_or_else(off, MqttConfig::first_status);
+        let runtime = runtime::RuntimeFile::new(outside.library.as_ref());
         Driver {
             core: Scheduler::new(config.policy.clone()),
             hosts: Hosts::new(outside.library.is_none()),
@@ -185,6 +192,7 @@ impl Driver {
             duplicates: Duplicates::default(),
             models: Models::default(),
             pipelines: Pipelines::default(),
+            parts: parts::Parts::default(),
             pictures: 0,
             scratch: scratch::Scratch::default(),
             copies: chunks::copies::Copies::default(),
@@ -192,11 +200,13 @@ impl Driver {
             memory: memory::Memory::default(),
             recovery: recovery::Recovery::default(),
             tuning: tuning::Tuning::default(),
+            carrying: carry::Carrying::default(),
             versions: versions::Versions::default(),
             stories: Ring::default(),
             counters: Counters::default(),
             mqtt,
             reloading: Reloading::default(),
+            runtime,
             cache_fault: None,
             state: State::Serving,
             bundles_open: true,
@@ -222,10 +232,12 @@ impl Driver {
                 },
                 copied = self.copies.next() => self.on_copied(copied),
                 event = self.tuning.next() => self.on_tune(event),
+                carried = self.carrying.next() => self.on_carried(carried),
                 answer = next_answer(&mut self.outside.cache) => self.on_cache(answer),
                 answer = versions::next_answer(&mut self.outside.store) => self.on_store(answer),
                 event = versions::pull::next_event(&mut self.outside.pull) => self.on_pull(event),
                 read = self.reloading.read() => self.reloaded(read),
+                looked = self.runtime.next() => self.on_runtime(looked),
                 found = self.outside.bundles.recv(), if self.bundles_open => self.on_bundle(found),
                 () = tokio::time::sleep_until(self.clock.instant(wake)) => self.tick(),
             }
@@ -312,6 +324,14 @@ impl Driver {
             }
             Message::Cache { done } => self.relay_to_cache(Ask::List { done }),
             Message::ClearCache { model, done } => self.relay_to_cache(Ask::Clear { model, done }),
+            Message::ExportCache { models, to, who, done } => {
+                let result = self.export_cache(models, to, who);
+                answer(done, result);
+            }
+            Message::ImportCache { from, who, done } => {
+                let result = self.import_cache(from, who);
+                answer(done, result);
+            }
             Message::Status { done } => {
                 self.publish();
                 answer(done, self.outside.status.borrow().clone());
@@ -392,6 +412,7 @@ impl Driver {
         match job.operation {
             Operation::Build => self.cancel_build(id),
             Operation::Tune => self.cancel_tune(id),
+            Operation::Export | Operation::Import => self.cancel_carrying(),
             Operation::Install | Operation::Pull | Operation::Activate | Operation::Rollback => self.cancel_change(id),
         }
         Ok(())
@@ -400,8 +421,14 @@ impl Driver {
     fn on_bundle(&mut self, found: Option<Found>) {
         self.now = self.clock.now();
         match found {
+            // Its parts may be among those that are not read yet.
+            Some(found) if !found.needs.is_empty() => self.parts.held.push(found),
             Some(found) => self.take_bundle(found),
             None => {
+                for mut found in std::mem::take(&mut self.parts.held) {
+                    self.compose(&mut found);
+                    self.take_bundle(found);
+                }
                 self.bundles_open = false;
                 self.wake_orphans();
             }
@@ -415,6 +442,9 @@ impl Driver {
         let label = format!("{}:{}", found.name, found.version);
         if let Some(fault) = &found.fault {
             tracing::error!(model = %label, %fault, "bundle cannot be served");
+        }
+        if found.part.is_some() {
+            return self.take_part(found);
         }
         let (allowed, hosts) = (&self.config.engine.providers, &mut self.hosts);
         let taken = match found.pipeline.take() {
@@ -498,6 +528,7 @@ impl Driver {
             self.converge();
         }
         self.look_after_versions();
+        self.show_carrying();
         if self.recovery.next_due().is_some_and(|due| due <= self.now) {
             self.try_failed();
         }

@@ -135,7 +135,7 @@ pub struct Bundle {
     /// Order of last use, to load first after a restart what is in use.
     pub used: u64,
     pub done: u64,
-    /// It was taken out of the store.
+    /// Nobody finds it: it was taken out of the store, or the same version with other parts serves.
     pub gone: bool,
     /// Why it must not serve, if the fleet's list says so.
     pub revoked: Option<String>,
@@ -186,6 +186,11 @@ impl Bundle {
         Kind::ALL.into_iter().any(|kind| self.serves(kind) == id)
     }
 
+    /// `name:version`.
+    pub fn label(&self) -> String {
+        format!("{}:{}", self.found.name, self.found.version)
+    }
+
     /// The number that stands for the bundle, whatever serves it.
     pub fn root(&self) -> ModelId {
         self.ids.first().copied().unwrap_or_default()
@@ -212,9 +217,26 @@ impl Models {
     /// Adds a bundle with those of its setups that the operator allows; its index. `None` if the same name and version is
     /// there already, or the table is full.
     pub fn add(&mut self, found: Found, allowed: &[String], mut host: impl FnMut(&str) -> HostId) -> Option<usize> {
-        if self.place(&found.name, &found.version).is_some() {
-            return None;
+        match self.place(&found.name, &found.version) {
+            Some(_) => None,
+            None => self.append(found, allowed, &mut host),
         }
+    }
+
+    /// Adds the same version of a model with other parts, which nobody finds until it takes over; its index. `None` if the
+    /// table is full.
+    pub fn add_beside(
+        &mut self,
+        found: Found,
+        allowed: &[String],
+        mut host: impl FnMut(&str) -> HostId,
+    ) -> Option<usize> {
+        let index = self.append(found, allowed, &mut host)?;
+        self.bundle_mut(index)?.gone = true;
+        Some(index)
+    }
+
+    fn append(&mut self, found: Found, allowed: &[String], host: &mut dyn FnMut(&str) -> HostId) -> Option<usize> {
         let (bundle, found) = (self.bundles.len(), Arc::new(found));
         let mut setups: Vec<Setup> =
             found.setups.iter().filter(|setup| allowed.contains(&setup.provider)).take(MAX_SETUPS).cloned().collect();
@@ -581,6 +603,7 @@ impl Model {
             path: self.found.dir.display().to_string(),
             installed_at: self.found.installed_at.clone(),
             signed_by: self.found.signer.clone(),
+            parts: self.found.parts.iter().map(|part| format!("{}:{}", part.name, part.version)).collect(),
             ..ModelStatus::default()
         };
         if let Some(loaded) = &self.loaded {

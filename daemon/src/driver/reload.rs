@@ -93,6 +93,7 @@ impl Driver {
                 self.adopt_again();
             }
             self.core.handle(self.now, Event::Policy(Box::new(config.policy)));
+            self.look_for_runtime(self.config.engine.library.clone());
         });
         self.look_into_inbox();
         self.reloading.fault = result.clone().err();

@@ -56,6 +56,7 @@ impl Driver {
             status.waiting = u32::try_from(open).unwrap_or(u32::MAX);
             models.push(status);
         }
+        models.extend(self.part_statuses());
         let problems = self.problems();
         let (state, reason) = self.state_words(&problems);
         let mut engine = self.engine_status();
@@ -149,6 +150,7 @@ impl Driver {
         problems.extend(self.cache_problem());
         problems.extend(self.refused_problems());
         problems.extend(self.plan_problem());
+        problems.extend(self.runtime.problem());
         problems.extend(self.outside.copied_machine.as_ref().map(|dir| Problem {
             subject: "telemetry".into(),
             what: format!("temperatures and power are not those of this box but of the copy below {}", dir.display()),
@@ -161,8 +163,15 @@ impl Driver {
         for bundle in self.models.bundles().iter().filter(|bundle| !lie_still(bundle)) {
             let Some(model) = self.models.get(bundle.shown()) else { continue };
             if let Life::Failed(why) = &model.life {
+                let unfit = || {
+                    "install the part that it needs: `edgectl models install`, or another version of the model".into()
+                };
                 let remedy = match (self.remedy_of(bundle.shown()), model.found.fault.is_none() && hopeless) {
+                    _ if model.found.unfit => unfit(),
                     (Some(remedy), _) => remedy,
+                    (None, false) if model.found.fault.is_none() && self.runtime.remedy().is_some() => {
+                        self.runtime.remedy().unwrap_or_default()
+                    }
                     (None, true) => "see \"library\": the model is served when there is an engine".into(),
                     (None, false) => {
                         "put the bundle right and restart, or remove its directory; `edgectl models show` has the details"

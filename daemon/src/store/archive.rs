@@ -4,6 +4,8 @@
 //!
 //! Nothing is taken on trust: names come from the manifest, sizes are held to it while they stream, the form's extensions
 //! (long names, links, devices, sparse files) are refused unread, and memory stays below [`WINDOW_LOG`]'s window.
+//!
+//! What stands first is a [`Promise`]: a manifest here; what a box exports of its cache travels by the same rules.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -41,12 +43,18 @@ pub enum ArchiveError {
     },
     #[error("read the archive")]
     Read(#[source] io::Error),
-    #[error("the archive begins with {0:?}; it must begin with model.toml: pack it with `edgectl models pack`")]
-    First(String),
+    #[error("write the archive")]
+    Write(#[source] io::Error),
+    #[error("the archive begins with {found:?}; it must begin with {first}: {how}")]
+    First { found: String, first: &'static str, how: &'static str },
     #[error("the archive is empty")]
     Empty,
-    #[error("the archive's model.toml")]
-    Manifest(#[source] ManifestError),
+    #[error("the archive's {file}")]
+    Promise {
+        file: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("{name}: {what}")]
     Entry { name: String, what: String },
     #[error("{name} has {bytes} bytes, at most {most} are taken")]
@@ -61,6 +69,39 @@ pub enum ArchiveError {
     Bundle(#[from] BundleError),
 }
 
+/// What stands first in an archive, and promises every file that follows.
+pub trait Promise: Sized {
+    /// Name of its own file.
+    const FILE: &'static str;
+    /// Name of the file with its signature.
+    const SIGNATURE: &'static str;
+    /// How such an archive is made.
+    const HOW: &'static str;
+    /// Why a text is none.
+    type Fault: std::error::Error + Send + Sync + 'static;
+
+    /// Reads it, and checks the names of the files.
+    fn parse(text: &str) -> Result<Self, Self::Fault>;
+
+    /// The files that follow.
+    fn files(&self) -> &[FileEntry];
+}
+
+impl Promise for Manifest {
+    const FILE: &'static str = MANIFEST;
+    const SIGNATURE: &'static str = SIGNATURE;
+    const HOW: &'static str = "pack it with `edgectl models pack`";
+    type Fault = ManifestError;
+
+    fn parse(text: &str) -> Result<Manifest, ManifestError> {
+        Manifest::parse(text)
+    }
+
+    fn files(&self) -> &[FileEntry] {
+        &self.file
+    }
+}
+
 /// What such a file is called.
 pub fn file_name(manifest: &Manifest) -> String {
     format!("{}-{}.edgemodel", manifest.name, manifest.version)
@@ -68,11 +109,19 @@ pub fn file_name(manifest: &Manifest) -> String {
 
 /// Packs a bundle, whose files were proven, and returns the archive's size. The file is there whole or not at all.
 pub fn pack(opened: &Bundle, out: &Path) -> Result<u64, ArchiveError> {
+    whole(out, |file| stream(opened, file))
+}
+
+/// Has `write` write a file that is there whole or not at all; returns its size.
+pub fn whole(
+    out: &Path,
+    write: impl FnOnce(BufWriter<File>) -> Result<BufWriter<File>, ArchiveError>,
+) -> Result<u64, ArchiveError> {
     let failed = |what| move |source| ArchiveError::File { what, path: out.to_owned(), source };
     let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let part = out.with_file_name(format!(".{name}.{}", std::process::id()));
     let written = File::create(&part).map_err(failed("make")).and_then(|file| {
-        stream(opened, BufWriter::new(file)).and_then(|mut file| {
+        write(BufWriter::new(file)).and_then(|mut file| {
             file.flush().and_then(|()| file.get_ref().sync_all()).map_err(failed("write"))?;
             file.get_ref().metadata().map(|found| found.len()).map_err(failed("look at"))
         })
@@ -89,11 +138,7 @@ pub fn pack(opened: &Bundle, out: &Path) -> Result<u64, ArchiveError> {
 
 /// Packs a bundle into `out`.
 pub fn stream<W: Write>(opened: &Bundle, out: W) -> Result<W, ArchiveError> {
-    let write = |source| ArchiveError::File { what: "pack", path: opened.dir().to_owned(), source };
-    let mut encoder = zstd::Encoder::new(out, LEVEL).map_err(write)?;
-    encoder.window_log(WINDOW_LOG).map_err(write)?;
-    encoder.include_checksum(true).map_err(write)?;
-    let mut tar = tar::Builder::new(encoder);
+    let mut packing = Packing::begin(out)?;
     let signature = opened.dir().join(SIGNATURE);
     let mut names = vec![MANIFEST];
     if signature.symlink_metadata().is_ok() {
@@ -104,37 +149,65 @@ pub fn stream<W: Write>(opened: &Bundle, out: W) -> Result<W, ArchiveError> {
         let path = opened.dir().join(name);
         let failed = |source| ArchiveError::File { what: "pack", path: path.clone(), source };
         let file = File::open(&path).map_err(failed)?;
+        packing.add(name, file.metadata().map_err(failed)?.len(), BufReader::new(file)).map_err(failed)?;
+        // Whoever fetches it over a network can judge manifest and signature as soon as they have come.
+        if name == MANIFEST || name == SIGNATURE {
+            packing.flush()?;
+        }
+    }
+    packing.finish()
+}
+
+/// An archive that is being written.
+pub struct Packing<W: Write>(tar::Builder<zstd::Encoder<'static, W>>);
+
+impl<W: Write> Packing<W> {
+    /// Begins one.
+    pub fn begin(out: W) -> Result<Packing<W>, ArchiveError> {
+        let mut encoder = zstd::Encoder::new(out, LEVEL).map_err(ArchiveError::Write)?;
+        encoder.window_log(WINDOW_LOG).map_err(ArchiveError::Write)?;
+        encoder.include_checksum(true).map_err(ArchiveError::Write)?;
+        Ok(Packing(tar::Builder::new(encoder)))
+    }
+
+    /// Adds a file of so many bytes. Nothing of when and by whom: two archives of the same files are the same bytes.
+    pub fn add(&mut self, name: &str, bytes: u64, from: impl Read) -> io::Result<()> {
         let mut header = tar::Header::new_ustar();
-        header.set_path(name).map_err(failed)?;
-        header.set_size(file.metadata().map_err(failed)?.len());
+        header.set_path(name)?;
+        header.set_size(bytes);
         header.set_mode(0o644);
         header.set_mtime(0);
         header.set_uid(0);
         header.set_gid(0);
         header.set_cksum();
-        tar.append(&header, BufReader::new(file)).map_err(failed)?;
-        // Whoever fetches it over a network can judge manifest and signature as soon as they have come.
-        if name == MANIFEST || name == SIGNATURE {
-            tar.get_mut().flush().map_err(write)?;
-        }
+        self.0.append(&header, from)
     }
-    tar.into_inner().and_then(|encoder| encoder.finish()).map_err(write)
+
+    /// What was added can be read from now on, also if nothing more comes for a while.
+    pub fn flush(&mut self) -> Result<(), ArchiveError> {
+        self.0.get_mut().flush().map_err(ArchiveError::Write)
+    }
+
+    /// Ends it.
+    pub fn finish(self) -> Result<W, ArchiveError> {
+        self.0.into_inner().and_then(|encoder| encoder.finish()).map_err(ArchiveError::Write)
+    }
 }
 
 /// What stands at the head of an archive, before any file is written.
 #[derive(Debug)]
-pub struct Announced<'a> {
-    pub manifest: &'a Manifest,
+pub struct Announced<'a, P = Manifest> {
+    pub manifest: &'a P,
     /// The manifest's own bytes, which are signed.
     pub text: &'a str,
     /// The signature's text; `None` if there is none.
     pub signature: Option<&'a str>,
 }
 
-impl Announced<'_> {
+impl<P: Promise> Announced<'_, P> {
     /// Bytes on disk when it is unpacked.
     pub fn bytes(&self) -> u64 {
-        let files = self.manifest.file.iter().map(|file| file.bytes).fold(0u64, u64::saturating_add);
+        let files = self.manifest.files().iter().map(|file| file.bytes).fold(0u64, u64::saturating_add);
         let own = self.text.len() + self.signature.map_or(0, str::len);
         files.saturating_add(own as u64)
     }
@@ -148,6 +221,15 @@ pub fn unpack<E: std::error::Error + Send + Sync + 'static>(
     dir: &Path,
     judge: impl FnOnce(&Announced<'_>) -> Result<(), E>,
 ) -> Result<Manifest, ArchiveError> {
+    unpack_as(from, dir, judge)
+}
+
+/// The same of an archive with another promise.
+pub fn unpack_as<P: Promise, E: std::error::Error + Send + Sync + 'static>(
+    from: impl Read,
+    dir: &Path,
+    judge: impl FnOnce(&Announced<'_, P>) -> Result<(), E>,
+) -> Result<P, ArchiveError> {
     let mut decoder = zstd::Decoder::new(from).map_err(ArchiveError::Read)?;
     decoder.window_log_max(WINDOW_LOG).map_err(ArchiveError::Read)?;
     let mut archive = tar::Archive::new(decoder);
@@ -185,26 +267,27 @@ pub fn peek<T>(from: impl Read, judge: impl FnOnce(&Announced<'_>) -> T) -> Resu
 struct Seen;
 
 /// Manifest and signature of an archive, once they were read.
-struct Head {
-    manifest: Manifest,
+struct Head<P> {
+    manifest: P,
     text: String,
     signature: Option<String>,
 }
 
-struct Unpacking<'a, J> {
+struct Unpacking<'a, J, P> {
     dir: &'a Path,
     /// Until it was asked.
     judge: Option<J>,
-    head: Option<Head>,
+    head: Option<Head<P>>,
     /// Files that are still to come.
     left: BTreeMap<String, FileEntry>,
     directories: usize,
 }
 
-impl<E, J> Unpacking<'_, J>
+impl<E, J, P> Unpacking<'_, J, P>
 where
     E: std::error::Error + Send + Sync + 'static,
-    J: FnOnce(&Announced<'_>) -> Result<(), E>,
+    J: FnOnce(&Announced<'_, P>) -> Result<(), E>,
+    P: Promise,
 {
     fn take<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> Result<(), ArchiveError> {
         let raw = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -219,28 +302,31 @@ where
             };
         }
         if !matches!(kind, tar::EntryType::Regular) {
-            return Err(wrong(refused(kind)));
+            return Err(wrong(&refused(kind, P::HOW)));
         }
         let Some(head) = &mut self.head else {
-            if name != MANIFEST {
-                return Err(ArchiveError::First(raw));
+            if name != P::FILE {
+                return Err(ArchiveError::First { found: raw, first: P::FILE, how: P::HOW });
             }
-            let text = text(&mut entry, MANIFEST, MOST_MANIFEST)?;
-            let manifest = Manifest::parse(&text).map_err(ArchiveError::Manifest)?;
-            self.left = manifest.file.iter().map(|file| (file.path.clone(), file.clone())).collect();
+            let text = text(&mut entry, P::FILE, MOST_MANIFEST)?;
+            let manifest =
+                P::parse(&text).map_err(|source| ArchiveError::Promise { file: P::FILE, source: Box::new(source) })?;
+            self.left = manifest.files().iter().map(|file| (file.path.clone(), file.clone())).collect();
             self.head = Some(Head { manifest, text, signature: None });
             return Ok(());
         };
-        if name == SIGNATURE && self.judge.is_some() && head.signature.is_none() {
-            head.signature = Some(text(&mut entry, SIGNATURE, MOST_SIGNATURE)?);
+        if name == P::SIGNATURE && self.judge.is_some() && head.signature.is_none() {
+            head.signature = Some(text(&mut entry, P::SIGNATURE, MOST_SIGNATURE)?);
             return Ok(());
         }
         self.announce()?;
         let Some(promised) = self.left.remove(&name) else {
-            let known = self.head.as_ref().is_some_and(|head| head.manifest.file.iter().any(|file| file.path == name));
-            return Err(wrong(match (known, name.as_str()) {
-                (true, _) | (_, MANIFEST) => "stands in the archive twice",
-                (_, SIGNATURE) => "must come right behind model.toml: pack it with `edgectl models pack`",
+            let known =
+                self.head.as_ref().is_some_and(|head| head.manifest.files().iter().any(|file| file.path == name));
+            let behind = format!("must come right behind {}: {}", P::FILE, P::HOW);
+            return Err(wrong(match name.as_str() {
+                name if known || name == P::FILE => "stands in the archive twice",
+                name if name == P::SIGNATURE => &behind,
                 _ => "the manifest does not name this file",
             }));
         };
@@ -256,7 +342,7 @@ where
         let (Some(judge), Some(head)) = (self.judge.take(), &self.head) else { return Ok(()) };
         let announced = Announced { manifest: &head.manifest, text: &head.text, signature: head.signature.as_deref() };
         judge(&announced).map_err(|error| ArchiveError::Refused(Box::new(error)))?;
-        let texts = [(MANIFEST, Some(&head.text)), (SIGNATURE, head.signature.as_ref())];
+        let texts = [(P::FILE, Some(&head.text)), (P::SIGNATURE, head.signature.as_ref())];
         for (name, text) in texts {
             let Some(text) = text else { continue };
             put(&self.dir.join(name), &mut text.as_bytes())?;
@@ -273,9 +359,9 @@ where
                 source,
             })?;
         }
-        let mut hashed = Hashed { from, hash: Sha256::new() };
+        let mut hashed = Hashed::new(from);
         put(&path, &mut hashed)?;
-        let found: String = hashed.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = hashed.digest();
         match found == promised.sha256 {
             true => Ok(()),
             false => {
@@ -284,7 +370,7 @@ where
         }
     }
 
-    fn finish(mut self) -> Result<Manifest, ArchiveError> {
+    fn finish(mut self) -> Result<P, ArchiveError> {
         self.announce()?;
         let head = self.head.ok_or(ArchiveError::Empty)?;
         match self.left.into_keys().next() {
@@ -294,14 +380,15 @@ where
     }
 }
 
-fn refused(kind: tar::EntryType) -> &'static str {
-    match kind {
+fn refused(kind: tar::EntryType, how: &str) -> String {
+    let plain = match kind {
         tar::EntryType::Symlink | tar::EntryType::Link => "a link: only files are taken",
         tar::EntryType::Char | tar::EntryType::Block => "a device: only files are taken",
         tar::EntryType::Fifo => "a pipe: only files are taken",
-        tar::EntryType::GNUSparse => "a file with holes: pack it with `edgectl models pack`",
-        _ => "an extension of the form (a long name, for example): pack it with `edgectl models pack`",
-    }
+        tar::EntryType::GNUSparse => return format!("a file with holes: {how}"),
+        _ => return format!("an extension of the form (a long name, for example): {how}"),
+    };
+    plain.into()
 }
 
 /// A text of the archive, of bounded size.
@@ -334,9 +421,21 @@ fn put(path: &Path, from: &mut impl Read) -> Result<(), ArchiveError> {
 }
 
 /// Passes bytes on, and counts them into a digest.
-struct Hashed<'a, R> {
+pub struct Hashed<'a, R> {
     from: &'a mut R,
     hash: Sha256,
+}
+
+impl<'a, R> Hashed<'a, R> {
+    /// Passes on what `from` gives.
+    pub fn new(from: &'a mut R) -> Hashed<'a, R> {
+        Hashed { from, hash: Sha256::new() }
+    }
+
+    /// The digest of all that was passed on, lower-case hexadecimal.
+    pub fn digest(self) -> String {
+        self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 impl<R: Read> Read for Hashed<'_, R> {

@@ -67,7 +67,14 @@ impl Watched {
         self.percent.load(Ordering::Relaxed)
     }
 
-    fn is_cancelled(&self) -> bool {
+    /// It is at so many of so many bytes.
+    pub fn is_at(&self, done: u64, of: u64) {
+        let percent = u8::try_from(done.saturating_mul(99) / of.max(1)).unwrap_or(99).min(99);
+        self.percent.store(percent, Ordering::Relaxed);
+    }
+
+    /// Whether it is to be given up.
+    pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 }
@@ -106,7 +113,7 @@ pub fn install(
     let trust = Trust::read(config)?;
     let staged = root.join(format!("{STAGED}{:016x}", number_of(&file)));
     std::fs::create_dir(&staged).map_err(failed("make", &staged))?;
-    let counted = Counted { from: file, read: 0, size: found.len().max(1), watched: watched.clone() };
+    let counted = Counted::new(file, found.len(), watched.clone());
     let judge = |announced: &Announced<'_>| judge(announced, &trust, config, root, now);
     let done = archive::unpack(io::BufReader::with_capacity(256 << 10, counted), &staged, judge)
         .map_err(InstallError::from)
@@ -281,11 +288,18 @@ fn number_of(file: &File) -> u64 {
 }
 
 /// An archive that is being read: tells how far it is, and ends when it is to be given up.
-struct Counted {
+pub struct Counted {
     from: File,
     read: u64,
     size: u64,
     watched: Watched,
+}
+
+impl Counted {
+    /// A file of so many bytes.
+    pub fn new(from: File, size: u64, watched: Watched) -> Counted {
+        Counted { from, read: 0, size, watched }
+    }
 }
 
 impl Read for Counted {
@@ -296,8 +310,7 @@ impl Read for Counted {
         // From its begin on, wherever whoever sent the descriptor has read or written last.
         let read = self.from.read_at(into, self.read)?;
         self.read = self.read.saturating_add(read as u64);
-        let percent = u8::try_from(self.read.saturating_mul(99) / self.size).unwrap_or(99).min(99);
-        self.watched.percent.store(percent, Ordering::Relaxed);
+        self.watched.is_at(self.read, self.size);
         Ok(read)
     }
 }

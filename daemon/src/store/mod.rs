@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edge_core::tune::right::loses_little;
-use edge_engine::bundle::{Manifest, Pipeline, Task, Variant};
+use edge_engine::bundle::{Manifest, Need, PartKind, Pipeline, Task, Variant};
 use edge_engine::protocol::{Precision, Setup};
 
 use crate::config::ModelsConfig;
@@ -49,6 +49,16 @@ pub struct Found {
     pub digest: String,
     /// What was measured before, or why that cannot be read.
     pub plan: Option<Result<Plan, String>>,
+    /// What it is, if it is no model but a part of models.
+    pub part: Option<Part>,
+    /// Parts that it needs.
+    pub needs: Vec<Need>,
+    /// sha256 of the graphs of its variants.
+    pub graphs: Vec<String>,
+    /// The parts that it is used with, in the order of its needs; chosen by the driver.
+    pub parts: Vec<UsedPart>,
+    /// Its fault is that of a part, and may pass.
+    pub unfit: bool,
     /// Its stages, if it has no model of its own.
     pub pipeline: Option<Pipeline>,
     /// When it was put there, RFC 3339: the time of its manifest; empty if the disk does not say.
@@ -57,6 +67,47 @@ pub struct Found {
     pub signer: String,
     /// Why it cannot be loaded.
     pub fault: Option<String>,
+}
+
+/// What a part says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    pub kind: PartKind,
+    /// sha256 of the graphs that it is for; empty for any.
+    pub base: Vec<String>,
+    /// Of all its files.
+    pub bytes: u64,
+}
+
+/// A part that a model is used with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UsedPart {
+    pub name: String,
+    pub version: String,
+    pub kind: Option<PartKind>,
+    pub dir: PathBuf,
+    /// Digest of its manifest, which has the digests of all its files.
+    pub digest: String,
+    pub bytes: u64,
+}
+
+impl Found {
+    /// Bytes on disk of what a session of this variant is made of, with its parts.
+    pub fn bytes_of(&self, variant: &str) -> u64 {
+        let own = self.model_bytes.get(variant).copied().unwrap_or(0);
+        self.parts.iter().map(|part| part.bytes).fold(own, u64::saturating_add)
+    }
+
+    /// The directories of its parts.
+    pub fn part_dirs(&self) -> Vec<PathBuf> {
+        self.parts.iter().map(|part| part.dir.clone()).collect()
+    }
+
+    /// What tells the weights of its part from others; empty where they are its own.
+    pub fn weights(&self) -> String {
+        let weights = self.parts.iter().find(|part| part.kind == Some(PartKind::Weights));
+        weights.map(|part| part.digest.clone()).unwrap_or_default()
+    }
 }
 
 /// Which variants answer well enough.
@@ -164,6 +215,15 @@ fn look(
         plan: plans::read(cache_dir, &manifest.name, &manifest.version).map_err(|error| chain(&error)).transpose(),
         setups: manifest.variant.iter().flat_map(Variant::setups).collect(),
         losses: Losses::of(manifest),
+        part: manifest.kind.map(|kind| Part {
+            kind,
+            base: manifest.base.clone(),
+            bytes: manifest.file.iter().map(|file| file.bytes).fold(0, u64::saturating_add),
+        }),
+        needs: manifest.needs.clone(),
+        graphs: manifest.graphs(),
+        parts: Vec::new(),
+        unfit: false,
         pipeline: manifest.pipeline.clone(),
         installed_at: installed_at(dir),
         fault: signer.clone().and_then(|_| files(&bundle)).err(),

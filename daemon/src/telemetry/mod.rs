@@ -7,7 +7,7 @@ pub mod rail;
 mod watch;
 
 pub use memory::available_bytes;
-pub use platform::{gpu_driver, graphics_names, platform, processor_name};
+pub use platform::{board_software, gpu_driver, graphics_names, platform, processor_features, processor_name};
 pub use watch::{Sample, Watch};
 
 use std::path::{Path, PathBuf};

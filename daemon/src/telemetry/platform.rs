@@ -34,6 +34,44 @@ pub fn processor_name() -> Option<String> {
     processor(&std::fs::read_to_string("/proc/cpuinfo").ok()?)
 }
 
+/// The instructions of the processor that code is compiled for, in the kernel's words, in name order.
+pub fn processor_features() -> String {
+    features(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
+}
+
+/// Instructions for vectors and matrices, on either kind of processor; the rest of what a kernel lists differs from one
+/// kernel to the next.
+const FEATURES: [&str; 16] = [
+    "sse", "ssse", "avx", "amx", "fma", "f16c", "bmi", "vnni", "asimd", "neon", "sve", "sme", "bf16", "i8mm", "fphp",
+    "vfp",
+];
+
+fn features(cpuinfo: &str) -> String {
+    let line = cpuinfo.lines().find(|line| line.starts_with("flags") || line.starts_with("Features"));
+    let words = line.and_then(|line| line.split_once(':')).map_or("", |(_, words)| words);
+    let counts = |word: &&str| FEATURES.iter().any(|begin| word.starts_with(begin));
+    let mut words: Vec<&str> = words.split_whitespace().filter(counts).collect();
+    words.sort_unstable();
+    words.dedup();
+    words.join(" ")
+}
+
+/// The software of a Jetson board, such as `L4T 36.4.3` (JetPack 6.2); empty elsewhere.
+pub fn board_software() -> String {
+    l4t(&std::fs::read_to_string("/etc/nv_tegra_release").unwrap_or_default())
+}
+
+fn l4t(release: &str) -> String {
+    let word = |before: &str, after: &[char]| {
+        let rest = release.lines().next()?.split_once(before)?.1;
+        rest.split(after).next().map(|word| word.trim().to_owned()).filter(|word| !word.is_empty())
+    };
+    match (word("# R", &[' ', '(']), word("REVISION:", &[','])) {
+        (Some(release), Some(revision)) => format!("L4T {release}.{revision}"),
+        _ => String::new(),
+    }
+}
+
 /// Version of the graphics driver; `none` without one.
 pub fn gpu_driver() -> String {
     let text = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
@@ -87,6 +125,17 @@ mod tests {
         assert_eq!(processor("processor\t: 0\nmodel name\t: AMD EPYC\n").as_deref(), Some("AMD EPYC"));
         assert_eq!(graphics_name("Model: \t\t NVIDIA H200\nIRQ:   \t\t 41\n"), Some("NVIDIA H200"));
         assert_eq!(graphics_name("Model: \n"), None);
+    }
+
+    #[test]
+    fn what_code_is_compiled_for_is_told_and_what_a_kernel_adds_is_not() {
+        let cpuinfo = "processor\t: 0\nflags\t\t: fpu avx2 sse4_2 avx2 md_clear arch_capabilities\n";
+        assert_eq!(features(cpuinfo), "avx2 sse4_2");
+        assert_eq!(features("Features\t: fp asimd evtstrm aes asimdhp\n"), "asimd asimdhp");
+        assert_eq!(features(""), "");
+        let line = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\nx";
+        assert_eq!(l4t(line), "L4T 36.4.3");
+        assert_eq!((l4t(""), l4t("# R36")), (String::new(), String::new()));
     }
 
     #[test]

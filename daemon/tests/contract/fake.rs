@@ -112,6 +112,17 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
             ));
             let _gone = done.send(Ok(11));
         }
+        Message::ExportCache { models, to, done, .. } => {
+            std::io::Write::write_all(&mut std::fs::File::from(to), b"exported").unwrap();
+            seen.events.push(format!("export {models:?}"));
+            let _gone = done.send(Ok(12));
+        }
+        Message::ImportCache { from, done, .. } => {
+            let mut bytes = [0; 8];
+            std::os::unix::fs::FileExt::read_exact_at(&std::fs::File::from(from), &mut bytes, 0).unwrap();
+            seen.events.push(format!("import {}", String::from_utf8_lossy(&bytes)));
+            let _gone = done.send(Ok(13));
+        }
         Message::Activate { model, how, done, .. } => {
             seen.events.push(format!("activate {model} {how:?}"));
             let _gone = done.send(Ok(9));
@@ -289,6 +300,7 @@ pub fn job(id: u64) -> JobStatus {
         elapsed_ms: 2500,
         expected_ms: 9000,
         state: "running".into(),
+        notes: Vec::new(),
         last_error: String::new(),
     }
 }

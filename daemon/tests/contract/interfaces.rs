@@ -229,6 +229,18 @@ async fn what_was_compiled_is_told_and_cleared_by_model() {
 }
 
 #[tokio::test]
+async fn what_is_kept_is_exported_into_a_file_of_the_callers_and_imported_from_one() {
+    let client = client().await;
+    let models = ModelsProxy::new(&client.connection).await.unwrap();
+    let file = tempfile::tempfile().unwrap();
+    let job = models.export_cache(&["text-line"], file.as_fd().into(), &no_options()).await.unwrap();
+    assert_eq!(job.as_str(), "/org/edged/Edge1/jobs/12");
+    let job = models.import_cache(file.as_fd().into(), &no_options()).await.unwrap();
+    assert_eq!(job.as_str(), "/org/edged/Edge1/jobs/13");
+    assert_eq!(client.driver.seen.lock().unwrap().events, ["export [\"text-line\"]", "import exported"]);
+}
+
+#[tokio::test]
 async fn versions_are_installed_activated_taken_back_and_removed_for_who_may() {
     let client = client().await;
     let models = ModelsProxy::new(&client.connection).await.unwrap();
@@ -380,6 +392,8 @@ async fn who_may_not_infer_or_change_may_still_look() {
         refused(job.cancel(&no_options()).await),
         refused(models.clear_cache(&no_options()).await),
         refused(models.install(fd.as_fd().into(), &no_options()).await),
+        refused(models.export_cache(&[], fd.as_fd().into(), &no_options()).await),
+        refused(models.import_cache(fd.as_fd().into(), &no_options()).await),
         refused(model.activate(&no_options()).await),
         refused(model.rollback(&no_options()).await),
         refused(model.remove(&no_options()).await),

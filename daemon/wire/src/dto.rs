@@ -102,7 +102,7 @@ pub struct ModelStatus {
     pub version: String,
     /// The manifest's one line about it.
     pub description: String,
-    /// The bundle's task, which shapes the result document.
+    /// The bundle's task, which shapes the result document; of a part its kind: `adapter`, `tokenizer`, `labels`, `weights`.
     pub task: String,
     /// SPDX licence expression.
     pub licence: String,
@@ -151,6 +151,10 @@ pub struct ModelStatus {
     pub probation: String,
     /// Why it was taken back on this box; empty if it was not.
     pub bad: String,
+    /// The parts that it is used with, each `name:version`.
+    pub parts: Vec<String>,
+    /// Of a part: the models that are used with it, each `name:version`.
+    pub used_by: Vec<String>,
 }
 
 /// One way to run a model: a variant on an execution provider.
@@ -364,7 +368,7 @@ pub struct CacheEntry {
 pub struct JobStatus {
     /// Its number, the last part of the path of its object.
     pub id: u64,
-    /// `build` or `tune`.
+    /// `build`, `tune`, `install`, `pull`, `activate`, `rollback`, `export` or `import`.
     pub operation: String,
     /// `name:version`.
     pub model: String,
@@ -380,6 +384,8 @@ pub struct JobStatus {
     pub expected_ms: u64,
     /// `running`, `done`, `failed` or `cancelled`.
     pub state: String,
+    /// What it did, one line each; empty where there is nothing to tell.
+    pub notes: Vec<String>,
     /// Why it failed; empty otherwise.
     pub last_error: String,
 }

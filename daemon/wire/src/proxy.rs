@@ -135,6 +135,14 @@ pub trait Models {
     #[zbus(no_autostart)]
     fn cache(&self) -> zbus::Result<String>;
 
+    /// Writes plans and compiled engines of these models, or of all, into a file; the job.
+    #[zbus(allow_interactive_auth, no_autostart)]
+    fn export_cache(&self, models: &[&str], to: Fd<'_>, options: &Options<'_>) -> zbus::Result<OwnedObjectPath>;
+
+    /// Takes over the plans and compiled engines that another box exported, as far as they are for this one; the job.
+    #[zbus(allow_interactive_auth, no_autostart)]
+    fn import_cache(&self, from: Fd<'_>, options: &Options<'_>) -> zbus::Result<OwnedObjectPath>;
+
     /// Removes what is kept of the model that the option `model` names, or all; not what is in use. How many entries, and
     /// their bytes.
     #[zbus(allow_interactive_auth, no_autostart)]

@@ -65,6 +65,12 @@ pub fn one(job: &JobStatus) -> String {
     paragraph("", &clean(&format!("{}: {} after {}{error}", title(job), job.state, span(job.elapsed_ms))))
 }
 
+/// What a job did, line by line, and how it ended.
+pub fn ended(job: &JobStatus) -> String {
+    let notes: String = job.notes.iter().map(|note| paragraph("", &clean(note))).collect();
+    format!("{notes}{}", one(job))
+}
+
 /// One line for somebody who waits, without a line end.
 pub fn progress(job: &JobStatus) -> String {
     let percent = if job.percent < 0 { String::new() } else { format!(" {}%", job.percent) };

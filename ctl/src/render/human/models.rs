@@ -160,6 +160,8 @@ pub fn show(model: &ModelStatus, simulated: bool) -> String {
         ("taken back", model.bad.clone()),
         ("installed", model.installed_at.clone()),
         ("signed by", signed(model)),
+        ("made with", model.parts.join(", ")),
+        ("used by", model.used_by.join(", ")),
         ("bundle", model.path.clone()),
     ];
     // Of what was never loaded nothing is known of sessions and answers either.

@@ -22,9 +22,8 @@ pub fn fleet(status: &Status) -> String {
     let wrong = status.problems.iter().filter(|problem| {
         problem.subject == "fleet list" || problem.subject == "fleet" || problem.subject.starts_with("fleet /")
     });
-    let wrong: String = wrong
-        .map(|problem| paragraph(&format!("{}: ", clean(&problem.subject)), &clean(&problem.what)))
-        .collect();
+    let wrong: String =
+        wrong.map(|problem| paragraph(&format!("{}: ", clean(&problem.subject)), &clean(&problem.what))).collect();
     if fleet.models.is_empty() {
         return match wrong.is_empty() {
             true => "no list says what this box is to have: see `fleet.dir` and `fleet.url` in edged.toml(5)\n".into(),

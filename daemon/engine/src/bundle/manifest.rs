@@ -1,7 +1,8 @@
 //! What `model.toml` may say: the shape of the file and nothing about the disk. [`super::rules`] checks the values.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use super::parts::{Need, PartKind};
 use super::recipes::{InputRecipe, OutputRecipe};
 use crate::protocol::{Precision, Setup};
 
@@ -9,6 +10,8 @@ use crate::protocol::{Precision, Setup};
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
+    /// Present if it is no model but a part of models.
+    pub kind: Option<PartKind>,
     /// Logical name, `[a-z0-9_-]`.
     pub name: String,
     /// Semantic version of the bundle.
@@ -46,6 +49,14 @@ pub struct Manifest {
     /// Inputs with their expected answers, run before the model is served; those of a pipeline are for tests.
     #[serde(default)]
     pub golden: Vec<Golden>,
+    /// The least version of ONNX Runtime that it runs on.
+    pub min_runtime: Option<String>,
+    /// Of an adapter: sha256 of the graphs that it was made for.
+    #[serde(default)]
+    pub base: Vec<String>,
+    /// Parts that it needs, which are bundles of their own.
+    #[serde(default)]
+    pub needs: Vec<Need>,
     /// Every file of the bundle besides the manifest.
     pub file: Vec<FileEntry>,
 }
@@ -276,7 +287,7 @@ pub struct Golden {
 }
 
 /// One file of the bundle.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
     /// Relative to the manifest.

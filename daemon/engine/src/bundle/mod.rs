@@ -3,6 +3,8 @@
 
 mod manifest;
 mod outline_rules;
+mod parts;
+pub mod range;
 mod recipe_rules;
 mod recipes;
 mod rules;
@@ -17,12 +19,14 @@ use std::path::{Path, PathBuf};
 pub use manifest::{
     Batching, FileEntry, Golden, Limits, Manifest, Pipeline, Profile, Stage, Task, TensorRule, Variant,
 };
+pub use parts::{ADAPTER, Need, Offered, PREFIX, PartFault, PartKind, fits, parameters};
 pub use recipes::{
     Activation, AnomalyRecipe, At, BoxesRecipe, Channels, ClassesRecipe, Column, CtcRecipe, EmbeddingRecipe,
     FileBytesRecipe, FileTypeRecipe, Fit, Head, ImageRecipe, InputRecipe, Layout, MasksRecipe, ObjectsRecipe,
     OutlinesRecipe, OutputRecipe, PictureRecipe, SceneRecipe, SegmentationRecipe, SoundRecipe, SpeechRecipe, WhenWider,
 };
 pub use rules::{PROVIDERS, is_inside, is_name, is_semver};
+use serde::Deserialize as _;
 use sha2::{Digest, Sha256};
 
 /// The manifest's file name.
@@ -57,15 +61,29 @@ pub enum BundleError {
     Size { path: PathBuf, expected: u64, found: u64 },
     #[error("bundle file {} has sha256 {found}, the manifest promises {expected}", path.display())]
     Digest { path: PathBuf, expected: String, found: String },
+    #[error(transparent)]
+    Part(#[from] PartFault),
 }
 
 impl Manifest {
     /// Reads a manifest and checks every value. Never panics, whatever the text.
     pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
-        let manifest: Manifest =
-            toml::from_str(text).map_err(|error| ManifestError::Syntax(syntax_fault(text, &error)))?;
+        let syntax = |error| ManifestError::Syntax(syntax_fault(text, &error));
+        let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
+        let manifest: Manifest = match table.contains_key("kind") {
+            false => toml::from_str(text).map_err(syntax)?,
+            true => {
+                no_requests(&mut table)?;
+                Manifest::deserialize(table).map_err(syntax)?
+            }
+        };
         let faults = rules::faults(&manifest);
         if faults.is_empty() { Ok(manifest) } else { Err(ManifestError::Values(faults)) }
+    }
+
+    /// Whether it is a part of models, and no model.
+    pub fn is_part(&self) -> bool {
+        self.kind.is_some()
     }
 
     /// The digest that the manifest promises of a file.
@@ -89,12 +107,28 @@ impl Manifest {
     }
 }
 
+/// What every manifest says of requests is filled in for a part, which takes none.
+fn no_requests(table: &mut toml::Table) -> Result<(), ManifestError> {
+    let limits = toml::Table::from_iter([("payload_bytes".to_owned(), toml::Value::Integer(1))]);
+    let said = [
+        ("task", toml::Value::String("tensors".into())),
+        ("deadline_ms", toml::Value::Integer(1)),
+        ("limits", toml::Value::Table(limits)),
+    ];
+    let twice = said.into_iter().filter_map(|(key, value)| table.insert(key.into(), value).map(|_| key));
+    let faults: Vec<String> =
+        twice.map(|key| format!("{key}: must be absent in a part: it takes no requests")).collect();
+    if faults.is_empty() { Ok(()) } else { Err(ManifestError::Values(faults)) }
+}
+
 /// A directory with a good manifest. Its files are proven by [`verify`].
 #[derive(Clone, Debug)]
 pub struct Bundle {
     dir: PathBuf,
     manifest: Manifest,
     digest: String,
+    /// The parts that it is used with, in the order of its needs.
+    parts: Vec<Bundle>,
 }
 
 impl Bundle {
@@ -113,8 +147,55 @@ impl Bundle {
         &self.digest
     }
 
-    /// Where a file that the manifest names is. Links that lead out of the bundle are refused.
+    /// The same with these parts, one for each of its needs.
+    pub fn with_parts(mut self, offered: Vec<Bundle>) -> Result<Bundle, BundleError> {
+        let graphs = self.manifest.graphs();
+        let mut parts = Vec::new();
+        for need in &self.manifest.needs {
+            let part = offered.iter().find(|part| part.manifest.name == need.name);
+            let missing = || PartFault::Missing(need.clone());
+            let part = part.filter(|part| part.manifest.is_part()).ok_or_else(missing)?;
+            fits(need, &graphs, part.manifest.offered().ok_or_else(missing)?)?;
+            parts.push(part.clone());
+        }
+        self.parts = parts;
+        Ok(self)
+    }
+
+    /// The parts of this kind that it is used with.
+    pub fn parts(&self, kind: PartKind) -> impl Iterator<Item = &Bundle> {
+        self.parts.iter().filter(move |part| part.manifest.kind == Some(kind))
+    }
+
+    /// Digests of the manifests of its parts, in the order of its needs.
+    pub fn part_digests(&self) -> Vec<&str> {
+        self.parts.iter().map(Bundle::digest).collect()
+    }
+
+    /// Bytes of its parts.
+    pub fn part_bytes(&self) -> u64 {
+        let files = self.parts.iter().flat_map(|part| &part.manifest.file);
+        files.map(|file| file.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// The file of an adapter.
+    pub fn adapter_file(&self) -> Result<PathBuf, BundleError> {
+        let file = self.manifest.file.iter().find(|file| file.path.ends_with(ADAPTER));
+        let malformed = || PartFault::Malformed(format!("{}:{}", self.manifest.name, self.manifest.version));
+        self.file(&file.ok_or_else(malformed)?.path)
+    }
+
+    /// Where a file that the manifest names is, also one of a part. Links that lead out of the bundle are refused.
     pub fn file(&self, name: &str) -> Result<PathBuf, BundleError> {
+        if let Some((part, file)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('/')) {
+            let need = self.manifest.needs.iter().find(|need| need.name == part);
+            let part = self.parts.iter().find(|other| other.manifest.name == part);
+            return match (part, need) {
+                (Some(part), _) => part.file(file),
+                (None, Some(need)) => Err(PartFault::Missing(need.clone()).into()),
+                (None, None) => Err(BundleError::Outside { path: self.dir.join(name) }),
+            };
+        }
         let path = self.dir.join(name);
         let real = path.canonicalize().map_err(|source| BundleError::File { path: path.clone(), source })?;
         if real.starts_with(&self.dir) { Ok(real) } else { Err(BundleError::Outside { path }) }
@@ -139,7 +220,13 @@ pub fn open(dir: &Path) -> Result<Bundle, BundleError> {
     }
     let manifest = Manifest::parse(&text).map_err(|source| BundleError::Manifest { path, source })?;
     let digest = hex(Sha256::digest(text.as_bytes()).as_slice());
-    Ok(Bundle { dir: real, manifest, digest })
+    Ok(Bundle { dir: real, manifest, digest, parts: Vec::new() })
+}
+
+/// Opens the bundle in `dir` together with the parts in these directories.
+pub fn open_with(dir: &Path, parts: &[PathBuf]) -> Result<Bundle, BundleError> {
+    let parts: Vec<Bundle> = parts.iter().map(|part| open(part)).collect::<Result<_, _>>()?;
+    open(dir)?.with_parts(parts)
 }
 
 /// Opens a file, and nothing that would be waited for: the writer of a pipe may never come.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::manifest::{FileEntry, Golden, Limits, Manifest, Pipeline, Profile, TensorRule, Variant};
+use super::parts::{ADAPTER, PREFIX, PartKind};
 use super::recipe_rules::recipes;
 use super::recipes::{CtcRecipe, InputRecipe, OutputRecipe};
 
@@ -28,10 +29,12 @@ impl Faults {
 pub fn faults(manifest: &Manifest) -> Vec<String> {
     let mut faults = Faults::default();
     head(manifest, &mut faults);
-    match &manifest.pipeline {
-        Some(pipeline) => stages(manifest, pipeline, &mut faults),
-        None => variants(&manifest.variant, &mut faults),
+    match (&manifest.kind, &manifest.pipeline) {
+        (Some(kind), _) => part(manifest, *kind, &mut faults),
+        (None, Some(pipeline)) => stages(manifest, pipeline, &mut faults),
+        (None, None) => variants(&manifest.variant, &mut faults),
     }
+    needs(manifest, &mut faults);
     for (at, variant) in manifest.variant.iter().enumerate() {
         profiles(&format!("variant[{at}].profile"), &variant.profile, &manifest.tensor, &mut faults);
     }
@@ -55,6 +58,8 @@ fn head(manifest: &Manifest, faults: &mut Faults) {
     faults.unless(manifest.source.len() <= 300, "source", "at most 300 characters");
     faults.unless((1..=600_000).contains(&manifest.deadline_ms), "deadline_ms", "1..=600000");
     faults.unless((0.0..=1.0).contains(&manifest.max_loss), "max_loss", "0..=1");
+    let runtime = manifest.min_runtime.as_deref().is_none_or(is_version_start);
+    faults.unless(runtime, "min_runtime", "absent, or one to three numbers such as \"1.24\"");
 }
 
 fn variants(variants: &[Variant], faults: &mut Faults) {
@@ -86,6 +91,48 @@ fn variants(variants: &[Variant], faults: &mut Faults) {
             "1..=5 of \"cpu\", \"cuda\", \"tensorrt\", \"tensorrt-rtx\", \"openvino\", each once",
         );
     }
+}
+
+/// A part has files, and nothing that would describe a model.
+fn part(manifest: &Manifest, kind: PartKind, faults: &mut Faults) {
+    for (key, absent) in [
+        ("variant", manifest.variant.is_empty()),
+        ("tensor", manifest.tensor.is_empty()),
+        ("batching", manifest.batching.is_none()),
+        ("input", manifest.input.is_none()),
+        ("output", manifest.output.is_none()),
+        ("pipeline", manifest.pipeline.is_none()),
+        ("golden", manifest.golden.is_empty()),
+        ("needs", manifest.needs.is_empty()),
+    ] {
+        faults.unless(absent, key, "absent in a part: it is no model");
+    }
+    let adapters = manifest.file.iter().filter(|file| file.path.ends_with(ADAPTER)).count();
+    match kind {
+        PartKind::Adapter => faults.unless(adapters == 1, "file", "1 file *.onnx_adapter in an adapter"),
+        _ => faults.unless(!manifest.file.is_empty(), "file", "at least 1 table in a part"),
+    }
+}
+
+/// The parts that a model needs, and for which graphs an adapter was made.
+fn needs(manifest: &Manifest, faults: &mut Faults) {
+    let hex = |text: &String| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let base = match manifest.kind {
+        Some(PartKind::Adapter) => (1..=64).contains(&manifest.base.len()) && manifest.base.iter().all(hex),
+        _ => manifest.base.is_empty(),
+    };
+    faults.unless(base, "base", "in an adapter 1..=64 sha256 of 64 characters of [0-9a-f], elsewhere absent");
+    let few = manifest.needs.len() <= 16 && (manifest.pipeline.is_none() || manifest.needs.is_empty());
+    faults.unless(few, "needs", "at most 16 tables, and absent in a pipeline");
+    for (at, need) in manifest.needs.iter().enumerate() {
+        let once = manifest.needs.iter().filter(|other| other.name == need.name).count() == 1;
+        let name = is_name(&need.name) && need.name != manifest.name && once;
+        faults.unless(name, &format!("needs[{at}].name"), "the name of another bundle, in one table");
+        let range = super::range::is_range(&need.version);
+        faults.unless(range, &format!("needs[{at}].version"), "a range of versions such as \"^1.2\" or \">=1.2, <3\"");
+    }
+    let weights = manifest.needs.iter().filter(|need| need.kind == PartKind::Weights).count();
+    faults.unless(weights <= 1, "needs", "at most one of the kind weights");
 }
 
 /// A pipeline has no model of its own, and nothing that would describe one.
@@ -207,6 +254,16 @@ fn files(manifest: &Manifest, faults: &mut Faults) {
         file_entry(at, file, once, faults);
     }
     for (key, path) in named_files(manifest) {
+        if let Some(rest) = path.strip_prefix(PREFIX) {
+            let own = key.starts_with("variant") || key.starts_with("golden");
+            let of_part = rest.split_once('/').is_some_and(|(name, file)| {
+                let needed = manifest.needs.iter().any(|need| need.name == name && need.kind.is_read());
+                needed && is_inside(file)
+            });
+            let accepted = "a file of its own, or part:NAME/FILE of a tokenizer or labels that it needs";
+            faults.unless(of_part && !own, &key, accepted);
+            continue;
+        }
         faults.unless(listed.contains(path), &key, &format!("listed as a [[file]] (\"{path}\" is not)"));
     }
 }
@@ -248,7 +305,7 @@ fn named_files(manifest: &Manifest) -> Vec<(String, &str)> {
     named
 }
 
-/// Whether a text may be the name of a model.
+/// Whether a text is a name of a bundle: 1..=64 characters of `[a-z0-9_-]`, a letter or digit first.
 pub fn is_name(text: &str) -> bool {
     let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     first && text.len() <= 64 && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))

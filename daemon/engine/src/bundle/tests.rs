@@ -52,6 +52,11 @@ fn every_manifest_of_the_repository_is_good() {
         "test/areas",
         "test/spots",
         "test/likeness",
+        "test/named",
+        "test/known",
+        "test/toned",
+        "test/tone",
+        "test/base",
     ]) {
         open(&models().join(name)).unwrap();
     }
@@ -430,5 +435,57 @@ proptest! {
             let tail: String = text.chars().skip(at + cut).collect();
             let _ = Manifest::parse(&format!("{head}{with}{tail}"));
         }
+    }
+}
+
+const TONED: &str = include_str!("../../../../onnx-models/test/toned/model.toml");
+const TONE: &str = include_str!("../../../../onnx-models/test/tone/model.toml");
+const NAMED: &str = include_str!("../../../../onnx-models/test/named/model.toml");
+
+#[test]
+fn a_part_has_files_and_nothing_of_a_model() {
+    let tone = Manifest::parse(TONE).unwrap();
+    assert_eq!((tone.kind, tone.base.len(), tone.is_part()), (Some(PartKind::Adapter), 1, true));
+    let hex = "a".repeat(64);
+    for (text, expected) in [
+        (TONE.replace("kind = \"adapter\"", "kind = \"spice\""), "unknown variant `spice`"),
+        (format!("deadline_ms = 5\n{TONE}"), "deadline_ms: must be absent in a part"),
+        (format!("task = \"tensors\"\n{TONE}"), "task: must be absent in a part"),
+        (TONE.replace("base = [\"07", "base = [\"X7"), "base: must be in an adapter 1..=64 sha256"),
+        (TONE.replace(".onnx_adapter", ".bin"), "file: must be 1 file *.onnx_adapter in an adapter"),
+        (format!("{TONE}[batching]\nmax = 1\n"), "batching: must be absent in a part"),
+        (TONE.replace("kind = \"adapter\"", "kind = \"weights\""), "base: must be in an adapter"),
+        (ADD.replace("deadline_ms", &format!("base = [\"{hex}\"]\ndeadline_ms")), "elsewhere absent"),
+    ] {
+        let said = fault(&text);
+        assert!(said.contains(expected), "{said}\ninstead of\n{expected}");
+    }
+}
+
+#[test]
+fn what_a_model_needs_has_a_name_a_range_and_is_used_by_its_recipes() {
+    assert_eq!(Manifest::parse(TONED).unwrap().needs.len(), 2);
+    for (text, expected) in [
+        (TONED.replace("version = \"^1.0\"", "version = \"soon\""), "needs[0].version: must be a range of versions"),
+        (TONED.replace("name = \"tone\"", "name = \"toned\""), "needs[1].name: must be the name of another bundle"),
+        (TONED.replace("name = \"tone\"", "name = \"base\""), "needs[0].name: must be the name of another bundle"),
+        (TONED.replace("kind = \"adapter\"", "kind = \"weights\""), "needs: must be at most one of the kind weights"),
+        (NAMED.replace("part:known/", "part:other/"), "output.enrolled: must be a file of its own, or part:NAME/FILE"),
+        (
+            NAMED.replace("part:known/", "part:known/../"),
+            "output.enrolled: must be a file of its own, or part:NAME/FILE",
+        ),
+        (NAMED.replace("kind = \"labels\"", "kind = \"weights\""), "output.enrolled: must be a file of its own"),
+        (
+            TONED.replace("file = \"model.onnx\"", "file = \"part:base/w.bin\""),
+            "variant[0].file: must be a file of its own",
+        ),
+        (
+            ADD.replace("deadline_ms", "min_runtime = \"new\"\ndeadline_ms"),
+            "min_runtime: must be absent, or one to three",
+        ),
+    ] {
+        let said = fault(&text);
+        assert!(said.contains(expected), "{said}\ninstead of\n{expected}");
     }
 }

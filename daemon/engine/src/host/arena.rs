@@ -4,7 +4,7 @@
 //!
 //! Must not know requests or models: it is given the bytes of a run's inputs, which its intermediate values follow.
 
-use ort::session::RunOptions;
+use ort::session::{Adapter, RunOptions};
 
 /// The runtime's name for the option.
 const SHRINK: &str = "memory.enable_memory_arena_shrinkage";
@@ -23,16 +23,21 @@ pub struct Options {
 }
 
 impl Options {
-    /// For sessions of this provider.
-    pub fn new(provider: &str) -> ort::Result<Options> {
-        let shrinking = if provider == "cpu" {
+    /// For sessions of this provider, whose runs are made with these adapters.
+    pub fn new(provider: &str, adapters: &[Adapter]) -> ort::Result<Options> {
+        let fresh = || -> ort::Result<RunOptions> {
             let mut options = RunOptions::new()?;
+            adapters.iter().try_for_each(|adapter| options.add_adapter(adapter))?;
+            Ok(options)
+        };
+        let shrinking = if provider == "cpu" {
+            let mut options = fresh()?;
             options.set(SHRINK, CPU)?;
             Some(options)
         } else {
             None
         };
-        Ok(Options { plain: RunOptions::new()?, shrinking })
+        Ok(Options { plain: fresh()?, shrinking })
     }
 
     /// For a run that gives back what the runtime keeps, or not.

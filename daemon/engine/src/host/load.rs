@@ -2,17 +2,20 @@
 
 use std::os::fd::OwnedFd;
 use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use ort::session::Adapter;
 
 use super::arena::Options;
 use super::golden::{self, GoldenError};
 use super::model::{FitError, Model};
 use super::provider::ApplyError;
 use super::runner::Runner;
-use super::session::{Engine, Runtime, SessionError};
+use super::session::{Engine, Runtime, SessionError, Source};
 use super::trial::{References, Sample};
 use super::{clock, post::Post};
-use crate::bundle::{self, Bundle, BundleError};
+use crate::bundle::{self, Bundle, BundleError, PartFault, PartKind};
 use crate::channel;
 use crate::fault::chain;
 use crate::media::{MediaError, Recipe};
@@ -25,12 +28,16 @@ pub enum LoadError {
     Bundle(#[from] BundleError),
     #[error("no variant {variant}; the bundle has {}", have.join(", "))]
     NoVariant { variant: String, have: Vec<String> },
+    #[error("it needs ONNX Runtime {needs} or newer, and this is {have}")]
+    Runtime { needs: String, have: String },
     #[error("variant {variant}")]
     Session { variant: String, source: SessionError },
     #[error("manifest and graph")]
     Fit(#[from] FitError),
     #[error("recipe")]
     Recipe(#[from] MediaError),
+    #[error("load the adapter {}", path.display())]
+    Adapter { path: PathBuf, source: ort::Error },
     #[error("make run options")]
     Options(#[source] ort::Error),
     #[error("make the channel of a lane")]
@@ -43,6 +50,8 @@ impl LoadError {
     /// Whose fault it is. What nobody can tell counts as the provider's: it is tried again, and no more than that.
     pub fn fault(&self) -> LoadFault {
         match self {
+            LoadError::Adapter { source, .. } => of_runtime(source.code()),
+            LoadError::Runtime { .. } => LoadFault::Bundle,
             LoadError::Bundle(_) | LoadError::NoVariant { .. } | LoadError::Fit(_) | LoadError::Recipe(_) => {
                 LoadFault::Bundle
             }
@@ -109,8 +118,11 @@ pub fn load(
 ) -> Result<Loaded, LoadError> {
     let start = clock::now_ns();
     progress(LoadPhase::Compiling);
-    let bundle = bundle::open(&request.bundle)?;
+    let bundle = bundle::open_with(&request.bundle, &request.parts)?;
     let manifest = bundle.manifest();
+    if let Some(needs) = manifest.min_runtime.as_deref().filter(|needs| is_older(&runtime.version, needs)) {
+        return Err(LoadError::Runtime { needs: needs.to_owned(), have: runtime.version.clone() });
+    }
     let setup = &request.setup;
     let variant = manifest.variant(&setup.variant).ok_or_else(|| {
         let have = manifest.variant.iter().map(|variant| variant.name.clone()).collect();
@@ -120,13 +132,16 @@ pub fn load(
     let failed = |source| LoadError::Session { variant: variant.name.clone(), source };
     let instances = setup.instances.max(1);
     let digest = manifest.digest(&variant.file).unwrap_or_default();
-    let make = || Engine::make(runtime, variant, setup, (&file, digest), request.cache_dir.as_deref()).map_err(failed);
+    let source = Source { file: &file, digest, weights: weights(&bundle) };
+    let make = || Engine::make(runtime, variant, setup, source, request.cache_dir.as_deref()).map_err(failed);
     let (engine, others) = if request.check_goldens { (make()?, Vec::new()) } else { side_by_side(instances, make)? };
     let providers = engine.placement(setup).map_err(failed)?;
     let recipe = Recipe::load(&bundle, &engine.inputs, &engine.outputs, |key| engine.metadata(key))?;
     let model = Arc::new(Model::new(request.model, &bundle, variant, (&engine.inputs, &engine.outputs), recipe)?);
 
-    let mut lanes = vec![lane(&model, engine, &setup.provider)?];
+    let adapters = adapters(&bundle, &engine.optional)?;
+    let lane = |engine: Engine| lane(&model, engine, &setup.provider, &adapters);
+    let mut lanes = vec![lane(engine)?];
     let mut checked = golden::Checked::default();
     let (mut trial, mut sample) = (None, None);
     if let Some(NewLane { runner, .. }) = lanes.first_mut().filter(|_| request.check_goldens) {
@@ -143,10 +158,10 @@ pub fn load(
         }
     }
     for engine in others {
-        lanes.push(lane(&model, engine, &setup.provider)?);
+        lanes.push(lane(engine)?);
     }
     for _ in lanes.len()..usize::from(instances) {
-        lanes.push(lane(&model, make()?, &setup.provider)?);
+        lanes.push(lane(make()?)?);
     }
     let said = LoadedModel {
         model: request.model,
@@ -170,6 +185,12 @@ pub fn load(
     Ok(Loaded { said, model, lanes, sample, bundle: Arc::new(bundle) })
 }
 
+/// Whether a runtime is older than a bundle needs; of one that does not say its version nobody knows.
+fn is_older(have: &str, needs: &str) -> bool {
+    let is_version = bundle::range::takes(">=0", have);
+    is_version && !bundle::range::takes(&format!(">={needs}"), have)
+}
+
 /// All instances of a model that served before, each made by a thread of its own: requests wait for it.
 fn side_by_side(
     instances: u16,
@@ -183,8 +204,31 @@ fn side_by_side(
     })
 }
 
-fn lane(model: &Arc<Model>, engine: Engine, provider: &str) -> Result<NewLane, LoadError> {
-    let options = Arc::new(Options::new(provider).map_err(LoadError::Options)?);
+/// Where the weights are, if they are a part of their own.
+pub(super) fn weights(bundle: &Bundle) -> Option<&Path> {
+    bundle.parts(PartKind::Weights).next().map(Bundle::dir)
+}
+
+/// The adapters that a model is run with, whose values must be optional inputs of the graph: the runtime would say so only
+/// at a run.
+pub(super) fn adapters(bundle: &Bundle, optional: &[String]) -> Result<Vec<Adapter>, LoadError> {
+    let load = |part: &Bundle| {
+        let label = format!("{}:{}", part.manifest().name, part.manifest().version);
+        let path = part.adapter_file()?;
+        let fault = |fault: PartFault| LoadError::Bundle(BundleError::Part(fault));
+        let read = |source| LoadError::Bundle(BundleError::File { path: path.clone(), source });
+        let names =
+            bundle::parameters(&path).map_err(read)?.ok_or_else(|| fault(PartFault::Malformed(label.clone())))?;
+        if let Some(name) = names.into_iter().find(|name| !optional.contains(name)) {
+            return Err(fault(PartFault::Parameter(label, name)));
+        }
+        Adapter::from_file(&path, None).map_err(|source| LoadError::Adapter { path: path.clone(), source })
+    };
+    bundle.parts(PartKind::Adapter).map(load).collect()
+}
+
+fn lane(model: &Arc<Model>, engine: Engine, provider: &str, adapters: &[Adapter]) -> Result<NewLane, LoadError> {
+    let options = Arc::new(Options::new(provider, adapters).map_err(LoadError::Options)?);
     let (daemon, ours) = channel::pair().map_err(LoadError::Channel)?;
     let post = Arc::new(Post::new(options.clone(), ours));
     Ok(NewLane { runner: Runner::new(model.clone(), engine, options), post, channel: daemon })
@@ -193,6 +237,20 @@ fn lane(model: &Arc<Model>, engine: Engine, provider: &str) -> Result<NewLane, L
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_runtime_that_is_older_than_a_bundle_needs_is_told_from_one_that_does() {
+        for (have, needs, older) in [
+            ("1.32.0", "1.33", true),
+            ("1.32.0", "1.32.1", true),
+            ("1.32.0", "1.32", false),
+            ("1.32.0", "1", false),
+            ("2.0.0", "1.32", false),
+            ("of unknown version", "1.32", false),
+        ] {
+            assert_eq!(is_older(have, needs), older, "{have} {needs}");
+        }
+    }
 
     #[test]
     fn a_fault_of_the_bundle_is_told_from_one_that_may_pass() {

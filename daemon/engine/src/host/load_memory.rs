@@ -71,7 +71,9 @@ impl LoadMemory {
 
 /// Size of the files that are loaded, bytes; 0 if they cannot be told, which the load itself will say.
 fn files(request: &LoadModel) -> u64 {
-    bundle::open(&request.bundle).map_or(0, |bundle| bundle.manifest().model_bytes(&request.setup.variant))
+    let bytes =
+        |found: bundle::Bundle| found.manifest().model_bytes(&request.setup.variant).saturating_add(found.part_bytes());
+    bundle::open_with(&request.bundle, &request.parts).map_or(0, bytes)
 }
 
 /// Resident memory of this process without what it shares with files, bytes; 0 if the system does not say.

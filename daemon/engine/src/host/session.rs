@@ -114,44 +114,80 @@ pub struct Engine {
     pub inputs: Vec<TensorSpec>,
     /// As the graph declares them.
     pub outputs: Vec<TensorSpec>,
+    /// Names of the inputs that the graph gives a value to, and that an adapter may give another one.
+    pub optional: Vec<String>,
 }
 
+/// What a session is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The graph.
+    pub file: &'a Path,
+    /// sha256 of the graph.
+    pub digest: &'a str,
+    /// Where the files of weights are that the graph refers to, if not beside it.
+    pub weights: Option<&'a Path>,
+}
+
+impl Source<'_> {
+    fn commit(&self, mut builder: SessionBuilder) -> ort::Result<Session> {
+        let Some(weights) = self.weights else { return builder.commit_from_file(self.file) };
+        let folder = weights.to_str().ok_or_else(|| ort::Error::new("the directory of the weights is no UTF-8"))?;
+        let mut builder = builder.with_config_entry(WEIGHTS, folder)?;
+        // With its weights elsewhere the graph itself is small.
+        let graph = std::fs::read(self.file)
+            .map_err(|error| ort::Error::new(format!("read {}: {error}", self.file.display())))?;
+        builder.commit_from_memory(&graph)
+    }
+}
+
+/// Where the runtime looks for files of weights when the graph does not come from a file.
+const WEIGHTS: &str = "session.model_external_initializers_file_folder_path";
+
 impl Engine {
-    /// Makes a session of `file`, which is the variant's and has this digest, as `setup` says; what is compiled for it is
-    /// kept in `cache_dir`.
+    /// Makes a session of a variant's graph as `setup` says; what is compiled for it is kept in `cache_dir`.
     pub fn make(
         runtime: &Runtime,
         variant: &Variant,
         setup: &Setup,
-        (file, digest): (&Path, &str),
+        source: Source<'_>,
         cache_dir: Option<&Path>,
     ) -> Result<Engine, SessionError> {
+        let Source { file, digest, .. } = source;
         let failed = |source| SessionError::Make { path: file.to_owned(), source };
         let Runtime { environment, provider, version, .. } = runtime;
         let wish = Wish { setup, variant, options: provider.options(), cache_dir, digest, version };
         let builder = options(runtime, variant, setup).map_err(failed)?;
-        let mut builder = provider.apply(builder, environment, &wish)?;
-        let session = builder.commit_from_file(file).map_err(failed)?;
+        let builder = provider.apply(builder, environment, &wish)?;
+        let session = source.commit(builder).map_err(failed)?;
         let inputs = specs("input", session.inputs())?;
         provider.check_sizes(&inputs, variant)?;
         let outputs = specs("output", session.outputs())?;
         let names = raw::Names::of(&session).map_err(failed)?;
-        Ok(Engine { session, names, memory: MemoryInfo::default(), inputs, outputs })
+        let optional = optional(&session);
+        Ok(Engine { session, names, memory: MemoryInfo::default(), inputs, outputs, optional })
     }
 
-    /// Makes a session of `file` on the CPU, whatever this host is for: what it answers is what others are held against.
-    pub fn reference(runtime: &Runtime, variant: &Variant, setup: &Setup, file: &Path) -> Result<Engine, SessionError> {
+    /// Makes a session of a graph on the CPU, whatever this host is for: what it answers is what others are held against.
+    pub fn reference(
+        runtime: &Runtime,
+        variant: &Variant,
+        setup: &Setup,
+        source: Source<'_>,
+    ) -> Result<Engine, SessionError> {
+        let file = source.file;
         let failed = |source| SessionError::Make { path: file.to_owned(), source };
         let builder = options(runtime, variant, setup).map_err(failed)?;
-        let mut builder = super::provider::on_cpu(builder, &runtime.environment).map_err(failed)?;
-        let session = builder.commit_from_file(file).map_err(failed)?;
+        let builder = super::provider::on_cpu(builder, &runtime.environment).map_err(failed)?;
+        let session = source.commit(builder).map_err(failed)?;
         let placed = raw::placement(&session).map_err(SessionError::Placement)?;
         if let Some((name, _)) = placed.iter().find(|(name, count)| *count > 0 && short_name(name) != setup.provider) {
             return Err(SessionError::Other { wanted: setup.provider.clone(), name: short_name(name) });
         }
         let (inputs, outputs) = (specs("input", session.inputs())?, specs("output", session.outputs())?);
         let names = raw::Names::of(&session).map_err(failed)?;
-        Ok(Engine { session, names, memory: MemoryInfo::default(), inputs, outputs })
+        let optional = optional(&session);
+        Ok(Engine { session, names, memory: MemoryInfo::default(), inputs, outputs, optional })
     }
 
     /// Which provider took which share of the nodes, the largest first.
@@ -279,6 +315,10 @@ fn specs(what: &'static str, outlets: &[ort::value::Outlet]) -> Result<Vec<Tenso
         }
     };
     outlets.iter().map(spec).collect()
+}
+
+fn optional(session: &Session) -> Vec<String> {
+    session.overridable_initializers().iter().map(|value| value.name().to_owned()).collect()
 }
 
 /// An input value for the time of one run.

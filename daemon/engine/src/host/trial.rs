@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::arena::Options;
 use super::golden::{self, GoldenError};
-use super::load::LoadError;
+use super::load::{self, LoadError};
 use super::member::Value;
 use super::model::Model;
 use super::runner::{Runner, Shaped};
-use super::session::{Engine, Runtime};
+use super::session::{Engine, Runtime, Source};
 use crate::bundle::{Bundle, Manifest, Variant};
 use crate::fault::chain;
 use crate::media::{Prepared, Recipe};
@@ -49,21 +49,28 @@ pub struct Reference {
     outputs: Vec<TensorSpec>,
 }
 
-/// The last reference that was made, with the digest of its bundle's manifest: trials of one bundle come one after the
-/// other.
+/// The last reference that was made, with what it was made of: trials of one bundle come one after the other.
 #[derive(Default)]
-pub struct References(Mutex<Option<(Manifest, Arc<Reference>)>>);
+pub struct References(Mutex<Option<(Made, Arc<Reference>)>>);
+
+/// Digests of a bundle's manifest and of those of its parts.
+type Made = Vec<String>;
+
+fn made_of(bundle: &Bundle) -> Made {
+    std::iter::once(bundle.digest()).chain(bundle.part_digests()).map(str::to_owned).collect()
+}
 
 impl References {
     /// The reference of this bundle; made if it is not the last one.
     pub fn of(&self, runtime: &Runtime, bundle: &Bundle) -> Result<Arc<Reference>, String> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, reference)) = last.as_ref().filter(|(manifest, _)| manifest == bundle.manifest()) {
+        let of = made_of(bundle);
+        if let Some((_, reference)) = last.as_ref().filter(|(made, _)| *made == of) {
             return Ok(reference.clone());
         }
         let made = Reference::make(runtime, bundle).map_err(|error| format!("reference: {}", chain(&error)))?;
         let reference = Arc::new(made);
-        *last = Some((bundle.manifest().clone(), reference.clone()));
+        *last = Some((of, reference.clone()));
         Ok(reference)
     }
 }
@@ -88,10 +95,14 @@ impl Reference {
             instances: 1,
         };
         let failed = |source| LoadError::Session { variant: variant.name.clone(), source };
-        let engine = Engine::reference(runtime, &variant, &setup, &bundle.file(&variant.file)?).map_err(failed)?;
+        let file = bundle.file(&variant.file)?;
+        let digest = manifest.digest(&variant.file).unwrap_or_default();
+        let source = Source { file: &file, digest, weights: load::weights(bundle) };
+        let engine = Engine::reference(runtime, &variant, &setup, source).map_err(failed)?;
+        let adapters = load::adapters(bundle, &engine.optional)?;
         let recipe = Recipe::load(bundle, &engine.inputs, &engine.outputs, |key| engine.metadata(key))?;
         let model = Arc::new(Model::new(0, bundle, &variant, (&engine.inputs, &engine.outputs), recipe)?);
-        let options = Arc::new(Options::new(&setup.provider).map_err(LoadError::Options)?);
+        let options = Arc::new(Options::new(&setup.provider, &adapters).map_err(LoadError::Options)?);
         let mut runner = Runner::new(model.clone(), engine, options);
         let (sample, cost) = sample(&model, bundle)?;
         let mut probes = Vec::new();

@@ -258,7 +258,17 @@ impl Host {
         self.first_lanes.borrow_mut().insert(0, 0);
         let bundle = bundle.to_owned();
         let (trial, cache_dir) = (true, None);
-        let load = LoadModel { model: 0, load: 1, bundle, first_lane: 0, setup, check_goldens: true, trial, cache_dir };
+        let load = LoadModel {
+            model: 0,
+            load: 1,
+            bundle,
+            parts: Vec::new(),
+            first_lane: 0,
+            setup,
+            check_goldens: true,
+            trial,
+            cache_dir,
+        };
         self.send(&ToHost::Load(load), &[]);
         self.loaded()
     }
@@ -280,7 +290,17 @@ impl Host {
         let (bundle, cache_dir) = (bundle.to_owned(), self.cache_dir.clone());
         let trial = false;
         self.send(
-            &ToHost::Load(LoadModel { model, load: 1, bundle, first_lane, setup, check_goldens, trial, cache_dir }),
+            &ToHost::Load(LoadModel {
+                model,
+                load: 1,
+                bundle,
+                parts: Vec::new(),
+                first_lane,
+                setup,
+                check_goldens,
+                trial,
+                cache_dir,
+            }),
             &[],
         );
     }

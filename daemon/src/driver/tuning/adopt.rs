@@ -1,5 +1,7 @@
 //! What becomes of plans: one that was measured is kept and served by; one that was found is, if it is of this box.
 
+use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::sync::Arc;
 
 use edge_core::{Event, ModelId};
@@ -89,10 +91,63 @@ impl Driver {
 
     /// What a plan of this model holds for.
     fn plan_key(&self, found: &crate::store::Found) -> plans::Key {
+        let mut key = vec![("model".to_owned(), found.digest.clone())];
+        let parts = found.parts.iter().map(|part| (format!("part {}", part.name), part.digest.clone()));
+        key.extend(parts);
+        key.extend(self.plan_facts());
+        for provider in &self.config.engine.providers {
+            if found.setups.iter().any(|setup| setup.provider == *provider) {
+                key.push((format!("provider {provider}"), self.provider_identity(provider)));
+            }
+        }
+        key
+    }
+
+    /// What the plans of all installed models hold for, by model and version.
+    pub(in crate::driver) fn plan_keys(&self) -> BTreeMap<(String, String), plans::Key> {
+        let bundles = self.models.bundles().iter().filter(|bundle| !bundle.gone);
+        let key = |found: &crate::store::Found| ((found.name.clone(), found.version.clone()), self.plan_key(found));
+        bundles.map(|bundle| key(&bundle.found)).collect()
+    }
+
+    /// What this box is, for engines and plans that come from another one.
+    pub(in crate::driver) fn facts(&self) -> plans::Key {
+        let platform = &self.outside.platform;
+        let facts = [
+            ("machine", platform.machine.clone()),
+            ("architecture", platform.architecture.clone()),
+            ("processor", crate::telemetry::processor_name().unwrap_or_default()),
+            ("processor features", crate::telemetry::processor_features()),
+            ("graphics", crate::telemetry::graphics_names()),
+            ("driver", crate::telemetry::gpu_driver()),
+            ("board software", crate::telemetry::board_software()),
+            ("runtime", self.hosts.library().map(|(version, _)| version.to_owned()).unwrap_or_default()),
+        ];
+        let known = facts.into_iter().filter(|(_, value)| !value.is_empty());
+        known.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Plans of another box that are on the disk now: what is installed is served by them, and not measured.
+    pub(in crate::driver) fn take_plans(&mut self, plans: Vec<Plan>) {
+        for plan in plans {
+            let Some(index) = self.models.place(&plan.model, &plan.version) else { continue };
+            if let Some(job) = self.job_of_tuning(index) {
+                self.cancel_tune(job);
+            }
+            if let Some(bundle) = self.models.bundle_mut(index) {
+                Arc::make_mut(&mut bundle.found).plan = Some(Ok(plan));
+                (bundle.plan, bundle.no_plan) = (None, None);
+            }
+        }
+        self.adopt_found();
+        self.choose_setups();
+    }
+
+    /// What any plan of this box holds for.
+    pub(in crate::driver) fn plan_facts(&self) -> plans::Key {
         let platform = &self.outside.platform;
         let version = self.hosts.library().map(|(version, _)| version.to_owned()).unwrap_or_default();
         let mut key = vec![
-            ("model".to_owned(), found.digest.clone()),
             ("device".to_owned(), format!("{}, {} cores, {}", platform.machine, platform.cores, platform.architecture)),
             ("processor".to_owned(), crate::telemetry::processor_name().unwrap_or_default()),
             ("runtime".to_owned(), version),
@@ -101,11 +156,6 @@ impl Driver {
         let graphics = crate::telemetry::graphics_names();
         if !graphics.is_empty() {
             key.push(("graphics".to_owned(), graphics));
-        }
-        for provider in &self.config.engine.providers {
-            if found.setups.iter().any(|setup| setup.provider == *provider) {
-                key.push((format!("provider {provider}"), self.provider_identity(provider)));
-            }
         }
         key
     }
@@ -163,6 +213,25 @@ impl Driver {
         }
     }
 
+    /// Plans that do not hold any more, because the runtime is another one, are not served by, and their models are measured
+    /// again.
+    pub(in crate::driver) fn drop_foreign_plans(&mut self) {
+        if self.hosts.library().is_none() || self.outside.library.is_none() {
+            return;
+        }
+        for index in 0..self.models.bundles().len() {
+            let Some(bundle) = self.models.bundle(index) else { continue };
+            let Some(plan) = &bundle.plan else { continue };
+            let Some(why) = plans::differs(&plan.key, &self.plan_key(&bundle.found)) else { continue };
+            if let Some(bundle) = self.models.bundle_mut(index) {
+                bundle.plan = None;
+            }
+            self.no_plan(index, format!("it is of another box or build: {why}"));
+            Kind::ALL.into_iter().for_each(|kind| self.models.prefer(index, kind, None, |_| true));
+            self.tuning.tried.retain(|tried| *tried != index);
+        }
+    }
+
     /// Serves by the plans that there are for another objective.
     pub(in crate::driver) fn adopt_again(&mut self) {
         for index in 0..self.models.bundles().len() {
@@ -181,12 +250,18 @@ impl Driver {
     }
 }
 
-/// What tells one version of a library from another, without reading all of it.
+/// Bytes of a library's begin that are read: there stands what its build is called, and its tables.
+const READ_OF_LIBRARY: u64 = 1 << 20;
+
+/// What tells one version of a library from another, without reading all of it. The same on every box that has it, wherever
+/// and whenever it was put there.
 fn identity(path: &std::path::Path) -> String {
     let known = || {
-        let meta = std::fs::metadata(path)?;
-        let changed = clock::rfc3339(meta.modified()?);
-        Ok::<_, std::io::Error>(format!("{}, {} bytes, of {changed}", path.display(), meta.len()))
+        let file = std::fs::File::open(path)?;
+        let bytes = file.metadata()?.len();
+        let digest = edge_engine::bundle::digest(&mut file.take(READ_OF_LIBRARY))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok::<_, std::io::Error>(format!("{name}, {bytes} bytes, {}", digest.get(..16).unwrap_or(&digest)))
     };
     known().unwrap_or_else(|error| format!("{}: {error}", path.display()))
 }

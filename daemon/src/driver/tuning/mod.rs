@@ -176,9 +176,7 @@ impl Driver {
         if let Some(fault) = &model.found.fault {
             return Err(unavailable(fault));
         }
-        let under_way = self.tuning.now.as_ref().filter(|measuring| measuring.bundle == bundle);
-        let waiting = self.tuning.waiting.iter().find(|(waiting, _)| *waiting == bundle);
-        if let Some(job) = under_way.map(|measuring| measuring.job).or(waiting.map(|(_, job)| *job)) {
+        if let Some(job) = self.job_of_tuning(bundle) {
             return Ok(job.0);
         }
         if self.tuning.waiting.len() >= MOST_WAITING {
@@ -223,6 +221,13 @@ impl Driver {
                 Err(Failure::new(ErrorCode::Unavailable, format!("model `{label}`: {why}; {how}")))
             }
         }
+    }
+
+    /// The job by which a bundle is measured, or waits for it.
+    fn job_of_tuning(&self, bundle: usize) -> Option<JobId> {
+        let under_way = self.tuning.now.as_ref().filter(|measuring| measuring.bundle == bundle);
+        let waiting = self.tuning.waiting.iter().find(|(waiting, _)| *waiting == bundle);
+        under_way.map(|measuring| measuring.job).or(waiting.map(|(_, job)| *job))
     }
 
     /// Gives up the measuring of a model.
@@ -283,12 +288,9 @@ impl Driver {
             return self.tuning.disturb(self.now);
         }
         let ready = |id: ModelId| self.models.get(id).is_some_and(|model| model.life == Life::Ready);
-        let next = self
-            .models
-            .bundles()
-            .iter()
-            .enumerate()
-            .find(|(at, bundle)| bundle.plan.is_none() && !self.tuning.tried.contains(at) && ready(bundle.shown()));
+        let next = self.models.bundles().iter().enumerate().find(|(at, bundle)| {
+            !bundle.gone && bundle.plan.is_none() && !self.tuning.tried.contains(at) && ready(bundle.shown())
+        });
         let Some((_, bundle)) = next else { return };
         let label = format!("{}:{}", bundle.found.name, bundle.found.version);
         if let Err(failure) = self.tune(&label) {

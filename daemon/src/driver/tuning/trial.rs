@@ -326,6 +326,7 @@ impl Driver {
         Some(key::Asked {
             name: found.name.clone(),
             bundle: found.dir.clone(),
+            weights: found.weights(),
             setup: setup.clone(),
             runtime,
             identity,
@@ -363,13 +364,15 @@ impl Driver {
     pub(super) fn send_trial(&mut self, way: usize, cache_dir: Option<PathBuf>) {
         let now = self.now;
         let Some(measuring) = self.tuning.now.as_mut() else { return };
-        let found = self.models.bundle(measuring.bundle).map(|bundle| bundle.found.dir.clone());
-        let (Some(setup), Some(bundle)) = (measuring.setups.get(way).cloned(), found) else { return };
+        let found = self.models.bundle(measuring.bundle);
+        let found = found.map(|bundle| (bundle.found.dir.clone(), bundle.found.part_dirs()));
+        let (Some(setup), Some((bundle, parts))) = (measuring.setups.get(way).cloned(), found) else { return };
         (measuring.asked, measuring.due) = (Asked::Load(way), now.after(LOAD_PATIENCE));
         let load = LoadModel {
             model: MODEL,
             load: measuring.load_of(way),
             bundle,
+            parts,
             first_lane: 0,
             setup,
             check_goldens: true,

@@ -25,6 +25,9 @@ impl Activation {
 impl Driver {
     /// Makes a version the active one.
     pub(in super::super) fn activate(&mut self, model: &str, how: Activate, who: String) -> Result<u64, Failure> {
+        if let Some(part) = self.part_called(model).cloned() {
+            return self.activate_part(&part, how, who);
+        }
         let index = self.version_of(model)?;
         let label = self.label(index);
         self.may_begin(&label)?;
@@ -42,6 +45,9 @@ impl Driver {
     pub(in super::super) fn rollback(&mut self, model: &str, who: String) -> Result<u64, Failure> {
         let (name, _) = super::super::resolve::model_name(model, None)?;
         let name = name.to_owned();
+        if self.parts.has(&name) {
+            return self.rollback_part(&name, who);
+        }
         self.back(&name, None, who)
     }
 
@@ -82,6 +88,10 @@ impl Driver {
     /// One version of a model at a time.
     fn may_begin(&self, label: &str) -> Result<(), Failure> {
         let name = label.split(':').next().unwrap_or_default();
+        if let Some(job) = self.is_recomposed(name) {
+            let text = format!("model: {name} is being loaded with another part (job {}): wait for its end", job.0);
+            return Err(Failure { retry_after_ms: Some(5000), ..Failure::new(ErrorCode::Unavailable, text) });
+        }
         match self.versions.activations.iter().find(|activation| activation.name == name) {
             Some(other) => {
                 let (to, job) = (self.label(other.to), other.job.0);
@@ -246,7 +256,7 @@ impl Driver {
     }
 
     /// Why a version will not be loaded, if that is known.
-    fn why_not(&self, index: usize) -> Option<String> {
+    pub(super) fn why_not(&self, index: usize) -> Option<String> {
         let setups: Vec<&Model> =
             self.models.bundle(index).into_iter().flat_map(Bundle::ids).filter_map(|id| self.models.get(id)).collect();
         let fails = |model: &&Model| match &model.life {
@@ -313,6 +323,9 @@ impl Driver {
 
     /// A record is on the disk, or not.
     pub(super) fn recorded(&mut self, id: u64, result: Result<(), String>) {
+        if self.part_recorded(id, &result) {
+            return;
+        }
         let at = self.versions.activations.iter().position(|activation| activation.job.0 == id);
         let Some(activation) = at.map(|at| self.versions.activations.remove(at)) else {
             return self.record_kept(id, result);
@@ -387,6 +400,7 @@ impl Driver {
 
     /// Gives an activation up, unless its record is being written.
     pub(super) fn cancel_activation(&mut self, id: JobId) {
+        self.cancel_part(id);
         let of_job = |activation: &Activation| activation.job == id && activation.stage != Stage::Recording;
         if let Some(at) = self.versions.activations.iter().position(of_job) {
             self.cancel_activation_at(at);
@@ -398,7 +412,10 @@ impl Driver {
         let due: Vec<usize> = self.versions.retiring.iter().copied().filter(|index| !self.is_used(*index)).collect();
         for index in due {
             self.versions.retiring.retain(|other| *other != index);
-            self.let_go(index);
+            match self.models.bundle(index).is_some_and(|bundle| bundle.gone) {
+                true => self.forget_bundle(index),
+                false => self.let_go(index),
+            }
         }
     }
 

@@ -111,20 +111,35 @@ impl Driver {
         }
         self.pull_installed(job, &found.dir);
         let is_pipeline = found.pipeline.is_some();
-        let first = self.models.find(&name, None).is_err();
+        let is_part = found.part.is_some();
+        let first = if is_part { !self.parts.has(&name) } else { self.models.find(&name, None).is_err() };
         let wanted = install.activate.unwrap_or(first);
+        if let Some(other) = self.other_kind(&name, is_part) {
+            self.note_deed(&install.who, "install", &label, Err(other.clone()));
+            return self.jobs.finish(self.now, job, Err(other));
+        }
         // Of the only version of a model that is to be activated nothing is noted before it is: should the daemon end in between, the
         // next one serves it.
-        if self.models.place(&name, &version).is_none() && !is_pipeline && !(first && wanted) {
-            self.keep_what_serves(&name);
+        let is_new = self.models.place(&name, &version).is_none() && !is_pipeline;
+        match is_part {
+            true => self.keep_part(&name),
+            false if is_new && !(first && wanted) => self.keep_what_serves(&name),
+            false => {}
+        }
+        let mut found = *found;
+        self.compose(&mut found);
+        if let Some(fault) = found.fault.clone() {
+            // It waits for its part, and says so.
+            tracing::warn!(model = %label, %fault, "installed, and not served");
         }
         let signed_by = found.signer.clone();
-        self.take_bundle(*found);
+        self.take_bundle(found);
         if before {
             self.models.set_signer(&name, &version, &signed_by);
         }
         let signer = self.models.place(&name, &version).and_then(|at| self.models.bundle(at));
-        let by = match signer.map(|bundle| bundle.found.signer.as_str()).unwrap_or_default() {
+        let signer = signer.map(|bundle| bundle.found.signer.clone()).or_else(|| self.part_signer(&name, &version));
+        let by = match signer.unwrap_or_default().as_str() {
             "" => "unsigned".to_owned(),
             key => format!("signed by the key {key}"),
         };
@@ -134,10 +149,27 @@ impl Driver {
         if is_pipeline || !wanted {
             return self.jobs.finish(self.now, job, Ok(()));
         }
+        if let Some(part) = self.parts.find(&name, &version).cloned() {
+            let begun = self.may_begin_part(&name);
+            if let Err(failure) = begun.and_then(|()| self.begin_part(job, &part, install.how, install.who, None)) {
+                self.jobs.finish(self.now, job, Err(failure.message));
+            }
+            return;
+        }
         if let Err(failure) = self.begin_activation(job, &label, install.how, install.who.clone()) {
             self.note_deed(&install.who, "activate", &label, Err(failure.message.clone()));
             self.jobs.finish(self.now, job, Err(failure.message));
         }
+    }
+
+    /// Why a bundle cannot be called so: models and parts are told apart by their names.
+    fn other_kind(&self, name: &str, is_part: bool) -> Option<String> {
+        let taken = match is_part {
+            true => self.models.bundles().iter().any(|bundle| !bundle.gone && bundle.found.name == name),
+            false => self.parts.has(name),
+        };
+        let kind = if is_part { "a model" } else { "a part of models" };
+        taken.then(|| format!("{name} is {kind} on this box: give the bundle another name"))
     }
 
     /// The first version that is installed beside others must not serve before it was activated: what serves now is noted as
@@ -156,6 +188,9 @@ impl Driver {
 
     /// Takes a version out of the store; `done` is answered when it is gone.
     pub(in super::super) fn remove(&mut self, model: &str, who: String, done: oneshot::Sender<Result<(), Failure>>) {
+        if self.part_called(model).is_some() {
+            return self.remove_part(model, who, done);
+        }
         let begun = self.may_remove(model).and_then(|index| {
             let dir = self.models.bundle(index).map(|bundle| bundle.found.dir.clone()).unwrap_or_default();
             Ok((index, self.ask_store(|id| Ask::Remove { id, dir })?))
@@ -165,6 +200,24 @@ impl Driver {
             Ok((index, id)) => {
                 // Until it is out of the store it is as it was: that may fail.
                 self.versions.removals.insert(id, Removal { label: self.label(index), index, who, done });
+            }
+        }
+    }
+
+    fn remove_part(&mut self, model: &str, who: String, done: oneshot::Sender<Result<(), Failure>>) {
+        let begun = super::super::resolve::model_name(model, None).and_then(|(name, version)| {
+            let text = || format!("model: `{name}`: takes NAME:VERSION, so that nothing else is removed");
+            let version = version.ok_or_else(|| Failure::invalid(text()))?;
+            self.may_remove_part(name, version)?;
+            let dir = self.parts.find(name, version).map(|part| part.dir.clone()).unwrap_or_default();
+            Ok((name.to_owned(), version.to_owned(), self.ask_store(|id| Ask::Remove { id, dir })?))
+        });
+        match begun {
+            Err(failure) => answer(done, Err(failure)),
+            Ok((name, version, id)) => {
+                self.parts.remove(&name, &version);
+                self.versions.removals.insert(id, Removal { label: format!("{name}:{version}"), who, done });
+                self.touch();
             }
         }
     }
@@ -193,7 +246,7 @@ impl Driver {
     }
 
     /// Nothing is given to a bundle any more, and what it has loaded is let go.
-    fn forget_bundle(&mut self, index: usize) {
+    pub(super) fn forget_bundle(&mut self, index: usize) {
         let ids: Vec<_> = self.models.bundle(index).into_iter().flat_map(Bundle::ids).collect();
         for id in ids {
             self.recovery.forget(id);

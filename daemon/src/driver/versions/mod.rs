@@ -17,6 +17,7 @@ mod files;
 mod fleet;
 mod inbox;
 mod kept;
+mod parts;
 pub(super) mod pull;
 pub(super) mod revoke;
 mod watch;
@@ -117,6 +118,7 @@ pub(super) struct Versions {
     /// By the number of their jobs, until those are over.
     pulls: BTreeMap<u64, pull::Pull>,
     activations: Vec<Activation>,
+    part_activations: Vec<parts::PartActivation>,
     removals: BTreeMap<u64, Removal>,
     on_probation: BTreeMap<String, OnProbation>,
     /// Bundles that served before, and are let go when what is on them has ended.
@@ -164,7 +166,7 @@ impl Driver {
     }
 
     /// Notes a deed in the history.
-    fn note_deed(&mut self, who: &str, what: &str, model: &str, result: Result<String, String>) {
+    pub(super) fn note_deed(&mut self, who: &str, what: &str, model: &str, result: Result<String, String>) {
         let (result, detail) = match result {
             Ok(detail) => ("done", detail),
             Err(why) => ("failed", why),
@@ -217,6 +219,7 @@ impl Driver {
     pub(super) fn look_after_versions(&mut self) {
         self.show_installs();
         self.drive_activations();
+        self.drive_parts();
         self.retire();
         self.forget_pulls();
         self.look_after_inbox();
@@ -231,6 +234,8 @@ impl Driver {
     /// Whether a bundle must not be let go to make room: it serves until another version has taken over.
     pub(super) fn is_protected(&self, bundle: usize) -> bool {
         self.versions.removals.values().any(|removal| removal.index == bundle)
+        let in_pair = self.is_in_pair(bundle);
+        in_pair
             || self.versions.activations.iter().any(|activation| {
                 activation.to == bundle || activation.from == Some(bundle) && activation.stage != Stage::Clearing
             })

@@ -70,6 +70,9 @@ impl Job {
             if old.expected_ms != new.expected_ms {
                 self.expected_ms_changed(emitter).await?;
             }
+            if old.notes != new.notes {
+                self.notes_changed(emitter).await?;
+            }
             if old.last_error != new.last_error {
                 self.last_error_changed(emitter).await?;
             }
@@ -94,7 +97,7 @@ impl Job {
         Ok(self.door.service.handle.ask(|done| Message::CancelJob { id, done }).await??)
     }
 
-    /// build, tune, install, pull, activate or rollback.
+    /// build, tune, install, pull, activate, rollback, export or import.
     #[zbus(property(emits_changed_signal = "const"))]
     fn operation(&self) -> String {
         self.field(|job| job.operation.clone())
@@ -140,6 +143,12 @@ impl Job {
     #[zbus(property)]
     fn state(&self) -> String {
         self.field(|job| job.state.clone())
+    }
+
+    /// What it did, one line each.
+    #[zbus(property)]
+    fn notes(&self) -> Vec<String> {
+        self.field(|job| job.notes.clone())
     }
 
     /// Why it failed; empty otherwise.

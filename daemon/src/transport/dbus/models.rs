@@ -90,6 +90,39 @@ impl Models {
         Ok(json(&entries)?)
     }
 
+    /// Writes plans and compiled engines of `models`, names or NAME:VERSION, or of all if there are none, into the file that
+    /// `to` is a descriptor of, for boxes like this one; the job, whose notes say what was exported.
+    #[zbus(out_args("job"))]
+    async fn export_cache(
+        &self,
+        models: Vec<&str>,
+        to: OwnedFd,
+        options: Given,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, No> {
+        let _unused = options;
+        // Reading, but of the models themselves: whoever may not change them may not carry them off.
+        let (_place, who) = self.0.change(&header, ACTION_MODELS).await?;
+        let (models, to) = (models.into_iter().map(str::to_owned).collect(), to.into());
+        let export = |done| Message::ExportCache { models, to, who, done };
+        Ok(job_object(self.0.service.handle.ask(export).await??)?)
+    }
+
+    /// Takes over the plans and compiled engines in a file that another box exported; the descriptor is that of a file. What
+    /// is not for this box is refused by the name of what differs; the job, whose notes say what was taken.
+    #[zbus(out_args("job"))]
+    async fn import_cache(
+        &self,
+        from: OwnedFd,
+        options: Given,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, No> {
+        let _unused = options;
+        let (_place, who) = self.0.change(&header, ACTION_MODELS).await?;
+        let from = from.into();
+        Ok(job_object(self.0.service.handle.ask(|done| Message::ImportCache { from, who, done }).await??)?)
+    }
+
     /// Removes what is kept of the model that the option `model` names, or all; not what is in use. How many, and their bytes.
     #[zbus(out_args("removed", "bytes"))]
     async fn clear_cache(
