@@ -39,8 +39,9 @@ pub fn keygen(name: &Path, password: bool) -> Result<Written, BringError> {
         move |source| BringError::Key { what, source }
     };
     let pair = match password {
-        true => at_the_terminal(|| KeyPair::generate_encrypted_keypair(None))?
-            .map_err(failed("make an encrypted key"))?,
+        true => {
+            at_the_terminal(|| KeyPair::generate_encrypted_keypair(None))?.map_err(failed("make an encrypted key"))?
+        }
         false => KeyPair::generate_unencrypted_keypair().map_err(failed("make a key"))?,
     };
     let secret = pair.sk.to_box(None).map_err(failed("write the secret key"))?.into_string();

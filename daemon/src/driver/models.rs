@@ -628,12 +628,7 @@ impl Model {
 impl Models {
     /// A bundle as it crosses the bus; load figures are the caller's to fill in.
     /// `absent` are hosts of providers that this box does not have, and that nobody asked for.
-    pub fn status(
-        &self,
-        bundle: &Bundle,
-        policy_deadline: Duration,
-        absent: impl Fn(HostId) -> bool,
-    ) -> ModelStatus {
+    pub fn status(&self, bundle: &Bundle, policy_deadline: Duration, absent: impl Fn(HostId) -> bool) -> ModelStatus {
         let shown = bundle.shown();
         let Some(model) = self.get(shown) else { return ModelStatus::default() };
         let setups = bundle.ids().filter_map(|id| Some((id, self.get(id)?)));

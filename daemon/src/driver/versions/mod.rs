@@ -233,9 +233,8 @@ impl Driver {
 
     /// Whether a bundle must not be let go to make room: it serves until another version has taken over.
     pub(super) fn is_protected(&self, bundle: usize) -> bool {
-        self.versions.removals.values().any(|removal| removal.index == bundle)
-        let in_pair = self.is_in_pair(bundle);
-        in_pair
+        self.is_in_pair(bundle)
+            || self.versions.removals.values().any(|removal| removal.index == bundle)
             || self.versions.activations.iter().any(|activation| {
                 activation.to == bundle || activation.from == Some(bundle) && activation.stage != Stage::Clearing
             })
