@@ -248,7 +248,10 @@ fn what_was_measured_and_compiled_is_written_into_a_file_whole_or_not_at_all_and
     assert_eq!(fs::read(out).unwrap(), b"exported", "what was there stays");
     let (code, said) = ask(&["import", out]);
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(code == Some(0) && said.contains("refused: engine of speech for openvino (fp32), of press-7: processor was"), "{said}");
+    assert!(
+        code == Some(0) && said.contains("refused: engine of speech for openvino (fp32), of press-7: processor was"),
+        "{said}"
+    );
     let (code, said) = ask(&["import", short, "--json"]);
     let job: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert!(code == Some(1) && job["state"] == "failed" && job["operation"] == "import", "{said}");

@@ -207,7 +207,12 @@ impl Models {
         let (bytes, _) = read(OwnedFd::from(from));
         let why = "engine of speech for openvino (fp32), of press-7: processor was \"i7\", this box has \"i5\"";
         match bytes {
-            8 => self.carried("import", "plans and engines", "done", &["taken: plan of speech:1.0.0", &format!("refused: {why}")]),
+            8 => self.carried(
+                "import",
+                "plans and engines",
+                "done",
+                &["taken: plan of speech:1.0.0", &format!("refused: {why}")],
+            ),
             _ => self.carried("import", "plans and engines", "failed", &[]),
         }
     }
