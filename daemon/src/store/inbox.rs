@@ -232,8 +232,9 @@ fn blame_archive(error: &ArchiveError) -> End {
         ArchiveError::Empty => End::Cut,
         ArchiveError::Refused(inner) => inner.downcast_ref::<InstallError>().map_or(End::Unfit, blame),
         ArchiveError::Read(_)
-        | ArchiveError::First(_)
-        | ArchiveError::Manifest(_)
+        | ArchiveError::Write(_)
+        | ArchiveError::First { .. }
+        | ArchiveError::Promise { .. }
         | ArchiveError::Entry { .. }
         | ArchiveError::TooLarge { .. }
         | ArchiveError::Digest { .. }

@@ -104,7 +104,7 @@ impl Driver {
 
     /// What is being taken out of the store is not made the active version.
     fn stays(&self, index: usize) -> Result<(), Failure> {
-        match self.versions.removals.values().any(|removal| removal.index == index) {
+        match self.versions.removals.values().any(|removal| removal.index == Some(index)) {
             false => Ok(()),
             true => {
                 let text = format!("model: {} is being removed", self.label(index));

@@ -199,7 +199,7 @@ impl Driver {
             Err(failure) => answer(done, Err(failure)),
             Ok((index, id)) => {
                 // Until it is out of the store it is as it was: that may fail.
-                self.versions.removals.insert(id, Removal { label: self.label(index), index, who, done });
+                self.versions.removals.insert(id, Removal { label: self.label(index), index: Some(index), who, done });
             }
         }
     }
@@ -215,9 +215,9 @@ impl Driver {
         match begun {
             Err(failure) => answer(done, Err(failure)),
             Ok((name, version, id)) => {
-                self.parts.remove(&name, &version);
-                self.versions.removals.insert(id, Removal { label: format!("{name}:{version}"), who, done });
-                self.touch();
+                // Until it is out of the store it is as it was: that may fail.
+                let label = format!("{name}:{version}");
+                self.versions.removals.insert(id, Removal { label, index: None, who, done });
             }
         }
     }
@@ -236,7 +236,7 @@ impl Driver {
                 "model: {model} is the active version: activate another one first, or `edgectl models rollback {name}`"
             )));
         }
-        if self.versions.removals.values().any(|removal| removal.index == index) {
+        if self.versions.removals.values().any(|removal| removal.index == Some(index)) {
             return Err(Failure::new(ErrorCode::Unavailable, format!("model: {model} is being removed already")));
         }
         if self.is_protected(index) {
@@ -270,7 +270,12 @@ impl Driver {
         let Some(Removal { label, index, who, done }) = self.versions.removals.remove(&id) else { return };
         self.note_deed(&who, "remove", &label, result.clone().map(|()| String::new()));
         if result.is_ok() {
-            self.forget_bundle(index);
+            match (index, label.split_once(':')) {
+                (Some(index), _) => self.forget_bundle(index),
+                (None, Some((name, version))) => self.parts.remove(name, version),
+                (None, None) => {}
+            }
+            self.touch();
             if let Some((name, version)) = label.split_once(':')
                 && let Some(record) = self.versions.records.get(name).map(|record| record.without(version))
             {

@@ -244,7 +244,7 @@ impl Driver {
         let at = place(&self.config.node);
         let wave = rollout.wave(at);
         let since = order.since(wave, clock::wall());
-        let (here, reports) = (self.here(order), self.reports(order, wave));
+        let (here, reports) = (self.at_hand(order), self.reports(order, wave));
         let step = next(rollout, at, &here, reports, since, self.now);
         let step = match step {
             Step::Pull => self.try_pull(order),
@@ -259,17 +259,20 @@ impl Driver {
         FleetModel { name: name.clone(), version: version.clone(), phase: phase.into(), reason, wave, waves }
     }
 
-    fn here(&self, order: &Order) -> Here {
+    fn at_hand(&self, order: &Order) -> Here {
         let (name, version) = (order.wanted.name.as_str(), order.wanted.version.as_str());
         let record = self.versions.records.get(name);
         let place = self.models.place(name, version);
         let pipeline = self.pipelines.find(name, None).is_some_and(|served| served.found.version == version);
         let serves = self.models.find(name, None).is_ok_and(|bundle| bundle.found.version == version);
+        let part = self.part_called(name).is_some_and(|part| part.version == version);
         let revoked = self.versions.fleet.is_revoked(name, version).is_some();
         Here {
-            active: (serves || pipeline) && !revoked,
+            active: (serves || pipeline || part) && !revoked,
             on_probation: self.versions.on_probation.get(name).is_some_and(|watched| Some(watched.bundle) == place),
-            installed: place.is_some() || self.pipelines.find(name, Some(version)).is_some(),
+            installed: place.is_some()
+                || self.pipelines.find(name, Some(version)).is_some()
+                || self.parts.find(name, version).is_some(),
             has_source: order.wanted.url.is_some(),
             bad: record.is_some_and(|record| record.bad.contains_key(version)),
             revoked,

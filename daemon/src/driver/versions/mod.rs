@@ -96,8 +96,8 @@ enum Stage {
 struct Removal {
     /// `name:version`.
     label: String,
-    /// Index of its bundle.
-    index: usize,
+    /// Index of its bundle; a part has none.
+    index: Option<usize>,
     who: String,
     done: oneshot::Sender<Result<(), Failure>>,
 }
@@ -234,7 +234,7 @@ impl Driver {
     /// Whether a bundle must not be let go to make room: it serves until another version has taken over.
     pub(super) fn is_protected(&self, bundle: usize) -> bool {
         self.is_in_pair(bundle)
-            || self.versions.removals.values().any(|removal| removal.index == bundle)
+            || self.versions.removals.values().any(|removal| removal.index == Some(bundle))
             || self.versions.activations.iter().any(|activation| {
                 activation.to == bundle || activation.from == Some(bundle) && activation.stage != Stage::Clearing
             })

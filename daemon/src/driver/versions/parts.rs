@@ -173,6 +173,9 @@ impl Driver {
         if let Some(fault) = &part.fault {
             return Err(Failure::new(ErrorCode::Unavailable, format!("model `{label}`: {fault}")));
         }
+        if let Some(why) = self.versions.fleet.is_revoked(&name, &version) {
+            return Err(Failure::new(ErrorCode::Unavailable, format!("model: {label} {}", super::revoke::words(why))));
+        }
         let record = self.versions.records.get(&name);
         if let Some(why) = record.and_then(|record| record.bad.get(&version)).filter(|_| !how.force) {
             let text = format!("model: {label} was taken back here: {why}; `--force` activates it all the same");

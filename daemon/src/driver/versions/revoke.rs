@@ -8,6 +8,7 @@ use super::super::models::{Bundle, Life, order};
 use super::super::{Driver, jobs::JobId};
 use super::Activation;
 use super::fleet::FLEET;
+use crate::store::{Found, UsedPart};
 
 /// Why a version does not serve, as part of a sentence.
 pub(in super::super) fn words(why: &str) -> String {
@@ -21,9 +22,22 @@ impl Driver {
     /// A bundle was found: it does not serve if it must not.
     pub(in super::super) fn obey(&mut self, index: usize) {
         let Some(found) = self.models.bundle(index).map(|bundle| bundle.found.clone()) else { return };
-        if let Some(why) = self.versions.fleet.is_revoked(&found.name, &found.version).map(str::to_owned) {
+        if let Some(why) = self.ban(&found) {
             self.revoke(index, &why);
         }
+    }
+
+    /// Why a bundle must not serve: the list forbids it, or a part that it is used with.
+    fn ban(&self, found: &Found) -> Option<String> {
+        let revoked = |name: &str, version: &str| self.versions.fleet.is_revoked(name, version).map(str::to_owned);
+        let part = || {
+            let of = |part: &UsedPart| {
+                let why = revoked(&part.name, &part.version)?;
+                Some(format!("its part {}:{}: {why}", part.name, part.version))
+            };
+            found.parts.iter().find_map(of)
+        };
+        revoked(&found.name, &found.version).or_else(part)
     }
 
     /// What is forbidden has changed, perhaps.
@@ -32,7 +46,7 @@ impl Driver {
         self.pipelines.obey(|name, version| fleet.is_revoked(name, version).map(str::to_owned));
         for index in 0..self.models.bundles().len() {
             let Some(bundle) = self.models.bundle(index).filter(|bundle| !bundle.gone) else { continue };
-            let why = self.versions.fleet.is_revoked(&bundle.found.name, &bundle.found.version).map(str::to_owned);
+            let why = self.ban(&bundle.found.clone());
             match (&bundle.revoked, why) {
                 (None, Some(why)) => self.revoke(index, &why),
                 (Some(_), None) => self.allow(index),
