@@ -266,7 +266,11 @@ async fn renew(room: &mut Room, dir: &Path, head: &str, from: Option<&Path>) -> 
         family: manifest.description.clone(),
         ..Drafted::default()
     };
-    fill(room, dir, head, manifest, from, &mut drafted).await?;
+    match manifest.kind {
+        // Nothing of a part can be answered: its files are sealed, and that is all.
+        Some(kind) => drafted.task = kind.as_str().into(),
+        None => fill(room, dir, head, manifest, from, &mut drafted).await?,
+    }
     Ok(drafted)
 }
 
