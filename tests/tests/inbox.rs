@@ -97,7 +97,7 @@ fn what_is_dropped_is_installed_and_goes_and_of_two_versions_the_newest_serves()
         done(&stack, &["reload"])?;
         eventually("it goes", PATIENCE, async || Ok(empty(&stack))).await?;
         let told = history(&stack)?;
-        ensure!(told.last().is_some_and(|last| last.ends_with("it was there already")), "{told:?}");
+        ensure!(told.last().is_some_and(|last| last.contains("it was there already")), "{told:?}");
         ensure!(stack.status().await?.state == "serving", "{:?}", stack.status().await?.problems);
         Ok(())
     })?
@@ -237,7 +237,7 @@ fn killed_at_any_moment_it_is_installed_once() -> Result<()> {
             let told = history(&stack)?;
             ensure!(told.iter().all(|deed| !deed.contains("failed")), "round {round}: {told:?}");
             let installed = told.iter().filter(|deed| deed.ends_with("add-2.0.0.edgemodel: unsigned")).count();
-            let again = told.iter().filter(|deed| deed.ends_with("it was there already")).count();
+            let again = told.iter().filter(|deed| deed.contains("it was there already")).count();
             ensure!(installed + again > 0 && installed <= 1, "round {round}: {told:?}");
             ensure!(stack.status().await?.problems.is_empty(), "round {round}: {:?}", stack.status().await?.problems);
             stack.daemon = None;

@@ -194,7 +194,7 @@ fn what_goes_wrong_is_named_with_what_was_tried_and_what_to_do() -> Result<()> {
         let plain = place.origin.plain_url(PATH).replace("localhost", "models.plant");
         let url = place.origin.url(PATH);
         for (url, says) in [
-            (place.origin.url("/nothing"), &["has no such bundle (404)", "is the address right?"][..]),
+            (place.origin.url("/nothing"), &["has nothing there (404)", "is the address right?"][..]),
             (at("/401", file().guarded("x", "Basic")), &["asks who this box is (401)", "`pull.credentials`"]),
             (at("/403", file().always(Fault::Status(403, ""))), &["does not let this box have it (403)"]),
             (at("/500", file().always(Fault::Status(500, ""))), &["given up after 2 s", "failed (500)"]),

@@ -138,7 +138,7 @@ mod tests {
             (401, None, None, Fault::Lasting, "`pull.credentials`, \"h:5000\""),
             (401, Some("/etc/token"), None, Fault::Lasting, "does not take what /etc/token says"),
             (403, None, None, Fault::Lasting, "does not let this box have it"),
-            (404, None, None, Fault::Lasting, "no such bundle (404)"),
+            (404, None, None, Fault::Lasting, "nothing there (404)"),
             (407, None, None, Fault::Lasting, "the proxy asks"),
             (429, None, Some("7"), passing(Some(s(7))), "too much to do"),
             (503, None, Some("soon"), passing(None), "h:5000 failed (503)"),

@@ -14,6 +14,8 @@ pub const OFFLINE: &str = "offline";
 /// The word of a box that takes requests.
 pub const ONLINE: &str = "online";
 
+/// Longest name of a node or a model, and longest version; bytes.
+const MOST_NAME: usize = 64;
 /// Largest record of a fleet that is read, bytes.
 const MOST_REPORT: usize = 16 << 10;
 
@@ -135,6 +137,9 @@ pub fn fleet(model: &FleetModel) -> String {
 
 /// Reads such a record of the box `node`; `None` if it is none.
 pub fn fleet_report(node: &str, model: &str, payload: &[u8]) -> Option<FleetReport> {
+    if node.len() > MOST_NAME || model.len() > MOST_NAME {
+        return None;
+    }
     let (node, model) = (node.to_owned(), model.to_owned());
     if payload.is_empty() {
         return Some(FleetReport { node, model, ..FleetReport::default() });
@@ -143,7 +148,8 @@ pub fn fleet_report(node: &str, model: &str, payload: &[u8]) -> Option<FleetRepo
         return None;
     }
     let FleetModel { version, phase, wave, .. } = serde_json::from_slice(payload).ok()?;
-    Some(FleetReport { node, model, version, phase, wave })
+    let short = version.len() <= MOST_NAME && phase.len() <= MOST_NAME;
+    short.then_some(FleetReport { node, model, version, phase, wave })
 }
 
 /// The version of each model that its topic shows: the active one, or else one that is ready, or else the first found.
@@ -284,6 +290,8 @@ mod tests {
         assert!(FleetModel::is_failure(&report.phase));
         assert_eq!(fleet_report("box", "a", b"").unwrap().phase, "");
         assert_eq!(fleet_report("box", "a", b"[1"), None);
+        assert_eq!(fleet_report(&"b".repeat(65), "a", b""), None);
+        assert_eq!(fleet_report("box", "a", format!("{{\"version\":\"{}\"}}", "1".repeat(65)).as_bytes()), None);
         assert_eq!(fleet_report("box", "a", &vec![b' '; MOST_REPORT + 1]), None);
     }
 
