@@ -185,8 +185,8 @@ impl Client {
         self.call(CHANGE_LIMIT, async { self.model(name, version).await?.remove(&Options::new()).await }).await
     }
 
-    /// Has the lists of what the box is to have read anew.
-    pub async fn sync(&self) -> Result<(), Failure> {
+    /// Has the lists of what the box is to have read anew; the number of the look.
+    pub async fn sync(&self) -> Result<u64, Failure> {
         self.call(CHANGE_LIMIT, async { self.models().await?.sync(&Options::new()).await }).await
     }
 

@@ -227,9 +227,9 @@ pub enum Message {
     Notes(Vec<Note>),
     /// A transport refused a request itself; for its trace and for the counters.
     Refused(Box<Refused>),
-    /// Read anew what the box is to have; answers with what is wrong with what says so.
+    /// Read anew what the box is to have; the number of the look by which that is done, as in the status.
     Sync {
-        done: oneshot::Sender<Result<(), Failure>>,
+        done: oneshot::Sender<Result<u64, Failure>>,
     },
     /// What other boxes say of versions that the fleet is to have.
     Reports(Vec<FleetReport>),

@@ -50,6 +50,10 @@ impl Part {
         let Some(name) = out.file_name() else {
             return Err(Failure::usage(format!("--out {}: takes the name of a file", out.display())));
         };
+        if out.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            let what = "is there and is no regular file: takes the name of a new file, or of one to replace";
+            return Err(Failure::usage(format!("--out {}: {what}", out.display())));
+        }
         Ok(Part(out.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()))))
     }
 }

@@ -24,7 +24,7 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
         ModelsCommand::Install(args) => return versions::install(&client, common, args).await,
         ModelsCommand::Pull(args) => return versions::pull(&client, common, args).await,
         ModelsCommand::History(args) => return versions::history(&client, common, args).await,
-        ModelsCommand::Sync => client.sync().await?,
+        ModelsCommand::Sync => return versions::sync(&client, common).await,
         _ => {}
     }
     let status = client.status().await?;
@@ -36,8 +36,8 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
         ModelsCommand::Activate(args) => return versions::activate(&client, common, &status, args).await,
         ModelsCommand::Rollback(args) => return versions::rollback(&client, common, &status, args).await,
         ModelsCommand::Remove(args) => return versions::remove(&client, common, &status, args).await,
-        ModelsCommand::Fleet | ModelsCommand::Sync if common.json => json::record(&status.fleet),
-        ModelsCommand::Fleet | ModelsCommand::Sync => human::versions::fleet(&status),
+        ModelsCommand::Fleet if common.json => json::record(&status.fleet),
+        ModelsCommand::Fleet => human::versions::fleet(&status),
         ModelsCommand::List if common.json => json::record(&status.models),
         ModelsCommand::List => human::models::list(&status.models, status.simulated, clock::unix_seconds()),
         ModelsCommand::Show(args) => {
@@ -55,6 +55,7 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Result<Answer, Fai
         | ModelsCommand::Keygen(_)
         | ModelsCommand::Pack(_)
         | ModelsCommand::Install(_)
+        | ModelsCommand::Sync
         | ModelsCommand::Pull(_)
         | ModelsCommand::History(_) => String::new(),
     };

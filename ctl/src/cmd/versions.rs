@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use edge_wire::dto::{JobStatus, Status};
 use edge_wire::history::HistoryEntry;
@@ -18,6 +19,10 @@ use crate::render::{human, json};
 
 use super::jobs;
 use super::models::find;
+
+/// How often it is asked whether the lists were read, and the pause before it is asked again: longer than a server may take.
+const LOOKS: u32 = 600;
+const BETWEEN: Duration = Duration::from_millis(250);
 
 pub async fn install(client: &Client, common: &Common, args: &InstallArgs) -> Result<Answer, Failure> {
     let archive = archive(&args.path).await?;
@@ -73,6 +78,24 @@ pub async fn remove(client: &Client, common: &Common, status: &Status, args: &Re
     client.remove(&model.name, &model.version).await?;
     let label = format!("{}:{}", model.name, model.version);
     Ok(Answer::done(if common.json { json::record(&label) } else { format!("{label} is removed\n") }))
+}
+
+/// Has the lists read anew, and says what came of it.
+pub async fn sync(client: &Client, common: &Common) -> Result<Answer, Failure> {
+    let look = client.sync().await?;
+    for _ in 0..LOOKS {
+        let status = client.status().await?;
+        if status.fleet.looks < look {
+            tokio::time::sleep(BETWEEN).await;
+            continue;
+        }
+        let wrong = status.problems.iter().any(|problem| human::versions::is_of_lists(problem));
+        let text = if common.json { json::record(&status.fleet) } else { human::versions::fleet(&status) };
+        return Ok(Answer::done(text).ending(if wrong { Exit::Refused } else { Exit::Done }));
+    }
+    Err(Failure::local(
+        "the lists were not read within 150 s: `edgectl models fleet` shows what is known, `edgectl status` what is wrong",
+    ))
 }
 
 pub async fn history(client: &Client, common: &Common, args: &HistoryArgs) -> Result<Answer, Failure> {

@@ -346,7 +346,10 @@ impl Driver {
             }
             Message::Notes(notes) => notes.into_iter().for_each(|note| self.note(note)),
             Message::Refused(refused) => self.refused_outside(*refused),
-            Message::Sync { done } => self.sync(done),
+            Message::Sync { done } => {
+                let result = self.sync();
+                answer(done, result);
+            }
             Message::Reports(reports) => self.take_reports(reports),
             Message::Mqtt(status) => {
                 self.mqtt = *status;

@@ -14,6 +14,9 @@ use crate::pull::Address;
 pub const MOST_BYTES: u64 = 1 << 20;
 /// Models of one list, and versions that it forbids.
 const MOST_ENTRIES: usize = 4096;
+/// Faults of one list that are told, and how much of each.
+const MOST_FAULTS: usize = 8;
+const LONGEST_FAULT: usize = 300;
 /// Waves of one rollout.
 const MOST_WAVES: usize = 32;
 /// Longest hold between two waves: a month.
@@ -93,8 +96,25 @@ fn everybody() -> Vec<i64> {
     vec![100]
 }
 
-/// Reads a list; every fault of it at once.
+/// Reads a list; its first faults at once.
 pub fn parse(text: &str) -> Result<List, Vec<String>> {
+    read(text).map_err(|mut faults| {
+        let more = faults.len().saturating_sub(MOST_FAULTS);
+        faults.truncate(MOST_FAULTS);
+        for fault in &mut faults {
+            if let Some((at, _)) = fault.char_indices().nth(LONGEST_FAULT) {
+                fault.truncate(at);
+                fault.push_str(" ...");
+            }
+        }
+        if more > 0 {
+            faults.push(format!("and {more} more"));
+        }
+        faults
+    })
+}
+
+fn read(text: &str) -> Result<List, Vec<String>> {
     let raw: RawList = toml::from_str(text).map_err(|error| vec![syntax_fault(text, &error)])?;
     let mut faults = Faults::default();
     faults.unless(raw.model.len() <= MOST_ENTRIES, "model", &format!("at most {MOST_ENTRIES} of them"));
@@ -273,6 +293,17 @@ why = "misses scratches on chrome"
         for (text, expected) in cases {
             let said = parse(&text).unwrap_err().join("\n");
             assert!(said.contains(expected), "{text}\n{said}\ninstead of\n{expected}");
+        }
+    }
+
+    #[test]
+    fn however_much_is_wrong_little_is_told() {
+        let many = "[[model]]\nname = \"A\"\nversion = \"x\"\nwaves = []\n".repeat(4000);
+        let long = format!("[[model]]\nname = \"{}\"\nversion = \"1.0.0\"\n", "a".repeat(100_000)).repeat(2);
+        for text in [many, long, format!("{} = 1", "k".repeat(100_000))] {
+            let faults = parse(&text).unwrap_err();
+            let bytes: usize = faults.iter().map(String::len).sum();
+            assert!(faults.len() <= MOST_FAULTS + 1 && bytes < 4000, "{} faults, {bytes} bytes", faults.len());
         }
     }
 

@@ -26,6 +26,10 @@ use crate::store::trust::{Trust, TrustError};
 
 /// Largest signature, bytes.
 const MOST_SIGNATURE: u64 = 16 << 10;
+/// A list is small: a server that has not given it by then will not.
+const FETCH_LIMIT: Duration = Duration::from_secs(60);
+/// Files with faults that are told.
+const MOST_TOLD: usize = 8;
 /// Before this time no clock is believed: it lost its battery. When this was written, 2026-11-01.
 const EARLIEST: Duration = Duration::from_secs(1_793_491_200);
 
@@ -34,8 +38,10 @@ const EARLIEST: Duration = Duration::from_secs(1_793_491_200);
 pub struct Places {
     config: FleetConfig,
     models: ModelsConfig,
-    /// The list that was fetched last.
-    kept: PathBuf,
+    /// The list that was fetched last, and a second copy of it: what it forbids must not be lost with one file.
+    kept: [PathBuf; 2],
+    /// What each of the operator's files said when it was last without a fault.
+    said: PathBuf,
     /// When each version was first read of.
     begun: PathBuf,
 }
@@ -88,7 +94,8 @@ impl Places {
         Places {
             config: config.clone(),
             models: models.clone(),
-            kept: dir.join("list.json"),
+            kept: [dir.join("list.json"), dir.join("list-copy.json")],
+            said: dir.join("files.json"),
             begun: dir.join("begun.json"),
         }
     }
@@ -119,12 +126,18 @@ impl Places {
         Desired { wanted: wanted.into_values().map(order).collect(), revoked, problems, serial }
     }
 
-    /// The operator's own files, in name order.
+    /// The operator's own files, in name order. One that has a fault says what it said before: a slip of a pen must not lift a
+    /// ban.
     fn local(&self, problems: &mut Vec<Problem>) -> Vec<List> {
         let dir = &self.config.dir;
+        let mut told = 0;
         let mut wrong = |path: &Path, why: String| {
-            let subject = format!("fleet {}", path.display());
-            problems.push(problem(&subject, why, "correct it, then `edgectl models sync`; until then it says nothing"));
+            told += 1;
+            if told <= MOST_TOLD {
+                let subject = format!("fleet {}", path.display());
+                let remedy = "correct it, then `edgectl models sync`; until then it says what it said before";
+                problems.push(problem(&subject, why, remedy));
+            }
         };
         let entries = match std::fs::read_dir(dir) {
             Ok(entries) => entries,
@@ -137,31 +150,67 @@ impl Places {
         let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.retain(|path| path.extension().is_some_and(|end| end == "toml"));
         paths.sort();
-        let mut lists = Vec::new();
+        let before = self.read_said();
+        let (mut lists, mut said) = (Vec::new(), BTreeMap::new());
         for path in paths {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let text = edge_engine::bundle::read_text(&path, MOST_BYTES);
-            match text.map_err(|error| vec![error.to_string()]).and_then(|text| list::parse(&text)) {
-                Ok(list) => lists.push(list),
-                Err(faults) => wrong(&path, faults.join("; ")),
+            let read = text.map_err(|error| vec![error.to_string()]);
+            match read.and_then(|text| list::parse(&text).map(|list| (text, list))) {
+                Ok((text, list)) => {
+                    said.insert(name, text);
+                    lists.push(list);
+                }
+                Err(faults) => {
+                    wrong(&path, faults.join("; "));
+                    if let Some(text) = before.get(&name) {
+                        lists.extend(list::parse(text));
+                        said.insert(name, text.clone());
+                    }
+                }
             }
+        }
+        if said != before
+            && let Err(error) = serde_json::to_vec(&said).map_err(Into::into).and_then(|text| write(&self.said, &text))
+        {
+            wrong(&self.said, format!("cannot be written: {error}"));
+        }
+        if told > MOST_TOLD {
+            let more = told - MOST_TOLD;
+            problems.push(problem(
+                "fleet",
+                format!("{more} more files have faults"),
+                "correct those first that are told",
+            ));
         }
         lists
     }
 
-    /// The list that was fetched last, if it is of the address that is asked now and still signed by somebody who is trusted.
+    /// What the files said; nothing, if that cannot be read.
+    fn read_said(&self) -> BTreeMap<String, String> {
+        let text = edge_engine::bundle::read_text(&self.said, 64 * MOST_BYTES).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// The list that was fetched last, if it is of the address that is asked now. Its signature was proven when it came; a key that
+    /// has ended since, or keys that cannot be read, do not lift what it forbids.
     fn read_kept(&self) -> Result<Option<(Kept, List)>, String> {
         let Some(url) = &self.config.url else { return Ok(None) };
-        let text = match edge_engine::bundle::read_text(&self.kept, 4 * MOST_BYTES) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(format!("read {}: {error}", self.kept.display())),
-        };
-        let kept: Kept = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", self.kept.display()))?;
-        if kept.url != *url {
-            return Ok(None);
+        let mut fault = None;
+        for path in &self.kept {
+            let read = || -> Result<(Kept, List), String> {
+                let text = edge_engine::bundle::read_text(path, 4 * MOST_BYTES).map_err(|error| error.to_string())?;
+                let kept: Kept = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+                let list = list::parse(&kept.text).map_err(|faults| faults.join("; "))?;
+                Ok((kept, list))
+            };
+            match read() {
+                Ok((kept, list)) => return Ok((kept.url == *url).then_some((kept, list))),
+                Err(_) if !path.exists() => {}
+                Err(why) => fault = Some(format!("read {}: {why}", path.display())),
+            }
         }
-        let list = self.judge(&kept)?;
-        Ok(Some((kept, list)))
+        fault.map_or(Ok(None), Err)
     }
 
     fn judge(&self, kept: &Kept) -> Result<List, String> {
@@ -196,7 +245,9 @@ impl Places {
             }
         }
         let text = serde_json::to_vec(&kept).map_err(|error| error.to_string())?;
-        write(&self.kept, &text).map_err(|error| format!("keep the list in {}: {error}", self.kept.display()))?;
+        for path in &self.kept {
+            write(path, &text).map_err(|error| format!("keep the list in {}: {error}", path.display()))?;
+        }
         Ok(list)
     }
 
@@ -204,7 +255,8 @@ impl Places {
     fn note_begun(&self, wanted: &BTreeMap<String, Wanted>) -> Result<BTreeMap<String, String>, String> {
         let failed = |what: &str, error: &dyn std::fmt::Display| format!("{what} {}: {error}", self.begun.display());
         let before: BTreeMap<String, String> = match edge_engine::bundle::read_text(&self.begun, MOST_BYTES) {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| failed("read", &error))?,
+            // One that is damaged is made anew: a hold then counts from now.
+            Ok(text) => serde_json::from_str(&text).unwrap_or_default(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(failed("read", &error)),
         };
@@ -230,7 +282,9 @@ impl Places {
 /// Reads all anew, the list from its address too.
 pub async fn look(places: &Places, pull: &PullConfig) -> Desired {
     let Some(url) = &places.config.url else { return places.known() };
-    match fetch(url, pull).await.and_then(|kept| places.take(kept)) {
+    let fetched = tokio::time::timeout(FETCH_LIMIT, fetch(url, pull)).await;
+    let late = || Err(format!("{url} has not given the list within {} s", FETCH_LIMIT.as_secs()));
+    match fetched.unwrap_or_else(|_| late()).and_then(|kept| places.take(kept)) {
         Ok(list) => places.desired(Some(list), Vec::new()),
         Err(why) => {
             let mut desired = places.known();

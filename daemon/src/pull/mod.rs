@@ -58,6 +58,8 @@ pub enum Event {
     About { id: u64, model: String },
     /// It has ended.
     Ended { id: u64, result: Result<Pulled, Failed> },
+    /// What the fleet is to have, as far as it is known on this box; the server is being asked.
+    Known(Box<Desired>),
     /// What the fleet is to have, as it was just read.
     Desired(Box<Desired>),
 }

@@ -42,6 +42,10 @@ pub async fn run(setup: Setup, mut asks: mpsc::Receiver<Ask>, out: mpsc::Sender<
                 Some(Ask::Installed { key, dir }) => installed(&setup, &key, dir),
                 Some(Ask::Forget { key }) => setup.shelf.forget(&key),
                 Some(Ask::Look) => {
+                    // What lies on the box holds at once, however long a server takes.
+                    if out.send(Event::Known(Box::new(setup.fleet.known()))).await.is_err() {
+                        return;
+                    }
                     let setup = Rc::clone(&setup);
                     looking = Some(Box::pin(async move { look(&setup.fleet, &setup.config).await }));
                 }

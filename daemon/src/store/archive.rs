@@ -119,6 +119,10 @@ pub fn whole(
 ) -> Result<u64, ArchiveError> {
     let failed = |what| move |source| ArchiveError::File { what, path: out.to_owned(), source };
     let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if out.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        let source = io::Error::other("it is no regular file, and would be replaced");
+        return Err(failed("write the archive to")(source));
+    }
     let part = out.with_file_name(format!(".{name}.{}", std::process::id()));
     let written = File::create(&part).map_err(failed("make")).and_then(|file| {
         write(BufWriter::new(file)).and_then(|mut file| {

@@ -137,7 +137,7 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
         }
         Message::Sync { done } => {
             seen.events.push("sync".into());
-            let _gone = done.send(Ok(()));
+            let _gone = done.send(Ok(1));
         }
         Message::Reports(_) => {}
         Message::History { done } => {

@@ -257,7 +257,7 @@ async fn versions_are_installed_activated_taken_back_and_removed_for_who_may() {
     assert_eq!(model.rollback(&no_options()).await.unwrap().as_str(), "/org/edged/Edge1/jobs/10");
     let no = refused(model.remove(&no_options()).await);
     assert!(no.code == ErrorCode::InvalidInput && no.message.contains("is the active version"), "{}", no.message);
-    models.sync(&no_options()).await.unwrap();
+    assert_eq!(models.sync(&no_options()).await.unwrap(), 1);
     let expected = [
         "install archive Some(false) Activate { pause: true, force: false } by peer",
         "activate text-line:1.0.0 Activate { pause: false, force: true }",

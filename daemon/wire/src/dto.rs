@@ -430,6 +430,10 @@ pub struct FleetStatus {
     pub serial: u64,
     /// Every version that it is to have.
     pub models: Vec<FleetModel>,
+    /// Versions that must not serve, as `name:version`.
+    pub revoked: Vec<String>,
+    /// How often the lists were read to their end since the daemon started.
+    pub looks: u64,
 }
 
 /// What another box says of a version that its fleet is to have.

@@ -123,9 +123,10 @@ pub trait Models {
     #[zbus(allow_interactive_auth, no_autostart)]
     fn pull(&self, url: &str, options: &Options<'_>) -> zbus::Result<OwnedObjectPath>;
 
-    /// Reads the lists of what the box is to have anew, and begins what they say.
+    /// Has the lists of what the box is to have read anew, and begins what they say; `looks` of the status has reached the number
+    /// when they were read.
     #[zbus(allow_interactive_auth, no_autostart)]
-    fn sync(&self, options: &Options<'_>) -> zbus::Result<()>;
+    fn sync(&self, options: &Options<'_>) -> zbus::Result<u64>;
 
     /// Who did what with models, as a JSON list of [`HistoryEntry`](crate::history::HistoryEntry), the oldest first.
     #[zbus(no_autostart)]

@@ -1,6 +1,6 @@
 //! Versions of models, for people.
 
-use edge_wire::dto::{FleetModel, ModelStatus, Status};
+use edge_wire::dto::{FleetModel, ModelStatus, Problem, Status};
 use edge_wire::history::HistoryEntry;
 
 use crate::render::table::{Align, clean, paragraph, table};
@@ -15,20 +15,27 @@ pub fn settled(model: &ModelStatus) -> String {
     }
 }
 
+/// Whether something is wrong with the lists themselves.
+pub fn is_of_lists(problem: &Problem) -> bool {
+    problem.subject == "fleet list" || problem.subject == "fleet" || problem.subject.starts_with("fleet /")
+}
+
 /// What a box is to have, and what it does about it.
 pub fn fleet(status: &Status) -> String {
     let (fleet, node) = (&status.fleet, &status.node);
+    let mut told = String::new();
+    if !fleet.revoked.is_empty() {
+        told = paragraph("revoked: ", &clean(&fleet.revoked.join(", ")));
+    }
     // Of models each row says why.
-    let wrong = status.problems.iter().filter(|problem| {
-        problem.subject == "fleet list" || problem.subject == "fleet" || problem.subject.starts_with("fleet /")
-    });
-    let wrong: String =
-        wrong.map(|problem| paragraph(&format!("{}: ", clean(&problem.subject)), &clean(&problem.what))).collect();
+    for problem in status.problems.iter().filter(|problem| is_of_lists(problem)) {
+        told.push_str(&paragraph(&format!("{}: ", clean(&problem.subject)), &clean(&problem.what)));
+    }
+    if fleet.models.is_empty() && told.is_empty() {
+        return "no list says what this box is to have: see `fleet.dir` and `fleet.url` in edged.toml(5)\n".into();
+    }
     if fleet.models.is_empty() {
-        return match wrong.is_empty() {
-            true => "no list says what this box is to have: see `fleet.dir` and `fleet.url` in edged.toml(5)\n".into(),
-            false => wrong,
-        };
+        return told;
     }
     let mut place = format!("{} stands at {:.2} % of its fleet", clean(node), fleet.place_percent);
     if !fleet.channel.is_empty() {
@@ -44,8 +51,8 @@ pub fn fleet(status: &Status) -> String {
         vec![label, clean(&model.phase.replace('_', " ")), wave, clean(&model.reason)]
     };
     let rows: Vec<Vec<String>> = fleet.models.iter().map(row).collect();
-    let gap = if wrong.is_empty() { "" } else { "\n" };
-    format!("{place}\n\n{}{gap}{wrong}", table(&head, &rows))
+    let gap = if told.is_empty() { "" } else { "\n" };
+    format!("{place}\n\n{}{gap}{told}", table(&head, &rows))
 }
 
 /// Every deed, the last one last.

@@ -8,10 +8,9 @@ use edge_core::Mono;
 use edge_core::rollout::{Attempt, Here, PLACES, Reports, Rollout, Step, Wait, next, place};
 use edge_wire::dto::{FleetModel, FleetReport, FleetStatus, Problem};
 use edge_wire::error::ErrorCode;
-use tokio::sync::oneshot;
 
 use super::super::jobs::{JobId, JobState};
-use super::super::{Driver, answer, clock};
+use super::super::{Driver, clock};
 use crate::fleet::source::{Desired, Order, is_believed};
 use crate::handle::Activate;
 use crate::pull::{Ask, Wish};
@@ -19,10 +18,9 @@ use crate::request::Failure;
 
 /// Who it was, in the history.
 pub(super) const FLEET: &str = "fleet";
-/// Reports that are kept: those of boxes where something failed.
-const MOST_REPORTS: usize = 16_384;
-/// Callers who wait until the lists were read.
-const MOST_ASKING: usize = 64;
+/// Boxes whose failures are kept of one model, and models that no list here names for which that is done: their lists may come yet.
+const MOST_BOXES: usize = 512;
+const MOST_STRANGERS: usize = 32;
 /// So long after the broker let this box listen, what it keeps of the others has come.
 const SETTLED: Duration = Duration::from_secs(5);
 
@@ -32,14 +30,15 @@ pub(super) struct Fleet {
     desired: Desired,
     tries: BTreeMap<String, Try>,
     /// By model and node, of boxes where a version failed: which, and in which wave they are, counted from 1.
-    failures: BTreeMap<(String, String), (String, u32)>,
+    failures: BTreeMap<String, BTreeMap<String, (String, u32)>>,
     /// Since when reports come in.
     hears: Option<Mono>,
     /// The lists are being read.
     looking: bool,
-    asking: Vec<oneshot::Sender<Result<(), Failure>>>,
-    /// Those who asked since reading began: what is read may have changed since.
-    later: Vec<oneshot::Sender<Result<(), Failure>>>,
+    /// It is to be done once more: what is read may have changed since.
+    again: bool,
+    /// How often they were read.
+    looks: u64,
     looked: Mono,
     shown: Vec<FleetModel>,
 }
@@ -82,9 +81,8 @@ impl Fleet {
     /// On how many boxes of waves before this one a version failed.
     fn failed(&self, name: &str, version: &str, wave: usize) -> u32 {
         let earlier = |of: u32| usize::try_from(of).is_ok_and(|of| of >= 1 && of - 1 < wave);
-        let of_model =
-            self.failures.range((name.to_owned(), String::new())..).take_while(|((model, _), _)| model == name);
-        let failed = of_model.filter(|(_, (failed, of))| failed == version && earlier(*of)).count();
+        let of_model = self.failures.get(name).into_iter().flat_map(BTreeMap::values);
+        let failed = of_model.filter(|(failed, of)| failed == version && earlier(*of)).count();
         u32::try_from(failed).unwrap_or(u32::MAX)
     }
 }
@@ -106,28 +104,37 @@ impl Driver {
         self.versions.fleet.looking = self.outside.pull.as_ref().is_some_and(|pull| pull.ask(Ask::Look).is_ok());
     }
 
-    /// The same for somebody who waits for it.
-    pub(in super::super) fn sync(&mut self, done: oneshot::Sender<Result<(), Failure>>) {
-        let unavailable = |why: &str| Err(Failure::new(ErrorCode::Unavailable, why));
-        if self.versions.fleet.asking.len() + self.versions.fleet.later.len() >= MOST_ASKING {
-            return answer(done, unavailable("too many wait for the lists already"));
-        }
-        if self.versions.fleet.looking {
-            return self.versions.fleet.later.push(done);
+    /// The same for somebody who asks for it: the number of the look that will have seen what is there now.
+    pub(in super::super) fn sync(&mut self) -> Result<u64, Failure> {
+        let fleet = &mut self.versions.fleet;
+        if fleet.looking {
+            fleet.again = true;
+            return Ok(fleet.looks + 2);
         }
         self.look_at_lists();
         match self.versions.fleet.looking {
-            true => self.versions.fleet.asking.push(done),
-            false => {
-                answer(done, unavailable("the lists cannot be read: the thread of pulls does not run; see the log"))
-            }
+            true => Ok(self.versions.fleet.looks + 1),
+            false => Err(Failure::new(
+                ErrorCode::Unavailable,
+                "the lists cannot be read: the thread of pulls does not run; see the log",
+            )),
         }
+    }
+
+    /// A look has ended.
+    pub(super) fn looked(&mut self) {
+        let fleet = &mut self.versions.fleet;
+        fleet.looks += 1;
+        fleet.looking = false;
+        if std::mem::take(&mut fleet.again) {
+            self.look_at_lists();
+        }
+        self.touch();
     }
 
     /// The lists were read.
     pub(super) fn take_orders(&mut self, desired: Desired) {
         let fleet = &mut self.versions.fleet;
-        fleet.looking = false;
         if desired != fleet.desired {
             tracing::info!(
                 models = desired.wanted.len(),
@@ -140,18 +147,8 @@ impl Driver {
             }
         }
         fleet.desired = desired;
-        let faults: Vec<String> =
-            fleet.desired.problems.iter().map(|problem| format!("{}: {}", problem.subject, problem.what)).collect();
-        for done in std::mem::take(&mut fleet.asking) {
-            let result = if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) };
-            answer(done, result.map_err(|why| Failure::new(ErrorCode::Unavailable, why)));
-        }
         self.obey_all();
         self.converge();
-        if !self.versions.fleet.later.is_empty() {
-            self.versions.fleet.asking = std::mem::take(&mut self.versions.fleet.later);
-            self.look_at_lists();
-        }
         self.touch();
     }
 
@@ -172,13 +169,26 @@ impl Driver {
 
     /// Other boxes report.
     pub(in super::super) fn take_reports(&mut self, reports: Vec<FleetReport>) {
-        let failures = &mut self.versions.fleet.failures;
         for FleetReport { node, model, version, phase, wave } in reports {
-            let key = (model, node);
+            let fleet = &mut self.versions.fleet;
+            let boxes = fleet.failures.get(&model).map_or(0, BTreeMap::len);
+            let known = fleet.desired.wanted.iter().any(|order| order.wanted.name == model);
+            let room = boxes > 0 || known || fleet.failures.len() < MOST_STRANGERS;
+            let of_model = fleet.failures.get(&model);
             match FleetModel::is_failure(&phase) {
-                true if failures.len() < MOST_REPORTS => drop(failures.insert(key, (version, wave))),
-                true => tracing::error!(node = %key.1, "no room for a report of another box"),
-                false => drop(failures.remove(&key)),
+                // Beyond the bound there are failures enough.
+                true if room && (boxes < MOST_BOXES || of_model.is_some_and(|of| of.contains_key(&node))) => {
+                    fleet.failures.entry(model).or_default().insert(node, (version, wave));
+                }
+                true => tracing::debug!(%node, %model, "no room for a report of another box"),
+                false => {
+                    if let Some(of_model) = fleet.failures.get_mut(&model) {
+                        of_model.remove(&node);
+                        if of_model.is_empty() {
+                            fleet.failures.remove(&model);
+                        }
+                    }
+                }
             }
         }
     }
@@ -344,7 +354,9 @@ impl Driver {
         let wanted = self.versions.fleet.desired.wanted.iter().find(|order| order.wanted.name == activation.name);
         let Some(wanted) = wanted.map(|order| order.wanted.version.clone()) else { return before };
         let to = self.models.bundle(activation.to).map(|bundle| bundle.found.version.clone());
-        let by_hand = activation.who != FLEET && activation.who != super::ITSELF;
+        // Where it is not there yet nothing is put in its place.
+        let is_there = self.models.place(&activation.name, &wanted).is_some();
+        let by_hand = is_there && activation.who != FLEET && activation.who != super::ITSELF;
         if by_hand && to.is_some_and(|to| to != wanted) { Some(wanted) } else { before }
     }
 
@@ -424,6 +436,8 @@ impl Driver {
             channel: self.config.fleet.channel.clone().unwrap_or_default(),
             serial: fleet.desired.serial.unwrap_or_default(),
             models: fleet.shown.clone(),
+            revoked: fleet.desired.revoked.keys().map(|(name, version)| format!("{name}:{version}")).collect(),
+            looks: fleet.looks,
         }
     }
 

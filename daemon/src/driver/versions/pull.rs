@@ -86,7 +86,11 @@ impl Driver {
             Event::Phase { id, text, percent } => self.jobs.phase(JobId(id), &text, percent),
             Event::About { id, model } => self.jobs.about(JobId(id), &model),
             Event::Ended { id, result } => self.pulled(JobId(id), result),
-            Event::Desired(desired) => self.take_orders(*desired),
+            Event::Known(desired) => self.take_orders(*desired),
+            Event::Desired(desired) => {
+                self.take_orders(*desired);
+                self.looked();
+            }
         }
         self.touch();
     }

@@ -64,9 +64,11 @@ impl Models {
         Ok(job_object(self.0.service.handle.ask(|done| Message::Pull { wish, done }).await??)?)
     }
 
-    /// Reads the lists of what this box is to have anew, from their files and their address, and begins what they say; returns when
-    /// they were read. An error says what is wrong with them.
-    async fn sync(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
+    /// Has the lists of what this box is to have read anew, from their files and their address, and begins what they say. Returns at
+    /// once with a number: they were read when `fleet.looks` of the status has reached it, and what is wrong with them is among
+    /// the problems then.
+    #[zbus(out_args("look"))]
+    async fn sync(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<u64, No> {
         let _unused = options;
         let (_place, _who) = self.0.change(&header, ACTION_MODELS).await?;
         Ok(self.0.service.handle.ask(|done| Message::Sync { done }).await??)
