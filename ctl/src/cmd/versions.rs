@@ -89,7 +89,7 @@ pub async fn sync(client: &Client, common: &Common) -> Result<Answer, Failure> {
             tokio::time::sleep(BETWEEN).await;
             continue;
         }
-        let wrong = status.problems.iter().any(|problem| human::versions::is_of_lists(problem));
+        let wrong = status.problems.iter().any(human::versions::is_of_lists);
         let text = if common.json { json::record(&status.fleet) } else { human::versions::fleet(&status) };
         return Ok(Answer::done(text).ending(if wrong { Exit::Refused } else { Exit::Done }));
     }
