@@ -18,6 +18,9 @@ use edge_wire::dto::JobStatus;
 use edge_wire::names::{MODEL as MODEL_INTERFACE, MODELS, model_path};
 use zbus::{Fd, OwnedObjectPath, Variant};
 
+/// The version whose file grows while it is read: it may be whole by then, and be installed for a while.
+const GROWS: &str = "2.0.1";
+
 type Options<'a> = HashMap<&'a str, Variant<'a>>;
 
 fn main() -> ExitCode {
@@ -42,8 +45,9 @@ async fn serves(stack: &Stack) -> Result<()> {
     ensure!(found == ("1.0.0".into(), 3.0), "{found:?}");
     let store = std::fs::read_dir(stack.dir().join("bundles"))?;
     let mut left: Vec<_> = store.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
-    // What another trial beside this one is just having unpacked.
-    left.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
+    // What another trial beside this one is just having unpacked, or has to remove.
+    let grows = format!("{MODEL}-{GROWS}");
+    left.retain(|name| !name.as_encoded_bytes().starts_with(b".") && *name != *grows);
     ensure!(left == [MODEL], "{left:?}");
     Ok(())
 }
@@ -173,7 +177,7 @@ async fn a_file_that_is_no_bundle_is_not_installed(stack: &Stack) -> Result<()> 
 
 async fn a_file_that_grows_while_it_is_read_ends(stack: &Stack) -> Result<()> {
     let client = stack.client().await?;
-    let begin = std::fs::read(archive(stack, "2.0.1")?)?;
+    let begin = std::fs::read(archive(stack, GROWS)?)?;
     // Frames that hold nothing: an archive that never comes to its end, as fast as somebody can write.
     let skipped = [&0x184d_2a50_u32.to_le_bytes()[..], &65_536u32.to_le_bytes(), &[0; 65_536]].concat();
     let fd = memfd::unsealed(&begin)?;
@@ -199,9 +203,15 @@ async fn a_file_that_grows_while_it_is_read_ends(stack: &Stack) -> Result<()> {
     // What came by then was the bundle, or it was not: it ended, and the store is whole.
     ensure!(job.state == "failed" || job.state == "done", "{job:?}");
     if job.state == "done" {
-        let remove = client.call_at(&model_path(MODEL, "2.0.0"), MODEL_INTERFACE, "Remove", &(Options::new(),)).await?;
-        remove.map_err(|no| anyhow::anyhow!("{no:?}"))?;
+        let path = model_path(MODEL, GROWS);
+        // Its object is there a moment after it.
+        let remove = async || {
+            let removed = client.call_at(&path, MODEL_INTERFACE, "Remove", &(Options::new(),)).await;
+            Ok(removed.is_ok_and(|removed| removed.is_ok()).then_some(()))
+        };
+        eventually("it is removed again", PATIENCE, remove).await?;
     }
+    ensure!(!stack.dir().join(format!("bundles/{MODEL}-{GROWS}")).exists(), "it is still there");
     serves(stack).await
 }
 
