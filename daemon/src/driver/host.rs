@@ -21,8 +21,9 @@ use crate::lanes::{Host, HostEvent, SendError};
 
 /// How long a host may take to load the runtime's library.
 const START_PATIENCE: Duration = Duration::from_secs(60);
-/// How long a host may take from one word about a load to the next. Loading runs every golden input.
-const LOAD_PATIENCE: Duration = Duration::from_secs(180);
+/// How long a host may take from one word about a load to the next. Loading runs every golden input, and gives way to serving: on
+/// a box that is never idle it takes many times as long as alone.
+const LOAD_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// The same while something is compiled, of which a host says nothing until it is done; on a small board TensorRT takes
 /// many minutes. Another setup serves meanwhile, and the job can be cancelled.
 const BUILD_PATIENCE: Duration = Duration::from_secs(60 * 60);

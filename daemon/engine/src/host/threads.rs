@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 
 use ort::environment::ThreadManager;
 
-/// Of -20 to 19; a thread of this one gets about a tenth of a core that another one wants.
-const NICE: libc::c_int = 10;
+/// Of -20 to 19; a thread of this one gets about a thirtieth of a core that another one wants, and all of one that nobody wants.
+const NICE: libc::c_int = 15;
 /// Orders that wait: those of all loaders at once.
 const WAITING: usize = 64;
 

@@ -344,9 +344,7 @@ impl Driver {
         let Some(version) = self.models.bundle(to).map(|bundle| bundle.found.version.clone()) else { return };
         self.versions.records.insert(name.clone(), record);
         self.models.set_active(&name, Some(&version));
-        if let Some(from) = from {
-            self.follow(from, to);
-        }
+        self.follow(to);
         self.versions.retiring.retain(|retiring| *retiring != to);
         let detail = match (&back, from) {
             (Some(Back { why: Some(why) }), Some(from)) => format!("{} is taken back: {why}", self.label(from)),
@@ -368,15 +366,17 @@ impl Driver {
 
     /// What waits for no version in particular waits for the new one: beside it the old one would have half of the box until its
     /// line is empty. Only requests that mean the same there: their tensors must be as before.
-    fn follow(&mut self, from: usize, to: usize) {
-        let (Some(old), Some(new)) = (self.models.bundle(from), self.models.bundle(to)) else { return };
-        let (old, new) = (old.root(), new.root());
+    fn follow(&mut self, to: usize) {
+        let Some(new) = self.models.bundle(to) else { return };
+        let (name, new) = (new.found.name.clone(), new.root());
         let spec =
             |id| self.models.spec(id).map(|spec| (&spec.inputs, &spec.outputs, &spec.content_types, spec.batched));
-        if spec(old).is_none() || spec(old) != spec(new) {
-            return;
-        }
-        let follows = |entry: &Entry| entry.model == old && !entry.pinned && matches!(entry.place, Place::Single);
+        // What came for a version before the one that served until now may still wait as well, if they change quickly.
+        let means_the_same = |entry: &Entry| {
+            let meant = self.models.bundle_of(entry.model).filter(|meant| meant.found.name == name);
+            meant.is_some_and(|meant| spec(meant.root()).is_some_and(|meant| Some(meant) == spec(new)))
+        };
+        let follows = |entry: &Entry| !entry.pinned && matches!(entry.place, Place::Single) && means_the_same(entry);
         let mut ids: Vec<RequestId> =
             self.entries.iter().filter(|(_, entry)| follows(entry)).map(|(id, _)| *id).collect();
         ids.sort_unstable();
