@@ -237,7 +237,9 @@ pub enum ModelsCommand {
     #[command(after_help = "Example:\n  edgectl models rollback screws")]
     Rollback(RollbackArgs),
     /// Remove a version of a model from this box; the active one is refused
-    #[command(after_help = "Example:\n  edgectl models remove screws:1.0.0")]
+    #[command(
+        after_help = "Examples:\n  edgectl models remove screws:1.0.0\n  edgectl models remove screws:1.1.0 --force"
+    )]
     Remove(RemoveArgs),
     /// Show what this box is to have by lists for many boxes, and what it does about it
     ///

@@ -180,9 +180,13 @@ impl Client {
         number(&self.call(CHANGE_LIMIT, ask).await?)
     }
 
-    /// Removes a version.
-    pub async fn remove(&self, name: &str, version: &str) -> Result<(), Failure> {
-        self.call(CHANGE_LIMIT, async { self.model(name, version).await?.remove(&Options::new()).await }).await
+    /// Removes a version; with `force` also the active one, where there is no other.
+    pub async fn remove(&self, name: &str, version: &str, force: bool) -> Result<(), Failure> {
+        let mut options = Options::new();
+        if force {
+            options.insert("force", true.into());
+        }
+        self.call(CHANGE_LIMIT, async { self.model(name, version).await?.remove(&options).await }).await
     }
 
     /// Has the lists of what the box is to have read anew; the number of the look.

@@ -168,9 +168,10 @@ pub enum Message {
         who: String,
         done: oneshot::Sender<Result<u64, Failure>>,
     },
-    /// Take a version out of the store.
+    /// Take a version out of the store; with `force` also the active one, where there is no other.
     Remove {
         model: String,
+        force: bool,
         who: String,
         done: oneshot::Sender<Result<(), Failure>>,
     },

@@ -1124,7 +1124,7 @@ _edgectl() {
             return 0
             ;;
         edgectl__subcmd__models__subcmd__remove)
-            opts="-h --json --bus --host --timeout --help"
+            opts="-h --force --json --bus --host --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -229,6 +229,7 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from remove" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from remove" -l force -d 'Also the active version, if there is no other one: nothing answers for the model then'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from fleet" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'

@@ -159,6 +159,30 @@ fn a_box_fetches_what_its_lists_name_and_one_failure_holds_up_nothing_else() -> 
 }
 
 #[test]
+fn a_list_without_end_leaves_room_for_who_stands_at_the_box() -> Result<()> {
+    block_on(async {
+        let mut place = Place::prepare(Setup::new().without_broker(), "every_s = 3600")?;
+        let url = place.serve("2.0.0")?;
+        let entry = |at: usize| {
+            let (path, name) = (format!("/{at}.edgemodel"), format!("model-{at}"));
+            place.origin.serve(&path, Served::text("x").always(Fault::Stall(0)));
+            format!("[[model]]\nname = \"{name}\"\nversion = \"1.0.0\"\nurl = \"{}\"\n", place.origin.url(&path))
+        };
+        let list: String = (0..40).map(entry).collect();
+        place.write("10-all.toml", &list)?;
+        place.stack.start_daemon().await?;
+        let client = place.stack.client().await?;
+        let begun = async || {
+            let pulls = client.status().await?.jobs.into_iter().filter(|job| job.operation == "pull");
+            Ok((pulls.filter(|job| job.state == "running").count() == 8).then_some(()))
+        };
+        eventually("half of the places are taken by the list", PATIENCE, begun).await?;
+        done(&place.stack, &["models", "pull", &url])?;
+        place.serves("2.0.0").await
+    })?
+}
+
+#[test]
 fn a_signed_list_is_obeyed_also_offline_and_a_revoked_version_never_serves_again() -> Result<()> {
     block_on(async {
         let mut place = Place::prepare(Setup::new().without_broker(), "url = \"URL\"\nevery_s = 3600")?;

@@ -168,6 +168,7 @@ fn a_part_that_does_not_fit_or_makes_the_model_answer_wrong_changes_nothing_and_
         expect(&client, 2.0).await?;
         let left = status(&client, "tone", "1.2.0").await?;
         ensure!(!left.active && left.used_by.is_empty(), "{left:?}");
+        ensure!(left.state == "failed" && left.reason.contains("loaded with it: golden golden/one.json"), "{left:?}");
         done(&stack, &["models", "remove", "tone:1.2.0"])?;
 
         let major = part(&stack, "tone", "2.0.0", 1.0, &[])?;
@@ -176,6 +177,8 @@ fn a_part_that_does_not_fit_or_makes_the_model_answer_wrong_changes_nothing_and_
             &["models", "install", text(&major)?],
             "tone:2.0.0 is not for toned:1.0.0: it needs tone ^1.0, and tone is 2.0.0",
         )?;
+        let left = status(&client, "tone", "2.0.0").await?;
+        ensure!(left.state == "failed" && left.reason.contains("it needs tone ^1.0"), "{left:?}");
         let foreign = part(&stack, "tone", "1.3.0", 1.0, &[("base = [\"07", "base = [\"08")])?;
         refused(&stack, &["models", "install", text(&foreign)?], "was made for other graphs than its sha256 07")?;
         let named = [("name = \"tone\"", "name = \"toned\"")];

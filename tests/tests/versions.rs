@@ -274,6 +274,27 @@ fn what_is_only_put_there_serves_those_who_name_it() -> Result<()> {
 }
 
 #[test]
+fn the_only_version_of_a_model_is_removed_by_force_and_what_comes_after_it_serves() -> Result<()> {
+    block_on(async {
+        let stack = stack().start().await?;
+        let client = stack.client().await?;
+        let (first, second) = (format!("{MODEL}:1.0.0"), format!("{MODEL}:2.0.0"));
+        let bundle = bundle(&stack, "2.0.0", true)?;
+        let path = bundle.to_str().context("a path")?;
+        done(&stack, &["models", "install", path, "--no-activate"])?;
+        refused(&stack, &["models", "remove", &first, "--force"], 1, "activate another one first")?;
+        done(&stack, &["models", "remove", &second])?;
+        refused(&stack, &["models", "remove", &first], 1, &format!("edgectl models remove {first} --force"))?;
+        done(&stack, &["models", "remove", &first, "--force"])?;
+        let asked = client.infer(MODEL, &inputs(), &Options::default()).await?;
+        expect_no("the model is gone", &asked, "unknown_model", &[MODEL])?;
+        done(&stack, &["models", "install", path])?;
+        ensure!(ask(&client, MODEL).await? == ("2.0.0".into(), right("2.0.0")));
+        Ok(())
+    })?
+}
+
+#[test]
 fn killed_at_any_moment_of_a_change_the_store_is_before_or_after_and_no_request_is_lost() -> Result<()> {
     block_on(async {
         let mut stack = Setup::new().bundles(&[MODEL]).start().await?;

@@ -64,6 +64,9 @@ pub struct RollbackArgs {
 pub struct RemoveArgs {
     /// name:version
     pub name: String,
+    /// Also the active version, if there is no other one: nothing answers for the model then
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -75,7 +75,7 @@ pub async fn rollback(
 pub async fn remove(client: &Client, common: &Common, status: &Status, args: &RemoveArgs) -> Result<Answer, Failure> {
     named_whole(&args.name)?;
     let model = find(status, &args.name)?;
-    client.remove(&model.name, &model.version).await?;
+    client.remove(&model.name, &model.version, args.force).await?;
     let label = format!("{}:{}", model.name, model.version);
     Ok(Answer::done(if common.json { json::record(&label) } else { format!("{label} is removed\n") }))
 }

@@ -308,7 +308,7 @@ impl Driver {
                 let result = self.rollback(&model, who);
                 answer(done, result);
             }
-            Message::Remove { model, who, done } => self.remove(&model, who, done),
+            Message::Remove { model, force, who, done } => self.remove(&model, force, who, done),
             Message::History { done } => self.history(done),
             Message::Tune { model, done } => {
                 let result = self.tune(&model);

@@ -438,6 +438,9 @@ impl Models {
     }
 
     fn none_active(&self, name: &str) -> Failure {
+        if !self.bundles.iter().any(|bundle| !bundle.gone && bundle.found.name == name) {
+            return self.unknown(name, None);
+        }
         let name = super::resolve::shorten(name);
         let text = format!("model `{name}`: installed, and no version of it is active: `edgectl models activate`");
         Failure::new(ErrorCode::Unavailable, text)

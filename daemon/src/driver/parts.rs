@@ -2,6 +2,8 @@
 //! a model is used with. A table and pure choices over it; what follows from a change is carried out in
 //! [`versions::parts`](super::versions).
 
+use std::collections::BTreeMap;
+
 use edge_engine::bundle::{Need, Offered, PartFault, fits, range};
 
 use crate::store::{Found, UsedPart};
@@ -14,6 +16,8 @@ pub const MAX_PARTS: usize = 1024;
 pub struct Parts {
     list: Vec<Found>,
     pub held: Vec<Found>,
+    /// Why a version was last not made the active one, by name and version.
+    refused: BTreeMap<(String, String), String>,
 }
 
 impl Parts {
@@ -26,8 +30,23 @@ impl Parts {
         true
     }
 
+    /// A version did not become the active one, or did.
+    pub fn tried(&mut self, name: &str, version: &str, result: Result<(), String>) {
+        let key = (name.to_owned(), version.to_owned());
+        match result {
+            Err(why) if self.find(name, version).is_some() => drop(self.refused.insert(key, why)),
+            Err(_) | Ok(()) => drop(self.refused.remove(&key)),
+        }
+    }
+
+    /// Why a version was last not made the active one.
+    pub fn refused(&self, name: &str, version: &str) -> Option<&str> {
+        self.refused.get(&(name.to_owned(), version.to_owned())).map(String::as_str)
+    }
+
     /// It was taken out of the store.
     pub fn remove(&mut self, name: &str, version: &str) {
+        self.refused.remove(&(name.to_owned(), version.to_owned()));
         self.list.retain(|part| part.name != name || part.version != version);
     }
 

@@ -204,7 +204,9 @@ pub fn blame(error: &InstallError) -> End {
     match error {
         InstallError::Cancelled => End::GivenUp,
         InstallError::NoFile | InstallError::Other { .. } => End::Unfit,
-        InstallError::NoPlace | InstallError::NoRoom { .. } | InstallError::File { .. } => End::Hindered,
+        InstallError::NoPlace | InstallError::NoRoom { .. } | InstallError::File { .. } | InstallError::Record(_) => {
+            End::Hindered
+        }
         InstallError::Trust(error) => blame_trust(error),
         InstallError::Archive(error) => blame_archive(error),
     }
@@ -404,7 +406,8 @@ mod tests {
             let file = edge_engine::memfile::sealed(&whole[..end]).unwrap();
             let watched = super::super::install::Watched::default();
             let error =
-                super::super::install::install(file, &config, std::time::SystemTime::UNIX_EPOCH, &watched).unwrap_err();
+                super::super::install::install(file, &config, std::time::SystemTime::UNIX_EPOCH, &watched, |_| Ok(()))
+                    .unwrap_err();
             assert_eq!(blame(&error), End::Cut, "{end} of {}: {error:?}", whole.len());
         }
     }

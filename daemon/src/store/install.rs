@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use edge_engine::bundle::{self, Manifest};
 
 use super::archive::{self, Announced, ArchiveError, SIGNATURE};
-use super::records::sync_dir;
+use super::records::{RecordError, sync_dir};
 use super::trust::{Trust, TrustError};
 use crate::config::ModelsConfig;
 
@@ -41,6 +41,8 @@ pub enum InstallError {
     Trust(#[from] TrustError),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
     #[error("{name}:{version} is installed already, with other content: give it another version")]
     Other { name: String, version: String },
     #[error("it takes {needed} MiB, and {free} MiB are left: {setting}")]
@@ -93,11 +95,13 @@ pub fn place(config: &ModelsConfig) -> Result<&Path, InstallError> {
 }
 
 /// Reads an archive out of `from`, and puts its bundle into the store. Takes as long as reading, hashing and writing it.
+/// `before_place` is done when all of it is right, just before it gets its place.
 pub fn install(
     from: OwnedFd,
     config: &ModelsConfig,
     now: SystemTime,
     watched: &Watched,
+    before_place: impl FnOnce(&Manifest) -> Result<(), RecordError>,
 ) -> Result<Installed, InstallError> {
     let root = place(config)?;
     let failed = |what, path: &Path| {
@@ -117,7 +121,10 @@ pub fn install(
     let judge = |announced: &Announced<'_>| judge(announced, &trust, config, root, now);
     let done = archive::unpack(io::BufReader::with_capacity(256 << 10, counted), &staged, judge)
         .map_err(InstallError::from)
-        .and_then(|manifest| settle(&staged, root, &manifest));
+        .and_then(|manifest| {
+            before_place(&manifest)?;
+            settle(&staged, root, &manifest)
+        });
     if done.as_ref().map_or(true, |installed| installed.before) {
         // The first error is the one to tell; what is left over goes at the next start.
         let _ = std::fs::remove_dir_all(&staged);

@@ -7,13 +7,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use edge_core::inbox::{End, Fate, Stamp};
+use edge_engine::bundle::Manifest;
 use edge_wire::history::HistoryEntry;
 use tokio::sync::{mpsc, oneshot};
 
 use super::history::History;
 use super::inbox::{self, Seen, Taken};
 use super::install::{self, InstallError, Watched};
-use super::records::{self, Record};
+use super::records::{self, Record, RecordError};
 use super::{Found, inspect, proven};
 use crate::config::ModelsConfig;
 use crate::driver::{chain, clock};
@@ -21,15 +22,35 @@ use crate::driver::{chain, clock};
 /// Changes that wait: more than anybody has a use for.
 const WAITING: usize = 64;
 
+/// What is to be recorded before a bundle gets its place, so that whenever the daemon ends, the next one does not take the bundle
+/// for the active version.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Versions that serve, or are used, without a record that says so, by name.
+    pub serving: BTreeMap<String, String>,
+    /// The bundle is not to be activated, even if it is the only version.
+    pub rests: bool,
+}
+
+impl Beside {
+    /// The record to be written before this bundle gets its place, if there is none.
+    fn record(&self, manifest: &Manifest) -> Option<Record> {
+        let active = self.serving.get(&manifest.name);
+        let other = active.is_some_and(|active| *active != manifest.version);
+        let rests = active.is_none() && self.rests && manifest.pipeline.is_none();
+        (other || rests).then(|| Record { active: active.cloned(), ..Record::default() })
+    }
+}
+
 /// What is to be done; the number comes back with the answer.
 #[derive(Debug)]
 pub enum Ask {
     /// Put the bundle of this archive into the store.
-    Install { id: u64, from: OwnedFd, watched: Watched },
+    Install { id: u64, from: OwnedFd, watched: Watched, beside: Beside },
     /// Say what lies in the folder of dropped bundles.
     LookIn,
     /// Put the bundle of this file of that folder into the store.
-    Take { id: u64, name: OsString, watched: Watched },
+    Take { id: u64, name: OsString, watched: Watched, beside: Beside },
     /// Do with a file of that folder what follows from how it ended, and why.
     Settle { name: OsString, taken: Stamp, fate: Fate, why: String },
     /// Answer as if the bundle in this directory had just been installed: it is there already.
@@ -152,16 +173,18 @@ impl Keeper {
 impl Place {
     fn carry_out(&mut self, ask: Ask) -> Option<Answer> {
         Some(match ask {
-            Ask::Install { id, from, watched } => Answer::Installed { id, result: self.install(from, &watched) },
+            Ask::Install { id, from, watched, beside } => {
+                Answer::Installed { id, result: self.install(from, &watched, &beside) }
+            }
             Ask::LookIn => Answer::Lying(self.look_in()),
             Ask::Settle { name, taken, fate, why } => {
                 let stuck = inbox::settle(self.inbox(), &name, taken, fate, &why).err();
                 Answer::Settled { name, stuck }
             }
-            Ask::Take { id, name, watched } => {
+            Ask::Take { id, name, watched, beside } => {
                 let (result, taken) = inbox::take(self.inbox(), &name, |from| {
-                    let (found, before) =
-                        self.try_install(from, &watched).map_err(|error| (inbox::blame(&error), chain(&error)))?;
+                    let installed = self.try_install(from, &watched, &beside);
+                    let (found, before) = installed.map_err(|error| (inbox::blame(&error), chain(&error)))?;
                     match found.fault.clone() {
                         // What lies in the store is not what was put there: the file is the better one.
                         Some(fault) => Err((End::Hindered, fault)),
@@ -213,17 +236,31 @@ impl Place {
         Some(Answer::History { fault })
     }
 
-    fn install(&self, from: OwnedFd, watched: &Watched) -> Result<(Box<Found>, bool), Failed> {
-        self.try_install(from, watched).map_err(|error| match error {
+    fn install(&self, from: OwnedFd, watched: &Watched, beside: &Beside) -> Result<(Box<Found>, bool), Failed> {
+        self.try_install(from, watched, beside).map_err(|error| match error {
             InstallError::Cancelled => Failed::Cancelled,
             error => Failed::Why(chain(&error)),
         })
     }
 
-    fn try_install(&self, from: OwnedFd, watched: &Watched) -> Result<(Box<Found>, bool), InstallError> {
-        let installed = install::install(from, &self.models, clock::wall(), watched)?;
+    fn try_install(
+        &self,
+        from: OwnedFd,
+        watched: &Watched,
+        beside: &Beside,
+    ) -> Result<(Box<Found>, bool), InstallError> {
+        let before_place = |manifest: &Manifest| self.record_before(manifest, beside);
+        let installed = install::install(from, &self.models, clock::wall(), watched, before_place)?;
         let look = if installed.before { inspect } else { proven };
         Ok((Box::new(look(&installed.dir, &self.models, &self.cache_dir)), installed.before))
+    }
+
+    /// Records what has to be before a bundle gets its place.
+    fn record_before(&self, manifest: &Manifest, beside: &Beside) -> Result<(), RecordError> {
+        match beside.record(manifest).filter(|_| !records::has(&self.records_dir, &manifest.name)) {
+            Some(record) => records::write(&self.records_dir, &manifest.name, &record),
+            None => Ok(()),
+        }
     }
 
     /// The folder of dropped bundles; empty if there is none.
@@ -234,5 +271,34 @@ impl Place {
     fn look_in(&self) -> Result<Seen, String> {
         let Some(dir) = &self.models.inbox else { return Ok(Seen::default()) };
         inbox::look(dir).map_err(|error| format!("read {}: {error}", dir.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_serves_is_recorded_before_another_version_is_put_beside_it() {
+        let at = Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx-models/test/add");
+        let add = edge_engine::bundle::open(&at).unwrap();
+        for (serving, rests, expected) in [
+            // Nothing serves: the first version is to serve at the next start as well, unless it is to rest.
+            (None, false, None),
+            (None, true, Some(None)),
+            (Some(("other", "0.9.0")), false, None),
+            (Some(("add", "0.9.0")), false, Some(Some("0.9.0"))),
+            (Some(("add", "0.9.0")), true, Some(Some("0.9.0"))),
+            // The same version again.
+            (Some(("add", "1.0.0")), false, None),
+            (Some(("add", "1.0.0")), true, None),
+        ] {
+            let serving = serving.into_iter().map(|(name, version)| (name.into(), version.into())).collect();
+            let record = Beside { serving, rests }.record(add.manifest());
+            let active = record.as_ref().map(|record| record.active.as_deref());
+            assert_eq!(active, expected, "{record:?} {rests}");
+        }
     }
 }

@@ -109,6 +109,11 @@ pub fn read_all(dir: &Path) -> (BTreeMap<String, Record>, Vec<String>) {
     (records, faults)
 }
 
+/// Whether something was decided about a model; also if it cannot be read.
+pub fn has(dir: &Path, name: &str) -> bool {
+    dir.join(format!("{name}.json")).symlink_metadata().is_ok()
+}
+
 fn read(path: &Path) -> Result<Record, RecordError> {
     let failed = |source| RecordError::File { what: "read", path: path.to_owned(), source };
     let text = edge_engine::bundle::read_text(path, MOST_BYTES).map_err(failed)?;

@@ -14,7 +14,7 @@ use crate::handle::Activate;
 use crate::request::Failure;
 use crate::store::Found;
 use crate::store::install::Watched;
-use crate::store::keeper::{Ask, Failed};
+use crate::store::keeper::{Ask, Beside, Failed};
 use crate::store::records::Record;
 
 /// What a job is about before its manifest was read.
@@ -44,13 +44,26 @@ impl Driver {
         // The job's number is the store's, so that its answer finds it.
         let job = self.jobs.begin(self.now, Operation::Install, A_BUNDLE.into(), String::new(), None);
         self.jobs.phase(job, "checking and unpacking", None);
-        let asked = self.ask_store_as(job.0, |id| Ask::Install { id, from, watched: watched.clone() });
+        let beside = self.beside(activate);
+        let asked = self.ask_store_as(job.0, |id| Ask::Install { id, from, watched: watched.clone(), beside });
         if let Err(failure) = asked {
             self.jobs.finish(self.now, job, Err(failure.message.clone()));
             return Err(failure);
         }
         self.versions.installs.insert(job.0, Install { watched, activate, how, who, file: None, quiet: false });
         Ok(job.0)
+    }
+
+    /// What is to be recorded before a bundle gets its place.
+    pub(super) fn beside(&self, activate: Option<bool>) -> Beside {
+        let unrecorded = |name: &str| !self.versions.records.contains_key(name);
+        let models = self.models.bundles().iter().map(|bundle| &bundle.found);
+        let names = models.map(|found| &found.name).filter(|name| unrecorded(name));
+        let served = names.filter_map(|name| Some((name, &self.models.find(name, None).ok()?.found.version)));
+        let parts = self.parts.iter().map(|part| &part.name).filter(|name| unrecorded(name));
+        let used = parts.filter_map(|name| Some((name, &self.parts.current(name, None)?.version)));
+        let serving = served.chain(used).map(|(name, version)| (name.clone(), version.clone())).collect();
+        Beside { serving, rests: activate == Some(false) }
     }
 
     /// What was just put into the store must not be there.
@@ -187,11 +200,17 @@ impl Driver {
     }
 
     /// Takes a version out of the store; `done` is answered when it is gone.
-    pub(in super::super) fn remove(&mut self, model: &str, who: String, done: oneshot::Sender<Result<(), Failure>>) {
+    pub(in super::super) fn remove(
+        &mut self,
+        model: &str,
+        force: bool,
+        who: String,
+        done: oneshot::Sender<Result<(), Failure>>,
+    ) {
         if self.part_called(model).is_some() {
             return self.remove_part(model, who, done);
         }
-        let begun = self.may_remove(model).and_then(|index| {
+        let begun = self.may_remove(model, force).and_then(|index| {
             let dir = self.models.bundle(index).map(|bundle| bundle.found.dir.clone()).unwrap_or_default();
             Ok((index, self.ask_store(|id| Ask::Remove { id, dir })?))
         });
@@ -222,7 +241,7 @@ impl Driver {
         }
     }
 
-    fn may_remove(&self, model: &str) -> Result<usize, Failure> {
+    fn may_remove(&self, model: &str, force: bool) -> Result<usize, Failure> {
         let (name, version) = super::super::resolve::model_name(model, None)?;
         if version.is_none() {
             return Err(Failure::invalid(format!(
@@ -231,10 +250,18 @@ impl Driver {
         }
         let index = self.version_of(model)?;
         let active = self.models.find(name, None).ok().map(|bundle| bundle.found.version.as_str());
-        if active == version {
-            return Err(Failure::invalid(format!(
-                "model: {model} is the active version: activate another one first, or `edgectl models rollback {name}`"
-            )));
+        let is_other = |bundle: &&Bundle| !bundle.gone && bundle.found.name == name;
+        let others =
+            self.models.bundles().iter().filter(is_other).any(|bundle| Some(bundle.found.version.as_str()) != version);
+        if active == version && (others || !force) {
+            let remedy = match others {
+                true => format!("activate another one first, or `edgectl models rollback {name}`"),
+                false => format!(
+                    "the box has no other one: `edgectl models remove {model} --force` removes it, and nothing answers for \
+                     {name} then"
+                ),
+            };
+            return Err(Failure::invalid(format!("model: {model} is the active version: {remedy}")));
         }
         if self.versions.removals.values().any(|removal| removal.index == Some(index)) {
             return Err(Failure::new(ErrorCode::Unavailable, format!("model: {model} is being removed already")));
@@ -271,7 +298,10 @@ impl Driver {
         self.note_deed(&who, "remove", &label, result.clone().map(|()| String::new()));
         if result.is_ok() {
             match (index, label.split_once(':')) {
-                (Some(index), _) => self.forget_bundle(index),
+                (Some(index), _) => {
+                    self.versions.on_probation.retain(|_, watched| watched.bundle != index);
+                    self.forget_bundle(index);
+                }
                 (None, Some((name, version))) => self.parts.remove(name, version),
                 (None, None) => {}
             }
@@ -279,6 +309,9 @@ impl Driver {
             if let Some((name, version)) = label.split_once(':')
                 && let Some(record) = self.versions.records.get(name).map(|record| record.without(version))
             {
+                if index.is_some() {
+                    self.models.set_active(name, record.active.as_deref());
+                }
                 self.versions.records.insert(name.to_owned(), record);
                 self.keep_record(name);
             }

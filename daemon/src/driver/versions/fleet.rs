@@ -307,6 +307,12 @@ impl Driver {
 
     fn try_pull(&mut self, order: &Order) -> Step {
         let Some(url) = order.wanted.url.clone() else { return Step::Wait(Wait::NoSource) };
+        if self.pulls_of(FLEET) >= self.config.pull.max_waiting.saturating_add(1).div_ceil(2) {
+            // Whoever stands at the box finds a place, however long the list is.
+            let text = "as many bundles of the list are being pulled as may be at once";
+            let busy = Failure { retry_after_ms: Some(5000), ..Failure::new(ErrorCode::Overloaded, text) };
+            return self.tried(order, Err(busy));
+        }
         let wish = Wish { url, activate: Some(true), pause: false, force: false, who: FLEET.into() };
         let begun = self.pull(wish);
         self.tried(order, begun)

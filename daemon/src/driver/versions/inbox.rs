@@ -151,7 +151,8 @@ impl Driver {
         let (file, watched) = (shown(&name), Watched::default());
         let job = self.jobs.begin(self.now, Operation::Install, A_BUNDLE.into(), file.clone(), None);
         self.jobs.phase(job, "checking and unpacking", None);
-        let take = |id| Ask::Take { id, name: name.clone(), watched: watched.clone() };
+        let beside = self.beside(None);
+        let take = |id| Ask::Take { id, name: name.clone(), watched: watched.clone(), beside };
         if let Err(failure) = self.ask_store_as(job.0, take) {
             self.jobs.finish(self.now, job, Err(failure.message));
             // At the next look.

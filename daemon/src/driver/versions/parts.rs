@@ -168,6 +168,24 @@ impl Driver {
         who: String,
         back: Option<Back>,
     ) -> Result<(), Failure> {
+        let begun = self.load_with_part(job, part, how, who, back);
+        // What only has to wait says nothing of the part.
+        if let Err(failure) = begun.as_ref()
+            && failure.retry_after_ms.is_none()
+        {
+            self.parts.tried(&part.name, &part.version, Err(failure.message.clone()));
+        }
+        begun
+    }
+
+    fn load_with_part(
+        &mut self,
+        job: JobId,
+        part: &Found,
+        how: Activate,
+        who: String,
+        back: Option<Back>,
+    ) -> Result<(), Failure> {
         let (name, version) = (part.name.clone(), part.version.clone());
         let label = format!("{name}:{version}");
         if let Some(fault) = &part.fault {
@@ -249,9 +267,11 @@ impl Driver {
     fn part_failed(&mut self, at: usize, why: String) {
         let Some(activation) = self.versions.part_activations.get_mut(at) else { return };
         let (job, who) = (activation.job, activation.who.clone());
-        let label = format!("{}:{}", activation.name, activation.version);
+        let (name, version) = (activation.name.clone(), activation.version.clone());
+        let label = format!("{name}:{version}");
         let what = if activation.back.is_some() { "rollback" } else { "activate" };
         let pairs = std::mem::take(&mut activation.pairs);
+        self.parts.tried(&name, &version, Err(why.clone()));
         pairs.iter().for_each(|(_, to)| self.forget_bundle(*to));
         self.note_deed(&who, what, &label, Err(why.clone()));
         self.jobs.finish(self.now, job, Err(why));
@@ -296,6 +316,7 @@ impl Driver {
     fn switch_part(&mut self, activation: PartActivation) {
         let PartActivation { job, name, version, who, back, pairs, record, .. } = activation;
         let before = self.active_part(&name).map(str::to_owned);
+        self.parts.tried(&name, &version, Ok(()));
         self.versions.records.insert(name.clone(), record);
         for (from, to) in &pairs {
             self.take_over(*from, *to);
@@ -403,16 +424,19 @@ impl Driver {
                 let used = bundle.found.parts.iter().any(|used| used.name == part.name && used.version == part.version);
                 !bundle.gone && used
             };
+            let active = current.is_some_and(|current| current.version == part.version);
+            let refused = self.parts.refused(&part.name, &part.version).filter(|_| !active);
+            let fault = part.fault.as_deref().or(refused);
             ModelStatus {
                 name: part.name.clone(),
                 version: part.version.clone(),
                 description: part.description.clone(),
                 task: part.part.as_ref().map_or("", |facts| PartKind::as_str(facts.kind)).into(),
                 licence: part.licence.clone(),
-                state: if part.fault.is_some() { "failed" } else { "ready" }.into(),
-                reason: part.fault.clone().unwrap_or_default(),
+                state: if fault.is_some() { "failed" } else { "ready" }.into(),
+                reason: fault.unwrap_or_default().into(),
                 path: part.dir.display().to_string(),
-                active: current.is_some_and(|current| current.version == part.version),
+                active,
                 installed_at: part.installed_at.clone(),
                 signed_by: part.signer.clone(),
                 bad: record.and_then(|record| record.bad.get(&part.version).cloned()).unwrap_or_default(),

@@ -115,8 +115,9 @@ impl Driver {
         self.note_deed(&wish.who, "pull", &model, Ok(shown));
         let watched = Watched::default();
         self.jobs.phase(job, "checking and unpacking", None);
+        let beside = self.beside(wish.activate);
         let asked = self.ask_store_as(job.0, |id| match pulled {
-            Pulled::Archive(from) => keeper::Ask::Install { id, from, watched: watched.clone() },
+            Pulled::Archive(from) => keeper::Ask::Install { id, from, watched: watched.clone(), beside },
             Pulled::There(dir) => keeper::Ask::Look { id, dir },
         });
         if let Err(failure) = asked {
@@ -127,6 +128,11 @@ impl Driver {
         self.versions
             .installs
             .insert(job.0, Install { watched, activate: wish.activate, how, who: wish.who, file: None, quiet: false });
+    }
+
+    /// Pulls that somebody asked for and that are not over.
+    pub(super) fn pulls_of(&self, who: &str) -> usize {
+        self.versions.pulls.values().filter(|pull| pull.wish.who == who).count()
     }
 
     /// The bundle of a pull is in the store.

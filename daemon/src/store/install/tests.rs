@@ -28,7 +28,7 @@ impl Store {
 
     fn install(&self, archive: &[u8]) -> Result<Installed, String> {
         let file = edge_engine::memfile::sealed(archive).unwrap();
-        let done = install(file, &self.config, SystemTime::UNIX_EPOCH, &Watched::default());
+        let done = install(file, &self.config, SystemTime::UNIX_EPOCH, &Watched::default(), |_| Ok(()));
         done.map_err(|error| crate::driver::chain(&error))
     }
 
@@ -78,7 +78,7 @@ fn what_is_refused_leaves_nothing_behind() {
     store.install(&archive[..archive.len() / 2]).unwrap_err();
     assert_eq!(store.names(), Vec::<String>::new());
     let (pipe, _writer) = std::io::pipe().unwrap();
-    let done = install(pipe.into(), &store.config, SystemTime::UNIX_EPOCH, &Watched::default());
+    let done = install(pipe.into(), &store.config, SystemTime::UNIX_EPOCH, &Watched::default(), |_| Ok(()));
     assert!(matches!(done, Err(InstallError::NoFile)), "a pipe may never end");
 }
 
@@ -88,7 +88,7 @@ fn one_that_is_cancelled_says_so() {
     let watched = Watched::default();
     watched.cancel();
     let file = edge_engine::memfile::sealed(&Store::archive("add")).unwrap();
-    let done = install(file, &store.config, SystemTime::UNIX_EPOCH, &watched);
+    let done = install(file, &store.config, SystemTime::UNIX_EPOCH, &watched, |_| Ok(()));
     assert!(matches!(done, Err(InstallError::Cancelled)), "{done:?}");
     assert_eq!(store.names(), Vec::<String>::new());
 }

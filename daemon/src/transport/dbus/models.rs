@@ -24,7 +24,7 @@ use crate::request::Failure;
 #[derive(Debug)]
 pub struct Models(pub Door);
 
-#[interface(name = "org.edged.Edge1.Models", spawn = false)]
+#[interface(name = "org.edged.Edge1.Models")]
 impl Models {
     /// The object of every model.
     #[zbus(out_args("models"))]
@@ -159,13 +159,17 @@ fn flag(options: &HashMap<&str, Variant<'_>>, name: &str) -> Result<Option<bool>
     options.get(name).map(read).transpose()
 }
 
+/// Unknown options are ignored, as everywhere; here is no answer that could name them.
+fn tell_unknown(options: &HashMap<&str, Variant<'_>>, known: &[&str]) {
+    for unknown in options.keys().filter(|name| !known.contains(name)).take(MOST_NAMED) {
+        let name: String = unknown.chars().filter(|letter| !letter.is_control()).take(64).collect();
+        tracing::warn!(option = %name, "an unknown option is ignored: takes {}", known.join(", "));
+    }
+}
+
 /// How a version is activated.
 fn how(options: &HashMap<&str, Variant<'_>>) -> Result<Activate, Failure> {
-    // As everywhere they are ignored; here is no answer that could name them.
-    for unknown in options.keys().filter(|name| !["activate", "pause", "force"].contains(name)).take(MOST_NAMED) {
-        let name: String = unknown.chars().filter(|letter| !letter.is_control()).take(64).collect();
-        tracing::warn!(option = %name, "an unknown option is ignored: takes activate, pause, force");
-    }
+    tell_unknown(options, &["activate", "pause", "force"]);
     let flag = |name| flag(options, name).map(Option::unwrap_or_default);
     Ok(Activate { pause: flag("pause")?, force: flag("force")? })
 }
@@ -300,12 +304,13 @@ impl Model {
         Ok(job_object(self.door.service.handle.ask(|done| Message::Rollback { model, who, done }).await??)?)
     }
 
-    /// Takes it out of the store; the active version is not.
-    async fn remove(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
-        let _unused = options;
+    /// Takes it out of the store. The active version is refused; with `force` it is not, if the box has no other version of the
+    /// model: nothing answers for the model then.
+    async fn remove(&self, options: HashMap<&str, Variant<'_>>, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
         let (_place, who) = self.door.change(&header, ACTION_MODELS).await?;
-        let model = format!("{}:{}", self.name, self.version);
-        Ok(self.door.service.handle.ask(|done| Message::Remove { model, who, done }).await??)
+        tell_unknown(&options, &["force"]);
+        let (model, force) = (format!("{}:{}", self.name, self.version), flag(&options, "force")?.unwrap_or_default());
+        Ok(self.door.service.handle.ask(|done| Message::Remove { model, force, who, done }).await??)
     }
 
     /// What was measured of it on this box, and which way to run it was chosen, as JSON.
