@@ -7,6 +7,7 @@
 
 pub mod bundle;
 pub mod channel;
+pub mod elements;
 pub mod family;
 mod fault;
 pub mod graph;

@@ -1,10 +1,9 @@
 //! Inputs of models that take tensors: values made up for small inputs, those of files, and what the model made of them.
 
-use edge_engine::media::half;
+use edge_engine::elements::{self, Tensors};
 use edge_engine::protocol::{Datatype, TensorSpec};
 use edge_wire::dto::Info;
 use edge_wire::mqtt::reply::{Answer, TensorView, encode};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::room::Shaped;
@@ -81,7 +80,7 @@ pub fn told(specs: &[TensorSpec], outputs: &[Shaped]) -> Result<Value, serde_jso
 
 /// The tensors of a file in the form of golden inputs, `{"tensors": [{"name", "shape", "data"}]}`, in the order of the inputs.
 pub fn given(json: &[u8], specs: &[TensorSpec]) -> Result<Vec<Shaped>, String> {
-    let given: Given = serde_json::from_slice(json).map_err(|error| format!("no file of tensors: {error}"))?;
+    let given: Tensors = serde_json::from_slice(json).map_err(|error| format!("no file of tensors: {error}"))?;
     if let Some(strange) = given.tensors.iter().find(|one| specs.iter().all(|spec| spec.name != one.name)) {
         let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
         return Err(format!("the model has no input {}: it takes {}", strange.name, names.join(", ")));
@@ -98,72 +97,10 @@ pub fn given(json: &[u8], specs: &[TensorSpec]) -> Result<Vec<Shaped>, String> {
                 one.shape
             ));
         }
-        let wrong = |value: &Value| format!("tensor {}: {value} is no {} of a file", spec.name, spec.datatype.as_str());
-        let elements = one.data.iter().map(|value| element(spec.datatype, value).ok_or_else(|| wrong(value)));
-        let bytes: Vec<Vec<u8>> = elements.collect::<Result<_, String>>()?;
-        Ok((one.shape.clone(), bytes.concat()))
+        let bytes = elements::bytes(spec.datatype, &one.data).map_err(|why| format!("tensor {}: {why}", spec.name))?;
+        Ok((one.shape.clone(), bytes))
     };
     specs.iter().map(of).collect()
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Given {
-    tensors: Vec<Named>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Named {
-    name: String,
-    shape: Vec<i64>,
-    /// Flat, row by row.
-    data: Vec<Value>,
-}
-
-fn element(datatype: Datatype, value: &Value) -> Option<Vec<u8>> {
-    let (signed, unsigned) = (value.as_i64(), value.as_u64());
-    #[expect(clippy::cast_possible_truncation, reason = "a number in decimal is rounded to what the tensor holds")]
-    let single = || value.as_f64().map(|number| number as f32);
-    Some(match datatype {
-        Datatype::Bool => vec![u8::from(value.as_bool()?)],
-        Datatype::Uint8 => u8::try_from(unsigned?).ok()?.to_le_bytes().to_vec(),
-        Datatype::Uint16 => u16::try_from(unsigned?).ok()?.to_le_bytes().to_vec(),
-        Datatype::Uint32 => u32::try_from(unsigned?).ok()?.to_le_bytes().to_vec(),
-        Datatype::Uint64 => unsigned?.to_le_bytes().to_vec(),
-        Datatype::Int8 => i8::try_from(signed?).ok()?.to_le_bytes().to_vec(),
-        Datatype::Int16 => i16::try_from(signed?).ok()?.to_le_bytes().to_vec(),
-        Datatype::Int32 => i32::try_from(signed?).ok()?.to_le_bytes().to_vec(),
-        Datatype::Int64 => signed?.to_le_bytes().to_vec(),
-        Datatype::Fp16 => half::from_f32(single()?).to_le_bytes().to_vec(),
-        Datatype::Fp32 => single()?.to_le_bytes().to_vec(),
-        Datatype::Fp64 => value.as_f64()?.to_le_bytes().to_vec(),
-        Datatype::Bf16 | Datatype::Bytes => return None,
-    })
-}
-
-/// Bytes as numbers, to compare; `None` for text.
-pub fn numbers(datatype: Datatype, bytes: &[u8]) -> Option<Vec<f64>> {
-    #[expect(clippy::cast_precision_loss, reason = "both sides are rounded alike")]
-    let number = |element: &[u8]| -> Option<f64> {
-        Some(match datatype {
-            Datatype::Bool | Datatype::Uint8 => f64::from(*element.first()?),
-            Datatype::Uint16 => f64::from(u16::from_le_bytes(element.try_into().ok()?)),
-            Datatype::Uint32 => f64::from(u32::from_le_bytes(element.try_into().ok()?)),
-            Datatype::Uint64 => u64::from_le_bytes(element.try_into().ok()?) as f64,
-            Datatype::Int8 => f64::from(i8::from_le_bytes(element.try_into().ok()?)),
-            Datatype::Int16 => f64::from(i16::from_le_bytes(element.try_into().ok()?)),
-            Datatype::Int32 => f64::from(i32::from_le_bytes(element.try_into().ok()?)),
-            Datatype::Int64 => i64::from_le_bytes(element.try_into().ok()?) as f64,
-            Datatype::Fp16 => half::to_f32(u16::from_le_bytes(element.try_into().ok()?)).into(),
-            Datatype::Fp32 => f64::from(f32::from_le_bytes(element.try_into().ok()?)),
-            Datatype::Fp64 => f64::from_le_bytes(element.try_into().ok()?),
-            // The upper half of an FP32 number.
-            Datatype::Bf16 => f32::from_bits(u32::from(u16::from_le_bytes(element.try_into().ok()?)) << 16).into(),
-            Datatype::Bytes => return None,
-        })
-    };
-    bytes.chunks(datatype.size().max(1)).map(number).collect()
 }
 
 #[cfg(test)]
@@ -180,8 +117,8 @@ mod tests {
         let json = br#"{"tensors": [{"name": "b", "shape": [1], "data": [-7]}, {"name": "a", "shape": [1, 2], "data": [0.5, -1]}]}"#;
         let shaped = given(json, &specs).unwrap();
         assert_eq!((&shaped[0].0, &shaped[1].0), (&vec![1, 2], &vec![1]));
-        assert_eq!(numbers(Datatype::Fp32, &shaped[0].1).unwrap(), [0.5, -1.0]);
-        assert_eq!(numbers(Datatype::Int64, &shaped[1].1).unwrap(), [-7.0]);
+        assert_eq!(elements::numbers(Datatype::Fp32, &shaped[0].1).unwrap(), [0.5, -1.0]);
+        assert_eq!(elements::numbers(Datatype::Int64, &shaped[1].1).unwrap(), [-7.0]);
         for (json, wanted) in [
             ("{}", "no file of tensors: missing field `tensors`"),
             (r#"{"tensors": []}"#, "there is no tensor a"),
@@ -196,19 +133,5 @@ mod tests {
             let said = given(json.as_bytes(), &specs).unwrap_err();
             assert!(said.contains(wanted), "{said}");
         }
-    }
-
-    #[test]
-    fn every_datatype_of_numbers_is_read_as_it_is_written() {
-        for datatype in [Datatype::Uint8, Datatype::Uint16, Datatype::Uint32, Datatype::Uint64, Datatype::Int8]
-            .into_iter()
-            .chain([Datatype::Int16, Datatype::Int32, Datatype::Int64, Datatype::Fp16, Datatype::Fp32, Datatype::Fp64])
-        {
-            let bytes = element(datatype, &json!(7)).unwrap();
-            assert_eq!((bytes.len(), numbers(datatype, &bytes)), (datatype.size(), Some(vec![7.0])), "{datatype:?}");
-        }
-        assert_eq!(numbers(Datatype::Bf16, &[0x80, 0x3f]), Some(vec![1.0]));
-        assert_eq!(numbers(Datatype::Bytes, &[0]), None);
-        assert_eq!(element(Datatype::Uint8, &json!(256)), None);
     }
 }

@@ -93,18 +93,25 @@ fn variants(variants: &[Variant], faults: &mut Faults) {
     }
 }
 
-/// A part has files, and nothing that would describe a model.
-fn part(manifest: &Manifest, kind: PartKind, faults: &mut Faults) {
-    for (key, absent) in [
+/// What describes a model of its own, and whether it is absent.
+fn without_model(manifest: &Manifest) -> [(&'static str, bool); 5] {
+    [
         ("variant", manifest.variant.is_empty()),
         ("tensor", manifest.tensor.is_empty()),
         ("batching", manifest.batching.is_none()),
         ("input", manifest.input.is_none()),
         ("output", manifest.output.is_none()),
+    ]
+}
+
+/// A part has files, and nothing that would describe a model.
+fn part(manifest: &Manifest, kind: PartKind, faults: &mut Faults) {
+    let more = [
         ("pipeline", manifest.pipeline.is_none()),
         ("golden", manifest.golden.is_empty()),
         ("needs", manifest.needs.is_empty()),
-    ] {
+    ];
+    for (key, absent) in without_model(manifest).into_iter().chain(more) {
         faults.unless(absent, key, "absent in a part: it is no model");
     }
     let adapters = manifest.file.iter().filter(|file| file.path.ends_with(ADAPTER)).count();
@@ -137,13 +144,7 @@ fn needs(manifest: &Manifest, faults: &mut Faults) {
 
 /// A pipeline has no model of its own, and nothing that would describe one.
 fn stages(manifest: &Manifest, pipeline: &Pipeline, faults: &mut Faults) {
-    for (key, absent) in [
-        ("variant", manifest.variant.is_empty()),
-        ("tensor", manifest.tensor.is_empty()),
-        ("batching", manifest.batching.is_none()),
-        ("input", manifest.input.is_none()),
-        ("output", manifest.output.is_none()),
-    ] {
+    for (key, absent) in without_model(manifest) {
         faults.unless(absent, key, "absent in a pipeline: its stages have their own");
     }
     for (role, stage) in pipeline.stages() {

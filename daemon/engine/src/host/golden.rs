@@ -1,6 +1,5 @@
 //! Golden answers: a model that does not give them on this machine is not served.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::buffers::Buffers;
@@ -9,9 +8,9 @@ use super::member;
 use super::model::Model;
 use super::runner::Runner;
 use crate::bundle::{Bundle, BundleError, Golden};
+use crate::elements::{self, Tensors, bytes};
 use crate::media::{MediaError, Prepared};
 use crate::protocol::{Data, Datatype, ErrorKind, HostError, TensorData, TensorSpec};
-use crate::tensor;
 
 /// Why a golden answer was not given.
 #[derive(Debug, thiserror::Error)]
@@ -136,22 +135,6 @@ fn short(value: &Value) -> String {
     text
 }
 
-/// Tensors in a golden's JSON file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tensors {
-    tensors: Vec<Named>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Named {
-    name: String,
-    shape: Vec<i64>,
-    /// Flat, row by row.
-    data: Vec<Value>,
-}
-
 /// The values of a golden input that is a file of tensors, or why it has none.
 pub fn values(model: &Model, bundle: &Bundle, golden: &Golden) -> Result<Vec<member::Value>, GoldenError> {
     given(model, bundle, golden).map_err(|cause| GoldenError { input: golden.input.clone(), source: Box::new(cause) })
@@ -226,58 +209,9 @@ fn named<'a>(specs: &'a [TensorSpec], name: &str) -> Result<(u16, &'a TensorSpec
     found.ok_or_else(|| format!("the model has no tensor {name}"))
 }
 
-/// Elements of JSON as bytes.
-fn bytes(datatype: Datatype, elements: &[Value]) -> Result<Vec<u8>, String> {
-    if datatype == Datatype::Bytes {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let strings = elements.iter().map(text).collect::<Option<Vec<_>>>();
-        return strings.map(|strings| tensor::prefixed(&strings)).ok_or_else(|| "an element is no string".into());
-    }
-    let mut bytes = Vec::with_capacity(elements.len() * datatype.size());
-    for value in elements {
-        let element = element(datatype, value);
-        bytes.extend(element.ok_or_else(|| format!("{value} is no {} that goldens can hold", datatype.as_str()))?);
-    }
-    Ok(bytes)
-}
-
-fn element(datatype: Datatype, value: &Value) -> Option<Vec<u8>> {
-    let (signed, unsigned) = (value.as_i64(), value.as_u64());
-    Some(match datatype {
-        Datatype::Bool => vec![u8::from(value.as_bool()?)],
-        Datatype::Uint8 => u8::try_from(unsigned?).ok()?.to_ne_bytes().to_vec(),
-        Datatype::Uint16 => u16::try_from(unsigned?).ok()?.to_ne_bytes().to_vec(),
-        Datatype::Uint32 => u32::try_from(unsigned?).ok()?.to_ne_bytes().to_vec(),
-        Datatype::Uint64 => unsigned?.to_ne_bytes().to_vec(),
-        Datatype::Int8 => i8::try_from(signed?).ok()?.to_ne_bytes().to_vec(),
-        Datatype::Int16 => i16::try_from(signed?).ok()?.to_ne_bytes().to_vec(),
-        Datatype::Int32 => i32::try_from(signed?).ok()?.to_ne_bytes().to_vec(),
-        Datatype::Int64 => signed?.to_ne_bytes().to_vec(),
-        #[expect(clippy::cast_possible_truncation, reason = "a golden in decimal is rounded to what the tensor holds")]
-        Datatype::Fp32 => (value.as_f64()? as f32).to_ne_bytes().to_vec(),
-        Datatype::Fp64 => value.as_f64()?.to_ne_bytes().to_vec(),
-        Datatype::Fp16 | Datatype::Bf16 | Datatype::Bytes => return None,
-    })
-}
-
-/// Bytes as numbers to compare; strings and booleans as their bytes.
+/// Bytes as numbers to compare; of text each byte is one.
 pub fn numbers(datatype: Datatype, bytes: &[u8]) -> Vec<f64> {
-    #[expect(clippy::cast_precision_loss, reason = "both sides are rounded alike")]
-    let number = |element: &[u8]| -> Option<f64> {
-        Some(match datatype {
-            Datatype::Uint16 => f64::from(u16::from_ne_bytes(element.try_into().ok()?)),
-            Datatype::Uint32 => f64::from(u32::from_ne_bytes(element.try_into().ok()?)),
-            Datatype::Uint64 => u64::from_ne_bytes(element.try_into().ok()?) as f64,
-            Datatype::Int8 => f64::from(i8::from_ne_bytes(element.try_into().ok()?)),
-            Datatype::Int16 => f64::from(i16::from_ne_bytes(element.try_into().ok()?)),
-            Datatype::Int32 => f64::from(i32::from_ne_bytes(element.try_into().ok()?)),
-            Datatype::Int64 => i64::from_ne_bytes(element.try_into().ok()?) as f64,
-            Datatype::Fp32 => f64::from(f32::from_ne_bytes(element.try_into().ok()?)),
-            Datatype::Fp64 => f64::from_ne_bytes(element.try_into().ok()?),
-            _ => f64::from(*element.first()?),
-        })
-    };
-    bytes.chunks(datatype.size().max(1)).filter_map(number).collect()
+    elements::numbers(datatype, bytes).unwrap_or_else(|| bytes.iter().map(|byte| f64::from(*byte)).collect())
 }
 
 #[cfg(test)]

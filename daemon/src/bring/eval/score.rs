@@ -2,6 +2,7 @@
 //! know files, hosts or time.
 
 use edge_engine::bundle::{Manifest, OutputRecipe, Task};
+use edge_engine::elements;
 use edge_engine::protocol::{Datatype, TensorSpec};
 use edge_wire::bring::Measure;
 use serde_json::Value;
@@ -10,7 +11,6 @@ use super::super::measure::areas::{self, Area, Cells, Map, NOTHING};
 use super::super::measure::boxes::{self, Corners, Found};
 use super::super::measure::{likeness, mean, numbers, ranks, share, text};
 use super::super::room::Shaped;
-use super::super::tensors;
 use super::data::Truth;
 
 /// Longer side of the maps that areas are compared on, where no map says what is right.
@@ -366,7 +366,7 @@ fn of_tensors(cases: &[Case<'_>], outputs: &[TensorSpec]) -> Figures {
         };
         for (spec, (given, first)) in outputs.iter().zip(given.iter().zip(first)) {
             let (Some(numbers), Some(wanted)) =
-                (tensors::numbers(spec.datatype, &given.1), tensors::numbers(spec.datatype, &first.1))
+                (elements::numbers(spec.datatype, &given.1), elements::numbers(spec.datatype, &first.1))
             else {
                 // Texts are alike or not.
                 largest = largest.max(if given == first { 0.0 } else { f64::INFINITY });
