@@ -473,7 +473,7 @@ records() {
         "$(of '" ".join(sorted({k for r in d if r["MESSAGE"] == "model ready" for k in r if k.startswith("F_")}))' <<<"$all")"
     is "priority of what goes well" "{'5'}" \
         "$(of '{r["PRIORITY"] for r in d if r["MESSAGE"] in ("model ready", "ready")}' <<<"$all")"
-    is "errors until here" "[]" "$(of '[r["MESSAGE"] for r in d if int(r["PRIORITY"]) < 4]' <<<"$all")"
+    is "errors until here" "[]" "$(of '[(r["MESSAGE"], r.get("F_WHY")) for r in d if int(r["PRIORITY"]) < 4]' <<<"$all")"
 }
 
 one_message() {
