@@ -178,7 +178,9 @@ fn artefact(text: &str) -> Result<Address, String> {
     if host.contains('@') {
         return Err("url: takes no user name and password: put them into a file that `pull.credentials` names".into());
     }
-    if Url::parse(&format!("https://{host}/")).is_err() || host.is_empty() {
+    // All of it has to be a host: what begins a query or a path elsewhere would be asked of another registry than it looks like.
+    let is_host = |url: Url| url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    if host.is_empty() || !Url::parse(&format!("https://{host}/")).is_ok_and(is_host) {
         return Err(wrong(&format!("{host:?} is no registry")));
     }
     let (repository, reference) = match name.split_once('@') {
@@ -306,6 +308,9 @@ mod tests {
             ("https://h/x#md5=12", "64 characters"),
             ("oci://reg", "names no repository"),
             ("oci:///a:b", "is no registry"),
+            ("oci://elsewhere?.reg/a:b", "is no registry"),
+            ("oci://elsewhere#.reg/a:b", "is no registry"),
+            ("oci://elsewhere\\.reg/a:b", "is no registry"),
             ("oci://reg/a", "names no tag"),
             ("oci://reg/A:b", "is no repository"),
             ("oci://reg/../a:b", "is no repository"),
