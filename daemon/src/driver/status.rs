@@ -85,6 +85,8 @@ impl Driver {
             waiting: u32::try_from(snapshot.waiting).unwrap_or(u32::MAX),
             running: u32::try_from(snapshot.running).unwrap_or(u32::MAX),
             readings: sample.readings,
+            hardware: edge_wire::hardware::Hardware::default(),
+            governor: edge_wire::governor::GovernorStatus::default(),
             problems,
             config_files: self.config.files.iter().map(|file| file.display().to_string()).collect(),
             config_pending: self.reloading.pending.clone(),

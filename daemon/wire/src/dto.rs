@@ -494,6 +494,10 @@ pub struct Status {
     pub running: u32,
     /// Readings.
     pub readings: Vec<ReadingInfo>,
+    /// What the machine tells of itself.
+    pub hardware: crate::hardware::Hardware,
+    /// What may run, and why.
+    pub governor: crate::governor::GovernorStatus,
     /// What is not as it should be.
     pub problems: Vec<Problem>,
     /// Configuration files read.

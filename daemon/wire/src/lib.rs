@@ -6,6 +6,8 @@ pub mod bring;
 pub mod dict;
 pub mod dto;
 pub mod error;
+pub mod governor;
+pub mod hardware;
 pub mod history;
 pub mod mqtt;
 pub mod names;

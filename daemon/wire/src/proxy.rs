@@ -27,6 +27,11 @@ pub trait Manager {
     #[zbus(allow_interactive_auth, no_autostart)]
     fn resume(&self) -> zbus::Result<()>;
 
+    /// Reserves the device: nothing is run on it until the descriptor that this gives is closed. `why` is shown to whoever
+    /// wonders.
+    #[zbus(allow_interactive_auth, no_autostart)]
+    fn hold(&self, why: &str) -> zbus::Result<OwnedFd>;
+
     /// Reads the policy part of the configuration again; `invalid_input` with every fault if there is one.
     #[zbus(allow_interactive_auth, no_autostart)]
     fn reload(&self) -> zbus::Result<()>;
@@ -323,7 +328,7 @@ pub trait Telemetry {
     #[zbus(property)]
     fn readings(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
 
-    /// `nominal`, or `unknown` where nothing tells.
+    /// `boot`, `nominal`, `throttled`, `critical`, `slow` or `blind`.
     #[zbus(property)]
     fn regime(&self) -> zbus::Result<String>;
 
@@ -334,6 +339,22 @@ pub trait Telemetry {
     /// Each execution provider of the runtime library with the models that it really runs, which may be none.
     #[zbus(property)]
     fn providers(&self) -> zbus::Result<HashMap<String, Vec<String>>>;
+
+    /// Distance to the nearest trip: `celsius` (d, kelvin) and `zone` (s), or `absent` (s, why there is none).
+    #[zbus(property)]
+    fn headroom(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
+
+    /// What may run now: `lanes` (u), `batch` (u), `duty` (d, share of the lanes' time), `sustainable` (d, the share that could be
+    /// used for ever; missing until it is known), `held` (s, why somebody holds the device; empty if nobody does).
+    #[zbus(property)]
+    fn capacity(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
+
+    /// What the governor has learnt, with its history: a [`GovernorReport`](crate::governor::GovernorReport) as JSON.
+    fn governor(&self, options: &Options<'_>) -> zbus::Result<String>;
+
+    /// The regime changed.
+    #[zbus(signal)]
+    fn regime_entered(&self, regime: &str, before: &str, reason: &str) -> zbus::Result<()>;
 }
 
 #[cfg(test)]
