@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::chunks::Size;
+use crate::governor::{Cause, Regime};
 use crate::id::{HostId, LaneId, ModelId, RequestId};
 use crate::members::Ids;
 use crate::request::DataClass;
@@ -92,4 +93,13 @@ pub enum Change {
     Drained,
     /// Requests are taken again.
     Serving,
+    /// Another regime.
+    Regime {
+        /// The one before.
+        from: Regime,
+        /// The one since now.
+        to: Regime,
+        /// Why.
+        cause: Cause,
+    },
 }

@@ -13,7 +13,7 @@
 //! counts where it is longer than the wait for a lane.
 
 use crate::estimate::Demand;
-use crate::estimate::rate::Rates;
+use crate::estimate::rate::{Rate, Rates};
 use crate::policy::Policy;
 use crate::request::RequestMeta;
 use crate::units::{Bytes, Mono, Span};
@@ -21,6 +21,8 @@ use crate::verdict::{Reason, Refusal, RefusalCode, Verdict};
 
 /// When to try again if nothing tells how long a place takes to become free.
 const RETRY_UNKNOWN: Span = Span::from_millis(100);
+/// When to try again while nothing is run: about as long as a box takes to cool down.
+const RETRY_BARRED: Span = Span::from_millis(10_000);
 /// Shortest advice: callers count in whole milliseconds.
 const RETRY_SHORTEST: Span = Span::from_millis(1);
 
@@ -74,8 +76,12 @@ pub struct Seen {
     pub lanes_spare: u64,
     /// One of these is free, the policy lets it run, and nothing that waits is before it.
     pub lane_free: bool,
-    /// Live service rates.
+    /// Live service rates, as far as the governor lets them be used.
     pub rates: Rates,
+    /// And without it.
+    pub full: Rates,
+    /// Why nothing at all is run now.
+    pub barred: Option<Reason>,
     /// Its own preparation, as far as known; `None` if it needs none.
     pub prepare: Option<Span>,
     /// Its own run on an idle box; `None` if the model is not measured.
@@ -102,7 +108,10 @@ impl Seen {
         if self.lane_free {
             return Span::ZERO;
         }
-        let rate = self.rates.run;
+        self.wait_at(self.rates.run)
+    }
+
+    fn wait_at(&self, rate: Rate) -> Span {
         let all = rate.time_for(self.ahead.run, u64::MAX);
         // Other models' work does not delay it on a lane that they cannot take.
         let beside = rate.time_for(self.ahead_own, self.lanes_spare);
@@ -154,6 +163,9 @@ pub fn admit(meta: &RequestMeta, deadline: Mono, now: Mono, seen: &Seen, policy:
         let reason = if host_down { Reason::HostDown } else { Reason::ModelUnavailable };
         return refuse(RefusalCode::Unavailable, reason, seen);
     }
+    if let Some(reason) = seen.barred.filter(|_| !meta.deferrable) {
+        return overloaded(reason, RETRY_BARRED, seen);
+    }
     if let Some(reason) = no_room(meta, seen, policy) {
         return overloaded(reason, seen.turnover(), seen);
     }
@@ -166,7 +178,9 @@ pub fn admit(meta: &RequestMeta, deadline: Mono, now: Mono, seen: &Seen, policy:
         return Verdict::Local(Reason::Deferrable);
     }
     if seen.end() > slack {
-        return overloaded(Reason::PredictedWait, seen.end().minus(slack), seen);
+        let full = Seen { rates: seen.full, ..*seen };
+        let reason = if full.end() > slack { Reason::PredictedWait } else { Reason::Throttled };
+        return overloaded(reason, seen.end().minus(slack), seen);
     }
     Verdict::Local(if seen.service.is_some() { Reason::Feasible } else { Reason::Unmeasured })
 }
@@ -280,6 +294,8 @@ pub(crate) mod tests {
             lanes_spare: 2,
             lane_free: false,
             rates: Rates::new(2, 2),
+            full: Rates::new(2, 2),
+            barred: None,
             prepare: None,
             service: Some(ms(10)),
             at_least: ms(10),
@@ -355,6 +371,21 @@ pub(crate) mod tests {
         check("deferrable", &patient, &coming(ms(91), true), Ok(Reason::Deferrable));
         let behind = Seen { ahead: runs(40), lanes_spare: 0, ..coming(ms(80), true) };
         check("with work ahead", &meta(), &behind, Err((Reason::PredictedWait, Some(ms(10)))));
+    }
+
+    #[test]
+    fn heat_is_named_where_the_box_would_be_in_time_without_it() {
+        let ahead = |all| Seen { ahead: runs(all), ahead_own: ms(all), lanes_spare: 0, ..idle() };
+        let throttled = |all, duty| Seen { rates: Rates::new(2, 2).at(Ratio::new(duty).unwrap()), ..ahead(all) };
+        check("half of the time is enough", &meta(), &throttled(80, 0.5), Ok(Reason::Feasible));
+        check("half is too little", &meta(), &throttled(100, 0.5), Err((Reason::Throttled, Some(ms(10)))));
+        check("all would be too", &meta(), &throttled(200, 0.5), Err((Reason::PredictedWait, Some(ms(110)))));
+        for reason in [Reason::Held, Reason::TooHot] {
+            let barred = Seen { barred: Some(reason), ..idle() };
+            check("nothing runs", &meta(), &barred, Err((reason, Some(RETRY_BARRED))));
+            let patient = RequestMeta { deferrable: true, ..meta() };
+            check("deferrable", &patient, &barred, Ok(Reason::Deferrable));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod arrivals;
 pub mod batch_size;
 pub mod fan_out;
+pub mod late;
 pub mod mean;
 pub mod prepare;
 pub mod rate;

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::governor::Sample;
 use crate::id::{ClientId, HostId, LaneId, ModelId, RequestId};
 use crate::members::Results;
 use crate::policy::Policy;
@@ -116,6 +117,19 @@ pub enum Event {
         /// How long it ran.
         took: Duration,
     },
+    /// The plan that was measured on this device says this of a batch of a model: what its runs are held against.
+    Planned {
+        /// Which model.
+        model: ModelId,
+        /// Members of the batch, each of cost 1.
+        batch: u16,
+        /// How long it ran.
+        took: Duration,
+    },
+    /// Readings of the machine, about once a second.
+    Sampled(Box<Sample>),
+    /// Somebody reserves the box: nothing is run until nobody does.
+    Held(bool),
     /// A model is run on this host from now on. Told before anything else of the model and while nothing of it runs; the
     /// first host until then.
     Placed {

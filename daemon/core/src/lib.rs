@@ -33,12 +33,12 @@
 //!
 //! The words: [`units`], [`id`], [`request`], [`policy`], [`verdict`], [`event`], [`action`], [`members`], [`stages`].
 //! The rules, each without knowing the others: [`classify`] (how far may the data go, until when has the reply a
-//! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`turns`] (whose turn is it), [`queue`] and
+//! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`turns`] (whose turn is it), [`pace`] (how much of the lanes' time may be used), [`queue`] and
 //! [`fair`] (in which order), [`batch`] (which together), [`chunks`] (in how many pieces), [`linger`] (is one more waited for), [`estimate`] (how long will it take), [`setups`] (by which of
 //! the ways to run it is a model served), [`recovery`] (when is one that failed tried again), [`memory`] (is there room for
 //! it), [`upkeep`] (when is an engine host ended or replaced), [`tune`] (how are these ways measured, and which is kept), [`probation`] (does a version that
 //! was just activated stay), [`pull`] (when and whence is a bundle fetched), [`inbox`] (when is a dropped file taken, and what
-//! becomes of it), [`rollout`] (when does a box take what its fleet is to have). The facade that applies them: [`scheduler`].
+//! becomes of it), [`governor`] (how much can the box keep doing, in the heat that it is in), [`rollout`] (when does a box take what its fleet is to have). The facade that applies them: [`scheduler`].
 //! What status prints: [`snapshot`].
 //! With the feature `sim` there is a world to run it all in: `sim`.
 //!
@@ -69,11 +69,13 @@ pub mod classify;
 pub mod estimate;
 pub mod event;
 pub mod fair;
+pub mod governor;
 pub mod id;
 pub mod inbox;
 pub mod linger;
 pub mod members;
 pub mod memory;
+pub mod pace;
 pub mod policy;
 pub mod probation;
 pub mod pull;

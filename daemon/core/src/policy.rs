@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::request::DataClass;
-use crate::units::{Bytes, Ratio};
+use crate::units::{Bytes, Kelvin, Ratio, Watts};
 
 /// The operator's settings. Built by the daemon's config, replaced whole by [`Event::Policy`](crate::Event::Policy).
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +41,25 @@ pub struct Policy {
     pub hang_after: Duration,
     /// What a restart of an engine host is assumed to take until one was measured.
     pub restart_estimate: Duration,
+    /// What the governor keeps to.
+    pub governor: Limits,
+}
+
+/// What the governor keeps to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Distance from a trip that is kept, beyond what a prediction may be wrong by.
+    pub margin: Kelvin,
+    /// Power that the box may take, if the operator says.
+    pub max_power: Option<Watts>,
+    /// A model is slow when its runs take this many times as long as planned.
+    pub slow_factor: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { margin: Kelvin::MARGIN, max_power: None, slow_factor: 1.5 }
+    }
 }
 
 impl Default for Policy {
@@ -62,6 +81,7 @@ impl Default for Policy {
             broker_ceiling: DataClass::Public,
             hang_after: Duration::from_secs(20),
             restart_estimate: Duration::from_millis(500),
+            governor: Limits::default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Quantities with their unit in the type: time, bytes, ratios, work.
+//! Quantities with their unit in the type: time, bytes, ratios, temperatures, power, work.
 
 use core::time::Duration;
 
@@ -115,6 +115,8 @@ impl Ratio {
     pub const ONE: Ratio = Ratio(1.0);
     /// Half of it.
     pub const HALF: Ratio = Ratio(0.5);
+    /// Nothing.
+    pub const ZERO: Ratio = Ratio(0.0);
     /// A tenth of it.
     pub const TENTH: Ratio = Ratio(0.1);
 
@@ -138,6 +140,65 @@ impl Ratio {
         )]
         let part = (whole as f64 * self.0) as u64;
         if part > whole { whole } else { part }
+    }
+}
+
+/// A temperature, degrees Celsius.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Celsius(f64);
+
+impl Celsius {
+    /// Where water freezes.
+    pub const ZERO: Celsius = Celsius(0.0);
+
+    /// A temperature that a thermometer of a box can have: -60 to 200. `None` beyond, and for what is no number.
+    pub fn new(value: f64) -> Option<Celsius> {
+        (-60.0..=200.0).contains(&value).then_some(Celsius(value))
+    }
+
+    /// Degrees.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+
+    /// By how much this is warmer than `other`.
+    pub fn above(self, other: Celsius) -> Kelvin {
+        Kelvin(self.0 - other.0)
+    }
+}
+
+/// A difference between temperatures, kelvin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Kelvin(f64);
+
+impl Kelvin {
+    /// The distance that is kept from a trip unless the operator says otherwise: a thermometer's step and a little more.
+    pub const MARGIN: Kelvin = Kelvin(0.7);
+
+    /// A difference of at most 300 K either way; `None` beyond, and for what is no number.
+    pub fn new(value: f64) -> Option<Kelvin> {
+        (-300.0..=300.0).contains(&value).then_some(Kelvin(value))
+    }
+
+    /// Kelvin.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+/// Electrical power, watts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Watts(f64);
+
+impl Watts {
+    /// What a box can take: 0 to 10 kW. `None` beyond, and for what is no number.
+    pub fn new(value: f64) -> Option<Watts> {
+        (0.0..=10_000.0).contains(&value).then_some(Watts(value))
+    }
+
+    /// Watts.
+    pub const fn get(self) -> f64 {
+        self.0
     }
 }
 

@@ -62,6 +62,12 @@ pub enum Reason {
     FanOut,
     /// The pipeline request that this one is a stage of has ended.
     NoParent,
+    /// The work ahead would take longer than the deadline allows, because heat or power holds the box back.
+    Throttled,
+    /// Nothing runs until the box is cooler.
+    TooHot,
+    /// Somebody reserves the box.
+    Held,
 }
 
 impl Reason {
@@ -83,6 +89,9 @@ impl Reason {
             Reason::DiedTwice => "died_twice",
             Reason::FanOut => "fan_out",
             Reason::NoParent => "no_parent",
+            Reason::Throttled => "throttled",
+            Reason::TooHot => "too_hot",
+            Reason::Held => "held",
         }
     }
 }

@@ -6,12 +6,14 @@
 //! its speed, and counting it would make a box believe that it is slow because it has nothing to do.
 
 use crate::estimate::Demand;
-use crate::units::{Mono, Span};
+use crate::units::{Mono, Ratio, Span};
 
 /// Thousandths of a worker.
 const MILLI: u64 = 1000;
 /// A box is never believed to be slower than a tenth of a worker: a rate near zero would refuse all and learn nothing.
 const SLOWEST: u64 = 100;
+/// And what a governor leaves of it is never less than this.
+const LEAST: u64 = 5;
 /// Completions per sample: fewer, and the one that was half done when the backlog began weighs too much.
 const WINDOW_COUNT: u32 = 8;
 /// Shortest sample: below it, the grain of a completion is coarser than what is measured.
@@ -74,10 +76,10 @@ impl Rate {
 
     /// How long `work` takes at this rate, by at most `workers` of them.
     pub fn time_for(&self, work: Span, workers: u64) -> Span {
-        let milli = self.milli.min(workers.saturating_mul(MILLI)).max(SLOWEST);
+        let milli = self.milli.min(workers.saturating_mul(MILLI)).max(LEAST);
         match work.as_nanos().checked_mul(MILLI) {
             Some(scaled) => Span::from_nanos(scaled / milli),
-            None => work.part(milli / MILLI),
+            None => work.part((milli / MILLI).max(1)),
         }
     }
 
@@ -100,6 +102,12 @@ impl Rates {
     /// The rates of a box on which nothing was measured.
     pub fn new(preparing: u16, lanes: u16) -> Rates {
         Rates { prepare: Rate::new(preparing), run: Rate::new(lanes) }
+    }
+
+    /// The same while the lanes may use this share of their time.
+    pub fn at(&self, duty: Ratio) -> Rates {
+        let run = Rate { milli: duty.of(self.run.milli).max(LEAST), ..self.run };
+        Rates { run, ..*self }
     }
 
     /// How long work in both stages takes: as long as in the slower one, since they go on side by side.

@@ -14,7 +14,7 @@ use crate::scheduler::parents::Parts;
 use crate::scheduler::table::{Live, Role, Stage};
 use crate::scheduler::{Gate, Host, Scheduler};
 use crate::units::{Mono, Span};
-use crate::verdict::{Outcome, Verdict};
+use crate::verdict::{Outcome, Reason, Verdict};
 
 impl Scheduler {
     pub(super) fn arrived(&mut self, now: Mono, meta: &RequestMeta) {
@@ -54,7 +54,7 @@ impl Scheduler {
 
     pub(super) fn accept(&mut self, meta: &RequestMeta, key: Key, model: usize, role: Role) {
         self.sequence += 1;
-        let mut live = Live::new(meta.id, meta.client, model, key, meta.bytes, meta.work);
+        let mut live = Live::new(meta, model, key);
         (live.deaths, live.role) = (meta.deaths, role);
         // Alive at a crash, by the journal: the next crash must not take others along.
         live.alone = meta.deaths > 0;
@@ -109,7 +109,7 @@ impl Scheduler {
     /// The batch size at which a backlog of a model is worked off, after something that it follows from has changed.
     pub(super) fn find_usual_batch(&mut self, index: usize) {
         let model = &mut self.models[index];
-        model.usual = model.size.usual(&model.times, model.most(self.policy.max_batch));
+        model.usual = model.size.usual(&model.times, model.most(self.policy.max_batch.min(self.capacity.batch)));
     }
 
     /// All that the decision about this request reads.
@@ -136,22 +136,35 @@ impl Scheduler {
             run: own_work.service.unwrap_or(own_work.at_least),
         };
         let ahead = self.ahead(now, key, model, itself);
+        // Lane time that was used before it was there has to come in first.
+        let owed = self.pace.owed(now);
         Seen {
             draining: self.gate != Gate::Serving,
             model: own.map_or(Standing::Absent, |model| self.standing(now, model)),
             waiting: held.places,
             waiting_bytes: held.bytes,
             client: self.table.held_by(meta.share),
-            ahead: ahead.all,
-            ahead_own: ahead.own,
+            ahead: Demand { run: ahead.all.run.plus(owed), ..ahead.all },
+            ahead_own: ahead.own.plus(owed),
             lanes: u64::try_from(own.map_or(0, Model::usable_lanes)).unwrap_or(u64::MAX),
-            lanes_spare: u64::try_from(usize::from(self.policy.lanes).saturating_sub(ahead.lanes_of_others))
+            lanes_spare: u64::try_from(usize::from(self.max_lanes()).saturating_sub(ahead.lanes_of_others))
                 .unwrap_or(0),
-            lane_free: own.is_some_and(|model| self.has_free_lane(model)) && ahead.is_first,
-            rates: self.rates,
+            lane_free: own.is_some_and(|model| self.has_free_lane(model)) && ahead.is_first && self.may_begin(now),
+            rates: self.rates.at(self.capacity.duty),
+            full: self.rates,
+            barred: self.barred(),
             prepare: own_work.prepare,
             service: own_work.service,
             at_least: own_work.at_least,
+        }
+    }
+
+    /// Why nothing at all is run now.
+    fn barred(&self) -> Option<Reason> {
+        match self.capacity.lanes {
+            0 if self.is_held => Some(Reason::Held),
+            0 => Some(Reason::TooHot),
+            _ => None,
         }
     }
 

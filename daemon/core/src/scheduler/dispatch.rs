@@ -50,7 +50,8 @@ impl Scheduler {
         let ready = || self.models.iter().filter(|model| self.serves(model));
         let to_run = ready().any(|model| !model.run.is_empty() && self.lingers(now, model).is_none());
         let to_decode = ready().any(|model| !model.decode.is_empty()) && self.decoders_are_busy();
-        self.rates.run.backlog(now, to_run);
+        // What the pace holds back says nothing of how fast the lanes are.
+        self.rates.run.backlog(now, to_run && !self.pace.holds_back() && self.capacity.lanes > 0);
         self.rates.prepare.backlog(now, to_decode);
     }
 
@@ -161,6 +162,9 @@ impl Scheduler {
     /// The request whose turn it is among the heads of all lines that could start now, or as soon as the policy's lanes
     /// allow, and where it goes.
     fn next_to_run(&self, now: Mono) -> Option<(Head, Place)> {
+        if !self.may_begin(now) {
+            return None;
+        }
         let capped = self.is_capped();
         let lines = [Line::Run, Line::RunAlone];
         let head = |index: usize, line, priority| {
@@ -196,7 +200,7 @@ impl Scheduler {
         let (last, gap) = model.arrivals.seen()?;
         let waiting = model.run.total();
         let count = usize::try_from(waiting.count).unwrap_or(usize::MAX);
-        let most = model.size.next(&model.times, model.most(self.policy.max_batch));
+        let most = model.size.next(&model.times, model.most(self.max_batch()));
         if self.is_filled(model, most) {
             return None;
         }
@@ -226,7 +230,7 @@ impl Scheduler {
         let Some(rest) = self.rest(now, model, lane) else { return false };
         let waiting = usize::try_from(model.run.total().count).unwrap_or(usize::MAX);
         let rows = self.ceiling(model, Line::Run, lane);
-        let most = model.size.next(&model.times, model.most(self.policy.max_batch));
+        let most = model.size.next(&model.times, model.most(self.max_batch()));
         let best = rows >= most || model.lanes.get(lane).and_then(Lane::last_rows) == Some(rows);
         let members = (rows / first.rows().max(1)).max(1);
         if waiting < members || !best {
@@ -247,7 +251,7 @@ impl Scheduler {
     /// Whether as many lanes run as the policy allows.
     pub(super) fn is_capped(&self) -> bool {
         let busy: usize = self.models.iter().map(Model::busy_lanes).sum();
-        busy >= usize::from(self.policy.lanes.max(1))
+        busy >= usize::from(self.max_lanes())
     }
 
     /// Where the head of a line of this model could go.
@@ -297,17 +301,19 @@ impl Scheduler {
         if plan.is_empty() {
             return;
         }
+        let apart = self.models.iter().all(|model| model.busy_lanes() == 0);
         let alone = head.line == Line::RunAlone;
         let (len, rows, units) = (plan.len(), plan.rows(), plan.units());
         let estimate = times.guess(rows, units);
         self.charge_run(head, callers, units);
+        self.pace.begin(now, estimate.unwrap_or(Span::ZERO));
         let model = &mut self.models[head.model];
         self.hosts[model.host].retries += usize::from(alone);
         model.size.count();
         model.running += len;
         let place = &mut model.lanes[lane];
         let size = place.note(rows, units);
-        let batch = Batch { ids, rows, units, started: start, estimate, alone, wanted: len, size };
+        let batch = Batch { ids, rows, units, started: start, estimate, alone, wanted: len, size, apart };
         if place.running.is_none() {
             place.running = Some(batch);
         } else {
@@ -333,7 +339,7 @@ impl Scheduler {
             return 1;
         }
         let waiting = usize::try_from(model.run.total().count).unwrap_or(usize::MAX);
-        let most = model.size.next(&model.times, model.most(self.policy.max_batch));
+        let most = model.size.next(&model.times, model.most(self.max_batch()));
         let last = model.lanes.get(lane).and_then(Lane::last_rows);
         let pays = batch_size::ceiling(&model.times, most, waiting, last);
         let free = model.free_lanes();

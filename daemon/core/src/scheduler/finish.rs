@@ -71,6 +71,8 @@ impl Scheduler {
         }
         let host = self.models[model].host;
         results.as_slice().iter().for_each(|item| self.notice_death(host, item.result.err()));
+        self.pace.end(now, batch.estimate.unwrap_or(Span::ZERO), Span::of(took));
+        self.hold_against_plan(now, model, &batch, Span::of(took), results);
         self.learn(now, model, &batch, Span::of(took), results);
         self.end_batch(model, &batch, |position, id| result_of(results, position, id));
     }
@@ -182,6 +184,22 @@ impl Scheduler {
         // In the same currency as what waits, so that the rate corrects what both have in common.
         let work = model.times.work(model.usual, batch.units).min(done);
         self.rates.run.done(now, work);
+    }
+
+    /// A batch that had the box to itself is held against the plan.
+    fn hold_against_plan(&mut self, now: Mono, index: usize, batch: &Batch, took: Span, results: &Results) {
+        let done = results.as_slice().iter().all(|item| item.result.is_ok());
+        if done && batch.apart && self.models.iter().all(|model| model.busy_lanes() == 0) {
+            let factor = self.policy.governor.slow_factor;
+            self.models[index].late.ran(now, batch.rows, batch.units, took, factor);
+        }
+    }
+
+    /// What the plan that was measured on this device says.
+    pub(super) fn planned(&mut self, now: Mono, model: ModelId, batch: u16, took: Duration) {
+        if let Some(model) = self.models.iter_mut().find(|place| place.id == model) {
+            model.late.plan(now, usize::from(batch.max(1)), Span::of(took));
+        }
     }
 
     fn learn_service(&mut self, now: Mono, index: usize, (rows, units): (usize, u64), took: Span, size: Size) {

@@ -2,7 +2,7 @@
 //!
 //! What happens on which event is told by the sub-modules: `arrive` (admission), `ahead` (what will be done before a
 //! request), `dispatch` (preparing and batches), `contest` (which model is next), `finish` (results and the one retry
-//! rule), `leave` (settling, expiry, cancellation, drain), `host` (models, lanes, restarts, hangs), `moved` (from one way to
+//! rule), `heat` (what the governor allows), `leave` (settling, expiry, cancellation, drain), `host` (models, lanes, restarts, hangs), `moved` (from one way to
 //! run a model to another), `parents` (requests that go through several models), `divided` (requests that run in chunks). After each event the same three steps follow: what is too late is dropped, what can start is
 //! started, and a drain that has nothing left is announced.
 
@@ -12,6 +12,7 @@ mod contest;
 mod dispatch;
 mod divided;
 mod finish;
+mod heat;
 mod host;
 mod leave;
 mod look;
@@ -34,7 +35,10 @@ use crate::queue::{Forest, Queue};
 use crate::units::{Bytes, Mono};
 use crate::verdict::Outcome;
 
+use crate::governor::{Capacity, Governor};
+use crate::pace::Pace;
 use contest::Contest;
+use heat::Usage;
 use model::Model;
 use parents::Parents;
 use table::Table;
@@ -69,6 +73,13 @@ pub struct Scheduler {
     contested: Contest,
     decoders: Contest,
     actions: VecDeque<Action>,
+    governor: Governor,
+    /// The governor's last word, and the one that what waits was last routed by.
+    capacity: Capacity,
+    reviewed: Capacity,
+    is_held: bool,
+    pace: Pace,
+    usage: Usage,
 }
 
 /// Whether requests are taken.
@@ -136,6 +147,12 @@ impl Scheduler {
             decoders: Contest::new(),
             // At most two per live request (what the host holds is dropped, then it is settled), and some of its own.
             actions: VecDeque::with_capacity(places * 2 + 64),
+            governor: Governor::new(&policy),
+            capacity: Capacity::full(&policy),
+            reviewed: Capacity::full(&policy),
+            is_held: false,
+            pace: Pace::default(),
+            usage: Usage::default(),
             policy,
         }
     }
@@ -143,6 +160,7 @@ impl Scheduler {
     /// Takes one event that happened at `now`. Times never go backwards.
     pub fn handle(&mut self, now: Mono, event: Event) {
         self.clock = now;
+        self.account(now);
         match event {
             Event::Arrived(meta) => self.arrived(now, &meta),
             Event::ParentArrived { meta, stages, default_deadline } => {
@@ -156,6 +174,9 @@ impl Scheduler {
             Event::CutOff { id } => self.cut_off(id),
             Event::ModelState { model, state } => self.model_state(now, model, state),
             Event::Measured { model, batch, took } => self.measured(now, model, batch, took),
+            Event::Planned { model, batch, took } => self.planned(now, model, batch, took),
+            Event::Sampled(sample) => self.sampled(now, &sample),
+            Event::Held(held) => self.held(now, held),
             Event::Placed { model, host } => self.placed(model, host),
             Event::Moved { from, to } => self.moved(from, to),
             Event::Follow { id, to } => self.follow(id, to),
@@ -185,7 +206,7 @@ impl Scheduler {
     /// Call `handle` with [`Event::Tick`] no later than this.
     pub fn poll_deadline(&self) -> Option<Mono> {
         let due = self.due.first().map(|(key, _)| key.deadline);
-        [due, self.hang_deadline(), self.linger_deadline()].into_iter().flatten().min()
+        [due, self.hang_deadline(), self.linger_deadline(), self.pace_deadline()].into_iter().flatten().min()
     }
 
     fn set_policy(&mut self, policy: Policy) {
@@ -193,6 +214,8 @@ impl Scheduler {
         self.rates.prepare.set_workers(policy.preparing);
         self.decoding.reserve(usize::from(policy.preparing.max(1)));
         self.policy = policy;
+        self.governor.set_policy(&self.policy);
+        self.take_capacity(self.clock);
         (0..self.models.len()).for_each(|index| self.find_usual_batch(index));
     }
 

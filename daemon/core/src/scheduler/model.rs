@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::estimate::arrivals::Arrivals;
 use crate::estimate::batch_size::BatchSize;
 use crate::estimate::fan_out::FanOut;
+use crate::estimate::late::Late;
 use crate::estimate::prepare::PrepareTimes;
 use crate::estimate::service::ServiceTimes;
 use crate::event::LaneRange;
@@ -50,6 +51,8 @@ pub(super) struct Batch {
     /// Members that nobody has given up.
     pub wanted: usize,
     pub size: Size,
+    /// No other lane was busy when it was made.
+    pub apart: bool,
 }
 
 /// The size of a batch, against those before it on its lane.
@@ -155,6 +158,8 @@ pub(super) struct Model {
     pub default_deadline: Option<Duration>,
     pub times: ServiceTimes,
     pub size: BatchSize,
+    /// Its runs against its plan.
+    pub late: Late,
     /// How often something comes that can run.
     pub arrivals: Arrivals,
     /// The batch size at which a backlog is worked off, by what is known of it.
@@ -187,6 +192,7 @@ impl Model {
             default_deadline: None,
             times: ServiceTimes::default(),
             size: BatchSize::default(),
+            late: Late::default(),
             arrivals: Arrivals::default(),
             usual: 1,
             prepare: PrepareTimes::default(),
@@ -274,6 +280,11 @@ impl Model {
     pub fn waits_for_nothing(&self) -> bool {
         let fair = self.decode.is_empty() && self.run.is_empty();
         fair && self.decode_alone.is_empty() && self.run_alone.is_empty()
+    }
+
+    /// Whether nothing waits to be run.
+    pub fn runs_nothing(&self) -> bool {
+        self.run.is_empty() && self.run_alone.is_empty()
     }
 
     /// Largest batch that policy and manifest allow.

@@ -168,7 +168,7 @@ impl Scheduler {
     /// Takes a parent in, which is charged with `work`.
     pub(super) fn accept_parent(&mut self, meta: &RequestMeta, key: Key, model: usize, parts: Parts, work: Demand) {
         let place = self.parents.insert(Parent { open: 0, parts, slot: None });
-        let mut live = Live::new(meta.id, meta.client, model, key, meta.bytes, meta.work);
+        let mut live = Live::new(meta, model, key);
         (live.role, live.stage, live.deaths, live.priced) = (Role::Parent(place), Stage::Gathering, meta.deaths, work);
         let slot = self.table.insert(live);
         if let Some(parent) = self.parents.get_mut(place) {

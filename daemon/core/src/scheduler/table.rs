@@ -7,7 +7,7 @@ use crate::admit::Held;
 use crate::estimate::Demand;
 use crate::id::{ClientId, RequestId, ShareId};
 use crate::queue::{Key, Slot};
-use crate::request::Work;
+use crate::request::{ClassClaim, Origin, RequestMeta, Work};
 use crate::units::Bytes;
 
 /// Places reserved ahead at most. A policy with more places allocates when they are first used: a bound that is never
@@ -74,6 +74,9 @@ pub(super) struct Live {
     pub units: u64,
     pub stage: Stage,
     pub role: Role,
+    pub class: ClassClaim,
+    pub origin: Origin,
+    pub deferrable: bool,
     pub deaths: u8,
     /// It failed in company or was alive at a crash: from now on it runs alone.
     pub alone: bool,
@@ -86,14 +89,33 @@ pub(super) struct Live {
 
 impl Live {
     /// A new request, in nobody's list yet.
-    pub fn new(id: RequestId, client: ClientId, model: usize, key: Key, bytes: Bytes, work: Work) -> Live {
+    pub fn new(meta: &RequestMeta, model: usize, key: Key) -> Live {
+        let RequestMeta { id, client, bytes, work, class, origin, deferrable, .. } = *meta;
         let stage = match work {
             Work::Encoded => Stage::Undecoded,
             Work::Tensors => Stage::Queued,
         };
         let (role, units, deaths, alone, priced) = (Role::Single, 1, 0, false, Demand::default());
         let (before, after) = (None, None);
-        Live { id, client, model, key, bytes, work, units, stage, role, deaths, alone, priced, before, after }
+        Live {
+            id,
+            client,
+            model,
+            key,
+            bytes,
+            work,
+            units,
+            stage,
+            role,
+            class,
+            origin,
+            deferrable,
+            deaths,
+            alone,
+            priced,
+            before,
+            after,
+        }
     }
 
     /// Its size in the model's batch dimension: tensors say by their cost, what is decoded has one row.

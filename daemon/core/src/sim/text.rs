@@ -11,6 +11,8 @@
 //! Events are written and read; actions are only written, as a replay compares their text. The first event of a log is
 //! the policy that the core starts with.
 
+mod sample;
+
 use core::fmt::Write;
 use core::time::Duration;
 
@@ -59,6 +61,11 @@ pub fn event(at: Mono, event: &Event) -> String {
         Event::Measured { model, batch, took } => {
             format!("measured model={} batch={batch} took={}", model.0, nanos(*took))
         }
+        Event::Planned { model, batch, took } => {
+            format!("planned model={} batch={batch} took={}", model.0, nanos(*took))
+        }
+        Event::Sampled(sample) => sample::write(sample),
+        Event::Held(held) => format!("held held={held}"),
         Event::Placed { model, host } => format!("placed model={} host={}", model.0, host.0),
         Event::Moved { from, to } => format!("moved from={} to={}", from.0, to.0),
         Event::Follow { id, to } => format!("follow id={} to={}", id.0, to.0),
@@ -105,6 +112,9 @@ pub fn action(action: &Action) -> String {
         Action::Announce(Change::Draining) => "> announce draining".to_owned(),
         Action::Announce(Change::Drained) => "> announce drained".to_owned(),
         Action::Announce(Change::Serving) => "> announce serving".to_owned(),
+        Action::Announce(Change::Regime { from, to, cause }) => {
+            format!("> announce regime from={} to={} cause={cause:?}", from.as_str(), to.as_str())
+        }
     }
 }
 
@@ -162,7 +172,7 @@ fn policy(policy: &Policy) -> String {
     format!(
         "policy default_deadline={} max_deadline={} max_waiting={} max_waiting_bytes={} client_share={} lanes={} \
          preparing={} fan_out={} lower_share={} max_chunk={} max_batch={} unlabelled={} bus_ceiling={} broker_ceiling={} \
-         hang_after={} restart_estimate={}",
+         hang_after={} restart_estimate={} {}",
         nanos(policy.default_deadline),
         nanos(policy.max_deadline),
         policy.max_waiting,
@@ -178,7 +188,8 @@ fn policy(policy: &Policy) -> String {
         policy.bus_ceiling.as_str(),
         policy.broker_ceiling.as_str(),
         nanos(policy.hang_after),
-        nanos(policy.restart_estimate)
+        nanos(policy.restart_estimate),
+        sample::write_limits(&policy.governor)
     )
 }
 
@@ -270,6 +281,13 @@ impl Fields<'_> {
                 batch: self.number("batch")?,
                 took: self.span("took")?,
             },
+            "planned" => Event::Planned {
+                model: ModelId(self.number("model")?),
+                batch: self.number("batch")?,
+                took: self.span("took")?,
+            },
+            "sampled" => sample::read(self)?,
+            "held" => Event::Held(self.number("held")?),
             "placed" => Event::Placed { model: ModelId(self.number("model")?), host: self.host()? },
             "moved" => Event::Moved { from: ModelId(self.number("from")?), to: ModelId(self.number("to")?) },
             "follow" => Event::Follow { id: RequestId(self.number("id")?), to: ModelId(self.number("to")?) },
@@ -341,6 +359,7 @@ impl Fields<'_> {
             broker_ceiling: self.one("broker_ceiling", DataClass::from_word)?,
             hang_after: self.span("hang_after")?,
             restart_estimate: self.span("restart_estimate")?,
+            governor: sample::read_limits(self)?,
         })
     }
 
