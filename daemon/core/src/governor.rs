@@ -40,10 +40,15 @@ use zone::Zone;
 const ZONES: usize = 64;
 /// A large input, watts.
 const WATTS: f64 = 20.0;
+/// Share of what a busy box takes that is there for the work, until it is known.
+const WORK: f64 = 0.75;
 /// Readings that are this far apart have nothing to do with each other, seconds: the box slept.
 const APART_S: f64 = 30.0;
-/// How much duty may be given back in a second.
-const RISE: f64 = 0.05;
+/// How much duty may be given back in a second: with room above, and near the target, where it would follow noise.
+const RISE: (f64, f64) = (0.05, 0.02);
+/// A fall by less than this share is a small one, and this part of it is followed in a second.
+const SMALL: f64 = 0.15;
+const SMALL_PART: f64 = 0.3;
 /// Less than this is not worth a batch now and then.
 const LEAST: f64 = 0.01;
 /// Time of lanes that may be used at once after a rest: with room above, and near the target, where every burst shows.
@@ -184,11 +189,25 @@ impl Governor {
         self.sustainable
     }
 
+    /// Share of the lanes' time that was used over the last ten seconds.
+    pub fn used(&self) -> f64 {
+        self.used
+    }
+
+    /// What heats.
+    pub fn input(&self) -> Input {
+        self.input
+    }
+
+    /// How much of it there is: watts, or the share of the lanes' time.
+    pub fn level(&self) -> f64 {
+        self.level
+    }
+
     /// Every thermometer as it is seen, by `margin`.
     pub fn views(&self, margin: Kelvin) -> Vec<ZoneView> {
-        let known = |zone: &Zone| zone.model.is_trusted() && self.now.is_finite();
         let view = |zone: &Zone| {
-            let trusted = known(zone);
+            let trusted = zone.model.is_trusted();
             Some(ZoneView {
                 id: zone.id,
                 temp: zone.temp()?,
@@ -209,7 +228,6 @@ impl Governor {
         };
         self.zones.iter().filter_map(view).collect()
     }
-
 
     /// Somebody reserves the box, or lets go of it. Acts at once.
     pub fn hold(&mut self, held: bool, policy: &Policy) {
@@ -241,14 +259,19 @@ impl Governor {
         self.used += (used - self.used) * (seconds / 10.0).min(1.0);
         self.take_power(sample, used);
         self.level += (self.now - self.level) * (seconds / 10.0).min(1.0);
-        self.take_zones(sample, seconds);
+        self.take_zones(sample, seconds, used);
         let cuts = sample.power_capped || sample.over_current > 0 || sample.throttled;
         self.ceiling.sample(now, cuts, self.used, seconds);
         let signs = self.signs(sample, limits);
         self.state = next(self.state, now, &signs);
         let wanted = self.wanted(limits);
         // Down at once, up step by step.
-        self.duty = wanted.min(self.duty + RISE * seconds.min(APART_S)).max(0.0);
+        let rise = if self.is_near(limits) { RISE.1 } else { RISE.0 };
+        let fall = self.duty - wanted;
+        // A small fall may be noise: a part of it at once, the rest if it stays.
+        let part = if fall > 0.0 && fall < self.duty * SMALL { (SMALL_PART * seconds).min(1.0) } else { 1.0 };
+        let down = self.duty - fall.max(0.0) * part;
+        self.duty = if fall > 0.0 { down } else { wanted.min(self.duty + rise * seconds.min(APART_S)) }.max(0.0);
         self.settle(policy);
     }
 
@@ -259,7 +282,8 @@ impl Governor {
             self.input = Input::Power;
             self.zones.clear();
         }
-        if let Some(watts) = told {
+        // Hardware that slows itself down takes less for the same duty.
+        if let Some(watts) = told.filter(|_| !sample.throttled && !sample.power_capped) {
             self.draw.learn(used, watts);
         }
         self.now = match self.input {
@@ -268,7 +292,15 @@ impl Governor {
         };
     }
 
-    fn take_zones(&mut self, sample: &Sample, seconds: f64) {
+    /// What heated before the lanes had work: the daemon has just started.
+    fn before_work(&self, used: f64) -> f64 {
+        match self.input {
+            Input::Duty => 0.0,
+            Input::Power => self.now * (1.0 - WORK * used),
+        }
+    }
+
+    fn take_zones(&mut self, sample: &Sample, seconds: f64, used: f64) {
         let scale = self.input.scale();
         for zone in &mut self.zones {
             let told = sample.zones.iter().find(|told| told.id == zone.id);
@@ -278,6 +310,7 @@ impl Governor {
         for told in &sample.zones {
             if self.zones.len() < ZONES && !self.zones.iter().any(|zone| zone.id == told.id) {
                 let mut zone = Zone::new(told, scale);
+                zone.model.start(self.before_work(used));
                 zone.take(told.temp.map(|temp| temp.get()), seconds, self.now, scale);
                 self.zones.push(zone);
             }
@@ -306,7 +339,11 @@ impl Governor {
             critical: hottest(&Zone::critical).map(Cause::TooHot),
             critical_holds: hottest(&|zone| zone.target(margin)).is_some(),
             blind,
-            throttled: near.or(self.binding.filter(|_| self.duty < 0.95 && self.is_full())).map(Cause::Hot).or(power).or((bound && self.is_full()).then_some(Cause::PowerBound)),
+            throttled: near
+                .or(self.binding.filter(|_| self.duty < 0.95 && self.is_full()))
+                .map(Cause::Hot)
+                .or(power)
+                .or((bound && self.is_full()).then_some(Cause::PowerBound)),
             throttled_holds: hottest(&|zone| zone.reset(margin)).is_some() || self.ceiling.is_down(),
             slow: self.slow.map(Cause::Late),
         }
@@ -321,7 +358,6 @@ impl Governor {
     fn wanted(&mut self, limits: &Limits) -> f64 {
         let margin = limits.margin.get();
         let (input, draw) = (self.input, &self.draw);
-        let is_known = input == Input::Duty || draw.is_known();
         let duty = |most: f64| match input {
             Input::Duty => most,
             Input::Power => draw.duty(most),
@@ -331,12 +367,12 @@ impl Governor {
         self.binding = None;
         for zone in &mut self.zones {
             let by_distance = zone.by_distance(margin);
-            let modelled = zone.most(margin).filter(|_| is_known).map(duty);
+            let modelled = zone.most(margin).map(duty);
             let allowed = zone.settle(modelled.unwrap_or(by_distance).clamp(0.0, 1.0));
             if allowed < wanted {
                 (wanted, self.binding) = (allowed, Some(zone.id));
             }
-            if let Some(keeps) = zone.sustainable(margin).filter(|_| is_known).map(duty) {
+            if let Some(keeps) = zone.sustainable(margin).map(duty) {
                 let keeps = keeps.clamp(0.0, 1.0);
                 sustainable = Some(sustainable.map_or(keeps, |other| other.min(keeps)));
             }
@@ -346,18 +382,27 @@ impl Governor {
         wanted.min(self.ceiling.duty()).min(bound)
     }
 
+    /// Whether a thermometer is near its target.
+    fn is_near(&self, limits: &Limits) -> bool {
+        let margin = limits.margin.get();
+        let room = self.zones.iter().filter_map(|zone| Some(zone.target(margin) - zone.temp()?));
+        room.fold(f64::INFINITY, f64::min) < NEAR
+    }
+
     /// Puts the capacity together.
     fn settle(&mut self, policy: &Policy) {
         let full = Capacity::full(policy);
         let duty = if self.held || self.state.regime == Regime::Critical { 0.0 } else { self.duty };
-        let margin = policy.governor.margin.get();
-        let room = self.zones.iter().filter_map(|zone| Some(zone.target(margin) - zone.temp()?));
-        let near = room.fold(f64::INFINITY, f64::min) < NEAR;
+        let near = self.is_near(&policy.governor);
         self.capacity = if duty <= 0.0 {
             Capacity { lanes: 0, duty: Ratio::ZERO, ..full }
         } else {
             let duty = duty.clamp(LEAST, 1.0);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and the policy's lanes")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between 1 and the policy's lanes"
+            )]
             let lanes = (duty * f64::from(full.lanes)).ceil() as u16;
             // Power peaks grow with the batch.
             let batch = if self.ceiling.is_down() { full.batch.div_ceil(2) } else { full.batch };

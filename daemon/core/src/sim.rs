@@ -4,6 +4,7 @@
 //! log of events in the format of [`text`], and replays in milliseconds.
 
 pub mod arrivals;
+pub mod heated;
 pub mod plant;
 pub mod pump;
 pub mod text;

@@ -120,6 +120,14 @@ impl Ratio {
     /// A tenth of it.
     pub const TENTH: Ratio = Ratio(0.1);
 
+    /// Four fifths of it.
+    pub const FOUR_FIFTHS: Ratio = Ratio(0.8);
+
+    /// A share of this share.
+    pub const fn times(self, other: Ratio) -> Ratio {
+        Ratio(self.0 * other.0)
+    }
+
     /// `value` as a ratio, or `None` outside 0..=1 (NaN included).
     pub fn new(value: f64) -> Option<Ratio> {
         (0.0..=1.0).contains(&value).then_some(Ratio(value))

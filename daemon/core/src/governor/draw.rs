@@ -8,6 +8,13 @@ const NOISE: f64 = 1.0;
 const DRIFT: [f64; 2] = [2e-3, 2e-2];
 /// Duty must have varied by this much before the line is believed.
 const SPAN: f64 = 0.2;
+/// Weight of the newest duty in its mean, and how far from that one must be to tell of the slope.
+const MEAN: f64 = 0.05;
+const CHANGE: f64 = 0.05;
+/// How fast what others take is followed meanwhile.
+const FOLLOW: f64 = 0.2;
+/// Part of the power that is assumed to be there without work.
+const IDLE: f64 = 0.25;
 /// The least that a whole duty takes, watts: less cannot be told from nothing.
 const LEAST: f64 = 0.05;
 
@@ -15,22 +22,47 @@ const LEAST: f64 = 0.05;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draw {
     fit: Rls<2>,
+    mean: f64,
+    taken: f64,
+    /// The least that was ever taken, watts.
+    least: f64,
     lowest: f64,
     highest: f64,
 }
 
 impl Default for Draw {
     fn default() -> Draw {
-        Draw { fit: Rls::new([10.0, 5.0], [400.0, 400.0]), lowest: 1.0, highest: 0.0 }
+        Draw {
+            fit: Rls::new([10.0, 5.0], [400.0, 400.0]),
+            mean: 0.0,
+            taken: 0.0,
+            least: f64::MAX,
+            lowest: 1.0,
+            highest: 0.0,
+        }
     }
 }
 
 impl Draw {
     /// The box took `watts` while the lanes were busy for `duty` of their time.
     pub fn learn(&mut self, duty: f64, watts: f64) {
-        self.fit.learn(&[duty, 1.0], watts, NOISE, &DRIFT);
+        self.mean += (duty - self.mean) * MEAN;
+        self.taken += (watts - self.taken) * MEAN;
+        if (duty - self.mean).abs() >= CHANGE {
+            self.fit.learn(&[duty, 1.0], watts, NOISE, &DRIFT);
+        } else {
+            // At the same load every difference is somebody else's.
+            self.fit.theta[1] += (watts - self.fit.expect(&[duty, 1.0])) * FOLLOW;
+        }
+        self.least = self.least.min(self.taken.max(watts));
         let theta = &mut self.fit.theta;
-        theta[0] = theta[0].clamp(LEAST, 10_000.0);
+        // What is there without work is neither less than nothing nor more than the least that was ever taken.
+        let (most, least) = if self.mean > SPAN {
+            (self.taken / self.mean, (self.taken - self.least) / self.mean)
+        } else {
+            (10_000.0, LEAST)
+        };
+        theta[0] = theta[0].min(most).max(least).max(LEAST);
         theta[1] = theta[1].clamp(0.0, 10_000.0);
         self.lowest = self.lowest.min(duty);
         self.highest = self.highest.max(duty);
@@ -41,14 +73,26 @@ impl Draw {
         self.highest - self.lowest >= SPAN
     }
 
+    /// The line: what it takes without work, and what a whole duty adds. Until it can be told, a quarter of what it takes is
+    /// assumed to be there without work.
+    fn line(&self) -> (f64, f64) {
+        if self.is_known() {
+            return (self.fit.theta[1], self.fit.theta[0]);
+        }
+        let idle = self.taken * IDLE;
+        (idle, ((self.taken - idle) / self.mean.max(IDLE)).max(LEAST))
+    }
+
     /// Watts at this duty.
     pub fn watts(&self, duty: f64) -> f64 {
-        self.fit.theta[1] + self.fit.theta[0] * duty
+        let (idle, per) = self.line();
+        idle + per * duty
     }
 
     /// The duty that takes this much; negative if not even rest would.
     pub fn duty(&self, watts: f64) -> f64 {
-        (watts - self.fit.theta[1]) / self.fit.theta[0]
+        let (idle, per) = self.line();
+        (watts - idle) / per
     }
 }
 

@@ -101,6 +101,11 @@ impl Thermal {
         }
     }
 
+    /// What heated for long before now, as far as anybody can tell.
+    pub fn start(&mut self, input: f64) {
+        self.held = Some([input / self.scale; WAYS]);
+    }
+
     /// Time passes while `input` heats.
     pub fn pass(&mut self, input: f64, seconds: f64) {
         let input = input / self.scale;

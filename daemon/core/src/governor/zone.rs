@@ -13,6 +13,8 @@ const LEAD_S: f64 = 8.0;
 const ERRORS: f64 = 0.5;
 /// The most that errors add to the margin, kelvin.
 const ERRORS_MOST: f64 = 0.5;
+/// And before one was ever compared, kelvin.
+const UNPROVEN: f64 = 2.0;
 /// A regime that heat caused ends this far below the target: at least, and at most, kelvin.
 const RESET: (f64, f64) = (2.0, 8.0);
 /// A machine that says nothing of it switches off this far above its trip, kelvin.
@@ -28,9 +30,9 @@ const SLEW_MOST: (f64, f64) = (10.0, 40.0);
 /// What a model that is not relied on yet may be wrong by, as a factor.
 const UNSURE: f64 = 2.0;
 /// Time constant at which the drift of the rest is smoothed, seconds.
-const DRIFT_S: f64 = 15.0;
+const DRIFT_S: f64 = 25.0;
 /// Drift up to this is noise, or a case that warms through, kelvin per second.
-const STILL: f64 = 0.01;
+const STILL: f64 = 0.015;
 /// How far more of it is carried on, seconds: upwards, and downwards.
 const DRIFT_LEAD_S: (f64, f64) = (30.0, 40.0);
 /// The model may lag behind the reading by this much, kelvin; what is beyond counts.
@@ -152,13 +154,16 @@ impl Zone {
         if self.watch.doubt().is_some() || self.drift.abs() <= STILL {
             return 0.0;
         }
-        self.drift * if self.drift > 0.0 { DRIFT_LEAD_S.0 } else { DRIFT_LEAD_S.1 }
+        match self.drift > 0.0 {
+            true => (self.drift - STILL) * DRIFT_LEAD_S.0,
+            false => (self.drift + STILL) * DRIFT_LEAD_S.1,
+        }
     }
 
     /// What is aimed below, degrees Celsius.
     pub fn target(&self, margin: f64) -> f64 {
-        let errors = self.model.error().map_or(0.0, |error| error * ERRORS);
-        self.trip - margin - errors.min(ERRORS_MOST)
+        let errors = self.model.error().map_or(UNPROVEN, |error| (error * ERRORS).min(ERRORS_MOST));
+        self.trip - margin - errors
     }
 
     /// Where a regime that heat caused may end, degrees Celsius.

@@ -150,7 +150,7 @@ impl Scheduler {
             lanes_spare: u64::try_from(usize::from(self.max_lanes()).saturating_sub(ahead.lanes_of_others))
                 .unwrap_or(0),
             lane_free: own.is_some_and(|model| self.has_free_lane(model)) && ahead.is_first && self.may_begin(now),
-            rates: self.rates.at(self.capacity.duty),
+            rates: self.rates.at(self.promised()),
             full: self.rates,
             barred: self.barred(),
             prepare: own_work.prepare,

@@ -12,11 +12,14 @@ use crate::route::route;
 use crate::scheduler::Scheduler;
 use crate::scheduler::model::Model;
 use crate::scheduler::table::{Live, Role};
-use crate::units::{Bytes, Cost, Mono, Span};
+use crate::units::{Bytes, Cost, Mono, Ratio, Span};
 use crate::verdict::{Outcome, Verdict};
 
 /// A fall by this share is reason to look at all that waits again.
-const FALL: f64 = 0.9;
+const FALL: f64 = 0.8;
+
+/// While it holds the lanes back, the governor's share goes down and up with every sample: this much of it is counted on.
+const SURE: Ratio = Ratio::FOUR_FIFTHS;
 
 /// Use of the lanes since the last sample.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,7 +96,9 @@ impl Scheduler {
         let mut waiting: Vec<(Key, Slot)> = self
             .table
             .places()
-            .filter_map(|slot| self.table.get(slot).filter(|live| waits(live)).map(|live| (live.key.by_deadline(), slot)))
+            .filter_map(|slot| {
+                self.table.get(slot).filter(|live| waits(live)).map(|live| (live.key.by_deadline(), slot))
+            })
             .collect();
         waiting.sort_unstable_by_key(|(key, _)| *key);
         for (_, slot) in waiting {
@@ -106,6 +111,11 @@ impl Scheduler {
                 self.drop_live(slot, Outcome::Shed(refusal.reason));
             }
         }
+    }
+
+    /// The share of the lanes' time that admission counts on.
+    pub(super) fn promised(&self) -> Ratio {
+        if self.pace.holds_back() { self.capacity.duty.times(SURE) } else { self.capacity.duty }
     }
 
     /// Largest batch that policy and governor allow.

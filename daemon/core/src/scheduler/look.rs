@@ -24,6 +24,14 @@ impl Scheduler {
             stages: self.table.len().saturating_sub(waiting + running),
             service_rate,
             draining: self.gate != Gate::Serving,
+            capacity: self.capacity,
+            regime: self.governor.state(),
+            sustainable: self.governor.sustainable(),
+            used: self.governor.used(),
+            input: self.governor.input(),
+            level: self.governor.level(),
+            zones: self.governor.views(self.policy.governor.margin),
+            held: self.is_held,
             models: self.models.iter().map(|model| self.model_snapshot(model)).collect(),
         }
     }
@@ -36,6 +44,7 @@ impl Scheduler {
             service: model.times.guess(1, 1).map(Span::duration),
             batch: model.usual,
             done: model.done,
+            late: model.late.late(self.clock),
         }
     }
 
