@@ -25,7 +25,8 @@ struct Arguments {
     /// Simulated engine and models: answers say so
     #[arg(long)]
     sim: bool,
-    /// Read temperatures and power of a machine from the copy of its /sys below DIR (for tests and demonstrations)
+    /// Read what a machine tells of itself from the copy of its /sys, /proc, /etc and /var below DIR (for tests and
+    /// demonstrations)
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
     /// Check the configuration, name every fault, and exit

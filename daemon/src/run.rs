@@ -200,11 +200,13 @@ fn outside(
             .map(|found| (found.path, found.found_by.to_string()))
             .map_err(|error| crate::driver::chain(&error))
     });
-    let sampler = Sampler::new(&options.root, &config.state_dir);
-    let watch = Watch::start(sampler, config.telemetry_interval).map_err(RunError::Telemetry)?;
+    let platform = telemetry::platform(&options.root);
+    let gpus = if options.simulated { Gpus::default() } else { Gpus::start().map_err(RunError::Telemetry)? };
+    let cards = gpus.clone();
+    let sampler = Sampler::new(&options.root, &config.state_dir).with(Box::new(move |now| cards.told(now)));
+    let watch = Watch::start(sampler, telemetry::INTERVAL).map_err(RunError::Telemetry)?;
     let rail = Rail::find(&options.root).filter(|_| !options.simulated);
     let power = rail.map(Meter::start).transpose().map_err(RunError::Telemetry)?;
-    let gpus = if options.simulated { Gpus::default() } else { Gpus::start().map_err(RunError::Telemetry)? };
     Ok(Outside {
         inbox,
         bundles: bundles(config, options.simulated),
@@ -222,7 +224,7 @@ fn outside(
         copied_machine: (options.root != std::path::Path::new("/")).then_some(options.root),
         available_bytes: telemetry::available_bytes,
         watchdog: service::watchdog(),
-        platform: telemetry::platform(),
+        platform,
     })
 }
 
