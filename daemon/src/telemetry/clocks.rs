@@ -149,7 +149,7 @@ fn graphics(root: &Path) -> Vec<(String, Source)> {
         let [min, max] = ["min_freq", "max_freq"].map(|file| limit(&dir.join(file), 1.0));
         let steps = node::text(&dir.join("available_frequencies")).unwrap_or_default();
         let steps = steps.split_whitespace().filter_map(|step| step.parse::<f64>().ok());
-        let top = steps.filter(|hz| *hz <= PLAUSIBLE.1).max_by(f64::total_cmp).or(max);
+        let top = steps.filter(|hz| *hz > 0.0 && *hz <= PLAUSIBLE.1).max_by(f64::total_cmp).or(max);
         let load = [device.join("load"), dir.join("load")].into_iter().find(|path| path.exists());
         let source = Source {
             rates: vec![Node::new(dir.join("cur_freq"))],

@@ -24,7 +24,14 @@ pub struct Machine {
 #[derive(Debug)]
 enum Source {
     Here(Result<System, String>),
-    Copy { stat: Node, meminfo: Node, last: Option<(u64, u64)> },
+    Copy(Box<Files>),
+}
+
+#[derive(Debug)]
+struct Files {
+    stat: Node,
+    meminfo: Node,
+    last: Option<(u64, u64)>,
 }
 
 impl Machine {
@@ -34,7 +41,7 @@ impl Machine {
         let is_copy = root != Path::new("/") && stat.exists();
         let average = Node::new(if is_copy { root.join("proc/loadavg") } else { "/proc/loadavg".into() });
         let source = match is_copy {
-            true => Source::Copy { stat, meminfo, last: None },
+            true => Source::Copy(Box::new(Files { stat, meminfo, last: None })),
             false => Source::Here(System::new().map_err(|error| error.to_string())),
         };
         Machine { source, average, samples: 0 }
@@ -62,7 +69,8 @@ impl Machine {
                 let failed = || Reading::Absent(Absence::Failed(why.clone()));
                 Load { cpu_percent: failed(), average_1m, memory_available: failed(), memory_total: failed() }
             }
-            Source::Copy { stat, meminfo, last } => {
+            Source::Copy(files) => {
+                let Files { stat, meminfo, last } = &mut **files;
                 let (available, total) = (memory(meminfo, "MemAvailable:"), memory(meminfo, "MemTotal:"));
                 Load {
                     cpu_percent: Reading::of(usage(stat, last), now),
