@@ -9,7 +9,6 @@ use super::host::HostState;
 use super::models::{Bundle, Life};
 use super::{Driver, State};
 use crate::config::{FIRST_ATTEMPT, WAITING_FOR_MODELS};
-use crate::telemetry::traps::Trap;
 
 const LIBRARY_REMEDY: &str =
     "put libonnxruntime.so into /usr/lib/edged/onnxruntime, or set `engine.library` to where it is; restart edged";
@@ -63,12 +62,9 @@ impl Driver {
         let mut engine = self.engine_status();
         // Before its models are loaded it is small, and that says nothing.
         let mut sample = (self.outside.sampler)(if self.warm { engine.pid } else { 0 });
-        let (hindering, notes): (Vec<Trap>, Vec<Trap>) = sample.traps.drain(..).partition(|trap| trap.hinders);
         let mut problems = self.problems();
-        problems.extend(hindering.into_iter().map(|trap| trap.problem));
+        problems.append(&mut sample.problems);
         let (state, reason) = self.state_words(&problems);
-        // Good to know, and no reason to call the box degraded.
-        problems.extend(notes.into_iter().map(|trap| trap.problem));
         let power = self.power().filter(|power| sample.readings.iter().all(|reading| reading.name != power.name));
         sample.readings.extend(power);
         engine.rss_bytes = sample.engine_rss_bytes;

@@ -204,7 +204,7 @@ impl Default for Sensed {
     }
 }
 
-/// The record of the hardware; its age is for whoever knows the time.
+/// The record of the hardware; its age is for whoever knows the time, and notes come of several samples.
 pub fn hardware(sensed: &Sensed) -> wire::Hardware {
     let modes = &sensed.power_modes;
     wire::Hardware {
@@ -225,6 +225,7 @@ pub fn hardware(sensed: &Sensed) -> wire::Hardware {
         power_mode: modes.present.as_ref().map(ToString::to_string).unwrap_or_default(),
         power_mode_absent: modes.present.as_ref().err().map(Absence::word).unwrap_or_default(),
         power_modes: modes.modes.to_vec(),
+        notes: Vec::new(),
     }
 }
 

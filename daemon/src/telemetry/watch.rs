@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use edge_core::Mono;
-use edge_wire::dto::ReadingInfo;
+use edge_wire::dto::{Problem, ReadingInfo};
 use edge_wire::hardware::Hardware;
 use tokio::sync::watch;
 
@@ -27,8 +27,8 @@ pub struct Sample {
     pub readings: Vec<ReadingInfo>,
     /// The same with all that belongs to it.
     pub hardware: Hardware,
-    /// What is wrong with the machine, or good to know.
-    pub traps: Vec<Trap>,
+    /// What is wrong with the machine; what is only good to know is with the hardware.
+    pub problems: Vec<Problem>,
     /// Resident memory of the daemon.
     pub rss_bytes: u64,
     /// Resident memory of the engine host; 0 if there is none, or it is too young to have been looked at.
@@ -101,10 +101,12 @@ impl Watch {
         let age = age(self.shared.clock.now().since(taken.at), boot_time().saturating_sub(taken.since_boot));
         let mut readings = sensed::readings(&taken.sensed);
         readings.iter_mut().for_each(|reading| reading.age_ms = age);
+        let of = |hinders: bool| taken.traps.iter().filter(move |trap| trap.hinders == hinders);
+        let notes = of(false).map(|trap| trap.problem.clone()).collect();
         Sample {
             readings,
-            hardware: Hardware { age_ms: age, ..sensed::hardware(&taken.sensed) },
-            traps: taken.traps.clone(),
+            hardware: Hardware { age_ms: age, notes, ..sensed::hardware(&taken.sensed) },
+            problems: of(true).map(|trap| trap.problem.clone()).collect(),
             rss_bytes: taken.rss_bytes,
             engine_rss_bytes: if taken.engine == engine { taken.engine_rss_bytes } else { 0 },
         }
