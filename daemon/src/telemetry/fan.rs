@@ -82,6 +82,8 @@ impl Fans {
         let fan = |item: &mut Item<Source>| {
             let gone = item.is_gone();
             let percent = if gone { Err(Absence::gone()) } else { item.thing.driven.within(PERCENT, (0.0, 100.0)) };
+            // One of 255 steps is no more exact than that.
+            let percent = percent.map(|percent| (percent * 10.0).round() / 10.0);
             let rpm = match &mut item.thing.turns {
                 _ if gone => Err(Absence::gone()),
                 Some(turns) => turns.within(1.0, RPM),

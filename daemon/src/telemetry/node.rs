@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::reading::Absence;
+use super::reading::{Absence, tidy};
 
 /// File systems on which a descriptor may be kept: sysfs, proc, debugfs.
 const KERNEL: [u64; 3] = [0x6265_6572, 0x9fa0, 0x6462_6720];
@@ -104,7 +104,7 @@ impl Node {
     /// A number times `unit`, if that lies within `range`; else it is a failure that names file and value.
     pub fn within(&mut self, unit: f64, range: (f64, f64)) -> Result<f64, Absence> {
         let number = self.number()?;
-        let value = number * unit;
+        let value = tidy(number * unit);
         if (range.0..=range.1).contains(&value) {
             return Ok(value);
         }

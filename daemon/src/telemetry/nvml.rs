@@ -12,7 +12,7 @@ use nvml_wrapper::{Device, Nvml};
 
 use super::accelerators::Told;
 use super::clocks;
-use super::reading::{Absence, Reading, to_float};
+use super::reading::{Absence, Reading, tidy, to_float};
 use super::sensed::{Accelerator, ClockRate, Zone};
 use super::zones::PLAUSIBLE;
 
@@ -40,7 +40,7 @@ pub fn cards(nvml: &Nvml, now: Mono) -> Told {
 fn card(device: &Device<'_>, driver: &str, now: Mono, told: &mut Told) {
     let name = device.name().unwrap_or_else(|_| "NVIDIA".into());
     let load = value(device.utilization_rates()).map(|rates| f64::from(rates.gpu));
-    let watts = value(device.power_usage()).map(|milli| f64::from(milli) * MILLI);
+    let watts = value(device.power_usage()).map(|milli| tidy(f64::from(milli) * MILLI));
     let free = value(device.memory_info()).map(|memory| to_float(memory.free));
     let reading = |read, range| Reading::of(in_range(read, range), now);
     let mut card = Accelerator {

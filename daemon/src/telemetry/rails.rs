@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use edge_core::Mono;
 
 use super::node::{self, Node};
-use super::reading::{Absence, Reading};
+use super::reading::{Absence, Reading, tidy};
 use super::sensed::Rail;
 use super::shelf::{Item, Placed, Shelf};
 
@@ -90,7 +90,7 @@ impl Rails {
     pub fn find(&mut self, now: Mono) {
         let source = |channel: Channel| {
             let node = |kind: &str, what: &str| Node::new(channel.file(kind, what));
-            let warn = node::number(&channel.file("curr", "max")).map(|milli| milli * MILLI);
+            let warn = node::number(&channel.file("curr", "max")).map(|milli| tidy(milli * MILLI));
             let source = Source {
                 volts: node("in", "input"),
                 amperes: node("curr", "input"),
@@ -114,7 +114,7 @@ fn rail(item: &mut Item<Source>, now: Mono) -> Rail {
         false => (item.thing.volts.within(MILLI, VOLTS), item.thing.amperes.within(MILLI, AMPERES)),
     };
     let power = match (&volts, &amperes) {
-        (Ok(volts), Ok(amperes)) => Ok(volts * amperes),
+        (Ok(volts), Ok(amperes)) => Ok(tidy(volts * amperes)),
         (Err(absence), _) | (_, Err(absence)) => Err(absence.clone()),
     };
     let gone = item.is_gone();

@@ -85,8 +85,25 @@ impl Reading<f64> {
     }
 }
 
+/// A value without the noise of its conversion behind the sixth digit after the point: 57.175, not 57.175000000000004.
+pub fn tidy(value: f64) -> f64 {
+    const DIGITS: f64 = 1e6;
+    if value.abs() < DIGITS { (value * DIGITS).round() / DIGITS } else { value }
+}
+
 /// A count for people; exact below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
 pub fn to_float(value: u64) -> f64 {
     value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_converted_value_has_no_noise_and_a_large_one_keeps_all_of_itself() {
+        assert_eq!([57_175.0 * 1e-3, -0.000_000_4, 836_320_000.0].map(tidy), [57.175, 0.0, 836_320_000.0]);
+        assert_eq!(tidy(5.861_727_999_999_999), 5.861_728);
+    }
 }

@@ -7,7 +7,7 @@ use edge_core::Mono;
 use sysinfo::System;
 
 use super::node::{self, Node};
-use super::reading::{Absence, Reading, to_float};
+use super::reading::{Absence, Reading, tidy, to_float};
 use super::sensed::Load;
 
 /// Processes that want to run; more are nonsense.
@@ -23,7 +23,7 @@ pub struct Machine {
 
 #[derive(Debug)]
 enum Source {
-    Here(Result<System, String>),
+    Here(Result<Box<System>, String>),
     Copy(Box<Files>),
 }
 
@@ -42,7 +42,7 @@ impl Machine {
         let average = Node::new(if is_copy { root.join("proc/loadavg") } else { "/proc/loadavg".into() });
         let source = match is_copy {
             true => Source::Copy(Box::new(Files { stat, meminfo, last: None })),
-            false => Source::Here(System::new().map_err(|error| error.to_string())),
+            false => Source::Here(System::new().map(Box::new).map_err(|error| error.to_string())),
         };
         Machine { source, average, samples: 0 }
     }
@@ -102,7 +102,11 @@ fn usage(stat: &mut Node, last: &mut Option<(u64, u64)>) -> Result<f64, Absence>
     };
     let (busy, total) =
         last.replace(now).map_or((0, 0), |before| (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1)));
-    if total == 0 { Err(Absence::NotYet) } else { Ok((100.0 * to_float(busy) / to_float(total)).clamp(0.0, 100.0)) }
+    if total == 0 {
+        Err(Absence::NotYet)
+    } else {
+        Ok(tidy((100.0 * to_float(busy) / to_float(total)).clamp(0.0, 100.0)))
+    }
 }
 
 /// Ticks that the processors were busy, and all of them.

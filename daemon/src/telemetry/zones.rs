@@ -8,7 +8,7 @@ use edge_core::Mono;
 use edge_wire::hardware::Trip;
 
 use super::node::{self, Fault, Node};
-use super::reading::{Absence, Reading};
+use super::reading::{Absence, Reading, tidy};
 use super::sensed::Zone;
 use super::shelf::{Placed, Shelf};
 
@@ -90,7 +90,7 @@ fn celsius(temp: &mut Node) -> Result<f64, Absence> {
     };
     let why = match milli {
         Ok(NO_VALUE) => return Err(Absence::NotYet),
-        Ok(milli) if (PLAUSIBLE.0..=PLAUSIBLE.1).contains(&(milli * MILLI)) => return Ok(milli * MILLI),
+        Ok(milli) if (PLAUSIBLE.0..=PLAUSIBLE.1).contains(&(milli * MILLI)) => return Ok(tidy(milli * MILLI)),
         Ok(milli) => format!("{milli} is out of range"),
         Err(text) => format!("{text:?} is no number"),
     };
@@ -103,8 +103,8 @@ fn trips(dir: &Path) -> Arc<[Trip]> {
     let trip = |number: u32| {
         let file = |what: &str| dir.join(format!("trip_point_{number}_{what}"));
         let kind = node::text(&file("type"))?;
-        let temp_c = node::number(&file("temp"))? * MILLI;
-        let hysteresis_c = node::number(&file("hyst")).unwrap_or(0.0) * MILLI;
+        let temp_c = tidy(node::number(&file("temp"))? * MILLI);
+        let hysteresis_c = tidy(node::number(&file("hyst")).unwrap_or(0.0) * MILLI);
         let of_this: Vec<&str> =
             bindings.iter().filter(|(trip, _)| *trip == number).map(|(_, cooler)| cooler.as_str()).collect();
         let kind = kind_of(&kind, &of_this);

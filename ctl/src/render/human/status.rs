@@ -194,15 +194,15 @@ fn value(reading: &ReadingInfo) -> String {
 
 /// What is not as it should be, each with its remedy.
 pub fn problems(problems: &[Problem]) -> String {
-    list("PROBLEMS", problems)
+    titled("PROBLEMS", problems)
 }
 
 /// What is good to know of the machine, and not wrong.
 fn notes(notes: &[Problem]) -> String {
-    list("GOOD TO KNOW", notes)
+    titled("GOOD TO KNOW", notes)
 }
 
-fn list(title: &str, problems: &[Problem]) -> String {
+fn titled(title: &str, problems: &[Problem]) -> String {
     if problems.is_empty() {
         return String::new();
     }

@@ -90,7 +90,7 @@ pub fn tree(board: &'static Board, start: u32, boot_id: &str) -> Tree {
         tree.text(emc.cap, emc.max_hz);
     }
     // They come up in another order each time.
-    let fan_first = start % 2 == 0;
+    let fan_first = start.is_multiple_of(2);
     if fan_first {
         tree.fan(board.fan);
     }
