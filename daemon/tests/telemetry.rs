@@ -16,7 +16,7 @@ const SHIFT: u64 = 512 << 10;
 const MOMENT: usize = 8;
 
 fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
 fn take(sampler: &mut Sampler, seconds: std::ops::Range<u64>) {
