@@ -11,6 +11,7 @@ use edged::config::validate::{Machine, is_missing, validate};
 use edged::config::{BusConfig, Config, keys, reference};
 use edged::run::{self, Options};
 use edged::service;
+use edged::telemetry::machines::{self, Board};
 
 /// Inference daemon for edge boxes. Exit codes: 0 stopped as told, 1 fault, 2 bad configuration or arguments, 3 no bus.
 #[derive(Parser)]
@@ -22,10 +23,11 @@ struct Arguments {
     /// Serve on the session bus
     #[arg(long)]
     session: bool,
-    /// Simulated engine and models: answers say so
-    #[arg(long)]
-    sim: bool,
-    /// Read temperatures and power of a machine from the copy of its /sys below DIR (for tests and demonstrations)
+    /// Simulated engine and models, and with a name a simulated machine: answers say so
+    #[arg(long, value_name = "machine=NAME", num_args = 0..=1, default_missing_value = "", value_parser = simulation)]
+    sim: Option<Simulation>,
+    /// Read what a machine tells of itself from the copy of its /sys, /proc, /etc and /var below DIR (for tests and
+    /// demonstrations)
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
     /// Check the configuration, name every fault, and exit
@@ -36,6 +38,14 @@ struct Arguments {
     config_reference: Option<Form>,
     #[command(subcommand)]
     role: Option<Role>,
+}
+
+/// What is simulated besides the engine: nothing, or a machine.
+#[derive(Clone, Copy)]
+struct Simulation(Option<&'static Board>);
+
+fn simulation(text: &str) -> Result<Simulation, String> {
+    if text.is_empty() { Ok(Simulation(None)) } else { machines::asked(text).map(|board| Simulation(Some(board))) }
 }
 
 /// A form of the key reference.
@@ -76,6 +86,11 @@ fn main() -> ExitCode {
     if let Some(form) = arguments.config_reference {
         print!("{}", form.text());
         return ExitCode::SUCCESS;
+    }
+    let machine = arguments.sim.and_then(|Simulation(machine)| machine);
+    if machine.is_some() && arguments.root != std::path::Path::new("/") {
+        eprintln!("edged: --root and --sim machine=NAME both say which machine is read: give one of them");
+        return ExitCode::from(2);
     }
     let config = match configure(&arguments) {
         Ok(config) => config,
@@ -132,8 +147,9 @@ fn serve(config: Config, arguments: Arguments) -> Result<(), (u8, anyhow::Error)
         .enable_all()
         .build()
         .map_err(|error| (1, anyhow::Error::new(error).context("start the runtime")))?;
-    let (simulated, root) = (arguments.sim, arguments.root.clone());
-    let options = Options { simulated, root, reload: std::sync::Arc::new(move || reload(&arguments)) };
+    let (simulated, root) = (arguments.sim.is_some(), arguments.root.clone());
+    let machine = arguments.sim.and_then(|Simulation(machine)| machine);
+    let options = Options { simulated, machine, root, reload: std::sync::Arc::new(move || reload(&arguments)) };
     let ended = runtime.block_on(run::run(config, options));
     // Not waited for: a thread that reads from a disk which does not answer.
     runtime.shutdown_background();

@@ -18,6 +18,7 @@ use crate::pull::Puller;
 use crate::service;
 use crate::store::{self, Found};
 use crate::telemetry::gpu::Gpus;
+use crate::telemetry::machines::{self, Board, Machine, MachineError};
 use crate::telemetry::rail::{Meter, Rail};
 use crate::telemetry::{self, Sampler, Watch};
 use crate::transport::dbus::{self, Bus, BusError};
@@ -31,6 +32,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub struct Options {
     /// Simulated engine, models and answers.
     pub simulated: bool,
+    /// A simulated machine that is read instead of this one.
+    pub machine: Option<&'static Board>,
     /// Below which directory the machine's `/sys` is read.
     pub root: PathBuf,
     /// Reads the configuration again.
@@ -48,6 +51,8 @@ pub enum RunError {
     Program(#[source] std::io::Error),
     #[error("start the thread that takes readings")]
     Telemetry(#[source] std::io::Error),
+    #[error(transparent)]
+    Machine(MachineError),
     #[error("the driver stopped: {0}")]
     Driver(String),
 }
@@ -57,7 +62,11 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             RunError::Bus(_) => 3,
-            RunError::Signals(_) | RunError::Program(_) | RunError::Telemetry(_) | RunError::Driver(_) => 1,
+            RunError::Signals(_)
+            | RunError::Program(_)
+            | RunError::Telemetry(_)
+            | RunError::Machine(_)
+            | RunError::Driver(_) => 1,
         }
     }
 }
@@ -71,7 +80,10 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     let handle = Handle::new(inbox, watcher);
 
     let clock = Clock::start();
-    let outside = outside(&config, options, receiver, status, milestones, clock)?;
+    // Its files go when this ends, whichever way.
+    let machine = options.machine.map(|board| Machine::start(board, &config.runtime_dir)).transpose();
+    let machine = machine.map_err(RunError::Machine)?;
+    let outside = outside(&config, options, machine.as_ref(), receiver, status, milestones, clock)?;
     let driver = tokio::spawn(Driver::new(config.clone(), outside, clock).run());
     let bus = dbus::serve(handle.clone(), &config.bus, &config.limits).await.map_err(RunError::Bus)?;
     bus.own_name().await.map_err(RunError::Bus)?;
@@ -189,6 +201,7 @@ async fn drain(handle: &Handle, signals: &mut Signals, reached: &mut mpsc::Recei
 fn outside(
     config: &Config,
     options: Options,
+    machine: Option<&Machine>,
     inbox: mpsc::Receiver<Message>,
     status: watch::Sender<Arc<Status>>,
     milestones: mpsc::Sender<Milestone>,
@@ -200,11 +213,13 @@ fn outside(
             .map(|found| (found.path, found.found_by.to_string()))
             .map_err(|error| crate::driver::chain(&error))
     });
-    let sampler = Sampler::new(&options.root, &config.state_dir);
-    let watch = Watch::start(sampler, config.telemetry_interval).map_err(RunError::Telemetry)?;
-    let rail = Rail::find(&options.root).filter(|_| !options.simulated);
-    let power = rail.map(Meter::start).transpose().map_err(RunError::Telemetry)?;
     let gpus = if options.simulated { Gpus::default() } else { Gpus::start().map_err(RunError::Telemetry)? };
+    let root = machine.map_or(options.root.as_path(), |machine| machine.root.as_path());
+    let watch =
+        Watch::start(sampler(root, config, machine, &gpus), telemetry::INTERVAL).map_err(RunError::Telemetry)?;
+    let rail = Rail::find(root).filter(|_| !options.simulated || machine.is_some());
+    let power = rail.map(Meter::start).transpose().map_err(RunError::Telemetry)?;
+    let platform = telemetry::platform(root);
     Ok(Outside {
         inbox,
         bundles: bundles(config, options.simulated),
@@ -222,8 +237,20 @@ fn outside(
         copied_machine: (options.root != std::path::Path::new("/")).then_some(options.root),
         available_bytes: telemetry::available_bytes,
         watchdog: service::watchdog(),
-        platform: telemetry::platform(),
+        platform,
     })
+}
+
+/// Reads the machine, or the simulated one with what its libraries would tell.
+fn sampler(root: &std::path::Path, config: &Config, machine: Option<&Machine>, gpus: &Gpus) -> Sampler {
+    let sampler = Sampler::new(root, &config.state_dir);
+    match machine {
+        Some(machine) => sampler.with(machines::source(root)).simulated(machine.name),
+        None => {
+            let gpus = gpus.clone();
+            sampler.with(Box::new(move |now| gpus.told(now)))
+        }
+    }
 }
 
 /// What providers compiled, on a thread of its own. Without the thread models are served all the same.

@@ -23,6 +23,8 @@ pub fn parts(status: &Status) -> Vec<Check> {
     let shown: Vec<String> = checks.iter().map(|check| check.subject.clone()).collect();
     let others = status.problems.iter().filter(|problem| !shown.contains(&problem.subject));
     checks.extend(others.map(|problem| Check::fail(&problem.subject, &problem.what, &problem.remedy)));
+    let notes = status.hardware.notes.iter();
+    checks.extend(notes.map(|note| Check::warn(&note.subject, &note.what, &note.remedy)));
     checks
 }
 

@@ -196,6 +196,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_good_to_know_of_the_machine_does_not_fail() {
+        let mut status = healthy();
+        let note = Problem { subject: "power mode".into(), what: "caps the clock".into(), remedy: "nothing".into() };
+        status.hardware.notes = vec![note];
+        let report = report(&facts(status));
+        assert_eq!(report.exit, Exit::Done);
+        let shown = report.checks.iter().find(|check| check.subject == "power mode").unwrap();
+        assert_eq!(*shown, Check::warn("power mode", "caps the clock", "nothing"));
+    }
+
+    #[test]
     fn a_failed_model_fails_even_when_the_daemon_names_no_problem() {
         let mut status = healthy();
         status.models[0].state = "failed".into();

@@ -427,7 +427,7 @@ pub const KEYS: &[Key] = &[
         "telemetry.interval_ms",
         Kind::Int { min: 500, max: HOUR },
         Absent::Int(5 * SECOND),
-        "How often readings are taken and published.",
+        "How often readings are published; they are taken every second.",
     ),
     key(
         "cache.dir",

@@ -36,6 +36,14 @@ impl Clock {
     }
 }
 
+/// Time since the machine started, that of its sleep included (CLOCK_BOOTTIME), for ages that must not stand still then.
+pub fn boot_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanos) =
+        (u64::try_from(now.tv_sec).unwrap_or_default(), u32::try_from(now.tv_nsec).unwrap_or_default());
+    Duration::new(seconds, nanos.min(999_999_999))
+}
+
 /// Wall-clock time, for records that people and other machines read.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn wall() -> SystemTime {

@@ -20,8 +20,10 @@ impl Driver {
 
     /// What the box takes, as the meter last read it.
     fn power(&self) -> Option<ReadingInfo> {
-        // A simulator takes nothing that says anything of a box.
-        self.outside.library.as_ref()?;
+        // A simulator takes nothing that says anything of a box, but that of a machine with rails does.
+        if self.outside.library.is_none() && self.outside.power.is_none() {
+            return None;
+        }
         let reading = ReadingInfo { name: "power_w".into(), ..ReadingInfo::default() };
         Some(match &self.outside.power {
             Some(meter) => {
@@ -57,12 +59,14 @@ impl Driver {
             models.push(status);
         }
         models.extend(self.part_statuses());
-        let problems = self.problems();
-        let (state, reason) = self.state_words(&problems);
         let mut engine = self.engine_status();
         // Before its models are loaded it is small, and that says nothing.
         let mut sample = (self.outside.sampler)(if self.warm { engine.pid } else { 0 });
-        sample.readings.extend(self.power());
+        let mut problems = self.problems();
+        problems.append(&mut sample.problems);
+        let (state, reason) = self.state_words(&problems);
+        let power = self.power().filter(|power| sample.readings.iter().all(|reading| reading.name != power.name));
+        sample.readings.extend(power);
         engine.rss_bytes = sample.engine_rss_bytes;
         self.tuning.hot = super::tuning::is_hot(&sample.readings);
         let status = Status {
@@ -85,7 +89,7 @@ impl Driver {
             waiting: u32::try_from(snapshot.waiting).unwrap_or(u32::MAX),
             running: u32::try_from(snapshot.running).unwrap_or(u32::MAX),
             readings: sample.readings,
-            hardware: edge_wire::hardware::Hardware::default(),
+            hardware: sample.hardware,
             governor: edge_wire::governor::GovernorStatus::default(),
             problems,
             config_files: self.config.files.iter().map(|file| file.display().to_string()).collect(),

@@ -1,32 +1,40 @@
-//! What machine this is; read once.
+//! What machine this is; read once. Files are read below a root, which is that of the machine itself but for copies of
+//! other machines; what such a copy does not have is told of the machine that this runs on.
+
+use std::path::Path;
 
 use edge_wire::dto::Platform;
 
+use super::{node, system};
+
+const HERE: &str = "/";
+
 /// Board, system, cores and memory.
-pub fn platform() -> Platform {
-    let memory_bytes = sysinfo::System::new().map(|mut system| {
-        system.refresh_memory();
-        system.total_memory()
-    });
+pub fn platform(root: &Path) -> Platform {
+    let memory_bytes = system::memory_bytes(root).or_else(|| system::memory_bytes(Path::new(HERE)));
+    let os_release = read(root, "etc/os-release").or_else(|| read(Path::new(HERE), "etc/os-release"));
     Platform {
-        machine: machine(),
+        machine: machine(root),
         architecture: std::env::consts::ARCH.into(),
-        os: os_name(&std::fs::read_to_string("/etc/os-release").unwrap_or_default()),
+        os: os_name(&os_release.unwrap_or_default()),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         cores: std::thread::available_parallelism().map_or(0, |count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
         memory_bytes: memory_bytes.unwrap_or_default(),
     }
 }
 
+fn read(root: &Path, path: &str) -> Option<String> {
+    node::text(&root.join(path))
+}
+
 /// A board names itself in the device tree; a PC by its firmware, else by its processor.
-fn machine() -> String {
-    let read =
-        |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim_matches(['\0', '\n', ' ']).to_owned());
-    read("/proc/device-tree/model")
-        .or_else(|| read("/sys/class/dmi/id/product_name"))
-        .filter(|name| !name.is_empty())
-        .or_else(|| processor(&read("/proc/cpuinfo")?))
-        .unwrap_or_else(|| "unknown".into())
+pub(super) fn machine(root: &Path) -> String {
+    let name = |root: &Path| {
+        read(root, "proc/device-tree/model")
+            .or_else(|| read(root, "sys/class/dmi/id/product_name"))
+            .or_else(|| processor(&read(root, "proc/cpuinfo")?))
+    };
+    name(root).or_else(|| name(Path::new(HERE))).unwrap_or_else(|| "unknown".into())
 }
 
 /// Name of the processor, where the kernel knows it.
@@ -56,9 +64,44 @@ fn features(cpuinfo: &str) -> String {
     words.join(" ")
 }
 
-/// The software of a Jetson board, such as `L4T 36.4.3` (JetPack 6.2); empty elsewhere.
-pub fn board_software() -> String {
-    l4t(&std::fs::read_to_string("/etc/nv_tegra_release").unwrap_or_default())
+/// The software of a Jetson board, such as `L4T 36.4.3`; empty elsewhere. What was measured holds for it.
+pub fn board_software(root: &Path) -> String {
+    l4t(&read(root, "etc/nv_tegra_release").unwrap_or_default())
+}
+
+/// The same for people: with the release of JetPack that it belongs to, as far as that is known.
+pub(super) fn software(root: &Path) -> String {
+    let l4t = board_software(root);
+    match jetpack(l4t.strip_prefix("L4T ").unwrap_or_default()) {
+        Some(jetpack) => format!("{l4t} (JetPack {jetpack})"),
+        None => l4t,
+    }
+}
+
+/// Releases of the board's software and the JetPack each is in; a release that is not listed belongs to that of its number.
+const JETPACKS: [(&str, &str); 17] = [
+    ("38.4", "7.1"),
+    ("38.2", "7.0"),
+    ("36.4.4", "6.2.1"),
+    ("36.4.3", "6.2"),
+    ("36.4.0", "6.1"),
+    ("36.3.0", "6.0"),
+    ("35.6.0", "5.1.4"),
+    ("35.5.0", "5.1.3"),
+    ("35.4.1", "5.1.2"),
+    ("35.3.1", "5.1.1"),
+    ("35.2.1", "5.1"),
+    ("35.1.0", "5.0.2"),
+    ("38", "7"),
+    ("36", "6"),
+    ("35", "5"),
+    ("34", "5"),
+    ("32", "4"),
+];
+
+fn jetpack(l4t: &str) -> Option<&'static str> {
+    let begins = |release: &str| l4t.strip_prefix(release).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    JETPACKS.iter().find(|(release, _)| begins(release)).map(|(_, jetpack)| *jetpack)
 }
 
 fn l4t(release: &str) -> String {
@@ -136,6 +179,25 @@ mod tests {
         let line = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\nx";
         assert_eq!(l4t(line), "L4T 36.4.3");
         assert_eq!((l4t(""), l4t("# R36")), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn a_board_tells_its_name_and_software_below_the_root() {
+        let root = super::super::testing::root(&[
+            ("proc/device-tree/model", "NVIDIA Jetson Orin Nano Developer Kit\0"),
+            ("etc/nv_tegra_release", "# R36 (release), REVISION: 4.3, GCID: 1, BOARD: generic\n"),
+            ("etc/os-release", "PRETTY_NAME=\"Ubuntu 22.04.5 LTS\"\n"),
+            ("proc/meminfo", "MemTotal: 8 kB\n"),
+        ]);
+        let seen = platform(root.path());
+        let expected = ("NVIDIA Jetson Orin Nano Developer Kit", "Ubuntu 22.04.5 LTS", 8192);
+        assert_eq!((seen.machine.as_str(), seen.os.as_str(), seen.memory_bytes), expected);
+        assert_eq!(board_software(root.path()), "L4T 36.4.3");
+        assert_eq!(software(root.path()), "L4T 36.4.3 (JetPack 6.2)");
+        assert_eq!(
+            [jetpack("36.5.0"), jetpack("35.4.1"), jetpack("40.1"), jetpack("")],
+            [Some("6"), Some("5.1.2"), None, None]
+        );
     }
 
     #[test]

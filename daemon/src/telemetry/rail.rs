@@ -4,12 +4,13 @@
 //! Sources: the kernel's `ina3221` hwmon driver (millivolts and milliamperes) and its powercap interface (microjoules,
 //! with the value at which a counter starts again).
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::node::{self, Fault, Node};
+use super::rails::{self, Channel};
 use crate::driver::clock::Clock;
 
 /// How often a rail is read: often enough for a measurement of a second, and a sensor on a slow bus takes 2 ms.
@@ -18,9 +19,6 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const WHOLE: &str = "VDD_IN";
 /// Where there is none, the rails of the first sensor together are the module's.
 const FIRST_SENSOR: &str = "1-0040";
-/// Channels of a sensor that are rails; the others are sums that it makes itself.
-const CHANNELS: std::ops::RangeInclusive<u8> = 1..=3;
-
 /// Something that can be read.
 #[derive(Debug, PartialEq, Eq)]
 enum Source {
@@ -74,50 +72,39 @@ impl Rail {
 }
 
 fn number(path: &Path) -> Result<u64, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+    let mut node = Node::new(path.to_owned());
+    let text = node.text().map(str::to_owned);
+    let text = text.map_err(|fault| format!("read {}: {}", path.display(), words(fault)))?;
     // A current may be negative for a moment, when a rail is fed from elsewhere: then it takes nothing.
-    let number: i64 = text.trim().parse().map_err(|_| format!("{}: {:?} is no number", path.display(), text.trim()))?;
+    let number: i64 = text.parse().map_err(|_| format!("{}: {text:?} is no number", path.display()))?;
     Ok(u64::try_from(number).unwrap_or(0))
 }
 
-fn text(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
-}
-
-fn entries(dir: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
-    paths
+fn words(fault: Fault) -> String {
+    match fault {
+        Fault::Asleep => "it says nothing now".into(),
+        Fault::Missing => "it is not there".into(),
+        Fault::Disabled => "it is switched off".into(),
+        Fault::Errno(errno) => errno.to_string(),
+    }
 }
 
 fn sensor(root: &Path) -> Option<Rail> {
-    let driver = root.join("sys/bus/i2c/drivers/ina3221");
-    let mut rails: Vec<(String, String, (PathBuf, PathBuf))> = Vec::new();
-    for device in entries(&driver) {
-        let device_name = device.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        for hwmon in entries(&device.join("hwmon")) {
-            for channel in CHANNELS {
-                let file = |kind: &str, what: &str| hwmon.join(format!("{kind}{channel}_{what}"));
-                let Some(label) = text(&file("in", "label")).filter(|label| !label.is_empty() && label != "NC") else {
-                    continue;
-                };
-                rails.push((device_name.clone(), label, (file("in", "input"), file("curr", "input"))));
-            }
-        }
+    let mut channels = rails::channels(root);
+    let files = |channel: &Channel| (channel.file("in", "input"), channel.file("curr", "input"));
+    if let Some(channel) = channels.iter().find(|channel| channel.label == WHOLE) {
+        let source = Source::Sensor(vec![files(channel)]);
+        return Some(Rail { name: channel.label.clone(), source, last: Vec::new() });
     }
-    if let Some((_, name, files)) = rails.iter().find(|rail| rail.1 == WHOLE) {
-        return Some(Rail { name: name.clone(), source: Source::Sensor(vec![files.clone()]), last: Vec::new() });
-    }
-    rails.retain(|rail| rail.0 == FIRST_SENSOR);
-    let name = rails.iter().map(|rail| rail.1.as_str()).collect::<Vec<_>>().join(" + ");
-    let channels: Vec<_> = rails.into_iter().map(|rail| rail.2).collect();
-    (!channels.is_empty()).then_some(Rail { name, source: Source::Sensor(channels), last: Vec::new() })
+    channels.retain(|channel| channel.device == FIRST_SENSOR);
+    let name = channels.iter().map(|channel| channel.label.as_str()).collect::<Vec<_>>().join(" + ");
+    let source = Source::Sensor(channels.iter().map(files).collect());
+    (!channels.is_empty()).then_some(Rail { name, source, last: Vec::new() })
 }
 
 fn counters(root: &Path) -> Option<Rail> {
-    let zones = entries(&root.join("sys/class/powercap"));
-    let package = |zone: &PathBuf| text(&zone.join("name")).is_some_and(|name| name.starts_with("package-"));
+    let zones = node::entries(&root.join("sys/class/powercap"));
+    let package = |zone: &PathBuf| node::text(&zone.join("name")).is_some_and(|name| name.starts_with("package-"));
     let counter = |zone: PathBuf| Some((zone.join("energy_uj"), number(&zone.join("max_energy_range_uj")).ok()?));
     let counters: Vec<_> = zones.into_iter().filter(package).filter_map(counter).collect();
     let last = counters.iter().map(|(path, _)| number(path)).collect::<Result<Vec<_>, _>>().ok()?;
@@ -191,6 +178,8 @@ pub fn power_mw(energy_uj: u64, over: Duration) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn write(root: &Path, files: &[(&str, &str)]) {

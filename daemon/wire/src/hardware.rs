@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dto::Problem;
+
 /// A value that may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -186,4 +188,6 @@ pub struct Hardware {
     pub power_mode_absent: String,
     /// The modes that there are, by id.
     pub power_modes: Vec<PowerMode>,
+    /// Good to know of it, and nothing that is wrong: a power mode that caps a clock, for example.
+    pub notes: Vec<Problem>,
 }

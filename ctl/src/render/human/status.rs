@@ -15,6 +15,7 @@ pub fn status(status: &Status) -> String {
         jobs(&status.jobs),
         readings(&status.readings),
         problems(&status.problems),
+        notes(&status.hardware.notes),
     ];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
@@ -193,10 +194,19 @@ fn value(reading: &ReadingInfo) -> String {
 
 /// What is not as it should be, each with its remedy.
 pub fn problems(problems: &[Problem]) -> String {
+    titled("PROBLEMS", problems)
+}
+
+/// What is good to know of the machine, and not wrong.
+fn notes(notes: &[Problem]) -> String {
+    titled("GOOD TO KNOW", notes)
+}
+
+fn titled(title: &str, problems: &[Problem]) -> String {
     if problems.is_empty() {
         return String::new();
     }
-    let mut text = String::from("PROBLEMS\n");
+    let mut text = format!("{title}\n");
     for problem in problems {
         text.push_str(&paragraph("  ", &clean(&format!("{}: {}", problem.subject, problem.what))));
         if !problem.remedy.is_empty() {

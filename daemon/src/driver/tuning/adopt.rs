@@ -113,6 +113,7 @@ impl Driver {
     /// What this box is, for engines and plans that come from another one.
     pub(in crate::driver) fn facts(&self) -> plans::Key {
         let platform = &self.outside.platform;
+        let root = self.outside.copied_machine.as_deref().unwrap_or(std::path::Path::new("/"));
         let facts = [
             ("machine", platform.machine.clone()),
             ("architecture", platform.architecture.clone()),
@@ -120,7 +121,7 @@ impl Driver {
             ("processor features", crate::telemetry::processor_features()),
             ("graphics", crate::telemetry::graphics_names()),
             ("driver", crate::telemetry::gpu_driver()),
-            ("board software", crate::telemetry::board_software()),
+            ("board software", crate::telemetry::board_software(root)),
             ("runtime", self.hosts.library().map(|(version, _)| version.to_owned()).unwrap_or_default()),
         ];
         let known = facts.into_iter().filter(|(_, value)| !value.is_empty());
