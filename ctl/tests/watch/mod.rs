@@ -168,6 +168,42 @@ fn a_hold_ends_when_nobody_is_left_who_could_end_it() {
     until("release", || fake.calls().contains(&"let go".to_owned()));
 }
 
+#[test]
+fn a_signal_is_passed_on_to_the_command_which_ends_in_its_own_time() {
+    let bus = PrivateBus::start();
+    let edgectl = Edgectl::on(&bus);
+    let fake = Fake::start(&bus, canned::serving());
+    let line = "trap 'echo cleaned up; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut child = holding(&edgectl, &["hold", "--why", "measuring", "--", "sh", "-c", line]);
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    said.read_line(&mut first).unwrap();
+    assert_eq!(first, "ready\n");
+    assert!(!fake.calls().contains(&"let go".to_owned()));
+    tell(&child, Signal::TERM);
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!((rest.as_str(), child.wait().unwrap().code()), ("cleaned up\n", Some(9)));
+    until("release", || fake.calls().contains(&"let go".to_owned()));
+}
+
+#[test]
+fn the_exit_of_a_command_that_ran_on_another_box_is_handed_on() {
+    use std::os::unix::fs::PermissionsExt;
+    let bus = PrivateBus::start();
+    let ssh = bus.path().join("ssh");
+    fs::write(&ssh, "#!/bin/sh\necho \"$@\"\nexit 42\n").unwrap();
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+    let edgectl = Edgectl::on(&bus).with("PATH", &format!("{}:/usr/bin:/bin", bus.path().display()));
+    let output = edgectl.run(&["--host", "press-7", "hold", "--why", "new firmware", "--", "./flash.sh"]);
+    assert_eq!(output.status.code(), Some(42));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        said, "-- press-7 edgectl 'hold' '--why' 'new firmware' '--' './flash.sh'\n",
+        "no terminal is here to ask for"
+    );
+}
+
 /// `edgectl top` on a terminal of 80 columns and 24 rows, in a shell that tells afterwards whether it is as it was before.
 struct Terminal {
     child: Child,
@@ -176,6 +212,11 @@ struct Terminal {
 
 impl Terminal {
     fn start(bus: &PrivateBus) -> Terminal {
+        Terminal::with(bus, &[])
+    }
+
+    /// With these variables in its environment.
+    fn with(bus: &PrivateBus, variables: &[(&str, &str)]) -> Terminal {
         let edgectl = Edgectl::on(bus);
         let line = "stty cols 80 rows 24; before=$(stty -g); sh -c 'echo $$ > pid; exec edgectl top --interval 200ms'; \
                     code=$?; [ \"$before\" = \"$(stty -g)\" ] && echo restored $code";
@@ -190,6 +231,7 @@ impl Terminal {
             }
         }
         around.env("PATH", format!("{}:/usr/bin:/bin", built.display())).env("TERM", "xterm").env("LANG", "C.UTF-8");
+        around.envs(variables.iter().copied());
         command = around;
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         Terminal { child, shown: Vec::new() }
@@ -246,4 +288,37 @@ fn a_signal_gives_the_terminal_back_too() {
     kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
     let shown = terminal.end();
     assert!(shown.contains("\u{1b}[?1049l") && shown.contains("restored 130"), "{shown:?}");
+}
+
+/// Whether a colour is set for the letters, in one of the two ways that terminals know.
+fn has_colours(shown: &str) -> bool {
+    shown
+        .split("\u{1b}[")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('m'))
+        .any(|(code, _)| code.starts_with("38;") || matches!(code, "31" | "32" | "33"))
+}
+
+#[test]
+fn colours_are_left_out_where_nobody_wants_them() {
+    let bus = PrivateBus::start();
+    let shown_with = |variables: &[(&str, &str)]| {
+        let fake = busy(&bus, canned::hot());
+        let mut terminal = Terminal::with(&bus, variables);
+        until("looks", || looks(&fake) > 2);
+        terminal.child.stdin.as_mut().unwrap().write_all(b"q").unwrap();
+        terminal.end()
+    };
+    let coloured = shown_with(&[]);
+    assert!(has_colours(&coloured), "{coloured:?}");
+    let plain = shown_with(&[("NO_COLOR", "1")]);
+    assert!(plain.contains("THROTTLED") && !has_colours(&plain), "{plain:?}");
+}
+
+#[test]
+fn a_dumb_terminal_gets_text() {
+    let bus = PrivateBus::start();
+    let _fake = busy(&bus, canned::hot());
+    let shown = Terminal::with(&bus, &[("TERM", "dumb")]).end();
+    assert!(shown.contains("THROTTLED") && shown.contains("restored 0") && !shown.contains('\u{1b}'), "{shown:?}");
 }
