@@ -1,6 +1,7 @@
 //! The command line: types only. What a verb does is in `cmd`, what it prints in `render`.
 
 mod bring;
+mod govern;
 mod versions;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use self::bring::{CheckArgs, EvalArgs, GoldensArgs, KeygenArgs, NewArgs, PackArgs, QuantizeArgs, SignArgs};
+pub use self::govern::{GovernorArgs, HoldArgs, TopArgs};
 pub use self::versions::{ActivateArgs, HistoryArgs, HowArgs, InstallArgs, PullArgs, RemoveArgs, RollbackArgs};
 use crate::bench::shape;
 use crate::duration;
@@ -44,7 +46,7 @@ pub struct Common {
     /// Run the same command on this box over ssh; files are files there, `-` is sent along
     #[arg(long, global = true, value_name = "USER@BOX")]
     pub host: Option<String>,
-    /// Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload: 2m; infer, and each
+    /// Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each
     /// request of bench: the deadline and 5s, without one 605s]
     #[arg(long, global = true, value_name = "TIME", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
@@ -75,6 +77,14 @@ pub enum Command {
     /// Show what the daemon does now: state, engine, broker, models, problems
     #[command(after_help = "Examples:\n  edgectl status\n  edgectl status --check && echo all is well")]
     Status(StatusArgs),
+    /// Watch the box live: regime, temperatures, clocks, power, load, requests, models
+    ///
+    /// One screen, drawn anew as often as --interval says. It goes on while the daemon is started anew, and says so. Where the
+    /// output is no terminal, and with --once, the same is printed once as plain text; rates are those of one interval, which it
+    /// waits for. Colours are left out where NO_COLOR is set.
+    #[command(after_help = "Examples:\n  edgectl top\n  edgectl --host root@press-7 top --interval 5s\n  \
+                            edgectl top --once --width 120\n  edgectl top --json | jq .rates.done_per_s")]
+    Top(TopArgs),
     /// Show the models of this box
     #[command(subcommand, after_help = "Examples:\n  edgectl models list\n  edgectl models show text-line")]
     Models(ModelsCommand),
@@ -105,6 +115,21 @@ pub enum Command {
         after_help = "Examples:\n  edgectl doctor\n  edgectl doctor --json | jq '.checks[] | select(.level == \"fail\")'"
     )]
     Doctor(ConfigArgs),
+    /// Show what the governor does and what it has learnt of the heat of this box
+    ///
+    /// In which regime the box is and why, what may run and what could run for ever, where each temperature will be in a minute
+    /// and in the end, how long until its trip, and the last hour as a chart.
+    #[command(after_help = "Examples:\n  edgectl governor\n  edgectl governor show --ascii\n  \
+                            edgectl governor --json | jq '.now.zones[] | {name, temp_c, trip_in_s}'")]
+    Governor(GovernorArgs),
+    /// Reserve the device for something else: nothing is run on it until this command ends
+    ///
+    /// Requests wait or are refused meanwhile, as they are when there is no room. Without a command it holds until Ctrl-C. With a
+    /// command behind `--` it waits until nothing runs any more, runs the command, lets go when that ends, and exits with its code.
+    /// If the daemon is started anew meanwhile, it is held again as soon as it is back.
+    #[command(after_help = "Examples:\n  edgectl hold --why \"measuring the power supply\"\n  \
+                            edgectl hold --why \"firmware update\" -- ./flash.sh --all")]
+    Hold(HoldArgs),
     /// Take no new requests; finish those that were accepted
     #[command(after_help = "Examples:\n  edgectl drain\n  edgectl drain --wait --timeout 2m && systemctl stop edged")]
     Drain(DrainArgs),

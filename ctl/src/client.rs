@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use edge_wire::dto::{CacheEntry, Info, Status, Trace};
 use edge_wire::error::{ErrorCode, Refused};
+use edge_wire::governor::GovernorReport;
 use edge_wire::history::HistoryEntry;
 use edge_wire::names;
 use edge_wire::plan::Plan;
 pub use edge_wire::proxy::Options;
-use edge_wire::proxy::{InferenceProxy, JobProxy, ManagerProxy, ModelProxy, ModelsProxy};
+use edge_wire::proxy::{InferenceProxy, JobProxy, ManagerProxy, ModelProxy, ModelsProxy, TelemetryProxy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zbus::message::Message;
@@ -110,6 +111,19 @@ impl Client {
         }
     }
 
+    /// The name that the bus gave the connection of the daemon, another one after each start; `None` if there is none.
+    pub async fn connection_of_daemon(&self) -> Result<Option<String>, Failure> {
+        let ask = async {
+            let bus = fdo::DBusProxy::new(&self.connection).await?;
+            bus.get_name_owner(zbus::names::BusName::from_static_str(names::BUS_NAME)?).await
+        };
+        match self.within(CALL_LIMIT, ask).await? {
+            Ok(owner) => Ok(Some(owner.to_string())),
+            Err(fdo::Error::NameHasNoOwner(_)) => Ok(None),
+            Err(error) => Err(self.bus_said(error)),
+        }
+    }
+
     /// The whole state, from a daemon whose interface is known to this command.
     pub async fn status(&self) -> Result<Status, Failure> {
         let text = self.call(CALL_LIMIT, async { self.manager().await?.describe().await }).await?;
@@ -140,6 +154,21 @@ impl Client {
             }
         };
         self.call(CHANGE_LIMIT, ask).await
+    }
+
+    /// What the governor has learnt, with its history.
+    pub async fn governor(&self) -> Result<GovernorReport, Failure> {
+        let ask = async {
+            let builder = TelemetryProxy::builder(&self.connection).cache_properties(CacheProperties::No);
+            builder.build().await?.governor(&Options::new()).await
+        };
+        parse(&self.call(CALL_LIMIT, ask).await?, "Governor")
+    }
+
+    /// Reserves the device until what this gives is closed.
+    pub async fn hold(&self, why: &str) -> Result<OwnedFd, Failure> {
+        let held = self.call(CHANGE_LIMIT, async { self.manager().await?.hold(why).await }).await?;
+        Ok(held.into())
     }
 
     /// Has a model loaded; what comes of it is in the status.

@@ -17,6 +17,16 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     number.checked_mul(ms_per_unit).map(Duration::from_millis).ok_or_else(|| "too long".into())
 }
 
+/// The shortest and the longest time between two looks of a command that watches.
+const INTERVALS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
+
+/// Parses a time between two looks.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    let told = || "takes a time from 200ms to 1m".to_owned();
+    let interval = parse(text).map_err(|why| format!("{}: {why}", told()))?;
+    if (INTERVALS.0..=INTERVALS.1).contains(&interval) { Ok(interval) } else { Err(told()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,6 +35,15 @@ mod tests {
     fn a_number_with_its_unit_is_a_duration() {
         for (text, ms) in [("200ms", 200), ("5s", 5000), ("2m", 120_000), ("2min", 120_000), ("1h", 3_600_000)] {
             assert_eq!(parse(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_interval_has_a_range_that_is_named() {
+        assert_eq!(interval("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(interval("1m"), Ok(Duration::from_secs(60)));
+        for text in ["0", "0s", "199ms", "61s", "5parsecs", ""] {
+            assert!(interval(text).unwrap_err().contains("from 200ms to 1m"), "{text}");
         }
     }
 

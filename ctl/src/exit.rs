@@ -21,10 +21,12 @@ pub enum Exit {
     Degraded,
     /// Ended with Ctrl-C; what was known until then was printed. The number is what a shell gives for that signal.
     Interrupted,
+    /// The code of the command that was run, whatever that means.
+    Of(u8),
 }
 
 impl Exit {
-    /// Every exit, with its code and its meaning in the manual.
+    /// Every exit of this command itself, with its code and its meaning in the manual.
     pub const ALL: [(Exit, u8, &'static str); 8] = [
         (Exit::Done, 0, "done"),
         (Exit::Refused, 1, "the daemon said no, or its answer could not be written; the reason is printed"),
@@ -47,6 +49,7 @@ impl Exit {
             Exit::Deadline => 5,
             Exit::Degraded => 6,
             Exit::Interrupted => 130,
+            Exit::Of(code) => code,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! `edgectl`: the command of `edged`. Reading order: [`cli`] (the words), [`cmd`] (what each verb does), [`client`] (the
-//! bus), [`render`] (what is shown), [`exit`] and [`failure`] (how a run ends).
+//! bus), [`render`] (what is shown), [`top`] and [`screen`] (what is shown live, and where), [`exit`] and [`failure`] (how a run ends).
 #![forbid(unsafe_code)]
 
 mod annotate;
@@ -20,12 +20,14 @@ mod payload;
 mod reference;
 mod remote;
 mod render;
+mod screen;
+mod top;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -41,9 +43,24 @@ fn wants_json() -> bool {
     std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
 }
 
+/// What this command line needs of ssh.
+fn remote_needs(cli: &Cli) -> remote::Needs {
+    use std::io::{IsTerminal, stdin, stdout};
+    let at_terminal = stdin().is_terminal() && stdout().is_terminal();
+    match &cli.command {
+        Command::Top(args) => {
+            remote::Needs { terminal: at_terminal && !args.is_once(&cli.common), ..Default::default() }
+        }
+        // Ctrl-C has to reach the command there.
+        Command::Hold(args) => remote::Needs { terminal: at_terminal, any_exit: !args.command.is_empty() },
+        _ => remote::Needs::default(),
+    }
+}
+
 fn run(cli: &Cli) -> Exit {
     if let Some(host) = &cli.common.host {
-        return remote::run(host).unwrap_or_else(|failure| out::finish(Err(failure), cli.common.json));
+        return remote::run(host, &remote_needs(cli))
+            .unwrap_or_else(|failure| out::finish(Err(failure), cli.common.json));
     }
     let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(cmd::run(cli)),

@@ -9,6 +9,7 @@
 mod bench;
 mod daemon;
 mod support;
+mod watch;
 
 use std::fs;
 use std::io::Write;
@@ -354,9 +355,18 @@ fn a_daemon_that_is_not_there_or_too_old_is_told_apart() {
 fn a_command_line_that_cannot_be_used_exits_with_2() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let lines: [&[&str]; 11] = [
+    let lines: [&[&str]; 20] = [
         &[],
         &["fly"],
+        &["top", "--interval", "0"],
+        &["top", "--interval", "100ms"],
+        &["top", "--interval", "5parsecs"],
+        &["top", "--width", "5"],
+        &["governor", "explain"],
+        &["hold"],
+        &["hold", "--why", ""],
+        &["hold", "--why"],
+        &["hold", "--why", "x", "./flash.sh"],
         &["infer", "text-line"],
         &["infer", "text-line", "x.png", "--deadline", "200"],
         &["infer", "text-line", "x.png", "--priority", "urgent"],
@@ -384,9 +394,13 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
 fn every_verb_explains_itself() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let verbs: [&[&str]; 26] = [
+    let verbs: [&[&str]; 30] = [
         &[],
         &["status"],
+        &["top"],
+        &["governor"],
+        &["governor", "show"],
+        &["hold"],
         &["models"],
         &["models", "list"],
         &["models", "show"],
@@ -449,8 +463,11 @@ fn asking_does_not_start_a_daemon_that_was_stopped() {
     let bus = PrivateBus::start_with_activation("started");
     files(&bus);
     let edgectl = Edgectl::on(&bus);
-    let lines: [&[&str]; 11] = [
+    let lines: [&[&str]; 14] = [
         &["status"],
+        &["top"],
+        &["governor"],
+        &["hold", "--why", "x"],
         &["jobs"],
         &["jobs", "cancel", "7"],
         &["models", "list"],

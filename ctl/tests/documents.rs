@@ -6,6 +6,8 @@ use edge_wire::dto::{
     TraceStep,
 };
 use edge_wire::error::ErrorCode;
+use edge_wire::governor::{GovernorReport, GovernorStatus};
+use edge_wire::hardware::Hardware;
 use serde_json::Value;
 
 fn page() -> String {
@@ -80,7 +82,8 @@ fn every_key_of_every_record_is_explained_where_the_record_is() {
     let trace = Trace { steps: vec![TraceStep::default()], info: Some(info.clone()), ..Trace::default() };
     let page = page();
     let value = |record: Result<Value, serde_json::Error>| record.unwrap();
-    check(section(&page, "Status"), &value(serde_json::to_value(status)), &["models"]);
+    check(section(&page, "Status"), &value(serde_json::to_value(status)), &["models", "hardware", "governor"]);
+    machine(&page);
     check(section(&page, "Model"), &value(serde_json::to_value(model)), &[]);
     let history = edge_wire::history::HistoryEntry::default();
     check(section(&page, "History"), &value(serde_json::to_value(history)), &[]);
@@ -103,6 +106,32 @@ fn every_key_of_every_record_is_explained_where_the_record_is() {
     check(section(&page, "Quantised"), &value(serde_json::to_value(quantized)), &["all", "held_out"]);
     check(section(&page, "Answer"), &value(serde_json::to_value(info)), &[]);
     check(section(&page, "Trace"), &value(serde_json::to_value(trace)), &["info"]);
+}
+
+/// The records of the machine and of its governor, each list with an entry.
+fn machine(page: &str) {
+    let hardware = Hardware {
+        zones: vec![Default::default()],
+        coolers: vec![Default::default()],
+        clocks: vec![Default::default()],
+        rails: vec![Default::default()],
+        over_current: vec![Default::default()],
+        fans: vec![Default::default()],
+        accelerators: vec![Default::default()],
+        power_modes: vec![Default::default()],
+        ..Hardware::default()
+    };
+    check(section(page, "Hardware"), &serde_json::to_value(hardware).unwrap(), &[]);
+    let now = GovernorStatus { zones: vec![Default::default()], slow: vec![Default::default()], ..Default::default() };
+    let model = serde_json::to_value(&now.zones[0].model).unwrap();
+    let governor = section(page, "Governor");
+    check(governor, &serde_json::to_value(&now).unwrap(), &[]);
+    for key in model.as_object().unwrap().keys() {
+        assert!(entry(governor, "zones").contains(&quoted(key)), "{key} of a model is not explained");
+    }
+    let (history, changes) = (vec![Default::default()], vec![Default::default()]);
+    let report = GovernorReport { now, history, changes, ..Default::default() };
+    check(section(page, "Report of the governor"), &serde_json::to_value(report).unwrap(), &["now"]);
 }
 
 #[test]

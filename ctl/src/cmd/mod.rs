@@ -8,6 +8,8 @@ mod config;
 mod doctor;
 mod drain;
 mod gen_docs;
+mod governor;
+mod hold;
 mod infer;
 mod jobs;
 mod load;
@@ -16,6 +18,7 @@ mod plan;
 mod reload;
 mod resume;
 mod status;
+mod top;
 mod trace;
 mod versions;
 
@@ -34,11 +37,14 @@ pub async fn run(cli: &Cli) -> Result<Answer, Failure> {
     let common = &cli.common;
     match &cli.command {
         Command::Status(args) => status::run(common, args).await,
+        Command::Top(args) => top::run(common, args).await,
         Command::Models(command) => models::run(common, command).await,
         Command::Jobs(args) => jobs::run(common, args).await,
         Command::Infer(args) => infer::run(common, args).await,
         Command::Bench(args) => bench::run(common, args).await,
         Command::Doctor(args) => doctor::run(common, args).await,
+        Command::Governor(args) => governor::run(common, args).await,
+        Command::Hold(args) => hold::run(common, args).await,
         Command::Drain(args) => drain::run(common, args).await,
         Command::Resume => resume::run(common).await,
         Command::Reload => reload::run(common).await,

@@ -20,6 +20,10 @@ pub fn parts(status: &Status) -> Vec<Check> {
     }
     part("broker", broker(status));
     part("state", storage(status));
+    part("heat", heat(status));
+    if !status.governor.capacity.held.is_empty() {
+        part("hold", hold(&status.governor.capacity.held));
+    }
     let shown: Vec<String> = checks.iter().map(|check| check.subject.clone()).collect();
     let others = status.problems.iter().filter(|problem| !shown.contains(&problem.subject));
     checks.extend(others.map(|problem| Check::fail(&problem.subject, &problem.what, &problem.remedy)));
@@ -105,6 +109,36 @@ fn broker(status: &Status) -> Check {
         ),
         // The daemon lists a connection that does not stand among its problems, with the remedy for its cause.
         state => Check::fail("broker", format!("{}: {state}: {}", mqtt.broker, mqtt.reason), "`edgectl status`"),
+    }
+}
+
+/// Somebody holds the device.
+fn hold(why: &str) -> Check {
+    Check::warn(
+        "hold",
+        format!("nothing runs, the device is held: {why}"),
+        "it ends with the `edgectl hold` that did it",
+    )
+}
+
+/// The regime of the governor. A throttled box serves, only less; somebody should look at it all the same.
+fn heat(status: &Status) -> Check {
+    let governor = &status.governor;
+    let room = match governor.headroom_c {
+        Some(kelvin) => format!("; {kelvin:.1} K below the trip of {}", governor.tightest),
+        None => String::new(),
+    };
+    let what = told(&governor.regime, &governor.reason) + &room;
+    match governor.regime.as_str() {
+        "" => Check::skip("heat", "this edged has no governor"),
+        "nominal" | "boot" => Check::ok("heat", what),
+        "throttled" | "critical" => Check::warn(
+            "heat",
+            what,
+            "clear fan, filter and vents, or cool the cabinet; `edgectl governor` shows what heats",
+        ),
+        "slow" => Check::warn("heat", what, "`edgectl governor` names the models that are slow, and the likely cause"),
+        _ => Check::warn("heat", what, "`edgectl status` shows which thermometers are silent, and why"),
     }
 }
 

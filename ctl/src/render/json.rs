@@ -1,10 +1,14 @@
 //! The stable form: the records of edge-wire as they are, one JSON document and a line end.
 
-use edge_wire::dto::{Info, Status};
+use edge_wire::dto::{Counters, Info, ModelStatus, ReadingInfo, Status};
+use edge_wire::governor::GovernorStatus;
+use edge_wire::hardware::Hardware;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::top::View;
+use crate::top::rates::Rates;
 
 /// Any record.
 pub fn record<T: Serialize>(record: &T) -> String {
@@ -41,6 +45,65 @@ pub fn flow(status: &Status) -> String {
         running: status.running,
         config_pending: &status.config_pending,
     })
+}
+
+/// One look of `top`: what the machine tells, what the governor does, what waits, and how fast it goes.
+pub fn top(view: &View) -> String {
+    #[derive(Serialize)]
+    struct Top<'a> {
+        node: &'a str,
+        state: &'a str,
+        reason: &'a str,
+        simulated: bool,
+        uptime_ms: u64,
+        waiting: u32,
+        running: u32,
+        counters: &'a Counters,
+        rates: Option<&'a Rates>,
+        hardware: &'a Hardware,
+        governor: &'a GovernorStatus,
+        readings: &'a [ReadingInfo],
+        models: Vec<Model<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Model<'a> {
+        name: &'a str,
+        version: &'a str,
+        state: &'a str,
+        service_us: u64,
+        waiting: u32,
+        done: u64,
+    }
+    let status = &view.status;
+    let models = status.models.iter().map(|one| {
+        let ModelStatus { name, version, state, service_us, waiting, done, .. } = one;
+        Model { name, version, state, service_us: *service_us, waiting: *waiting, done: *done }
+    });
+    record(&Top {
+        node: &status.node,
+        state: &status.state,
+        reason: &status.reason,
+        simulated: status.simulated,
+        uptime_ms: status.uptime_ms,
+        waiting: status.waiting,
+        running: status.running,
+        counters: &status.counters,
+        rates: view.rates.as_ref(),
+        hardware: &status.hardware,
+        governor: &status.governor,
+        readings: &status.readings,
+        models: models.collect(),
+    })
+}
+
+/// How long the device was held, and what for.
+pub fn held(why: &str, after: std::time::Duration) -> String {
+    #[derive(Serialize)]
+    struct Held<'a> {
+        why: &'a str,
+        held_ms: u64,
+    }
+    record(&Held { why, held_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) })
 }
 
 /// What clearing the cache did, and how many entries in use it left.

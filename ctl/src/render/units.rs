@@ -70,6 +70,35 @@ pub fn duration(duration: Duration) -> String {
     span(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// A frequency: `1.73 GHz`, `612 MHz`, `32 kHz`.
+pub fn hertz(hz: f64) -> String {
+    match hz {
+        giga if giga >= 1e9 => format!("{:.2} GHz", giga / 1e9),
+        mega if mega >= 1e6 => format!("{:.0} MHz", mega / 1e6),
+        rest => format!("{:.0} kHz", rest / 1e3),
+    }
+}
+
+/// A temperature: `54.5 C`.
+pub fn celsius(degrees: f64) -> String {
+    format!("{degrees:.1} C")
+}
+
+/// A power: `18.4 W`.
+pub fn watts(watts: f64) -> String {
+    format!("{watts:.1} W")
+}
+
+/// A time in seconds that was computed and not measured: `42 s`, `4 min 10 s`.
+pub fn forecast(seconds: f64) -> String {
+    if seconds >= 1.0 { span(whole(seconds).saturating_mul(1000)) } else { "1 s".into() }
+}
+
+/// A share of one in whole percent: `62%`.
+pub fn whole_percent(share: f64) -> String {
+    format!("{:.0}%", share * 100.0)
+}
+
 /// A share of one in percent: `100%`, `97.3%`.
 pub fn percent(share: f64) -> String {
     if (share - 1.0).abs() < 0.0005 { "100%".into() } else { format!("{:.1}%", share * 100.0) }
@@ -128,6 +157,14 @@ mod tests {
             (span(1_051_200_000), "12 d 4 h"),
             (age(400), "0.4 s ago"),
             (age(185_000), "3 min 5 s ago"),
+            (hertz(1_728_000_000.0), "1.73 GHz"),
+            (hertz(612_000_000.0), "612 MHz"),
+            (hertz(32_768.0), "33 kHz"),
+            (celsius(54.46), "54.5 C"),
+            (watts(18.42), "18.4 W"),
+            (forecast(0.2), "1 s"),
+            (forecast(250.9), "4 min 10 s"),
+            (whole_percent(0.618), "62%"),
             (percent(1.0), "100%"),
             (percent(0.973), "97.3%"),
             (count(1, "restart"), "1 restart"),

@@ -1,8 +1,15 @@
 //! Records as a daemon would give them on some box.
+#![allow(dead_code, reason = "the tests of the renderers use these records, too, and not all of them")]
 
 use edge_wire::dto::{
     CacheEntry, Counters, EngineStatus, Info, JobStatus, ModelStatus, MqttStatus, Platform, Problem, ProviderInfo,
     ReadingInfo, Status, TensorInfo, Trace, TraceStep,
+};
+use edge_wire::governor::{
+    CapacityInfo, GovernedZone, GovernorPoint, GovernorReport, GovernorStatus, RegimeChange, SlowModel, ThermalModel,
+};
+use edge_wire::hardware::{
+    Accelerator, ClockInfo, Cooler, FanInfo, Hardware, Measured, OverCurrent, PowerMode, RailInfo, Trip, Zone,
 };
 
 /// A box in order.
@@ -327,4 +334,221 @@ pub fn traces() -> Vec<Trace> {
         }),
     };
     vec![done, refused]
+}
+
+/// A large Jetson in a warm cabinet.
+pub fn hot() -> Status {
+    let mut status = serving();
+    status.platform.machine = "NVIDIA Jetson AGX Orin Developer Kit".into();
+    status.readings = vec![
+        reading("cpu_load_percent", Some(31.25), ""),
+        reading("memory_available_bytes", Some(6_871_947_673.0), ""),
+        reading("memory_total_bytes", Some(16_428_634_112.0), ""),
+        reading("temperature_c.tj", Some(91.2), ""),
+        reading("power_w.VDD_GPU_SOC", Some(14.7), ""),
+        reading("state_free_bytes", Some(41_000_000_000.0), ""),
+    ];
+    status.waiting = 12;
+    status.hardware = agx_orin();
+    status.governor = throttled();
+    status
+}
+
+/// A PC on which nothing can be read.
+pub fn bare() -> Status {
+    let mut status = serving();
+    status.platform.machine = "Virtual Machine".into();
+    status.platform.architecture = "x86_64".into();
+    status.readings = vec![
+        reading("cpu_load_percent", Some(31.25), ""),
+        reading("memory_available_bytes", Some(6_871_947_673.0), ""),
+        reading("temperature_c", None, "unsupported"),
+        reading("power_w", None, "unsupported"),
+    ];
+    let capacity =
+        CapacityInfo { lanes: 2, lanes_max: 2, batch: 8, batch_max: 8, duty: 1.0, ..CapacityInfo::default() };
+    status.governor = GovernorStatus {
+        regime: "nominal".into(),
+        reason: "no thermometer with a trip here; the speed of the models is watched instead".into(),
+        since_ms: 11_500_000,
+        capacity,
+        load: 0.41,
+        input: "duty".into(),
+        input_now: 0.41,
+        ..GovernorStatus::default()
+    };
+    status
+}
+
+fn agx_orin() -> Hardware {
+    let trip = |kind: &str, temp_c| Trip { kind: kind.into(), temp_c, hysteresis_c: 2.0 };
+    let zone = |name: &str, temp_c: f64| Zone {
+        name: name.into(),
+        temp_c: Measured::of(temp_c),
+        trips: vec![trip("passive", 99.0), trip("critical", 104.5)],
+    };
+    let off = |name: &str| Zone { temp_c: Measured::absent("failed: the unit is off"), ..zone(name, 0.0) };
+    let board = |name: &str, temp_c| Zone { trips: vec![], ..zone(name, temp_c) };
+    let clock = |name: &str, hz: f64, max_hz: f64, top_hz: f64| ClockInfo {
+        name: name.into(),
+        hz: Measured::of(hz),
+        min_hz: 115_200_000.0,
+        max_hz,
+        top_hz,
+    };
+    let rail = |name: &str, volts: f64, amperes: f64| RailInfo {
+        name: name.into(),
+        power_w: Measured::of(volts * amperes),
+        volts: Measured::of(volts),
+        amperes: Measured::of(amperes),
+        warn_amperes: 4.0,
+        alarm: false,
+    };
+    let cooler = |name: &str, kind: &str, state: f64, max_state| Cooler {
+        name: name.into(),
+        kind: kind.into(),
+        state: Measured::of(state),
+        max_state,
+    };
+    Hardware {
+        software: "L4T 36.4.3".into(),
+        age_ms: 400,
+        zones: vec![
+            zone("cpu", 88.4),
+            zone("gpu", 90.7),
+            off("cv0"),
+            off("cv1"),
+            off("cv2"),
+            zone("soc0", 85.1),
+            zone("soc1", 84.2),
+            zone("soc2", 83.9),
+            zone("tj", 91.2),
+            board("tboard", 61.5),
+            board("tdiode", 66.25),
+        ],
+        coolers: vec![cooler("pwm-fan", "fan", 3.0, 3), cooler("cpu-throttle-alert", "throttle", 0.0, 1)],
+        clocks: vec![
+            clock("cpu0", 1_728_000_000.0, 1_728_000_000.0, 2_201_600_000.0),
+            clock("cpu4", 1_420_800_000.0, 1_728_000_000.0, 2_201_600_000.0),
+            clock("gpu", 612_000_000.0, 828_750_000.0, 1_301_000_000.0),
+            clock("emc", 3_199_000_000.0, 3_199_000_000.0, 3_199_000_000.0),
+        ],
+        rails: vec![rail("VDD_GPU_SOC", 19.1, 0.77), rail("VDD_CPU_CV", 19.1, 0.31), rail("VIN_SYS_5V0", 5.04, 1.12)],
+        over_current: vec![OverCurrent { name: "oc3".into(), events: Measured::of(2.0) }],
+        fans: vec![FanInfo { name: "pwmfan".into(), percent: Measured::of(100.0), rpm: Measured::of(3120.0) }],
+        accelerators: vec![Accelerator {
+            kind: "gpu".into(),
+            name: "Orin (nvgpu)".into(),
+            driver: "540.4.0".into(),
+            told_by: "sysfs".into(),
+            load_percent: Measured::of(87.0),
+            power_w: Measured::absent("unsupported"),
+            memory_free_bytes: Measured::absent("unsupported"),
+            ..Accelerator::default()
+        }],
+        power_mode: "30W".into(),
+        power_modes: ["MAXN", "15W", "30W", "50W"]
+            .into_iter()
+            .zip(0..)
+            .map(|(name, id)| PowerMode { id, name: name.into() })
+            .collect(),
+        ..Hardware::default()
+    }
+}
+
+fn throttled() -> GovernorStatus {
+    let zone = |name: &str, temp_c: f64, steady_c: f64, trip_in_s| GovernedZone {
+        name: name.into(),
+        temp_c,
+        trip_c: 99.0,
+        reset_c: 92.0,
+        target_c: 94.0,
+        ahead_c: Some(temp_c + 1.9),
+        steady_c: Some(steady_c),
+        trip_in_s,
+        model: ThermalModel {
+            trusted: true,
+            time_constant_s: 83.0,
+            gain_c: 2.41,
+            rest_c: 38.5,
+            error_c: Some(0.7),
+            steps: 812,
+        },
+        ..GovernedZone::default()
+    };
+    let young = GovernedZone {
+        doubt: "its reading is 12 s old".into(),
+        ahead_c: None,
+        steady_c: None,
+        model: ThermalModel::default(),
+        ..zone("soc0", 85.1, 0.0, None)
+    };
+    GovernorStatus {
+        regime: "throttled".into(),
+        reason: "tj will be at 99.0 C in 4 min, where the machine slows down".into(),
+        since_ms: 185_000,
+        headroom_c: Some(7.8),
+        tightest: "tj".into(),
+        capacity: CapacityInfo {
+            lanes: 1,
+            lanes_max: 2,
+            batch: 4,
+            batch_max: 8,
+            duty: 0.62,
+            sustainable: Some(0.55),
+            held: String::new(),
+        },
+        load: 0.6,
+        input: "power".into(),
+        input_now: 26.3,
+        zones: vec![
+            zone("cpu", 88.4, 93.5, None),
+            zone("gpu", 90.7, 99.6, Some(412.0)),
+            zone("tj", 91.2, 101.3, Some(250.0)),
+            young,
+        ],
+        slow: vec![SlowModel {
+            model: "text-line:1.0.0".into(),
+            factor: 1.8,
+            cause: "the gpu runs at 612 MHz, the plan was measured at 1301 MHz".into(),
+        }],
+    }
+}
+
+/// The last hour of that box: it warms up, is throttled twice and settles.
+pub fn report(now: GovernorStatus) -> GovernorReport {
+    let point = |step: u64| {
+        let minute = 60.0 - f64::from(u32::try_from(step).unwrap()) / 6.0;
+        let is_throttled = (23.0..=31.0).contains(&minute) || minute >= 57.0;
+        let warm = 61.0 + 32.0 * (1.0 - (-minute / 12.0).exp()) - if is_throttled { 1.5 } else { 0.0 };
+        GovernorPoint {
+            ago_ms: step * 10_000,
+            regime: if is_throttled { "t" } else { "n" }.into(),
+            temp_c: Some(warm),
+            trip_c: Some(99.0),
+            duty: if is_throttled { 0.62 } else { 1.0 },
+            load: if is_throttled { 0.6 } else { 0.87 },
+            power_w: Some(26.3),
+            done_per_s: if is_throttled { 31.0 } else { 52.0 },
+            refused_per_s: 0.0,
+            waiting: 3,
+        }
+    };
+    let change = |ago_ms, from: &str, to: &str, reason: &str| RegimeChange {
+        ago_ms,
+        from: from.into(),
+        to: to.into(),
+        reason: reason.into(),
+    };
+    GovernorReport {
+        node: "press-7".into(),
+        simulated: false,
+        history: (0..360).rev().map(point).collect(),
+        changes: vec![
+            change(2_220_000, "nominal", "throttled", "tj will be at 99.0 C in 3 min, where the machine slows down"),
+            change(1_740_000, "throttled", "nominal", "tj was below 92.0 C for 60 s"),
+            change(now.since_ms, "nominal", &now.regime.clone(), &now.reason.clone()),
+        ],
+        now,
+    }
 }

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use edge_wire::dict::InfoDict;
 use edge_wire::dto::{CacheEntry, Info, Status, Trace};
 use edge_wire::error::ErrorCode;
+use edge_wire::governor::GovernorReport;
 use edge_wire::names;
 use edge_wire::tensor::FdTensor;
 use tokio::sync::oneshot;
@@ -33,6 +34,10 @@ pub struct Script {
     pub cache: Vec<CacheEntry>,
     /// A reload is refused with this.
     pub reload_fault: Option<String>,
+    /// The answer of the governor, if it has one to give.
+    pub governor: Option<GovernorReport>,
+    /// With each look a second has passed, in which so much was done.
+    pub works: bool,
     /// A drain never ends.
     pub drains_for_ever: bool,
     /// There are no private connections.
@@ -66,6 +71,7 @@ impl Fake {
                     .serve_at(names::ROOT_PATH, Manager(Arc::clone(&shared)))
                     .serve_at(names::ROOT_PATH, Inference { shared: Arc::clone(&shared), way: "bus" })
                     .serve_at(names::ROOT_PATH, Models(Arc::clone(&shared)))
+                    .serve_at(names::ROOT_PATH, Telemetry(Arc::clone(&shared)))
                     .serve_at(names::job_path(7), Job(Arc::clone(&shared)))
                     .name(names::BUS_NAME)
                     .build()
@@ -150,6 +156,9 @@ impl Manager {
             script.status.reason = "nothing is left; nothing new is taken".into();
             script.status.waiting = 0;
         }
+        if script.works {
+            work(&mut script.status);
+        }
         // So does the job that is a second from its end.
         if let Some(job) = script.status.jobs.iter_mut().find(|job| job.id == 8 && job.state == "running") {
             (job.percent, job.elapsed_ms, job.state) = (100, job.elapsed_ms + 1000, "done".into());
@@ -165,6 +174,29 @@ impl Manager {
             .ok_or_else(|| No::new(ErrorCode::InvalidInput, format!("request_id \"{request_id}\" has no trace here")))
     }
 
+    async fn hold(&self, why: String) -> Result<zbus::OwnedFd, No> {
+        if why == "nothing" {
+            return Err(No::new(ErrorCode::NotAuthorized, "holding the device needs an administrator"));
+        }
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut ours = tokio::net::UnixStream::from_std(ours).unwrap();
+        let shared = Arc::clone(&self.0);
+        {
+            let mut script = shared.lock().unwrap();
+            script.calls.push(format!("hold {why}"));
+            script.status.governor.capacity.held = why;
+            script.status.running = 0;
+        }
+        tokio::spawn(async move {
+            let _ = tokio::io::AsyncReadExt::read(&mut ours, &mut [0]).await;
+            let mut script = shared.lock().unwrap();
+            script.calls.push("let go".into());
+            script.status.governor.capacity.held.clear();
+        });
+        Ok(OwnedFd::from(theirs).into())
+    }
+
     async fn drain(&self) {
         self.enter("draining", 2);
     }
@@ -178,6 +210,29 @@ impl Manager {
             Some(fault) => Err(No::new(ErrorCode::InvalidInput, fault)),
             None => Ok(()),
         }
+    }
+}
+
+/// A second in which most requests were done.
+fn work(status: &mut Status) {
+    status.uptime_ms += 1000;
+    let counters = &mut status.counters;
+    counters.arrived += 55;
+    counters.accepted += 53;
+    counters.done += 52;
+    counters.refused += 2;
+    status.models[0].done += 40;
+    status.models[1].done += 12;
+}
+
+struct Telemetry(Shared);
+
+#[interface(name = "org.edged.Edge1.Telemetry")]
+impl Telemetry {
+    async fn governor(&self, _options: Given) -> fdo::Result<String> {
+        let script = self.0.lock().unwrap();
+        let report = script.governor.as_ref().ok_or_else(|| fdo::Error::UnknownMethod("no method Governor".into()))?;
+        Ok(serde_json::to_string(report).unwrap())
     }
 }
 

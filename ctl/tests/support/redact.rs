@@ -2,7 +2,7 @@
 //! widths of columns. What is left after this is the same everywhere.
 
 /// Fields of the JSON documents with such values.
-const FIELDS: [&str; 28] = [
+const FIELDS: [&str; 38] = [
     "uptime_ms",
     "pid",
     "rss_bytes",
@@ -15,6 +15,16 @@ const FIELDS: [&str; 28] = [
     "value",
     "absent",
     "age_ms",
+    "since_ms",
+    "headroom_c",
+    "load",
+    "input_now",
+    "ahead_c",
+    "steady_c",
+    "trip_in_s",
+    "error_c",
+    "min_hz",
+    "max_hz",
     "received_at",
     "completed_at",
     "queue_us",
@@ -74,14 +84,16 @@ fn people(text: &str) -> String {
         if !in_steps.is_empty() || line.contains('#') || line.starts_with("refused ") || line.starts_with("result ") {
             return step(line, &in_steps) + "\n";
         }
-        in_readings = line.starts_with("READING") || (in_readings && !line.is_empty());
+        let begins = ["READING", "ZONE", "CLOCK", "RAIL"].iter().any(|title| line.starts_with(title));
+        in_readings = begins || (in_readings && !line.is_empty());
         let mut words = line.split(' ');
         let shown = match words.next().unwrap_or_default() {
-            first @ ("running" | "machine") => format!("{first} -"),
+            first @ ("running" | "machine" | "regime" | "fans") => format!("{first} -"),
             first if in_readings => first.to_owned(),
             first if first.parse::<f64>().is_ok() && words.next().is_some_and(|after| after.starts_with('+')) => {
                 format!("- - {}", words.map(|word| word.to_owned() + " ").collect::<String>().trim_end())
             }
+            first if words.next() == Some("heat") => format!("{first} heat -"),
             _ => numbers(line),
         };
         shown + "\n"

@@ -5,6 +5,8 @@ pub mod bring;
 pub mod cache;
 pub mod checks;
 pub mod eval;
+pub mod governor;
+pub mod hardware;
 pub mod infer;
 pub mod jobs;
 pub mod models;
@@ -36,6 +38,17 @@ pub fn flow(status: &Status) -> String {
     let reason = if status.reason.is_empty() { String::new() } else { format!(" ({})", status.reason) };
     let waiting = count(status.waiting.into(), "request");
     paragraph("", &clean(&format!("{}{reason}: {waiting} waiting, {} running", status.state, status.running)))
+}
+
+/// The device is held: for what, what still runs on it, and how that ends.
+pub fn holding(status: &Status, why: &str) -> String {
+    let held = format!("held: {why}; {} still running, {} waiting; Ctrl-C lets go", status.running, status.waiting);
+    paragraph("", &clean(&held))
+}
+
+/// The device is no longer held.
+pub fn released(why: &str, after: std::time::Duration) -> String {
+    paragraph("", &clean(&format!("let go after {}: {why}", super::units::duration(after))))
 }
 
 /// Keys whose new values wait for a restart, if there are any.

@@ -2,21 +2,16 @@
 
 use edge_wire::dto::{EngineStatus, HostStatus, JobStatus, MqttStatus, Platform, Problem, ReadingInfo, Status};
 
-use super::models;
+use super::{hardware, models};
 use crate::render::table::{Align, clean, field, paragraph, table};
 use crate::render::units::{age, bytes, count, span, whole};
 
 /// The whole state.
 pub fn status(status: &Status) -> String {
-    let parts = [
-        head(status),
-        service(status),
-        models::table_of(&status.models),
-        jobs(&status.jobs),
-        readings(&status.readings),
-        problems(&status.problems),
-        notes(&status.hardware.notes),
-    ];
+    let mut parts = vec![head(status), service(status), models::table_of(&status.models), jobs(&status.jobs)];
+    parts.extend(hardware::tables(&status.hardware));
+    parts.extend([readings(&hardware::other_readings(status)), problems(&status.problems)]);
+    parts.push(notes(&status.hardware.notes));
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
@@ -61,6 +56,7 @@ fn service(status: &Status) -> String {
     [
         field("running", &since),
         field("machine", &clean(&machine(&status.platform))),
+        hardware::fields(status),
         field("config", &clean(&config)),
         engine(&status.engine),
         broker(&status.mqtt),
@@ -184,6 +180,8 @@ fn value(reading: &ReadingInfo) -> String {
     match () {
         () if name.ends_with("_bytes") => bytes(whole(value)),
         () if name.ends_with("_percent") => format!("{value:.1}%"),
+        () if name.starts_with("temperature_c") => format!("{value:.1} C"),
+        () if name.starts_with("power_w") => format!("{value:.2} W"),
         () if name.ends_with("_milli_c") => format!("{:.1} C", value / 1000.0),
         () if name.ends_with("_celsius") || name.ends_with("_c") => format!("{value:.1} C"),
         () if name.ends_with("_milli_w") => format!("{:.1} W", value / 1000.0),
