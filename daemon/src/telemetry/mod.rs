@@ -1,6 +1,7 @@
 //! Readings of the machine: each a value with its time, or a named absence. Never a zero for "unknown".
 
 pub mod gpu;
+pub mod hailort;
 mod memory;
 mod platform;
 pub mod rail;
