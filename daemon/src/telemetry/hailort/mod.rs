@@ -29,6 +29,7 @@ pub mod child;
 mod library;
 mod link;
 mod pace;
+mod status;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
