@@ -11,6 +11,7 @@ use edged::config::validate::{Machine, is_missing, validate};
 use edged::config::{BusConfig, Config, keys, reference};
 use edged::run::{self, Options};
 use edged::service;
+use edged::telemetry::hailort::child;
 use edged::telemetry::machines::{self, Board};
 
 /// Inference daemon for edge boxes. Exit codes: 0 stopped as told, 1 fault, 2 bad configuration or arguments, 3 no bus.
@@ -71,6 +72,16 @@ enum Role {
     /// Be an engine host (started by the daemon itself)
     #[command(hide = true)]
     EngineHost,
+    /// Read Hailo devices by their library (started by the daemon itself)
+    #[command(hide = true)]
+    ProbeHailo {
+        /// The library, if it shall not be searched for
+        #[arg(long, value_name = "FILE")]
+        library: Option<PathBuf>,
+        /// Keep to the C interface of the library
+        #[arg(long)]
+        c_only: bool,
+    },
     /// Work on a bundle that is not served yet (run by edgectl)
     #[command(hide = true, subcommand)]
     Bundle(Box<BundleCommand>),
@@ -80,6 +91,9 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::parse();
     match arguments.role.take() {
         Some(Role::EngineHost) => return engine_host(),
+        Some(Role::ProbeHailo { library, c_only }) => {
+            return probe_hailo(child::Options { root: arguments.root, library, c_only });
+        }
         Some(Role::Bundle(command)) => return bundle(*command),
         None => {}
     }
@@ -197,6 +211,16 @@ fn engine_host() -> ExitCode {
         Ok(socket) => ExitCode::from(u8::try_from(edge_engine::host::main(socket)).unwrap_or(1)),
         Err(error) => {
             eprintln!("edged engine-host: take the socket: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn probe_hailo(options: child::Options) -> ExitCode {
+    match child::main(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("edged probe-hailo: {}", told(&error.into()));
             ExitCode::FAILURE
         }
     }

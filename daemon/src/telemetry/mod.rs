@@ -11,6 +11,7 @@ mod disk;
 mod fan;
 pub mod gpu;
 mod hailo;
+pub mod hailort;
 pub mod machines;
 mod memory;
 mod node;

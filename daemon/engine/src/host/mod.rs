@@ -8,7 +8,7 @@
 mod arena;
 mod buffers;
 mod clock;
-mod confine;
+pub mod confine;
 mod device;
 mod golden;
 mod lane;
