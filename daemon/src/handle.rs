@@ -10,6 +10,7 @@ use std::sync::Arc;
 use edge_core::Mono;
 use edge_wire::dto::{CacheEntry, FleetReport, Info, Status, Trace};
 use edge_wire::error::ErrorCode;
+use edge_wire::governor::GovernorReport;
 use edge_wire::history::HistoryEntry;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -131,6 +132,18 @@ pub enum Message {
     /// Read the configuration's policy part again; answers with what is wrong with it.
     Reload {
         done: oneshot::Sender<Result<(), String>>,
+    },
+    /// Nothing is run on the device until it is released by the number that comes back.
+    Hold {
+        why: String,
+        done: oneshot::Sender<Result<u64, Failure>>,
+    },
+    Release {
+        id: u64,
+    },
+    /// What the governor has learnt, with its history.
+    Governor {
+        done: oneshot::Sender<Box<GovernorReport>>,
     },
     /// Load or unload a model by `name` or `name:version`.
     Load {

@@ -16,8 +16,10 @@ use crate::driver::{Driver, INBOX, Milestone, Outside, ReadConfig};
 use crate::handle::{Handle, Message};
 use crate::pull::Puller;
 use crate::service;
+use crate::service::power_mode::{self, Setter};
 use crate::store::{self, Found};
 use crate::telemetry::gpu::Gpus;
+use crate::telemetry::hailort::{self, Hailo};
 use crate::telemetry::machines::{self, Board, Machine, MachineError};
 use crate::telemetry::rail::{Meter, Rail};
 use crate::telemetry::{self, Sampler, Watch};
@@ -83,7 +85,13 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     // Its files go when this ends, whichever way.
     let machine = options.machine.map(|board| Machine::start(board, &config.runtime_dir)).transpose();
     let machine = machine.map_err(RunError::Machine)?;
-    let outside = outside(&config, options, machine.as_ref(), receiver, status, milestones, clock)?;
+    let mode = ask_power_mode(&config, &options, machine.as_ref()).await;
+    let (mode, mode_fault) = match mode {
+        Ok(mode) => (mode, None),
+        Err(why) => (None, Some(why)),
+    };
+    let mut outside = outside(&config, options, machine.as_ref(), receiver, status, milestones, clock)?;
+    outside.power_mode_fault = mode_fault;
     let driver = tokio::spawn(Driver::new(config.clone(), outside, clock).run());
     let bus = dbus::serve(handle.clone(), &config.bus, &config.limits).await.map_err(RunError::Bus)?;
     bus.own_name().await.map_err(RunError::Bus)?;
@@ -119,6 +127,11 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     };
     tokio::join!(driver, broker);
     bus.close().await;
+    if let Some(asked) = mode
+        && let Err(error) = asked.restore().await
+    {
+        tracing::error!(error = %crate::driver::chain(&error), "put the power mode back");
+    }
     result
 }
 
@@ -214,9 +227,15 @@ fn outside(
             .map_err(|error| crate::driver::chain(&error))
     });
     let gpus = if options.simulated { Gpus::default() } else { Gpus::start().map_err(RunError::Telemetry)? };
+    let program = std::env::current_exe().map_err(RunError::Program)?;
+    // Of a machine that is only a copy there is no device to ask.
+    let is_here = machine.is_none() && !options.simulated && options.root == std::path::Path::new("/");
+    let hailo = is_here.then(|| Hailo::start(hailort::Plan::new(program.clone(), options.root.clone())));
+    let hailo = hailo.transpose().map_err(RunError::Telemetry)?;
     let root = machine.map_or(options.root.as_path(), |machine| machine.root.as_path());
     let watch =
-        Watch::start(sampler(root, config, machine, &gpus), telemetry::INTERVAL).map_err(RunError::Telemetry)?;
+        Watch::start(sampler(root, config, machine, &gpus, hailo), telemetry::INTERVAL).map_err(RunError::Telemetry)?;
+    let samples = Some(watch.samples());
     let rail = Rail::find(root).filter(|_| !options.simulated || machine.is_some());
     let power = rail.map(Meter::start).transpose().map_err(RunError::Telemetry)?;
     let platform = telemetry::platform(root);
@@ -226,11 +245,13 @@ fn outside(
         status,
         milestones,
         library,
-        program: std::env::current_exe().map_err(RunError::Program)?,
+        program,
         cache: keeper(config, options.simulated),
         store: store_keeper(config, options.simulated),
         pull: puller(config, options.simulated, clock),
         reload: options.reload,
+        samples,
+        power_mode_fault: None,
         sampler: Box::new(move |engine| watch.latest(engine)),
         power,
         device_free: Box::new(move |card| gpus.free_bytes(card)),
@@ -241,14 +262,40 @@ fn outside(
     })
 }
 
+/// Asks for the power mode that the operator named, if any. What cannot be had is said, and everything else goes on.
+async fn ask_power_mode(
+    config: &Config,
+    options: &Options,
+    machine: Option<&Machine>,
+) -> Result<Option<power_mode::Asked>, String> {
+    let Some(wanted) = config.power_mode.as_deref() else { return Ok(None) };
+    let (root, setter) = match machine {
+        Some(machine) => (machine.root.as_path(), Setter::Tree(machine.root.clone())),
+        None => (options.root.as_path(), Setter::Program),
+    };
+    let asked = power_mode::ask(root, wanted, setter, &config.state_dir).await;
+    let why = |error| crate::driver::chain(&error);
+    asked.map_err(why).inspect_err(|error| tracing::error!(%error, "the power mode stays as it is"))
+}
+
 /// Reads the machine, or the simulated one with what its libraries would tell.
-fn sampler(root: &std::path::Path, config: &Config, machine: Option<&Machine>, gpus: &Gpus) -> Sampler {
+fn sampler(
+    root: &std::path::Path,
+    config: &Config,
+    machine: Option<&Machine>,
+    gpus: &Gpus,
+    hailo: Option<Hailo>,
+) -> Sampler {
     let sampler = Sampler::new(root, &config.state_dir);
     match machine {
         Some(machine) => sampler.with(machines::source(root)).simulated(machine.name),
         None => {
             let gpus = gpus.clone();
-            sampler.with(Box::new(move |now| gpus.told(now)))
+            let sampler = sampler.with(Box::new(move |now| gpus.told(now)));
+            match hailo {
+                Some(hailo) => sampler.with(Box::new(move |now| hailort::sensed(hailo.latest(), now))),
+                None => sampler,
+            }
         }
     }
 }

@@ -60,6 +60,8 @@ fn start(found: mpsc::Receiver<Found>) -> Daemon {
         available_bytes: || None,
         watchdog: None,
         platform: Platform::default(),
+        samples: None,
+        power_mode_fault: None,
     };
     tokio::spawn(Driver::new(config, outside, Clock::start()).run());
     Daemon { handle: Handle::new(inbox, watcher), milestones }

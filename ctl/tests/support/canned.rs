@@ -472,7 +472,7 @@ fn throttled() -> GovernorStatus {
             gain_c: 2.41,
             rest_c: 38.5,
             error_c: Some(0.7),
-            steps: 812,
+            seen_s: 8120.0,
         },
         ..GovernedZone::default()
     };
@@ -500,6 +500,7 @@ fn throttled() -> GovernorStatus {
         },
         load: 0.6,
         input: "power".into(),
+        input_from: "VDD_IN".into(),
         input_now: 26.3,
         zones: vec![
             zone("cpu", 88.4, 93.5, None),

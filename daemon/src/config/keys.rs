@@ -423,6 +423,30 @@ pub const KEYS: &[Key] = &[
         Absent::Int(64),
         "Private connections of `Connect` that one user may have at once.",
     ),
+    live(
+        "governor.margin_c",
+        Kind::Number { min: 0.3, max: 20.0 },
+        Absent::Number(0.7),
+        "Distance from the temperature at which the machine slows itself down that the governor keeps, beside what its predictions are wrong by; kelvin.",
+    ),
+    live(
+        "governor.max_power_w",
+        Kind::Number { min: 1.0, max: 10_000.0 },
+        Absent::Unset("no bound"),
+        "Power that the box may take, by its power rail; without a rail the key does nothing.",
+    ),
+    live(
+        "governor.slow_factor",
+        Kind::Number { min: 1.1, max: 10.0 },
+        Absent::Number(1.5),
+        "A model is slow when its runs take this many times as long as its measured plan says.",
+    ),
+    key(
+        "governor.power_mode",
+        Kind::Text,
+        Absent::Unset("the power mode is left as it is"),
+        "Power mode by its name, such as `25W` or `MAXN`, that edged asks for at its start with `nvpmodel` and puts back when it ends. Nothing else of clocks, fans and modes is ever changed.",
+    ),
     key(
         "telemetry.interval_ms",
         Kind::Int { min: 500, max: HOUR },

@@ -29,6 +29,8 @@ pub struct Config {
     pub cache: CacheConfig,
     pub mqtt: Option<MqttConfig>,
     pub limits: LimitsConfig,
+    /// Power mode that is asked for by name, and put back at the end.
+    pub power_mode: Option<String>,
     pub telemetry_interval: Duration,
     /// How long a drain may take before what is left is shed.
     pub drain_limit: Duration,

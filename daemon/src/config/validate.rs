@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use edge_core::policy::Limits;
 use edge_core::pull::window::Window;
 use edge_core::tune::choose::Objective;
+use edge_core::units::{Kelvin, Watts};
 use edge_core::{Bytes, DataClass, Policy, Ratio, Zone};
 use edge_engine::protocol::DeviceOptions;
 use sha2::{Digest, Sha256};
@@ -101,6 +103,7 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
             max_submitted: size(values.int("limits.max_submitted")),
             max_peers: size(values.int("limits.max_peers")),
         },
+        power_mode: values.text("governor.power_mode"),
         telemetry_interval: millis(&values, "telemetry.interval_ms"),
         drain_limit: millis(&values, "policy.drain_limit_ms"),
         state_dir: path(&values, "paths.state_dir"),
@@ -134,6 +137,14 @@ fn policy(values: &mut Values, machine: &Machine) -> Policy {
         broker_ceiling: class("policy.broker_ceiling"),
         hang_after: millis(values, "policy.hang_after_ms"),
         restart_estimate: millis(values, "policy.restart_estimate_ms"),
+        governor: Limits {
+            margin: Kelvin::new(values.number("governor.margin_c")).unwrap_or(Kelvin::MARGIN),
+            max_power: values
+                .is_set("governor.max_power_w")
+                .then(|| Watts::new(values.number("governor.max_power_w")))
+                .flatten(),
+            slow_factor: values.number("governor.slow_factor"),
+        },
     };
     if policy.default_deadline > policy.max_deadline {
         let (default, max) = (policy.default_deadline.as_millis(), policy.max_deadline.as_millis());

@@ -10,6 +10,7 @@ mod chunks;
 pub mod clock;
 pub mod duplicates;
 mod entry;
+mod heat;
 mod host;
 mod hosts;
 mod intake;
@@ -99,6 +100,10 @@ pub struct Outside {
     pub reload: ReadConfig,
     /// Readings for the status, given the process id of the engine host (0 for none). Never waits for a sensor.
     pub sampler: Box<dyn FnMut(u32) -> crate::telemetry::Sample + Send>,
+    /// Each sample of the machine, about one a second, for the governor.
+    pub samples: Option<watch::Receiver<Arc<crate::telemetry::sensed::Sensed>>>,
+    /// Why the power mode that the operator named is not set.
+    pub power_mode_fault: Option<String>,
     /// Meters what the box takes; `None` without a rail that can be read, and under the simulator.
     pub power: Option<crate::telemetry::rail::Meter>,
     /// Where the machine is that temperatures and power are read of, if that is only a copy.
@@ -136,6 +141,7 @@ pub struct Driver {
     /// Outputs of chunks that are put in their places.
     copies: chunks::copies::Copies,
     hosts: Hosts,
+    heat: heat::Heat,
     jobs: Jobs,
     memory: memory::Memory,
     recovery: recovery::Recovery,
@@ -168,7 +174,7 @@ enum State {
 
 impl Driver {
     /// A driver that has started nothing yet.
-    pub fn new(config: Config, outside: Outside, clock: Clock) -> Driver {
+    pub fn new(config: Config, mut outside: Outside, clock: Clock) -> Driver {
         let now = clock.now();
         let since_epoch = clock::wall().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
         let off = || MqttStatus { state: "off".into(), ..MqttStatus::default() };
@@ -177,6 +183,7 @@ impl Driver {
         Driver {
             core: Scheduler::new(config.policy.clone()),
             hosts: Hosts::new(outside.library.is_none()),
+            heat: heat::Heat::new(outside.samples.take()),
             id_prefix: format!("r{:x}", since_epoch.as_millis()),
             next_ping: outside.watchdog.as_ref().map(|_| now),
             config,
@@ -230,6 +237,7 @@ impl Driver {
                     Some(message) => self.on_messages(message),
                     None => return,
                 },
+                sensed = self.heat.next() => self.on_sensed(sensed),
                 copied = self.copies.next() => self.on_copied(copied),
                 event = self.tuning.next() => self.on_tune(event),
                 carried = self.carrying.next() => self.on_carried(carried),
@@ -284,6 +292,15 @@ impl Driver {
             }
             Message::Resume => self.core.handle(self.now, Event::Resume),
             Message::Reload { done } => self.reload(done),
+            Message::Hold { why, done } => {
+                let result = self.hold(&why);
+                answer(done, result);
+            }
+            Message::Release { id } => self.release_hold(id),
+            Message::Governor { done } => {
+                let report = Box::new(self.governor_report());
+                answer(done, report);
+            }
             Message::Load { model, done } => {
                 let result = self.load(&model);
                 answer(done, result);

@@ -266,12 +266,14 @@ impl Driver {
     }
 
     fn announce(&mut self, change: Change) {
-        tracing::info!(?change, "state");
-        self.state = match change {
+        let state = match change {
             Change::Draining => State::Draining,
             Change::Drained => State::Drained,
             Change::Serving => State::Serving,
+            Change::Regime { from, to, .. } => return self.enter_regime(from, to),
         };
+        tracing::info!(?change, "state");
+        self.state = state;
         if change == Change::Drained {
             self.milestone(Milestone::Drained);
         }

@@ -90,7 +90,7 @@ impl Driver {
             running: u32::try_from(snapshot.running).unwrap_or(u32::MAX),
             readings: sample.readings,
             hardware: sample.hardware,
-            governor: edge_wire::governor::GovernorStatus::default(),
+            governor: self.governor_status(&snapshot),
             problems,
             config_files: self.config.files.iter().map(|file| file.display().to_string()).collect(),
             config_pending: self.reloading.pending.clone(),
@@ -124,6 +124,7 @@ impl Driver {
             State::Serving if !self.warm => ("starting", "models are being loaded".into()),
             State::Serving => match problems.first() {
                 Some(problem) => ("degraded", format!("{}: {}", problem.subject, problem.what)),
+                None if !self.held().is_empty() => ("serving", format!("the device is held: {}", self.held())),
                 None => ("serving", "everything is as it should be".into()),
             },
         }
@@ -161,6 +162,11 @@ impl Driver {
             subject: "telemetry".into(),
             what: format!("temperatures and power are not those of this box but of the copy below {}", dir.display()),
             remedy: "start edged without --root".into(),
+        }));
+        problems.extend(self.outside.power_mode_fault.as_ref().map(|why| Problem {
+            subject: "power mode".into(),
+            what: format!("it stays as it is: {why}"),
+            remedy: "correct `governor.power_mode`, or leave it out; setting one takes the rights of root: `edgectl config` names the key, `nvpmodel -q` the present mode".into(),
         }));
         let hopeless = self.hosts.first().is_some_and(HostState::is_hopeless);
         problems.extend(self.memory_problems());

@@ -19,6 +19,12 @@ pub fn explain(reason: Reason) -> &'static str {
         Reason::Draining => "the box is draining and takes nothing new; `edgectl resume` ends that",
         Reason::FanOut => "more requests for its stages or chunks are open than one request may have (policy.fan_out)",
         Reason::NoParent => "the request that it is a part of has ended",
+        Reason::Throttled => {
+            "deadline_ms: heat or power holds the box back, and the work ahead takes longer than the deadline allows; \
+             `edgectl governor` says how much it can keep"
+        }
+        Reason::TooHot => "nothing runs until the box is cooler; `edgectl governor` shows the temperatures",
+        Reason::Held => "somebody holds the device; `edgectl status` says why",
         Reason::DiedTwice => "this request was alive at two crashes and is not run again",
     }
 }

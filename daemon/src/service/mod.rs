@@ -1,5 +1,7 @@
 //! The init system's side: logging, readiness, watchdog, signals.
 
+pub mod power_mode;
+
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;

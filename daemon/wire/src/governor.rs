@@ -37,8 +37,8 @@ pub struct ThermalModel {
     pub rest_c: f64,
     /// Typical error of a prediction 60 s ahead, kelvin; absent before there was one.
     pub error_c: Option<f64>,
-    /// Ten-second steps that it was fitted on.
-    pub steps: u64,
+    /// Readings that it was fitted on, seconds.
+    pub seen_s: f64,
 }
 
 /// One thermometer as the governor sees it.
@@ -85,10 +85,12 @@ pub struct GovernorStatus {
     pub capacity: CapacityInfo,
     /// Share of the lanes' time that was used over the last ten seconds, 0 to 1.
     pub load: f64,
-    /// What heats: `power` (watts of `rail`) or `duty` (share of the lanes' time).
+    /// What heats: `power` (watts) or `duty` (share of the lanes' time).
     pub input: String,
-    /// Present value of that input.
+    /// Its mean over the last ten seconds.
     pub input_now: f64,
+    /// Where the power is read: the name of a rail, `all rails` or `accelerator`; empty for `duty`.
+    pub input_from: String,
     /// The thermometers that have a trip.
     pub zones: Vec<GovernedZone>,
     /// Models that take longer than they should, each with the likely cause.

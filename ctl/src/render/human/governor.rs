@@ -114,7 +114,7 @@ fn models(now: &GovernorStatus) -> String {
     let row = |zone: &GovernedZone| {
         let model = &zone.model;
         let error = model.error_c.map_or("-".into(), |error| format!("{error:.1} K"));
-        if model.steps == 0 {
+        if model.seen_s <= 0.0 {
             return vec![
                 clean(&zone.name),
                 "-".into(),
@@ -127,7 +127,7 @@ fn models(now: &GovernorStatus) -> String {
         }
         let trusted = if model.trusted { "trusted" } else { "not trusted yet" };
         let tau = forecast(model.time_constant_s);
-        let numbers = [tau, gain(model.gain_c), celsius(model.rest_c), error, model.steps.to_string()];
+        let numbers = [tau, gain(model.gain_c), celsius(model.rest_c), error, forecast(model.seen_s)];
         std::iter::once(clean(&zone.name)).chain(numbers).chain([trusted.to_owned()]).collect()
     };
     let rows: Vec<Vec<String>> = now.zones.iter().map(row).collect();
@@ -138,7 +138,7 @@ fn models(now: &GovernorStatus) -> String {
         (per, Align::Right),
         ("AT REST", Align::Right),
         ("ERROR", Align::Right),
-        ("STEPS", Align::Right),
+        ("SEEN FOR", Align::Right),
         ("", Align::Left),
     ];
     table(&head, &rows)

@@ -86,6 +86,7 @@ impl Driver {
             for _ in 0..edge_core::estimate::batch_size::TRIED {
                 self.core.handle(self.now, Event::Measured { model: id, batch, took });
             }
+            self.core.handle(self.now, Event::Planned { model: id, batch, took });
         }
     }
 

@@ -38,9 +38,12 @@ use std::time::Duration;
 
 use edge_core::Mono;
 
+mod sensed;
+
 pub use answer::{Answer, Device, Throttling, Told};
 use link::Link;
 use pace::Restarts;
+pub use sensed::sensed;
 
 use crate::driver::clock::Clock;
 

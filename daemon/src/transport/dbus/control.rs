@@ -3,6 +3,7 @@
 use edge_wire::dict::PlatformDict;
 use edge_wire::dto::Status;
 use edge_wire::names::{ACTION_MANAGE, INTERFACE_VERSION};
+use tokio::io::AsyncReadExt as _;
 use zbus::interface;
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
@@ -11,7 +12,7 @@ use super::authorize::Access;
 use super::door::Door;
 use super::error::{No, internal};
 use crate::driver::trace::KEPT;
-use crate::handle::Message;
+use crate::handle::{Handle, Message};
 use crate::request::Failure;
 use crate::transport::options;
 
@@ -47,6 +48,18 @@ impl Manager {
     /// Takes requests again.
     async fn resume(&self, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
         self.command(&header, Message::Resume).await
+    }
+
+    /// Reserves the device: nothing is run on it until the descriptor that this gives, and every copy of it, is closed. why is
+    /// shown to whoever wonders.
+    #[zbus(out_args("hold"))]
+    async fn hold(&self, why: String, #[zbus(header)] header: Header<'_>) -> Result<zbus::OwnedFd, No> {
+        let _place = self.0.open(&header, Access::Change { action: ACTION_MANAGE, call: &header }).await?;
+        let (ours, theirs) = hold_pair()?;
+        let handle = self.0.service.handle.clone();
+        let id = handle.ask(|done| Message::Hold { why, done }).await??;
+        tokio::spawn(release_at_end(handle, ours, id));
+        Ok(theirs.into())
     }
 
     /// Reads the policy part of the configuration again; fails with every fault if there is one.
@@ -108,6 +121,23 @@ impl Manager {
     #[zbus(property)]
     fn reason(&self) -> String {
         self.0.status().reason.clone()
+    }
+}
+
+/// Two ends of a line: ours tells when theirs was closed.
+fn hold_pair() -> Result<(tokio::net::UnixStream, std::os::fd::OwnedFd), Failure> {
+    let failed = |error: std::io::Error| internal(format!("make a line for the hold: {error}"));
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+    ours.set_nonblocking(true).map_err(failed)?;
+    Ok((tokio::net::UnixStream::from_std(ours).map_err(failed)?, theirs.into()))
+}
+
+/// Lets go of the device when the other end is closed. What is written there means nothing.
+async fn release_at_end(handle: Handle, mut ours: tokio::net::UnixStream, id: u64) {
+    let mut ignored = [0; 64];
+    while !matches!(ours.read(&mut ignored).await, Ok(0) | Err(_)) {}
+    if handle.send(Message::Release { id }).await.is_err() {
+        tracing::debug!(id, "the daemon ended before the hold");
     }
 }
 

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use edge_wire::dto::{ModelStatus, ReadingInfo, Status};
+use edge_wire::governor::{CapacityInfo, GovernorStatus};
 use zbus::object_server::SignalEmitter;
 use zbus::{OwnedVariant, interface};
 
+use super::authorize::Access;
 use super::door::Door;
+use super::error::No;
+use crate::handle::Message;
 
 /// The interface on one connection.
 #[derive(Debug)]
@@ -19,6 +23,22 @@ impl Telemetry {
             |(a, b): (&ReadingInfo, &ReadingInfo)| (&a.name, a.value, &a.absent) == (&b.name, b.value, &b.absent);
         if old.readings.len() != new.readings.len() || !old.readings.iter().zip(&new.readings).all(same) {
             self.readings_changed(emitter).await?;
+        }
+        let (before, now) = (&old.governor, &new.governor);
+        if before.regime != now.regime {
+            self.regime_changed(emitter).await?;
+            if !before.regime.is_empty() {
+                Telemetry::regime_entered(emitter, &now.regime, &before.regime, &now.reason).await?;
+            }
+        }
+        if before.reason != now.reason {
+            self.regime_reason_changed(emitter).await?;
+        }
+        if before.headroom_c != now.headroom_c {
+            self.headroom_changed(emitter).await?;
+        }
+        if before.capacity != now.capacity {
+            self.capacity_changed(emitter).await?;
         }
         let used = |(a, b): (&ModelStatus, &ModelStatus)| {
             (&a.name, &a.version, &a.providers) == (&b.name, &b.version, &b.providers)
@@ -44,8 +64,34 @@ fn providers(status: &Status) -> BTreeMap<String, Vec<String>> {
     providers
 }
 
+fn text(text: &str) -> OwnedVariant {
+    OwnedVariant::from(zbus::Str::from(text.to_owned()))
+}
+
+fn headroom(governor: &GovernorStatus) -> HashMap<String, OwnedVariant> {
+    match governor.headroom_c {
+        Some(celsius) => HashMap::from([
+            ("celsius".to_owned(), OwnedVariant::from(celsius)),
+            ("zone".to_owned(), text(&governor.tightest)),
+        ]),
+        None => HashMap::from([("absent".to_owned(), text(&governor.reason))]),
+    }
+}
+
+fn capacity(capacity: &CapacityInfo) -> HashMap<String, OwnedVariant> {
+    let mut told = HashMap::from([
+        ("lanes".to_owned(), OwnedVariant::from(capacity.lanes)),
+        ("batch".to_owned(), OwnedVariant::from(capacity.batch)),
+        ("duty".to_owned(), OwnedVariant::from(capacity.duty)),
+        ("held".to_owned(), text(&capacity.held)),
+    ]);
+    if let Some(sustainable) = capacity.sustainable {
+        told.insert("sustainable".to_owned(), OwnedVariant::from(sustainable));
+    }
+    told
+}
+
 fn dictionary(reading: &ReadingInfo) -> HashMap<String, OwnedVariant> {
-    let text = |text: &str| OwnedVariant::from(zbus::Str::from(text.to_owned()));
     let said = match reading.value {
         Some(value) => ("value".to_owned(), OwnedVariant::from(value)),
         None => ("absent".to_owned(), text(&reading.absent)),
@@ -57,7 +103,7 @@ fn dictionary(reading: &ReadingInfo) -> HashMap<String, OwnedVariant> {
     ])
 }
 
-#[interface(name = "org.edged.Edge1.Telemetry", spawn = false)]
+#[interface(name = "org.edged.Edge1.Telemetry")]
 impl Telemetry {
     /// Each reading with name (s), age_ms (t) and either value (d) or absent (s, why there is none).
     #[zbus(property)]
@@ -65,17 +111,47 @@ impl Telemetry {
         self.0.status().readings.iter().map(dictionary).collect()
     }
 
-    /// nominal, or unknown where nothing tells.
+    /// boot, nominal, throttled, critical, slow or blind.
     #[zbus(property)]
-    fn regime(&self) -> &'static str {
-        "unknown"
+    fn regime(&self) -> String {
+        self.0.status().governor.regime.clone()
     }
 
     /// Why it is in that regime.
     #[zbus(property)]
-    fn regime_reason(&self) -> &'static str {
-        "temperature and power are not measured by this version"
+    fn regime_reason(&self) -> String {
+        self.0.status().governor.reason.clone()
     }
+
+    /// Distance to the nearest trip: celsius (d) and zone (s), or absent (s, why there is none).
+    #[zbus(property)]
+    fn headroom(&self) -> HashMap<String, OwnedVariant> {
+        headroom(&self.0.status().governor)
+    }
+
+    /// What may run now: lanes (u), batch (u), duty (d, share of the lanes' time), sustainable (d, the share that could be used
+    /// for ever; missing until it is known), held (s, why somebody holds the device; empty if nobody does).
+    #[zbus(property)]
+    fn capacity(&self) -> HashMap<String, OwnedVariant> {
+        capacity(&self.0.status().governor.capacity)
+    }
+
+    /// What the governor has learnt, with its history, as JSON.
+    #[zbus(out_args("json"))]
+    async fn governor(
+        &self,
+        options: HashMap<String, OwnedVariant>,
+        #[zbus(header)] header: zbus::message::Header<'_>,
+    ) -> Result<String, No> {
+        let _place = self.0.open(&header, Access::Read).await?;
+        drop(options);
+        let report = self.0.service.handle.ask(|done| Message::Governor { done }).await?;
+        Ok(super::control::json(&*report)?)
+    }
+
+    /// The regime changed.
+    #[zbus(signal)]
+    async fn regime_entered(emitter: &SignalEmitter<'_>, regime: &str, before: &str, reason: &str) -> zbus::Result<()>;
 
     /// Each execution provider of the runtime library with the models that it really runs, which may be none.
     #[zbus(property)]

@@ -183,6 +183,11 @@ pub fn telemetry(status: &Status, at: &str) -> String {
         running: u32,
         counters: &'a Counters,
         models: Vec<Model<'a>>,
+        regime: &'a str,
+        regime_reason: &'a str,
+        headroom_c: Option<f64>,
+        capacity: &'a crate::governor::CapacityInfo,
+        load: f64,
         readings: &'a [ReadingInfo],
     }
     #[derive(Serialize)]
@@ -214,6 +219,11 @@ pub fn telemetry(status: &Status, at: &str) -> String {
                 service_us: m.service_us,
             })
             .collect(),
+        regime: &status.governor.regime,
+        regime_reason: &status.governor.reason,
+        headroom_c: status.governor.headroom_c,
+        capacity: &status.governor.capacity,
+        load: status.governor.load,
         readings: &status.readings,
     })
 }
