@@ -80,6 +80,8 @@ pub struct Seen {
     pub rates: Rates,
     /// And without it.
     pub full: Rates,
+    /// Lane time in `ahead` that was used before the governor let it come in.
+    pub owed: Span,
     /// Why nothing at all is run now.
     pub barred: Option<Reason>,
     /// Its own preparation, as far as known; `None` if it needs none.
@@ -91,6 +93,12 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// The same if no heat held the box back.
+    fn unhindered(&self) -> Seen {
+        let ahead = Demand { run: self.ahead.run.minus(self.owed), ..self.ahead };
+        Seen { rates: self.full, ahead, ahead_own: self.ahead_own.minus(self.owed), owed: Span::ZERO, ..*self }
+    }
+
     /// Predicted time until it is decoded and a lane gets to it.
     fn wait(&self) -> Span {
         let decoders = match self.prepare {
@@ -178,7 +186,7 @@ pub fn admit(meta: &RequestMeta, deadline: Mono, now: Mono, seen: &Seen, policy:
         return Verdict::Local(Reason::Deferrable);
     }
     if seen.end() > slack {
-        let full = Seen { rates: seen.full, ..*seen };
+        let full = seen.unhindered();
         let reason = if full.end() > slack { Reason::PredictedWait } else { Reason::Throttled };
         return overloaded(reason, seen.end().minus(slack), seen);
     }
@@ -295,6 +303,7 @@ pub(crate) mod tests {
             lane_free: false,
             rates: Rates::new(2, 2),
             full: Rates::new(2, 2),
+            owed: Span::ZERO,
             barred: None,
             prepare: None,
             service: Some(ms(10)),

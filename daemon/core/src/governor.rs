@@ -258,7 +258,8 @@ impl Governor {
         let used = if slept { 0.0 } else { used.clamp(0.0, 1.0) };
         self.used += (used - self.used) * (seconds / 10.0).min(1.0);
         self.take_power(sample, used);
-        self.level += (self.now - self.level) * (seconds / 10.0).min(1.0);
+        let weight = if self.state.regime == Regime::Boot { 1.0 } else { (seconds / 10.0).min(1.0) };
+        self.level += (self.now - self.level) * weight;
         self.take_zones(sample, seconds, used);
         let cuts = sample.power_capped || sample.over_current > 0 || sample.throttled;
         self.ceiling.sample(now, cuts, self.used, seconds);

@@ -82,6 +82,17 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
         Message::CutOff { done } => drop(done.send(())),
         Message::Drain => set_state(status, "draining"),
         Message::Resume => set_state(status, "serving"),
+        Message::Hold { why, done } => {
+            let told = if why.is_empty() { Err(Failure::invalid("why: 0 characters: takes 1 to 200")) } else { Ok(3) };
+            seen.events.push(format!("hold {why}"));
+            let _gone = done.send(told);
+        }
+        Message::Release { id } => seen.events.push(format!("release {id}")),
+        Message::Governor { done } => {
+            let now = status.borrow().governor.clone();
+            let report = edge_wire::governor::GovernorReport { node: "box".into(), now, ..Default::default() };
+            drop(done.send(Box::new(report)));
+        }
         Message::Reload { done } => drop(done.send(Err("policy.lanes is 0; it takes 1 to 64".into()))),
         Message::Load { model, done } => {
             seen.events.push(format!("load {model}"));
@@ -280,6 +291,20 @@ pub fn status() -> Status {
     Status {
         state: "serving".into(),
         version: "0.1.0".into(),
+        governor: edge_wire::governor::GovernorStatus {
+            regime: "throttled".into(),
+            reason: "tj is hot".into(),
+            headroom_c: Some(4.5),
+            tightest: "tj".into(),
+            capacity: edge_wire::governor::CapacityInfo {
+                lanes: 1,
+                batch: 8,
+                duty: 0.5,
+                sustainable: Some(0.4),
+                ..Default::default()
+            },
+            ..Default::default()
+        },
         platform: Platform { machine: "board".into(), cores: 2, ..Platform::default() },
         models: vec![model],
         jobs: vec![job(7)],

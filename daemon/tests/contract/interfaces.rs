@@ -167,6 +167,23 @@ async fn the_manager_describes_traces_drains_resumes_and_reloads() {
 }
 
 #[tokio::test]
+async fn a_hold_lasts_as_long_as_its_descriptor() {
+    let client = client().await;
+    let manager = ManagerProxy::new(&client.connection).await.unwrap();
+    let held = manager.hold("firmware").await.unwrap();
+    assert_eq!(client.driver.seen.lock().unwrap().events, ["hold firmware"]);
+    drop(held);
+    let released = async {
+        while !client.driver.seen.lock().unwrap().events.iter().any(|event| event == "release 3") {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("released", released).await;
+    let no = refused(manager.hold("").await);
+    assert!(no.code == ErrorCode::InvalidInput && no.message.contains("why"), "{}", no.message);
+}
+
+#[tokio::test]
 async fn every_model_is_an_object_that_follows_the_published_state() {
     let client = client().await;
     let connection = &client.connection;
@@ -351,8 +368,17 @@ async fn telemetry_says_what_is_known_and_since_when() {
     assert_eq!(<&str>::try_from(&readings[0]["name"]).unwrap(), "cpu_load");
     assert_eq!(f64::try_from(&readings[0]["value"]).unwrap(), 3.5);
     assert_eq!(u64::try_from(&readings[0]["age_ms"]).unwrap(), 9);
-    assert_eq!(telemetry.regime().await.unwrap(), "unknown");
-    assert!(!telemetry.regime_reason().await.unwrap().is_empty());
+    assert_eq!(telemetry.regime().await.unwrap(), "throttled");
+    assert_eq!(telemetry.regime_reason().await.unwrap(), "tj is hot");
+    let headroom = telemetry.headroom().await.unwrap();
+    assert_eq!(f64::try_from(headroom["celsius"].try_clone().unwrap()).unwrap(), 4.5);
+    assert_eq!(<&str>::try_from(&headroom["zone"]).unwrap(), "tj");
+    let capacity = telemetry.capacity().await.unwrap();
+    assert_eq!(u32::try_from(capacity["lanes"].try_clone().unwrap()).unwrap(), 1);
+    assert_eq!(f64::try_from(capacity["sustainable"].try_clone().unwrap()).unwrap(), 0.4);
+    let report = telemetry.governor(&HashMap::new()).await.unwrap();
+    let report: edge_wire::governor::GovernorReport = serde_json::from_str(&report).unwrap();
+    assert_eq!(report.now, status().governor);
     assert_eq!(telemetry.providers().await.unwrap(), HashMap::from([("cpu".into(), vec!["text-line:1.0.0".into()])]));
 
     let mut changes = telemetry.receive_readings_changed().await;

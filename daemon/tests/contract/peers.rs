@@ -27,7 +27,7 @@ async fn a_private_connection_infers_and_reads_as_its_caller() {
     assert_eq!(outputs[0].length, 3);
     assert_eq!(ManagerProxy::new(&private).await.unwrap().state().await.unwrap(), "serving");
     assert_eq!(ModelsProxy::new(&private).await.unwrap().list().await.unwrap().len(), 1);
-    assert_eq!(TelemetryProxy::new(&private).await.unwrap().regime().await.unwrap(), "unknown");
+    assert_eq!(TelemetryProxy::new(&private).await.unwrap().regime().await.unwrap(), "throttled");
     let seen = client.driver.seen.lock().unwrap();
     let uid = rustix::process::geteuid().as_raw();
     assert!(

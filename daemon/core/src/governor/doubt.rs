@@ -4,7 +4,7 @@
 //! | what the thermometer does | what follows |
 //! |---|---|
 //! | answers nothing | the model goes on from the last reading; age counts as heat |
-//! | says the very same for longer than it ever did, or while by the model it should have moved | the higher one of both |
+//! | says the very same for longer than it ever did, while the load changed or by the model it should have moved | the higher one of both |
 //! | falls at once by what no box cools in a second, under the same load | the model goes on until the reading is there again |
 //! | rises at once likewise | is believed, as heat always is; but nothing is learnt from it |
 //!
@@ -30,6 +30,11 @@ const APART_S: f64 = 3.0;
 const LOAD: f64 = 0.3;
 /// A reading this near to what is expected is believed again, kelvin.
 const NEAR: f64 = 3.0;
+/// Before there is a model, a fall that stays for this long is believed, seconds: the reading before it may have been the fault.
+const FALLEN_S: f64 = 60.0;
+/// A change of load that a thermometer should follow, and a load that heats whatever was before, as shares of a large one.
+const STIRRED: f64 = 0.15;
+const HEAVY: f64 = 0.5;
 /// A rise that stays for this long is no fault, seconds.
 const RISEN_S: f64 = 3600.0;
 
@@ -80,6 +85,8 @@ pub struct Watch {
     filtered: Option<f64>,
     slope: f64,
     same_s: f64,
+    /// The load when it last moved.
+    moved_load: f64,
     /// The longest time for which it was the same and moved again.
     longest_s: f64,
     silent_s: f64,
@@ -107,6 +114,7 @@ impl Watch {
         let is_same = before == Some(raw);
         if !is_same {
             self.longest_s = self.longest_s.max(self.same_s);
+            self.moved_load = load;
         }
         self.same_s = if is_same { self.same_s + seconds } else { 0.0 };
         let change = (load - self.load).abs();
@@ -123,7 +131,7 @@ impl Watch {
             Some(Doubt::Risen) if back <= -JUMP => return self.restart(raw),
             Some(Doubt::Fallen) if back >= JUMP => return self.restart(raw),
             Some(Doubt::Risen) if near || self.doubted_s >= RISEN_S => return self.restart(raw),
-            Some(Doubt::Fallen) if near => return self.restart(raw),
+            Some(Doubt::Fallen) if near || (!trusted && self.doubted_s >= FALLEN_S) => return self.restart(raw),
             Some(_) => return Verdict::Doubted,
             None => {}
         }
@@ -133,15 +141,27 @@ impl Watch {
             return Verdict::Doubted;
         }
         let moved = trusted && (expected - raw).abs() >= MOVED;
-        if self.same_s >= SAME_S && (moved || self.same_s >= LONGEST * self.longest_s) {
+        // At rest a thermometer may well say the same all night.
+        let stirred = (load - self.moved_load).abs() >= STIRRED || (!trusted && load >= HEAVY);
+        if self.same_s >= SAME_S && (moved || (stirred && self.same_s >= LONGEST * self.longest_s)) {
             self.begin(Doubt::Frozen);
             return Verdict::Froze;
         }
         match is_same {
             false => Verdict::Moved,
-            true if self.same_s <= TEACHES_S.max(self.longest_s) => Verdict::Same,
-            true => Verdict::Doubted,
+            true if self.is_still() => Verdict::Doubted,
+            true => Verdict::Same,
         }
+    }
+
+    /// Whether it has been the same for longer than it ever was.
+    pub fn is_still(&self) -> bool {
+        self.same_s > TEACHES_S.max(self.longest_s)
+    }
+
+    /// For how long it has been the same, beyond what says nothing.
+    pub fn still_s(&self) -> f64 {
+        (self.same_s - SAME_S).max(0.0)
     }
 
     fn filter(&mut self, raw: f64, filtered: f64, seconds: f64) {

@@ -141,6 +141,10 @@ impl Zone {
         let (slew, most) = if modelled { (SLEW.0, SLEW_MOST.0) } else { (SLEW.1, SLEW_MOST.1) };
         let age = (self.watch.doubted_s() * slew).min(most);
         Some(match self.watch.doubt() {
+            None if modelled && self.watch.is_still() => {
+                let age = (self.watch.still_s() * slew).min(most);
+                (self.model.temp() + age).max(reading - LAG)
+            }
             None if modelled => self.model.temp().clamp(reading - LAG, reading + LAG),
             None | Some(Doubt::Risen) => reading,
             Some(Doubt::Missing) => self.assumed() + age,

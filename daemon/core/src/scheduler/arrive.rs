@@ -152,6 +152,7 @@ impl Scheduler {
             lane_free: own.is_some_and(|model| self.has_free_lane(model)) && ahead.is_first && self.may_begin(now),
             rates: self.rates.at(self.promised()),
             full: self.rates,
+            owed,
             barred: self.barred(),
             prepare: own_work.prepare,
             service: own_work.service,

@@ -6,6 +6,7 @@ mod chunks;
 mod common;
 mod deadlines;
 mod fair;
+mod heat;
 mod host;
 mod leave;
 mod linger;
