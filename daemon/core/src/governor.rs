@@ -248,7 +248,7 @@ impl Governor {
     /// A sample of `now`; since the last one the lanes were busy for `used` of all their time.
     pub fn sample(&mut self, now: Mono, sample: &Sample, used: f64, policy: &Policy) {
         let limits = &policy.governor;
-        let seconds = self.last.map_or(1.0, |last| now.since(last).as_secs_f64());
+        let seconds = self.last.map_or(1.0, |last| now.since(last).as_secs_f64()) + sample.slept.as_secs_f64();
         self.last = Some(now);
         // Two samples at once say no more than one.
         if seconds < 0.05 {

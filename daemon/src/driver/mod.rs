@@ -526,6 +526,7 @@ impl Driver {
             self.tuning.due(),
             self.recovery.next_due(),
             self.versions_due(),
+            self.silence_due(),
         ];
         candidates.into_iter().flatten().min().unwrap_or(Mono::MAX)
     }
@@ -547,6 +548,7 @@ impl Driver {
             self.judge_versions();
             self.converge();
         }
+        self.note_silence();
         self.look_after_versions();
         self.show_carrying();
         if self.recovery.next_due().is_some_and(|due| due <= self.now) {

@@ -138,6 +138,7 @@ impl Watch {
         let jump = raw - filtered;
         if jump.abs() >= JUMP && apart <= APART_S && change <= LOAD && !(trusted && near) {
             self.begin(if jump > 0.0 { Doubt::Risen } else { Doubt::Fallen });
+            self.filtered = self.filtered.map(|filtered| if jump > 0.0 { raw } else { filtered });
             return Verdict::Doubted;
         }
         let moved = trusted && (expected - raw).abs() >= MOVED;

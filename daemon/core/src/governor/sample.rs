@@ -1,5 +1,7 @@
 //! What the governor is told once a second.
 
+use core::time::Duration;
+
 use crate::units::{Celsius, Kelvin, Watts};
 
 /// A thermometer, by a number that the driver gives it and never gives to another one.
@@ -34,6 +36,8 @@ pub struct Sample {
     pub power_capped: bool,
     /// Over-current events since the last sample.
     pub over_current: u32,
+    /// For how long the machine slept since the last sample, which the clock of events does not count.
+    pub slept: Duration,
     /// What may make runs slow without heat, as far as it is seen.
     pub clue: Option<Clue>,
 }

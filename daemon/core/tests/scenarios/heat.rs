@@ -4,6 +4,7 @@ use edge_core::governor::{Cause, Clue, Regime, Sample, ZoneId, ZoneSample};
 use edge_core::sim::World;
 use edge_core::units::{Celsius, Kelvin};
 use edge_core::*;
+use std::time::Duration;
 
 use crate::common::{at, due, model, ms, small_policy};
 
@@ -65,7 +66,7 @@ fn what_waits_is_routed_again_at_once_when_the_capacity_falls() {
     tell(&mut world, zone(94.0));
     let gone: Vec<u64> = (1..=8).filter(|id| refused(&world, *id).is_some()).collect();
     assert!(!gone.is_empty() && gone.iter().all(|id| *id > 4), "{gone:?}");
-    assert!(gone.iter().all(|id| matches!(refused(&world, *id), Some(Reason::Throttled))), "{gone:?}");
+    assert!(gone.iter().all(|id| matches!(refused(&world, *id), Some(Reason::Throttled | Reason::TooHot))), "{gone:?} {:?}", refused(&world, gone[0]));
     assert!(world.ended(gone[0]).is_some_and(|ended| ended <= at(2100)), "they were told at once");
     world.run_out();
     assert!((1..=4).all(|id| world.outcome(id) == Some(Outcome::Done)), "{gone:?}");
@@ -130,6 +131,54 @@ fn a_machine_without_thermometers_is_blind_and_loses_nothing() {
     world.arrive(due(1, 1, 500));
     world.run_for(ms(100));
     assert_eq!(world.outcome(1), Some(Outcome::Done));
+}
+
+#[test]
+fn an_hour_of_sleep_is_no_fault_of_the_thermometer() {
+    let mut world = World::new(small_policy());
+    world.load(0, model(10));
+    for second in 1..=30_u32 {
+        world.run_until(at(u64::from(second) * 1000));
+        tell(&mut world, zone(60.0 + f64::from(second)));
+    }
+    world.run_until(at(31_000));
+    tell(&mut world, Sample { slept: Duration::from_secs(3600), ..zone(25.0) });
+    let snapshot = world.core().snapshot();
+    assert!(snapshot.zones[0].doubt.is_none() && (snapshot.zones[0].temp - 25.0).abs() < 0.5, "{:?}", snapshot.zones);
+    assert_eq!(snapshot.regime.regime, Regime::Nominal);
+    world.run_until(at(32_000));
+    tell(&mut world, zone(90.0));
+    assert_eq!(world.core().snapshot().zones[0].temp, 90.0, "heat is believed at once");
+}
+
+#[test]
+fn silence_of_all_thermometers_is_blind_and_only_lowers_what_may_run() {
+    let mut world = World::new(small_policy());
+    world.load(0, model(10));
+    for second in 1..=20_u32 {
+        world.run_until(at(u64::from(second) * 1000));
+        tell(&mut world, zone(90.0 + f64::from(second % 2) / 2.0));
+    }
+    let mut before = world.core().snapshot().capacity.duty;
+    for second in 21..=200_u64 {
+        world.run_until(at(second * 1000));
+        tell(&mut world, Sample { zones: Vec::new(), ..Sample::default() });
+        let now = world.core().snapshot().capacity.duty;
+        assert!(now <= before, "{now:?} after {before:?} at {second} s");
+        before = now;
+    }
+    let snapshot = world.core().snapshot();
+    assert_eq!(
+        (snapshot.regime.regime, snapshot.regime.cause),
+        (Regime::Critical, Cause::TooHot(ZoneId(0))),
+        "by its age"
+    );
+    for second in 201..=240 {
+        world.run_until(at(second * 1000));
+        tell(&mut world, zone(80.0));
+    }
+    let snapshot = world.core().snapshot();
+    assert_eq!((snapshot.regime.regime, snapshot.capacity.duty), (Regime::Nominal, Ratio::ONE));
 }
 
 #[test]

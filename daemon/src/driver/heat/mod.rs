@@ -16,6 +16,7 @@ use edge_wire::governor::{
 use tokio::sync::watch;
 
 use super::Driver;
+use super::clock::boot_time;
 use crate::request::Failure;
 use crate::telemetry::sensed::Sensed;
 
@@ -24,6 +25,10 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Points and changes that are kept: an hour, and a day's story.
 const POINTS: usize = 360;
 const CHANGES: usize = 50;
+/// A difference between the two clocks that is no rounding.
+const ASLEEP: Duration = Duration::from_secs(5);
+/// Samples come every second; so much later they do not.
+const SILENT: Duration = Duration::from_secs(3);
 /// Who may hold the device at the same time.
 const HOLDS: usize = 16;
 /// Longest reason of a hold, characters.
@@ -34,6 +39,10 @@ pub(super) struct Heat {
     samples: Option<watch::Receiver<Arc<Sensed>>>,
     names: sample::Names,
     last: Option<Arc<Sensed>>,
+    /// When the last sample came, by both clocks, and when silence was last told.
+    heard: Mono,
+    since_boot: Duration,
+    silent: Mono,
     points: VecDeque<(Mono, GovernorPoint)>,
     next_point: Mono,
     counted: (u64, u64),
@@ -48,6 +57,9 @@ impl Heat {
             samples,
             names: sample::Names::default(),
             last: None,
+            heard: Mono::default(),
+            since_boot: Duration::ZERO,
+            silent: Mono::default(),
             points: VecDeque::with_capacity(POINTS),
             next_point: Mono::default(),
             counted: (0, 0),
@@ -73,11 +85,33 @@ impl Driver {
     /// A sample of the machine.
     pub(super) fn on_sensed(&mut self, sensed: Arc<Sensed>) {
         self.now = self.clock.now();
-        let sample = sample::sample(&mut self.heat.names, &sensed, self.heat.last.as_deref());
+        // The driver's clock stands still while the machine sleeps; this one does not.
+        let since_boot = boot_time();
+        let passed = since_boot.saturating_sub(self.heat.since_boot);
+        let slept = passed.saturating_sub(self.now.since(self.heat.heard));
+        let slept = if slept < ASLEEP || self.heat.last.is_none() { Duration::ZERO } else { slept };
+        (self.heat.since_boot, self.heat.heard) = (since_boot, self.now);
+        let sample = sample::sample(&mut self.heat.names, &sensed, self.heat.last.as_deref(), slept);
         self.heat.last = Some(sensed);
         self.core.handle(self.now, Event::Sampled(Box::new(sample)));
         if self.now >= self.heat.next_point {
             self.note_point();
+        }
+    }
+
+    /// When the governor is to be told that no sample came.
+    pub(super) fn silence_due(&self) -> Option<Mono> {
+        self.heat.last.as_ref().map(|_| self.heat.heard.max(self.heat.silent).after(SILENT))
+    }
+
+    /// No sample has come for a while, as when reading a sensor hangs: that counts as silence of all of them.
+    pub(super) fn note_silence(&mut self) {
+        let due = self.silence_due().is_some_and(|due| due <= self.now);
+        if let Some(last) = self.heat.last.as_deref().filter(|_| due) {
+            let sample = sample::silence(&mut self.heat.names, last);
+            self.heat.silent = self.now;
+            self.core.handle(self.now, Event::Sampled(Box::new(sample)));
+            self.act();
         }
     }
 

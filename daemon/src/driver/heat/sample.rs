@@ -2,6 +2,7 @@
 //! the hardware's own slowing down is. Plain functions of samples; names become numbers here and come back in `words`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use edge_core::governor::{Clue, Sample, ZoneId, ZoneSample};
 use edge_core::units::{Celsius, Kelvin, Watts};
@@ -46,14 +47,24 @@ impl Names {
 }
 
 /// What the governor is told; `before` is the sample before.
-pub fn sample(names: &mut Names, now: &Sensed, before: Option<&Sensed>) -> Sample {
+pub fn sample(names: &mut Names, now: &Sensed, before: Option<&Sensed>, slept: Duration) -> Sample {
     Sample {
+        slept,
         zones: now.zones.iter().filter_map(|zone| governed(names, zone)).collect(),
         power: power(now).and_then(Watts::new),
         throttled: is_throttled(now),
         power_capped: is_capped(now),
         over_current: before.map_or(0, |before| over_current(now, before)),
         clue: clue(now),
+    }
+}
+
+/// What the governor is told when no sample comes: nobody answers any more.
+pub fn silence(names: &mut Names, last: &Sensed) -> Sample {
+    let silent = |zone: ZoneSample| ZoneSample { temp: None, ..zone };
+    Sample {
+        zones: last.zones.iter().filter_map(|zone| governed(names, zone)).map(silent).collect(),
+        ..Sample::default()
     }
 }
 

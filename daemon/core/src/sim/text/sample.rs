@@ -1,4 +1,4 @@
-//! Samples of the machine as text: `sampled power=12.5 throttled=false power_capped=false over_current=0 clue=-
+//! Samples of the machine as text: `sampled power=12.5 throttled=false power_capped=false over_current=0 slept=0 clue=-
 //! zones=0:45.5:99:5:104.5,1:-:99:5:-`, each zone as number, temperature, trip, hysteresis and critical.
 
 use super::Fields;
@@ -20,11 +20,12 @@ const CLUES: [Clue; 7] = [
 pub(super) fn write(sample: &Sample) -> String {
     let zones: Vec<String> = sample.zones.iter().map(zone).collect();
     format!(
-        "sampled power={} throttled={} power_capped={} over_current={} clue={} zones={}",
+        "sampled power={} throttled={} power_capped={} over_current={} slept={} clue={} zones={}",
         option(sample.power.map(Watts::get)),
         sample.throttled,
         sample.power_capped,
         sample.over_current,
+        sample.slept.as_nanos(),
         sample.clue.map_or("-", Clue::as_str),
         zones.join(",")
     )
@@ -53,6 +54,7 @@ pub(super) fn read(fields: &Fields<'_>) -> Result<Event, String> {
         throttled: fields.number("throttled")?,
         power_capped: fields.number("power_capped")?,
         over_current: fields.number("over_current")?,
+        slept: fields.span("slept")?,
         clue,
     })))
 }
