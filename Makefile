@@ -77,6 +77,10 @@ bench: build dist fetch ## The promised numbers beside the measured ones
 bench-pull: build dist fetch ## Memory and traffic of pulling a bundle of PULL_MIB over a link that is cut
 	@EDGE_BIN_DIR='$(BIN)' EDGED='$(DIST)/edged' '$(BIN)/edge-bench' pull '$(PULL_MIB)'
 
+.PHONY: bench-heat
+bench-heat: build ## The governor against simulated plants: the table, and the picture in docs/heat.md
+	@'$(BIN)/edge-bench' heat
+
 .PHONY: soak
 soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemon and broker die in turn
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-soak' '$(SOAK_SECONDS)'

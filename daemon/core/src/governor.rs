@@ -266,6 +266,8 @@ impl Governor {
         let signs = self.signs(sample, limits);
         self.state = next(self.state, now, &signs);
         let wanted = self.wanted(limits);
+        // Where no thermometer is believed, what was on its way up stays where it is.
+        let wanted = if self.is_in_the_dark() { wanted.min(self.duty) } else { wanted };
         // Down at once, up step by step.
         let rise = if self.is_near(limits) { RISE.1 } else { RISE.0 };
         let fall = self.duty - wanted;
@@ -381,6 +383,12 @@ impl Governor {
         let bound = limits.max_power.filter(|_| draw.is_known()).map_or(1.0, |most| draw.duty(most.get()).max(0.0));
         self.sustainable = sustainable.map(|keeps| keeps.min(bound));
         wanted.min(self.ceiling.duty()).min(bound)
+    }
+
+    /// Whether there are thermometers, and none is believed.
+    fn is_in_the_dark(&self) -> bool {
+        let mut read = self.zones.iter().filter(|zone| zone.temp().is_some()).peekable();
+        read.peek().is_some() && read.all(|zone| !zone.is_seen())
     }
 
     /// Whether a thermometer is near its target.

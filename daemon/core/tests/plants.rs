@@ -1,22 +1,12 @@
 //! The whole core against thermal machines with throttling hardware of their own, in virtual time: each plant, at each ambient
 //! temperature, under each load, for two hours. See `sim::plant`.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
-use edge_core::sim::heated::{Result, Trial, run};
+use edge_core::sim::heated::{Trial, missed_ahead, run};
 use edge_core::sim::plant::{Kind, Parameters, Plant, Trouble};
 
 /// Seeds of each place in the table; the first one draws nothing.
 const SEEDS: u64 = 3;
 const TWO_HOURS: u64 = 7200;
-
-fn trial(kind: Kind, ambient: f64, load: f64, seed: u64, governed: bool) -> Trial {
-    let plant = Plant::new(Parameters::draw(kind, ambient, seed), seed);
-    Trial { plant, load, governed, seed, even: false, trouble: None }
-}
-
-fn on_time(result: &Result) -> f64 {
-    result.on_time as f64 / result.admitted.max(1) as f64
-}
 
 #[test]
 fn a_box_sheds_before_it_throttles_and_does_what_it_can_keep() {
@@ -30,8 +20,8 @@ fn a_box_sheds_before_it_throttles_and_does_what_it_can_keep() {
             for load in [0.6, 1.0, 1.5] {
                 for seed in 0..SEEDS {
                     let optimum = Parameters::draw(kind, ambient, seed).optimum(load);
-                    let with = run(trial(kind, ambient, load, seed, true), TWO_HOURS, |_, _, _| ());
-                    let without = run(trial(kind, ambient, load, seed, false), TWO_HOURS, |_, _, _| ());
+                    let with = run(Trial::new(kind, ambient, load, seed, true), TWO_HOURS, |_, _, _| ());
+                    let without = run(Trial::new(kind, ambient, load, seed, false), TWO_HOURS, |_, _, _| ());
                     let (share, plain) = (with.work / optimum, without.work / optimum);
                     let line = format!(
                         "| {} {seed} | {ambient} C | {:.0}% | {:.3} | {:.3} | {share:.3} | {:.2}% | {} | {:.3} | {plain:.3} | {:.2}% | {} |",
@@ -39,14 +29,14 @@ fn a_box_sheds_before_it_throttles_and_does_what_it_can_keep() {
                         load * 100.0,
                         optimum,
                         with.work,
-                        on_time(&with) * 100.0,
+                        with.in_time() * 100.0,
                         with.throttled,
                         without.work,
-                        on_time(&without) * 100.0,
+                        without.in_time() * 100.0,
                         without.throttled,
                     );
                     println!("{line} {} shed {} expired", with.shed, with.admitted - with.on_time - with.shed);
-                    if with.throttled > 0 || share < 0.97 || on_time(&with) < 0.99 {
+                    if with.throttled > 0 || share < 0.97 || with.in_time() < 0.99 {
                         faults.push(line);
                     }
                 }
@@ -91,7 +81,7 @@ fn what_fails_throttles_nothing_and_the_capacity_is_back_within_a_minute() {
             for (ambient, began) in [(25.0, 1800), (45.0, 700), (45.0, 1800)] {
                 for seed in 0..SEEDS {
                     let ends = began + 600;
-                    let mut trial = trial(kind, ambient, 1.5, seed, true);
+                    let mut trial = Trial::new(kind, ambient, 1.5, seed, true);
                     trial.trouble = Some((trouble, began, ends));
                     let target = trial.plant.parameters.trip - 0.7;
                     let mut best: f64 = 0.0;
@@ -104,7 +94,7 @@ fn what_fails_throttles_nothing_and_the_capacity_is_back_within_a_minute() {
                         "{}, {name}, {ambient} C, at {began} s, seed {seed}: throttled {}, a minute later {best:.2} of what was possible, in time {:.4}",
                         kind.as_str(),
                         result.throttled,
-                        on_time(&result)
+                        result.in_time()
                     );
                     println!("{line}");
                     if result.throttled > 0 || best < 0.85 {
@@ -124,22 +114,7 @@ fn a_minute_ahead_is_known_after_ten_within_a_kelvin_and_a_half() {
         for ambient in [25.0, 45.0, 60.0] {
             for load in [0.3, 0.6, 1.5] {
                 for seed in 0..SEEDS {
-                    let mut said: Vec<Option<f64>> = Vec::new();
-                    let steady = Trial { even: true, ..trial(kind, ambient, load, seed, true) };
-                    let result = run(steady, 3600, |_, _, core| {
-                        let snapshot = core.snapshot();
-                        said.push(snapshot.zones.first().and_then(|zone| zone.ahead));
-                    });
-                    for second in 600..3600 - 60 {
-                        // The prediction is for the present load: where that changes, it says nothing.
-                        let duties = result.seconds[second - 30..second + 60].iter().map(|second| second.duty);
-                        let (low, high) =
-                            duties.fold((1.0_f64, 0.0_f64), |(low, high), duty| (low.min(duty), high.max(duty)));
-                        if let Some(said) = said[second].filter(|_| high - low < 0.03) {
-                            let off = (said - result.seconds[second + 60].temp).abs();
-                            worst = worst.max(off);
-                        }
-                    }
+                    worst = worst.max(missed_ahead(Trial::new(kind, ambient, load, seed, true)));
                 }
             }
         }

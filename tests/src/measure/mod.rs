@@ -3,6 +3,7 @@
 pub mod baseline;
 pub mod contest;
 pub mod cycles;
+pub mod heat;
 pub mod hop;
 pub mod load;
 pub mod planned;

@@ -204,3 +204,59 @@ impl Watch {
         if self.doubt.is_some() { self.doubted_s } else { 0.0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Readings a second apart, each with what the model expects, under one load.
+    fn watch(course: &[(Option<f64>, f64)], trusted: bool) -> Watch {
+        let mut watch = Watch::default();
+        for (raw, expected) in course {
+            watch.take(*raw, 1.0, *expected, trusted, 0.5);
+        }
+        watch
+    }
+
+    /// Half a minute of readings that move, around a temperature.
+    fn moving(around: f64) -> Vec<(Option<f64>, f64)> {
+        (0..30_u8).map(|at| (Some(around + f64::from(at % 2) * 0.5), around)).collect()
+    }
+
+    #[test]
+    fn what_a_thermometer_does_says_whether_it_is_believed() {
+        let says = |raw: Option<f64>, times: usize| vec![(raw, 70.0); times];
+        for (then, trusted, doubt) in [
+            (says(Some(71.0), 1), true, None),
+            (says(None, 3), true, None),
+            (says(None, 4), true, Some(Doubt::Missing)),
+            ([says(None, 4), says(Some(71.0), 1)].concat(), true, None),
+            (says(Some(50.0), 1), true, Some(Doubt::Fallen)),
+            ([says(Some(50.0), 9), says(Some(70.0), 1)].concat(), true, None),
+            (says(Some(90.0), 1), true, Some(Doubt::Risen)),
+            ([says(Some(90.0), 9), says(Some(70.0), 1)].concat(), true, None),
+            // It has moved every second so far: three times twenty seconds would do, or a model that moved meanwhile.
+            (says(Some(70.0), 19), true, None),
+            (vec![(Some(70.0), 73.0); 22], true, Some(Doubt::Frozen)),
+            (vec![(Some(70.0), 73.0); 22], false, Some(Doubt::Frozen)),
+        ] {
+            let course = [moving(70.0), then.clone()].concat();
+            assert_eq!(watch(&course, trusted).doubt(), doubt, "{then:?}");
+        }
+    }
+
+    #[test]
+    fn a_jump_that_the_load_or_the_model_explains_is_believed() {
+        let mut watch = watch(&moving(60.0), true);
+        assert_eq!(watch.take(Some(68.0), 1.0, 67.0, true, 0.5), Verdict::Moved, "the model expected it");
+        let mut watch = self::watch(&moving(60.0), false);
+        assert_eq!(watch.take(Some(68.0), 1.0, 60.0, false, 1.0), Verdict::Moved, "the load has changed");
+    }
+
+    #[test]
+    fn doubt_has_an_age_and_no_slope() {
+        let watch = watch(&[moving(70.0), vec![(None, 70.0); 10]].concat(), true);
+        assert!((watch.doubted_s() - 6.0).abs() < 1e-9, "{watch:?}");
+        assert_eq!(watch.slope(), 0.0);
+    }
+}

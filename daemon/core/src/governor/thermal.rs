@@ -319,3 +319,65 @@ fn regressors(held: &Held) -> [f64; WAYS + 1] {
 fn dot(a: &[f64; WAYS + 1], b: &[f64; WAYS + 1]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A box with two time constants, under a load that changes every two minutes.
+    fn learnt() -> (Thermal, f64) {
+        let mut model = Thermal::new(1.0);
+        model.start(0.0);
+        let (mut chip, mut case) = (0.0, 0.0);
+        for second in 0..7200_u32 {
+            let load = f64::from(second / 120 % 3) / 2.0;
+            chip += (load * 12.0 - chip) / 10.0;
+            case += (load * 25.0 - case) / 200.0;
+            model.pass(load, 1.0);
+            model.learn(30.0 + chip + case, 1.0);
+        }
+        (model, 30.0 + chip + case)
+    }
+
+    #[test]
+    fn a_box_is_learnt_while_it_works() {
+        let (model, temp) = learnt();
+        assert!(model.is_trusted() && model.error().is_some_and(|error| error < 0.5), "{model:?}");
+        assert!((model.temp() - temp).abs() < 0.3, "{} and {temp}", model.temp());
+        // The slowest way and the rest are told apart badly within two hours; what they say together is right.
+        assert!((model.gain() - 37.0).abs() < 12.0, "{}", model.gain());
+        assert!((model.steady(0.5) - 48.5).abs() < 1.5, "{}", model.steady(0.5));
+        assert!((20.0..900.0).contains(&model.time_constant_s()), "{}", model.time_constant_s());
+    }
+
+    #[test]
+    fn what_is_allowed_does_not_pass_the_target_and_more_does() {
+        let (model, temp) = learnt();
+        let target = temp + 3.0;
+        let most = model.most(target, 0.0);
+        let highest = |input: f64| (1..=12_u8).map(|at| model.ahead(input, f64::from(at) * 5.0)).fold(0.0, f64::max);
+        assert!(highest(most) <= target + 0.5, "{} at {most}", highest(most));
+        assert!(highest(most * 1.3) > target, "{} at {most}", highest(most * 1.3));
+        assert!((model.steady(model.sustainable(target)) - target).abs() < 1e-9);
+        assert!(model.most(target, 1.0) < most, "what is added to the temperature is taken from the input");
+    }
+
+    #[test]
+    fn the_time_to_a_trip_is_none_now_or_never() {
+        let (model, temp) = learnt();
+        assert_eq!(model.time_to(0.0, temp - 5.0), Some(0.0));
+        assert_eq!(model.time_to(0.5, 200.0), None);
+        assert!(model.time_to(1.0, temp + 3.0).is_some_and(|seconds| seconds > 0.0 && seconds < 600.0));
+    }
+
+    #[test]
+    fn nothing_seen_is_not_relied_on() {
+        let mut model = Thermal::new(20.0);
+        assert!(!model.is_trusted() && model.most(90.0, 0.0).is_infinite());
+        (0..600).for_each(|_| {
+            model.pass(10.0, 1.0);
+            model.learn(50.0, 1.0);
+        });
+        assert!(!model.is_trusted(), "it never moved: its causes cannot be told apart");
+    }
+}

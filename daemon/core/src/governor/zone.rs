@@ -222,3 +222,58 @@ impl Zone {
         duty
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{Celsius, Kelvin};
+
+    const MARGIN: f64 = 1.0;
+
+    fn zone(critical: Option<f64>) -> Zone {
+        let sample = ZoneSample {
+            id: ZoneId(0),
+            temp: None,
+            trip: Celsius::new(90.0).unwrap_or(Celsius::ZERO),
+            hysteresis: Kelvin::new(5.0).unwrap_or_default(),
+            critical: critical.and_then(Celsius::new),
+        };
+        Zone::new(&sample, 1.0)
+    }
+
+    #[test]
+    fn target_reset_and_critical_follow_the_trip() {
+        // Before a prediction was checked, two kelvin more are kept.
+        for (critical, beyond) in [(None, 91.0), (Some(100.0), 91.0), (Some(92.0), 89.0), (Some(80.0), 91.0)] {
+            let zone = zone(critical);
+            assert_eq!((zone.target(MARGIN), zone.reset(MARGIN)), (87.0, 82.0));
+            assert_eq!(zone.critical(), beyond, "{critical:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_model_the_duty_falls_evenly_below_the_target() {
+        for (temp, duty) in [(None, 1.0), (Some(60.0), 1.0), (Some(82.0), 0.5), (Some(87.0), 0.0), (Some(120.0), 0.0)] {
+            let mut zone = zone(None);
+            zone.take(temp, 1.0, 0.5, 1.0);
+            assert!((zone.by_distance(MARGIN) - duty).abs() < 1e-9, "{temp:?}: {}", zone.by_distance(MARGIN));
+            assert_eq!(zone.most(MARGIN), None);
+        }
+    }
+
+    #[test]
+    fn silence_counts_as_heat_and_raises_nothing() {
+        let mut zone = zone(None);
+        (0..30_u8).for_each(|at| zone.take(Some(70.0 + f64::from(at % 2) * 0.5), 1.0, 0.0, 1.0));
+        let before = zone.temp();
+        (0..5).for_each(|_| zone.take(None, 1.0, 0.0, 1.0));
+        assert!(!zone.is_seen() && zone.temp() > before, "{zone:?}");
+        assert_eq!((zone.settle(0.4), zone.settle(0.9), zone.settle(0.3)), (0.4, 0.4, 0.3));
+        assert_eq!(zone.settle(0.9), 0.3, "what was taken stays taken");
+        (0..10).for_each(|_| zone.take(None, 1.0, 0.0, 1.0));
+        assert!(zone.is_lost());
+        zone.take(Some(70.0), 1.0, 0.0, 1.0);
+        zone.settle(0.3);
+        assert_eq!((zone.is_seen(), zone.settle(0.9)), (true, 0.9));
+    }
+}

@@ -13,7 +13,7 @@ use crate::request::RequestMeta;
 use crate::scheduler::Scheduler;
 use crate::sim::Dice;
 use crate::sim::arrivals::meta;
-use crate::sim::plant::{Plant, Trouble};
+use crate::sim::plant::{Kind, Parameters, Plant, Trouble};
 use crate::units::{Mono, Span};
 use crate::verdict::Outcome;
 
@@ -42,6 +42,14 @@ pub struct Trial {
     pub trouble: Option<(Trouble, u64, u64)>,
 }
 
+impl Trial {
+    /// A rested plant of a kind under a load, with what was drawn by a seed, and nothing wrong.
+    pub fn new(kind: Kind, ambient: f64, load: f64, seed: u64, governed: bool) -> Trial {
+        let plant = Plant::new(Parameters::draw(kind, ambient, seed), seed);
+        Trial { plant, load, governed, seed, even: false, trouble: None }
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Result {
@@ -59,6 +67,15 @@ pub struct Result {
     pub throttled: u32,
     /// One entry a second.
     pub seconds: Vec<Second>,
+}
+
+impl Result {
+    /// Share of the requests taken in that were answered in time.
+    pub fn in_time(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "counts")]
+        let (on_time, admitted) = (self.on_time as f64, self.admitted.max(1) as f64);
+        on_time / admitted
+    }
 }
 
 /// One second of a trial.
@@ -142,6 +159,24 @@ pub fn run(trial: Trial, seconds: u64, mut watch: impl FnMut(u64, &Plant, &Sched
     let (done, all) = (place.result.on_time as f64 * EACH.as_nanos() as f64, (seconds * LANES as u64) as f64 * 1e9);
     place.result.work = done / all;
     place.result
+}
+
+/// The largest miss of what was said a minute ahead, after the first ten minutes of an hour of even load, kelvin.
+pub fn missed_ahead(trial: Trial) -> f64 {
+    let mut said: Vec<Option<f64>> = Vec::new();
+    let result = run(Trial { even: true, ..trial }, 3600, |_, _, core| {
+        said.push(core.snapshot().zones.first().and_then(|zone| zone.ahead));
+    });
+    let mut worst: f64 = 0.0;
+    for second in 600..3600 - 60 {
+        // The prediction is for the present load: where that changes, it says nothing.
+        let duties = result.seconds[second - 30..second + 60].iter().map(|second| second.duty);
+        let (low, high) = duties.fold((1.0_f64, 0.0_f64), |(low, high), duty| (low.min(duty), high.max(duty)));
+        if let Some(said) = said[second].filter(|_| high - low < 0.03) {
+            worst = worst.max((said - result.seconds[second + 60].temp).abs());
+        }
+    }
+    worst
 }
 
 fn ready() -> ModelState {

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod heat;
 mod ledger;
 mod nonsense;
 mod worlds;
