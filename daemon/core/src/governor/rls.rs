@@ -47,13 +47,11 @@ impl<const N: usize> Rls<N> {
             *value = dot(&self.covariance[row], x);
         }
         let scale = noise + dot(&along, x);
-        for row in 0..N {
-            self.theta[row] += along[row] / scale * missed;
-        }
-        for row in 0..N {
-            for column in 0..=row {
+        for (row, weight) in along.iter().enumerate() {
+            self.theta[row] += weight / scale * missed;
+            for (column, other) in along.iter().enumerate().take(row + 1) {
                 // Written to both halves, so that it stays symmetric whatever rounds.
-                let value = self.covariance[row][column] - along[row] * along[column] / scale;
+                let value = self.covariance[row][column] - weight * other / scale;
                 (self.covariance[row][column], self.covariance[column][row]) = (value, value);
             }
             // Rounding must not make a variance negative.
@@ -71,8 +69,8 @@ impl<const N: usize> Rls<N> {
     }
 
     fn drift(&mut self, drift: &[f64; N]) {
-        for row in 0..N {
-            let grown = self.covariance[row][row] + drift[row];
+        for (row, drift) in drift.iter().enumerate() {
+            let grown = self.covariance[row][row] + drift;
             self.covariance[row][row] = grown.min(self.most[row].max(self.covariance[row][row]));
         }
     }

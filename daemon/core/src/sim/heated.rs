@@ -137,7 +137,7 @@ pub fn run(trial: Trial, seconds: u64, mut watch: impl FnMut(u64, &Plant, &Sched
             id += 1;
             place.tell(Event::Arrived(RequestMeta {
                 deadline: Some(SLACK.from(arrives)),
-                ..meta(id, 1 + id as u32 % 3, 0)
+                ..meta(id, u32::try_from(1 + id % 3).unwrap_or(1), 0)
             }));
             let gap = if even { every } else { Span::from_nanos(dice.below(every.times(2).as_nanos())) };
             arrives = gap.from(arrives);

@@ -1,5 +1,7 @@
 //! The law of telemetry, on random readings: what no sane board would say included.
 
+use std::time::Duration;
+
 use edge_core::governor::{Capacity, Doubt, Governor, Regime, Sample, ZoneId, ZoneSample};
 use edge_core::units::{Celsius, Kelvin, Watts};
 use edge_core::{Mono, Policy};
@@ -35,6 +37,7 @@ fn sample(zones: &[(bool, Option<f64>)], power: Option<f64>, fault: u8) -> Sampl
         critical: Celsius::new(100.5),
     };
     Sample {
+        slept: Duration::ZERO,
         zones: (0..).zip(zones).filter(|(_, zone)| zone.0).map(zone).collect(),
         power: power.and_then(Watts::new),
         throttled: fault == 1,

@@ -66,7 +66,11 @@ fn what_waits_is_routed_again_at_once_when_the_capacity_falls() {
     tell(&mut world, zone(94.0));
     let gone: Vec<u64> = (1..=8).filter(|id| refused(&world, *id).is_some()).collect();
     assert!(!gone.is_empty() && gone.iter().all(|id| *id > 4), "{gone:?}");
-    assert!(gone.iter().all(|id| matches!(refused(&world, *id), Some(Reason::Throttled | Reason::TooHot))), "{gone:?} {:?}", refused(&world, gone[0]));
+    assert!(
+        gone.iter().all(|id| matches!(refused(&world, *id), Some(Reason::Throttled | Reason::TooHot))),
+        "{gone:?} {:?}",
+        refused(&world, gone[0])
+    );
     assert!(world.ended(gone[0]).is_some_and(|ended| ended <= at(2100)), "they were told at once");
     world.run_out();
     assert!((1..=4).all(|id| world.outcome(id) == Some(Outcome::Done)), "{gone:?}");

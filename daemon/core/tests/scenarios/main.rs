@@ -1,5 +1,10 @@
 //! What the core does in the situations that a box meets.
-#![expect(clippy::panic, clippy::cast_possible_truncation, reason = "a test may panic; clients are small numbers")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test may panic; clients are small numbers"
+)]
 
 mod chunks;
 #[path = "../common/mod.rs"]

@@ -1,7 +1,7 @@
 //! The governor's reasons as sentences.
 
 use edge_core::Snapshot;
-use edge_core::governor::{Cause, Clue, Doubt, Regime, ZoneView};
+use edge_core::governor::{Cause, Clue, Doubt, ZoneView};
 
 use super::sample::Names;
 
@@ -33,9 +33,7 @@ pub fn reason(snapshot: &Snapshot, names: &Names, simulated: bool) -> String {
         Cause::PowerBound => format!("`governor.max_power_w` is reached{kept}"),
         Cause::Late(found) => format!("runs take longer than planned, and heat is not why; {}", clue(found)),
     };
-    let held =
-        if snapshot.held && snapshot.regime.regime != Regime::Critical { "" } else { return marked(text, simulated) };
-    marked(format!("{text}{held}"), simulated)
+    marked(text, simulated)
 }
 
 fn marked(text: String, simulated: bool) -> String {
@@ -45,7 +43,7 @@ fn marked(text: String, simulated: bool) -> String {
 /// What is left of the capacity.
 fn kept(snapshot: &Snapshot) -> String {
     let duty = snapshot.capacity.duty.get();
-    if duty >= 0.995 { String::new() } else { format!("; {:.0}% of the lanes' time is used", duty * 100.0) }
+    if duty >= 0.995 { String::new() } else { format!("; {:.0}% of the lanes' time may be used", duty * 100.0) }
 }
 
 fn fine(snapshot: &Snapshot, names: &Names) -> String {
