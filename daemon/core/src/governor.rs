@@ -44,6 +44,8 @@ const WATTS: f64 = 20.0;
 const WORK: f64 = 0.75;
 /// Readings that are this far apart have nothing to do with each other, seconds: the box slept.
 const APART_S: f64 = 30.0;
+/// After this time all of them are believed, if all of them fell at once, seconds.
+const AGREED_S: f64 = 30.0;
 /// How much duty may be given back in a second: with room above, and near the target, where it would follow noise.
 const RISE: (f64, f64) = (0.05, 0.02);
 /// A fall by less than this share is a small one, and this part of it is followed in a second.
@@ -262,6 +264,7 @@ impl Governor {
         self.level += (self.now - self.level) * weight;
         self.take_zones(sample, seconds, used);
         let cuts = sample.power_capped || sample.over_current > 0 || sample.throttled;
+        self.tell_company();
         self.ceiling.sample(now, cuts, self.used, seconds);
         let signs = self.signs(sample, limits);
         self.state = next(self.state, now, &signs);
@@ -383,6 +386,21 @@ impl Governor {
         let bound = limits.max_power.filter(|_| draw.is_known()).map_or(1.0, |most| draw.duty(most.get()).max(0.0));
         self.sustainable = sustainable.map(|keeps| keeps.min(bound));
         wanted.min(self.ceiling.duty()).min(bound)
+    }
+
+    /// Tells each thermometer what the others say.
+    fn tell_company(&mut self) {
+        // One thermometer may fall at once by a fault; that all of them did is no fault of theirs.
+        let fell = |zone: &Zone| zone.watch.doubt() == Some(Doubt::Fallen) && zone.watch.doubted_s() >= AGREED_S;
+        if self.zones.len() > 1 && self.zones.iter().all(fell) {
+            self.zones.iter_mut().for_each(|zone| zone.watch.believe());
+        }
+        let seen = |zone: &Zone| zone.is_seen().then(|| zone.temp()).flatten();
+        for index in 0..self.zones.len() {
+            let others = self.zones.iter().enumerate().filter(|(other, _)| *other != index);
+            let hottest = others.filter_map(|(_, zone)| seen(zone)).reduce(f64::max);
+            self.zones[index].set_company(hottest);
+        }
     }
 
     /// Whether there are thermometers, and none is believed.

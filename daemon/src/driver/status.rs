@@ -64,6 +64,7 @@ impl Driver {
         let mut sample = (self.outside.sampler)(if self.warm { engine.pid } else { 0 });
         let mut problems = self.problems();
         problems.append(&mut sample.problems);
+        problems.extend(self.heat_problem(&snapshot));
         let (state, reason) = self.state_words(&problems);
         let power = self.power().filter(|power| sample.readings.iter().all(|reading| reading.name != power.name));
         sample.readings.extend(power);

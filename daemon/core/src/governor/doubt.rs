@@ -35,7 +35,7 @@ const FALLEN_S: f64 = 60.0;
 /// A change of load that a thermometer should follow, and a load that heats whatever was before, as shares of a large one.
 const STIRRED: f64 = 0.15;
 const HEAVY: f64 = 0.5;
-/// A rise that stays for this long is no fault, seconds.
+/// A rise, or a fall against a model, that stays for this long is no fault, seconds.
 const RISEN_S: f64 = 3600.0;
 
 /// Why a reading is not believed.
@@ -131,7 +131,9 @@ impl Watch {
             Some(Doubt::Risen) if back <= -JUMP => return self.restart(raw),
             Some(Doubt::Fallen) if back >= JUMP => return self.restart(raw),
             Some(Doubt::Risen) if near || self.doubted_s >= RISEN_S => return self.restart(raw),
-            Some(Doubt::Fallen) if near || (!trusted && self.doubted_s >= FALLEN_S) => return self.restart(raw),
+            Some(Doubt::Fallen) if near || self.doubted_s >= if trusted { RISEN_S } else { FALLEN_S } => {
+                return self.restart(raw);
+            }
             Some(_) => return Verdict::Doubted,
             None => {}
         }
@@ -170,6 +172,11 @@ impl Watch {
         // The slope follows the filter, slower.
         self.slope += ((next - filtered) / seconds.max(0.1) - self.slope) * 0.2;
         self.filtered = Some(if self.doubt == Some(Doubt::Risen) { next.max(raw) } else { next });
+    }
+
+    /// Whatever was doubted: the next reading is the first one.
+    pub fn believe(&mut self) {
+        self.doubt = Some(Doubt::Missing);
     }
 
     fn begin(&mut self, doubt: Doubt) {

@@ -232,13 +232,15 @@ impl Thermal {
             return 0.0;
         }
         let mut held = [0.0; WAYS];
-        let mut seconds = 0.0;
+        let (mut seconds, mut length) = (0.0, 1.0);
         while seconds < 20_000.0 {
-            held = carried(held, 1.0, 5.0);
-            seconds += 5.0;
+            held = carried(held, 1.0, length);
+            seconds += length;
             if self.gains().iter().zip(held).map(|(gain, held)| gain * held).sum::<f64>() >= 0.632 * whole {
                 break;
             }
+            // A twentieth is near enough.
+            length = (seconds / 20.0).max(1.0);
         }
         seconds
     }

@@ -35,6 +35,8 @@ const DRIFT_S: f64 = 25.0;
 const STILL: f64 = 0.015;
 /// How far more of it is carried on, seconds: upwards, and downwards.
 const DRIFT_LEAD_S: (f64, f64) = (30.0, 40.0);
+/// Thermometers of one board differ by this much at most, kelvin.
+const APART: f64 = 20.0;
 /// The model may lag behind the reading by this much, kelvin; what is beyond counts.
 const LAG: f64 = 0.3;
 
@@ -64,6 +66,8 @@ pub struct Zone {
     drift: f64,
     /// It allowed this when doubt began; doubt raises nothing.
     cap: Option<f64>,
+    /// The hottest of the others that are believed, degrees Celsius.
+    company: Option<f64>,
 }
 
 impl Zone {
@@ -79,6 +83,7 @@ impl Zone {
             moved: None,
             drift: 0.0,
             cap: None,
+            company: None,
         };
         zone.set_trips(sample);
         zone
@@ -140,6 +145,8 @@ impl Zone {
         let modelled = self.model.is_trusted();
         let (slew, most) = if modelled { (SLEW.0, SLEW_MOST.0) } else { (SLEW.1, SLEW_MOST.1) };
         let age = (self.watch.doubted_s() * slew).min(most);
+        // Thermometers of one board are never far apart: what is only assumed of one is bounded by what others say.
+        let bound = self.company.map_or(f64::INFINITY, |hottest| hottest + APART);
         Some(match self.watch.doubt() {
             None if modelled && self.watch.is_still() => {
                 let age = (self.watch.still_s() * slew).min(most);
@@ -147,8 +154,8 @@ impl Zone {
             }
             None if modelled => self.model.temp().clamp(reading - LAG, reading + LAG),
             None | Some(Doubt::Risen) => reading,
-            Some(Doubt::Missing) => self.assumed() + age,
-            Some(Doubt::Frozen | Doubt::Fallen) => (self.assumed() + age).max(reading),
+            Some(Doubt::Missing) => (self.assumed() + age).min(bound),
+            Some(Doubt::Frozen | Doubt::Fallen) => (self.assumed() + age).min(bound).max(reading),
         })
     }
 
@@ -190,6 +197,11 @@ impl Zone {
         !self.is_seen() && self.watch.doubted_s() >= LOST_S
     }
 
+    /// What the hottest of the other thermometers that are believed says.
+    pub fn set_company(&mut self, hottest: Option<f64>) {
+        self.company = hottest;
+    }
+
     /// The largest input that it allows now, where the model is relied on.
     pub fn most(&self, margin: f64) -> Option<f64> {
         let temp = self.temp().filter(|_| self.model.is_trusted())?;
@@ -218,7 +230,7 @@ impl Zone {
     /// What it allows in the end, by what it says: doubt raises nothing.
     pub fn settle(&mut self, duty: f64) -> f64 {
         let duty = self.cap.map_or(duty, |cap| duty.min(cap));
-        self.cap = (!self.is_seen()).then_some(duty);
+        self.cap = (!self.is_seen() && self.company.is_none()).then_some(duty);
         duty
     }
 }

@@ -1,8 +1,8 @@
 //! What the governor allows, and who holds the box.
 
-use edge_core::governor::{Cause, Clue, Regime, Sample, ZoneId, ZoneSample};
+use edge_core::governor::{Cause, Clue, Doubt, Regime, Sample, ZoneId, ZoneSample};
 use edge_core::sim::World;
-use edge_core::units::{Celsius, Kelvin};
+use edge_core::units::{Celsius, Kelvin, Watts};
 use edge_core::*;
 use std::time::Duration;
 
@@ -183,6 +183,56 @@ fn silence_of_all_thermometers_is_blind_and_only_lowers_what_may_run() {
     }
     let snapshot = world.core().snapshot();
     assert_eq!((snapshot.regime.regime, snapshot.capacity.duty), (Regime::Nominal, Ratio::ONE));
+}
+
+#[test]
+fn one_thermometer_that_goes_away_costs_nothing_while_others_are_cool() {
+    let mut world = World::new(small_policy());
+    world.load(0, model(10));
+    let both = |first: Option<f64>, second: f64| {
+        let mut sample = zone(second);
+        let first = first.map(|temp| ZoneSample { id: ZoneId(1), ..zone(temp).zones[0] });
+        sample.zones.extend(first);
+        sample
+    };
+    for second in 1..=30_u32 {
+        world.run_until(at(u64::from(second) * 1000));
+        tell(&mut world, both(Some(55.0 + f64::from(second % 2)), 52.0 + f64::from(second % 3)));
+    }
+    for second in 31..=900_u32 {
+        world.run_until(at(u64::from(second) * 1000));
+        tell(&mut world, both(None, 52.0 + f64::from(second % 3)));
+    }
+    let snapshot = world.core().snapshot();
+    assert_eq!((snapshot.regime.regime, snapshot.capacity.duty), (Regime::Nominal, Ratio::ONE));
+    let gone = snapshot.zones.iter().find(|zone| zone.id == ZoneId(1)).map(|zone| (zone.doubt, zone.temp <= 75.0));
+    assert_eq!(gone, Some((Some(Doubt::Missing), true)), "{:?}", snapshot.zones);
+}
+
+#[test]
+fn a_spike_that_came_with_the_load_is_forgotten_when_all_others_are_cool() {
+    let mut world = World::new(small_policy());
+    world.load(0, model(10));
+    let both = |temp: f64| {
+        let mut sample = zone(temp);
+        sample.zones.push(ZoneSample { id: ZoneId(1), ..zone(temp).zones[0] });
+        sample
+    };
+    let power = |watts, sample: Sample| Sample { power: Watts::new(watts), ..sample };
+    for second in 1..=120_u32 {
+        world.run_until(at(u64::from(second) * 1000));
+        tell(&mut world, power(8.0, both(50.0 + f64::from(second % 9))));
+    }
+    world.run_until(at(121_000));
+    tell(&mut world, power(16.0, both(112.0)));
+    world.run_until(at(122_000));
+    tell(&mut world, power(16.0, both(112.5)));
+    for second in 123..=400_u32 {
+        world.run_until(at(u64::from(second) * 1000));
+        tell(&mut world, power(8.0, both(54.0 + f64::from(second % 2))));
+    }
+    let snapshot = world.core().snapshot();
+    assert_eq!(snapshot.regime.regime, Regime::Nominal, "{:?}", snapshot.zones);
 }
 
 #[test]

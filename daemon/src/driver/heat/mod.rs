@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::governor::{Input, Regime, ZoneView};
+use edge_core::governor::{Cause, Input, Regime, ZoneView};
 use edge_core::{Event, Mono, Snapshot};
+use edge_wire::dto::Problem;
 use edge_wire::governor::{
     CapacityInfo, GovernedZone, GovernorPoint, GovernorReport, GovernorStatus, RegimeChange, SlowModel, ThermalModel,
 };
@@ -202,7 +203,7 @@ impl Driver {
         GovernorStatus {
             regime: snapshot.regime.regime.as_str().into(),
             reason: words::reason(snapshot, &self.heat.names, self.is_simulated_machine()),
-            since_ms: millis(self.now.since(snapshot.regime.since)),
+            since_ms: millis(self.now.since(snapshot.regime.since.max(self.started))),
             headroom_c: tight.map(|zone| tidy((zone.trip - zone.temp).max(0.0))),
             tightest: tight.map(|zone| self.heat.names.name(zone.id).to_owned()).unwrap_or_default(),
             capacity: CapacityInfo {
@@ -254,7 +255,7 @@ impl Driver {
     /// Models whose runs take longer than planned.
     fn slow(&self, snapshot: &Snapshot) -> Vec<SlowModel> {
         let cause = match snapshot.regime.cause {
-            edge_core::governor::Cause::Late(clue) => words::clue(clue),
+            Cause::Late(clue) => words::clue(clue),
             _ => words::clue(None),
         };
         let late = snapshot.models.iter().filter_map(|model| Some((model.model, model.late?)));
@@ -263,6 +264,20 @@ impl Driver {
             Some(SlowModel { model: model.label(), factor: tidy(factor), cause: cause.into() })
         })
         .collect()
+    }
+
+    /// That nothing runs for heat, or that nothing is known of it any more.
+    pub(super) fn heat_problem(&self, snapshot: &Snapshot) -> Option<Problem> {
+        let stands = snapshot.capacity.lanes == 0 && !snapshot.held;
+        let blind = snapshot.regime.cause == Cause::Silent;
+        (stands || blind).then(|| Problem {
+            subject: "heat".into(),
+            what: words::reason(snapshot, &self.heat.names, self.is_simulated_machine()),
+            remedy: match blind {
+                true => "look at `edgectl governor` and below /sys/class/thermal: no thermometer answers any more".into(),
+                false => "let the box cool: clear fan, filter and vents; `edgectl governor` says what is known and what is assumed".into(),
+            },
+        })
     }
 
     /// The same with its history.

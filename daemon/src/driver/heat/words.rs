@@ -11,9 +11,10 @@ pub fn reason(snapshot: &Snapshot, names: &Names, simulated: bool) -> String {
     let kept = kept(snapshot);
     let near = |id, what: &str| match of(id) {
         Some(zone) => format!(
-            "{} at {:.1} C{what}, the machine slows down at {:.1} C{kept}",
+            "{} at {:.1} C{}{what}, the machine slows down at {:.1} C{kept}",
             names.name(id),
             zone.temp,
+            if zone.doubt.is_some() { " (assumed)" } else { "" },
             zone.trip
         ),
         None => format!("{}{what}", names.name(id)),
@@ -27,7 +28,7 @@ pub fn reason(snapshot: &Snapshot, names: &Names, simulated: bool) -> String {
         Cause::Silent => format!("no thermometer answers; the box goes by what it has learnt{kept}"),
         Cause::Hot(id) => near(id, ""),
         Cause::TooHot(id) => near(id, ": nothing runs until it is cooler"),
-        Cause::HardwareHeat => format!("the hardware slows itself down for heat{kept}"),
+        Cause::HardwareHeat => format!("the hardware slows itself down for heat, {}{kept}", fine(snapshot, names)),
         Cause::HardwarePower => format!("the hardware cuts power, or a rail's alarm is on{kept}"),
         Cause::OverCurrent => format!("over-current events{kept}"),
         Cause::PowerBound => format!("`governor.max_power_w` is reached{kept}"),
@@ -43,7 +44,13 @@ fn marked(text: String, simulated: bool) -> String {
 /// What is left of the capacity.
 fn kept(snapshot: &Snapshot) -> String {
     let duty = snapshot.capacity.duty.get();
-    if duty >= 0.995 { String::new() } else { format!("; {:.0}% of the lanes' time may be used", duty * 100.0) }
+    if duty <= 0.0 {
+        "; nothing runs".into()
+    } else if duty >= 0.995 {
+        String::new()
+    } else {
+        format!("; {:.0}% of the lanes' time may be used", duty * 100.0)
+    }
 }
 
 fn fine(snapshot: &Snapshot, names: &Names) -> String {
