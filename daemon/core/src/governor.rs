@@ -28,7 +28,7 @@ pub mod zone;
 use crate::policy::{Limits, Policy};
 use crate::units::{Kelvin, Mono, Ratio, Span};
 
-use ceiling::Ceiling;
+use ceiling::{Ceiling, Cut};
 pub use doubt::Doubt;
 use draw::Draw;
 pub use regime::{Cause, Regime, State};
@@ -263,7 +263,11 @@ impl Governor {
         let weight = if self.state.regime == Regime::Boot { 1.0 } else { (seconds / 10.0).min(1.0) };
         self.level += (self.now - self.level) * weight;
         self.take_zones(sample, seconds, used);
-        let cuts = sample.power_capped || sample.over_current > 0 || sample.throttled;
+        let cuts = match sample {
+            Sample { power_capped: true, .. } | Sample { over_current: 1.., .. } => Some(Cut::Power),
+            Sample { throttled: true, .. } => Some(Cut::Heat),
+            _ => None,
+        };
         self.tell_company();
         self.ceiling.sample(now, cuts, self.used, seconds);
         let signs = self.signs(sample, limits);
