@@ -252,10 +252,8 @@ impl Governor {
         let limits = &policy.governor;
         let seconds = self.last.map_or(1.0, |last| now.since(last).as_secs_f64()) + sample.slept.as_secs_f64();
         self.last = Some(now);
-        // Two samples at once say no more than one.
-        if seconds < 0.05 {
-            return;
-        }
+        // Two samples at once say no more than one, but what the second one alone tells (an over-current event) is not lost.
+        let seconds = seconds.max(0.05);
         let slept = seconds > APART_S;
         let used = if slept { 0.0 } else { used.clamp(0.0, 1.0) };
         self.used += (used - self.used) * (seconds / 10.0).min(1.0);
