@@ -4,11 +4,12 @@ use core::time::Duration;
 
 use crate::chunks::Size;
 use crate::governor::{Cause, Regime};
-use crate::id::{HostId, LaneId, ModelId, RequestId};
+use crate::id::{HostId, LaneId, ModelId, RequestId, SiteId};
 use crate::members::Ids;
 use crate::request::DataClass;
+use crate::site::NanoUsd;
 use crate::units::Mono;
-use crate::verdict::{Outcome, Verdict};
+use crate::verdict::{Outcome, Reason, Verdict};
 
 /// What the driver is to do.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +66,48 @@ pub enum Action {
         /// Which request.
         id: RequestId,
     },
+    /// Send the request to a site; answered by [`Event::SiteDone`](crate::Event::SiteDone). May come again for the same
+    /// request and another site, also while the first one has not answered.
+    Spill {
+        /// Which request.
+        id: RequestId,
+        /// Where.
+        site: SiteId,
+        /// Why it is not, or not only, served by this box.
+        reason: Reason,
+        /// What it is expected to cost; given back with the event.
+        reserved: NanoUsd,
+    },
+    /// The answer of this site is not wanted any more; its event still comes.
+    CallOff {
+        /// To which request.
+        id: RequestId,
+        /// Whose.
+        site: SiteId,
+    },
+    /// The request is served by this box after all.
+    Stay {
+        /// Which request.
+        id: RequestId,
+        /// Why.
+        reason: Reason,
+    },
+    /// Look at the answer of this box; answered by [`Event::Checked`](crate::Event::Checked).
+    Check {
+        /// To which request.
+        id: RequestId,
+    },
+    /// Ask a site how it is; answered by [`Event::SiteProbed`](crate::Event::SiteProbed).
+    Probe {
+        /// Which one.
+        site: SiteId,
+    },
+    /// Bring up to so many of the requests that wait on the disk, the most urgent first, each as
+    /// [`Event::Arrived`](crate::Event::Arrived); then [`Event::TakenUp`](crate::Event::TakenUp).
+    TakeUp {
+        /// At most.
+        most: u16,
+    },
     /// The request ended; reply, forget its payload. The only action for a request that was refused.
     Settle {
         /// Which request.
@@ -93,6 +136,13 @@ pub enum Change {
     Drained,
     /// Requests are taken again.
     Serving,
+    /// The gate of a site changed.
+    Site {
+        /// Which one.
+        site: SiteId,
+        /// Requests may be sent there.
+        passing: bool,
+    },
     /// Another regime.
     Regime {
         /// The one before.

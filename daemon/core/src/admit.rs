@@ -145,6 +145,11 @@ impl Seen {
         self.wait().plus(self.run())
     }
 
+    /// Predicted time until a lane begins with it.
+    pub fn until_served(&self) -> Span {
+        self.wait()
+    }
+
     /// Predicted time until completion; `None` if the model is not measured.
     pub fn predicted(&self) -> Option<Span> {
         self.service.map(|_| self.end())
@@ -235,19 +240,21 @@ fn overloaded(reason: Reason, retry_after: Span, seen: &Seen) -> Verdict {
         reason,
         retry_after: Some(retry_after.max(RETRY_SHORTEST).duration()),
         predicted: seen.predicted().map(Span::duration),
+        away: None,
     })
 }
 
 /// A "no" to which waiting is no remedy.
 pub(crate) fn refuse(code: RefusalCode, reason: Reason, seen: &Seen) -> Verdict {
-    Verdict::Refuse(Refusal { code, reason, retry_after: None, predicted: seen.predicted().map(Span::duration) })
+    let predicted = seen.predicted().map(Span::duration);
+    Verdict::Refuse(Refusal { code, reason, retry_after: None, predicted, away: None })
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::id::{ClientId, ModelId, RequestId, ShareId};
-    use crate::request::{ClassClaim, Origin, Priority, Work};
+    use crate::request::{ClassClaim, Origin, Priority, Terms, Work};
     use crate::units::{Cost, Ratio};
 
     pub(crate) fn meta() -> RequestMeta {
@@ -267,6 +274,7 @@ pub(crate) mod tests {
             cost: Cost::ONE,
             most_rows: None,
             deaths: 0,
+            terms: Terms::default(),
         }
     }
 
@@ -317,6 +325,7 @@ pub(crate) mod tests {
         let found = match admit(meta, ms(100).from(now), now, seen, &policy()) {
             Verdict::Local(reason) => Ok(reason),
             Verdict::Refuse(refusal) => Err((refusal.reason, refusal.retry_after.map(Span::of))),
+            verdict @ (Verdict::Spill(..) | Verdict::Speculate(_) | Verdict::Defer(_)) => panic!("{verdict:?}"),
         };
         assert_eq!(found, expected, "{name}");
     }

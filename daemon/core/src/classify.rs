@@ -19,7 +19,7 @@ pub fn class(meta: &RequestMeta, policy: &Policy) -> DataClass {
         Origin::Bus => policy.bus_ceiling,
         Origin::Broker => policy.broker_ceiling,
     };
-    claimed.min(ceiling)
+    claimed.min(ceiling).min(meta.terms.ceiling)
 }
 
 /// The effective deadline of a request that arrived at `now`: its own, else the longest allowed if it may be deferred,
@@ -38,7 +38,7 @@ pub fn deadline(meta: &RequestMeta, now: Mono, of_model: Option<Duration>, polic
 mod tests {
     use super::*;
     use crate::id::{ClientId, ModelId, RequestId, ShareId};
-    use crate::request::{Priority, Work};
+    use crate::request::{Priority, Terms, Work};
     use crate::units::{Bytes, Cost};
     use ClassClaim::{Claimed, Unknown, Unlabelled};
     use DataClass::{Internal, Public, Regulated};
@@ -60,6 +60,7 @@ mod tests {
             cost: Cost::ONE,
             most_rows: None,
             deaths: 0,
+            terms: Terms::default(),
         }
     }
 

@@ -7,7 +7,9 @@
 pub mod arrivals;
 pub mod batch_size;
 pub mod fan_out;
+pub mod histogram;
 pub mod late;
+pub mod latency;
 pub mod mean;
 pub mod prepare;
 pub mod rate;

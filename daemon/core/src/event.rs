@@ -3,13 +3,14 @@
 use core::time::Duration;
 
 use crate::governor::Sample;
-use crate::id::{ClientId, HostId, LaneId, ModelId, RequestId};
+use crate::id::{ClientId, HostId, LaneId, ModelId, RequestId, SiteId};
 use crate::members::Results;
 use crate::policy::Policy;
 use crate::request::RequestMeta;
+use crate::site::{NanoUsd, Tokens};
 use crate::stages::Stages;
-use crate::units::Cost;
-use crate::verdict::Fault;
+use crate::units::{Bytes, Cost};
+use crate::verdict::{Fault, SiteFault};
 
 /// The lanes of one model: `count` ids from `first` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,25 @@ pub enum ModelState {
     },
     /// Cannot be served: its load failed, or it was unloaded. Waiting requests are shed; what runs may end.
     Unavailable,
+}
+
+/// What became of one attempt at a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trip {
+    /// Which request.
+    pub id: RequestId,
+    /// Where it was sent.
+    pub site: SiteId,
+    /// Its payload.
+    pub bytes: Bytes,
+    /// What the action said that it would cost.
+    pub reserved: NanoUsd,
+    /// What it read and wrote, or why there is no answer.
+    pub result: Result<Tokens, SiteFault>,
+    /// Whether any of the payload left the box.
+    pub sent: bool,
+    /// From the action to the end.
+    pub took: Duration,
 }
 
 /// What happens to the core.
@@ -166,6 +186,46 @@ pub enum Event {
         /// Which host.
         host: HostId,
     },
+    /// An attempt at a site ended; sent once for every [`Action::Spill`](crate::Action::Spill), also when it was called off
+    /// or the request was settled meanwhile.
+    SiteDone(Trip),
+    /// A site was asked how it is, and answered or did not.
+    SiteProbed {
+        /// Which one.
+        site: SiteId,
+        /// What it said.
+        result: Result<(), SiteFault>,
+    },
+    /// What a site says of itself, or what is known of the way there.
+    SiteLoad {
+        /// Which one.
+        site: SiteId,
+        /// It cannot be used at all: it takes nothing, or what says who this box is there is missing.
+        off: bool,
+        /// How long a request waits there before it is begun with.
+        wait: Duration,
+    },
+    /// What was spent at a site today, before the requests that are open there now: told at the start, and when a day begins.
+    Spent {
+        /// Where.
+        site: SiteId,
+        /// So much.
+        today: NanoUsd,
+    },
+    /// An answer of this box was looked at; comes for every [`Action::Check`](crate::Action::Check).
+    Checked {
+        /// Of which request.
+        id: RequestId,
+        /// Whether a stronger site should be asked.
+        doubtful: bool,
+    },
+    /// So many requests wait on the disk.
+    Deferred {
+        /// How many.
+        waiting: u64,
+    },
+    /// What [`Action::TakeUp`](crate::Action::TakeUp) asked for has arrived, so far as there was any.
+    TakenUp,
     /// The operator's settings changed.
     Policy(Box<Policy>),
     /// Take nothing new, finish what was accepted.

@@ -64,11 +64,13 @@
 pub mod action;
 pub mod admit;
 pub mod batch;
+pub mod breaker;
 pub mod chunks;
 pub mod classify;
 pub mod estimate;
 pub mod event;
 pub mod fair;
+pub mod fallback;
 pub mod governor;
 pub mod id;
 pub mod inbox;
@@ -88,7 +90,9 @@ pub mod scheduler;
 pub mod setups;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod site;
 pub mod snapshot;
+pub mod spill;
 pub mod stages;
 pub mod tune;
 pub mod turns;
@@ -98,13 +102,17 @@ pub mod verdict;
 
 pub use action::{Action, Change};
 pub use chunks::{Rows, Size, Why};
-pub use event::{Event, LaneRange, ModelState};
-pub use id::{ClientId, HostId, LaneId, ModelId, RequestId, ShareId};
+pub use event::{Event, LaneRange, ModelState, Trip};
+pub use id::{ClientId, HostId, LaneId, ModelId, RequestId, ShareId, SiteId};
 pub use members::{Ids, MemberResult, Results};
 pub use policy::Policy;
-pub use request::{ClassClaim, DataClass, Origin, Priority, RequestMeta, Work, Zone};
+pub use request::{
+    ClassClaim, DataClass, Difficulty, Here, Objective, Origin, Priority, RequestMeta, Terms, Work, Zone,
+};
 pub use scheduler::Scheduler;
-pub use snapshot::{ModelSnapshot, Snapshot};
+pub use site::{Country, Demands, NanoUsd, Price, Retention, Site, Sites, Tokens, Training};
+pub use snapshot::{ModelSnapshot, SiteSnapshot, Snapshot};
+pub use spill::Bar;
 pub use stages::Stages;
 pub use units::{Bytes, Cost, Mono, Ratio, Span};
-pub use verdict::{Fault, Outcome, Reason, Refusal, RefusalCode, Verdict};
+pub use verdict::{Fault, Outcome, Reason, Refusal, RefusalCode, SiteFault, Verdict};

@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
+use crate::fallback::Fallbacks;
 use crate::request::DataClass;
+use crate::site::Site;
 use crate::units::{Bytes, Kelvin, Ratio, Watts};
 
 /// The operator's settings. Built by the daemon's config, replaced whole by [`Event::Policy`](crate::Event::Policy).
@@ -43,6 +45,41 @@ pub struct Policy {
     pub restart_estimate: Duration,
     /// What the governor keeps to.
     pub governor: Limits,
+    /// Other places that can serve, at most [`Sites::MOST`](crate::site::Sites::MOST); a [`SiteId`](crate::SiteId) is a place in
+    /// this list.
+    pub sites: Vec<Site>,
+    /// What is done when something does not serve.
+    pub routing: Routing,
+}
+
+/// How places are compared, and what is done when one of them does not serve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Routing {
+    /// A site counts as in time if this share of its answers would be.
+    pub sure: Ratio,
+    /// For each failure what is tried next.
+    pub fallbacks: Fallbacks,
+    /// A request that may be deferred and would wait longer than this waits on the disk.
+    pub defer_after: Duration,
+    /// Requests that may wait on the disk; 0 if there is none to wait on.
+    pub max_deferred: u64,
+    /// A site that nothing was sent to for so long is asked how it is.
+    pub probe_every: Duration,
+    /// A number that differs from box to box, so that boxes that lost a site together do not come back together.
+    pub seed: u64,
+}
+
+impl Default for Routing {
+    fn default() -> Routing {
+        Routing {
+            sure: Ratio::NEARLY_ALL,
+            fallbacks: Fallbacks::default(),
+            defer_after: Duration::from_secs(2),
+            max_deferred: 0,
+            probe_every: Duration::from_secs(30),
+            seed: 0,
+        }
+    }
 }
 
 /// What the governor keeps to.
@@ -82,6 +119,8 @@ impl Default for Policy {
             hang_after: Duration::from_secs(20),
             restart_estimate: Duration::from_millis(500),
             governor: Limits::default(),
+            sites: Vec::new(),
+            routing: Routing::default(),
         }
     }
 }

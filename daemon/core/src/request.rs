@@ -1,6 +1,7 @@
 //! What the core knows of a request: metadata only, never its payload or its reply channel.
 
 use crate::id::{ClientId, ModelId, RequestId, ShareId};
+use crate::site::{Demands, Sites, Tokens};
 use crate::units::{Bytes, Cost, Mono};
 
 /// How far the data of a request may go. Ordered from the strictest to the freest.
@@ -176,4 +177,117 @@ pub struct RequestMeta {
     pub most_rows: Option<u32>,
     /// How often it was alive when a daemon or an engine host died. Two means: never run it again.
     pub deaths: u8,
+    /// Where it may be served, by the operator's rules and by what was found in it.
+    pub terms: Terms,
+}
+
+/// Where a request may be served. Made by the shell from the operator's rules, which know names, and from the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Freest class that it may have: the strictest of the rules that speak of it, and of what was found in its payload.
+    pub ceiling: DataClass,
+    /// Sites that serve its model in this form.
+    pub capable: Sites,
+    /// Sites that the rules let it go to.
+    pub allowed: Sites,
+    /// What the rules demand of a site.
+    pub demands: Demands,
+    /// What is sought among places that are all in time.
+    pub objective: Objective,
+    /// A second site may be asked when the first one is late.
+    pub may_hedge: bool,
+    /// What is to be read and written, of a language model.
+    pub tokens: Tokens,
+    /// May be served by this box.
+    pub here: Here,
+    /// Sites whose answers are better than this box's.
+    pub stronger: Sites,
+    /// Whether a stronger site is worth asking.
+    pub difficulty: Difficulty,
+    /// An answer of this box is looked at before it is given, and a stronger site is asked if it is doubtful.
+    pub checked: bool,
+}
+
+impl Default for Terms {
+    /// Of a request that nobody but this box serves.
+    fn default() -> Terms {
+        Terms {
+            ceiling: DataClass::Public,
+            capable: Sites::NONE,
+            allowed: Sites::ALL,
+            demands: Demands::default(),
+            objective: Objective::CheapestWithinSlo,
+            may_hedge: false,
+            tokens: Tokens::default(),
+            here: Here::Yes,
+            stronger: Sites::NONE,
+            difficulty: Difficulty::Unrated,
+            checked: false,
+        }
+    }
+}
+
+/// What is sought among places that are all in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Objective {
+    /// The cheapest one; this box costs nothing.
+    #[default]
+    CheapestWithinSlo,
+    /// The fastest one whose budget is not spent.
+    FastestWithinBudget,
+}
+
+impl Objective {
+    /// The word used on every surface.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Objective::CheapestWithinSlo => "cheapest_within_slo",
+            Objective::FastestWithinBudget => "fastest_within_budget",
+        }
+    }
+
+    /// The objective called `word`, if there is one.
+    pub fn from_word(word: &str) -> Option<Objective> {
+        [Objective::CheapestWithinSlo, Objective::FastestWithinBudget].into_iter().find(|it| it.as_str() == word)
+    }
+}
+
+/// Whether this box may serve a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Here {
+    /// It may.
+    #[default]
+    Yes,
+    /// Its model lives on other sites only.
+    NoModel,
+    /// It is longer than the model of this box can read.
+    Context,
+    /// It is meant for other sites: a comparison with the answer of this box.
+    Elsewhere,
+}
+
+/// How likely a stronger site would answer better, where somebody learnt to tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Difficulty {
+    /// Nobody asked.
+    #[default]
+    Unrated,
+    /// Below the threshold that was found safe.
+    Easy,
+    /// At or above it.
+    Hard,
+    /// Of a kind that was not learnt, or nothing was found safe: it counts as hard.
+    Unknown,
+}
+
+impl Difficulty {
+    /// The word used on every surface.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Difficulty::Unrated => "unrated",
+            Difficulty::Easy => "easy",
+            Difficulty::Hard => "hard",
+            Difficulty::Unknown => "unknown",
+        }
+    }
 }

@@ -1,17 +1,47 @@
-//! Decides where a request is served. Today that is here or nowhere; the answer travels as a [`Verdict`] so that other
-//! places can be added without touching whoever reads it. Must not know queues, lanes or other requests.
+//! Decides where a request is served: here, at another site, later, or not at all. Pure, and the only place that puts the
+//! layers together; each of them is a function of its own. Must not know queues, lanes or other requests.
+//!
+//! ```text
+//!   never again ─► admission here ─yes─► worth a stronger site? faster elsewhere? to be looked at? ─► here
+//!                        │ no
+//!                        ▼
+//!                  the operator's table of what is tried next ─► a site (spill) ─► the disk ─► no, with both reasons
+//! ```
 
 use crate::admit::{Seen, Standing, admit, refuse};
+use crate::fallback::{Failure, Step, of_bar};
+use crate::id::SiteId;
 use crate::policy::Policy;
-use crate::request::RequestMeta;
-use crate::units::Mono;
-use crate::verdict::{Reason, RefusalCode, Verdict};
+use crate::request::{DataClass, Difficulty, Here, Objective, RequestMeta};
+use crate::site::Sites;
+use crate::spill::{Ask, Bar, SiteSeen, best};
+use crate::units::{Mono, Span};
+use crate::verdict::{Reason, Refusal, RefusalCode, Verdict};
 
 /// A request that was alive at so many crashes is never run again.
 pub const DEATHS: u8 = 2;
 
-/// Where the request is served, and why; `deadline` is the effective one.
-pub fn route(meta: &RequestMeta, deadline: Mono, now: Mono, seen: &Seen, policy: &Policy) -> Verdict {
+/// What is seen of the other sites.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// By its place in the policy, for a request of this one's size.
+    pub site: &'a dyn Fn(SiteId) -> SiteSeen,
+    /// Sites that were asked already.
+    pub tried: Sites,
+    /// Requests that wait on the disk.
+    pub deferred: u64,
+}
+
+/// Where the request is served, and why; `class` and `deadline` are the effective ones.
+pub fn route(
+    meta: &RequestMeta,
+    class: DataClass,
+    deadline: Mono,
+    now: Mono,
+    seen: &Seen,
+    around: Around<'_>,
+    policy: &Policy,
+) -> Verdict {
     if meta.deaths >= DEATHS {
         return refuse(RefusalCode::Internal, Reason::DiedTwice, seen);
     }
@@ -21,10 +51,108 @@ pub fn route(meta: &RequestMeta, deadline: Mono, now: Mono, seen: &Seen, policy:
     if seen.draining {
         return refuse(RefusalCode::Unavailable, Reason::Draining, seen);
     }
-    match seen.model {
-        Standing::Absent => refuse(RefusalCode::Unavailable, Reason::ModelUnavailable, seen),
-        Standing::Coming { .. } | Standing::Ready => admit(meta, deadline, now, seen, policy),
+    let ask =
+        Ask { class, terms: &meta.terms, bytes: meta.bytes, slack: Span::between(now, deadline), tried: around.tried };
+    match here(meta, deadline, now, seen, policy) {
+        Verdict::Refuse(refusal) => away(meta, refusal, &ask, around, policy),
+        local => preferred(local, &ask, seen, around, policy),
     }
+}
+
+/// Whether this box serves it.
+pub fn here(meta: &RequestMeta, deadline: Mono, now: Mono, seen: &Seen, policy: &Policy) -> Verdict {
+    match (meta.terms.here, seen.model) {
+        (Here::NoModel, _) => refuse(RefusalCode::Unavailable, Reason::OnlyThere, seen),
+        (Here::Elsewhere, _) => refuse(RefusalCode::Unavailable, Reason::Compared, seen),
+        (Here::Context, _) => refuse(RefusalCode::Unavailable, Reason::ContextOverflow, seen),
+        (Here::Yes, Standing::Absent) => refuse(RefusalCode::Unavailable, Reason::ModelUnavailable, seen),
+        (Here::Yes, Standing::Coming { .. } | Standing::Ready) => admit(meta, deadline, now, seen, policy),
+    }
+}
+
+/// This box could serve it: whether another place is still to be preferred.
+fn preferred(local: Verdict, ask: &Ask<'_>, seen: &Seen, around: Around<'_>, policy: &Policy) -> Verdict {
+    let terms = ask.terms;
+    let stronger = || best(&policy.sites, terms.stronger, around.site, ask);
+    match terms.difficulty {
+        Difficulty::Unrated | Difficulty::Easy => {}
+        Difficulty::Hard | Difficulty::Unknown => match stronger() {
+            Ok(offer) => return Verdict::Spill(offer.site, Reason::Difficult),
+            Err(bar) => return instead(local, bar, around, policy),
+        },
+    }
+    if terms.objective == Objective::FastestWithinBudget
+        && let Some(predicted) = seen.predicted()
+        && let Ok(offer) = best(&policy.sites, Sites::ALL, around.site, ask)
+        && offer.likely < predicted
+    {
+        return Verdict::Spill(offer.site, Reason::Faster);
+    }
+    match local {
+        Verdict::Local(reason) if terms.checked && !terms.stronger.is_empty() => Verdict::Speculate(reason),
+        Verdict::Local(reason) if waits_on_disk(reason, seen, around, policy) => Verdict::Defer(reason),
+        local => local,
+    }
+}
+
+/// A stronger site is worth asking and cannot be: what the operator's table says, and never without a word.
+fn instead(local: Verdict, bar: Option<Bar>, around: Around<'_>, policy: &Policy) -> Verdict {
+    let (Some(bar), Verdict::Local(reason)) = (bar, local) else { return local };
+    if bar.confines() || bar == Bar::NotServed {
+        // Nobody wants it to go there.
+        return local;
+    }
+    let failure = of_bar(bar);
+    for step in policy.routing.fallbacks.after(failure) {
+        match step {
+            Step::Here => return Verdict::Local(failure.reason()),
+            Step::Wait if reason == Reason::Deferrable && around.deferred < policy.routing.max_deferred => {
+                return Verdict::Defer(failure.reason());
+            }
+            Step::Site | Step::Wait => {}
+        }
+    }
+    let (code, reason) = (RefusalCode::Unavailable, failure.reason());
+    Verdict::Refuse(Refusal { code, reason, retry_after: None, predicted: None, away: Some(bar) })
+}
+
+/// A request that may wait is kept on the disk, not in memory, if it would wait long.
+fn waits_on_disk(reason: Reason, seen: &Seen, around: Around<'_>, policy: &Policy) -> bool {
+    reason == Reason::Deferrable
+        && around.deferred < policy.routing.max_deferred
+        && (seen.barred.is_some() || seen.until_served() > Span::of(policy.routing.defer_after))
+}
+
+/// This box does not serve it: what the operator's table says is tried next.
+fn away(meta: &RequestMeta, refusal: Refusal, ask: &Ask<'_>, around: Around<'_>, policy: &Policy) -> Verdict {
+    let compared = refusal.reason == Reason::Compared;
+    let failure = if compared { Some(Failure::QueueFull) } else { Failure::of_reason(refusal.reason) };
+    let Some(failure) = failure else { return Verdict::Refuse(refusal) };
+    let offer = best(&policy.sites, Sites::ALL, around.site, ask);
+    let failure = if offer == Err(Some(Bar::Budget)) { Failure::BudgetSpent } else { failure };
+    for step in policy.routing.fallbacks.after(failure) {
+        match step {
+            Step::Site => {
+                if let Ok(offer) = offer {
+                    return Verdict::Spill(offer.site, refusal.reason);
+                }
+            }
+            Step::Wait
+                if meta.deferrable
+                    && around.deferred < policy.routing.max_deferred
+                    && refusal.reason != Reason::DeadlineTooShort =>
+            {
+                return Verdict::Defer(refusal.reason);
+            }
+            // It was asked just now.
+            Step::Here | Step::Wait => {}
+        }
+    }
+    let away = offer.err().flatten();
+    // A box that is only busy will serve it: waiting is the remedy, not another class.
+    let is_confined = away.is_some_and(Bar::confines) && refusal.code != RefusalCode::Overloaded;
+    let code = if is_confined { RefusalCode::Confined } else { refusal.code };
+    Verdict::Refuse(Refusal { code, away, ..refusal })
 }
 
 #[cfg(test)]

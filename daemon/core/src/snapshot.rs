@@ -2,9 +2,15 @@
 
 use core::time::Duration;
 
+use crate::breaker;
+use crate::fallback::Taken;
 use crate::governor::{Capacity, Input, State, ZoneView};
-use crate::id::ModelId;
+use crate::id::{ModelId, SiteId};
+use crate::request::DataClass;
+use crate::site::NanoUsd;
+use crate::spill::{Bar, Offer, SiteSeen};
 use crate::units::Bytes;
+use crate::verdict::{SiteFault, Verdict};
 
 /// The core's state in numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +47,43 @@ pub struct Snapshot {
     pub held: bool,
     /// One entry per model that was ever named, in the order of their first mention.
     pub models: Vec<ModelSnapshot>,
+    /// One entry per site of the policy.
+    pub sites: Vec<SiteSnapshot>,
+    /// What was tried when something did not serve.
+    pub fallbacks: Taken,
+    /// Requests that wait on the disk.
+    pub deferred: u64,
+    /// Requests that other sites are at.
+    pub away: usize,
+}
+
+/// One site in numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiteSnapshot {
+    /// Which one.
+    pub site: SiteId,
+    /// Its breaker.
+    pub breaker: breaker::State,
+    /// It cannot be used, whatever its breaker says.
+    pub off: bool,
+    /// Requests that are open there.
+    pub open: u16,
+    /// Spent there today, with what open requests are expected to cost.
+    pub spent: NanoUsd,
+    /// Time until its answer to a small request is here: of half of them, and of 95 in a hundred.
+    pub likely: Duration,
+    /// See `likely`.
+    pub sure: Duration,
+    /// Answers that this rests on, old ones for less than one.
+    pub observed: u32,
+    /// How many of a thousand requests fail.
+    pub failed_permille: u32,
+    /// Answers since the start.
+    pub done: u64,
+    /// Attempts without an answer since the start.
+    pub failed: u64,
+    /// Why the last attempt or probe failed, if the one after it did not succeed.
+    pub last_fault: Option<SiteFault>,
 }
 
 /// One model in numbers.
@@ -60,4 +103,38 @@ pub struct ModelSnapshot {
     pub done: u64,
     /// How many times as long as its plan says its runs take, where that is late.
     pub late: Option<f64>,
+}
+
+/// What would become of a request, and all that this was decided by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The answer.
+    pub verdict: Verdict,
+    /// What this box by itself would say.
+    pub here: Verdict,
+    /// Its effective class.
+    pub class: DataClass,
+    /// Time until its deadline.
+    pub slack: Duration,
+    /// Predicted time until a lane begins with it.
+    pub wait: Duration,
+    /// Its run on an idle box; `None` if the model was not measured.
+    pub service: Option<Duration>,
+    /// Predicted time until completion here.
+    pub predicted: Option<Duration>,
+    /// What was asked of each site of the policy, in its order.
+    pub sites: Vec<Judged>,
+}
+
+/// One site as it was judged for a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judged {
+    /// Which one.
+    pub site: SiteId,
+    /// What was seen of it.
+    pub seen: SiteSeen,
+    /// What the request is expected to cost there; `None` if it has no price.
+    pub cost: Option<NanoUsd>,
+    /// What it would do, or what bars it.
+    pub answer: Result<Offer, Bar>,
 }

@@ -120,6 +120,9 @@ impl Ratio {
     /// A tenth of it.
     pub const TENTH: Ratio = Ratio(0.1);
 
+    /// Nineteen twentieths of it.
+    pub const NEARLY_ALL: Ratio = Ratio(0.95);
+
     /// Four fifths of it.
     pub const FOUR_FIFTHS: Ratio = Ratio(0.8);
 

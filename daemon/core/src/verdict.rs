@@ -2,11 +2,20 @@
 
 use core::time::Duration;
 
+use crate::id::SiteId;
+use crate::spill::Bar;
+
 /// Route's answer for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Served by this box.
     Local(Reason),
+    /// Sent to another site.
+    Spill(SiteId, Reason),
+    /// Served by this box, whose answer is looked at: if it is doubtful, a stronger site is asked.
+    Speculate(Reason),
+    /// Put on the disk until something can serve it.
+    Defer(Reason),
     /// Not acceptable now, or at all.
     Refuse(Refusal),
 }
@@ -16,6 +25,9 @@ impl Verdict {
     pub const fn as_str(self) -> &'static str {
         match self {
             Verdict::Local(_) => "local",
+            Verdict::Spill(..) => "spill",
+            Verdict::Speculate(_) => "speculate",
+            Verdict::Defer(_) => "defer",
             Verdict::Refuse(_) => "refuse",
         }
     }
@@ -23,7 +35,10 @@ impl Verdict {
     /// Why, in one word.
     pub const fn reason(self) -> &'static str {
         match self {
-            Verdict::Local(reason) => reason.as_str(),
+            Verdict::Local(reason)
+            | Verdict::Spill(_, reason)
+            | Verdict::Speculate(reason)
+            | Verdict::Defer(reason) => reason.as_str(),
             Verdict::Refuse(refusal) => refusal.reason.as_str(),
         }
     }
@@ -68,6 +83,30 @@ pub enum Reason {
     TooHot,
     /// Somebody reserves the box.
     Held,
+    /// Its model lives on other sites only.
+    OnlyThere,
+    /// The prompt is longer than the model of this box can read.
+    ContextOverflow,
+    /// Another place is expected to be faster, and the operator seeks speed.
+    Faster,
+    /// A stronger site is worth asking, by what was learnt.
+    Difficult,
+    /// The answer of this box is doubtful.
+    Doubtful,
+    /// It waited for this box as long as it could, and is sent while another site can still be in time.
+    WaitedTooLong,
+    /// The runtime failed on it here.
+    EngineFault,
+    /// There is no room for it, or for its model, in memory.
+    OutOfMemory,
+    /// The site that it was sent to did not serve it.
+    SiteDown,
+    /// The site that would be taken has spent its budget.
+    BudgetSpent,
+    /// The first site is late, so a second one is asked.
+    Hedged,
+    /// The answer of this box is compared with another site's.
+    Compared,
 }
 
 impl Reason {
@@ -92,6 +131,18 @@ impl Reason {
             Reason::Throttled => "throttled",
             Reason::TooHot => "too_hot",
             Reason::Held => "held",
+            Reason::OnlyThere => "only_there",
+            Reason::ContextOverflow => "context_overflow",
+            Reason::Faster => "faster",
+            Reason::Difficult => "difficult",
+            Reason::Doubtful => "doubtful",
+            Reason::WaitedTooLong => "waited_too_long",
+            Reason::EngineFault => "engine_fault",
+            Reason::OutOfMemory => "out_of_memory",
+            Reason::SiteDown => "site_down",
+            Reason::BudgetSpent => "budget_spent",
+            Reason::Hedged => "hedged",
+            Reason::Compared => "compared",
         }
     }
 }
@@ -107,6 +158,8 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// What was predicted until completion, when a prediction was made.
     pub predicted: Option<Duration>,
+    /// What barred the site that came nearest to being taken; `None` if no site serves such requests.
+    pub away: Option<Bar>,
 }
 
 /// The contract's codes that the core can decide. The shell adds those that need no decision.
@@ -118,6 +171,8 @@ pub enum RefusalCode {
     Overloaded,
     /// The model or its host cannot serve now.
     Unavailable,
+    /// May not leave the device, and the device cannot serve it.
+    Confined,
     /// Will not be tried again.
     Internal,
 }
@@ -141,6 +196,8 @@ pub enum Fault {
     Late,
     /// The work was ended on request.
     Stopped,
+    /// No site that was asked gave an answer.
+    Site,
 }
 
 impl Fault {
@@ -155,6 +212,7 @@ impl Fault {
             Fault::Full => "full",
             Fault::Late => "late",
             Fault::Stopped => "stopped",
+            Fault::Site => "site_fault",
         }
     }
 }
@@ -164,6 +222,10 @@ impl Fault {
 pub enum Outcome {
     /// The model ran and its results are with the driver.
     Done,
+    /// This site answered, and its answer is with the driver.
+    Spilled(SiteId),
+    /// It is not served now: it is to be put on the disk, and comes again when something can serve it.
+    Deferred(Reason),
     /// The work failed for good.
     Failed(Fault),
     /// Refused on arrival; nothing ran.
@@ -180,12 +242,82 @@ impl Outcome {
     /// The word used on every surface.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Outcome::Done => "done",
+            Outcome::Done | Outcome::Spilled(_) => "done",
+            Outcome::Deferred(_) => "deferred",
             Outcome::Failed(_) => "failed",
             Outcome::Refused(_) => "refused",
             Outcome::Expired => "expired",
             Outcome::Cancelled => "cancelled",
             Outcome::Shed(_) => "shed",
+        }
+    }
+}
+
+/// Why a site gave no answer. What is safe to try again follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SiteFault {
+    /// It was not reached: nothing of the request was sent.
+    Connect,
+    /// It is not who it should be, or does not take who we are at the level of the connection: nothing was sent.
+    Tls,
+    /// What says who this box is there is missing, cannot be read, or is not taken.
+    Credential,
+    /// It did not answer in time.
+    Timeout,
+    /// The connection broke while it was at it.
+    Reset,
+    /// It has too much to do; it says when to come again, or does not.
+    Busy(Option<Duration>),
+    /// It says that it failed.
+    Server,
+    /// It says that the request is wrong.
+    Rejected,
+    /// What it said is no answer.
+    Garbage,
+    /// Its answer is larger than what is taken.
+    TooLarge,
+    /// It pointed elsewhere, which is never followed.
+    Redirected,
+    /// It was called off.
+    CalledOff,
+    /// What leaves the device could not be noted, so nothing was sent.
+    Unaudited,
+}
+
+impl SiteFault {
+    /// All of them, `Busy` without a time.
+    pub const ALL: [SiteFault; 13] = [
+        SiteFault::Connect,
+        SiteFault::Tls,
+        SiteFault::Credential,
+        SiteFault::Timeout,
+        SiteFault::Reset,
+        SiteFault::Busy(None),
+        SiteFault::Server,
+        SiteFault::Rejected,
+        SiteFault::Garbage,
+        SiteFault::TooLarge,
+        SiteFault::Redirected,
+        SiteFault::CalledOff,
+        SiteFault::Unaudited,
+    ];
+
+    /// The word used on every surface.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SiteFault::Connect => "connect",
+            SiteFault::Tls => "tls",
+            SiteFault::Credential => "credential",
+            SiteFault::Timeout => "timeout",
+            SiteFault::Reset => "reset",
+            SiteFault::Busy(_) => "busy",
+            SiteFault::Server => "server",
+            SiteFault::Rejected => "rejected",
+            SiteFault::Garbage => "garbage",
+            SiteFault::TooLarge => "too_large",
+            SiteFault::Redirected => "redirected",
+            SiteFault::CalledOff => "called_off",
+            SiteFault::Unaudited => "unaudited",
         }
     }
 }

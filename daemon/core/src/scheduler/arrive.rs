@@ -7,12 +7,12 @@ use crate::estimate::Demand;
 use crate::estimate::prepare::blocks;
 use crate::queue::{Key, Slot};
 use crate::request::{RequestMeta, Work};
-use crate::route::route;
 use crate::scheduler::divided::work_of_rows;
 use crate::scheduler::model::{Line, Model, State};
 use crate::scheduler::parents::Parts;
 use crate::scheduler::table::{Live, Role, Stage};
 use crate::scheduler::{Gate, Host, Scheduler};
+use crate::site::Sites;
 use crate::units::{Mono, Span};
 use crate::verdict::{Outcome, Reason, Verdict};
 
@@ -36,19 +36,31 @@ impl Scheduler {
             (Some(index), Some(size)) => self.seen_in_chunks(now, meta, key, index, size),
             _ => self.seen(now, meta, key, model),
         };
-        match (route(meta, deadline, now, &seen, &self.policy), model) {
+        let class = classify::class(meta, &self.policy);
+        let verdict = self.decide(now, meta, class, deadline, &seen, Sites::NONE);
+        self.count_verdict(verdict);
+        let predicted = seen.predicted().map(Span::duration);
+        let accept = Action::Accept { id: meta.id, verdict, class, deadline, predicted };
+        match (verdict, model) {
             (Verdict::Refuse(refusal), _) => self.push_settle(meta.id, Outcome::Refused(refusal)),
-            (verdict @ Verdict::Local(_), Some(model)) => {
-                let class = classify::class(meta, &self.policy);
-                let predicted = seen.predicted().map(Span::duration);
-                self.push(Action::Accept { id: meta.id, verdict, class, deadline, predicted });
+            (Verdict::Defer(reason), _) => self.push_settle(meta.id, Outcome::Deferred(reason)),
+            (Verdict::Spill(site, reason), _) => {
+                self.push(accept);
+                self.accept_away(now, meta, class, key, (site, reason));
+            }
+            (Verdict::Local(_) | Verdict::Speculate(_), Some(model)) => {
+                self.push(accept);
                 match size {
                     Some(size) => self.divide(meta, key, model, size),
                     None => self.accept(meta, key, model, Role::Single),
                 }
+                if let Some(slot) = self.table.find(meta.id) {
+                    self.table.change(slot, |live| live.effective = class);
+                    self.watch(now, slot);
+                }
             }
             // Route refuses what has no model.
-            (Verdict::Local(_), None) => {}
+            (Verdict::Local(_) | Verdict::Speculate(_), None) => {}
         }
     }
 
@@ -230,6 +242,6 @@ fn place_of(live: &Live) -> Option<(Line, u64)> {
         (Stage::Undecoded, true) => Some((Line::DecodeAlone, blocks(live.bytes))),
         (Stage::Queued, false) => Some((Line::Run, live.units)),
         (Stage::Queued, true) => Some((Line::RunAlone, live.units)),
-        (Stage::Decoding | Stage::Running | Stage::Gathering, _) => None,
+        (Stage::Decoding | Stage::Running | Stage::Gathering | Stage::Away | Stage::Checking, _) => None,
     }
 }

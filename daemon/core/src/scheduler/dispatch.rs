@@ -14,7 +14,6 @@ use crate::scheduler::table::{Live, Stage};
 use crate::scheduler::{Decoding, Host, Scheduler};
 use crate::turns::QUANTUM;
 use crate::units::{Bytes, Mono, Span};
-use crate::verdict::Outcome;
 
 /// Batches that may lie decoded for each lane: one to be sent next, one because decoding takes time. More would only
 /// fill the host's memory with tensors.
@@ -130,7 +129,7 @@ impl Scheduler {
         let blocks = blocks(bytes);
         let service = model.times.at_least(now, 1, model.prepare.least_cost(now, blocks));
         if model.prepare.at_least(now, blocks).plus(service).from(now) > deadline {
-            self.drop_live(slot, Outcome::Expired);
+            self.too_late_here(now, slot);
             return;
         }
         self.charge_decoding(&head);
@@ -292,7 +291,7 @@ impl Scheduler {
                     self.table.change(slot, |live| live.stage = Stage::Running);
                     ids.push(id);
                 }
-                Answer::TooLate => self.drop_live(slot, Outcome::Expired),
+                Answer::TooLate => self.too_late_here(now, slot),
                 Answer::Complete => break,
             }
             let more = !plan.is_full();

@@ -94,7 +94,10 @@ impl Scheduler {
                     // A request in chunks is done once.
                     let is_chunk = self.table.get(slot).is_some_and(|live| matches!(live.role, Role::Chunk(_)));
                     self.models[model].done += u64::from(!is_chunk);
-                    self.settle(slot, Outcome::Done);
+                    match self.table.get(slot).is_some_and(|live| self.is_checked(live)) {
+                        true => self.check(slot),
+                        false => self.settle(slot, Outcome::Done),
+                    }
                 }
                 Err(fault) => self.failed(slot, fault, alone),
             }
@@ -121,10 +124,10 @@ impl Scheduler {
                 }
             }
             Fault::Runtime if !alone || self.may_do_better_elsewhere(slot) => self.retry(slot),
-            Fault::Runtime | Fault::InvalidInput | Fault::TooLarge | Fault::Full => {
-                self.settle(slot, Outcome::Failed(fault));
+            Fault::Runtime | Fault::InvalidInput | Fault::TooLarge | Fault::Full | Fault::Site => {
+                self.failed_here(self.clock, slot, fault, Outcome::Failed(fault));
             }
-            Fault::Late => self.settle(slot, Outcome::Expired),
+            Fault::Late => self.failed_here(self.clock, slot, fault, Outcome::Expired),
             Fault::Stopped => self.settle(slot, Outcome::Cancelled),
         }
     }
@@ -151,7 +154,7 @@ impl Scheduler {
         self.reprice(slot);
         self.enter_line(slot);
         if absent {
-            self.settle(slot, Outcome::Shed(Reason::ModelUnavailable));
+            self.shed(self.clock, slot, Reason::ModelUnavailable);
         }
     }
 

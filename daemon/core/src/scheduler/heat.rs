@@ -8,7 +8,6 @@ use crate::governor::{Capacity, Regime, Sample};
 use crate::id::ModelId;
 use crate::queue::{Key, Slot};
 use crate::request::RequestMeta;
-use crate::route::route;
 use crate::scheduler::Scheduler;
 use crate::scheduler::model::Model;
 use crate::scheduler::table::{Live, Role};
@@ -107,9 +106,17 @@ impl Scheduler {
             let itself = live.priced;
             let mut seen = self.seen(now, &meta, key, Some(model));
             without(&mut seen, &meta, itself);
-            if let Verdict::Refuse(refusal) = route(&meta, key.deadline, now, &seen, &self.policy) {
-                self.drop_live(slot, Outcome::Shed(refusal.reason));
+            let (class, tried) = (live.effective, live.travel.tried);
+            let verdict = self.decide(now, &meta, class, key.deadline, &seen, tried);
+            match verdict {
+                Verdict::Local(_) | Verdict::Speculate(_) => continue,
+                Verdict::Refuse(refusal) => self.drop_live(slot, Outcome::Shed(refusal.reason)),
+                Verdict::Defer(reason) => self.drop_live(slot, Outcome::Deferred(reason)),
+                Verdict::Spill(site, reason) => {
+                    self.send(now, slot, site, reason);
+                }
             }
+            self.count_verdict(verdict);
         }
     }
 
@@ -145,7 +152,7 @@ impl Scheduler {
 }
 
 /// What was seen counts the request itself, which is to be taken in once.
-fn without(seen: &mut Seen, meta: &RequestMeta, itself: Demand) {
+pub(super) fn without(seen: &mut Seen, meta: &RequestMeta, itself: Demand) {
     let bytes = |all: Bytes| Bytes(all.0.saturating_sub(meta.bytes.0));
     (seen.waiting, seen.waiting_bytes) = (seen.waiting.saturating_sub(1), bytes(seen.waiting_bytes));
     let client = &mut seen.client;
@@ -154,7 +161,7 @@ fn without(seen: &mut Seen, meta: &RequestMeta, itself: Demand) {
 }
 
 /// The header of a waiting request, as far as routing reads it.
-fn meta_of(live: &Live, model: ModelId) -> RequestMeta {
+pub(super) fn meta_of(live: &Live, model: ModelId) -> RequestMeta {
     RequestMeta {
         id: live.id,
         parent: None,
@@ -169,7 +176,8 @@ fn meta_of(live: &Live, model: ModelId) -> RequestMeta {
         origin: live.origin,
         work: live.work,
         cost: Cost::new(u32::try_from(live.units).unwrap_or(u32::MAX)),
-        most_rows: None,
+        most_rows: live.most_rows,
         deaths: live.deaths,
+        terms: live.terms,
     }
 }

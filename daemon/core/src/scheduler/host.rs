@@ -10,7 +10,7 @@ use crate::scheduler::model::{Lane, Model, State};
 use crate::scheduler::table::Stage;
 use crate::scheduler::{Decoding, EngineHost, Host, Scheduler};
 use crate::units::{Mono, Span};
-use crate::verdict::{Fault, Outcome, Reason};
+use crate::verdict::{Fault, Reason};
 
 /// A batch counts as hung after this many times its estimate (and the policy's bound).
 const HANG_TIMES: u64 = 20;
@@ -88,7 +88,7 @@ impl Scheduler {
     fn shed_waiting(&mut self, index: usize) {
         for slot in self.table.places() {
             if self.table.get(slot).is_some_and(|live| live.model == index && live.waits()) {
-                self.drop_live(slot, Outcome::Shed(Reason::ModelUnavailable));
+                self.shed(self.clock, slot, Reason::ModelUnavailable);
             }
         }
     }

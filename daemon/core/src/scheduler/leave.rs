@@ -33,7 +33,9 @@ impl Scheduler {
             if key.deadline > now {
                 break;
             }
-            self.drop_live(slot, Outcome::Expired);
+            // An answer of this box that is only doubted is better than none.
+            let answered = self.table.get(slot).is_some_and(|live| live.travel.answered_here);
+            self.drop_live(slot, if answered { Outcome::Done } else { Outcome::Expired });
         }
     }
 
@@ -51,7 +53,9 @@ impl Scheduler {
     /// The one way out of the table.
     pub(super) fn settle(&mut self, slot: Slot, outcome: Outcome) {
         self.leave_line(slot);
+        self.look_at(slot, None);
         let Some(live) = self.table.remove(slot) else { return };
+        self.call_off(&live);
         self.models[live.model].running -= usize::from(live.stage == Stage::Running);
         self.dues.remove(&mut self.due, live.key.by_deadline());
         match live.role {

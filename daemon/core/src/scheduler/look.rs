@@ -2,10 +2,17 @@
 
 use core::time::Duration;
 
-use crate::id::ModelId;
+use crate::classify;
+use crate::id::{ModelId, SiteId};
+use crate::queue::Key;
+use crate::request::RequestMeta;
+use crate::route::here;
 use crate::scheduler::model::Model;
+use crate::scheduler::sites::SiteState;
 use crate::scheduler::{Gate, Scheduler};
-use crate::snapshot::{ModelSnapshot, Snapshot};
+use crate::site::{Site, Sites};
+use crate::snapshot::{Explanation, Judged, ModelSnapshot, SiteSnapshot, Snapshot};
+use crate::spill::{Ask, cost, judge};
 use crate::units::{Mono, Span};
 
 impl Scheduler {
@@ -33,6 +40,69 @@ impl Scheduler {
             zones: self.governor.views(self.policy.governor.margin),
             held: self.is_held,
             models: self.models.iter().map(|model| self.model_snapshot(model)).collect(),
+            sites: self.site_snapshots(),
+            fallbacks: self.taken,
+            deferred: self.deferred,
+            away: self.table.places().filter_map(|slot| self.table.get(slot)).filter(|it| it.travel.is_out()).count(),
+        }
+    }
+
+    fn site_snapshots(&self) -> Vec<SiteSnapshot> {
+        let now = self.clock;
+        let one = |(place, state): (usize, &SiteState)| SiteSnapshot {
+            site: SiteId(u8::try_from(place).unwrap_or(u8::MAX)),
+            breaker: state.breaker.state(),
+            off: state.off,
+            open: state.open,
+            spent: state.spent,
+            likely: state.latency.quantile(now, 0, 500).duration(),
+            sure: state.latency.quantile(now, 0, 950).duration(),
+            observed: state.latency.count(now, 0),
+            failed_permille: state.latency.failed_permille(now),
+            done: state.done,
+            failed: state.failed,
+            last_fault: state.last_fault,
+        };
+        self.sites.iter().enumerate().map(one).collect()
+    }
+
+    /// What would become of a request that arrived now, and all that this was decided by. Changes nothing.
+    pub fn explain(&self, now: Mono, meta: &RequestMeta) -> Explanation {
+        let model = self.models.iter().position(|model| model.id == meta.model);
+        let of_model = model.and_then(|index| self.models[index].default_deadline);
+        let deadline = classify::deadline(meta, now, of_model, &self.policy);
+        let class = classify::class(meta, &self.policy);
+        let key = Key { priority: meta.priority, share: meta.share, deadline, sequence: self.sequence };
+        let size = model.and_then(|index| self.size_of_chunks(index, meta));
+        let seen = match (model, size) {
+            (Some(index), Some(size)) => self.seen_in_chunks(now, meta, key, index, size),
+            _ => self.seen(now, meta, key, model),
+        };
+        let ask = Ask {
+            class,
+            terms: &meta.terms,
+            bytes: meta.bytes,
+            slack: Span::between(now, deadline),
+            tried: Sites::NONE,
+        };
+        let judged = |(id, site): (SiteId, &Site)| {
+            let seen = self.site_seen(now, id, meta.bytes, meta.terms.tokens);
+            Judged {
+                site: id,
+                seen,
+                cost: cost(site, meta.terms.tokens, seen.answer_tokens),
+                answer: judge(id, site, &seen, &ask),
+            }
+        };
+        Explanation {
+            verdict: self.decide(now, meta, class, deadline, &seen, Sites::NONE),
+            here: here(meta, deadline, now, &seen, &self.policy),
+            class,
+            slack: Span::between(now, deadline).duration(),
+            wait: seen.until_served().duration(),
+            service: seen.service.map(Span::duration),
+            predicted: seen.predicted().map(Span::duration),
+            sites: (0..32_u8).map(SiteId).zip(&self.policy.sites).map(judged).collect(),
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod ahead;
 mod arrive;
+mod away;
 mod contest;
 mod dispatch;
 mod divided;
@@ -19,7 +20,9 @@ mod look;
 mod model;
 mod moved;
 mod parents;
+mod sites;
 mod table;
+mod taking;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +32,7 @@ use crate::action::Action;
 use crate::estimate::rate::Rates;
 use crate::estimate::restart::Restart;
 use crate::event::Event;
+use crate::fallback::Taken;
 use crate::id::RequestId;
 use crate::policy::Policy;
 use crate::queue::{Forest, Queue};
@@ -41,7 +45,9 @@ use contest::Contest;
 use heat::Usage;
 use model::Model;
 use parents::Parents;
+use sites::SiteState;
 use table::Table;
+use taking::Taking;
 
 /// The state machine.
 ///
@@ -80,6 +86,17 @@ pub struct Scheduler {
     is_held: bool,
     pace: Pace,
     usage: Usage,
+    /// By their places in the policy.
+    sites: Vec<SiteState>,
+    /// Nodes of `looks`.
+    look_nodes: Forest,
+    /// Requests that are looked at again at some instant.
+    looks: Queue,
+    /// What was tried when something did not serve.
+    taken: Taken,
+    /// Requests that wait on the disk, as told.
+    deferred: u64,
+    taking: Taking,
 }
 
 /// Whether requests are taken.
@@ -153,8 +170,20 @@ impl Scheduler {
             is_held: false,
             pace: Pace::default(),
             usage: Usage::default(),
+            sites: Vec::new(),
+            look_nodes: Forest::with_room(places),
+            looks: Queue::default(),
+            taken: Taken::default(),
+            deferred: 0,
+            taking: Taking::default(),
             policy,
         }
+        .with_sites()
+    }
+
+    fn with_sites(mut self) -> Scheduler {
+        self.set_sites();
+        self
     }
 
     /// Takes one event that happened at `now`. Times never go backwards.
@@ -182,6 +211,13 @@ impl Scheduler {
             Event::Follow { id, to } => self.follow(id, to),
             Event::HostDown { host } => self.host_down(now, host),
             Event::HostUp { host } => self.host_up(now, host),
+            Event::SiteDone(trip) => self.site_done(now, &trip),
+            Event::SiteProbed { site, result } => self.site_probed(now, site, result),
+            Event::SiteLoad { site, off, wait } => self.site_load(now, site, off, wait),
+            Event::Spent { site, today } => self.set_spent(site, today),
+            Event::Checked { id, doubtful } => self.checked(now, id, doubtful),
+            Event::Deferred { waiting } => self.deferred(waiting),
+            Event::TakenUp => self.taken_up(now),
             Event::Policy(policy) => self.set_policy(*policy),
             Event::Drain => self.drain(),
             Event::Resume => self.resume(),
@@ -189,7 +225,10 @@ impl Scheduler {
         }
         self.expire(now);
         self.end_hung_hosts(now);
+        self.look(now);
         self.dispatch(now);
+        self.probe_sites(now);
+        self.take_up(now);
         self.announce_drained();
     }
 
@@ -206,7 +245,9 @@ impl Scheduler {
     /// Call `handle` with [`Event::Tick`] no later than this.
     pub fn poll_deadline(&self) -> Option<Mono> {
         let due = self.due.first().map(|(key, _)| key.deadline);
-        [due, self.hang_deadline(), self.linger_deadline(), self.pace_deadline()].into_iter().flatten().min()
+        let look = self.looks.first().map(|(key, _)| key.deadline);
+        let here = [due, look, self.hang_deadline(), self.linger_deadline(), self.pace_deadline()];
+        here.into_iter().chain([self.probe_deadline(), self.taking_deadline()]).flatten().min()
     }
 
     fn set_policy(&mut self, policy: Policy) {
@@ -214,6 +255,7 @@ impl Scheduler {
         self.rates.prepare.set_workers(policy.preparing);
         self.decoding.reserve(usize::from(policy.preparing.max(1)));
         self.policy = policy;
+        self.set_sites();
         self.governor.set_policy(&self.policy);
         self.take_capacity(self.clock);
         (0..self.models.len()).for_each(|index| self.find_usual_batch(index));

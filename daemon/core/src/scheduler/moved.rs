@@ -45,6 +45,8 @@ impl Scheduler {
             // A parent waits for no model, but further chunks of it will.
             Stage::Gathering if self.is_divided(live) => return self.table.change(slot, |live| live.model = to),
             Stage::Gathering => return,
+            // Should it come back, it comes back to there.
+            Stage::Away | Stage::Checking => return self.table.change(slot, |live| live.model = to),
             Stage::Undecoded | Stage::Queued | Stage::Running => {}
         }
         let (id, held) = (live.id, live.on_host());

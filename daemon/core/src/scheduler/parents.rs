@@ -25,11 +25,11 @@ use crate::estimate::fan_out::Asked;
 use crate::estimate::prepare::blocks;
 use crate::id::RequestId;
 use crate::queue::{Key, Slot};
-use crate::request::RequestMeta;
-use crate::route::route;
+use crate::request::{Here, RequestMeta, Terms};
 use crate::scheduler::Scheduler;
 use crate::scheduler::arrive::OwnWork;
 use crate::scheduler::table::{Live, Role, Stage};
+use crate::site::Sites;
 use crate::stages::Stages;
 use crate::units::{Mono, Span};
 use crate::verdict::{Fault, Outcome, Reason, Refusal, RefusalCode, Verdict};
@@ -153,12 +153,22 @@ impl Scheduler {
         let first = stages.as_slice().first().and_then(|id| self.position(*id));
         let seen = self.seen_with(now, meta, key, first, own);
         let seen = crate::admit::Seen { model: self.standing_of(now, stages), lane_free: false, ..seen };
-        match route(meta, deadline, now, &seen, &self.policy) {
+        let class = classify::class(meta, &self.policy);
+        let verdict = self.decide(now, meta, class, deadline, &seen, Sites::NONE);
+        self.count_verdict(verdict);
+        let predicted = seen.predicted().map(Span::duration);
+        let accept = Action::Accept { id: meta.id, verdict, class, deadline, predicted };
+        match verdict {
             Verdict::Refuse(refusal) => self.push_settle(meta.id, Outcome::Refused(refusal)),
-            verdict @ Verdict::Local(_) => {
-                let class = classify::class(meta, &self.policy);
-                let predicted = seen.predicted().map(Span::duration);
-                self.push(Action::Accept { id: meta.id, verdict, class, deadline, predicted });
+            Verdict::Defer(reason) => self.push_settle(meta.id, Outcome::Deferred(reason)),
+            Verdict::Spill(site, reason) => {
+                self.push(accept);
+                // Another site does all of it; its stages are nobody's business here any more.
+                let whole = RequestMeta { terms: Terms { here: Here::NoModel, ..meta.terms }, ..meta.clone() };
+                self.accept_away(now, &whole, class, key, (site, reason));
+            }
+            Verdict::Local(_) | Verdict::Speculate(_) => {
+                self.push(accept);
                 self.sequence += 1;
                 self.accept_parent(meta, key, model, Parts::Stages { stages, asked: Default::default() }, work);
             }
@@ -189,6 +199,8 @@ impl Scheduler {
             priority: parent.key.priority,
             deadline: Some(parent.key.deadline),
             deaths: parent.deaths,
+            // It goes where its parent is.
+            terms: Terms::default(),
             ..meta.clone()
         };
         let key = Key { sequence: self.sequence, ..parent.key };
@@ -202,7 +214,7 @@ impl Scheduler {
         let seen = self.seen(now, &meta, key, model);
         let verdict = admit_stage(Span::between(now, key.deadline), &seen);
         match (verdict, model) {
-            (verdict @ Verdict::Local(_), Some(model)) => {
+            (verdict @ (Verdict::Local(_) | Verdict::Speculate(_)), Some(model)) => {
                 let class = classify::class(&meta, &self.policy);
                 let (deadline, predicted) = (key.deadline, seen.predicted().map(Span::duration));
                 self.push(Action::Accept { id: meta.id, verdict, class, deadline, predicted });
@@ -210,8 +222,8 @@ impl Scheduler {
                 self.accept(&meta, key, model, Role::Child(of));
             }
             (Verdict::Refuse(refusal), _) => self.refuse_child(&meta, of, refusal),
-            // What has no model stands nowhere, and is refused for it.
-            (Verdict::Local(_), None) => {}
+            // What has no model stands nowhere, and is refused for it; a stage is sent nowhere by itself.
+            (Verdict::Local(_) | Verdict::Speculate(_), None) | (Verdict::Spill(..) | Verdict::Defer(_), _) => {}
         }
     }
 
@@ -362,7 +374,7 @@ impl Scheduler {
 }
 
 pub(super) fn refused(code: RefusalCode, reason: Reason) -> Refusal {
-    Refusal { code, reason, retry_after: None, predicted: None }
+    Refusal { code, reason, retry_after: None, predicted: None, away: None }
 }
 
 /// How a parent ends by a child of its own that was not done.
@@ -370,10 +382,16 @@ fn of_child(child: Outcome) -> Outcome {
     match child {
         Outcome::Refused(refusal) => match refusal.code {
             RefusalCode::DeadlineExceeded => Outcome::Expired,
-            RefusalCode::Overloaded | RefusalCode::Unavailable | RefusalCode::Internal => Outcome::Shed(refusal.reason),
+            RefusalCode::Overloaded | RefusalCode::Unavailable | RefusalCode::Confined | RefusalCode::Internal => {
+                Outcome::Shed(refusal.reason)
+            }
         },
-        other @ (Outcome::Done | Outcome::Failed(_) | Outcome::Expired | Outcome::Cancelled | Outcome::Shed(_)) => {
-            other
-        }
+        other @ (Outcome::Done
+        | Outcome::Spilled(_)
+        | Outcome::Deferred(_)
+        | Outcome::Failed(_)
+        | Outcome::Expired
+        | Outcome::Cancelled
+        | Outcome::Shed(_)) => other,
     }
 }

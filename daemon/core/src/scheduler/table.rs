@@ -5,10 +5,12 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::admit::Held;
 use crate::estimate::Demand;
+use crate::id::SiteId;
 use crate::id::{ClientId, RequestId, ShareId};
 use crate::queue::{Key, Slot};
-use crate::request::{ClassClaim, Origin, RequestMeta, Work};
-use crate::units::Bytes;
+use crate::request::{ClassClaim, DataClass, Origin, RequestMeta, Terms, Work};
+use crate::site::Sites;
+use crate::units::{Bytes, Mono};
 
 /// Places reserved ahead at most. A policy with more places allocates when they are first used: a bound that is never
 /// reached should not cost memory.
@@ -35,6 +37,32 @@ pub(super) enum Stage {
     Running,
     /// A request that waits for its stages or its chunks from its admission to its end.
     Gathering,
+    /// Is at another site, or at two.
+    Away,
+    /// Its answer is looked at.
+    Checking,
+}
+
+/// What is known of a request and other sites.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Travel {
+    /// Where it is.
+    pub at: [Option<SiteId>; 2],
+    /// Where it was or is.
+    pub tried: Sites,
+    /// This box has an answer already.
+    pub answered_here: bool,
+    /// It was to fail here before.
+    pub failed_here: bool,
+    /// When it is looked at again, if it is.
+    pub look: Option<Mono>,
+}
+
+impl Travel {
+    /// Whether any site is at it.
+    pub fn is_out(&self) -> bool {
+        self.at.iter().any(Option::is_some)
+    }
 }
 
 /// What a request is among others.
@@ -76,6 +104,11 @@ pub(super) struct Live {
     pub role: Role,
     pub class: ClassClaim,
     pub origin: Origin,
+    pub terms: Terms,
+    /// Its effective class.
+    pub effective: DataClass,
+    pub most_rows: Option<u32>,
+    pub travel: Travel,
     pub deferrable: bool,
     pub deaths: u8,
     /// It failed in company or was alive at a crash: from now on it runs alone.
@@ -90,7 +123,9 @@ pub(super) struct Live {
 impl Live {
     /// A new request, in nobody's list yet.
     pub fn new(meta: &RequestMeta, model: usize, key: Key) -> Live {
-        let RequestMeta { id, client, bytes, work, class, origin, deferrable, .. } = *meta;
+        let RequestMeta { id, client, bytes, work, class, origin, deferrable, terms, most_rows, .. } = *meta;
+        // The strictest until it was classified.
+        let (effective, travel) = (DataClass::Regulated, Travel::default());
         let stage = match work {
             Work::Encoded => Stage::Undecoded,
             Work::Tensors => Stage::Queued,
@@ -109,6 +144,10 @@ impl Live {
             role,
             class,
             origin,
+            terms,
+            effective,
+            most_rows,
+            travel,
             deferrable,
             deaths,
             alone,
@@ -126,9 +165,9 @@ impl Live {
         }
     }
 
-    /// Whether it was not given to a lane.
+    /// Whether it waits for this box.
     pub fn waits(&self) -> bool {
-        self.stage != Stage::Running
+        !matches!(self.stage, Stage::Running | Stage::Away | Stage::Checking)
     }
 
     /// Whether it takes a place among those that wait.
@@ -144,7 +183,7 @@ impl Live {
     /// Whether the engine host holds something for it.
     pub fn on_host(&self) -> bool {
         match self.stage {
-            Stage::Undecoded | Stage::Gathering => false,
+            Stage::Undecoded | Stage::Gathering | Stage::Away | Stage::Checking => false,
             Stage::Decoding | Stage::Running => true,
             Stage::Queued => self.work == Work::Encoded,
         }

@@ -1,0 +1,220 @@
+//! Counts of observations in fixed buckets, for quantiles that follow what changes. Bounded memory, no allocation, whole
+//! numbers: the same observations give the same quantiles on every machine. Must not know what is counted.
+//!
+//! **Buckets.** Values are cut to units of `2^SHIFT`. The first 8 units have a bucket each; after that every octave is cut
+//! into 8 buckets of one width, so the edges of a bucket differ by a ratio of 9:8 at most.
+//! **Error.** A quantile is told as the upper edge of its bucket: never below the true one, and above it by no more than
+//! an eighth or one unit, whichever is more. Values beyond the last bucket count in it.
+//! **Fading.** Each observation weighs [`WEIGHT`]. All counts are halved when half of their life is over, so that an old
+//! state of things fades with time; and when the weight is that of [`MOST`] observations, so that a new one shows within
+//! as many however many come.
+
+use crate::units::{Mono, Span};
+
+/// Buckets per octave.
+const PARTS: u32 = 8;
+/// Weight of one observation: after ten halvings nothing is left of it.
+pub const WEIGHT: u32 = 1024;
+/// Observations at which all counts are halved. 512 to 1,024 are enough for a 99th percentile (five to ten beyond it).
+pub const MOST: u32 = 1024;
+
+/// Quantiles of fading observations. `N` buckets in units of `2^SHIFT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Histogram<const N: usize, const SHIFT: u32> {
+    counts: [u32; N],
+    total: u32,
+    /// The last halving for age.
+    aged: Mono,
+}
+
+impl<const N: usize, const SHIFT: u32> Default for Histogram<N, SHIFT> {
+    fn default() -> Self {
+        Histogram { counts: [0; N], total: 0, aged: Mono::default() }
+    }
+}
+
+impl<const N: usize, const SHIFT: u32> Histogram<N, SHIFT> {
+    /// The bucket of `value`.
+    pub fn place(value: u64) -> usize {
+        let units = value >> SHIFT;
+        let parts = u64::from(PARTS);
+        let index = if units < parts {
+            units
+        } else {
+            let octave = u64::from(units.ilog2() - PARTS.ilog2());
+            octave * parts + (units >> octave)
+        };
+        usize::try_from(index).unwrap_or(usize::MAX).min(N - 1)
+    }
+
+    /// The largest value that belongs into bucket `index`.
+    pub const fn edge(index: usize) -> u64 {
+        let index = index as u64 + 1;
+        let parts = PARTS as u64;
+        let units = if index < 2 * parts { index } else { (parts + index % parts) << (index / parts - 1) };
+        (units << SHIFT) - 1
+    }
+
+    /// One observation.
+    pub fn learn(&mut self, now: Mono, life: Span, value: u64) {
+        let halvings = self.halvings(now, life);
+        if halvings > 0 {
+            self.halve(halvings);
+            let passed = Span::from_nanos(life.as_nanos().saturating_mul(u64::from(halvings)));
+            self.aged = if self.total == 0 { now } else { passed.from(self.aged).min(now) };
+        }
+        if self.total >= MOST * WEIGHT {
+            self.halve(1);
+        }
+        self.counts[Self::place(value)] += WEIGHT;
+        self.total += WEIGHT;
+    }
+
+    /// How often the counts have to be halved by `now` for their age.
+    fn halvings(&self, now: Mono, life: Span) -> u32 {
+        let times = Span::between(self.aged, now).as_nanos() / life.as_nanos().max(1);
+        u32::try_from(times).unwrap_or(u32::MAX)
+    }
+
+    fn halve(&mut self, times: u32) {
+        for count in &mut self.counts {
+            *count = faded(*count, times);
+        }
+        self.total = self.counts.iter().sum();
+    }
+
+    /// The weight of all observations as it is by `now`; [`WEIGHT`] is one fresh observation.
+    pub fn weight(&self, now: Mono, life: Span) -> u32 {
+        faded(self.total, self.halvings(now, life))
+    }
+
+    /// The weight of each bucket, as it was at the last observation.
+    pub fn counts(&self) -> &[u32; N] {
+        &self.counts
+    }
+
+    /// The quantile at `permille` of the observations and of `prior` (pairs of a bucket and its weight, in order of
+    /// buckets) together, as the upper edge of its bucket; `None` of nothing.
+    pub fn quantile(&self, now: Mono, life: Span, prior: &[(usize, u32)], permille: u32) -> Option<u64> {
+        let times = self.halvings(now, life);
+        let faded_total: u64 = if times == 0 {
+            u64::from(self.total)
+        } else {
+            self.counts.iter().map(|count| u64::from(faded(*count, times))).sum()
+        };
+        let total = faded_total + prior.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>();
+        // The first bucket by which so much of the weight is reached.
+        let wanted = (total * u64::from(permille.min(1000))).div_ceil(1000).max(1);
+        let (mut sum, mut prior) = (0_u64, prior.iter().peekable());
+        for (index, count) in self.counts.iter().enumerate() {
+            sum += u64::from(faded(*count, times));
+            while let Some((_, weight)) = prior.next_if(|(bucket, _)| *bucket <= index) {
+                sum += u64::from(*weight);
+            }
+            if sum >= wanted {
+                return Some(Self::edge(index));
+            }
+        }
+        None
+    }
+}
+
+/// What is left of a count after so many halvings.
+fn faded(count: u32, times: u32) -> u32 {
+    count.checked_shr(times).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Small = Histogram<96, 0>;
+    const LIFE: Span = Span::from_millis(600_000);
+
+    fn at(seconds: u64) -> Mono {
+        Span::from_millis(seconds * 1000).from(Mono::default())
+    }
+
+    #[test]
+    fn each_value_is_within_its_bucket_and_no_bucket_is_wider_than_an_eighth() {
+        for value in 0..10_000_u64 {
+            let place = Small::place(value);
+            let (below, edge) = (place.checked_sub(1).map(Small::edge), Small::edge(place));
+            assert!(value <= edge && below.is_none_or(|below| below < value), "{value}: {below:?}..={edge}");
+            assert!((edge - value) * 8 <= value.max(1), "{value} is told as {edge}");
+        }
+        assert_eq!((Small::edge(0), Small::edge(7), Small::edge(8), Small::edge(16)), (0, 7, 8, 17));
+    }
+
+    #[test]
+    fn what_is_beyond_the_last_bucket_counts_in_it() {
+        let mut few = Histogram::<16, 0>::default();
+        few.learn(at(0), LIFE, u64::MAX);
+        assert_eq!(few.quantile(at(0), LIFE, &[], 500), Some(15));
+    }
+
+    #[test]
+    fn nothing_seen_is_unknown_and_what_is_old_becomes_so() {
+        let mut seen = Small::default();
+        assert_eq!(seen.quantile(at(0), LIFE, &[], 500), None);
+        seen.learn(at(0), LIFE, 7);
+        assert_eq!((seen.weight(at(0), LIFE), seen.weight(at(1_200), LIFE)), (WEIGHT, WEIGHT / 4));
+        assert_eq!(seen.quantile(at(6_000), LIFE, &[], 500), Some(7));
+        assert_eq!(seen.quantile(at(6_600), LIFE, &[], 500), None, "eleven half lives");
+    }
+
+    #[test]
+    fn a_new_state_of_things_shows_within_as_many_observations_as_are_kept() {
+        let mut seen = Small::default();
+        (0..100_000).for_each(|_| seen.learn(at(1), LIFE, 5));
+        (0..600).for_each(|_| seen.learn(at(1), LIFE, 7));
+        assert_eq!(seen.quantile(at(1), LIFE, &[], 700), Some(7));
+        (0..600).for_each(|_| seen.learn(at(1), LIFE, 7));
+        assert_eq!(seen.quantile(at(1), LIFE, &[], 500), Some(7));
+    }
+
+    #[test]
+    fn what_is_believed_before_counts_beside_what_is_seen() {
+        let mut seen = Small::default();
+        let prior = [(3, 2 * WEIGHT), (6, 2 * WEIGHT)];
+        assert_eq!(seen.quantile(at(0), LIFE, &prior, 500), Some(3));
+        assert_eq!(seen.quantile(at(0), LIFE, &prior, 501), Some(6));
+        (0..5).for_each(|_| seen.learn(at(0), LIFE, 40));
+        assert_eq!(seen.quantile(at(0), LIFE, &prior, 600), Some(43));
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantile_is_the_exact_one_or_at_most_an_eighth_above_it(
+            mut values in proptest::collection::vec(0..100_000_u64, 1..800),
+            permille in 1..=1000_u32,
+        ) {
+            let mut seen = Histogram::<128, 0>::default();
+            for (nanos, value) in (0..).zip(&values) {
+                seen.learn(Mono::from_nanos(nanos), LIFE, *value);
+            }
+            values.sort_unstable();
+            let rank = (values.len() * permille as usize).div_ceil(1000).max(1) - 1;
+            let (exact, told) = (values[rank], seen.quantile(at(0), LIFE, &[], permille).unwrap());
+            prop_assert!(exact <= told && (told - exact) * 8 <= exact.max(1), "{told} for {exact}");
+        }
+
+        #[test]
+        fn quantiles_rise_with_their_share_whatever_was_seen_and_when(
+            seen_at in proptest::collection::vec((0..5_000_u64, 0..u64::MAX), 0..300),
+            later in 0..20_000_u64,
+        ) {
+            let mut seen = Histogram::<128, 13>::default();
+            let mut now = 0;
+            for (wait, value) in seen_at {
+                now += wait;
+                seen.learn(at(now), LIFE, value >> 10);
+            }
+            let quantiles: Vec<_> = (1..=10).map(|tenth| seen.quantile(at(now + later), LIFE, &[], tenth * 100)).collect();
+            prop_assert!(quantiles.is_sorted(), "{quantiles:?}");
+            prop_assert!(seen.weight(at(now), LIFE) <= (MOST + 1) * WEIGHT);
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! How long a site takes to answer and how often it fails, from what was observed. Must not know what was asked of it, or
+//! where else a request could go.
+//!
+//! Latency is kept per class of payload size, because a link adds time per byte: a tensor of a megabyte over an uplink of
+//! 20 Mbit/s takes 0.4 s however quick the site is. A class that has seen nothing is read from the nearest that has, moved
+//! by what the difference in size takes at an assumed rate. Sites of language models are read by time to the first token and time per
+//! token instead. Error bounds and fading: see [`histogram`](super::histogram).
+//!
+//! **Before anything is observed** there is a belief by zone, log-normal and worth [`PRIOR`] observations that never fade:
+//! after a dozen real ones the median is theirs; when a site was not used for an hour, its old answers are worth little
+//! and the belief counts again, so that one bad hour does not shut it for ever.
+//!
+//! | zone | median | p99 | rate | why |
+//! |---|---|---|---|---|
+//! | device | 10 ms | 200 ms | 1 GB/s | no network: another server's own time, over the loopback |
+//! | premises | 20 ms | 400 ms | 50 MB/s | a switched gigabit network that others use, and a machine that others use |
+//! | region | 60 ms | 1 s | 5 MB/s | tens of milliseconds of way, 40 Mbit/s of a site's uplink |
+//! | cloud | 150 ms | 2.5 s | 2.5 MB/s | 20 to 300 ms of way with a tail of seconds, 20 Mbit/s of an uplink |
+//!
+//! To the first token, and per token:
+//!
+//! | zone | first: median | p99 | each: median | p99 | why |
+//! |---|---|---|---|---|---|
+//! | device | 400 ms | 2 s | 50 ms | 200 ms | a small accelerator reads a prompt of hundreds of tokens |
+//! | premises | 300 ms | 2 s | 25 ms | 100 ms | a workstation's accelerator |
+//! | region, cloud | 350 ms | 2 s | 20 ms | 80 ms | large accelerators behind a queue that is not ours |
+
+use super::histogram::{Histogram, WEIGHT};
+use crate::request::Zone;
+use crate::units::{Mono, Span};
+
+/// Observations that the belief by zone is worth.
+pub const PRIOR: u32 = 5;
+/// Observations lose half of their weight in ten minutes: the states of a network last minutes to hours.
+const LIFE: Span = Span::from_millis(600_000);
+/// Payload sizes told apart.
+const CLASSES: usize = 4;
+/// Largest payload of each class but the last, bytes; for the last, the size that stands for it.
+const SIZES: [u64; CLASSES] = [4 << 10, 64 << 10, 1 << 20, 4 << 20];
+/// Answers behind which an error rate of nothing stands, before there are any.
+const BELIEVED_ANSWERS: u64 = 10;
+
+/// Times in units of 8.2 us, up to 137 s.
+type Times = Histogram<176, 13>;
+/// A log-normal by eight points: exponent of (p99 / median), in thousandths, and its share in thousandths. The middles of
+/// 0-10-30-50-70-90%, then 94%, 99% and 99.75% for the tail.
+const SHAPE: [(i64, u32); 8] =
+    [(-707, 100), (-362, 200), (-109, 200), (109, 200), (362, 200), (668, 80), (1000, 15), (1207, 5)];
+
+/// What is believed of a time before it was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Belief {
+    points: [(usize, u32); SHAPE.len()],
+}
+
+impl Belief {
+    /// A log-normal of this median and 99th percentile. Buckets are spaced by octaves, so an exponent is a distance.
+    fn new(median: Span, p99: Span) -> Belief {
+        let index = |span: Span| i64::try_from(Times::place(span.as_nanos())).unwrap_or(0);
+        let (middle, tail) = (index(median), index(p99));
+        let point = |(exponent, share): (i64, u32)| {
+            let bucket = middle + ((tail - middle) * exponent) / 1000;
+            (usize::try_from(bucket.max(0)).unwrap_or(0), PRIOR * WEIGHT * share / 1000)
+        };
+        Belief { points: SHAPE.map(point) }
+    }
+}
+
+/// Observed times with the belief behind them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Observed {
+    times: Times,
+    belief: Belief,
+}
+
+impl Observed {
+    fn new(median_ms: u64, p99_ms: u64) -> Observed {
+        let belief = Belief::new(Span::from_millis(median_ms), Span::from_millis(p99_ms));
+        Observed { times: Times::default(), belief }
+    }
+
+    fn learn(&mut self, now: Mono, took: Span) {
+        self.times.learn(now, LIFE, took.as_nanos());
+    }
+
+    fn quantile(&self, now: Mono, permille: u32) -> Span {
+        // The belief never fades, so there is always something.
+        let told = self.times.quantile(now, LIFE, &self.belief.points, permille);
+        told.map_or(Span::MAX, Span::from_nanos)
+    }
+
+    fn count(&self, now: Mono) -> u32 {
+        self.times.weight(now, LIFE).div_ceil(WEIGHT)
+    }
+}
+
+/// How often a site fails.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Failures {
+    answers: Histogram<2, 0>,
+}
+
+/// What was observed of one site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latency {
+    whole: [Observed; CLASSES],
+    first: Observed,
+    each: Observed,
+    failures: Failures,
+    /// Bytes per millisecond, assumed.
+    rate: u64,
+}
+
+impl Latency {
+    /// Nothing observed yet of a site in this zone.
+    pub fn new(zone: Zone) -> Latency {
+        let ((median, p99), rate, first, each) = match zone {
+            Zone::Device => ((10, 200), 1_000_000, (400, 2_000), (50, 200)),
+            Zone::Premises => ((20, 400), 50_000, (300, 2_000), (25, 100)),
+            Zone::Region => ((60, 1_000), 5_000, (350, 2_000), (20, 80)),
+            Zone::Cloud => ((150, 2_500), 2_500, (350, 2_000), (20, 80)),
+        };
+        let of = |bytes: u64| Observed::new(median + bytes / rate, p99 + bytes / rate);
+        let (first, each) = (Observed::new(first.0, first.1), Observed::new(each.0, each.1));
+        Latency { whole: SIZES.map(of), first, each, failures: Failures::default(), rate }
+    }
+
+    /// A request with `bytes` of payload was answered after `took`. That of a failure is not learnt here: a refused
+    /// connection is quick and says nothing of an answer.
+    pub fn learn(&mut self, now: Mono, bytes: u64, took: Span) {
+        self.whole[class_of(bytes)].learn(now, took);
+        self.failures.answers.learn(now, LIFE, 0);
+    }
+
+    /// No answer came for as long as `waited`: the answer takes at least that.
+    pub fn learn_at_least(&mut self, now: Mono, bytes: u64, waited: Span, permille: u32) {
+        if waited > self.quantile(now, bytes, permille) {
+            self.whole[class_of(bytes)].learn(now, waited);
+        }
+    }
+
+    /// A request failed.
+    pub fn learn_failed(&mut self, now: Mono) {
+        self.failures.answers.learn(now, LIFE, 1);
+    }
+
+    /// A streamed answer began after `took`.
+    pub fn learn_first(&mut self, now: Mono, took: Span) {
+        self.first.learn(now, took);
+    }
+
+    /// A streamed answer had `tokens` more after its first, in `took`.
+    pub fn learn_tokens(&mut self, now: Mono, tokens: u32, took: Span) {
+        if tokens > 0 {
+            self.each.learn(now, took.part(u64::from(tokens)));
+        }
+    }
+
+    /// In what time an answer to `bytes` of payload comes in `permille` of a thousand cases.
+    pub fn quantile(&self, now: Mono, bytes: u64, permille: u32) -> Span {
+        let class = class_of(bytes);
+        let seen = |of: &usize| self.whole[*of].count(now) > 0;
+        let nearest = (0..CLASSES).filter(seen).min_by_key(|of| of.abs_diff(class)).unwrap_or(class);
+        let told = self.whole[nearest].quantile(now, permille);
+        let moved = |bytes: u64| Span::from_nanos(bytes.saturating_mul(1_000_000) / self.rate);
+        match (SIZES[class], SIZES[nearest]) {
+            (wanted, known) if wanted >= known => told.plus(moved(wanted - known)),
+            // What is fixed about an answer is not known from large ones: at least half of it is assumed to be.
+            (wanted, known) => told.minus(moved(known - wanted)).max(told.part(2)),
+        }
+    }
+
+    /// In what time the first token comes in `permille` of a thousand cases.
+    pub fn first_token(&self, now: Mono, permille: u32) -> Span {
+        self.first.quantile(now, permille)
+    }
+
+    /// In what time each further token comes, as the mean of an answer, in `permille` of a thousand answers.
+    pub fn per_token(&self, now: Mono, permille: u32) -> Span {
+        self.each.quantile(now, permille)
+    }
+
+    /// In what time an answer of `tokens` is whole in `permille` of a thousand cases: both parts slow at once, which is no
+    /// less than the truth unless they help each other.
+    pub fn streamed(&self, now: Mono, tokens: u32, permille: u32) -> Span {
+        let more = u64::from(tokens.saturating_sub(1));
+        self.first_token(now, permille).plus(self.per_token(now, permille).times(more))
+    }
+
+    /// Observations of this size that count now, old ones for less than one.
+    pub fn count(&self, now: Mono, bytes: u64) -> u32 {
+        self.whole[class_of(bytes)].count(now)
+    }
+
+    /// Observations of streams that count now.
+    pub fn count_streams(&self, now: Mono) -> u32 {
+        self.first.count(now)
+    }
+
+    /// How many of a thousand requests fail.
+    pub fn failed_permille(&self, now: Mono) -> u32 {
+        let answers = &self.failures.answers;
+        let [_, failed] = *answers.counts();
+        let all = u64::from(answers.counts().iter().sum::<u32>());
+        let weight = u64::from(answers.weight(now, LIFE));
+        // The share is that of the last observation, its weight that of now.
+        let failed_now = (u64::from(failed) * weight).checked_div(all).unwrap_or(0);
+        u32::try_from(failed_now * 1000 / (weight + BELIEVED_ANSWERS * u64::from(WEIGHT))).unwrap_or(1000)
+    }
+}
+
+fn class_of(bytes: u64) -> usize {
+    SIZES.iter().position(|most| bytes <= *most).unwrap_or(CLASSES - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ZONES: [Zone; 4] = [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud];
+
+    fn at(seconds: u64) -> Mono {
+        Span::from_millis(seconds * 1000).from(Mono::default())
+    }
+
+    fn ms(millis: u64) -> Span {
+        Span::from_millis(millis)
+    }
+
+    /// Whether `told` is `expected`, or above it by no more than `more` percent.
+    fn about(told: Span, expected: u64, more: u64) -> bool {
+        told >= ms(expected) && told <= Span::from_nanos(ms(expected).as_nanos() / 100 * (100 + more))
+    }
+
+    #[test]
+    fn a_site_of_which_nothing_is_known_is_as_its_zone_is() {
+        for (zone, median, p99) in
+            [(Zone::Device, 10, 200), (Zone::Premises, 20, 400), (Zone::Region, 60, 1_000), (Zone::Cloud, 150, 2_500)]
+        {
+            let site = Latency::new(zone);
+            let told = site.quantile(at(0), 100, 990);
+            assert!(about(told, p99, 15), "{zone:?}: {told:?}");
+            let (below, above) = (site.quantile(at(0), 100, 500), site.quantile(at(0), 100, 501));
+            assert!(below <= ms(median * 115 / 100) && above >= ms(median), "{zone:?}: {below:?}, {above:?}");
+            assert_eq!((site.count(at(0), 100), site.failed_permille(at(0))), (0, 0));
+        }
+    }
+
+    #[test]
+    fn farther_is_slower_and_larger_is_slower_before_anything_is_seen() {
+        for permille in [100, 500, 900, 990] {
+            let of = |zone| Latency::new(zone).quantile(at(0), 1, permille);
+            assert!(ZONES.map(of).is_sorted(), "{permille}");
+            for zone in ZONES {
+                let site = Latency::new(zone);
+                let sizes = [1, 5 << 10, 65 << 10, 2 << 20, 1 << 30].map(|bytes| site.quantile(at(0), bytes, permille));
+                assert!(sizes.is_sorted(), "{zone:?} {permille}: {sizes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_dozen_answers_the_median_is_theirs_and_the_tail_still_doubted() {
+        let mut site = Latency::new(Zone::Cloud);
+        (0..12).for_each(|second| site.learn(at(second), 100, ms(40)));
+        assert!(about(site.quantile(at(12), 100, 500), 40, 13));
+        assert!(site.quantile(at(12), 100, 990) > ms(500));
+        (12..600).for_each(|second| site.learn(at(second), 100, ms(40)));
+        assert!(about(site.quantile(at(600), 100, 990), 40, 13));
+        assert_eq!(site.count(at(12), 100 << 10), 0);
+    }
+
+    #[test]
+    fn a_bad_hour_fades_while_nobody_asks() {
+        let mut site = Latency::new(Zone::Premises);
+        (0..100).for_each(|second| site.learn(at(second), 100, ms(30_000)));
+        (0..100).for_each(|second| site.learn_failed(at(second)));
+        assert!(site.quantile(at(100), 100, 500) >= ms(30_000));
+        assert!((400..600).contains(&site.failed_permille(at(100))));
+        assert!(site.quantile(at(3 * 3600), 100, 500) < ms(30));
+        assert!(site.failed_permille(at(3 * 3600)) < 10);
+    }
+
+    #[test]
+    fn a_size_not_seen_is_read_from_its_neighbour_and_the_link() {
+        let mut site = Latency::new(Zone::Cloud);
+        (0..500).for_each(|_| site.learn(at(1), 60 << 10, ms(200)));
+        let of = |bytes| site.quantile(at(1), bytes, 500);
+        // 960 KiB more at 2.5 MB/s are 393 ms; 60 KiB less are 24 ms.
+        assert!(about(of(1 << 20), 593, 5), "{:?}", of(1 << 20));
+        assert!(about(of(1), 176, 14), "{:?}", of(1));
+        (0..500).for_each(|_| site.learn(at(1), 900 << 10, ms(250)));
+        assert!(about(site.quantile(at(1), 1 << 20, 500), 250, 13), "seen for itself");
+    }
+
+    #[test]
+    fn no_answer_for_long_teaches_that_it_takes_longer() {
+        let mut site = Latency::new(Zone::Premises);
+        (0..20).for_each(|_| site.learn(at(1), 1, ms(20)));
+        (0..20).for_each(|_| site.learn_at_least(at(1), 1, ms(5), 990));
+        assert!(about(site.quantile(at(1), 1, 500), 20, 13), "it waited for less than it takes");
+        (0..60).for_each(|_| site.learn_at_least(at(1), 1, ms(9_000), 500));
+        assert!(site.quantile(at(1), 1, 500) >= ms(9_000));
+    }
+
+    #[test]
+    fn a_stream_takes_its_first_token_and_the_others() {
+        let mut site = Latency::new(Zone::Cloud);
+        assert!(about(site.first_token(at(0), 990), 2_000, 15));
+        for second in 0..300 {
+            site.learn_first(at(second), ms(100));
+            site.learn_tokens(at(second), 50, ms(500));
+            site.learn_tokens(at(second), 0, ms(500));
+        }
+        assert!(about(site.first_token(at(300), 500), 100, 13));
+        assert!(about(site.per_token(at(300), 500), 10, 13));
+        assert!(about(site.streamed(at(300), 101, 500), 1_100, 13));
+        assert_eq!((site.count_streams(at(300)), site.count(at(300), 1)), (300, 0));
+        assert_eq!(site.streamed(at(300), 0, 500), site.first_token(at(300), 500));
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_are_the_exact_ones_within_an_eighth_once_the_belief_is_outweighed(
+            mut took in proptest::collection::vec(1_000_000..20_000_000_000_u64, 500..900),
+            permille in 100..900_u32,
+        ) {
+            let mut site = Latency::new(Zone::Region);
+            took.iter().for_each(|nanos| site.learn(at(1), 1, Span::from_nanos(*nanos)));
+            took.sort_unstable();
+            let told = site.quantile(at(1), 1, permille).as_nanos();
+            // Five believed observations move the rank by no more than five.
+            let rank = took.len() * permille as usize / 1000;
+            let (least, most) = (took[rank.saturating_sub(7)], took[(rank + 7).min(took.len() - 1)]);
+            prop_assert!(told >= least && told <= most + most / 8, "{least}..{most}: {told}");
+        }
+
+        #[test]
+        fn the_same_observations_give_the_same_answers_and_never_none(
+            seen in proptest::collection::vec((0..4_000_u64, 0..u64::MAX, 0..u64::MAX), 0..100),
+        ) {
+            let mut now = 0;
+            let mut twins = [Latency::new(Zone::Cloud), Latency::new(Zone::Cloud)];
+            for (wait, bytes, took) in seen {
+                now += wait;
+                for site in &mut twins {
+                    site.learn(at(now), bytes >> (took % 64), Span::from_nanos(took));
+                    if took % 3 == 0 { site.learn_failed(at(now)) }
+                }
+                prop_assert!(twins[0].quantile(at(now), bytes, 999) < Span::MAX);
+                prop_assert!(twins[0].failed_permille(at(now)) <= 1000);
+            }
+            prop_assert_eq!(&twins[0], &twins[1]);
+        }
+    }
+}
