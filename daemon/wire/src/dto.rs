@@ -308,6 +308,10 @@ pub struct Counters {
     pub shed: u64,
     /// Answered from a stored reply.
     pub duplicates: u64,
+    /// Of those that were done, by another site.
+    pub spilled: u64,
+    /// Put on the disk for later; each counts as accepted again when it comes back.
+    pub deferred: u64,
 }
 
 /// Something that is not as it should be, and what to do.
@@ -498,6 +502,8 @@ pub struct Status {
     pub hardware: crate::hardware::Hardware,
     /// What may run, and why.
     pub governor: crate::governor::GovernorStatus,
+    /// Other places, and where requests go.
+    pub routing: crate::sites::RoutingStatus,
     /// What is not as it should be.
     pub problems: Vec<Problem>,
     /// Configuration files read.

@@ -13,4 +13,5 @@ pub mod mqtt;
 pub mod names;
 pub mod plan;
 pub mod proxy;
+pub mod sites;
 pub mod tensor;

@@ -26,6 +26,9 @@ pub const REQUEST: &str = "org.edged.Edge1.Request";
 /// Interface of readings.
 pub const TELEMETRY: &str = "org.edged.Edge1.Telemetry";
 
+/// Interface of where requests go, and why.
+pub const ROUTING: &str = "org.edged.Edge1.Routing";
+
 /// Prefix of every D-Bus error name; the code follows in CamelCase.
 pub const ERROR_PREFIX: &str = "org.edged.Edge1.Error";
 

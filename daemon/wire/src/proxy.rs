@@ -357,6 +357,33 @@ pub trait Telemetry {
     fn regime_entered(&self, regime: &str, before: &str, reason: &str) -> zbus::Result<()>;
 }
 
+/// Where requests go, and why.
+#[proxy(
+    interface = "org.edged.Edge1.Routing",
+    default_service = "org.edged.Edge1",
+    default_path = "/org/edged/Edge1"
+)]
+pub trait Routing {
+    /// What would become of such a request now, and every rule that was asked, with its numbers. `profile` takes the options of a
+    /// request, and `bytes` (t), `content_type` (s), `input_tokens` (u), `output_tokens` (u), `text` (s, looked into as a
+    /// payload would be) and `source` (s, `bus`, `bus:UID` or `mqtt:TOPIC`). The answer has the fields of an
+    /// [`Explanation`](crate::sites::Explanation) that are plain, and all of it as JSON under `json` (s).
+    fn explain(&self, model: &str, profile: &Options<'_>) -> zbus::Result<HashMap<String, OwnedVariant>>;
+
+    /// What left the device, the newest first, as JSON: a list of [`AuditEntry`](crate::sites::AuditEntry). Options: `since` (s,
+    /// RFC 3339), `site`, `model`, `data_class` (s), `limit` (u).
+    fn audit(&self, options: &Options<'_>) -> zbus::Result<String>;
+
+    /// What was served, by model, site and verdict, as JSON: a list of [`UsageRow`](crate::sites::UsageRow). Options: `since` and
+    /// `until` (s, RFC 3339), `step` (s: `minute`, `hour`, `day` or `all`).
+    fn usage(&self, options: &Options<'_>) -> zbus::Result<String>;
+
+    /// The recorded decisions under the policy of this file, as JSON: a [`Replay`](crate::sites::Replay). Options: `since` (s,
+    /// RFC 3339).
+    #[zbus(no_autostart)]
+    fn replay(&self, policy: Fd<'_>, options: &Options<'_>) -> zbus::Result<String>;
+}
+
 #[cfg(test)]
 mod tests {
     use zbus::proxy::Defaults;
@@ -378,5 +405,6 @@ mod tests {
         check::<JobProxy<'_>>(names::JOB, None);
         check::<RequestProxy<'_>>(names::REQUEST, None);
         check::<TelemetryProxy<'_>>(names::TELEMETRY, Some(names::ROOT_PATH));
+        check::<RoutingProxy<'_>>(names::ROUTING, Some(names::ROOT_PATH));
     }
 }
