@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edge_core::policy::Limits;
+use edge_core::policy::{Limits, Routing};
 use edge_core::pull::window::Window;
 use edge_core::tune::choose::Objective;
 use edge_core::units::{Kelvin, Watts};
@@ -145,6 +145,8 @@ fn policy(values: &mut Values, machine: &Machine) -> Policy {
                 .flatten(),
             slow_factor: values.number("governor.slow_factor"),
         },
+        sites: Vec::new(),
+        routing: Routing::default(),
     };
     if policy.default_deadline > policy.max_deadline {
         let (default, max) = (policy.default_deadline.as_millis(), policy.max_deadline.as_millis());

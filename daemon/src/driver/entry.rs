@@ -1,8 +1,9 @@
 //! One open request: what the driver keeps for it while the core decides.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{ModelId, Mono, Zone};
+use edge_core::{DataClass, ModelId, Mono, NanoUsd, Terms, Tokens, Zone};
 use edge_engine::protocol::{HostError, Part, Want};
 use edge_wire::dto::Info;
 
@@ -55,6 +56,58 @@ pub struct Entry {
     pub error: Option<HostError>,
     /// What it is among others.
     pub place: Place,
+    /// What is known of it and other sites.
+    pub travel: Travel,
+}
+
+/// What is known of a request and other sites.
+#[derive(Debug)]
+pub struct Travel {
+    /// Effective class.
+    pub class: DataClass,
+    /// Where it may be served.
+    pub terms: Terms,
+    /// Names of the operator's rules that spoke of it.
+    pub rules: Vec<Arc<str>>,
+    /// What was taken out of it before it may leave, as words.
+    pub redacted: String,
+    /// Its payload without that; what leaves, if anything does.
+    pub clean: Option<Payload>,
+    /// Attempts at sites so far.
+    pub attempts: u32,
+    /// What each site said that did not serve it.
+    pub said: Vec<String>,
+    /// What it cost so far.
+    pub cost: NanoUsd,
+    /// Where it is served and why, if that is not what it was accepted with.
+    pub last: Option<(&'static str, &'static str)>,
+    /// Where the answer came from.
+    pub tokens: Tokens,
+}
+
+impl Default for Travel {
+    fn default() -> Travel {
+        Travel {
+            // The strictest until the core has said.
+            class: DataClass::Regulated,
+            terms: Terms::default(),
+            rules: Vec::new(),
+            redacted: String::new(),
+            clean: None,
+            attempts: 0,
+            said: Vec::new(),
+            cost: NanoUsd::default(),
+            last: None,
+            tokens: Tokens::default(),
+        }
+    }
+}
+
+impl Travel {
+    /// What the sites said that did not serve it, as one line.
+    pub fn told(&self) -> String {
+        if self.said.is_empty() { "nothing was sent".into() } else { self.said.join("; ") }
+    }
 }
 
 /// Steps of its parts' trouble that the story of a request keeps.
@@ -142,6 +195,7 @@ impl Entry {
             result: None,
             error: None,
             place,
+            travel: Travel::default(),
         }
     }
 }

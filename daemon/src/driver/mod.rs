@@ -29,6 +29,7 @@ mod scratch;
 mod settle;
 mod setups;
 mod shares;
+pub mod sites;
 mod status;
 pub mod trace;
 mod tuning;

@@ -36,6 +36,12 @@ impl Driver {
                 Action::RunBatch { lane, model, ids } => self.run_batch(lane, model, &ids),
                 Action::Forget { id } => self.tell_holder(id, &ToHost::Forget { id: id.0 }),
                 Action::Abort { id } => self.tell_holder(id, &ToHost::Discard { id: id.0 }),
+                Action::Spill { id, site, reason, reserved } => self.spill(id, site, reason, reserved),
+                Action::CallOff { id, site } => self.call_off(id, site),
+                Action::Stay { id, reason } => self.stay(id, reason),
+                Action::Check { id } => self.check_answer(id),
+                Action::Probe { site } => self.probe_site(site),
+                Action::TakeUp { most } => self.take_up(most),
                 Action::Settle { id, outcome } => self.settle(id, outcome),
                 Action::RestartHost { host, lane } => {
                     tracing::error!(lane = lane.0, "a lane does not answer: the engine host is restarted");
@@ -69,8 +75,15 @@ impl Driver {
         let predicted_us = predicted.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
         entry.story.steps.push((
             self.now,
-            Step::Accepted { reason: verdict.reason(), predicted_us, class: class.as_str(), deadline },
+            Step::Accepted {
+                verdict: verdict.as_str(),
+                reason: verdict.reason(),
+                predicted_us,
+                class: class.as_str(),
+                deadline,
+            },
         ));
+        entry.travel.class = class;
         if entry.reached > class.farthest() {
             // The operator chose the broker, so this is said and not refused.
             let (class, zone) = (class.as_str(), entry.reached.as_str());
@@ -166,6 +179,9 @@ impl Driver {
     fn settle(&mut self, id: RequestId, outcome: Outcome) {
         let Some(mut entry) = self.entries.remove(&id) else { return };
         self.tuning.disturb(self.now);
+        if let Outcome::Deferred(reason) = outcome {
+            return self.put_off(id, entry, reason);
+        }
         if outcome == Outcome::Done {
             // The host has answered, so it reads nothing of this any more.
             self.scratch.give_back(entry.sent.drain(..));
@@ -179,11 +195,13 @@ impl Driver {
         self.shares.close(&entry.share);
         self.count(outcome);
         let mut result = match (outcome, entry.result.take()) {
-            (Outcome::Done, Some(output)) => Ok(output),
+            (Outcome::Done | Outcome::Spilled(_), Some(output)) => Ok(output),
             (Outcome::Done, None) => Err(super::internal("the engine host gave no output")),
+            (Outcome::Spilled(_), None) => Err(super::internal("the site gave no output")),
             (other, _) => Err(failure(other, &entry, self.now)),
         };
         self.finish_info(&mut entry, outcome, result.is_ok());
+        self.finish_travel(&mut entry, outcome);
         self.finish_pipeline(&mut entry, result.as_mut().err());
         self.finish_divided(&mut entry, result.is_ok());
         self.finish_story(&mut entry, outcome, result.as_ref().err());
@@ -256,6 +274,11 @@ impl Driver {
     fn count(&mut self, outcome: Outcome) {
         let counter = match outcome {
             Outcome::Done => &mut self.counters.done,
+            Outcome::Spilled(_) => {
+                self.counters.spilled += 1;
+                &mut self.counters.done
+            }
+            Outcome::Deferred(_) => &mut self.counters.deferred,
             Outcome::Failed(_) => &mut self.counters.failed,
             Outcome::Refused(_) => &mut self.counters.refused,
             Outcome::Expired => &mut self.counters.expired,
@@ -271,6 +294,7 @@ impl Driver {
             Change::Drained => State::Drained,
             Change::Serving => State::Serving,
             Change::Regime { from, to, .. } => return self.enter_regime(from, to),
+            Change::Site { site, passing } => return self.site_changed(site, passing),
         };
         tracing::info!(?change, "state");
         self.state = state;
@@ -386,7 +410,7 @@ fn copied(data: &Blob) -> Option<Blob> {
 pub(super) fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
     let text = entry.error.as_ref().map(|error| error.message.as_str());
     match outcome {
-        Outcome::Done => super::internal("done"),
+        Outcome::Done | Outcome::Spilled(_) | Outcome::Deferred(_) => super::internal("done"),
         Outcome::Refused(refusal) => refused(refusal),
         Outcome::Expired => Failure::new(
             ErrorCode::DeadlineExceeded,
@@ -421,6 +445,10 @@ pub(super) fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
             Fault::Hung => {
                 super::internal("the engine host did not answer while this request was on it; it is not run again")
             }
+            Fault::Site => Failure::new(
+                ErrorCode::Unavailable,
+                format!("no other site served it: {}", entry.travel.told()),
+            ),
             Fault::Late => Failure::new(ErrorCode::DeadlineExceeded, "deadline_ms: passed before the model ran"),
             Fault::Stopped => Failure::new(ErrorCode::Cancelled, "stopped"),
         },
@@ -435,11 +463,16 @@ fn refused(refusal: Refusal) -> Failure {
         RefusalCode::DeadlineExceeded => ErrorCode::DeadlineExceeded,
         RefusalCode::Overloaded => ErrorCode::Overloaded,
         RefusalCode::Unavailable => ErrorCode::Unavailable,
+        RefusalCode::Confined => ErrorCode::Confined,
         RefusalCode::Internal => ErrorCode::Internal,
     };
     let mut message = super::words::explain(refusal.reason).to_owned();
     if let Some(predicted) = refusal.predicted.filter(|_| refusal.code == RefusalCode::DeadlineExceeded) {
         message.push_str(&format!("; predicted {:.1} ms until completion", predicted.as_secs_f64() * 1e3));
+    }
+    if let Some(bar) = refusal.away {
+        message.push_str("; ");
+        message.push_str(super::words::barred(bar));
     }
     // It is being loaded, and that takes longer than the deadline allows.
     let loading = (refusal.reason == Reason::ModelUnavailable).then_some(LOADING_AGAIN);

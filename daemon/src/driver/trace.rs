@@ -1,6 +1,7 @@
 //! What happened to the last requests, kept in a ring so that a technician can ask afterwards.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{Mono, Rows, Size, Why};
@@ -19,6 +20,7 @@ pub enum Step {
         bytes: u64,
     },
     Accepted {
+        verdict: &'static str,
         reason: &'static str,
         predicted_us: Option<u64>,
         class: &'static str,
@@ -74,6 +76,34 @@ pub enum Step {
         outcome: &'static str,
     },
     Duplicate,
+    /// It was sent to another site.
+    Sent {
+        site: Arc<str>,
+        zone: &'static str,
+        reason: &'static str,
+    },
+    /// What came of that.
+    Returned {
+        site: Arc<str>,
+        said: String,
+        took_us: u64,
+    },
+    /// It is served here after all.
+    Stayed {
+        reason: &'static str,
+    },
+    /// Its answer was looked at.
+    Checked {
+        said: String,
+    },
+    /// A rule of the operator spoke of it.
+    Ruled {
+        said: String,
+    },
+    /// It waits on the disk.
+    PutOff {
+        reason: &'static str,
+    },
     /// Its bytes came through a zone that its class does not allow.
     Beyond {
         class: &'static str,
@@ -87,13 +117,13 @@ impl Step {
     fn words(&self, received: Mono) -> (&'static str, String) {
         match self {
             Step::Received { bytes } => ("received", format!("{bytes} bytes")),
-            Step::Accepted { reason, predicted_us, class, deadline } => {
+            Step::Accepted { verdict, reason, predicted_us, class, deadline } => {
                 let predicted = match predicted_us {
                     Some(us) => format!("predicted {:.1} ms", ms(*us)),
                     None => "no prediction yet".to_owned(),
                 };
                 let left = u64::try_from(deadline.since(received).as_micros()).unwrap_or(u64::MAX);
-                ("accepted", format!("local: {reason}, {predicted}, deadline {:.0} ms, class {class}", ms(left)))
+                ("accepted", format!("{verdict}: {reason}, {predicted}, deadline {:.0} ms, class {class}", ms(left)))
             }
             Step::Refused { code, reason } => ("refused", format!("{code}: {reason}")),
             Step::Preparing => ("preparing", "decoding in the engine host".into()),
@@ -109,6 +139,14 @@ impl Step {
             Step::ChunkFaulted { rows, fault } => ("faulted", format!("{}: {fault}", super::chunks::words(*rows))),
             Step::StageFaulted { stage, fault } => ("faulted", format!("stage {stage}: {fault}")),
             Step::Settled { outcome } => ("settled", (*outcome).into()),
+            Step::Sent { site, zone, reason } => ("sent", format!("to site {site} ({zone}): {reason}")),
+            Step::Returned { site, said, took_us } => {
+                ("returned", format!("site {site}: {said} after {:.1} ms", ms(*took_us)))
+            }
+            Step::Stayed { reason } => ("stayed", format!("served here: {reason}")),
+            Step::Checked { said } => ("checked", said.clone()),
+            Step::Ruled { said } => ("ruled", said.clone()),
+            Step::PutOff { reason } => ("put_off", format!("waits on the disk: {reason}")),
             Step::Duplicate => ("duplicate", "asked again with the same id".into()),
             Step::Beyond { class, zone } => ("beyond", super::words::beyond(class, zone)),
             Step::Done(Deed::Journaled) => ("journaled", "safe in the journal, acknowledged to the broker".into()),

@@ -8,7 +8,7 @@ pub mod join;
 use std::time::Duration;
 
 use edge_core::{
-    Bytes, ClassClaim, ClientId, Cost, DataClass, Event, Outcome, Priority, RequestId, RequestMeta, Rows, ShareId,
+    Bytes, ClassClaim, ClientId, Cost, DataClass, Event, Outcome, Priority, RequestId, RequestMeta, Terms, Rows, ShareId,
     Size, Work,
 };
 use edge_engine::protocol::HostError;
@@ -135,6 +135,7 @@ impl Driver {
             work: Work::Tensors,
             cost: Cost::new(rows.count),
             most_rows: None,
+            terms: Terms::default(),
         };
         let payload = Payload::Tensors(tensors);
         let mut chunk = Entry::part_of(entry, self.now, entry.setup, payload, Place::Chunk(Chunk { parent, rows }));

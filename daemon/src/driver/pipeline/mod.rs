@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{
-    Bytes, ClassClaim, ClientId, Cost, DataClass, Event, Fault, ModelId, Outcome, RequestId, RequestMeta, ShareId, Work,
+    Bytes, ClassClaim, ClientId, Cost, DataClass, Event, Fault, ModelId, Outcome, RequestId, RequestMeta, Terms, ShareId, Work,
 };
 use edge_engine::protocol::{ErrorKind, HostError, PIXELS, Part, Picture};
 use edge_wire::dto::{Info, Problem};
@@ -183,6 +183,7 @@ impl Driver {
             work: Work::Encoded,
             cost: Cost::ONE,
             most_rows: None,
+            terms: Terms::default(),
         };
         let mut child = Entry::part_of(entry, self.now, model, payload, Place::Child(Child { parent, ask, part }));
         child.model = self.models.bundle_of(model).map_or(model, super::models::Bundle::root);
