@@ -11,6 +11,7 @@ pub mod hardware;
 pub mod history;
 pub mod mqtt;
 pub mod names;
+pub mod oip;
 pub mod plan;
 pub mod proxy;
 pub mod sites;

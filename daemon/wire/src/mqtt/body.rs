@@ -3,6 +3,7 @@
 //! Decides syntax: which fields there are, of which kind, how deep, how often, and that binary parts fill the packet
 //! exactly. Must not know the meaning of an option or what a model takes.
 
+pub(crate) mod answer;
 mod envelope;
 mod input;
 mod strict;
@@ -230,7 +231,7 @@ impl<'de> Found<'de> {
         match key.as_ref() {
             "inputs" => {
                 place.enter("inputs");
-                let tensors = map.next_value_seed(input::Inputs { place, raw })?;
+                let tensors = map.next_value_seed(input::Inputs { side: input::Side::Request, place, raw })?;
                 self.inputs.push(("inputs", Input::Tensors(tensors)));
             }
             "image" | "bytes" => {

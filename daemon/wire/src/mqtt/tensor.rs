@@ -98,6 +98,8 @@ impl Element {
 pub(super) struct Data<'p> {
     pub(super) element: Element,
     pub(super) place: &'p Place,
+    /// Whether arrays inside the array are taken, as some servers answer.
+    pub(super) nested: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for Data<'_> {
@@ -119,7 +121,8 @@ impl<'de> Visitor<'de> for Data<'_> {
         let mut bytes = Vec::new();
         let mut index = 0_usize;
         self.place.enter_element(index);
-        while items.next_element_seed(Push { element: self.element, into: &mut bytes })?.is_some() {
+        let (element, nested) = (self.element, self.nested);
+        while items.next_element_seed(Push { element, nested, into: &mut bytes })?.is_some() {
             index += 1;
             self.place.enter_element(index);
         }
@@ -131,6 +134,7 @@ impl<'de> Visitor<'de> for Data<'_> {
 /// Appends one element.
 struct Push<'b> {
     element: Element,
+    nested: bool,
     into: &'b mut Vec<u8>,
 }
 
@@ -259,8 +263,14 @@ impl<'de> Visitor<'de> for Push<'_> {
         Err(wrong_kind("null", self.element))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        Err(de::Error::custom("an array inside the array: data are flat, in row-major order"))
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        if !self.nested {
+            return Err(de::Error::custom("an array inside the array: data are flat, in row-major order"));
+        }
+        // How deep that may go is bounded by the JSON reader.
+        let Push { element, nested, into } = self;
+        while items.next_element_seed(Push { element, nested, into: &mut *into })?.is_some() {}
+        Ok(())
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
@@ -270,7 +280,7 @@ impl<'de> Visitor<'de> for Push<'_> {
 
 /// Writes `data` as a flat JSON array. Not-a-number and infinities, which JSON lacks, become `null`; bytes that are no
 /// UTF-8 get replacement characters. An unknown datatype or bytes that do not fill its elements give `null`.
-pub(super) fn write_data(out: &mut Vec<u8>, element: Option<Element>, data: &[u8]) {
+pub fn write_data(out: &mut Vec<u8>, element: Option<Element>, data: &[u8]) {
     match element {
         Some(Element::Bool) => list(out, data, |out, [byte]: [u8; 1]| {
             out.extend_from_slice(if byte == 0 { b"false" } else { b"true" });

@@ -1,8 +1,8 @@
-//! The array `inputs`: named tensors, their data in JSON or behind the header.
+//! The array `inputs` of a request, or `outputs` of an answer: named tensors, their data in JSON or behind the header.
 
 use std::fmt;
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::value::{Word, short};
@@ -10,14 +10,40 @@ use super::{Data, Place, Raw, Tensor, strict};
 use crate::mqtt::tensor::{self, Element};
 
 /// Tensors that one request may bring.
-const MAX_INPUTS: usize = 256;
+pub(super) const MAX_INPUTS: usize = 256;
 /// Dimensions that one tensor may have.
 const MAX_RANK: usize = 32;
 /// How deep an input lies: body, array, object.
 const DEPTH: usize = 3;
 
-/// Reads all inputs.
+/// Whose tensors they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// `inputs`, which a client wrote for us: what is not known is a mistake.
+    Request,
+    /// `outputs` of a server, which may say more than the protocol has, and nest its arrays.
+    Answer,
+}
+
+impl Side {
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Side::Request => "inputs",
+            Side::Answer => "outputs",
+        }
+    }
+
+    fn one(self) -> &'static str {
+        match self {
+            Side::Request => "input",
+            Side::Answer => "output",
+        }
+    }
+}
+
+/// Reads all tensors.
 pub(super) struct Inputs<'p> {
+    pub(super) side: Side,
     pub(super) place: &'p Place,
     pub(super) raw: Option<Raw>,
 }
@@ -43,19 +69,21 @@ impl<'de> Visitor<'de> for Inputs<'_> {
         loop {
             self.place.input.set(Some(tensors.len()));
             self.place.part.set("");
-            let one = OneInput { place: self.place, raw: self.raw, used: &mut used };
+            let one = OneInput { side: self.side, place: self.place, raw: self.raw, used: &mut used };
             match items.next_element_seed(one)? {
                 Some(tensor) if tensors.len() < MAX_INPUTS => tensors.push(tensor),
-                Some(_) => return Err(de::Error::custom(format_args!("more than {MAX_INPUTS} inputs"))),
+                Some(_) => {
+                    return Err(de::Error::custom(format_args!("more than {MAX_INPUTS} {}", self.side.key())));
+                }
                 None => break,
             }
         }
-        self.place.enter("inputs");
+        self.place.enter(self.side.key());
         if let Some(raw) = self.raw
             && used != raw.len
         {
             let left = raw.len - used;
-            return Err(de::Error::custom(format_args!("{left} bytes are left after the last input")));
+            return Err(de::Error::custom(format_args!("{left} bytes are left after the last {}", self.side.one())));
         }
         Ok(tensors)
     }
@@ -63,6 +91,7 @@ impl<'de> Visitor<'de> for Inputs<'_> {
 
 /// Reads one input.
 struct OneInput<'p> {
+    side: Side,
     place: &'p Place,
     raw: Option<Raw>,
     /// Bytes of the binary part that are taken.
@@ -115,15 +144,23 @@ impl<'de> Visitor<'de> for OneInput<'_> {
                     self.place.part.set("data");
                     let before = !matches!(data, Early::Nothing);
                     data = match datatype {
-                        Some(element) => Early::Read(map.next_value_seed(tensor::Data { element, place: self.place })?),
+                        Some(element) => Early::Read(map.next_value_seed(self.seed(element))?),
                         None => Early::Text(map.next_value()?),
                     };
                     before
                 }
                 "parameters" => {
                     self.place.part.set("parameters");
-                    size = map.next_value::<Parameters>()?.binary_data_size;
+                    size = match self.side {
+                        Side::Request => map.next_value::<Parameters>()?.binary_data_size,
+                        // Some servers write null where there is nothing.
+                        Side::Answer => map.next_value::<Option<Parameters>>()?.unwrap_or_default().binary_data_size,
+                    };
                     std::mem::replace(&mut parameters, true)
+                }
+                _ if self.side == Side::Answer => {
+                    map.next_value::<IgnoredAny>()?;
+                    false
                 }
                 other => {
                     let text = format_args!("unknown key \"{}\"", short(other)).to_string();
@@ -144,7 +181,11 @@ impl<'de> Visitor<'de> for OneInput<'_> {
     }
 }
 
-impl OneInput<'_> {
+impl<'p> OneInput<'p> {
+    fn seed(&self, element: Element) -> tensor::Data<'p> {
+        tensor::Data { element, place: self.place, nested: self.side == Side::Answer }
+    }
+
     fn data<E: de::Error>(self, data: Early<'_>, size: Option<u64>, element: Element) -> Result<Data, E> {
         let Some(size) = size else {
             self.place.part.set("data");
@@ -152,8 +193,7 @@ impl OneInput<'_> {
                 Early::Read(bytes) => Ok(Data::Owned(bytes)),
                 Early::Text(text) => {
                     let mut from = serde_json::Deserializer::from_str(text.get());
-                    let seed = tensor::Data { element, place: self.place };
-                    seed.deserialize(&mut from).map(Data::Owned).map_err(E::custom)
+                    self.seed(element).deserialize(&mut from).map(Data::Owned).map_err(E::custom)
                 }
                 Early::Nothing => {
                     self.place.part.set("");
@@ -163,10 +203,13 @@ impl OneInput<'_> {
         };
         self.place.part.set("parameters.binary_data_size");
         if !matches!(data, Early::Nothing) {
-            return Err(E::custom("given besides data: an input has one or the other"));
+            return Err(E::custom("given besides data: a tensor has one or the other"));
         }
         let Some(raw) = self.raw else {
-            return Err(E::custom("needs the user property inference_header_content_length and the bytes behind it"));
+            return Err(E::custom(match self.side {
+                Side::Request => "needs the user property inference_header_content_length and the bytes behind it",
+                Side::Answer => "needs the header Inference-Header-Content-Length and the bytes behind the JSON",
+            }));
         };
         let left = raw.len - *self.used;
         let size = usize::try_from(size)
