@@ -11,6 +11,11 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 /// The seals without which a file is never mapped: it can neither shrink under the reader, nor grow, nor change.
 pub const REQUIRED: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::WRITE);
 
+/// Up to this size a copy into memory that is in use anyway costs less than a mapping: making it, the faults of its pages,
+/// and telling the other cores that it is gone. (Measured with 110 kB: the host's part of a request was 480 us over the
+/// model's with a mapping and 210 us with a copy, on two busy virtual cores.)
+pub const COPIED: usize = 256 << 10;
+
 /// A fresh sealed memfd that holds `bytes`.
 pub fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
     let file = create("edge-tensor")?;
@@ -97,6 +102,74 @@ impl Drop for Writable {
     }
 }
 
+/// A part of a sealed memfd, mapped for reading.
+pub struct Mapping {
+    base: NonNull<u8>,
+    mapped: usize,
+    skip: usize,
+    len: usize,
+}
+
+// SAFETY: the memory is only read, never changes (it is sealed), and belongs to this value alone.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// `len` bytes from `offset`. That the file is sealed and has them must have been checked.
+    pub fn new(fd: impl AsFd, offset: u64, len: u64) -> io::Result<Mapping> {
+        if len == 0 {
+            return Ok(Mapping { base: NonNull::dangling(), mapped: 0, skip: 0, len: 0 });
+        }
+        let page = rustix::param::page_size() as u64;
+        let sizes = (usize::try_from(len), usize::try_from(offset % page), usize::try_from(len + offset % page));
+        let (Ok(len), Ok(skip), Ok(mapped)) = sizes else {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        };
+        // SAFETY: a new mapping at an address of the kernel's choice aliases nothing; the seals keep the file from
+        // shrinking, so that reading cannot fault, and from being written.
+        let base = unsafe {
+            let flags = MapFlags::SHARED | MapFlags::POPULATE;
+            rustix::mm::mmap(std::ptr::null_mut(), mapped, ProtFlags::READ, flags, fd, offset - offset % page)
+        };
+        let base = NonNull::new(base?.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Mapping { base, mapped, skip, len })
+    }
+}
+
+impl AsRef<[u8]> for Mapping {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: `skip + len` bytes from `base` are mapped (or `len` is 0 and `base` dangles) until this is dropped.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(self.skip), self.len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        if self.mapped > 0 {
+            // SAFETY: exactly this was mapped, and nothing borrows from `self` any more.
+            let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.mapped) };
+        }
+    }
+}
+
+/// Fills `place` with what is in a file from `offset` on; an error if it ends before.
+pub fn read_at(file: impl AsFd, offset: u64, mut place: &mut [u8]) -> io::Result<()> {
+    let mut at = offset;
+    while !place.is_empty() {
+        match rustix::io::pread(&file, &mut *place, at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                at += count as u64;
+                place = place.get_mut(count..).unwrap_or_default();
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Seals a memfd for good.
 pub fn seal(file: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::fcntl_add_seals(file, REQUIRED | SealFlags::SEAL)?)
@@ -153,6 +226,20 @@ mod tests {
         assert!(bytes[..4_096].iter().all(|byte| *byte == 0) && bytes[4_096..].iter().all(|byte| *byte == 7));
         assert!(rustix::io::pwrite(&file, b"x", 0).is_err());
         assert!(Fresh::new(0).is_err());
+    }
+
+    #[test]
+    fn a_part_of_a_sealed_file_is_mapped_or_read_wherever_it_starts() {
+        let bytes: Vec<u8> = (0..10_000_u32).map(|at| (at % 251) as u8).collect();
+        let file = sealed(&bytes).unwrap();
+        for (offset, len) in [(0, 10_000), (1, 9_999), (4_097, 5), (10_000, 0)] {
+            let part = &bytes[offset..offset + len];
+            assert_eq!(Mapping::new(&file, offset as u64, len as u64).unwrap().as_ref(), part);
+            let mut read = vec![0; len];
+            read_at(&file, offset as u64, &mut read).unwrap();
+            assert_eq!(read, part);
+        }
+        assert_eq!(read_at(&file, 9_999, &mut [0; 2]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

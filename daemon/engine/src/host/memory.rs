@@ -5,22 +5,13 @@
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::ptr::NonNull;
-
-use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags};
 
 use super::buffers::Buffers;
 use super::unsealed;
 use crate::fault::{chain, host_error};
-use crate::memfile::{self, SealError};
+use crate::memfile::{self, COPIED, Mapping, SealError};
 use crate::protocol::{Data, ErrorKind, HostError};
 use crate::tensor::Aligned;
-
-/// Up to this size a copy into memory that is in use anyway costs less than a mapping: making it, the faults of its pages,
-/// and telling the other cores that it is gone. (Measured with 110 kB: the host's part of a request was 480 us over the
-/// model's with a mapping and 210 us with a copy, on two busy virtual cores.)
-const COPIED: usize = 256 << 10;
 
 /// Why the bytes of a payload or tensor cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +90,11 @@ impl<'f> Given<'f> {
                 part.read_into(bytes.as_mut_slice())?;
                 Ok(Memory::Aligned(bytes))
             }
-            Given::Sealed(part) => Mapping::new(part.fd, part.offset, part.len as u64).map(Memory::Mapped),
+            Given::Sealed(part) => {
+                let len = part.len as u64;
+                let mapped = Mapping::new(part.fd, part.offset, len);
+                mapped.map(Memory::Mapped).map_err(|source| MemoryError::Map { len, source })
+            }
         }
     }
 
@@ -136,20 +131,8 @@ impl<'f> Part<'f> {
         self.len <= COPIED
     }
 
-    fn read_into(&self, mut place: &mut [u8]) -> Result<(), MemoryError> {
-        let mut at = self.offset;
-        while !place.is_empty() {
-            match rustix::io::pread(self.fd, &mut *place, at) {
-                Ok(0) => return Err(MemoryError::Read(io::ErrorKind::UnexpectedEof.into())),
-                Ok(count) => {
-                    at += count as u64;
-                    place = place.get_mut(count..).unwrap_or_default();
-                }
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(MemoryError::Read(errno.into())),
-            }
-        }
-        Ok(())
+    fn read_into(&self, place: &mut [u8]) -> Result<(), MemoryError> {
+        memfile::read_at(self.fd, self.offset, place).map_err(MemoryError::Read)
     }
 }
 
@@ -174,7 +157,7 @@ impl Deref for Memory {
         match self {
             Memory::Owned(bytes) => bytes,
             Memory::Aligned(bytes) => bytes.as_slice(),
-            Memory::Mapped(mapping) => mapping.as_slice(),
+            Memory::Mapped(mapping) => mapping.as_ref(),
         }
     }
 }
@@ -190,57 +173,6 @@ fn check_range(fd: impl AsFd, offset: u64, len: u64) -> Result<(), MemoryError> 
 
 fn descriptor(fds: &[OwnedFd], index: u16) -> Result<&OwnedFd, MemoryError> {
     fds.get(usize::from(index)).ok_or(MemoryError::NoDescriptor { index, sent: fds.len() })
-}
-
-/// A part of a sealed memfd, mapped for reading.
-pub struct Mapping {
-    base: NonNull<u8>,
-    mapped: usize,
-    skip: usize,
-    len: usize,
-}
-
-// SAFETY: the memory is only read, never changes (it is sealed), and belongs to this value alone.
-unsafe impl Send for Mapping {}
-// SAFETY: as above.
-unsafe impl Sync for Mapping {}
-
-impl Mapping {
-    /// The range must have been checked.
-    fn new(fd: BorrowedFd<'_>, offset: u64, len: u64) -> Result<Mapping, MemoryError> {
-        if len == 0 {
-            return Ok(Mapping { base: NonNull::dangling(), mapped: 0, skip: 0, len: 0 });
-        }
-        let page = rustix::param::page_size() as u64;
-        let failed = |source| MemoryError::Map { len, source };
-        let sizes = (usize::try_from(len), usize::try_from(offset % page), usize::try_from(len + offset % page));
-        let (Ok(len), Ok(skip), Ok(mapped)) = sizes else {
-            return Err(failed(io::ErrorKind::OutOfMemory.into()));
-        };
-        // SAFETY: a new mapping at an address of the kernel's choice aliases nothing; the seals keep the file from
-        // shrinking, so that reading cannot fault, and from being written.
-        let base = unsafe {
-            let flags = MapFlags::SHARED | MapFlags::POPULATE;
-            rustix::mm::mmap(std::ptr::null_mut(), mapped, ProtFlags::READ, flags, fd, offset - offset % page)
-        };
-        let base = base.map_err(|errno| failed(errno.into()))?;
-        let base = NonNull::new(base.cast()).ok_or_else(|| failed(io::ErrorKind::OutOfMemory.into()))?;
-        Ok(Mapping { base, mapped, skip, len })
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        // SAFETY: `skip + len` bytes from `base` are mapped (or `len` is 0 and `base` dangles) until this is dropped.
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(self.skip), self.len) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        if self.mapped > 0 {
-            // SAFETY: exactly this was mapped, and nothing borrows from `self` any more.
-            let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.mapped) };
-        }
-    }
 }
 
 #[cfg(test)]
