@@ -1,6 +1,7 @@
 //! `edged` as a library: read `config` (what the operator said), `request` and `handle` (all that a transport may hold),
 //! `driver` (the one loop and the only clock), `lanes` (the daemon's end of the engine host), `store` (bundles on disk),
-//! `cache` (what providers compiled), `pull` (bundles fetched from elsewhere),
+//! `cache` (what providers compiled), `pull` (bundles fetched from elsewhere), `uplink` (requests sent to
+//! other sites), `http` (what both have in common),
 //! `ledger` (what must survive), `transport` (bus and broker), `telemetry`, `service` (the init system).
 
 pub mod bring;
@@ -9,6 +10,7 @@ pub mod config;
 pub mod driver;
 pub mod fleet;
 pub mod handle;
+pub mod http;
 pub mod lanes;
 pub mod ledger;
 pub mod plans;
@@ -19,4 +21,5 @@ pub mod service;
 pub mod store;
 pub mod telemetry;
 pub mod transport;
+pub mod uplink;
 pub mod watched;
