@@ -12,10 +12,11 @@ use edge_wire::dto::{CacheEntry, FleetReport, Info, Status, Trace};
 use edge_wire::error::ErrorCode;
 use edge_wire::governor::GovernorReport;
 use edge_wire::history::HistoryEntry;
+use edge_wire::sites::{AuditEntry, Explanation, Replay, UsageRow};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::pull::Wish;
-use crate::request::{Caller, Failure, Reply, Request};
+use crate::request::{Caller, Failure, Options, Reply, Request};
 
 /// Where a reply goes. The receiver may be dropped: then nobody wants the reply, but the request runs on.
 #[derive(Debug)]
@@ -105,6 +106,44 @@ pub struct Activate {
     pub pause: bool,
     /// Also one that was taken back here before.
     pub force: bool,
+}
+
+/// A request that is only asked about.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile {
+    pub model: String,
+    pub options: Options,
+    /// Size of its payload; that of `text` if there is one.
+    pub bytes: Option<u64>,
+    pub content_type: Option<String>,
+    pub input_tokens: u32,
+    pub output_tokens: u32,
+    /// Looked into as a payload would be.
+    pub text: Option<String>,
+    /// `bus`, `bus:UID` or `mqtt:TOPIC`; the bus if absent.
+    pub source: Option<String>,
+}
+
+/// Which of the requests that left the device are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// RFC 3339.
+    pub since: Option<String>,
+    pub site: Option<String>,
+    pub model: Option<String>,
+    pub class: Option<String>,
+    pub limit: u32,
+}
+
+/// Of which time usage is wanted, and in what steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageFilter {
+    /// RFC 3339.
+    pub since: Option<String>,
+    /// RFC 3339.
+    pub until: Option<String>,
+    /// `minute`, `hour`, `day` or `all`.
+    pub step: String,
 }
 
 /// What the driver's inbox takes.
@@ -247,6 +286,31 @@ pub enum Message {
     },
     /// What other boxes say of versions that the fleet is to have.
     Reports(Vec<FleetReport>),
+    /// What would become of such a request now.
+    Explain {
+        profile: Box<Profile>,
+        done: oneshot::Sender<Result<Explanation, Failure>>,
+    },
+    /// What left the device, the newest first.
+    Audit {
+        filter: AuditFilter,
+        done: oneshot::Sender<Result<Vec<AuditEntry>, Failure>>,
+    },
+    /// What was served.
+    Usage {
+        filter: UsageFilter,
+        done: oneshot::Sender<Result<Vec<UsageRow>, Failure>>,
+    },
+    /// The recorded decisions under another policy.
+    Replay {
+        policy: String,
+        since: Option<String>,
+        done: oneshot::Sender<Result<Replay, Failure>>,
+    },
+    /// A request to another box has ended.
+    SiblingDone(Box<crate::uplink::Done>),
+    /// Another box said how it is.
+    SiblingHeard(crate::driver::sites::siblings::Heard),
     /// The broker link's state changed.
     Mqtt(Box<edge_wire::dto::MqttStatus>),
 }
@@ -341,6 +405,7 @@ mod tests {
             want: Want::Inline,
             deaths: 0,
             reached: Zone::Device,
+            stream: None,
         }
     }
 

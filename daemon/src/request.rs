@@ -8,6 +8,9 @@ use edge_core::{Origin, Priority, Zone};
 use edge_engine::protocol::{Datatype, Want};
 use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
+use tokio::sync::mpsc;
+
+use crate::uplink::Chunk;
 
 /// Who asks. Equality decides duplicates and who may cancel; whose requests take turns together is decided in
 /// `driver/shares.rs`.
@@ -120,7 +123,12 @@ pub struct Request {
     pub deaths: u8,
     /// The farthest zone that its bytes have been in already: the broker's, or the device itself.
     pub reached: Zone,
+    /// Where the pieces of its answer go, if it is wanted piece by piece.
+    pub stream: Option<mpsc::Sender<Chunk>>,
 }
+
+/// The content type of a chat: the body of chat completions.
+pub const CHAT: &str = "application/json";
 
 /// One output tensor.
 #[derive(Clone, Debug)]

@@ -199,15 +199,12 @@ pub struct Breaker {
 impl Breaker {
     /// Whether a request could pass, without sending it: for choosing among sites.
     pub fn look(&self, now: Mono) -> Gate {
-        let gate = match self.state {
-            State::Passing => Gate::Yes,
-            State::Tripped { until, .. } if until <= now => Gate::Probe { since: now },
+        let held = |gate| if self.held > now { Gate::No { until: self.held } } else { gate };
+        match self.state {
+            State::Passing => held(Gate::Yes),
+            State::Tripped { until, .. } if until <= now => held(Gate::Probe { since: now }),
             State::Tripped { until, .. } => Gate::No { until },
             State::Probing { since, .. } => Gate::No { until: PROBE_LOST.from(since) },
-        };
-        match gate {
-            Gate::Yes | Gate::Probe { .. } if self.held > now => Gate::No { until: self.held },
-            gate => gate,
         }
     }
 

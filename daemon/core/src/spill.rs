@@ -4,10 +4,12 @@
 //! The bars are asked in the order of [`Bar`]: what must never be overridden first, what changes from one second to the
 //! next last. The first one that holds is the answer, so that an explanation names the strongest reason.
 
+use crate::event::Trip;
 use crate::id::SiteId;
 use crate::request::{DataClass, Objective, Terms};
 use crate::site::{NanoUsd, Site, Sites, Tokens, Unmet};
 use crate::units::{Bytes, Span};
+use crate::verdict::SiteFault;
 
 /// Tokens of an answer that nobody limited, until a site was seen to answer.
 const ANSWER_TOKENS: u32 = 256;
@@ -154,6 +156,17 @@ pub fn cost(site: &Site, tokens: Tokens, answer_tokens: Option<u32>) -> Option<N
         most => most.min(usual),
     };
     Some(price.of(Tokens { output, ..tokens }))
+}
+
+/// What an attempt costs as far as anybody can tell: nothing that was not sent, the whole of what may have been served.
+pub fn charged(site: &Site, trip: &Trip) -> NanoUsd {
+    match trip.result {
+        Ok(tokens) => site.price.map_or(NanoUsd(0), |price| price.of(tokens)),
+        Err(
+            SiteFault::Timeout | SiteFault::Reset | SiteFault::CalledOff | SiteFault::Garbage | SiteFault::TooLarge,
+        ) if trip.sent => trip.reserved,
+        Err(_) => NanoUsd(0),
+    }
 }
 
 /// What a site would do for a request, or what bars it.

@@ -282,11 +282,13 @@ pub enum SiteFault {
     CalledOff,
     /// What leaves the device could not be noted, so nothing was sent.
     Unaudited,
+    /// It cannot be said as the site takes it; nothing was sent.
+    Unfit,
 }
 
 impl SiteFault {
     /// All of them, `Busy` without a time.
-    pub const ALL: [SiteFault; 13] = [
+    pub const ALL: [SiteFault; 14] = [
         SiteFault::Connect,
         SiteFault::Tls,
         SiteFault::Credential,
@@ -300,6 +302,7 @@ impl SiteFault {
         SiteFault::Redirected,
         SiteFault::CalledOff,
         SiteFault::Unaudited,
+        SiteFault::Unfit,
     ];
 
     /// The word used on every surface.
@@ -318,6 +321,7 @@ impl SiteFault {
             SiteFault::Redirected => "redirected",
             SiteFault::CalledOff => "called_off",
             SiteFault::Unaudited => "unaudited",
+            SiteFault::Unfit => "unfit",
         }
     }
 }

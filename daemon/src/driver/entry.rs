@@ -6,6 +6,7 @@ use std::time::Duration;
 use edge_core::{DataClass, ModelId, Mono, NanoUsd, Terms, Tokens, Zone};
 use edge_engine::protocol::{HostError, Part, Want};
 use edge_wire::dto::Info;
+use tokio::sync::mpsc;
 
 use super::chunks::{Chunk, Divided};
 use super::pipeline::{Child, Gathering};
@@ -15,6 +16,7 @@ use super::shares::ShareKey;
 use super::trace::Story;
 use crate::handle::ReplySender;
 use crate::request::{Output, Payload};
+use crate::uplink::Chunk;
 
 /// Callers that wait for the same request besides its first one, at most.
 pub const MAX_WAITERS: usize = 16;
@@ -58,6 +60,8 @@ pub struct Entry {
     pub place: Place,
     /// What is known of it and other sites.
     pub travel: Travel,
+    /// Where the pieces of a streamed answer go.
+    pub stream: Option<mpsc::Sender<Chunk>>,
 }
 
 /// What is known of a request and other sites.
@@ -67,6 +71,8 @@ pub struct Travel {
     pub class: DataClass,
     /// Where it may be served.
     pub terms: Terms,
+    /// What the caller said of its class, as written.
+    pub claimed: String,
     /// Names of the operator's rules that spoke of it.
     pub rules: Vec<Arc<str>>,
     /// What was taken out of it before it may leave, as words.
@@ -91,6 +97,7 @@ impl Default for Travel {
             // The strictest until the core has said.
             class: DataClass::Regulated,
             terms: Terms::default(),
+            claimed: String::new(),
             rules: Vec::new(),
             redacted: String::new(),
             clean: None,
@@ -196,6 +203,7 @@ impl Entry {
             error: None,
             place,
             travel: Travel::default(),
+            stream: None,
         }
     }
 }

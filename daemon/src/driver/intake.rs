@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edge_core::{Bytes, Cost, DataClass, Event, ModelId, RequestId, RequestMeta, Stages, Work};
+use edge_core::{Bytes, Cost, DataClass, Event, Here, ModelId, RequestId, RequestMeta, Stages, Work};
 use edge_engine::protocol::LoadedModel;
 use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
@@ -11,7 +11,7 @@ use super::Driver;
 use super::chunks::cut;
 use super::clock;
 use super::duplicates::{Key, Known};
-use super::entry::{Entry, MAX_WAITERS};
+use super::entry::{Entry, MAX_WAITERS, Travel};
 use super::host::HostState;
 use super::models::{Bundle, Kind, Life};
 use super::resolve::{self, Resolved, shorten};
@@ -31,6 +31,8 @@ pub(super) struct Checked {
     pub work: Work,
     /// Of a pipeline.
     pub stages: Option<Stages>,
+    /// Whether this box may serve it.
+    pub here: Here,
 }
 
 impl Driver {
@@ -41,7 +43,8 @@ impl Driver {
         let id = RequestId(self.next_id);
         self.next_id += 1;
         let mut info = self.new_info(id, &request);
-        let checked = match self.check(&request, &mut info) {
+        let here = self.check(&request, &mut info);
+        let checked = match here.or_else(|failure| self.check_elsewhere(&request, &mut info, failure)) {
             Ok(checked) => checked,
             Err(failure) => {
                 // A version that was never loaded, and is asked for by its name, will be there soon.
@@ -61,7 +64,9 @@ impl Driver {
             None => reply,
         };
         let mut checked = checked;
-        if let Err(failure) = self.wake_for(&mut checked, kind(&request)) {
+        if checked.here == Here::Yes
+            && let Err(failure) = self.wake_for(&mut checked, kind(&request))
+        {
             return self.refuse_early(request, info, failure, reply);
         }
         let named = key.is_some();
@@ -128,6 +133,7 @@ impl Driver {
         let share = self.shares.open(&caller);
         let deadline = request.options.deadline_ms.map(|ms| self.now.after(Duration::from_millis(ms)));
         let class = super::pipeline::claim(request.options.data_class.as_deref());
+        let (terms, found) = self.terms(&request, &info.model, checked.here);
         let meta = RequestMeta {
             id,
             parent: None,
@@ -144,6 +150,7 @@ impl Driver {
             cost: checked.cost,
             most_rows: checked.most_rows,
             deaths: request.deaths,
+            terms,
         };
         let pinned = request.options.version.is_some() || request.model.contains(':');
         let mut story = self.story(&request, &info);
@@ -176,6 +183,13 @@ impl Driver {
             result: None,
             error: None,
             place: self.place_of(checked.model, class),
+            travel: Travel {
+                terms,
+                claimed: request.options.data_class.clone().unwrap_or_default(),
+                rules: found.rules.into_iter().map(|(rule, _)| rule.into()).collect(),
+                ..Travel::default()
+            },
+            stream: request.stream,
         };
         self.entries.insert(id, entry);
         let bundle = self.models.get(checked.model).map(|model| model.bundle);
@@ -332,6 +346,24 @@ impl Driver {
         !bundle.gone && active.is_none_or(|active| active == Some(bundle.found.version.as_str()))
     }
 
+    /// A model that this box does not have, or cannot serve, may live on other sites.
+    fn check_elsewhere(&mut self, request: &Request, info: &mut Info, failure: Failure) -> Result<Checked, Failure> {
+        if !matches!(failure.code, ErrorCode::UnknownModel | ErrorCode::Unavailable) {
+            return Err(failure);
+        }
+        let (name, version) = resolve::model_name(&request.model, request.options.version.as_deref())?;
+        let Some(model) = self.sites.model_elsewhere(name).filter(|_| version.is_none()) else { return Err(failure) };
+        info.model = name.to_owned();
+        self.warn_of_options(request, info);
+        let (bytes, work) = match &request.payload {
+            Payload::Tensors(given) => (given.iter().map(|tensor| tensor.data.len()).sum(), Work::Tensors),
+            Payload::Encoded { data, .. } => (size_of(data), Work::Encoded),
+        };
+        let bytes = self.check_bytes(None, bytes)?;
+        let (resolved, cost, most_rows, stages) = (Vec::new(), Cost::ONE, None, None);
+        Ok(Checked { model, resolved, cost, most_rows, bytes, work, stages, here: Here::NoModel })
+    }
+
     fn check_for(&self, id: ModelId, request: &Request, info: &mut Info) -> Result<Checked, Failure> {
         let model = self.models.get(id).ok_or_else(|| super::internal("model table"))?;
         info.model = model.found.name.clone();
@@ -360,13 +392,14 @@ impl Driver {
                 let bytes = self.check_bytes(limit, bytes)?;
                 let (cost, work) = (Cost::new(resolve::items(given, loaded)), Work::Tensors);
                 let most_rows = if cost > Cost::ONE { self.most_rows(id, given) } else { None };
-                Ok(Checked { model: id, resolved, cost, most_rows, bytes, work, stages: None })
+                Ok(Checked { model: id, resolved, cost, most_rows, bytes, work, stages: None, here: Here::Yes })
             }
             Payload::Encoded { content_type, data } => {
                 check_encoded(content_type, data, loaded)?;
                 let bytes = self.check_bytes(limit, size_of(data))?;
                 let (resolved, work) = (Vec::new(), Work::Encoded);
-                Ok(Checked { model: id, resolved, cost: Cost::ONE, most_rows: None, bytes, work, stages: None })
+                let (cost, most_rows, stages, here) = (Cost::ONE, None, None, Here::Yes);
+                Ok(Checked { model: id, resolved, cost, most_rows, bytes, work, stages, here })
             }
         }
     }

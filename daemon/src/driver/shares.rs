@@ -117,6 +117,7 @@ mod tests {
             want: Want::Inline,
             deaths: 0,
             reached: Zone::Device,
+            stream: None,
         };
         ShareKey::of(&request, bus)
     }

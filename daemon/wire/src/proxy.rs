@@ -106,6 +106,9 @@ pub trait Inference {
         options: &Options<'_>,
     ) -> zbus::Result<OwnedObjectPath>;
 
+    /// A chat, piece by piece: a pipe with one JSON document a line.
+    fn generate(&self, model: &str, request: &str, options: &Options<'_>) -> zbus::Result<OwnedFd>;
+
     /// Gives up a request of this caller by its own id.
     fn cancel(&self, request_id: &str) -> zbus::Result<()>;
 

@@ -9,6 +9,7 @@
 //! state of things fades with time; and when the weight is that of [`MOST`] observations, so that a new one shows within
 //! as many however many come.
 
+use super::chance::Chance;
 use crate::units::{Mono, Span};
 
 /// Buckets per octave.
@@ -117,6 +118,32 @@ impl<const N: usize, const SHIFT: u32> Histogram<N, SHIFT> {
         }
         None
     }
+
+    /// The chance of more than `value`, after the observations and `prior` together; within a bucket all values are taken
+    /// as alike. `None` of nothing.
+    pub fn beyond(&self, now: Mono, life: Span, prior: &[(usize, u32)], value: u64) -> Option<Chance> {
+        let times = self.halvings(now, life);
+        let believed =
+            |index: usize| prior.iter().filter(move |(bucket, _)| *bucket == index).map(|(_, weight)| *weight);
+        let from = Self::place(value);
+        let later: u64 = self.counts[from + 1..].iter().map(|count| u64::from(faded(*count, times))).sum();
+        let later_believed: u64 =
+            prior.iter().filter(|(bucket, _)| *bucket > from).map(|(_, weight)| u64::from(*weight)).sum();
+        let here = u64::from(faded(self.counts[from], times)) + believed(from).map(u64::from).sum::<u64>();
+        let total = self.counts[..from].iter().map(|count| u64::from(faded(*count, times))).sum::<u64>()
+            + prior.iter().filter(|(bucket, _)| *bucket < from).map(|(_, weight)| u64::from(*weight)).sum::<u64>()
+            + here
+            + later
+            + later_believed;
+        (total > 0).then(|| Chance::of(later + later_believed + Self::above_within(here, from, value), total))
+    }
+
+    /// How much of the weight `here` of bucket `index` is above `value`, which is in it.
+    pub fn above_within(here: u64, index: usize, value: u64) -> u64 {
+        let edge = Self::edge(index);
+        let below = index.checked_sub(1).map_or(0, |lower| Self::edge(lower) + 1);
+        here * edge.saturating_sub(value) / (edge + 1 - below)
+    }
 }
 
 /// What is left of a count after so many halvings.
@@ -199,6 +226,24 @@ mod tests {
             let rank = (values.len() * permille as usize).div_ceil(1000).max(1) - 1;
             let (exact, told) = (values[rank], seen.quantile(at(0), LIFE, &[], permille).unwrap());
             prop_assert!(exact <= told && (told - exact) * 8 <= exact.max(1), "{told} for {exact}");
+        }
+
+        #[test]
+        fn the_chance_of_more_is_the_exact_share_within_what_a_bucket_holds(
+            values in proptest::collection::vec(0..50_000_u64, 1..800),
+            value in 0..60_000_u64,
+        ) {
+            let mut seen = Histogram::<128, 0>::default();
+            values.iter().for_each(|seen_value| seen.learn(at(0), LIFE, *seen_value));
+            let told = seen.beyond(at(0), LIFE, &[], value).unwrap();
+            let place = Histogram::<128, 0>::place(value);
+            let share = |above: &dyn Fn(u64) -> bool| {
+                let count = values.iter().filter(|value| above(**value)).count();
+                Chance::of(count as u64, values.len() as u64)
+            };
+            let least = share(&|other| Histogram::<128, 0>::place(other) > place);
+            let most = share(&|other| Histogram::<128, 0>::place(other) >= place);
+            prop_assert!(least <= told && told <= most, "{least:?} {told:?} {most:?}");
         }
 
         #[test]

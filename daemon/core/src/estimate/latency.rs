@@ -6,9 +6,10 @@
 //! by what the difference in size takes at an assumed rate. Sites of language models are read by time to the first token and time per
 //! token instead. Error bounds and fading: see [`histogram`](super::histogram).
 //!
-//! **Before anything is observed** there is a belief by zone, log-normal and worth [`PRIOR`] observations that never fade:
-//! after a dozen real ones the median is theirs; when a site was not used for an hour, its old answers are worth little
-//! and the belief counts again, so that one bad hour does not shut it for ever.
+//! **Before anything is observed** there is a belief by zone, log-normal and worth [`PRIOR`] observations: after a dozen real
+//! ones the median is theirs. From [`DOUBTED`] on the belief is worth less the more was seen, so that with a hundred
+//! observations, when a 99th percentile can first be seen, it is theirs too. When a site was not used for an hour, its old
+//! answers are worth little and the belief counts again, so that one bad hour does not shut it for ever.
 //!
 //! | zone | median | p99 | rate | why |
 //! |---|---|---|---|---|
@@ -25,12 +26,15 @@
 //! | premises | 300 ms | 2 s | 25 ms | 100 ms | a workstation's accelerator |
 //! | region, cloud | 350 ms | 2 s | 20 ms | 80 ms | large accelerators behind a queue that is not ours |
 
+use super::chance::Chance;
 use super::histogram::{Histogram, WEIGHT};
 use crate::request::Zone;
 use crate::units::{Mono, Span};
 
 /// Observations that the belief by zone is worth.
 pub const PRIOR: u32 = 5;
+/// Observations from which on the belief is worth less, in proportion.
+pub const DOUBTED: u32 = 20;
 /// Observations lose half of their weight in ten minutes: the states of a network last minutes to hours.
 const LIFE: Span = Span::from_millis(600_000);
 /// Payload sizes told apart.
@@ -84,9 +88,24 @@ impl Observed {
     }
 
     fn quantile(&self, now: Mono, permille: u32) -> Span {
-        // The belief never fades, so there is always something.
-        let told = self.times.quantile(now, LIFE, &self.belief.points, permille);
+        let belief = self.belief(now);
+        let told = self.times.quantile(now, LIFE, &belief, permille);
         told.map_or(Span::MAX, Span::from_nanos)
+    }
+
+    fn beyond(&self, now: Mono, time: Span) -> Chance {
+        let told = self.times.beyond(now, LIFE, &self.belief(now), time.as_nanos());
+        told.unwrap_or(Chance::SURE)
+    }
+
+    /// The belief as it is worth now: never nothing, so there is always something to tell.
+    fn belief(&self, now: Mono) -> [(usize, u32); SHAPE.len()] {
+        let seen = self.times.weight(now, LIFE).max(DOUBTED * WEIGHT);
+        let worth = |weight: u32| {
+            let weight = u64::from(weight) * u64::from(DOUBTED * WEIGHT) / u64::from(seen);
+            u32::try_from(weight).unwrap_or(u32::MAX).max(1)
+        };
+        self.belief.points.map(|(bucket, weight)| (bucket, worth(weight)))
     }
 
     fn count(&self, now: Mono) -> u32 {
@@ -158,21 +177,37 @@ impl Latency {
 
     /// In what time an answer to `bytes` of payload comes in `permille` of a thousand cases.
     pub fn quantile(&self, now: Mono, bytes: u64, permille: u32) -> Span {
+        let (nearest, more, less) = self.nearest(now, bytes);
+        let told = self.whole[nearest].quantile(now, permille);
+        // What is fixed about an answer is not known from large ones: at least half of it is assumed to be.
+        told.plus(more).minus(less).max(told.part(2))
+    }
+
+    /// The class to read for so many bytes, and what has to be added to what it says, and taken from it.
+    fn nearest(&self, now: Mono, bytes: u64) -> (usize, Span, Span) {
         let class = class_of(bytes);
         let seen = |of: &usize| self.whole[*of].count(now) > 0;
         let nearest = (0..CLASSES).filter(seen).min_by_key(|of| of.abs_diff(class)).unwrap_or(class);
-        let told = self.whole[nearest].quantile(now, permille);
         let moved = |bytes: u64| Span::from_nanos(bytes.saturating_mul(1_000_000) / self.rate);
-        match (SIZES[class], SIZES[nearest]) {
-            (wanted, known) if wanted >= known => told.plus(moved(wanted - known)),
-            // What is fixed about an answer is not known from large ones: at least half of it is assumed to be.
-            (wanted, known) => told.minus(moved(known - wanted)).max(told.part(2)),
-        }
+        let (wanted, known) = (SIZES[class], SIZES[nearest]);
+        (nearest, moved(wanted.saturating_sub(known)), moved(known.saturating_sub(wanted)))
     }
 
     /// In what time the first token comes in `permille` of a thousand cases.
     pub fn first_token(&self, now: Mono, permille: u32) -> Span {
         self.first.quantile(now, permille)
+    }
+
+    /// The chance that the first token takes longer than `time`.
+    pub fn first_token_beyond(&self, now: Mono, time: Span) -> Chance {
+        self.first.beyond(now, time)
+    }
+
+    /// The chance that an answer to `bytes` of payload takes longer than `time`.
+    pub fn beyond(&self, now: Mono, bytes: u64, time: Span) -> Chance {
+        let (nearest, more, less) = self.nearest(now, bytes);
+        // The way of `quantile`, backwards: what the difference in size takes is taken from the time, or given to it.
+        self.whole[nearest].beyond(now, time.minus(more).plus(less.min(time)))
     }
 
     /// In what time each further token comes, as the mean of an answer, in `permille` of a thousand answers.
@@ -267,8 +302,8 @@ mod tests {
         (0..12).for_each(|second| site.learn(at(second), 100, ms(40)));
         assert!(about(site.quantile(at(12), 100, 500), 40, 13));
         assert!(site.quantile(at(12), 100, 990) > ms(500));
-        (12..600).for_each(|second| site.learn(at(second), 100, ms(40)));
-        assert!(about(site.quantile(at(600), 100, 990), 40, 13));
+        (12..110).for_each(|second| site.learn(at(second), 100, ms(40)));
+        assert!(about(site.quantile(at(110), 100, 990), 40, 13));
         assert_eq!(site.count(at(12), 100 << 10), 0);
     }
 
@@ -293,6 +328,20 @@ mod tests {
         assert!(about(of(1), 176, 14), "{:?}", of(1));
         (0..500).for_each(|_| site.learn(at(1), 900 << 10, ms(250)));
         assert!(about(site.quantile(at(1), 1 << 20, 500), 250, 13), "seen for itself");
+    }
+
+    #[test]
+    fn the_chance_of_more_and_the_quantile_say_the_same() {
+        let mut site = Latency::new(Zone::Cloud);
+        let late = |site: &Latency, bytes, time| site.beyond(at(1), bytes, time).get() * 1000 / Chance::SURE.get();
+        assert!((400..600).contains(&late(&site, 1, ms(150))), "{}", late(&site, 1, ms(150)));
+        assert!(late(&site, 1, ms(2_900)) <= 10 && late(&site, 1, ms(2_000)) >= 5);
+        assert!((10..=30).contains(&(site.first_token_beyond(at(1), ms(1_900)).get() * 1000 / Chance::SURE.get())));
+        (0..500).for_each(|took| site.learn(at(1), 60 << 10, ms(100 + took)));
+        assert!((490..510).contains(&late(&site, 60 << 10, ms(350))), "{}", late(&site, 60 << 10, ms(350)));
+        // A larger one takes 393 ms more, a smaller one 24 ms less.
+        assert!((490..510).contains(&late(&site, 1 << 20, ms(743))), "{}", late(&site, 1 << 20, ms(743)));
+        assert!((490..515).contains(&late(&site, 1, ms(326))), "{}", late(&site, 1, ms(326)));
     }
 
     #[test]

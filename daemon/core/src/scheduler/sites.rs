@@ -9,7 +9,7 @@ use crate::event::Trip;
 use crate::id::SiteId;
 use crate::scheduler::Scheduler;
 use crate::site::{NanoUsd, Site, Tokens};
-use crate::spill::SiteSeen;
+use crate::spill::{SiteSeen, charged};
 use crate::units::{Bytes, Mono, Ratio, Span};
 use crate::verdict::SiteFault;
 
@@ -113,7 +113,7 @@ impl SiteState {
                 self.breaker.succeeded(now);
                 self.learn(now, trip.bytes, tokens, took);
             }
-            Err(SiteFault::CalledOff | SiteFault::Unaudited) => {}
+            Err(SiteFault::CalledOff | SiteFault::Unaudited | SiteFault::Unfit) => {}
             Err(fault) => {
                 self.failed = self.failed.saturating_add(1);
                 self.last_fault = Some(fault);
@@ -139,17 +139,6 @@ impl SiteState {
     }
 }
 
-/// What an attempt costs as far as anybody can tell: nothing that was not sent, the whole of what may have been served.
-fn charged(site: &Site, trip: &Trip) -> NanoUsd {
-    match trip.result {
-        Ok(tokens) => site.price.map_or(NanoUsd(0), |price| price.of(tokens)),
-        Err(
-            SiteFault::Timeout | SiteFault::Reset | SiteFault::CalledOff | SiteFault::Garbage | SiteFault::TooLarge,
-        ) if trip.sent => trip.reserved,
-        Err(_) => NanoUsd(0),
-    }
-}
-
 /// How a breaker takes a fault; `None` if the fault is not the site's.
 fn failure(fault: SiteFault) -> Option<breaker::Failure> {
     use breaker::Failure::{Busy, Credential, Garbage, Server, TimedOut, Unreachable};
@@ -160,7 +149,11 @@ fn failure(fault: SiteFault) -> Option<breaker::Failure> {
         SiteFault::Busy(after) => Some(Busy { retry_after: after.map(Span::of) }),
         SiteFault::Server => Some(Server),
         SiteFault::Garbage | SiteFault::Redirected => Some(Garbage),
-        SiteFault::Rejected | SiteFault::TooLarge | SiteFault::CalledOff | SiteFault::Unaudited => None,
+        SiteFault::Rejected
+        | SiteFault::TooLarge
+        | SiteFault::CalledOff
+        | SiteFault::Unaudited
+        | SiteFault::Unfit => None,
     }
 }
 

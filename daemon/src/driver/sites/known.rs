@@ -1,91 +1,134 @@
 //! The table of sites: what the configuration says of each, and how it is reached.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use edge_core::{ModelId, Site, SiteId, Sites as Set};
+use edge_core::{ModelId, Mono, SiteId, Sites as Set};
 
-use super::Sites;
-use crate::config::sites::{Protocol, SiteConfig};
+use super::{Sites, Ticket};
+use crate::config::numbering::NoRoom;
+use crate::config::sites::{Http2, Protocol, SiteConfig};
 use crate::driver::Driver;
-use crate::uplink::SiteAddress;
+use crate::uplink::{self, Identity, SiteAddress};
 
 /// Numbers of models that live on other sites only begin here; those of this box are counted from 0 on, and no box has so many.
 const ELSEWHERE: u16 = 0xf000;
+/// How long a connection is kept that nobody uses: most servers close theirs after a minute.
+const IDLE: Duration = Duration::from_secs(50);
 
 /// One site.
 #[derive(Clone, Debug)]
 pub struct Known {
-    pub config: Arc<SiteConfig>,
+    pub config: SiteConfig,
     /// How it is reached; `None` for one that is reached by the broker.
     pub address: Option<Arc<SiteAddress>>,
-    /// Names of its models, by ours.
-    pub models: BTreeMap<String, Arc<str>>,
     pub name: Arc<str>,
     /// What the last attempt or probe said that failed; empty since one succeeded.
     pub last_error: String,
+    /// When a box that is reached by the broker last said how it is.
+    pub heard: Option<Mono>,
 }
 
 impl Known {
-    fn new(config: Arc<SiteConfig>) -> Known {
+    fn new(config: SiteConfig) -> Known {
         Known {
-            address: config.address(),
-            models: config.models.iter().map(|(ours, theirs)| (ours.clone(), theirs.as_str().into())).collect(),
+            address: address(&config).map(Arc::new),
             name: config.name.as_str().into(),
             config,
             last_error: String::new(),
+            heard: None,
         }
     }
 
-    /// Its name for a model of ours; a sibling has our names unless it says otherwise.
+    /// Its name for a model of ours.
     pub fn model(&self, ours: &str) -> Option<Arc<str>> {
-        match self.models.get(ours) {
-            Some(theirs) => Some(theirs.clone()),
-            None if self.config.protocol == Protocol::Sibling && self.models.is_empty() => Some(ours.into()),
-            None => None,
+        self.config.model(ours).map(Arc::from)
+    }
+
+    /// Its version of it, where one is asked for.
+    pub fn version(&self, ours: &str) -> Option<Arc<str>> {
+        self.config.versions.get(ours).map(|version| version.as_str().into())
+    }
+
+    /// The word for how it is spoken to.
+    pub fn protocol(&self) -> &'static str {
+        match self.config.protocol {
+            Protocol::Oip { .. } => "oip",
+            Protocol::OpenAi { .. } => "openai",
+            Protocol::Sibling { .. } => "sibling",
+        }
+    }
+
+    /// Where it is, without anything secret.
+    pub fn place(&self) -> String {
+        match &self.config.protocol {
+            Protocol::Oip { http, .. } | Protocol::OpenAi { http } => http.url.to_string(),
+            Protocol::Sibling { node } => node.clone(),
         }
     }
 }
 
+fn address(config: &SiteConfig) -> Option<SiteAddress> {
+    let (protocol, http) = match &config.protocol {
+        Protocol::Oip { http, binary } => (uplink::Protocol::Oip { binary: *binary }, http),
+        Protocol::OpenAi { http } => (uplink::Protocol::OpenAi, http),
+        Protocol::Sibling { .. } => return None,
+    };
+    Some(SiteAddress {
+        name: config.name.as_str().into(),
+        protocol,
+        url: http.url.clone(),
+        ca: http.ca.clone(),
+        identity: http.client.clone().map(|(certificate, key)| Identity { certificate, key }),
+        credential: http.credential.clone(),
+        proxy: http.proxy.clone(),
+        proxy_credential: http.proxy_credential.clone(),
+        no_proxy: http.no_proxy.clone(),
+        version: match http.http2 {
+            Http2::Auto => uplink::Version::Negotiated,
+            Http2::PriorKnowledge => uplink::Version::Two,
+            Http2::Off => uplink::Version::One,
+        },
+        connect: http.connect_timeout,
+        idle: IDLE,
+        connections: usize::from(config.core.max_open),
+    })
+}
+
 impl Sites {
-    /// Takes over what the configuration says, and gives what the core is to know: a site keeps its number as long as it is there.
-    pub fn take(&mut self, configured: &[Arc<SiteConfig>]) -> Vec<Site> {
-        let is_named = |known: &Known| configured.iter().any(|config| config.name == known.config.name);
-        for place in &mut self.known {
-            if place.as_ref().is_some_and(|known| !is_named(known)) {
-                *place = None;
-            }
-        }
-        for config in configured {
-            let same = |place: &Option<Known>| place.as_ref().is_some_and(|known| known.config.name == config.name);
-            let at = self.known.iter().position(same);
-            match at.and_then(|at| self.known.get_mut(at)) {
-                // Connections are kept where nothing changed.
-                Some(Some(known)) if known.config == *config => {}
-                Some(place) => *place = Some(Known::new(config.clone())),
-                None => self.add(Known::new(config.clone())),
-            }
-        }
-        self.known.iter().map(|place| place.as_ref().map_or_else(hole, |known| known.config.core)).collect()
+    /// Takes over what the configuration says: a site keeps its number as long as it is there.
+    pub fn take(&mut self, configured: &[SiteConfig]) -> Result<Vec<edge_core::Site>, NoRoom> {
+        let numbering = self.numbering.assign(configured, self.idle())?;
+        let sites = numbering.sites(configured);
+        let at = |place: usize| {
+            let number = u8::try_from(place).ok().map(SiteId)?;
+            numbering.at(number).and_then(|at| configured.get(at))
+        };
+        let mut before = std::mem::take(&mut self.known);
+        self.known = (0..sites.len())
+            .map(|place| {
+                let config = at(place)?;
+                // Connections, and what was learnt, are kept where nothing changed.
+                match before.get_mut(place).and_then(Option::take) {
+                    Some(known) if known.config == *config => Some(known),
+                    Some(_) | None => Some(Known::new(config.clone())),
+                }
+            })
+            .collect();
+        self.numbering = numbering;
+        Ok(sites)
     }
 
-    /// In a place where nothing is under way any more, else behind all others.
-    fn add(&mut self, known: Known) {
-        let busy: Vec<SiteId> = self.tickets.values().map(|ticket| ticket.site()).collect();
-        let is_free = |at: &usize| {
-            let id = u8::try_from(*at).map(SiteId);
-            self.known.get(*at).is_some_and(Option::is_none) && id.is_ok_and(|id| !busy.contains(&id))
-        };
-        match (0..self.known.len()).find(is_free).and_then(|at| self.known.get_mut(at)) {
-            Some(place) => *place = Some(known),
-            None if self.known.len() < Set::MOST => self.known.push(Some(known)),
-            None => tracing::error!(site = %known.name, "no number is free for it until requests at removed sites have ended"),
-        }
+    /// Numbers at which nothing is under way.
+    fn idle(&self) -> Set {
+        Set::ALL.without(self.tickets.values().map(Ticket::site).collect())
     }
 
     /// The number of a model that lives on other sites only.
     pub fn model_elsewhere(&mut self, name: &str) -> Option<ModelId> {
-        if !self.iter().any(|(_, known)| known.model(name).is_some()) {
+        // A sibling without a list may have any.
+        let names = |known: &Known| known.config.models.contains_key(name);
+        if !self.iter().any(|(_, known)| names(known)) {
             return None;
         }
         let at = self.elsewhere.iter().position(|known| known == name).unwrap_or_else(|| {
@@ -94,31 +137,22 @@ impl Sites {
         });
         u16::try_from(at).ok().and_then(|at| ELSEWHERE.checked_add(at)).map(ModelId)
     }
-
-    /// Models that other sites serve, each once.
-    pub fn models(&self) -> impl Iterator<Item = &str> {
-        self.iter().flat_map(|(_, known)| known.models.keys().map(String::as_str))
-    }
 }
 
-impl super::Ticket {
-    fn site(self) -> SiteId {
+impl Ticket {
+    fn site(&self) -> SiteId {
         match self {
-            super::Ticket::Attempt(attempt) => attempt.site,
-            super::Ticket::Probe { site } => site,
+            Ticket::Attempt(attempt) => attempt.site,
+            Ticket::Probe { site } => *site,
         }
     }
 }
 
-/// A number without a site: nothing is sent there.
-fn hole() -> Site {
-    Site { max_open: 0, ..Site::in_zone(edge_core::Zone::Cloud) }
-}
-
 impl Driver {
     /// The configuration's sites become the core's; told before the policy that has them.
-    pub(in crate::driver) fn take_sites(&mut self) {
-        let sites = self.sites.take(&self.config.sites);
+    pub(in crate::driver) fn take_sites(&mut self) -> Result<(), String> {
+        let sites = self.sites.take(&self.config.sites).map_err(|no_room| no_room.to_string())?;
         self.config.policy.sites = sites;
+        Ok(())
     }
 }

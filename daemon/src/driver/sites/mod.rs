@@ -10,15 +10,21 @@ mod deferred;
 mod explain;
 mod known;
 mod send;
+pub mod siblings;
 mod status;
+mod replay;
 mod terms;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use edge_core::{Bytes, Mono, NanoUsd, RequestId, SiteId};
 
 pub(super) use self::deferred::Deferred;
 pub use self::known::Known;
+pub(super) use self::replay::Replaying;
+use crate::config::numbering::Numbering;
+use crate::ledger::audit;
+use crate::ledger::spent::Reservation;
 use crate::uplink::{Event, Uplink};
 
 /// Orders and probes that may be under way at once, all sites together: more than their `max_open` allow in all is not needed, and
@@ -30,35 +36,45 @@ pub const UNDER_WAY: usize = 1024;
 pub struct Sites {
     /// By their numbers in the core; a hole where one was that the configuration has no more.
     known: Vec<Option<Known>>,
+    numbering: Numbering,
     /// `None` where no site is spoken to over HTTP.
     uplink: Option<Uplink>,
     tickets: HashMap<u64, Ticket>,
     next_ticket: u64,
     /// Models that live on other sites only, by name, with the numbers that the core has for them.
     elsewhere: Vec<String>,
+    pub(super) siblings: siblings::Siblings,
+    /// Why what leaves the device cannot be noted.
+    pub(super) audit_fault: String,
+    /// Attempts that were called off while they waited to be noted.
+    called_off: HashSet<u64>,
 }
 
 /// What is under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Ticket {
     Attempt(Attempt),
     Probe { site: SiteId },
 }
 
 /// One attempt at a site.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Attempt {
     id: RequestId,
     site: SiteId,
     bytes: Bytes,
     reserved: NanoUsd,
     began: Mono,
+    /// Money that is set aside for it, if the site has a price.
+    reservation: Option<Reservation>,
+    /// The proof that its departure is on the disk.
+    noted: Option<audit::Ticket>,
 }
 
 impl Sites {
     /// With what sends to them.
-    pub fn new(uplink: Option<Uplink>) -> Sites {
-        Sites { uplink, ..Sites::default() }
+    pub fn new(uplink: Option<Uplink>, siblings: siblings::Siblings) -> Sites {
+        Sites { uplink, siblings, ..Sites::default() }
     }
 
     /// What comes next; waits for ever if nothing is under way. Safe to cancel.

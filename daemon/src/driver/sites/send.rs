@@ -6,11 +6,12 @@ use bytes::Bytes as Body;
 use edge_core::{Bytes, Event, NanoUsd, Reason, RequestId, SiteFault, SiteId, Tokens, Trip, Zone};
 
 use super::{Attempt, Known, Ticket};
+use crate::config::routing::Audit;
 use crate::config::sites::Protocol;
 use crate::driver::Driver;
 use crate::driver::entry::Entry;
 use crate::driver::trace::Step;
-use crate::ledger::audit;
+use crate::ledger::audit::{self, Departure};
 use crate::request::{Blob, Payload};
 use crate::uplink::{Content, Order, Probe, Question, Refusal};
 
@@ -26,73 +27,91 @@ impl Driver {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.travel.attempts += 1;
         entry.travel.last = Some(("spill", reason.as_str()));
-        let bytes = Bytes(self.sites.size_of(entry));
-        let attempt = Attempt { id, site, bytes, reserved, began: now };
+        let bytes = Bytes(size_of(entry));
+        let mut attempt = Attempt { id, site, bytes, reserved, began: now, reservation: None, noted: None };
         let Some(known) = self.sites.get(site) else {
             return self.not_sent(&attempt, SiteFault::Unfit, "the site is not configured any more");
         };
-        let (name, zone) = (known.name.clone(), known.config.core.zone);
+        let (name, zone, is_priced) = (known.name.clone(), known.config.core.zone, known.config.core.price.is_some());
         // The core has asked; were it wrong, nothing leaves all the same.
         if zone > entry.travel.class.farthest() {
-            tracing::error!(site = %name, class = entry.travel.class.as_str(), "a request was to go farther than its class allows");
+            let class = entry.travel.class.as_str();
+            tracing::error!(site = %name, class, "a request was to go farther than its class allows");
             return self.not_sent(&attempt, SiteFault::Unfit, "its class forbids it");
         }
-        entry.story.steps.push((now, Step::Sent { site: name, zone: zone.as_str(), reason: reason.as_str() }));
-        if zone == Zone::Device {
-            return self.send_to(attempt);
+        entry.story.steps.push((now, Step::Sent { site: name.clone(), zone: zone.as_str(), reason: reason.as_str() }));
+        if is_priced {
+            attempt.reservation = self.book.reserve(&name, reserved);
         }
-        self.intend(attempt, reason);
-    }
-
-    /// Notes that a request is about to leave; it is sent when that is safe.
-    fn intend(&mut self, attempt: Attempt, reason: Reason) {
-        let (Some(entry), Some(known)) = (self.entries.get(&attempt.id), self.sites.get(attempt.site)) else { return };
-        let row = intention(entry, known, &attempt, reason);
+        let leaves = (zone > Zone::Device).then(|| self.departure(&attempt, reason)).flatten();
         let ticket = self.sites.ticket(Ticket::Attempt(attempt));
-        if let Err(why) = self.ledger.intend(ticket, row) {
-            self.unaudited(ticket, &why);
+        match leaves {
+            None => self.order(ticket),
+            Some(row) => {
+                if let Err(why) = self.book.intend(ticket, row) {
+                    self.unaudited(ticket, &why);
+                }
+            }
         }
     }
 
-    /// It was noted: it may leave now, if it is still wanted.
-    pub(in crate::driver) fn intended(&mut self, ticket: u64, result: Result<(), String>) {
-        if let Err(why) = result {
-            return self.unaudited(ticket, &why);
+    /// What is noted of a request that is about to leave.
+    fn departure(&self, attempt: &Attempt, reason: Reason) -> Option<Departure> {
+        let (entry, known) = (self.entries.get(&attempt.id)?, self.sites.get(attempt.site)?);
+        let travel = &entry.travel;
+        Some(Departure {
+            at_ms: crate::driver::book::now().wall_ms,
+            request_id: entry.info.request_id.clone(),
+            caller: entry.story.caller.to_string(),
+            model: entry.info.model.clone(),
+            site: known.name.to_string(),
+            zone: known.config.core.zone.as_str().into(),
+            protocol: known.protocol().into(),
+            claimed: Some(travel.claimed.clone()).filter(|claimed| !claimed.is_empty()),
+            effective: travel.class.as_str().into(),
+            rule: travel.rules.iter().map(Arc::as_ref).collect::<Vec<&str>>().join(","),
+            redacted: travel.redacted,
+            bytes: attempt.bytes.0,
+            attempt: travel.attempts,
+            kind: reason.as_str().into(),
+        })
+    }
+
+    /// It was noted, or could not be: it may leave now, if it is still wanted.
+    pub(in crate::driver) fn intended(&mut self, ticket: u64, result: Result<audit::Ticket, String>) {
+        match result {
+            Err(why) => self.unaudited(ticket, &why),
+            Ok(noted) => {
+                if let Some(Ticket::Attempt(attempt)) = self.sites.tickets.get_mut(&ticket) {
+                    attempt.noted = Some(noted);
+                    self.order(ticket);
+                }
+            }
         }
-        let Some(Ticket::Attempt(attempt)) = self.sites.tickets.get(&ticket).copied() else { return };
-        self.order(ticket, attempt);
     }
 
     /// What leaves cannot be noted.
     fn unaudited(&mut self, ticket: u64, why: &str) {
-        let Some(Ticket::Attempt(attempt)) = self.sites.tickets.get(&ticket).copied() else { return };
-        self.sites.audit_fault = why.to_owned();
+        why.clone_into(&mut self.sites.audit_fault);
         self.touch();
-        if self.config.routing.audit_required {
-            self.sites.tickets.remove(&ticket);
-            return self.not_sent(&attempt, SiteFault::Unaudited, &format!("what leaves the device cannot be noted: {why}"));
+        if self.config.routing.audit == Audit::BestEffort {
+            return self.order(ticket);
         }
-        self.order(ticket, attempt);
-    }
-
-    fn send_to(&mut self, attempt: Attempt) {
-        let ticket = self.sites.ticket(Ticket::Attempt(attempt));
-        self.order(ticket, attempt);
+        self.give_back(ticket, SiteFault::Unaudited, &format!("what leaves the device cannot be noted: {why}"));
     }
 
     /// Hands an order to what sends it.
-    fn order(&mut self, ticket: u64, attempt: Attempt) {
-        let Attempt { id, site, .. } = attempt;
-        let (Some(entry), Some(known)) = (self.entries.get(&id), self.sites.get(site)) else {
-            self.sites.tickets.remove(&ticket);
-            return self.not_sent(&attempt, SiteFault::CalledOff, "nobody wants it any more");
+    fn order(&mut self, ticket: u64) {
+        let Some(Ticket::Attempt(attempt)) = self.sites.tickets.get(&ticket) else { return };
+        let (Some(entry), Some(known)) = (self.entries.get(&attempt.id), self.sites.get(attempt.site)) else {
+            return self.give_back(ticket, SiteFault::CalledOff, "nobody wants it any more");
         };
+        if self.sites.called_off.remove(&ticket) {
+            return self.give_back(ticket, SiteFault::CalledOff, "it was called off before it left");
+        }
         let order = match self.order_for(ticket, entry, known) {
             Ok(order) => order,
-            Err(why) => {
-                self.sites.tickets.remove(&ticket);
-                return self.not_sent(&attempt, SiteFault::Unfit, &why);
-            }
+            Err(why) => return self.give_back(ticket, SiteFault::Unfit, &why),
         };
         let sent = match order {
             Sending::Http(order) => match &mut self.sites.uplink {
@@ -102,8 +121,17 @@ impl Driver {
             Sending::Broker(order) => self.sites.siblings.send(order),
         };
         if let Err(why) = sent {
-            self.sites.tickets.remove(&ticket);
-            self.not_sent(&attempt, SiteFault::Busy(None), why);
+            self.give_back(ticket, SiteFault::Busy(None), why);
+        }
+    }
+
+    /// An attempt ends before anything of it was sent.
+    fn give_back(&mut self, ticket: u64, fault: SiteFault, why: &str) {
+        if let Some(Ticket::Attempt(attempt)) = self.sites.tickets.remove(&ticket) {
+            if let Some(noted) = attempt.noted {
+                self.book.outcome(noted, nothing_left(fault));
+            }
+            self.not_sent(&attempt, fault, why);
         }
     }
 
@@ -111,9 +139,9 @@ impl Driver {
         let model = known.model(&entry.info.model).ok_or("the site does not serve the model any more")?;
         let payload = entry.travel.clean.as_ref().unwrap_or(&entry.payload);
         let budget = entry.deadline.since(self.now);
-        if known.config.protocol == Protocol::Sibling {
+        if let Protocol::Sibling { node } = &known.config.protocol {
             let options = (entry.travel.class, entry.info.request_id.clone());
-            return Ok(Sending::Broker(super::siblings::order(ticket, known, model, payload, budget, options)));
+            return Ok(Sending::Broker(super::siblings::order(ticket, (known, node), model, payload, budget, options)));
         }
         let address = known.address.clone().ok_or("the site has no address")?;
         let content = content(payload, known, self.outputs_of(entry))?;
@@ -121,7 +149,7 @@ impl Driver {
             ticket,
             site: address,
             model,
-            version: None,
+            version: known.version(&entry.info.model),
             content,
             budget,
             max_answer_bytes: MAX_ANSWER,
@@ -145,22 +173,28 @@ impl Driver {
         self.trip(attempt, Err(fault), false);
     }
 
-    /// Tells the core what became of an attempt.
+    /// Tells the core what became of an attempt, and gives back what of the money was not spent.
     pub(super) fn trip(&mut self, attempt: &Attempt, result: Result<Tokens, SiteFault>, sent: bool) {
-        let Attempt { id, site, bytes, reserved, began } = *attempt;
-        let took = self.now.since(began);
-        self.core.handle(self.now, Event::SiteDone(Trip { id, site, bytes, reserved, result, sent, took }));
+        let Attempt { id, site, bytes, reserved, began, .. } = *attempt;
+        let trip = Trip { id, site, bytes, reserved, result, sent, took: self.now.since(began) };
+        if let (Some(reservation), Some(known)) = (&attempt.reservation, self.sites.get(site)) {
+            let charged = edge_core::spill::charged(&known.config.core, &trip);
+            self.book.settle(reservation, charged);
+        }
+        self.core.handle(self.now, Event::SiteDone(trip));
     }
 
     /// The answer of a site is not wanted any more.
     pub(in crate::driver) fn call_off(&mut self, id: RequestId, site: SiteId) {
-        let is_it = |ticket: &Ticket| matches!(ticket, Ticket::Attempt(attempt) if attempt.id == id && attempt.site == site);
+        let is_it = |ticket: &Ticket| matches!(ticket, Ticket::Attempt(it) if it.id == id && it.site == site);
         let found = self.sites.tickets.iter().find(|(_, ticket)| is_it(ticket)).map(|(ticket, _)| *ticket);
         let Some(ticket) = found else { return };
         if let Some(uplink) = &mut self.sites.uplink {
             uplink.cancel(ticket);
         }
         self.sites.siblings.cancel(ticket);
+        // One that still waits to be noted does not leave.
+        self.sites.called_off.insert(ticket);
     }
 
     /// The request is served here after all.
@@ -196,9 +230,9 @@ enum Sending {
 
 /// A payload as a site takes it.
 fn content(payload: &Payload, known: &Known, outputs: Vec<edge_engine::protocol::TensorSpec>) -> Result<Content, String> {
-    match (payload, known.config.protocol) {
+    match (payload, &known.config.protocol) {
         (Payload::Tensors(given), Protocol::Oip { .. }) => Ok(Content::Tensors { inputs: given.clone(), outputs }),
-        (Payload::Encoded { data, .. }, Protocol::OpenAi) => match data {
+        (Payload::Encoded { data, .. }, Protocol::OpenAi { .. }) => match data {
             Blob::Inline(body) => Ok(Content::Chat { body: body.clone() }),
             Blob::Sealed { fd, offset, len } => crate::driver::results::read_all(fd, *offset, *len)
                 .map(|bytes| Content::Chat { body: Body::from(bytes) })
@@ -210,21 +244,22 @@ fn content(payload: &Payload, known: &Known, outputs: Vec<edge_engine::protocol:
     }
 }
 
-fn intention(entry: &Entry, known: &Known, attempt: &Attempt, reason: Reason) -> audit::Intention {
-    audit::Intention {
-        request_id: entry.info.request_id.clone(),
-        caller: entry.story.caller.to_string(),
-        model: entry.info.model.clone(),
-        site: known.name.to_string(),
-        zone: known.config.core.zone.as_str().into(),
-        protocol: known.config.protocol.as_str().into(),
-        claimed: entry.travel.claimed.clone(),
-        data_class: entry.travel.class.as_str().into(),
-        reason: reason.as_str().into(),
-        rules: entry.travel.rules.iter().map(Arc::as_ref).collect::<Vec<&str>>().join(","),
-        redacted: entry.travel.redacted.clone(),
-        bytes: attempt.bytes.0,
-        attempt: entry.travel.attempts,
+/// What is noted of one that did not leave.
+fn nothing_left(fault: SiteFault) -> audit::Outcome {
+    audit::Outcome {
+        ended_ms: crate::driver::book::now().wall_ms,
+        word: fault.as_str().into(),
+        reply_bytes: 0,
+        micro_usd: None,
+        sha256: None,
+    }
+}
+
+/// Bytes of what would be sent.
+fn size_of(entry: &Entry) -> u64 {
+    match entry.travel.clean.as_ref().unwrap_or(&entry.payload) {
+        Payload::Tensors(given) => given.iter().map(|tensor| tensor.data.len()).sum(),
+        Payload::Encoded { data, .. } => crate::driver::intake::size_of(data),
     }
 }
 

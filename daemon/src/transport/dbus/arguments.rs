@@ -48,6 +48,9 @@ pub type InferFd<'m> = (&'m str, Short<FdTensor<'m>, MAX_INPUTS>, Given);
 /// Arguments of `InferEncoded` and `Submit`.
 pub type Encoded<'m> = (&'m str, &'m str, OwnedFd, Given);
 
+/// Arguments of `Generate`.
+pub type Chat<'m> = (&'m str, &'m str, Given);
+
 /// The arguments of a call, or `invalid_input` with what is wrong with them.
 pub fn read<'m, T: Deserialize<'m> + Type>(method: &str, body: &'m zbus::message::Body) -> Result<T, Failure> {
     if *body.signature() != *T::SIGNATURE {
@@ -152,15 +155,26 @@ impl<'de> Deserialize<'de> for Given {
     }
 }
 
-fn take(parser: &mut Parser, name: &str, value: &Variant<'_>) -> Result<(), Failure> {
+/// An integer of any width.
+pub fn integer(value: &Variant<'_>) -> Option<i128> {
+    match value {
+        Variant::U8(number) => Some((*number).into()),
+        Variant::I16(number) => Some((*number).into()),
+        Variant::U16(number) => Some((*number).into()),
+        Variant::I32(number) => Some((*number).into()),
+        Variant::U32(number) => Some((*number).into()),
+        Variant::I64(number) => Some((*number).into()),
+        Variant::U64(number) => Some((*number).into()),
+        _ => None,
+    }
+}
+
+/// Reads one option.
+pub fn take(parser: &mut Parser, name: &str, value: &Variant<'_>) -> Result<(), Failure> {
+    if let Some(number) = integer(value) {
+        return parser.take(name, Value::Int(number));
+    }
     let value = match value {
-        Variant::U8(number) => Value::Int((*number).into()),
-        Variant::I16(number) => Value::Int((*number).into()),
-        Variant::U16(number) => Value::Int((*number).into()),
-        Variant::I32(number) => Value::Int((*number).into()),
-        Variant::U32(number) => Value::Int((*number).into()),
-        Variant::I64(number) => Value::Int((*number).into()),
-        Variant::U64(number) => Value::Int((*number).into()),
         Variant::Str(text) => Value::Text(text.as_str()),
         Variant::Bool(value) => Value::Bool(*value),
         other => return parser.take(name, Value::Other(&other.value_signature().to_string())),

@@ -12,6 +12,7 @@ use zbus::{Connection, Type, Variant};
 
 use super::client::{Client, Clients, Known};
 use super::error::{No, internal};
+use super::generate::Generation;
 use super::methods::Method;
 use super::service::Service;
 use super::submit::Submission;
@@ -91,6 +92,7 @@ impl Call {
         match method {
             Method::Infer | Method::InferFd | Method::InferEncoded => self.infer(method, known),
             Method::Submit => self.submit(method, known),
+            Method::Generate => self.generate(known),
             Method::Cancel => self.cancel(known),
             Method::Connect => self.connect(known),
         }
@@ -107,6 +109,14 @@ impl Call {
         let request = self.parts(method)?.request(known.caller.clone());
         let submission = Submission::begin(self.service(), &self.client, known, request)?;
         tokio::spawn(submission.run(self));
+        Ok(())
+    }
+
+    fn generate(self, known: &Known) -> Result<(), Failure> {
+        let body = self.message.body();
+        let parts = intake::chat(arguments::read(Method::Generate.name(), &body)?, &self.service().limits)?;
+        let generation = Generation::begin(self.service(), &self.client, known, parts.request(known.caller.clone()))?;
+        tokio::spawn(generation.run(self));
         Ok(())
     }
 

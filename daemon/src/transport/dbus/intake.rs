@@ -6,10 +6,10 @@ use edge_engine::protocol::Want;
 use edge_wire::error::ErrorCode;
 use zbus::Message;
 
-use super::arguments::{self, Encoded, Infer, InferFd};
+use super::arguments::{self, Chat, Encoded, Infer, InferFd};
 use super::descriptor;
 use crate::config::LimitsConfig;
-use crate::request::{Blob, Caller, Failure, Options, Payload, Request, TensorIn};
+use crate::request::{Blob, CHAT, Caller, Failure, Options, Payload, Request, TensorIn};
 use crate::transport::convert::shape_in;
 
 /// Model, payload, options, and how outputs are wanted.
@@ -25,7 +25,7 @@ impl Parts {
     /// The request of `caller`.
     pub fn request(self, caller: Caller) -> Request {
         let Parts { model, payload, options, want } = self;
-        Request { caller, model, options, payload, want, deaths: 0, reached: Zone::Device }
+        Request { caller, model, options, payload, want, deaths: 0, reached: Zone::Device, stream: None }
     }
 }
 
@@ -73,6 +73,22 @@ pub fn sealed((model, inputs, given): InferFd<'_>, limits: &LimitsConfig) -> Res
         return Err(Failure::new(ErrorCode::TooLarge, message));
     }
     Ok(Parts { model: model.to_owned(), payload: Payload::Tensors(tensors), options: given.0?, want: Want::Sealed })
+}
+
+/// A chat, by the body that chat completions have.
+pub fn chat((model, body, given): Chat<'_>, limits: &LimitsConfig) -> Result<Parts, Failure> {
+    let bytes = body.len() as u64;
+    if bytes > limits.max_inline_bytes {
+        return Err(arguments::too_large_inline(bytes, limits.max_inline_bytes));
+    }
+    match serde_json::from_str::<serde_json::Value>(body) {
+        Ok(serde_json::Value::Object(fields)) if fields.get("messages").is_some_and(serde_json::Value::is_array) => {}
+        Ok(_) => return Err(Failure::invalid("request: takes an object with `messages`, a list")),
+        Err(error) => return Err(Failure::invalid(format!("request: no JSON: {error}"))),
+    }
+    let data = Blob::Inline(Bytes::copy_from_slice(body.as_bytes()));
+    let payload = Payload::Encoded { content_type: CHAT.into(), data };
+    Ok(Parts { model: model.to_owned(), payload, options: given.0?, want: Want::Inline })
 }
 
 /// One encoded payload.

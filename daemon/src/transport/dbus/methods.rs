@@ -15,6 +15,7 @@ pub enum Method {
     InferFd,
     InferEncoded,
     Submit,
+    Generate,
     Cancel,
     Connect,
 }
@@ -32,7 +33,7 @@ const FD_TENSORS: &Signature = <Vec<FdTensor<'_>> as Type>::SIGNATURE;
 
 impl Method {
     /// Each with its name, a sentence about it, what it takes and what it gives.
-    pub const ALL: [(Method, &'static str, &'static str, Arguments, Arguments); 6] = [
+    pub const ALL: [(Method, &'static str, &'static str, Arguments, Arguments); 7] = [
         (
             Method::Infer,
             "Infer",
@@ -61,6 +62,14 @@ impl Method {
             "The same without waiting: a Request object, which tells its submitter how it ended.",
             &[MODEL, CONTENT_TYPE, PAYLOAD, OPTIONS],
             &[("request", &Signature::ObjectPath)],
+        ),
+        (
+            Method::Generate,
+            "Generate",
+            "A chat: request is an OpenAI chat-completions body. The pipe gives one JSON document a line, each a \
+             chat.completion.chunk; the last one has usage and info, or error. Closing the pipe gives the request up.",
+            &[MODEL, ("request", &Signature::Str), OPTIONS],
+            &[("stream", &Signature::Fd)],
         ),
         (
             Method::Cancel,

@@ -16,6 +16,7 @@ use super::door::Door;
 use super::inference::Inference;
 use super::jobs::{self, Job};
 use super::models::{self, Model, Models};
+use super::routing::Routing;
 use super::service::Service;
 use super::telemetry::Telemetry;
 
@@ -56,7 +57,9 @@ pub async fn put_up<S: Shelf>(
         .await?
         .put(root.clone(), Models(door.clone()))
         .await?
-        .put(root, Telemetry(door.clone()))
+        .put(root.clone(), Telemetry(door.clone()))
+        .await?
+        .put(root, Routing(door.clone()))
         .await?;
     for model in &shown.models {
         if let Ok(path) = models::path(model) {

@@ -135,6 +135,7 @@ fn request(
         want: Want::Inline,
         deaths: 0,
         reached,
+        stream: None,
     })
 }
 
@@ -202,7 +203,7 @@ fn from_body(message: &Inbound, body: Body<'_>) -> Result<Content, Failure> {
         }
         Input::Messages(messages) => {
             let data = Blob::Inline(format!("{{\"messages\":{messages}}}").into_bytes().into());
-            Payload::Encoded { content_type: "application/json".into(), data }
+            Payload::Encoded { content_type: CHAT.into(), data }
         }
     };
     let options = fault.map_or(options, Err);

@@ -1,0 +1,195 @@
+//! What came back from a site: an answer that becomes the request's, or a fault that the core decides about.
+
+use std::sync::Arc;
+
+use edge_core::{Event as CoreEvent, Mono, NanoUsd, Outcome, SiteFault, SiteId, Tokens};
+
+use super::Ticket;
+use crate::driver::Driver;
+use crate::driver::entry::Entry;
+use crate::driver::trace::Step;
+use crate::ledger::audit;
+use crate::request::{Blob, Output, TensorOut};
+use crate::uplink::{Answer, Done, Event, Kind, Probed, UplinkError};
+use edge_engine::protocol::Want;
+
+impl Driver {
+    /// Something that was under way at a site has ended.
+    pub(in crate::driver) fn on_uplink(&mut self, event: Event) {
+        self.now = self.clock.now();
+        match event {
+            Event::Done(done) => self.came_back(*done),
+            Event::Probed(probed) => self.probed(*probed),
+        }
+    }
+
+    pub(super) fn came_back(&mut self, done: Done) {
+        let Some(Ticket::Attempt(attempt)) = self.sites.tickets.remove(&done.ticket) else { return };
+        let (took_us, sent) = (micros(done.took), done.sent.payload());
+        let (name, price) = match self.sites.get(attempt.site) {
+            Some(known) => (known.name.clone(), known.config.core.price),
+            None => (Arc::from("?"), None),
+        };
+        let want = self.entries.get(&attempt.id).map_or(Want::Inline, |entry| entry.want);
+        let result = done.result.map_err(|error| (fault(&error), error.to_string())).and_then(|answer| {
+            let tokens = tokens(&answer);
+            output(answer, want).map(|output| (tokens, output)).map_err(|why| (SiteFault::Garbage, why))
+        });
+        let said = match &result {
+            Ok(_) => "answered".to_owned(),
+            Err((_, why)) => why.clone(),
+        };
+        let cost = match (&result, price) {
+            (Ok((tokens, _)), Some(price)) => price.of(*tokens),
+            (Ok(_), None) | (Err(_), _) => NanoUsd(0),
+        };
+        self.sites.called_off.remove(&done.ticket);
+        if let Some(noted) = attempt.noted {
+            self.book.outcome(noted, audit::Outcome {
+                ended_ms: crate::driver::book::now().wall_ms,
+                word: result.as_ref().map_or_else(|(fault, _)| fault.as_str(), |_| "ok").into(),
+                reply_bytes: done.received_bytes,
+                micro_usd: price.is_some().then_some(cost.0.div_ceil(1000)),
+                sha256: sent.then_some(done.digest),
+            });
+        }
+        self.heard(attempt.site, result.as_ref().err().map(|(_, why)| why.as_str()));
+        if let Some(entry) = self.entries.get_mut(&attempt.id) {
+            entry.story.steps.push((self.now, Step::Returned { site: name.clone(), said: said.clone(), took_us }));
+            entry.travel.cost = entry.travel.cost.plus(cost);
+        }
+        match result {
+            Ok((tokens, output)) => {
+                if let Some(entry) = self.entries.get_mut(&attempt.id) {
+                    take(entry, output, tokens, done.took);
+                }
+                self.trip(&attempt, Ok(tokens), sent);
+            }
+            Err((fault, why)) => {
+                if let Some(entry) = self.entries.get_mut(&attempt.id) {
+                    entry.travel.said.push(if why.contains(&*name) { why } else { format!("site {name}: {why}") });
+                }
+                self.trip(&attempt, Err(fault), sent);
+            }
+        }
+    }
+
+    fn probed(&mut self, probed: Probed) {
+        let Some(Ticket::Probe { site }) = self.sites.tickets.remove(&probed.ticket) else { return };
+        let result = probed.result.map(|_| ()).map_err(|error| (fault(&error), error.to_string()));
+        self.heard(site, result.as_ref().err().map(|(_, why)| why.as_str()));
+        self.core.handle(self.now, CoreEvent::SiteProbed { site, result: result.map_err(|(fault, _)| fault) });
+    }
+
+    /// What a site said last, for whoever looks at its state.
+    fn heard(&mut self, site: SiteId, error: Option<&str>) {
+        if let Some(known) = self.sites.known.get_mut(usize::from(site.0)).and_then(Option::as_mut) {
+            let error = error.unwrap_or_default();
+            if known.last_error != error {
+                error.clone_into(&mut known.last_error);
+                self.touch();
+            }
+        }
+    }
+
+    /// A site's gate opened or shut.
+    pub(in crate::driver) fn site_changed(&mut self, site: SiteId, passing: bool) {
+        if let Some(known) = self.sites.get(site) {
+            let (site, why) = (&known.name, &known.last_error);
+            if passing {
+                tracing::info!(%site, "the site is asked again");
+            } else {
+                tracing::warn!(%site, %why, "the site is not asked for now");
+            }
+        }
+        self.touch();
+    }
+
+    /// What is said of where it was served, when it has ended.
+    pub(in crate::driver) fn finish_travel(&mut self, entry: &mut Entry, outcome: Outcome) {
+        if let Some((verdict, reason)) = entry.travel.last {
+            entry.info.verdict = verdict.into();
+            entry.info.reason = reason.into();
+        }
+        entry.info.cost_usd = usd(entry.travel.cost);
+        let Outcome::Spilled(site) = outcome else { return };
+        let Some(known) = self.sites.get(site) else { return };
+        entry.info.site = known.name.to_string();
+        entry.info.zone = entry.reached.max(known.config.core.zone).as_str().into();
+        // What ran it there is not known here.
+        entry.info.provider.clear();
+        entry.info.variant.clear();
+        entry.info.version.clear();
+    }
+}
+
+/// A site's answer is the request's.
+fn take(entry: &mut Entry, output: Output, tokens: Tokens, took: std::time::Duration) {
+    entry.result = Some(output);
+    entry.compute = took;
+    entry.started.get_or_insert(Mono::default());
+    entry.travel.tokens = tokens;
+}
+
+fn tokens(answer: &Answer) -> Tokens {
+    let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    match answer {
+        Answer::Chat(chat) => chat.usage.map_or(Tokens::default(), |usage| Tokens {
+            input: count(usage.input_tokens),
+            output: count(usage.output_tokens),
+        }),
+        Answer::Tensors(_) | Answer::Document(_) => Tokens::default(),
+    }
+}
+
+/// A site's answer as requests have it.
+fn output(answer: Answer, want: Want) -> Result<Output, String> {
+    match answer {
+        Answer::Document(text) => Ok(Output::Document(text)),
+        Answer::Chat(chat) => match chat.body {
+            Some(body) => String::from_utf8(body.into()).map(Output::Document).map_err(|error| error.to_string()),
+            None => Ok(Output::Document(String::new())),
+        },
+        Answer::Tensors(tensors) => match want {
+            Want::Inline => Ok(Output::Tensors(tensors)),
+            Want::Sealed => tensors.into_iter().map(sealed).collect::<Result<Vec<_>, _>>().map(Output::Tensors),
+        },
+    }
+}
+
+/// The same tensor in a fresh sealed memfd.
+fn sealed(tensor: TensorOut) -> Result<TensorOut, String> {
+    let Blob::Inline(bytes) = &tensor.data else { return Ok(tensor) };
+    let fd = edge_engine::memfile::sealed(bytes).map_err(|error| format!("make a memory file: {error}"))?;
+    let data = Blob::Sealed { fd: Arc::new(fd), offset: 0, len: bytes.len() as u64 };
+    Ok(TensorOut { data, ..tensor })
+}
+
+/// The core's word for what went wrong.
+fn fault(error: &UplinkError) -> SiteFault {
+    match error.kind() {
+        Kind::Connect => SiteFault::Connect,
+        Kind::Tls => SiteFault::Tls,
+        Kind::Credential => SiteFault::Credential,
+        Kind::Timeout => SiteFault::Timeout,
+        Kind::Reset => SiteFault::Reset,
+        Kind::Busy => SiteFault::Busy(error.retry_after()),
+        Kind::Server => SiteFault::Server,
+        Kind::Rejected => SiteFault::Rejected,
+        Kind::Garbage => SiteFault::Garbage,
+        Kind::TooLarge => SiteFault::TooLarge,
+        Kind::Redirected => SiteFault::Redirected,
+        Kind::Cancelled => SiteFault::CalledOff,
+        Kind::Unfit => SiteFault::Unfit,
+    }
+}
+
+/// US dollars.
+#[expect(clippy::cast_precision_loss, reason = "billionths of dollars; cents matter")]
+pub(super) fn usd(amount: NanoUsd) -> f64 {
+    amount.0 as f64 / 1e9
+}
+
+fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
