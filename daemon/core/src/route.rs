@@ -161,11 +161,17 @@ mod tests {
     use crate::admit::tests::{idle, meta, policy};
     use crate::units::Span;
 
-    fn check(meta: &RequestMeta, slack: u64, seen: &Seen, code: RefusalCode, reason: Reason) {
+    fn routed(meta: &RequestMeta, slack: u64, seen: &Seen) -> Verdict {
         let now = Mono::from_nanos(1_000);
-        match route(meta, Span::from_millis(slack).from(now), now, seen, &policy()) {
+        let site = |_| crate::spill::tests::seen(1);
+        let around = Around { site: &site, tried: Sites::NONE, deferred: 0 };
+        route(meta, DataClass::Public, Span::from_millis(slack).from(now), now, seen, around, &policy())
+    }
+
+    fn check(meta: &RequestMeta, slack: u64, seen: &Seen, code: RefusalCode, reason: Reason) {
+        match routed(meta, slack, seen) {
             Verdict::Refuse(refusal) => assert_eq!((refusal.code, refusal.reason), (code, reason)),
-            verdict @ Verdict::Local(_) => panic!("{verdict:?}"),
+            verdict => panic!("{verdict:?}"),
         }
     }
 
@@ -182,8 +188,6 @@ mod tests {
 
     #[test]
     fn the_rest_is_for_admission_to_say() {
-        let now = Mono::from_nanos(1_000);
-        let verdict = route(&meta(), Span::from_millis(100).from(now), now, &idle(), &policy());
-        assert_eq!(verdict, Verdict::Local(Reason::Feasible));
+        assert_eq!(routed(&meta(), 100, &idle()), Verdict::Local(Reason::Feasible));
     }
 }

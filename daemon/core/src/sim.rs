@@ -12,4 +12,4 @@ pub mod world;
 
 pub use arrivals::{Arrivals, Dice};
 pub use pump::Pump;
-pub use world::{FakeModel, Step, World};
+pub use world::{Does, FakeModel, FakeSite, Sent, Step, World};

@@ -74,6 +74,9 @@ impl FromIterator<SiteId> for Sites {
 pub struct Country([u8; 2]);
 
 impl Country {
+    /// A place that no site can be in: what is left of two lists without a common country.
+    pub(crate) const NOWHERE: Country = Country(*b"00");
+
     /// The country called by these two capital letters.
     pub fn new(word: &str) -> Option<Country> {
         match word.as_bytes() {
@@ -276,9 +279,6 @@ impl Demands {
     }
 }
 
-/// A place that no site can be in: what is left of two lists without a common country.
-const NOWHERE: Country = Country(*b"00");
-
 type Countries = [Option<Country>; Demands::COUNTRIES];
 
 /// What both lists allow; of a union and its member the member.
@@ -296,7 +296,7 @@ fn common(a: &Countries, b: &Countries) -> Countries {
     for (place, country) in left.iter_mut().zip(both.chain(members)) {
         *place = Some(*country);
     }
-    left[0] = left[0].or(Some(NOWHERE));
+    left[0] = left[0].or(Some(Country::NOWHERE));
     left
 }
 

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{encoded, meta, ms, small_policy};
+use edge_core::fallback::{Failure, Fallbacks, Step as Next};
+use edge_core::policy::Routing;
 use edge_core::sim::{FakeModel, Step, World, text};
 use edge_core::*;
 
@@ -230,6 +232,22 @@ fn every_event_comes_back_from_its_text() {
         Event::HostDown { host: HostId(1) },
         Event::HostUp { host: HostId(0) },
         Event::Policy(Box::new(Policy { client_share: Ratio::new(0.3).unwrap(), ..Policy::default() })),
+        Event::Arrived(RequestMeta { terms: particular_terms(), ..meta(1, 2, 3) }),
+        Event::Policy(Box::new(Policy {
+            sites: particular_sites(),
+            routing: particular_routing(),
+            ..Policy::default()
+        })),
+        Event::SiteDone(trip(Ok(Tokens { input: 12, output: 34 }), true)),
+        Event::SiteDone(trip(Err(SiteFault::Busy(Some(took))), true)),
+        Event::SiteDone(trip(Err(SiteFault::Connect), false)),
+        Event::SiteProbed { site: SiteId(3), result: Ok(()) },
+        Event::SiteProbed { site: SiteId(3), result: Err(SiteFault::Credential) },
+        Event::SiteLoad { site: SiteId(3), off: true, wait: took },
+        Event::Spent { site: SiteId(3), today: NanoUsd(77) },
+        Event::Checked { id, doubtful: true },
+        Event::Deferred { waiting: 5 },
+        Event::TakenUp,
         Event::Drain,
         Event::Resume,
         Event::Tick,
@@ -237,6 +255,74 @@ fn every_event_comes_back_from_its_text() {
         let line = text::event(Mono::from_nanos(99), &event);
         assert_eq!(text::read(&line), Ok((Mono::from_nanos(99), event)), "{line}");
     }
+}
+
+fn trip(result: Result<Tokens, SiteFault>, sent: bool) -> Trip {
+    let (id, site, took) = (RequestId(7), SiteId(31), Duration::from_millis(5));
+    Trip { id, site, bytes: Bytes(1000), reserved: NanoUsd(9), result, sent, took }
+}
+
+/// Terms none of which is the default.
+fn particular_terms() -> Terms {
+    let mut jurisdictions = [None; Demands::COUNTRIES];
+    (jurisdictions[0], jurisdictions[1]) = (Country::new("DE"), Country::new("EU"));
+    Terms {
+        ceiling: DataClass::Internal,
+        capable: Sites::from_bits(5),
+        allowed: Sites::from_bits(7),
+        demands: Demands { jurisdictions, retention_days: Some(0), no_training: true },
+        objective: Objective::FastestWithinBudget,
+        may_hedge: true,
+        tokens: Tokens { input: 100, output: 20 },
+        here: Here::Context,
+        stronger: Sites::from_bits(4),
+        difficulty: Difficulty::Unknown,
+        checked: true,
+    }
+}
+
+/// A site of which everything is said, and one of which nothing is.
+fn particular_sites() -> Vec<Site> {
+    let price = Price { request: NanoUsd(1), input_mtok: NanoUsd(2), output_mtok: NanoUsd(3) };
+    let said = Site {
+        jurisdiction: Country::new("FR"),
+        retention: Retention::Days(30),
+        training: Training::No,
+        price: Some(price),
+        budget: Some(NanoUsd(0)),
+        cold_start: ms(5),
+        context: Some(8192),
+        max_open: 3,
+        may_hedge: true,
+        ..Site::in_zone(Zone::Premises)
+    };
+    vec![said, Site::in_zone(Zone::Cloud), Site { retention: Retention::None, training: Training::Yes, ..said }]
+}
+
+fn particular_routing() -> Routing {
+    let fallbacks = Fallbacks::default()
+        .with(Failure::Heat, [None; 3])
+        .with(Failure::SiteDown, [Some(Next::Wait), Some(Next::Here), None]);
+    Routing {
+        sure: Ratio::new(0.99).unwrap(),
+        fallbacks,
+        defer_after: Duration::from_millis(7),
+        max_deferred: 11,
+        probe_every: Duration::from_secs(3),
+        seed: 42,
+    }
+}
+
+#[test]
+fn a_line_from_before_there_were_sites_means_what_it_meant() {
+    let line = text::event(at_zero(), &Event::Policy(Box::default()));
+    assert!(!line.contains("sites") && !line.contains("fallbacks") && !line.contains("sure"), "{line}");
+    let line = text::event(at_zero(), &Event::Arrived(meta(1, 1, 0)));
+    assert!(line.ends_with("deaths=0"), "{line}");
+}
+
+fn at_zero() -> Mono {
+    Mono::default()
 }
 
 #[test]
@@ -248,6 +334,8 @@ fn a_broken_line_is_named() {
         ("5 cancelled id=x", "id is not x"),
         ("5 prepared id=1 result=late_ took=1", "result is not late_"),
         ("5 model_state model=0 state=lost", "no such state"),
+        ("5 site_done id=1 site=0 bytes=1 reserved=0 result=lost sent=true took=1", "result is not lost"),
+        ("5 site_probed site=300 result=ok", "site is not 300"),
     ] {
         let error = text::read(line).unwrap_err();
         assert!(error.contains(part), "{line}: {error}");

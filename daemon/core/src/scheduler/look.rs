@@ -9,6 +9,7 @@ use crate::request::RequestMeta;
 use crate::route::here;
 use crate::scheduler::model::Model;
 use crate::scheduler::sites::SiteState;
+use crate::scheduler::table::Stage;
 use crate::scheduler::{Gate, Scheduler};
 use crate::site::{Site, Sites};
 use crate::snapshot::{Explanation, Judged, ModelSnapshot, SiteSnapshot, Snapshot};
@@ -21,6 +22,8 @@ impl Scheduler {
         let held = self.table.held();
         let waiting = usize::try_from(held.places).unwrap_or(usize::MAX);
         let running = self.models.iter().map(|model| model.running).sum();
+        let live = self.table.places().filter_map(|slot| self.table.get(slot));
+        let away = live.filter(|live| live.stage == Stage::Away).count();
         #[expect(clippy::cast_precision_loss, reason = "at most 65,535,000")]
         let service_rate = self.rates.run.milli_workers() as f64 / 1000.0;
         Snapshot {
@@ -28,7 +31,7 @@ impl Scheduler {
             waiting_bytes: held.bytes,
             preparing: self.decoding.len(),
             running,
-            stages: self.table.len().saturating_sub(waiting + running),
+            stages: self.table.len().saturating_sub(waiting + running + away),
             service_rate,
             draining: self.gate != Gate::Serving,
             capacity: self.capacity,
@@ -43,7 +46,7 @@ impl Scheduler {
             sites: self.site_snapshots(),
             fallbacks: self.taken,
             deferred: self.deferred,
-            away: self.table.places().filter_map(|slot| self.table.get(slot)).filter(|it| it.travel.is_out()).count(),
+            away,
         }
     }
 

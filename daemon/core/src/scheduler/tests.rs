@@ -6,7 +6,7 @@ use super::*;
 use crate::event::{LaneRange, ModelState};
 use crate::id::{ClientId, LaneId, ModelId, ShareId};
 use crate::members::{Ids, MemberResult, Results};
-use crate::request::{ClassClaim, Origin, Priority, RequestMeta, Work};
+use crate::request::{ClassClaim, Origin, Priority, RequestMeta, Terms, Work};
 use crate::units::{Cost, Span};
 use crate::verdict::Fault;
 
@@ -31,6 +31,7 @@ fn meta(id: u64, work: Work) -> RequestMeta {
         cost: Cost::ONE,
         most_rows: None,
         deaths: 0,
+        terms: Terms::default(),
     }
 }
 

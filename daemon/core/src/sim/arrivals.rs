@@ -1,7 +1,7 @@
 //! Seeded arrivals: the same seed gives the same load on every machine.
 
 use crate::id::{ClientId, ModelId, RequestId, ShareId};
-use crate::request::{ClassClaim, Origin, Priority, RequestMeta, Work};
+use crate::request::{ClassClaim, Origin, Priority, RequestMeta, Terms, Work};
 use crate::units::{Bytes, Cost, Mono, Span};
 
 /// A small generator of evenly spread numbers (SplitMix64).
@@ -46,6 +46,7 @@ pub fn meta(id: u64, client: u32, model: u16) -> RequestMeta {
         cost: Cost::ONE,
         most_rows: None,
         deaths: 0,
+        terms: Terms::default(),
     }
 }
 

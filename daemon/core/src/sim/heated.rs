@@ -203,6 +203,12 @@ impl Box_ {
                 | Action::Forget { .. }
                 | Action::Abort { .. }
                 | Action::RestartHost { .. }
+                | Action::Spill { .. }
+                | Action::CallOff { .. }
+                | Action::Stay { .. }
+                | Action::Check { .. }
+                | Action::Probe { .. }
+                | Action::TakeUp { .. }
                 | Action::Announce(_) => {}
             }
         }

@@ -3,18 +3,21 @@
 use core::time::Duration;
 
 use crate::action::Action;
-use crate::event::{Event, LaneRange, ModelState};
-use crate::id::{LaneId, ModelId, RequestId};
+use crate::event::{Event, LaneRange, ModelState, Trip};
+use crate::id::{LaneId, ModelId, RequestId, SiteId};
 use crate::members::{Ids, MemberResult, Results};
 use crate::policy::Policy;
 use crate::request::RequestMeta;
 use crate::scheduler::Scheduler;
 use crate::sim::arrivals::meta;
-use crate::units::{Cost, Mono, Span};
-use crate::verdict::{Fault, Outcome};
+use crate::site::{NanoUsd, Tokens};
+use crate::units::{Bytes, Cost, Mono, Span};
+use crate::verdict::{Fault, Outcome, SiteFault};
 
 /// Lanes that it can drive.
 const LANES: usize = 8;
+/// Attempts at sites that it keeps.
+const AWAY: usize = 16;
 
 /// What came of the actions so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +28,10 @@ pub struct Counts {
     pub refused: u64,
     /// Requests done.
     pub done: u64,
+    /// Requests that other sites answered.
+    pub spilled: u64,
+    /// Attempts at sites.
+    pub attempts: u64,
     /// Requests that ended in any other way.
     pub lost: u64,
     /// Batches sent.
@@ -48,6 +55,11 @@ pub struct Pump {
     decoding: [Option<RequestId>; LANES],
     /// A request that was just divided, and the rows of its first chunk.
     divided: Option<(RequestId, u32)>,
+    /// Attempts at sites that have not ended.
+    away: [Option<(RequestId, SiteId, NanoUsd, Mono)>; AWAY],
+    /// A site that is asked how it is, and an answer that is to be looked at.
+    probing: Option<SiteId>,
+    checking: Option<RequestId>,
 }
 
 impl Pump {
@@ -61,6 +73,9 @@ impl Pump {
             lanes: [[None; 2]; LANES],
             decoding: [None; LANES],
             divided: None,
+            away: [None; AWAY],
+            probing: None,
+            checking: None,
         };
         let lanes = LaneRange { first: LaneId(0), count: lanes };
         let state = ModelState::Ready { lanes, max_batch, default_deadline: None };
@@ -90,6 +105,12 @@ impl Pump {
         while let Some(action) = self.core.poll_action() {
             self.take(&action);
         }
+        if let Some(site) = self.probing.take() {
+            self.tell(Event::SiteProbed { site, result: Ok(()) });
+        }
+        if let Some(id) = self.checking.take() {
+            self.tell(Event::Checked { id, doubtful: false });
+        }
         if let Some((parent, rows)) = self.divided.take() {
             let meta = RequestMeta { parent: Some(parent), cost: Cost::new(rows), ..self.meta(0) };
             let accepted = self.counts.accepted;
@@ -118,11 +139,21 @@ impl Pump {
         true
     }
 
+    /// The oldest attempt at a site ends; whether there was one.
+    pub fn answered(&mut self, result: Result<Tokens, SiteFault>) -> bool {
+        let oldest = self.away.iter_mut().filter(|place| place.is_some()).min_by_key(|place| place.map(|it| it.3));
+        let Some((id, site, reserved, began)) = oldest.and_then(Option::take) else { return false };
+        let took = Span::between(began, self.now).duration();
+        self.tell(Event::SiteDone(Trip { id, site, bytes: Bytes(1000), reserved, result, sent: true, took }));
+        true
+    }
+
     fn take(&mut self, action: &Action) {
         match action {
             Action::Accept { .. } => self.counts.accepted += 1,
             Action::Settle { outcome: Outcome::Refused(_), .. } => self.counts.refused += 1,
             Action::Settle { outcome: Outcome::Done, .. } => self.counts.done += 1,
+            Action::Settle { outcome: Outcome::Spilled(_), .. } => self.counts.spilled += 1,
             Action::Settle { .. } => self.counts.lost += 1,
             Action::Prepare { id, .. } => {
                 if let Some(place) = self.decoding.iter_mut().find(|place| place.is_none()) {
@@ -139,7 +170,21 @@ impl Pump {
             }
             // A driver would ask for all of its chunks.
             Action::Divide { id, size } => self.divided = Some((*id, size.rows())),
-            Action::Abort { .. } | Action::Forget { .. } | Action::RestartHost { .. } | Action::Announce(_) => {}
+            Action::Spill { id, site, reserved, .. } => {
+                self.counts.attempts += 1;
+                if let Some(place) = self.away.iter_mut().find(|place| place.is_none()) {
+                    *place = Some((*id, *site, *reserved, self.now));
+                }
+            }
+            Action::Probe { site } => self.probing = Some(*site),
+            Action::Check { id } => self.checking = Some(*id),
+            Action::Abort { .. }
+            | Action::Forget { .. }
+            | Action::RestartHost { .. }
+            | Action::CallOff { .. }
+            | Action::Stay { .. }
+            | Action::TakeUp { .. }
+            | Action::Announce(_) => {}
         }
     }
 }

@@ -12,6 +12,7 @@
 //! the policy that the core starts with.
 
 mod sample;
+mod sites;
 
 use core::fmt::Write;
 use core::time::Duration;
@@ -71,6 +72,13 @@ pub fn event(at: Mono, event: &Event) -> String {
         Event::Follow { id, to } => format!("follow id={} to={}", id.0, to.0),
         Event::HostDown { host } => format!("host_down host={}", host.0),
         Event::HostUp { host } => format!("host_up host={}", host.0),
+        Event::SiteDone(trip) => sites::site_done(trip),
+        Event::SiteProbed { site, result } => sites::site_probed(*site, *result),
+        Event::SiteLoad { site, off, wait } => format!("site_load site={} off={off} wait={}", site.0, nanos(*wait)),
+        Event::Spent { site, today } => format!("spent site={} today={}", site.0, today.0),
+        Event::Checked { id, doubtful } => format!("checked id={} doubtful={doubtful}", id.0),
+        Event::Deferred { waiting } => format!("deferred waiting={waiting}"),
+        Event::TakenUp => "taken_up".to_owned(),
         Event::Policy(policy) => self::policy(policy),
         Event::Drain => "drain".to_owned(),
         Event::Resume => "resume".to_owned(),
@@ -82,15 +90,21 @@ pub fn event(at: Mono, event: &Event) -> String {
 /// One action as a line, without its end.
 pub fn action(action: &Action) -> String {
     match action {
-        Action::Accept { id, verdict, class, deadline, predicted } => format!(
-            "> accept id={} verdict={} reason={} class={} deadline={} predicted={}",
-            id.0,
-            verdict.as_str(),
-            verdict.reason(),
-            class.as_str(),
-            deadline.as_nanos(),
-            option(predicted.map(nanos))
-        ),
+        Action::Accept { id, verdict, class, deadline, predicted } => {
+            let mut text = format!(
+                "> accept id={} verdict={} reason={} class={} deadline={} predicted={}",
+                id.0,
+                verdict.as_str(),
+                verdict.reason(),
+                class.as_str(),
+                deadline.as_nanos(),
+                option(predicted.map(nanos))
+            );
+            if let Verdict::Spill(site, _) = verdict {
+                append(&mut text, format_args!(" site={}", site.0));
+            }
+            text
+        }
         Action::Divide { id, size } => {
             let why = match size.why() {
                 Why::Time => "time",
@@ -107,6 +121,15 @@ pub fn action(action: &Action) -> String {
         }
         Action::Forget { id } => format!("> forget id={}", id.0),
         Action::Abort { id } => format!("> abort id={}", id.0),
+        Action::Spill { id, site, reason, reserved } => {
+            format!("> spill id={} site={} reason={} reserved={}", id.0, site.0, reason.as_str(), reserved.0)
+        }
+        Action::CallOff { id, site } => format!("> call_off id={} site={}", id.0, site.0),
+        Action::Stay { id, reason } => format!("> stay id={} reason={}", id.0, reason.as_str()),
+        Action::Check { id } => format!("> check id={}", id.0),
+        Action::Probe { site } => format!("> probe site={}", site.0),
+        Action::TakeUp { most } => format!("> take_up most={most}"),
+        Action::Announce(Change::Site { site, passing }) => format!("> announce site={} passing={passing}", site.0),
         Action::Settle { id, outcome } => format!("> settle id={} {}", id.0, self::outcome(*outcome)),
         Action::RestartHost { host, lane } => format!("> restart_host host={} lane={}", host.0, lane.0),
         Action::Announce(Change::Draining) => "> announce draining".to_owned(),
@@ -136,7 +159,7 @@ fn arrived(meta: &RequestMeta) -> String {
     };
     format!(
         "arrived id={} parent={} client={} share={} model={} deadline={} class={class} priority={} deferrable={} bytes={} \
-         origin={} work={} cost={} most_rows={} deaths={}",
+         origin={} work={} cost={} most_rows={} deaths={}{}",
         meta.id.0,
         option(meta.parent.map(|id| id.0)),
         meta.client.0,
@@ -150,7 +173,8 @@ fn arrived(meta: &RequestMeta) -> String {
         work_word(meta.work),
         meta.cost.units(),
         option(meta.most_rows.map(u64::from)),
-        meta.deaths
+        meta.deaths,
+        sites::terms(&meta.terms)
     )
 }
 
@@ -172,7 +196,7 @@ fn policy(policy: &Policy) -> String {
     format!(
         "policy default_deadline={} max_deadline={} max_waiting={} max_waiting_bytes={} client_share={} lanes={} \
          preparing={} fan_out={} lower_share={} max_chunk={} max_batch={} unlabelled={} bus_ceiling={} broker_ceiling={} \
-         hang_after={} restart_estimate={} {}",
+         hang_after={} restart_estimate={} {}{}",
         nanos(policy.default_deadline),
         nanos(policy.max_deadline),
         policy.max_waiting,
@@ -189,13 +213,16 @@ fn policy(policy: &Policy) -> String {
         policy.broker_ceiling.as_str(),
         nanos(policy.hang_after),
         nanos(policy.restart_estimate),
-        sample::write_limits(&policy.governor)
+        sample::write_limits(&policy.governor),
+        sites::policy(policy)
     )
 }
 
 fn outcome(outcome: Outcome) -> String {
     match outcome {
         Outcome::Done | Outcome::Expired | Outcome::Cancelled => format!("outcome={}", outcome.as_str()),
+        Outcome::Spilled(site) => format!("outcome=done site={}", site.0),
+        Outcome::Deferred(reason) => format!("outcome=deferred reason={}", reason.as_str()),
         Outcome::Failed(fault) => format!("outcome=failed fault={}", fault.as_str()),
         Outcome::Shed(reason) => format!("outcome=shed reason={}", reason.as_str()),
         Outcome::Refused(refusal) => refused(refusal),
@@ -207,10 +234,12 @@ fn refused(refusal: Refusal) -> String {
         RefusalCode::DeadlineExceeded => "deadline_exceeded",
         RefusalCode::Overloaded => "overloaded",
         RefusalCode::Unavailable => "unavailable",
+        RefusalCode::Confined => "confined",
         RefusalCode::Internal => "internal",
     };
+    let away = refusal.away.map_or_else(String::new, |bar| format!(" away={}", bar.as_str()));
     format!(
-        "outcome=refused code={code} reason={} retry_after={} predicted={}",
+        "outcome=refused code={code} reason={} retry_after={} predicted={}{away}",
         Verdict::Refuse(refusal).reason(),
         option(refusal.retry_after.map(nanos)),
         option(refusal.predicted.map(nanos))
@@ -297,7 +326,10 @@ impl Fields<'_> {
             "drain" => Event::Drain,
             "resume" => Event::Resume,
             "tick" => Event::Tick,
-            _ => return Err(format!("no such event: {}", self.line)),
+            _ => match sites::read(self, kind)? {
+                Some(event) => event,
+                None => return Err(format!("no such event: {}", self.line)),
+            },
         })
     }
 
@@ -325,6 +357,7 @@ impl Fields<'_> {
             cost: self.number("cost").map(Cost::new)?,
             most_rows: if self.word("most_rows")? == "-" { None } else { Some(self.number("most_rows")?) },
             deaths: self.number("deaths")?,
+            terms: sites::read_terms(self)?,
         })
     }
 
@@ -342,6 +375,7 @@ impl Fields<'_> {
     }
 
     fn policy(&self) -> Result<Policy, String> {
+        let (sites, routing) = sites::read_policy(self)?;
         Ok(Policy {
             default_deadline: self.span("default_deadline")?,
             max_deadline: self.span("max_deadline")?,
@@ -360,6 +394,8 @@ impl Fields<'_> {
             hang_after: self.span("hang_after")?,
             restart_estimate: self.span("restart_estimate")?,
             governor: sample::read_limits(self)?,
+            sites,
+            routing,
         })
     }
 
@@ -372,6 +408,11 @@ impl Fields<'_> {
     fn one<T>(&self, name: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, String> {
         let word = self.word(name)?;
         read(word).ok_or_else(|| format!("{name} is not {word} in: {}", self.line))
+    }
+
+    /// What is read if the name is there, else the default.
+    fn or<T>(&self, name: &str, default: T, read: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+        if self.word(name).is_ok() { self.one(name, read) } else { Ok(default) }
     }
 
     fn number<T: core::str::FromStr>(&self, name: &str) -> Result<T, String> {
@@ -396,8 +437,8 @@ impl Fields<'_> {
 }
 
 fn fault(word: &str) -> Option<Fault> {
-    use Fault::{Full, HostLost, Hung, InvalidInput, Late, Runtime, Stopped, TooLarge};
-    let all = [HostLost, Hung, Runtime, InvalidInput, TooLarge, Full, Late, Stopped];
+    use Fault::{Full, HostLost, Hung, InvalidInput, Late, Runtime, Site, Stopped, TooLarge};
+    let all = [HostLost, Hung, Runtime, InvalidInput, TooLarge, Full, Late, Stopped, Site];
     all.into_iter().find(|fault| fault.as_str() == word)
 }
 

@@ -1,23 +1,28 @@
-//! The virtual clock and the fake engine host: does what the core's actions say, and tells it what came of them.
+//! The virtual clock and everything around a core: does what the core's actions say, and tells it what came of them.
 
-use std::cmp::Reverse;
+mod away;
+mod host;
+mod parts;
+
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
+use core::time::Duration;
+
 use crate::action::{Action, Change};
-use crate::chunks::Size;
 use crate::event::{Event, LaneRange, ModelState};
-use crate::id::{HostId, LaneId, ModelId, RequestId};
-use crate::members::{Ids, MemberResult, Results};
+use crate::id::{HostId, LaneId, ModelId, RequestId, SiteId};
 use crate::policy::Policy;
-use crate::request::{RequestMeta, Work};
+use crate::request::RequestMeta;
 use crate::scheduler::Scheduler;
 use crate::sim::text;
-use crate::stages::Stages;
+use crate::site::Tokens;
 use crate::units::{Bytes, Cost, Mono, Span};
-use crate::verdict::{Fault, Outcome};
+use crate::verdict::{Outcome, SiteFault, Verdict};
 
-/// Time until a run that was told to stop has ended.
-const STOPPING: Span = Span::from_nanos(1000);
+pub use away::{Away, Does, FakeSite, Sent};
+use host::{FakeHost, FakeLane};
+use parts::{Divided, Gathering};
 
 /// How a model behaves on the fake host.
 #[derive(Clone, Copy, Debug)]
@@ -75,16 +80,26 @@ impl Step {
 }
 
 /// What will happen by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Happening {
     Decoded { id: RequestId, model: ModelId },
     Ran { lane: LaneId },
     Crash,
     Back,
+    Answered { id: RequestId, site: SiteId, serial: u64, result: Result<Tokens, SiteFault> },
+    Probed { site: SiteId },
+    Looked { id: RequestId },
+}
+
+impl Happening {
+    /// Goes on for ever.
+    fn is_idle(self) -> bool {
+        matches!(self, Happening::Probed { .. })
+    }
 }
 
 /// A happening on a host that is planned; only those of the host's present life come true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Planned {
     at: Mono,
     sequence: u64,
@@ -93,40 +108,22 @@ struct Planned {
     what: Happening,
 }
 
-/// Whether a host is dead, and how often it died.
-#[derive(Clone, Copy, Debug, Default)]
-struct FakeHost {
-    down: bool,
-    life: u64,
+impl Ord for Planned {
+    fn cmp(&self, other: &Planned) -> Ordering {
+        (self.at, self.sequence).cmp(&(other.at, other.sequence))
+    }
 }
 
-/// The batches on a lane: the first one runs.
-#[derive(Clone, Debug, Default)]
-struct FakeLane {
-    batches: VecDeque<(ModelId, Ids)>,
-    began: Mono,
-}
-
-/// A pipeline request on its way: what it still asks of its stages, and how much of the present one is open.
-#[derive(Clone, Debug)]
-struct Gathering {
-    meta: RequestMeta,
-    stages: VecDeque<(ModelId, u16)>,
-    open: u16,
-}
-
-/// A divided request on its way.
-#[derive(Clone, Debug)]
-struct Divided {
-    meta: RequestMeta,
-    size: Size,
-    /// Rows that were not asked for yet.
-    left: u32,
-    open: u16,
+impl PartialOrd for Planned {
+    fn partial_cmp(&self, other: &Planned) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Ids of children, which nobody else uses.
 const CHILDREN: u64 = 1 << 40;
+/// How long what waits on the disk has to be served at the end.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 type Observer = Box<dyn FnMut(&Scheduler, &Step)>;
 
@@ -164,6 +161,10 @@ pub struct World {
     announced: Vec<Change>,
     log: Vec<Step>,
     observer: Option<Observer>,
+    /// Other sites, and the disk.
+    pub away: Away,
+    /// Accepted, and not settled.
+    open: BTreeSet<RequestId>,
 }
 
 impl World {
@@ -194,6 +195,8 @@ impl World {
             announced: Vec::new(),
             log: vec![Step { at: Mono::default(), event: Event::Policy(Box::new(policy)), actions: Vec::new() }],
             observer: None,
+            away: Away::new(),
+            open: BTreeSet::new(),
         }
     }
 
@@ -266,63 +269,12 @@ impl World {
         self.feed(Event::Arrived(meta));
     }
 
-    /// A request for a pipeline comes in, which asks this many requests of each of these models, one model after the other.
-    pub fn arrive_in_stages(&mut self, meta: RequestMeta, stages: &[(ModelId, u16)]) {
-        let models: Vec<ModelId> = stages.iter().map(|(model, _)| *model).collect();
-        let Some(named) = Stages::new(&models) else { return };
-        self.requests.insert(meta.id, meta.clone());
-        let stages = stages.iter().copied().collect();
-        self.gathering.insert(meta.id, Gathering { meta: meta.clone(), stages, open: 0 });
-        self.feed(Event::ParentArrived { meta, stages: named, default_deadline: None });
-    }
-
-    /// The next children of a pipeline request whose open ones are all done, or its result.
-    fn go_on(&mut self, parent: RequestId) {
-        let Some(gathering) = self.gathering.get_mut(&parent).filter(|gathering| gathering.open == 0) else { return };
-        while let Some((model, count)) = gathering.stages.pop_front() {
-            gathering.open = count;
-            for _ in 0..count {
-                self.children += 1;
-                let id = RequestId(self.children);
-                let meta = RequestMeta { id, parent: Some(parent), model, ..gathering.meta.clone() };
-                self.requests.insert(id, meta.clone());
-                self.later.push_back(Event::Arrived(meta));
-            }
-            if count > 0 {
-                return;
-            }
-        }
-        self.later.push_back(Event::Finished { id: parent, result: Ok(()) });
-    }
-
-    /// As many chunks as may be open, or the result if all are done. What is odd about the whole is odd about its last chunk.
-    fn ask_for_chunks(&mut self, parent: RequestId) {
-        let Some(divided) = self.divided.get_mut(&parent) else { return };
-        while divided.open < self.fan_out && divided.left > 0 {
-            let rows = divided.size.next(divided.left);
-            divided.left -= rows;
-            divided.open += 1;
-            self.children += 1;
-            let id = RequestId(self.children);
-            if divided.left == 0 {
-                for odd in [&mut self.poison, &mut self.endless, &mut self.faulty] {
-                    if odd.contains(&parent) {
-                        odd.insert(id);
-                    }
-                }
-            }
-            let cost = Cost::new(rows);
-            let meta = RequestMeta { id, parent: Some(parent), cost, ..divided.meta.clone() };
-            self.requests.insert(id, meta.clone());
-            self.later.push_back(Event::Arrived(meta));
-        }
-        if divided.open == 0 {
-            self.later.push_back(Event::Finished { id: parent, result: Ok(()) });
-        }
-    }
-
     fn settled(&mut self, id: RequestId, outcome: Outcome) {
         self.settled.entry(id).or_default().push((self.now, outcome));
+        self.open.remove(&id);
+        if matches!(outcome, Outcome::Deferred(_)) {
+            self.put_aside(id);
+        }
         self.gathering.remove(&id);
         self.divided.remove(&id);
         let parent = self.requests.get(&id).and_then(|meta| meta.parent);
@@ -372,9 +324,17 @@ impl World {
         self.run_until(span.from(self.now));
     }
 
-    /// Lets time pass until nothing will happen any more.
+    /// Lets time pass until nothing will happen any more but that sites are asked how they are. What waits on the disk has a
+    /// day to be served.
     pub fn run_out(&mut self) {
-        while self.step(Mono::MAX) {}
+        let day = self.now.after(DAY);
+        while !self.is_quiet() && self.step(if self.open.is_empty() { day } else { Mono::MAX }) {}
+    }
+
+    fn is_quiet(&self) -> bool {
+        let is_idle = self.planned.iter().all(|Reverse(planned)| planned.what.is_idle());
+        let has_others = !self.away.sites.is_empty() || self.away.on_disk() > 0;
+        has_others && is_idle && self.open.is_empty() && self.away.on_disk() == 0
     }
 
     /// The next happening or deadline before or at `until`; whether there was one.
@@ -412,7 +372,17 @@ impl World {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Accept { id, .. } => self.go_on(id),
+            Action::Accept { id, verdict, class, .. } => {
+                self.open.insert(id);
+                self.away.classes.insert(id, class);
+                match verdict {
+                    // The other site does all of it.
+                    Verdict::Spill(..) => drop(self.gathering.remove(&id)),
+                    Verdict::Local(_) | Verdict::Speculate(_) | Verdict::Defer(_) | Verdict::Refuse(_) => {
+                        self.go_on(id)
+                    }
+                }
+            }
             Action::Divide { id, size } => match (self.divided.get_mut(&id), self.requests.get(&id).cloned()) {
                 (Some(divided), _) => divided.size = size,
                 (None, Some(meta)) => {
@@ -434,6 +404,12 @@ impl World {
             Action::Abort { id } => self.abort(id),
             Action::Settle { id, outcome } => self.settled(id, outcome),
             Action::RestartHost { host, lane } => self.end_host(host, Some(lane)),
+            Action::Spill { id, site, reserved, .. } => self.spill(id, site, reserved),
+            Action::CallOff { id, site } => self.call_off(id, site),
+            Action::Stay { .. } => {}
+            Action::Check { id } => self.check(id),
+            Action::Probe { site } => self.probe(site),
+            Action::TakeUp { most } => self.take_up(most),
             Action::Announce(change) => self.announced.push(change),
         }
     }
@@ -460,6 +436,9 @@ impl World {
             }
             Happening::Ran { lane } => self.end_batch(lane, None),
             Happening::Crash => self.end_host(host, None),
+            Happening::Answered { id, site, serial, result } => self.answered(id, site, serial, result),
+            Happening::Probed { site } => self.probed(site),
+            Happening::Looked { id } => self.looked(id),
             Happening::Back => {
                 self.hosts.entry(host).or_default().down = false;
                 self.feed(Event::HostUp { host });
@@ -469,100 +448,6 @@ impl World {
                 }
             }
         }
-    }
-
-    fn begin_decoding(&mut self, id: RequestId, model: ModelId) {
-        let after = self.models.get(&model).map_or(Span::ZERO, |fake| fake.decode);
-        self.decoding.insert(id, model);
-        if !self.endless.contains(&id) {
-            self.plan(self.host_of(model), after, Happening::Decoded { id, model });
-        }
-    }
-
-    fn begin_batch(&mut self, lane: LaneId) {
-        let Some(place) = self.lanes.get_mut(&lane) else { return };
-        place.began = self.now;
-        let Some((model, ids)) = place.batches.front().copied() else { return };
-        let (took, host) = (self.run_time(model, &ids), self.host_of(model));
-        let has = |set: &BTreeSet<RequestId>| ids.as_slice().iter().any(|id| set.contains(id));
-        if self.is_vain(&ids) {
-            self.plan(host, STOPPING, Happening::Ran { lane });
-        } else if has(&self.poison) {
-            self.plan(host, took.part(2), Happening::Crash);
-        } else if !has(&self.endless) {
-            self.plan(host, took, Happening::Ran { lane });
-        }
-    }
-
-    fn run_time(&self, model: ModelId, ids: &Ids) -> Span {
-        let Some(fake) = self.models.get(&model) else { return Span::from_millis(1) };
-        let cost = |id: &RequestId| {
-            let cost = self.requests.get(id).map_or(Cost::ONE, |meta| match meta.work {
-                Work::Encoded => fake.cost,
-                Work::Tensors => meta.cost,
-            });
-            u64::from(cost.units())
-        };
-        fake.fixed.plus(fake.each.times(ids.as_slice().iter().map(cost).sum()))
-    }
-
-    fn end_batch(&mut self, lane: LaneId, fault: Option<Fault>) {
-        let Some(place) = self.lanes.get_mut(&lane) else { return };
-        let Some((model, ids)) = place.batches.pop_front() else { return };
-        let took = Span::between(place.began, self.now);
-        let more = !place.batches.is_empty();
-        let faulty = ids.as_slice().iter().any(|id| self.faulty.contains(id));
-        let stopped = self.is_vain(&ids).then_some(Fault::Stopped);
-        let fault = fault.or(stopped).or(faulty.then_some(Fault::Runtime));
-        let mut results = Results::new();
-        for id in ids.as_slice() {
-            self.unwanted.remove(id);
-            results.push(MemberResult { id: *id, result: fault.map_or(Ok(()), Err) });
-        }
-        if more && self.is_up(self.host_of(model)) {
-            self.begin_batch(lane);
-        }
-        self.feed(Event::BatchDone { lane, took: took.duration(), results });
-    }
-
-    /// Stops a run that nobody wants any more.
-    fn abort(&mut self, id: RequestId) {
-        self.unwanted.insert(id);
-        let vain = |place: &FakeLane| {
-            place.batches.front().is_some_and(|(_, ids)| ids.as_slice().contains(&id) && self.is_vain(ids))
-        };
-        let Some((lane, place)) = self.lanes.iter().find(|(_, place)| vain(place)) else { return };
-        let (lane, model) = (*lane, place.batches.front().map_or(ModelId(0), |(model, _)| *model));
-        self.planned.retain(|Reverse(planned)| planned.what != Happening::Ran { lane });
-        self.plan(self.host_of(model), STOPPING, Happening::Ran { lane });
-    }
-
-    fn is_vain(&self, ids: &Ids) -> bool {
-        ids.as_slice().iter().all(|id| self.unwanted.contains(id))
-    }
-
-    fn end_host(&mut self, host: HostId, hung: Option<LaneId>) {
-        if !self.is_up(host) {
-            return;
-        }
-        let place = self.hosts.entry(host).or_default();
-        (place.down, place.life) = (true, place.life + 1);
-        let on_host = |place: &FakeLane| place.batches.front().is_some_and(|(model, _)| self.host_of(*model) == host);
-        let lanes: Vec<LaneId> = self.lanes.iter().filter(|(_, place)| on_host(place)).map(|(lane, _)| *lane).collect();
-        for lane in lanes {
-            let fault = if hung == Some(lane) { Fault::Hung } else { Fault::HostLost };
-            while self.lanes.get(&lane).is_some_and(|place| !place.batches.is_empty()) {
-                self.end_batch(lane, Some(fault));
-            }
-        }
-        let lost: Vec<RequestId> =
-            self.decoding.iter().filter(|(_, model)| self.host_of(**model) == host).map(|(id, _)| *id).collect();
-        for id in lost {
-            self.decoding.remove(&id);
-            self.feed(Event::Prepared { id, result: Err(Fault::HostLost), took: Span::ZERO.duration() });
-        }
-        self.feed(Event::HostDown { host });
-        self.plan(host, self.restart, Happening::Back);
     }
 }
 

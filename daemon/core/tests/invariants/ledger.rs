@@ -34,6 +34,11 @@ pub struct Ledger {
     done_rows: BTreeMap<RequestId, u32>,
     most_rows: BTreeMap<RequestId, u32>,
     parent_of: BTreeMap<RequestId, RequestId>,
+    /// Attempts at sites that have not ended; the flag: they were called off.
+    out: BTreeMap<(RequestId, SiteId), bool>,
+    /// Where a request was sent, ever.
+    sent: BTreeSet<(RequestId, SiteId)>,
+    pub spills: usize,
 }
 
 impl Ledger {
@@ -98,6 +103,7 @@ impl Ledger {
                     self.suspects.insert(*id);
                 }
             }
+            Event::SiteDone(trip) => drop(self.out.remove(&(trip.id, trip.site))),
             Event::Placed { model, host } => drop(self.hosts.insert(*model, *host)),
             Event::HostDown { host } => {
                 self.gone.insert(*host);
@@ -148,7 +154,9 @@ impl Ledger {
             Action::Settle { id, outcome } => {
                 let accepted = self.live.remove(id);
                 let refused = matches!(outcome, Outcome::Refused(_));
-                require(accepted != refused, "settled without being live, or refused after being accepted")?;
+                let put_off = matches!(outcome, Outcome::Deferred(_));
+                require(accepted != refused || put_off, "settled without being live, or refused after being accepted")?;
+                require(self.wanted(*id).next().is_none(), "settled while a site is at it that was not called off")?;
                 require(self.settled.insert(*id), "settled twice")?;
                 if let (Outcome::Done, Some(parent)) = (outcome, self.parent_of.get(id))
                     && let Some(done) = self.done_rows.get_mut(parent)
@@ -164,9 +172,41 @@ impl Ledger {
                 // Nothing of a pipeline request goes on when it has ended.
                 require(self.children.remove(id).is_none_or(|open| open.is_empty()), "settled before its children")
             }
+            Action::Spill { id, site, .. } => self.spill(*id, *site),
+            Action::CallOff { id, site } => {
+                let wanted = self.out.insert((*id, *site), true);
+                require(wanted == Some(false), "called off what is not under way")
+            }
+            Action::Stay { id, .. } => {
+                require(self.live.contains(id), "stays while not live")?;
+                require(self.wanted(*id).next().is_none(), "stays while a site is at it")
+            }
+            Action::Check { id } => require(self.live.contains(id), "checked while not live"),
+            Action::Probe { .. } | Action::TakeUp { .. } => Ok(()),
             Action::RestartHost { host, .. } => require(!self.gone.contains(host), "a dead host was ended"),
             Action::Announce(_) => Ok(()),
         }
+    }
+
+    /// Sites that are at a request, but for those that were called off.
+    fn wanted(&self, id: RequestId) -> impl Iterator<Item = SiteId> {
+        let of = self.out.range((id, SiteId(0))..=(id, SiteId(u8::MAX)));
+        of.filter(|(_, called_off)| !**called_off).map(|((_, site), _)| *site)
+    }
+
+    fn spill(&mut self, id: RequestId, site: SiteId) -> Result<(), String> {
+        self.spills += 1;
+        require(self.live.contains(&id), "sent while not live")?;
+        require(self.deaths.get(&id).is_none_or(|deaths| *deaths < 2), "sent after two deaths")?;
+        require(!self.parent_of.contains_key(&id), "a part of a request was sent")?;
+        require(self.sent.insert((id, site)), "sent to a site twice")?;
+        require(self.wanted(id).count() < 2, "sent to three sites at once")?;
+        let policy = self.policy.clone().unwrap_or_default();
+        let most = policy.sites.get(usize::from(site.0)).map_or(0, |site| usize::from(site.max_open));
+        let open = self.out.keys().filter(|(_, at)| *at == site).count();
+        require(open < most, "more requests are open at a site than may be")?;
+        self.out.insert((id, site), false);
+        Ok(())
     }
 
     fn batch(&mut self, lane: LaneId, model: ModelId, ids: &Ids) -> Result<(), String> {
@@ -208,7 +248,7 @@ impl Ledger {
         let most = self.children.values().map(BTreeSet::len).max().unwrap_or(0);
         require(shrunk || !is_stage || most <= usize::from(policy.fan_out), "too many children")?;
         require(
-            seen.waiting + seen.running + seen.stages == self.live.len(),
+            seen.waiting + seen.running + seen.stages + seen.away == self.live.len(),
             "the snapshot does not count what is live",
         )?;
         let of_models: usize = seen.models.iter().map(|model| model.running).sum();

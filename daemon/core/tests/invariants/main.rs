@@ -192,7 +192,11 @@ proptest! {
                         prop_assert!(matches!(verdict, Verdict::Local(_)), "{verdict:?}");
                         prop_assert!(class <= claimed && class <= ceiling, "{class:?} of {claimed:?} under {ceiling:?}");
                     }
-                    // All that can be done with a request names the engine host of this box, or nobody.
+                    // Nothing else is done with a request of a box that knows no other place.
+                    Action::Spill { .. } | Action::CallOff { .. } | Action::Stay { .. } | Action::Check { .. } => {
+                        prop_assert!(false, "{action:?}");
+                    }
+                    Action::Probe { .. } | Action::TakeUp { .. } => prop_assert!(false, "{action:?}"),
                     Action::Divide { .. } | Action::Prepare { .. } | Action::RunBatch { .. } | Action::Forget { .. } => {}
                     Action::Abort { .. } | Action::Settle { .. } => {}
                     Action::RestartHost { .. } | Action::Announce(_) => {}
@@ -264,6 +268,10 @@ proptest! {
                     Action::Divide { id, .. } | Action::Prepare { id, .. } | Action::Forget { id } | Action::Abort { id } => {
                         prop_assert!(live.contains(&id));
                     }
+                    Action::Spill { id, .. } | Action::Stay { id, .. } | Action::Check { id } => {
+                        prop_assert!(live.contains(&id));
+                    }
+                    Action::CallOff { .. } | Action::Probe { .. } | Action::TakeUp { .. } => {}
                     Action::RestartHost { .. } | Action::Announce(_) => {}
                 }
             }

@@ -28,7 +28,12 @@ fn refused(world: &World, id: u64) -> Option<Reason> {
     match world.outcome(id)? {
         Outcome::Refused(refusal) => Some(refusal.reason),
         Outcome::Shed(reason) => Some(reason),
-        Outcome::Done | Outcome::Failed(_) | Outcome::Expired | Outcome::Cancelled => None,
+        Outcome::Done
+        | Outcome::Spilled(_)
+        | Outcome::Deferred(_)
+        | Outcome::Failed(_)
+        | Outcome::Expired
+        | Outcome::Cancelled => None,
     }
 }
 
@@ -92,7 +97,7 @@ fn nothing_runs_beyond_the_trip_until_it_is_cooler() {
     assert_eq!(world.outcome(2), Some(Outcome::Done));
     let regimes = world.announced().iter().filter_map(|change| match change {
         Change::Regime { from, to, cause } => Some((*from, *to, *cause)),
-        Change::Draining | Change::Drained | Change::Serving => None,
+        Change::Draining | Change::Drained | Change::Serving | Change::Site { .. } => None,
     });
     let regimes: Vec<_> = regimes.collect();
     assert_eq!(regimes[0], (Regime::Boot, Regime::Critical, Cause::TooHot(ZoneId(0))));
