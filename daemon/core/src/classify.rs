@@ -9,17 +9,22 @@ use crate::units::Mono;
 
 /// The effective data class: the stricter of the claim (or the policy's default) and the ceiling of the source.
 pub fn class(meta: &RequestMeta, policy: &Policy) -> DataClass {
-    let claimed = match meta.class {
+    of_claim(meta.class, meta.origin, policy).min(meta.terms.ceiling)
+}
+
+/// The same without what rules and payload say.
+pub fn of_claim(claim: ClassClaim, origin: Origin, policy: &Policy) -> DataClass {
+    let claimed = match claim {
         ClassClaim::Unlabelled => policy.unlabelled,
         // A word that nobody knows may have been meant to be strict.
         ClassClaim::Unknown => DataClass::Regulated,
         ClassClaim::Claimed(class) => class,
     };
-    let ceiling = match meta.origin {
+    let ceiling = match origin {
         Origin::Bus => policy.bus_ceiling,
         Origin::Broker => policy.broker_ceiling,
     };
-    claimed.min(ceiling).min(meta.terms.ceiling)
+    claimed.min(ceiling)
 }
 
 /// The effective deadline of a request that arrived at `now`: its own, else the longest allowed if it may be deferred,

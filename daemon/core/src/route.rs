@@ -53,9 +53,35 @@ pub fn route(
     }
     let ask =
         Ask { class, terms: &meta.terms, bytes: meta.bytes, slack: Span::between(now, deadline), tried: around.tried };
-    match here(meta, deadline, now, seen, policy) {
-        Verdict::Refuse(refusal) => away(meta, refusal, &ask, around, policy),
-        local => preferred(local, &ask, seen, around, policy),
+    let local = Local {
+        verdict: here(meta, deadline, now, seen, policy),
+        predicted: seen.predicted(),
+        wait: seen.until_served(),
+        is_barred: seen.barred.is_some(),
+    };
+    onward(&local, meta.deferrable, &ask, around, policy)
+}
+
+/// What this box by itself says of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Local {
+    /// Its answer.
+    pub verdict: Verdict,
+    /// Predicted time until completion.
+    pub predicted: Option<Span>,
+    /// Predicted time until a lane begins with it.
+    pub wait: Span,
+    /// Nothing at all is run now.
+    pub is_barred: bool,
+}
+
+/// Where a request is served, given what this box says: all layers but admission. For decisions that were recorded, too.
+pub fn onward(local: &Local, deferrable: bool, ask: &Ask<'_>, around: Around<'_>, policy: &Policy) -> Verdict {
+    match local.verdict {
+        Verdict::Refuse(refusal) => away(deferrable, refusal, ask, around, policy),
+        Verdict::Local(_) | Verdict::Spill(..) | Verdict::Speculate(_) | Verdict::Defer(_) => {
+            preferred(local, ask, around, policy)
+        }
     }
 }
 
@@ -71,8 +97,8 @@ pub fn here(meta: &RequestMeta, deadline: Mono, now: Mono, seen: &Seen, policy: 
 }
 
 /// This box could serve it: whether another place is still to be preferred.
-fn preferred(local: Verdict, ask: &Ask<'_>, seen: &Seen, around: Around<'_>, policy: &Policy) -> Verdict {
-    let terms = ask.terms;
+fn preferred(here: &Local, ask: &Ask<'_>, around: Around<'_>, policy: &Policy) -> Verdict {
+    let (terms, local) = (ask.terms, here.verdict);
     let stronger = || best(&policy.sites, terms.stronger, around.site, ask);
     match terms.difficulty {
         Difficulty::Unrated | Difficulty::Easy => {}
@@ -82,7 +108,7 @@ fn preferred(local: Verdict, ask: &Ask<'_>, seen: &Seen, around: Around<'_>, pol
         },
     }
     if terms.objective == Objective::FastestWithinBudget
-        && let Some(predicted) = seen.predicted()
+        && let Some(predicted) = here.predicted
         && let Ok(offer) = best(&policy.sites, Sites::ALL, around.site, ask)
         && offer.likely < predicted
     {
@@ -90,7 +116,7 @@ fn preferred(local: Verdict, ask: &Ask<'_>, seen: &Seen, around: Around<'_>, pol
     }
     match local {
         Verdict::Local(reason) if terms.checked && !terms.stronger.is_empty() => Verdict::Speculate(reason),
-        Verdict::Local(reason) if waits_on_disk(reason, seen, around, policy) => Verdict::Defer(reason),
+        Verdict::Local(reason) if waits_on_disk(reason, here, around, policy) => Verdict::Defer(reason),
         local => local,
     }
 }
@@ -117,14 +143,14 @@ fn instead(local: Verdict, bar: Option<Bar>, around: Around<'_>, policy: &Policy
 }
 
 /// A request that may wait is kept on the disk, not in memory, if it would wait long.
-fn waits_on_disk(reason: Reason, seen: &Seen, around: Around<'_>, policy: &Policy) -> bool {
+fn waits_on_disk(reason: Reason, here: &Local, around: Around<'_>, policy: &Policy) -> bool {
     reason == Reason::Deferrable
         && around.deferred < policy.routing.max_deferred
-        && (seen.barred.is_some() || seen.until_served() > Span::of(policy.routing.defer_after))
+        && (here.is_barred || here.wait > Span::of(policy.routing.defer_after))
 }
 
 /// This box does not serve it: what the operator's table says is tried next.
-fn away(meta: &RequestMeta, refusal: Refusal, ask: &Ask<'_>, around: Around<'_>, policy: &Policy) -> Verdict {
+fn away(deferrable: bool, refusal: Refusal, ask: &Ask<'_>, around: Around<'_>, policy: &Policy) -> Verdict {
     let compared = refusal.reason == Reason::Compared;
     let failure = if compared { Some(Failure::QueueFull) } else { Failure::of_reason(refusal.reason) };
     let Some(failure) = failure else { return Verdict::Refuse(refusal) };
@@ -138,7 +164,7 @@ fn away(meta: &RequestMeta, refusal: Refusal, ask: &Ask<'_>, around: Around<'_>,
                 }
             }
             Step::Wait
-                if meta.deferrable
+                if deferrable
                     && around.deferred < policy.routing.max_deferred
                     && refusal.reason != Reason::DeadlineTooShort =>
             {

@@ -110,6 +110,40 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 30] = [
+        Reason::Feasible,
+        Reason::Deferrable,
+        Reason::Unmeasured,
+        Reason::QueueFull,
+        Reason::BytesFull,
+        Reason::ClientShare,
+        Reason::PredictedWait,
+        Reason::DeadlineTooShort,
+        Reason::DeadlinePast,
+        Reason::ModelUnavailable,
+        Reason::HostDown,
+        Reason::Draining,
+        Reason::DiedTwice,
+        Reason::FanOut,
+        Reason::NoParent,
+        Reason::Throttled,
+        Reason::TooHot,
+        Reason::Held,
+        Reason::OnlyThere,
+        Reason::ContextOverflow,
+        Reason::Faster,
+        Reason::Difficult,
+        Reason::Doubtful,
+        Reason::WaitedTooLong,
+        Reason::EngineFault,
+        Reason::OutOfMemory,
+        Reason::SiteDown,
+        Reason::BudgetSpent,
+        Reason::Hedged,
+        Reason::Compared,
+    ];
+
     /// The word used on every surface.
     pub const fn as_str(self) -> &'static str {
         match self {

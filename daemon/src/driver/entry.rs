@@ -13,9 +13,10 @@ use super::pipeline::{Child, Gathering};
 use super::resolve::Resolved;
 use super::scratch::Filled;
 use super::shares::ShareKey;
+use super::sites::Callers;
 use super::trace::Story;
 use crate::handle::ReplySender;
-use crate::request::{Output, Payload};
+use crate::request::{Options, Output, Payload};
 use crate::uplink::Chunk;
 
 /// Callers that wait for the same request besides its first one, at most.
@@ -62,6 +63,10 @@ pub struct Entry {
     pub travel: Travel,
     /// Where the pieces of a streamed answer go.
     pub stream: Option<mpsc::Sender<Chunk>>,
+    /// As they were given.
+    pub options: Options,
+    /// Its row on the disk, if it waited there.
+    pub row: Option<i64>,
 }
 
 /// What is known of a request and other sites.
@@ -204,7 +209,20 @@ impl Entry {
             place,
             travel: Travel::default(),
             stream: None,
+            options: Options::default(),
+            row: None,
         }
+    }
+
+    /// It waited on the disk, and these wait for it.
+    pub fn taken_up(&mut self, row: i64, callers: Callers) {
+        self.row = Some(row);
+        self.waiters = callers.senders;
+        if let Some((received, at)) = callers.received {
+            (self.story.received, self.story.received_at) = (received, at.clone());
+            self.info.received_at = at;
+        }
+        self.story.steps.splice(0..0, callers.steps);
     }
 }
 

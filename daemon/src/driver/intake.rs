@@ -16,6 +16,7 @@ use super::host::HostState;
 use super::models::{Bundle, Kind, Life};
 use super::resolve::{self, Resolved, shorten};
 use super::shares::ShareKey;
+use super::sites::Callers;
 use super::trace::{Step, Story};
 use crate::handle::{Refused, ReplySender};
 use crate::request::{Blob, Failure, Payload, Reply, Request, TensorIn};
@@ -39,6 +40,41 @@ impl Driver {
     /// Takes one request; its reply comes by `reply`, at once if it is refused here.
     pub(super) fn submit(&mut self, request: Request, reply: ReplySender) {
         self.counters.arrived += 1;
+        if let Some((request, reply)) = self.ask_spool(request, reply) {
+            self.submit_known(request, reply);
+        }
+    }
+
+    /// A request that waited on the disk is tried again, for whoever waits for it.
+    pub(super) fn submit_again(&mut self, request: Request, row: i64, callers: Callers) {
+        let id = RequestId(self.next_id);
+        self.next_id += 1;
+        let mut info = self.new_info(id, &request);
+        let here = self.check(&request, &mut info);
+        let checked = here.or_else(|failure| self.check_elsewhere(&request, &mut info, failure));
+        let checked = checked.and_then(|mut checked| {
+            if checked.here == Here::Yes {
+                self.wake_for(&mut checked, kind(&request))?;
+            }
+            Ok(checked)
+        });
+        match checked {
+            Ok(checked) => {
+                self.accept(id, request, checked, info, false, ReplySender::Nobody);
+                if let Some(entry) = self.entries.get_mut(&id) {
+                    entry.taken_up(row, callers);
+                }
+            }
+            // What is only not there yet may come back.
+            Err(failure) if matches!(failure.code, ErrorCode::Unavailable | ErrorCode::Overloaded) => {
+                self.back_to_disk(row, callers);
+            }
+            Err(failure) => self.answer_taken(row, Reply { result: Err(failure), info }, callers),
+        }
+    }
+
+    /// What is known of a request before anything is decided.
+    pub(super) fn submit_known(&mut self, request: Request, reply: ReplySender) {
         self.tuning.disturb(self.now);
         let id = RequestId(self.next_id);
         self.next_id += 1;
@@ -190,6 +226,8 @@ impl Driver {
                 ..Travel::default()
             },
             stream: request.stream,
+            options: request.options,
+            row: None,
         };
         self.entries.insert(id, entry);
         let bundle = self.models.get(checked.model).map(|model| model.bundle);

@@ -4,6 +4,7 @@
 //! It contains no policy. What it decides itself is only what needs the payload's header or the model's description
 //! ([`resolve`]); the rest is the core's.
 
+mod book;
 mod builds;
 mod carry;
 mod chunks;
@@ -97,6 +98,14 @@ pub struct Outside {
     pub store: Option<crate::store::keeper::Keeper>,
     /// Bundles that are fetched from elsewhere; `None` under the simulator, and where that cannot be done.
     pub pull: Option<crate::pull::Puller>,
+    /// What sends requests to other sites; `None` where it cannot be started.
+    pub uplink: Option<crate::uplink::Uplink>,
+    /// The way to other boxes by the broker; `None` without one.
+    pub siblings: Option<mpsc::Sender<sites::siblings::Ask>>,
+    /// Where requests wait that cannot be served now.
+    pub spool: Option<(crate::ledger::spool::Spool, mpsc::Receiver<crate::ledger::spool::Report>)>,
+    /// What is written down of requests.
+    pub records: Option<(crate::ledger::records::Records, mpsc::Receiver<crate::ledger::records::Report>)>,
     /// Reads the configuration again.
     pub reload: ReadConfig,
     /// Readings for the status, given the process id of the engine host (0 for none). Never waits for a sensor.
@@ -143,6 +152,9 @@ pub struct Driver {
     copies: chunks::copies::Copies,
     hosts: Hosts,
     heat: heat::Heat,
+    sites: sites::Sites,
+    deferred: sites::Deferred,
+    book: book::Book,
     jobs: Jobs,
     memory: memory::Memory,
     recovery: recovery::Recovery,
@@ -185,6 +197,9 @@ impl Driver {
             core: Scheduler::new(config.policy.clone()),
             hosts: Hosts::new(outside.library.is_none()),
             heat: heat::Heat::new(outside.samples.take()),
+            sites: sites::Sites::new(outside.uplink.take(), sites::siblings::Siblings::new(outside.siblings.take())),
+            deferred: sites::Deferred::new(outside.spool.take()),
+            book: book::Book::new(outside.records.take()),
             id_prefix: format!("r{:x}", since_epoch.as_millis()),
             next_ping: outside.watchdog.as_ref().map(|_| now),
             config,
@@ -227,6 +242,7 @@ impl Driver {
     /// Runs until every transport has dropped its handle.
     pub async fn run(mut self) {
         self.take_records();
+        self.begin_routing();
         // Whatever models there are, the first host says what the library can do.
         self.start_host(HostId(0));
         loop {
@@ -239,6 +255,9 @@ impl Driver {
                     None => return,
                 },
                 sensed = self.heat.next() => self.on_sensed(sensed),
+                event = self.sites.next() => self.on_uplink(event),
+                report = self.book.next() => self.on_record(report),
+                report = self.deferred.next() => self.on_spool(report),
                 copied = self.copies.next() => self.on_copied(copied),
                 event = self.tuning.next() => self.on_tune(event),
                 carried = self.carrying.next() => self.on_carried(carried),
@@ -369,6 +388,18 @@ impl Driver {
                 answer(done, result);
             }
             Message::Reports(reports) => self.take_reports(reports),
+            Message::Explain { profile, done } => {
+                let result = self.explain(&profile);
+                answer(done, result);
+            }
+            Message::Audit { filter, done } => self.audit(filter, done),
+            Message::Usage { filter, done } => self.usage(filter, done),
+            Message::Replay { policy, since, done } => self.replay(&policy, since.as_deref(), done),
+            Message::SiblingDone(done) => {
+                self.came_back(*done);
+                self.act();
+            }
+            Message::SiblingHeard(heard) => self.heard_of(&heard),
             Message::Mqtt(status) => {
                 self.mqtt = *status;
                 self.hear_fleet();
@@ -528,6 +559,8 @@ impl Driver {
             self.recovery.next_due(),
             self.versions_due(),
             self.silence_due(),
+            self.book.due(),
+            self.deferred.due(),
         ];
         candidates.into_iter().flatten().min().unwrap_or(Mono::MAX)
     }
@@ -549,6 +582,8 @@ impl Driver {
             self.judge_versions();
             self.converge();
         }
+        self.tick_book();
+        self.sweep_deferred();
         self.note_silence();
         self.look_after_versions();
         self.show_carrying();

@@ -18,6 +18,7 @@ use super::entry::{Entry, Place};
 use super::intake::essence;
 use super::models::Bundle;
 use super::scratch::{Filled, Scratch};
+use super::sites::Callers;
 use super::trace::Step;
 use super::{Driver, Milestone, State, clock};
 use crate::lanes::SendError;
@@ -180,7 +181,7 @@ impl Driver {
         let Some(mut entry) = self.entries.remove(&id) else { return };
         self.tuning.disturb(self.now);
         if let Outcome::Deferred(reason) = outcome {
-            return self.put_off(id, entry, reason);
+            return self.put_off(entry, reason);
         }
         if outcome == Outcome::Done {
             // The host has answered, so it reads nothing of this any more.
@@ -209,6 +210,11 @@ impl Driver {
         if let Some(key) = self.key(&entry) {
             let (kept, bytes) = worth_keeping(&reply);
             self.duplicates.settle(self.now, key, kept, bytes);
+        }
+        if let Some(row) = entry.row {
+            self.stories.keep(entry.story);
+            let senders = entry.waiters;
+            return self.answer_taken(row, reply, Callers { senders, ..Callers::default() });
         }
         for waiter in entry.waiters {
             let mut again = reply.clone();

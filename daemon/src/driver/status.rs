@@ -65,6 +65,7 @@ impl Driver {
         let mut problems = self.problems();
         problems.append(&mut sample.problems);
         problems.extend(self.heat_problem(&snapshot));
+        problems.extend(self.site_problems(&snapshot));
         let (state, reason) = self.state_words(&problems);
         let power = self.power().filter(|power| sample.readings.iter().all(|reading| reading.name != power.name));
         sample.readings.extend(power);
@@ -92,6 +93,7 @@ impl Driver {
             readings: sample.readings,
             hardware: sample.hardware,
             governor: self.governor_status(&snapshot),
+            routing: self.routing_status(&snapshot),
             problems,
             config_files: self.config.files.iter().map(|file| file.display().to_string()).collect(),
             config_pending: self.reloading.pending.clone(),

@@ -23,7 +23,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn came_back(&mut self, done: Done) {
+    pub(in crate::driver) fn came_back(&mut self, done: Done) {
         let Some(Ticket::Attempt(attempt)) = self.sites.tickets.remove(&done.ticket) else { return };
         let (took_us, sent) = (micros(done.took), done.sent.payload());
         let (name, price) = match self.sites.get(attempt.site) {

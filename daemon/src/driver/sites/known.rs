@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{ModelId, Mono, SiteId, Sites as Set};
+use edge_core::{Event, ModelId, Mono, SiteId, Sites as Set};
 
 use super::{Sites, Ticket};
 use crate::config::numbering::NoRoom;
@@ -149,6 +149,18 @@ impl Ticket {
 }
 
 impl Driver {
+    /// At the start: the core is told which sites there are.
+    pub(in crate::driver) fn begin_routing(&mut self) {
+        match self.take_sites() {
+            Ok(()) => {
+                let policy = Box::new(self.config.policy.clone());
+                self.core.handle(self.now, Event::Policy(policy));
+            }
+            // A configuration of more sites than there are numbers is refused before.
+            Err(why) => tracing::error!(%why, "sites"),
+        }
+    }
+
     /// The configuration's sites become the core's; told before the policy that has them.
     pub(in crate::driver) fn take_sites(&mut self) -> Result<(), String> {
         let sites = self.sites.take(&self.config.sites).map_err(|no_room| no_room.to_string())?;

@@ -12,6 +12,7 @@ mod known;
 mod send;
 pub mod siblings;
 mod status;
+mod stored;
 mod replay;
 mod terms;
 
@@ -19,7 +20,7 @@ use std::collections::{HashMap, HashSet};
 
 use edge_core::{Bytes, Mono, NanoUsd, RequestId, SiteId};
 
-pub(super) use self::deferred::Deferred;
+pub(super) use self::deferred::{Callers, Deferred};
 pub use self::known::Known;
 pub(super) use self::replay::Replaying;
 use crate::config::numbering::Numbering;

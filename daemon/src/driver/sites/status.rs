@@ -74,6 +74,9 @@ impl Driver {
                 remedy: remedy(&known.last_error),
             });
         }
+        problems.extend(self.book.problem());
+        problems.extend(self.deferred.problem());
+        problems.extend(self.config.warnings.iter().cloned());
         if !self.sites.audit_fault.is_empty() {
             problems.push(Problem {
                 subject: "audit".into(),

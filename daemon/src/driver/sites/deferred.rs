@@ -1,0 +1,387 @@
+//! Requests that wait on the disk until something can serve them: put there, brought back, answered. The order among them and what
+//! may wait is the spool's and the core's; here is what travels between.
+//!
+//! ```text
+//!   Settle(Deferred) ─► put ─► Stored ─► waits ◄── back ── Settle(Deferred) again
+//!                        │                │ TakeUp
+//!                     Refused             ▼
+//!                        ▼              taken ─► fetched ─► arrives again, under a new number ─► settled ─► kept ─► reply
+//!                     a named no
+//! ```
+//!
+//! A reply goes out when it is on the disk, so that whoever asks again after a crash gets the same bytes.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use edge_core::{Event, Mono, Reason};
+use edge_wire::dto::{Info, Problem};
+use edge_wire::error::ErrorCode;
+use tokio::sync::mpsc;
+
+use super::stored;
+use crate::driver::book::now;
+use crate::driver::entry::Entry;
+use crate::driver::trace::Step;
+use crate::driver::{Driver, clock};
+use crate::handle::ReplySender;
+use crate::ledger::spool::{Recalled, Report, Spool, Waiting, Wish};
+use crate::request::{Failure, Reply, Request};
+
+/// How often what has expired is looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// What the driver has of them.
+#[derive(Default)]
+pub struct Deferred {
+    /// `None` where nothing can wait on a disk.
+    spool: Option<(Spool, mpsc::Receiver<Report>)>,
+    next_mark: u64,
+    /// On their way to the disk.
+    putting: HashMap<u64, Box<Entry>>,
+    /// On the disk, with whoever of this life waits for them.
+    waiting: HashMap<i64, Callers>,
+    /// Rows that are being fetched.
+    fetching: HashMap<i64, Waiting>,
+    /// Asked whether they were answered before; they go on when that is known.
+    asking: HashMap<u64, (Request, ReplySender)>,
+    /// Answered; the reply goes out when it is on the disk.
+    replying: HashMap<i64, (Reply, Callers)>,
+    /// The order to take is under way.
+    taking: bool,
+    rows: u64,
+    next_sweep: Mono,
+    fault: String,
+}
+
+/// Who waits for a reply.
+#[derive(Debug, Default)]
+pub(in crate::driver) struct Callers {
+    pub senders: Vec<ReplySender>,
+    /// Of its first arrival.
+    pub received: Option<(Mono, String)>,
+    pub steps: Vec<(Mono, Step)>,
+}
+
+impl Callers {
+    fn send(self, reply: &Reply) {
+        self.senders.into_iter().for_each(|sender| sender.send(reply.clone()));
+    }
+}
+
+impl Deferred {
+    pub fn new(spool: Option<(Spool, mpsc::Receiver<Report>)>) -> Deferred {
+        Deferred { spool, ..Deferred::default() }
+    }
+
+    /// What the spool says next; waits for ever without one. Safe to cancel.
+    pub async fn next(&mut self) -> Report {
+        match &mut self.spool {
+            Some((_, reports)) => match reports.recv().await {
+                Some(report) => report,
+                None => std::future::pending().await,
+            },
+            None => std::future::pending().await,
+        }
+    }
+
+    pub fn due(&self) -> Option<Mono> {
+        self.spool.is_some().then_some(self.next_sweep)
+    }
+
+    pub fn is_there(&self) -> bool {
+        self.spool.is_some()
+    }
+
+    fn mark(&mut self) -> u64 {
+        self.next_mark += 1;
+        self.next_mark
+    }
+
+    /// Gives an order; what the thread does not take now is said.
+    fn order(&self, order: impl FnOnce(&Spool) -> Result<(), crate::ledger::journal::NotTaken>) -> bool {
+        let given = self.spool.as_ref().map(|(spool, _)| order(spool));
+        if !matches!(given, Some(Ok(()))) {
+            tracing::warn!("the spool takes no order now");
+        }
+        matches!(given, Some(Ok(())))
+    }
+
+    pub fn problem(&self) -> Option<Problem> {
+        (!self.fault.is_empty()).then(|| Problem {
+            subject: "spool".into(),
+            what: format!("nothing can be put off to the disk: {}", self.fault),
+            remedy: "make room on the disk of the state directory; requests are served all the same".into(),
+        })
+    }
+}
+
+impl Driver {
+    /// The core wants a request to wait on the disk.
+    pub(in crate::driver) fn put_off(&mut self, mut entry: Entry, reason: Reason) {
+        self.counters.deferred += 1;
+        entry.story.steps.push((self.now, Step::PutOff { reason: reason.as_str() }));
+        self.release_client(&entry.story.caller.clone());
+        self.shares.close(&entry.share);
+        self.scratch.give_back(entry.sent.drain(..));
+        if let Some(key) = self.key(&entry) {
+            self.duplicates.settle(self.now, key, None, 0);
+        }
+        if let Some(row) = entry.row {
+            return self.back_to_disk(row, callers(entry));
+        }
+        match stored::deferred(&entry, self.now) {
+            Ok(row) => {
+                let mark = self.deferred.mark();
+                if self.deferred.order(|spool| spool.put(mark, now(), row)) {
+                    self.deferred.putting.insert(mark, Box::new(entry));
+                } else {
+                    self.refuse_deferred(entry, "the disk is behind with what came before it", Some(1000));
+                }
+            }
+            Err(why) => self.refuse_deferred(entry, &why, None),
+        }
+    }
+
+    /// A request that was taken up goes back as it was.
+    pub(in crate::driver) fn back_to_disk(&mut self, row: i64, callers: Callers) {
+        self.deferred.order(|spool| spool.back(row));
+        self.deferred.waiting.entry(row).or_default().join(callers);
+        self.count_rows(self.deferred.rows + 1);
+    }
+
+    fn refuse_deferred(&mut self, mut entry: Entry, why: &str, retry_after_ms: Option<u64>) {
+        self.counters.refused += 1;
+        let message = format!("it cannot be served now, and cannot be put off: {why}");
+        let failure = Failure { retry_after_ms, ..Failure::new(ErrorCode::Overloaded, message) };
+        entry.info.verdict = "refuse".into();
+        entry.info.reason = "not_deferred".into();
+        entry.info.completed_at = clock::rfc3339(clock::wall());
+        let reply = Reply { result: Err(failure), info: entry.info.clone() };
+        entry.story.outcome = "refused";
+        self.stories.keep(entry.story);
+        entry.waiters.into_iter().chain([entry.reply]).for_each(|sender| sender.send(reply.clone()));
+    }
+
+    /// The core has room.
+    pub(in crate::driver) fn take_up(&mut self, most: u16) {
+        let mark = self.deferred.mark();
+        self.deferred.taking = self.deferred.order(|spool| spool.take(mark, now(), usize::from(most), Wish::default()));
+        if !self.deferred.taking {
+            self.core.handle(self.now, Event::TakenUp);
+        }
+    }
+
+    /// The spool said something.
+    pub(in crate::driver) fn on_spool(&mut self, report: Report) {
+        self.now = self.clock.now();
+        match report {
+            Report::Opened(found) => {
+                self.deferred.fault.clear();
+                if let Some((path, why)) = &found.moved {
+                    tracing::error!(path = %path.display(), %why, "the spool could not be read and was moved aside");
+                }
+                if found.level.rows > 0 {
+                    tracing::info!(requests = found.level.rows, "requests wait on the disk from before");
+                }
+                for row in found.dead {
+                    self.answer_row(row.id, died_twice());
+                }
+                self.count_rows(found.level.rows);
+            }
+            Report::Shut(shut) => self.deferred.fault = format!("{} ({})", shut.what, shut.remedy),
+            Report::Stored { mark, id } => {
+                if let Some(entry) = self.deferred.putting.remove(&mark) {
+                    self.deferred.waiting.entry(id).or_default().join(callers(*entry));
+                    self.count_rows(self.deferred.rows + 1);
+                }
+            }
+            Report::Same { mark, id } => {
+                if let Some(entry) = self.deferred.putting.remove(&mark) {
+                    self.deferred.waiting.entry(id).or_default().join(callers(*entry));
+                }
+            }
+            Report::Repeated { mark, reply } => {
+                if let Some(entry) = self.deferred.putting.remove(&mark) {
+                    callers(*entry).send(&stored::reply(&reply));
+                }
+            }
+            Report::Refused { mark, refusal } => {
+                if let Some(entry) = self.deferred.putting.remove(&mark) {
+                    self.refuse_deferred(*entry, &refusal.to_string(), refusal.retry_after_ms());
+                }
+            }
+            Report::Taken { rows, .. } => self.taken(rows),
+            Report::Fetched { id, payload } => self.fetched(id, payload),
+            Report::Kept { id } => {
+                if let Some((reply, callers)) = self.deferred.replying.remove(&id) {
+                    callers.send(&reply);
+                }
+            }
+            Report::KeptBefore { id, reply } => {
+                if let Some((_, callers)) = self.deferred.replying.remove(&id) {
+                    callers.send(&stored::reply(&reply));
+                }
+            }
+            Report::NotKept { id, why } => {
+                if let Some((mut reply, callers)) = self.deferred.replying.remove(&id) {
+                    reply.info.warnings.push(format!("this answer is not on the disk yet: {why}"));
+                    callers.send(&reply);
+                }
+            }
+            Report::Recalled { mark, found } => self.recalled(mark, found),
+            Report::Swept { expired, level, .. } => {
+                for row in expired {
+                    self.answer_row(row.id, expired_there());
+                }
+                self.count_rows(level.rows);
+            }
+            Report::Failing(why) => {
+                tracing::error!(%why, "the spool cannot be written");
+                self.deferred.fault = why;
+            }
+            Report::Works => self.deferred.fault.clear(),
+        }
+        self.touch();
+    }
+
+    fn count_rows(&mut self, rows: u64) {
+        self.deferred.rows = rows;
+        self.core.handle(self.now, Event::Deferred { waiting: rows });
+    }
+
+    fn taken(&mut self, rows: Result<Vec<Waiting>, String>) {
+        match rows {
+            Ok(rows) => {
+                for row in rows {
+                    let id = row.id;
+                    if self.deferred.order(|spool| spool.fetch(id)) {
+                        self.deferred.fetching.insert(id, row);
+                    } else {
+                        self.deferred.order(|spool| spool.back(id));
+                    }
+                }
+            }
+            Err(why) => self.deferred.fault = why,
+        }
+        self.taken_up_if_done();
+    }
+
+    fn taken_up_if_done(&mut self) {
+        if self.deferred.taking && self.deferred.fetching.is_empty() {
+            self.deferred.taking = false;
+            self.core.handle(self.now, Event::TakenUp);
+        }
+    }
+
+    fn fetched(&mut self, id: i64, payload: Result<Option<bytes::Bytes>, String>) {
+        let Some(row) = self.deferred.fetching.remove(&id) else { return };
+        match payload.map(|payload| payload.map(|payload| stored::request(&row, payload))) {
+            Ok(Some(Ok(request))) => {
+                let callers = self.deferred.waiting.remove(&id).unwrap_or_default();
+                self.count_rows(self.deferred.rows.saturating_sub(1));
+                self.deferred.order(|spool| spool.alive(id));
+                self.submit_again(request, id, callers);
+            }
+            Ok(Some(Err(why))) => self.answer_row(id, Failure::new(ErrorCode::Internal, format!("read it from the disk: {why}"))),
+            Ok(None) => {}
+            Err(why) => {
+                self.deferred.fault = why;
+                self.deferred.order(|spool| spool.back(id));
+            }
+        }
+        self.act();
+        self.taken_up_if_done();
+    }
+
+    /// A row is answered without being served.
+    fn answer_row(&mut self, row: i64, failure: Failure) {
+        let callers = self.deferred.waiting.remove(&row).unwrap_or_default();
+        let info = Info { verdict: "refuse".into(), reason: failure.code.as_str().into(), ..Info::default() };
+        self.answer_taken(row, Reply { result: Err(failure), info }, callers);
+    }
+
+    /// A request that was taken up has its answer.
+    pub(in crate::driver) fn answer_taken(&mut self, row: i64, reply: Reply, callers: Callers) {
+        let bytes = stored::bytes(&reply);
+        if bytes.is_none() {
+            tracing::warn!(row, "an answer cannot be kept: asked again, it is made again");
+        }
+        if self.deferred.order(|spool| spool.answered(row, now(), bytes)) {
+            self.deferred.replying.insert(row, (reply, callers));
+        } else {
+            callers.send(&reply);
+        }
+    }
+
+    /// A request that may be put off and has an id of its own may have been answered before, in another life. It goes on when that
+    /// is known. Gives it back if nobody needs to be asked.
+    pub(in crate::driver) fn ask_spool(&mut self, request: Request, reply: ReplySender) -> Option<(Request, ReplySender)> {
+        let Some(request_id) = request.options.request_id.clone().filter(|_| request.options.deferrable) else {
+            return Some((request, reply));
+        };
+        if !self.deferred.is_there() || !self.deferred.fault.is_empty() {
+            return Some((request, reply));
+        }
+        let (mark, caller) = (self.deferred.mark(), stored::caller(&request.caller));
+        if !self.deferred.order(|spool| spool.recall(mark, now(), caller, request_id)) {
+            return Some((request, reply));
+        }
+        self.deferred.asking.insert(mark, (request, reply));
+        None
+    }
+
+    fn recalled(&mut self, mark: u64, found: Result<Recalled, String>) {
+        let Some((request, reply)) = self.deferred.asking.remove(&mark) else { return };
+        match found {
+            Ok(Recalled::Answered(bytes)) => {
+                self.counters.duplicates += 1;
+                let mut again = stored::reply(&bytes);
+                again.info.duplicate = true;
+                reply.send(again);
+            }
+            Ok(Recalled::Waits(row)) if !self.deferred.fetching.contains_key(&row) && !self.is_served(row) => {
+                self.counters.duplicates += 1;
+                self.deferred.waiting.entry(row).or_default().senders.push(reply);
+            }
+            Ok(Recalled::Waits(_) | Recalled::Unknown) | Err(_) => {
+                self.submit_known(request, reply);
+                self.act();
+            }
+        }
+    }
+
+    fn is_served(&self, row: i64) -> bool {
+        self.entries.values().any(|entry| entry.row == Some(row))
+    }
+
+    /// Now and then: what has expired is answered.
+    pub(in crate::driver) fn sweep_deferred(&mut self) {
+        if self.deferred.is_there() && self.deferred.next_sweep <= self.now {
+            self.deferred.next_sweep = self.now.after(SWEEP);
+            self.deferred.order(|spool| spool.sweep(now()));
+        }
+    }
+}
+
+impl Callers {
+    fn join(&mut self, other: Callers) {
+        self.senders.extend(other.senders);
+        self.received = self.received.take().or(other.received);
+        self.steps.extend(other.steps);
+    }
+}
+
+fn callers(entry: Entry) -> Callers {
+    let received = Some((entry.story.received, entry.story.received_at));
+    Callers { senders: entry.waiters.into_iter().chain([entry.reply]).collect(), received, steps: entry.story.steps }
+}
+
+fn died_twice() -> Failure {
+    Failure::new(ErrorCode::Internal, "this request was alive at two crashes and is not run again")
+}
+
+fn expired_there() -> Failure {
+    Failure::new(ErrorCode::DeadlineExceeded, "deadline_ms: passed while it waited on the disk for something that can serve it")
+}
+
