@@ -1,0 +1,146 @@
+//! Makes text plain before it is searched: digits of any script, full-width and ornamental characters become ASCII,
+//! invisible characters go, every space is a space and every dash a dash. Places in the plain text lead back to the text that came.
+//! Must not know what is searched for. Letters of other alphabets that only look like Latin ones stay what they are.
+
+use std::borrow::Cow;
+
+use super::fold_table::{DROPPED, FOLDED};
+
+/// Plain text, and where each piece of it came from.
+#[derive(Debug)]
+pub struct Folded<'a> {
+    original: &'a str,
+    text: Cow<'a, str>,
+    /// From this place of the plain text on, until the next one, places differ by the same number: (plain, original).
+    shifts: Vec<(usize, usize)>,
+}
+
+/// Makes `text` plain. Text of printable ASCII is not copied; of other text there is one copy.
+pub fn fold(text: &str) -> Folded<'_> {
+    if text.bytes().all(is_plain) {
+        return Folded { original: text, text: Cow::Borrowed(text), shifts: Vec::new() };
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut shifts = Vec::new();
+    let mut shift = 0;
+    for (at, found) in text.char_indices() {
+        let Some(become_) = plain_char(found) else { continue };
+        if at - plain.len() != shift {
+            shift = at - plain.len();
+            shifts.push((plain.len(), at));
+        }
+        plain.push(become_);
+    }
+    Folded { original: text, text: Cow::Owned(plain), shifts }
+}
+
+impl Folded<'_> {
+    /// The plain text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it differs from the text that came.
+    pub fn changed(&self) -> bool {
+        matches!(self.text, Cow::Owned(_))
+    }
+
+    /// Where the characters from `start` to `end` of the plain text lie in the text that came.
+    pub fn original(&self, start: usize, end: usize) -> (usize, usize) {
+        if self.shifts.is_empty() || end <= start {
+            return (start, end);
+        }
+        let mut last = end - 1;
+        while !self.text.is_char_boundary(last) {
+            last -= 1;
+        }
+        let last = self.place(last);
+        let width = self.original.get(last..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+        (self.place(start), last + width)
+    }
+
+    fn place(&self, at: usize) -> usize {
+        match self.shifts.partition_point(|(plain, _)| *plain <= at).checked_sub(1).and_then(|n| self.shifts.get(n)) {
+            Some((plain, original)) => original + (at - plain),
+            None => at,
+        }
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')
+}
+
+/// What a character becomes; `None` if it is dropped.
+fn plain_char(found: char) -> Option<char> {
+    if found.is_ascii() {
+        return (found >= ' ' && found != '\x7f' || matches!(found, '\t' | '\n' | '\r')).then_some(found);
+    }
+    let code = u32::from(found);
+    if within(DROPPED.partition_point(|(from, _)| *from <= code), |at| DROPPED.get(at).map(|row| row.1), code) {
+        return None;
+    }
+    let at = FOLDED.partition_point(|(from, ..)| *from <= code);
+    let Some((from, to, first, rises)) = at.checked_sub(1).and_then(|at| FOLDED.get(at)) else { return Some(found) };
+    if code > *to {
+        return Some(found);
+    }
+    let step = if *rises { code - from } else { 0 };
+    char::from_u32(u32::from(*first) + step)
+}
+
+fn within(after: usize, to: impl Fn(usize) -> Option<u32>, code: u32) -> bool {
+    after.checked_sub(1).and_then(to).is_some_and(|to| code <= to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_of_any_script_and_hidden_characters_become_plain() {
+        for (given, expected) in [
+            ("plain", "plain"),
+            ("４１１１", "4111"),
+            ("٤١١١", "4111"),
+            ("४१", "41"),
+            ("𝟒𝟏𝟭𝟷", "4111"),
+            ("4\u{200b}1\u{ad}1\u{2060}1", "4111"),
+            ("4\u{fe0f}\u{20e3}1", "41"),
+            ("4\u{0}1\u{0}", "41"),
+            ("a＠b．com", "a@b.com"),
+            ("１２\u{a0}３４\u{2011}５６", "12 34-56"),
+            ("Größe", "Größe"),
+            ("4\u{336}1", "41"),
+            ("①②", "12"),
+        ] {
+            assert_eq!(fold(given).text(), expected, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn every_place_leads_back_to_the_character_it_came_from() {
+        let given = "é\u{200b}４x\u{ad}\u{ad}5ß６";
+        let folded = fold(given);
+        assert_eq!(folded.text(), "é4x5ß6");
+        let mut back = String::new();
+        for (at, found) in folded.text().char_indices() {
+            let (start, end) = folded.original(at, at + found.len_utf8());
+            back.push_str(&given[start..end]);
+        }
+        assert_eq!(back, "é４x5ß６");
+        let (start, end) = folded.original(2, 5);
+        assert_eq!(&given[start..end], "４x\u{ad}\u{ad}5");
+    }
+
+    #[test]
+    fn the_tables_are_in_order_and_fold_to_printable_ascii() {
+        assert!(FOLDED.windows(2).all(|pair| pair[0].1 < pair[1].0));
+        assert!(DROPPED.windows(2).all(|pair| pair[0].1 < pair[1].0));
+        for (from, to, first, rises) in FOLDED {
+            assert!(from <= to);
+            let last = u32::from(*first) + if *rises { to - from } else { 0 };
+            assert!((0x20..0x7f).contains(&last), "{from:x}");
+        }
+    }
+}
