@@ -1,4 +1,106 @@
-//! Looks into payloads: which personal data is in a text (`detect`). Pure functions of bytes and the operator's rules: no clock, no
-//! file, no log. Must not know of sites, budgets or load; what follows is the core's to decide.
+//! Looks into payloads: what of them is text (`text`, `json`), which personal data is in it (`detect`), how long it is (`tokens`);
+//! what a text is without it (`redact`). Pure functions of bytes and
+//! the operator's rules: no clock, no file, no log. Must not know of sites, budgets or load; what follows is the core's to decide.
 
 pub mod detect;
+pub mod json;
+pub mod redact;
+pub mod text;
+pub mod tokens;
+
+use edge_core::DataClass;
+
+use detect::rules::ClassRules;
+use detect::{Detectors, KindSet};
+use text::{Readable, Seen, Source, Why};
+
+/// What a look into a payload found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Kinds of personal data.
+    pub found: KindSet,
+    /// The data class may be no freer than this; `None` if nothing forbids anything. It can only make a class stricter.
+    pub cap: Option<DataClass>,
+    /// Why it could not be read, in which case the cap is the strictest class.
+    pub unreadable: Option<Why>,
+    /// Parts that are no text: pictures, sounds, tensors of numbers. Nothing was looked for in them.
+    pub media: usize,
+    /// Messages of a chat.
+    pub messages: usize,
+    /// Estimated tokens of the text.
+    pub tokens: u64,
+    /// Bytes of the text.
+    pub bytes: usize,
+}
+
+/// Looks into all parts of one payload.
+pub fn look<'a>(sources: impl IntoIterator<Item = Source<'a>>, detectors: &Detectors, rules: &ClassRules) -> Look {
+    let mut found = KindSet::EMPTY;
+    let seen = sources
+        .into_iter()
+        .map(|source| text::texts(source, |name, text| found = found.union(detectors.kinds(text, name))))
+        .reduce(Seen::and);
+    let Some(seen) = seen else {
+        return Look { found, cap: None, unreadable: None, media: 0, messages: 0, tokens: 0, bytes: 0 };
+    };
+    let unread = match &seen.readable {
+        Readable::Unreadable(_) => Some(DataClass::Regulated),
+        Readable::NotText => rules.not_text,
+        Readable::Text => rules.not_text.filter(|_| seen.media > 0),
+    };
+    let cap = rules.cap(found).into_iter().chain(unread).min();
+    let unreadable = match seen.readable {
+        Readable::Unreadable(why) => Some(why),
+        Readable::Text | Readable::NotText => None,
+    };
+    Look { found, cap, unreadable, media: seen.media, messages: seen.messages, tokens: seen.tokens, bytes: seen.bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use DataClass::{Internal, Regulated};
+
+    fn cap(source: Source<'_>, not_text: Option<DataClass>) -> Option<DataClass> {
+        let mut rules = ClassRules::new(0);
+        rules.not_text = not_text;
+        look([source], &Detectors::new(&BTreeMap::new()).unwrap(), &rules).cap
+    }
+
+    #[test]
+    fn the_cap_is_the_strictest_of_what_was_found_and_what_could_not_be_read() {
+        let text = |text: &'static str| Source::Encoded { content_type: "text/plain", bytes: text.as_bytes() };
+        let picture = Source::Encoded { content_type: "image/png", bytes: b"\x89PNG" };
+        let with_picture = Source::Chat(
+            br#"{"messages":[{"role":"user","content":[{"image_url":{"url":"data:image/png;base64,AA=="}}]}]}"#,
+        );
+        for (source, not_text, expected) in [
+            (text("nothing"), None, None),
+            (text("nothing"), Some(Internal), None),
+            (text("203.0.113.7"), None, Some(Internal)),
+            (text("a@b.com from 203.0.113.7"), None, Some(Regulated)),
+            (Source::Encoded { content_type: "text/plain", bytes: b"\xff" }, None, Some(Regulated)),
+            (Source::Encoded { content_type: "application/zip", bytes: b"PK" }, None, Some(Regulated)),
+            (Source::Chat(b"{"), None, Some(Regulated)),
+            (picture, None, None),
+            (picture, Some(Internal), Some(Internal)),
+            (with_picture, None, None),
+            (with_picture, Some(Internal), Some(Internal)),
+            (Source::Chat(br#"{"messages":[{"role":"user","content":"a\u0040b.com"}]}"#), None, Some(Regulated)),
+            (
+                Source::Chat(br#"{"messages":[{"role":"user","content":"a@b.com","content":"x"}]}"#),
+                None,
+                Some(Regulated),
+            ),
+            (
+                Source::Tensor { name: "phone", datatype: "BYTES", bytes: b"\x08\0\0\x00467 3395" },
+                None,
+                Some(Regulated),
+            ),
+        ] {
+            assert_eq!(cap(source, not_text), expected, "{source:?}");
+        }
+    }
+}
