@@ -1,7 +1,8 @@
 //! Looks into payloads: what of them is text (`text`, `json`), which personal data is in it (`detect`), how long it is (`tokens`);
-//! what a text is without it (`redact`). Pure functions of bytes and
+//! what a text is without it (`redact`); and whether a local answer is to be doubted (`answer`). Pure functions of bytes and
 //! the operator's rules: no clock, no file, no log. Must not know of sites, budgets or load; what follows is the core's to decide.
 
+pub mod answer;
 pub mod detect;
 pub mod json;
 pub mod redact;
