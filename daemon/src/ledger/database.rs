@@ -10,9 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 
 use super::LedgerError;
-
-/// Version of the tables; a file of another one is moved aside like a corrupt one.
-const SCHEMA: i64 = 1;
+use super::schema::Schema;
 
 /// How long a daemon that is just ending may still hold the file.
 const LOCK_WAIT: Duration = Duration::from_millis(200);
@@ -24,23 +22,23 @@ pub struct Opened<T> {
     pub content: T,
 }
 
-/// Opens or creates `path`, readable by the daemon alone, runs `create` on a new file and `load` on any. Where an
-/// unreadable file went, with the reason, is told by `moved`, also when no new one can be made in its place.
+/// Opens or creates `path`, readable by the daemon alone, brings it to the version of `schema` and runs `load` on it.
+/// Where an unreadable file went, with the reason, is told by `moved`, also when no new one can be made in its place. A
+/// file of a newer daemon is an error and stays where it is.
 pub fn open<T>(
     path: &Path,
-    create: &str,
-    synchronous: &str,
+    schema: &Schema,
     load: impl Fn(&mut Connection) -> rusqlite::Result<T>,
     moved: &mut Option<(PathBuf, String)>,
 ) -> Result<Opened<T>, LedgerError> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(|source| LedgerError::Directory { path: dir.to_owned(), source })?;
     }
-    match attempt(path, create, synchronous, &load) {
+    match attempt(path, schema, &load) {
         Ok((connection, content)) => Ok(Opened { connection, content }),
         Err(LedgerError::Sql { source, .. }) if is_unreadable(&source) => {
             *moved = Some((move_aside(path)?, source.to_string()));
-            let (connection, content) = attempt(path, create, synchronous, &load)?;
+            let (connection, content) = attempt(path, schema, &load)?;
             Ok(Opened { connection, content })
         }
         Err(error) => Err(error),
@@ -48,7 +46,7 @@ pub fn open<T>(
 }
 
 /// Whether the file itself is at fault, and not the disk or its permissions.
-fn is_unreadable(error: &rusqlite::Error) -> bool {
+pub(super) fn is_unreadable(error: &rusqlite::Error) -> bool {
     match error {
         // `Unknown` is SQLite's plain "error": our own statements do not fit the tables.
         rusqlite::Error::SqliteFailure(failure, _) => {
@@ -63,10 +61,15 @@ fn is_unreadable(error: &rusqlite::Error) -> bool {
     }
 }
 
+/// A number that is never negative.
+pub(super) fn count(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(at)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(at, value))
+}
+
 fn attempt<T>(
     path: &Path,
-    create: &str,
-    synchronous: &str,
+    schema: &Schema,
     load: &impl Fn(&mut Connection) -> rusqlite::Result<T>,
 ) -> Result<(Connection, T), LedgerError> {
     // SQLite gives its side files the mode of the main file.
@@ -76,31 +79,27 @@ fn attempt<T>(
     let mut connection = Connection::open(path).map_err(sql("open"))?;
     connection.busy_timeout(LOCK_WAIT).map_err(sql("set up"))?;
     // Exclusive: nobody else writes here, so the index of the log needs no shared memory, and a second daemon is
-    // noticed. Small caches: the daemon's memory is promised to be small.
+    // noticed. Comes before anything is read, and the version before anything is written.
+    connection.execute_batch("PRAGMA locking_mode=EXCLUSIVE").map_err(sql("set up"))?;
+    let found = schema.check(&connection, path)?;
+    if schema.shrinks && found == 0 {
+        // Only heeded before the first table.
+        connection.execute_batch("PRAGMA auto_vacuum=INCREMENTAL").map_err(sql("set up"))?;
+    }
+    // Small caches: the daemon's memory is promised to be small.
     let settings = format!(
-        "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};
-         PRAGMA cache_size=-256; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=4194304;"
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous={}; PRAGMA cache_size=-256; PRAGMA temp_store=MEMORY;
+         PRAGMA journal_size_limit=4194304;",
+        schema.synchronous
     );
     connection.execute_batch(&settings).map_err(sql("set up"))?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sql("read"))?;
-    match version {
-        SCHEMA => {}
-        0 => {
-            // In one piece: a full disk must not leave a half that is taken for a corrupt file at the next try.
-            let whole = format!("BEGIN; {create} PRAGMA user_version={SCHEMA}; COMMIT;");
-            connection.execute_batch(&whole).map_err(sql("create tables in"))?;
-        }
-        other => {
-            let source = rusqlite::Error::IntegralValueOutOfRange(0, other);
-            return Err(LedgerError::Sql { action: "read the schema version of", path: path.to_owned(), source });
-        }
-    }
+    schema.upgrade(&connection, path, found)?;
     let content = load(&mut connection).map_err(sql("read"))?;
     Ok((connection, content))
 }
 
 /// Renames the file and its side files; an older one of that name is replaced, so that they cannot fill the disk.
-fn move_aside(path: &Path) -> Result<PathBuf, LedgerError> {
+pub(super) fn move_aside(path: &Path) -> Result<PathBuf, LedgerError> {
     let named = |suffix: &str| {
         let mut name = OsString::from(path);
         name.push(suffix);
@@ -125,11 +124,12 @@ fn move_aside(path: &Path) -> Result<PathBuf, LedgerError> {
 mod tests {
     use super::*;
 
-    const CREATE: &str = "CREATE TABLE t (n INTEGER) STRICT;";
+    const FULL: Schema = Schema { steps: &["CREATE TABLE t (n INTEGER) STRICT;"], synchronous: "FULL", shrinks: false };
+    const OFF: Schema = Schema { synchronous: "OFF", ..FULL };
 
-    fn open_with(path: &Path, synchronous: &str) -> (Opened<i64>, Option<(PathBuf, String)>) {
+    fn open_with(path: &Path, schema: &Schema) -> (Opened<i64>, Option<(PathBuf, String)>) {
         let mut moved = None;
-        let opened = open(path, CREATE, synchronous, count, &mut moved).unwrap();
+        let opened = open(path, schema, count, &mut moved).unwrap();
         (opened, moved)
     }
 
@@ -143,24 +143,24 @@ mod tests {
         let path = dir.path().join("deep/x.db");
         std::fs::create_dir(dir.path().join("deep")).unwrap();
         std::fs::write(&path, vec![7_u8; 8192]).unwrap();
-        let (opened, moved) = open_with(&path, "FULL");
+        let (opened, moved) = open_with(&path, &FULL);
         let (aside, why) = moved.unwrap();
         assert_eq!(std::fs::read(aside).unwrap(), vec![7_u8; 8192]);
         assert!(why.contains("not a database"), "{why}");
         assert_eq!(opened.content, 0);
         drop(opened.connection);
-        assert!(open_with(&path, "FULL").1.is_none());
+        assert!(open_with(&path, &FULL).1.is_none());
     }
 
     #[test]
-    fn tables_of_another_version_or_shape_are_moved_aside() {
+    fn tables_of_another_shape_or_an_impossible_version_are_moved_aside() {
         let dir = tempfile::tempdir().unwrap();
         for (name, sql) in
-            [("a.db", "PRAGMA user_version=9"), ("b.db", "PRAGMA user_version=1"), ("c.db", "CREATE TABLE t (m TEXT)")]
+            [("a.db", "PRAGMA user_version=-1"), ("b.db", "PRAGMA user_version=1"), ("c.db", "CREATE TABLE t (m TEXT)")]
         {
             let path = dir.path().join(name);
             Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-            assert!(open_with(&path, "OFF").1.is_some(), "{name}");
+            assert!(open_with(&path, &OFF).1.is_some(), "{name}");
         }
     }
 
@@ -169,12 +169,10 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.db");
-        let (first, _) = open_with(&path, "OFF");
+        let (first, _) = open_with(&path, &OFF);
         first.connection.execute("INSERT INTO t VALUES (1)", []).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let Err(LedgerError::Sql { source, .. }) = open(&path, CREATE, "OFF", count, &mut None) else {
-            panic!("opened twice")
-        };
+        let Err(LedgerError::Sql { source, .. }) = open(&path, &OFF, count, &mut None) else { panic!("opened twice") };
         assert!(source.to_string().contains("locked"), "{source}");
     }
 }

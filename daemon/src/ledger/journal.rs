@@ -12,6 +12,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::mpsc;
 
+use super::schema::Schema;
 use super::{LedgerError, database};
 use crate::driver::chain;
 use crate::driver::clock::Clock;
@@ -27,7 +28,8 @@ const MAX_REMOVALS: usize = 512;
 /// How long after a failed attempt the file is tried again: room on the disk comes back when a person makes it.
 const REOPEN_PAUSE: Duration = Duration::from_secs(2);
 
-const CREATE: &str = "
+const SCHEMA: Schema = Schema { steps: &[FIRST], synchronous: "FULL", shrinks: false };
+const FIRST: &str = "
     CREATE TABLE request (
         id INTEGER PRIMARY KEY, received_ms INTEGER NOT NULL, deadline_ms INTEGER, deaths INTEGER NOT NULL,
         head BLOB NOT NULL, payload BLOB NOT NULL
@@ -171,7 +173,7 @@ impl Journal {
 fn live(path: &Path, inbox: &Receiver<Order>, reports: mpsc::Sender<Report>) {
     let (mut said, mut moved) = (None, None);
     loop {
-        match database::open(path, CREATE, "FULL", start_life, &mut moved) {
+        match database::open(path, &SCHEMA, start_life, &mut moved) {
             Ok(opened) => {
                 let (crashed, left) = opened.content;
                 report(&reports, Report::Opened(Found { left, crashed, moved }));
@@ -424,7 +426,7 @@ mod tests {
     fn a_full_disk_is_told_and_the_journal_works_again_when_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.db");
-        let opened = database::open(&path, CREATE, "FULL", start_life, &mut None).unwrap();
+        let opened = database::open(&path, &SCHEMA, start_life, &mut None).unwrap();
         let (sender, mut reports) = mpsc::channel(64);
         let connection = opened.connection;
         let mut worker = Worker { connection, reports: sender, removals: Vec::new(), failing: false };
@@ -460,7 +462,7 @@ mod tests {
         assert_eq!(journal.write(row(7)), Ok(()));
         assert_eq!(reports.blocking_recv(), Some(Report::Written(7)));
         crash(journal);
-        let holder = database::open(&path, CREATE, "FULL", start_life, &mut None).unwrap();
+        let holder = database::open(&path, &SCHEMA, start_life, &mut None).unwrap();
         let (sender, mut reports) = mpsc::channel(64);
         let journal = Journal::start(&path, sender).unwrap();
         let Some(Report::Shut(shut)) = reports.blocking_recv() else { panic!("opened a file that is in use") };

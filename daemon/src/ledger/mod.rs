@@ -7,8 +7,12 @@
 mod database;
 pub mod journal;
 pub mod replies;
+mod schema;
+pub mod spool;
+mod thread;
+pub mod time;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// By what a reply is known: who asked (the reply topic stands for it), under which id, for which model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +31,9 @@ pub enum LedgerError {
     File { path: PathBuf, source: std::io::Error },
     #[error("{action} {path}")]
     Sql { action: &'static str, path: PathBuf, source: rusqlite::Error },
+    /// Written by a newer daemon; nothing in it is touched.
+    #[error("{} has schema {found}, this edged knows {known}", file_name(path))]
+    Newer { path: PathBuf, found: i64, known: i64 },
     #[error("move the unreadable {path} aside")]
     MoveAside { path: PathBuf, source: std::io::Error },
     #[error("start a thread for {path}")]
@@ -53,6 +60,7 @@ impl LedgerError {
             {
                 "make room on the disk of the state directory"
             }
+            LedgerError::Newer { .. } => "install the newer edged again, or move the file away",
             LedgerError::Thread { .. } => "raise the limit of threads (TasksMax, ulimit -u) and restart edged",
             LedgerError::Directory { .. }
             | LedgerError::File { .. }
@@ -62,4 +70,8 @@ impl LedgerError {
             }
         }
     }
+}
+
+fn file_name(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
 }
