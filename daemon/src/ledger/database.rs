@@ -15,6 +15,10 @@ use super::schema::Schema;
 /// How long a daemon that is just ending may still hold the file.
 const LOCK_WAIT: Duration = Duration::from_millis(200);
 
+/// Free pages that are kept for the next requests, and pages that are given back at once.
+const SPARE_PAGES: i64 = 256;
+const GIVE_BACK_PAGES: i64 = 512;
+
 /// An open database.
 pub struct Opened<T> {
     pub connection: Connection,
@@ -59,6 +63,15 @@ pub(super) fn is_unreadable(error: &rusqlite::Error) -> bool {
         | rusqlite::Error::SqlInputError { .. } => true,
         _ => false,
     }
+}
+
+/// Gives space that past floods took back to the file system, a piece at a time.
+pub(super) fn shrink(connection: &Connection) -> rusqlite::Result<()> {
+    let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+    if free > SPARE_PAGES + GIVE_BACK_PAGES {
+        connection.execute_batch(&format!("PRAGMA incremental_vacuum({GIVE_BACK_PAGES})"))?;
+    }
+    Ok(())
 }
 
 /// A number that is never negative.

@@ -1,16 +1,24 @@
-//! What must survive the daemon: requests that were acknowledged before they were answered ([`journal`], on disk), and
-//! replies that may have to be given again with the same bytes ([`replies`], in the runtime directory).
+//! What must survive the daemon. On disk: requests that were acknowledged before they were answered ([`journal`]),
+//! requests that wait until something can serve them ([`spool`]), and what the box did ([`records`]: usage, audit, money
+//! spent, routing decisions). In the runtime directory: replies that may have to be given again with the same bytes
+//! ([`replies`]).
 //!
-//! The journal has a database and a thread of its own, because it waits for the disk; replies are appended to files in
-//! memory, which waits for nothing. Neither decides what is kept, refused or run again: they store what they are told.
+//! Each database has a thread of its own, because it waits for the disk; replies are appended to files in memory, which
+//! waits for nothing. None of them decides what is kept, refused, sent or run again: they store what they are told.
 
+pub mod audit;
 mod database;
+pub mod decisions;
+pub mod histogram;
 pub mod journal;
+pub mod records;
 pub mod replies;
 mod schema;
+pub mod spent;
 pub mod spool;
 mod thread;
 pub mod time;
+pub mod usage;
 
 use std::path::{Path, PathBuf};
 

@@ -208,6 +208,12 @@ impl Trouble {
         }
     }
 
+    /// Whether what was to be written is at fault, or a row that it meets, and not the disk.
+    pub(super) fn is_of_the_row(error: &rusqlite::Error) -> bool {
+        use rusqlite::ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+        error.sqlite_error_code().is_none_or(|code| matches!(code, ConstraintViolation | TooBig | TypeMismatch))
+    }
+
     pub(super) fn why(&self) -> &str {
         match self {
             Trouble::Full(why) | Trouble::Corrupt(why) | Trouble::Disk(why) => why,

@@ -40,10 +40,6 @@ const PIECE: usize = 256 << 10;
 const PIECES: i64 = 1 << 16;
 /// Replies that one sweep lets go.
 const STALE: i64 = 256;
-/// Free pages that are kept for the next requests, and pages that are given back at once.
-const SPARE_PAGES: i64 = 256;
-const GIVE_BACK_PAGES: i64 = 512;
-
 const COLUMNS: &str =
     "id, received_ms, deadline_ms, due_ms, due_ran_ms, rank, class, model, caller, request_id, deaths,
      payload_len, head";
@@ -317,13 +313,4 @@ pub(super) fn note_ran(connection: &Connection, ran_ms: i64) -> rusqlite::Result
 
 pub(super) fn end_life(connection: &Connection, ran_ms: i64) -> rusqlite::Result<()> {
     connection.execute("UPDATE life SET clean = 1, ran_ms = ?1", [ran_ms]).map(drop)
-}
-
-/// Gives space that past floods took back to the file system, a piece at a time.
-pub(super) fn shrink(connection: &Connection) -> rusqlite::Result<()> {
-    let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-    if free > SPARE_PAGES + GIVE_BACK_PAGES {
-        connection.execute_batch(&format!("PRAGMA incremental_vacuum({GIVE_BACK_PAGES})"))?;
-    }
-    Ok(())
 }

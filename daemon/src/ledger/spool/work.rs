@@ -106,7 +106,7 @@ impl Worker {
         reports.into_iter().for_each(say);
     }
 
-    /// A group could not be written. Where the disk is full, a smaller part of it may still fit.
+    /// A group could not be written. A smaller part of it may still fit a full disk.
     fn not_written(
         &mut self,
         file: &mut File,
@@ -118,7 +118,7 @@ impl Worker {
             tracing::error!(error = %trouble.why(), changes = writes.len(), "write the spool");
             say(Report::Failing(trouble.why().to_owned()));
         }
-        let parts = matches!(trouble, Trouble::Full(_)) && writes.len() > 1;
+        let parts = !matches!(trouble, Trouble::Corrupt(_)) && writes.len() > 1;
         let (puts, others): (Vec<Write>, Vec<Write>) =
             writes.into_iter().partition(|write| matches!(write, Write::Put { .. }));
         let mut trouble_now = None;
@@ -265,7 +265,7 @@ impl Worker {
                 Ok(freed) => file.level.drop_replies(&freed),
                 Err(error) => tracing::warn!(%error, "let old replies go"),
             }
-            file::shrink(&file.connection)?;
+            database::shrink(&file.connection)?;
         }
         let mut expired = file::expired(&file.connection, times, PAGE + 1, |id| !self.out.contains(&id))?;
         let more = expired.len() > PAGE;
