@@ -12,8 +12,11 @@ use tokio::sync::{mpsc, watch};
 use crate::cache::Keeper;
 use crate::config::Config;
 use crate::driver::clock::{self, Clock};
+use crate::driver::sites::siblings;
 use crate::driver::{Driver, INBOX, Milestone, Outside, ReadConfig};
 use crate::handle::{Handle, Message};
+use crate::ledger::records::{self, Records};
+use crate::ledger::spool::{self, Spool};
 use crate::pull::Puller;
 use crate::service;
 use crate::service::power_mode::{self, Setter};
@@ -25,6 +28,7 @@ use crate::telemetry::rail::{Meter, Rail};
 use crate::telemetry::{self, Sampler, Watch};
 use crate::transport::dbus::{self, Bus, BusError};
 use crate::transport::mqtt::{self, Setup};
+use crate::uplink::Uplink;
 
 /// What a daemon that ends for a fault gives the broker to take what is said already, and what one whose drain took too
 /// long gives itself to say so.
@@ -92,6 +96,8 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     };
     let mut outside = outside(&config, options, machine.as_ref(), receiver, status, milestones, clock)?;
     outside.power_mode_fault = mode_fault;
+    let (siblings, orders) = mpsc::channel(siblings::WAITING);
+    outside.siblings = config.mqtt.is_some().then_some(siblings);
     let driver = tokio::spawn(Driver::new(config.clone(), outside, clock).run());
     let bus = dbus::serve(handle.clone(), &config.bus, &config.limits).await.map_err(RunError::Bus)?;
     bus.own_name().await.map_err(RunError::Bus)?;
@@ -107,6 +113,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
             telemetry_interval: config.telemetry_interval,
         })
     });
+    drop(orders);
     tracing::info!(node = %config.node, name = edge_wire::names::BUS_NAME, "serving on the bus");
 
     let result = serve(&handle, &mut signals, &mut reached, &bus, driver).await;
@@ -249,6 +256,10 @@ fn outside(
         cache: keeper(config, options.simulated),
         store: store_keeper(config, options.simulated),
         pull: puller(config, options.simulated, clock),
+        uplink: uplink(clock),
+        siblings: None,
+        spool: spool(config),
+        records: records(config),
         reload: options.reload,
         samples,
         power_mode_fault: None,
@@ -328,6 +339,51 @@ fn puller(config: &Config, simulated: bool, clock: Clock) -> Option<Puller> {
     Puller::start(&config.pull, &config.models, &config.fleet, &config.state_dir, clock)
         .inspect_err(|error| tracing::error!(%error, "start the thread of pulls; nothing can be pulled"))
         .ok()
+}
+
+/// What sends requests to other sites, on a thread of its own. Without it, what this box serves itself is served all the same.
+fn uplink(clock: Clock) -> Option<Uplink> {
+    Uplink::start(clock, crate::driver::sites::UNDER_WAY)
+        .inspect_err(|error| tracing::error!(%error, "start the thread of the uplink; nothing is sent to other sites"))
+        .ok()
+}
+
+/// Reports of a thread of the ledger that wait for the loop.
+const REPORTS: usize = 1024;
+
+/// Where requests wait that cannot be served now. Without it they are refused.
+fn spool(config: &Config) -> Option<(Spool, mpsc::Receiver<spool::Report>)> {
+    let routing = &config.routing;
+    if routing.core.max_deferred == 0 {
+        return None;
+    }
+    let age_ms = i64::try_from(routing.defer_max_age.as_millis()).unwrap_or(i64::MAX);
+    let bounds = spool::Bounds {
+        rows: routing.core.max_deferred,
+        bytes: routing.defer_max_bytes,
+        age_ms,
+        ..spool::Bounds::default()
+    };
+    let (sender, reports) = mpsc::channel(REPORTS);
+    Spool::start(&config.state_dir.join("spool.db"), bounds, crate::driver::ledger_time(), sender)
+        .inspect_err(|error| tracing::error!(%error, "start the thread of the spool; nothing can be put off"))
+        .ok()
+        .map(|spool| (spool, reports))
+}
+
+/// What is written down of requests. Without it nothing leaves, unless the operator says so.
+fn records(config: &Config) -> Option<(Records, mpsc::Receiver<records::Report>)> {
+    let days = |time: Duration| u32::try_from(time.as_secs() / 86_400).unwrap_or(u32::MAX);
+    let routing = &config.routing;
+    let mut keep = records::Retention::default();
+    keep.audit.days = days(routing.audit_kept);
+    keep.usage.days_days = days(routing.usage_kept);
+    keep.decisions.rows = routing.decisions_max_rows;
+    let (sender, reports) = mpsc::channel(REPORTS);
+    Records::start(&config.state_dir.join("ledger.db"), keep, crate::driver::ledger_time(), sender)
+        .inspect_err(|error| tracing::error!(%error, "start the thread of the ledger; nothing is written down"))
+        .ok()
+        .map(|records| (records, reports))
 }
 
 /// Bundles come one by one, each as soon as its files were checked, from threads of their own.

@@ -76,7 +76,6 @@ fn departure(name: &str) -> Departure {
         rule: "r".into(),
         redacted: 0,
         bytes: 1,
-        sha256: [1; 32],
         attempt: 1,
         kind: "first".into(),
     }

@@ -9,7 +9,17 @@ use crate::units::Mono;
 
 /// The effective data class: the stricter of the claim (or the policy's default) and the ceiling of the source.
 pub fn class(meta: &RequestMeta, policy: &Policy) -> DataClass {
-    of_claim(meta.class, meta.origin, policy).min(meta.terms.ceiling)
+    let claimed = of_claim(meta.class, meta.origin, policy).min(meta.terms.ceiling);
+    // Only what an explicit rule freed may be freer than the caller said, and not even that beyond the ceilings.
+    let freed = meta.terms.freed.map(|to| to.min(ceiling(meta.origin, policy)).min(meta.terms.ceiling));
+    freed.map_or(claimed, |freed| freed.max(claimed))
+}
+
+fn ceiling(origin: Origin, policy: &Policy) -> DataClass {
+    match origin {
+        Origin::Bus => policy.bus_ceiling,
+        Origin::Broker => policy.broker_ceiling,
+    }
 }
 
 /// The same without what rules and payload say.
@@ -20,11 +30,7 @@ pub fn of_claim(claim: ClassClaim, origin: Origin, policy: &Policy) -> DataClass
         ClassClaim::Unknown => DataClass::Regulated,
         ClassClaim::Claimed(class) => class,
     };
-    let ceiling = match origin {
-        Origin::Bus => policy.bus_ceiling,
-        Origin::Broker => policy.broker_ceiling,
-    };
-    claimed.min(ceiling)
+    claimed.min(ceiling(origin, policy))
 }
 
 /// The effective deadline of a request that arrived at `now`: its own, else the longest allowed if it may be deferred,
@@ -84,6 +90,22 @@ mod tests {
             (Claimed(Regulated), Origin::Broker, Regulated),
         ] {
             assert_eq!(class(&meta(claim, origin), &policy), expected, "{claim:?} over {origin:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_rule_freed_goes_farther_and_never_beyond_a_ceiling() {
+        let policy = Policy { broker_ceiling: Internal, ..Policy::default() };
+        for (claim, origin, ceiling, freed, expected) in [
+            (Claimed(Regulated), Origin::Bus, Public, None, Regulated),
+            (Claimed(Regulated), Origin::Bus, Public, Some(Public), Public),
+            (Claimed(Public), Origin::Bus, Public, Some(Internal), Public),
+            (Claimed(Regulated), Origin::Broker, Public, Some(Public), Internal),
+            (Claimed(Regulated), Origin::Bus, Internal, Some(Public), Internal),
+        ] {
+            let meta = meta(claim, origin);
+            let meta = RequestMeta { terms: Terms { ceiling, freed, ..meta.terms }, ..meta };
+            assert_eq!(class(&meta, &policy), expected, "{claim:?} {origin:?} {ceiling:?} {freed:?}");
         }
     }
 

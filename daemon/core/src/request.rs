@@ -186,6 +186,8 @@ pub struct RequestMeta {
 pub struct Terms {
     /// Freest class that it may have: the strictest of the rules that speak of it, and of what was found in its payload.
     pub ceiling: DataClass,
+    /// What is sent is of this class, as a rule of the operator had what was found taken out of it; never beyond `ceiling`.
+    pub freed: Option<DataClass>,
     /// Sites that serve its model in this form.
     pub capable: Sites,
     /// Sites that the rules let it go to.
@@ -213,6 +215,7 @@ impl Default for Terms {
     fn default() -> Terms {
         Terms {
             ceiling: DataClass::Public,
+            freed: None,
             capable: Sites::NONE,
             allowed: Sites::ALL,
             demands: Demands::default(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{DataClass, ModelId, Mono, NanoUsd, Terms, Tokens, Zone};
+use edge_core::{DataClass, ModelId, Mono, NanoUsd, Ratio, Terms, Tokens, Zone};
 use edge_engine::protocol::{HostError, Part, Want};
 use edge_wire::dto::Info;
 use tokio::sync::mpsc;
@@ -13,8 +13,9 @@ use super::pipeline::{Child, Gathering};
 use super::resolve::Resolved;
 use super::scratch::Filled;
 use super::shares::ShareKey;
-use super::sites::Callers;
+use super::sites::{Callers, Found};
 use super::trace::Story;
+use crate::config::rules::Check;
 use crate::handle::ReplySender;
 use crate::request::{Options, Output, Payload};
 use crate::uplink::Chunk;
@@ -80,8 +81,8 @@ pub struct Travel {
     pub claimed: String,
     /// Names of the operator's rules that spoke of it.
     pub rules: Vec<Arc<str>>,
-    /// What was taken out of it before it may leave, as words.
-    pub redacted: String,
+    /// Places that were taken out of it before it may leave.
+    pub redacted: u32,
     /// Its payload without that; what leaves, if anything does.
     pub clean: Option<Payload>,
     /// Attempts at sites so far.
@@ -92,8 +93,18 @@ pub struct Travel {
     pub cost: NanoUsd,
     /// Where it is served and why, if that is not what it was accepted with.
     pub last: Option<(&'static str, &'static str)>,
-    /// Where the answer came from.
+    /// What was read and written for its answer.
     pub tokens: Tokens,
+    /// When its answer is doubtful, by a rule.
+    pub check: Option<Check>,
+    /// Why it is, if it is.
+    pub doubt: Option<&'static str>,
+    /// How often such answers are compared with a stronger site's.
+    pub sample: Ratio,
+    /// Freest class that its payload allows.
+    pub cap: Option<DataClass>,
+    /// What was found out about it.
+    pub found: Found,
 }
 
 impl Default for Travel {
@@ -104,13 +115,18 @@ impl Default for Travel {
             terms: Terms::default(),
             claimed: String::new(),
             rules: Vec::new(),
-            redacted: String::new(),
+            redacted: 0,
             clean: None,
             attempts: 0,
             said: Vec::new(),
             cost: NanoUsd::default(),
             last: None,
             tokens: Tokens::default(),
+            check: None,
+            doubt: None,
+            sample: Ratio::ZERO,
+            cap: None,
+            found: Found::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::Driver;
 use super::chunks::cut;
 use super::clock;
 use super::duplicates::{Key, Known};
-use super::entry::{Entry, MAX_WAITERS, Travel};
+use super::entry::{Entry, MAX_WAITERS};
 use super::host::HostState;
 use super::models::{Bundle, Kind, Life};
 use super::resolve::{self, Resolved, shorten};
@@ -169,7 +169,7 @@ impl Driver {
         let share = self.shares.open(&caller);
         let deadline = request.options.deadline_ms.map(|ms| self.now.after(Duration::from_millis(ms)));
         let class = super::pipeline::claim(request.options.data_class.as_deref());
-        let (terms, found) = self.terms(&request, &info.model, checked.here);
+        let travel = self.terms(&request, &info.model, checked.model, checked.here);
         let meta = RequestMeta {
             id,
             parent: None,
@@ -186,7 +186,7 @@ impl Driver {
             cost: checked.cost,
             most_rows: checked.most_rows,
             deaths: request.deaths,
-            terms,
+            terms: travel.terms,
         };
         let pinned = request.options.version.is_some() || request.model.contains(':');
         let mut story = self.story(&request, &info);
@@ -219,12 +219,7 @@ impl Driver {
             result: None,
             error: None,
             place: self.place_of(checked.model, class),
-            travel: Travel {
-                terms,
-                claimed: request.options.data_class.clone().unwrap_or_default(),
-                rules: found.rules.into_iter().map(|(rule, _)| rule.into()).collect(),
-                ..Travel::default()
-            },
+            travel,
             stream: request.stream,
             options: request.options,
             row: None,
@@ -234,6 +229,7 @@ impl Driver {
         if let Some(bundle) = bundle.and_then(|bundle| self.models.bundle_mut(bundle)) {
             bundle.used = id.0;
         }
+        self.record_decision(&meta, &id);
         let event = match checked.stages {
             Some(stages) => {
                 let default_deadline =

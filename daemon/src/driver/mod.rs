@@ -155,6 +155,7 @@ pub struct Driver {
     sites: sites::Sites,
     deferred: sites::Deferred,
     book: book::Book,
+    looking: sites::Looking,
     jobs: Jobs,
     memory: memory::Memory,
     recovery: recovery::Recovery,
@@ -200,6 +201,7 @@ impl Driver {
             sites: sites::Sites::new(outside.uplink.take(), sites::siblings::Siblings::new(outside.siblings.take())),
             deferred: sites::Deferred::new(outside.spool.take()),
             book: book::Book::new(outside.records.take()),
+            looking: sites::Looking::new(),
             id_prefix: format!("r{:x}", since_epoch.as_millis()),
             next_ping: outside.watchdog.as_ref().map(|_| now),
             config,
@@ -645,6 +647,11 @@ async fn next_answer(cache: &mut Option<Keeper>) -> Answer {
 /// Answers a command; a caller that is gone does not want the answer.
 fn answer<T>(to: tokio::sync::oneshot::Sender<T>, value: T) {
     drop(to.send(value));
+}
+
+/// Both clocks, as the files of the ledger know time.
+pub fn ledger_time() -> crate::ledger::time::Now {
+    book::now()
 }
 
 /// A failure of the daemon's own making.

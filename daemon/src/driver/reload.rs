@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{Event, Mono};
+use edge_core::Mono;
 use edge_wire::dto::Problem;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -83,17 +83,18 @@ impl Driver {
     /// Takes over what can change while running, and notes the rest.
     pub(super) fn reloaded(&mut self, read: Result<Config, String>) {
         self.now = self.clock.now();
-        let result = read.map(|config| {
+        let result = read.and_then(|config| {
+            self.take_routing(&config)?;
             self.reloading.pending = self.config.pending(&config);
             tracing::info!(waiting_for_a_restart = ?self.reloading.pending, "policy reloaded");
             self.config.files = config.files;
-            self.config.policy = config.policy.clone();
+            self.config.warnings = config.warnings;
             if self.config.models.objective != config.models.objective {
                 self.config.models.objective = config.models.objective;
                 self.adopt_again();
             }
-            self.core.handle(self.now, Event::Policy(Box::new(config.policy)));
             self.look_for_runtime(self.config.engine.library.clone());
+            Ok(())
         });
         self.look_into_inbox();
         self.reloading.fault = result.clone().err();

@@ -21,7 +21,7 @@ pub(super) const TABLES: &str = "
         id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, request_id TEXT NOT NULL, caller TEXT NOT NULL,
         model TEXT NOT NULL, site TEXT NOT NULL, zone TEXT NOT NULL, protocol TEXT NOT NULL, claimed TEXT,
         effective TEXT NOT NULL, rule TEXT NOT NULL, redacted INTEGER NOT NULL, bytes INTEGER NOT NULL,
-        sha256 BLOB NOT NULL, attempt INTEGER NOT NULL, kind TEXT NOT NULL,
+        sha256 BLOB, attempt INTEGER NOT NULL, kind TEXT NOT NULL,
         ended_ms INTEGER, outcome TEXT, reply_bytes INTEGER, micro_usd INTEGER
     ) STRICT;";
 
@@ -56,9 +56,8 @@ pub struct Departure {
     pub rule: String,
     /// Places that were made unreadable in it.
     pub redacted: u32,
-    /// What is sent: its length and its digest.
+    /// Length of what is sent.
     pub bytes: u64,
-    pub sha256: [u8; 32],
     /// 1 for the first time that this request leaves.
     pub attempt: u32,
     /// The word for this attempt: first, retry, hedge.
@@ -74,6 +73,8 @@ pub struct Outcome {
     pub reply_bytes: u64,
     /// `None` where no price is known.
     pub micro_usd: Option<u64>,
+    /// Digest of what was sent, as far as it was; `None` if nothing was.
+    pub sha256: Option<[u8; 32]>,
 }
 
 /// The proof that a departure is in the file; its row's id.
@@ -184,14 +185,14 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<Audited> {
         rule: row.get(10)?,
         redacted: small(11)?,
         bytes: count(row, 12)?,
-        sha256: row.get(13)?,
         attempt: small(14)?,
         kind: row.get(15)?,
     };
     let word: Option<String> = row.get(17)?;
     let outcome = word.map(|word| {
         let micro_usd = row.get::<_, Option<i64>>(19)?.map(|value| u64::try_from(value).unwrap_or(0));
-        Ok::<_, rusqlite::Error>(Outcome { ended_ms: row.get(16)?, word, reply_bytes: count(row, 18)?, micro_usd })
+        let sha256 = row.get(13)?;
+        Ok::<_, rusqlite::Error>(Outcome { ended_ms: row.get(16)?, word, reply_bytes: count(row, 18)?, micro_usd, sha256 })
     });
     Ok(Audited { id: row.get(0)?, departure, outcome: outcome.transpose()? })
 }
@@ -202,7 +203,7 @@ fn number(value: u64) -> i64 {
 
 pub(super) fn intend(connection: &Connection, row: &Departure) -> rusqlite::Result<Ticket> {
     let sql = "INSERT INTO audit (at_ms, request_id, caller, model, site, zone, protocol, claimed, effective, rule,
-         redacted, bytes, sha256, attempt, kind) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+         redacted, bytes, attempt, kind) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     connection.prepare_cached(sql)?.execute(params![
         row.at_ms,
         row.request_id,
@@ -216,7 +217,6 @@ pub(super) fn intend(connection: &Connection, row: &Departure) -> rusqlite::Resu
         row.rule,
         row.redacted,
         number(row.bytes),
-        row.sha256.as_slice(),
         row.attempt,
         row.kind
     ])?;
@@ -224,9 +224,10 @@ pub(super) fn intend(connection: &Connection, row: &Departure) -> rusqlite::Resu
 }
 
 pub(super) fn outcome(connection: &Connection, ticket: Ticket, outcome: &Outcome) -> rusqlite::Result<()> {
-    let sql = "UPDATE audit SET ended_ms = ?2, outcome = ?3, reply_bytes = ?4, micro_usd = ?5 WHERE id = ?1";
-    let values =
-        params![ticket.0, outcome.ended_ms, outcome.word, number(outcome.reply_bytes), outcome.micro_usd.map(number)];
+    let sql = "UPDATE audit SET ended_ms = ?2, outcome = ?3, reply_bytes = ?4, micro_usd = ?5, sha256 = ?6 WHERE id = ?1";
+    let (reply_bytes, micro_usd) = (number(outcome.reply_bytes), outcome.micro_usd.map(number));
+    let sha256 = outcome.sha256.as_ref().map(<[u8; 32]>::as_slice);
+    let values = params![ticket.0, outcome.ended_ms, outcome.word, reply_bytes, micro_usd, sha256];
     connection.prepare_cached(sql)?.execute(values).map(drop)
 }
 

@@ -23,6 +23,7 @@ use edge_core::{Bytes, Mono, NanoUsd, RequestId, SiteId};
 pub(super) use self::deferred::{Callers, Deferred};
 pub use self::known::Known;
 pub(super) use self::replay::Replaying;
+pub(super) use self::terms::{Found, Looking};
 use crate::config::numbering::Numbering;
 use crate::ledger::audit;
 use crate::ledger::spent::Reservation;
@@ -99,6 +100,11 @@ impl Sites {
     /// Whether there is any.
     pub(super) fn is_empty(&self) -> bool {
         self.known.iter().all(Option::is_none)
+    }
+
+    /// The number of a site by its name.
+    pub(super) fn number(&self, name: &str) -> Option<SiteId> {
+        self.numbering.number(name)
     }
 
     /// Those that there are, with their numbers.

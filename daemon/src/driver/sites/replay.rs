@@ -13,13 +13,18 @@ use edge_core::{
 use edge_wire::sites::{Replay, ReplayShare};
 use serde::{Deserialize, Serialize};
 
+use super::Sites;
 use super::back::usd;
-use crate::config::policy_file::PolicyFile;
-use crate::config::rules::{Described, terms};
+use crate::config::policy::{PolicyFile, read_policy_text};
+use crate::config::rules::Source;
+use crate::config::sites::Around as Beside;
+use crate::config::terms::{Ask as Asked, Rules};
+use crate::config::validate::Machine;
 use crate::driver::Driver;
 use crate::driver::book::rfc3339;
+use crate::driver::entry::Entry;
 use crate::ledger::decisions::{Decision, DecisionQuery};
-use crate::request::Failure;
+use crate::request::{Caller, Failure, Payload};
 
 /// One decision, as it lies in the ledger.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -71,6 +76,7 @@ pub(in crate::driver) struct Seen {
 /// A replay under way.
 pub(in crate::driver) struct Replaying {
     policy: PolicyFile,
+    rules: Rules,
     query: DecisionQuery,
     decisions: u64,
     first: Option<i64>,
@@ -89,7 +95,13 @@ pub(in crate::driver) struct Replaying {
 impl Driver {
     /// A policy is read; nothing is taken over.
     pub(in crate::driver) fn begin_replay(&self, text: &str) -> Result<Replaying, Failure> {
-        let policy = crate::config::policy_file::read(text, &self.config).map_err(|faults| {
+        let machine = Machine::default();
+        let around = Beside {
+            machine: &machine,
+            node: &self.config.node,
+            broker: self.config.mqtt.as_ref().map(|mqtt| mqtt.zone),
+        };
+        let policy = read_policy_text(std::path::Path::new("policy"), text, &around).map_err(|faults| {
             let list: Vec<String> = faults.iter().map(ToString::to_string).collect();
             Failure::invalid(format!("policy: {}", list.join("\n")))
         })?;
@@ -97,9 +109,73 @@ impl Driver {
     }
 }
 
+impl Record {
+    /// A decision, from all that it was made by.
+    pub fn new(core: &edge_core::Explanation, meta: &edge_core::RequestMeta, entry: &Entry, sites: &Sites, task: &str) -> Record {
+        let caller = &entry.story.caller;
+        let seen = core.sites.iter().filter_map(|judged| Some((judged, sites.get(judged.site)?)));
+        let (here, overloaded) = match core.here {
+            Verdict::Refuse(refusal) => (Some(refusal.reason.as_str().to_owned()), refusal.code == RefusalCode::Overloaded),
+            Verdict::Local(_) | Verdict::Spill(..) | Verdict::Speculate(_) | Verdict::Defer(_) => (None, false),
+        };
+        let chosen = match core.verdict {
+            Verdict::Spill(site, _) => Some(site),
+            Verdict::Local(_) | Verdict::Speculate(_) | Verdict::Defer(_) | Verdict::Refuse(_) => None,
+        };
+        let nanos = |time: std::time::Duration| Span::of(time).as_nanos();
+        Record {
+            task: task.to_owned(),
+            claimed: entry.travel.claimed.clone(),
+            cap: entry.travel.cap.map(|cap| cap.as_str().to_owned()),
+            uid: match caller {
+                Caller::Bus { uid, .. } | Caller::Peer { uid, .. } => Some(*uid),
+                Caller::Broker { .. } => None,
+            },
+            topic: match caller {
+                Caller::Broker { reply_topic } => Some(reply_topic.to_string()),
+                Caller::Bus { .. } | Caller::Peer { .. } => None,
+            },
+            tensors: matches!(entry.payload, Payload::Tensors(_)),
+            deferrable: meta.deferrable,
+            bytes: meta.bytes.0,
+            input_tokens: meta.terms.tokens.input,
+            output_tokens: meta.terms.tokens.output,
+            difficulty: meta.terms.difficulty.as_str().to_owned(),
+            slack: nanos(core.slack),
+            wait: nanos(core.wait),
+            predicted: core.predicted.map(nanos),
+            barred: matches!(core.here, Verdict::Refuse(refusal) if matches!(refusal.reason, Reason::TooHot | Reason::Held)),
+            here,
+            overloaded,
+            place: if meta.terms.here == Here::Yes { "yes".into() } else { "no_model".into() },
+            sites: seen
+                .map(|(judged, known)| Seen {
+                    name: known.name.to_string(),
+                    zone: known.config.core.zone.as_str().into(),
+                    off: judged.seen.off,
+                    tripped: judged.seen.tripped,
+                    open: judged.seen.open,
+                    likely: judged.seen.likely.as_nanos(),
+                    sure: judged.seen.sure.as_nanos(),
+                })
+                .collect(),
+            verdict: core.verdict.as_str().into(),
+            class: core.class.as_str().into(),
+            site: chosen.and_then(|site| sites.get(site)).map(|known| known.name.to_string()),
+            cost: chosen.and_then(|site| core.sites.iter().find(|judged| judged.site == site)?.cost).map(|cost| cost.0),
+        }
+    }
+}
+
 impl Replaying {
-    fn new(policy: PolicyFile) -> Replaying {
+    fn new(mut policy: PolicyFile) -> Replaying {
+        policy.policy.sites = policy.sites.iter().map(|site| site.core).collect();
+        let number = |name: &str| {
+            let at = policy.sites.iter().position(|site| site.name == name)?;
+            u8::try_from(at).ok().map(SiteId)
+        };
         Replaying {
+            rules: Rules::new(&policy.rules, number),
             policy,
             query: DecisionQuery::default(),
             decisions: 0,
@@ -167,24 +243,26 @@ impl Replaying {
 
     /// What this policy makes of it: the verdict, the class, the zone of the site, the cost, and whether it would be in time.
     fn again(&mut self, row: &Decision, record: &Record) -> (Verdict, DataClass, Option<Zone>, u64, bool) {
-        let described = Described {
-            model: &row.model,
-            task: &record.task,
-            uid: record.uid,
-            topic: record.topic.as_deref(),
-            claimed: DataClass::from_word(&record.claimed),
-        };
         let claim = match record.claimed.as_str() {
             "" => ClassClaim::Unlabelled,
             word => DataClass::from_word(word).map_or(ClassClaim::Unknown, ClassClaim::Claimed),
         };
         let origin = if record.topic.is_some() { Origin::Broker } else { Origin::Bus };
-        let mut terms = terms(&self.policy.rules, &self.policy.sites, &described).terms;
-        let cap = record.cap.as_deref().and_then(DataClass::from_word);
-        terms.ceiling = terms.ceiling.min(cap.unwrap_or(DataClass::Public));
-        let core = &self.policy.core;
-        let class = edge_core::classify::of_claim(claim, origin, core).min(terms.ceiling);
-        terms.capable = self.capable(&row.model, record.tensors);
+        let core = &self.policy.policy;
+        let claimed = edge_core::classify::of_claim(claim, origin, core);
+        let source = match (&record.topic, record.uid) {
+            (Some(topic), _) => Source::Mqtt { topic },
+            (None, uid) => Source::Bus { uid: uid.unwrap_or(0) },
+        };
+        let asked = Asked { model: &row.model, task: &record.task, source, class: claimed };
+        let said = self.rules.terms(&asked, self.policy.routing.objective);
+        let (capable, stronger) = self.capable(&row.model, record.tensors);
+        let mut terms = edge_core::Terms { capable, stronger, ..edge_core::Terms::default() };
+        said.put(&mut terms);
+        let cap = record.cap.as_deref().and_then(DataClass::from_word).unwrap_or(DataClass::Public);
+        // What a rule has taken out cannot be told from the record: it counts as still in it.
+        terms.ceiling = terms.ceiling.min(cap);
+        let class = claimed.min(terms.ceiling);
         terms.tokens = Tokens { input: record.input_tokens, output: record.output_tokens };
         terms.difficulty = match record.difficulty.as_str() {
             "easy" => Difficulty::Easy,
@@ -225,11 +303,16 @@ impl Replaying {
         }
     }
 
-    fn capable(&self, model: &str, tensors: bool) -> Set {
-        let serves = |site: &crate::config::sites::SiteConfig| {
-            site.model(model).is_some() && super::terms::takes_form(&site.protocol, tensors)
-        };
-        (0..u8::MAX).map(SiteId).zip(&self.policy.sites).filter(|(_, site)| serves(site)).map(|(id, _)| id).collect()
+    /// Sites that serve a model in this form, and those whose answers are better.
+    fn capable(&self, model: &str, tensors: bool) -> (Set, Set) {
+        let mut sets = (Set::NONE, Set::NONE);
+        for (id, site) in (0..u8::MAX).map(SiteId).zip(&self.policy.sites) {
+            if site.model(model).is_some() && super::terms::takes_form(&site.protocol, tensors) {
+                sets.0 = sets.0.with(id);
+                sets.1 = if site.is_stronger(model) { sets.1.with(id) } else { sets.1 };
+            }
+        }
+        sets
     }
 
     fn seen(&self, id: SiteId, record: &Record, day: i64) -> SiteSeen {

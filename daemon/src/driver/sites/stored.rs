@@ -135,7 +135,8 @@ fn content(payload: &Payload) -> Result<(Content, Bytes), String> {
     }
 }
 
-fn bytes_of(data: &Blob) -> Result<Bytes, String> {
+/// The bytes of a payload, in memory.
+pub fn bytes_of(data: &Blob) -> Result<Bytes, String> {
     match data {
         Blob::Inline(bytes) => Ok(bytes.clone()),
         Blob::Sealed { fd, offset, len } => {

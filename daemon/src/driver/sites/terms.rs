@@ -1,13 +1,29 @@
 //! Where a request may be served: by the operator's rules, which know names, and by what is in its payload. The core decides; this
 //! gives it the facts.
 
-use edge_core::{Here, SiteId, Sites as Set, Terms};
+use std::sync::Arc;
 
-use super::Known;
+use edge_core::{DataClass, Difficulty, Here, ModelId, RequestMeta, Sites as Set, Terms, Tokens};
+use edge_core::{Bytes, Cost, RequestId, ShareId, Work};
+
+use super::{Known, stored};
+use crate::config::rules::Source;
 use crate::config::sites::Protocol;
+use crate::config::terms::{Ask, Rules, Said};
 use crate::driver::Driver;
+use crate::driver::entry::Travel;
 use crate::driver::intake::essence;
-use crate::request::{CHAT, Payload, Request};
+use crate::driver::resolve;
+use crate::handle::Profile;
+use crate::inspect::detect::rules::ClassRules;
+use crate::inspect::detect::Detectors;
+use crate::inspect::detect::kind::BUILT_IN;
+use crate::inspect::text::Source as Part;
+use crate::inspect::{self, Look, redact};
+use crate::request::{Blob, CHAT, Caller, Failure, Payload, Request};
+
+/// Text beyond this is not looked into here; it counts as what nobody could read. It would hold up everybody else.
+const MOST_TEXT: u64 = 4 << 20;
 
 /// What was found out about a request on the way, for an explanation.
 #[derive(Clone, Debug, Default)]
@@ -22,30 +38,414 @@ pub struct Found {
     pub difficulty: String,
 }
 
-impl Driver {
-    /// Sites that serve a model in the form of this payload.
-    pub(super) fn capable(&self, model: &str, payload: &Payload) -> Set {
-        let serves = |known: &Known| known.model(model).is_some() && takes(known.config.protocol, payload);
-        self.sites.iter().filter(|(_, known)| serves(known)).map(|(id, _): (SiteId, _)| id).collect()
-    }
+/// What payloads are looked into with.
+pub(in crate::driver) struct Looking {
+    /// `None`: nobody wants to know.
+    detectors: Option<(Detectors, ClassRules)>,
+    /// For counting alone.
+    built_in: (Detectors, ClassRules),
+    pub rules: Rules,
+    /// Why the learnt model cannot be used; empty if it can, or none is set.
+    pub difficulty_fault: String,
+}
 
-    /// The terms of a request that was named for a model.
-    pub(in crate::driver) fn terms(&self, request: &Request, model: &str, here: Here) -> (Terms, Found) {
-        let found = Found::default();
-        if self.sites.is_empty() {
-            return (Terms { here, ..Terms::default() }, found);
+impl Looking {
+    /// With nothing taken over yet.
+    pub fn new() -> Looking {
+        Looking {
+            detectors: None,
+            built_in: (Detectors::default(), ClassRules::new(0)),
+            rules: Rules::default(),
+            difficulty_fault: String::new(),
         }
-        let pinned = request.options.version.is_some() || request.model.contains(':');
-        // Which version a site has, nobody tells.
-        let capable = if pinned { Set::NONE } else { self.capable(model, &request.payload) };
-        (Terms { capable, here, ..Terms::default() }, found)
     }
 }
 
-fn takes(protocol: Protocol, payload: &Payload) -> bool {
-    match (protocol, payload) {
-        (Protocol::Oip { .. }, Payload::Tensors(_)) | (Protocol::Sibling, _) => true,
-        (Protocol::OpenAi, Payload::Encoded { content_type, .. }) => essence(content_type).eq_ignore_ascii_case(CHAT),
-        (Protocol::Oip { .. }, Payload::Encoded { .. }) | (Protocol::OpenAi, Payload::Tensors(_)) => false,
+/// What a request is, as rules see it.
+#[derive(Clone, Copy)]
+struct About<'a> {
+    model: &'a str,
+    task: &'a str,
+    caller: &'a Caller,
+    claimed: Option<&'a str>,
+    payload: &'a Payload,
+    is_pinned: bool,
+}
+
+impl Driver {
+    /// What the configuration says of sites, rules and payloads is taken over.
+    pub(in crate::driver) fn take_looking(&mut self) {
+        let number = |name: &str| self.sites.number(name);
+        self.looking.rules = Rules::new(&self.config.rules, number);
+        let detect = &self.config.detect;
+        self.looking.detectors = None;
+        if detect.enabled {
+            // The configuration was checked: a pattern that is none was refused there.
+            match detectors(detect) {
+                Ok(detectors) => self.looking.detectors = Some(detectors),
+                Err(why) => tracing::error!(%why, "detectors"),
+            }
+        }
+    }
+
+    /// The terms of a request, and what is kept of it for the case that it travels.
+    pub(in crate::driver) fn terms(&self, request: &Request, model: &str, id: ModelId, here: Here) -> Travel {
+        let claimed = request.options.data_class.clone().unwrap_or_default();
+        if self.sites.is_empty() {
+            return Travel { terms: Terms { here, ..Terms::default() }, claimed, ..Travel::default() };
+        }
+        let task = self.task_of(id);
+        let about = About {
+            model,
+            task: &task,
+            caller: &request.caller,
+            claimed: request.options.data_class.as_deref(),
+            payload: &request.payload,
+            is_pinned: request.options.version.is_some() || request.model.contains(':'),
+        };
+        let mut found = Found::default();
+        let mut travel = self.judge(about, here, None, &mut found);
+        travel.claimed = claimed;
+        travel.found = found;
+        travel
+    }
+
+    fn task_of(&self, id: ModelId) -> String {
+        let of_model = self.models.get(id).map(|model| model.found.task.clone());
+        of_model.or_else(|| self.pipelines.get(id).map(|served| served.found.task.clone())).unwrap_or_default()
+    }
+
+    fn judge(&self, about: About<'_>, here: Here, told: Option<Tokens>, found: &mut Found) -> Travel {
+        let mut terms = Terms { here, ..Terms::default() };
+        let (serving, stronger) = self.serving(about.model, about.payload);
+        // Which version a site has, nobody tells.
+        terms.capable = if about.is_pinned { Set::NONE } else { serving };
+        terms.stronger = stronger.and(terms.capable);
+        let class = edge_core::classify::of_claim(
+            crate::driver::pipeline::claim(about.claimed),
+            about.caller.origin(),
+            &self.config.policy,
+        );
+        let source = match about.caller {
+            Caller::Bus { uid, .. } | Caller::Peer { uid, .. } => Source::Bus { uid: *uid },
+            Caller::Broker { reply_topic } => Source::Mqtt { topic: reply_topic },
+        };
+        let ask = Ask { model: about.model, task: about.task, source, class };
+        let said = self.looking.rules.terms(&ask, self.config.routing.objective);
+        said.put(&mut terms);
+        let rules = self.looking.rules.told(said.spoke).map(|(name, says)| (name.to_owned(), says.to_string()));
+        found.rules = rules.collect();
+        found.class = match about.claimed {
+            None => "unlabelled: the policy's default".into(),
+            Some(word) => format!("the caller says {word}"),
+        };
+        let mut travel = Travel {
+            rules: found.rules.iter().map(|(name, _)| Arc::from(name.as_str())).collect(),
+            check: said.check,
+            sample: said.sample,
+            ..Travel::default()
+        };
+        self.look_into(about.payload, &mut terms, class, &said, found, &mut travel);
+        if let Some(told) = told.filter(|told| *told != Tokens::default()) {
+            terms.tokens = told;
+        }
+        travel.terms = terms;
+        travel
+    }
+
+    /// What is in the payload: it can only make the class stricter, unless a rule has what was found taken out.
+    fn look_into(
+        &self,
+        payload: &Payload,
+        terms: &mut Terms,
+        class: DataClass,
+        said: &Said,
+        found: &mut Found,
+        travel: &mut Travel,
+    ) {
+        let leaves = terms.capable.iter().any(|id| {
+            self.sites.get(id).is_some_and(|known| known.config.core.zone > edge_core::Zone::Device)
+        });
+        let wants_difficulty = said.difficulty && !terms.stronger.is_empty();
+        let is_text = is_text(payload);
+        if !is_text && self.looking.detectors.is_none() {
+            return;
+        }
+        let Some(parts) = read(payload) else {
+            // Nobody could look: the strictest.
+            if self.looking.detectors.is_some() && leaves {
+                terms.ceiling = DataClass::Regulated;
+                travel.cap = Some(DataClass::Regulated);
+                found.detected.push("too large to look into: regulated".into());
+            }
+            return;
+        };
+        let (detectors, rules) = self.looking.detectors.as_ref().unwrap_or(&self.looking.built_in);
+        let look = inspect::look(parts.iter().map(Owned::part), detectors, rules);
+        terms.tokens = tokens(&look, payload, terms.tokens);
+        if wants_difficulty {
+            let (difficulty, words) = self.difficulty(&parts, travel);
+            (terms.difficulty, found.difficulty) = (difficulty, words);
+        }
+        if self.looking.detectors.is_none() {
+            return;
+        }
+        travel.cap = look.cap;
+        let Some(cap) = look.cap else { return };
+        let names = found_names(&look, detectors);
+        let why = match &look.unreadable {
+            Some(why) => format!("cannot be read ({why}): {}", cap.as_str()),
+            None => format!("found {}: {}", names.join(", "), cap.as_str()),
+        };
+        let cleaned = said.redact.filter(|to| *to > class.min(cap)).and_then(|to| Some((to, clean(payload, detectors)?)));
+        match cleaned {
+            Some((to, (clean, replaced))) => {
+                found.detected.push(format!("{why}; taken out by a rule, what is left is {}", to.as_str()));
+                travel.redacted = u32::try_from(replaced.values().sum::<usize>()).unwrap_or(u32::MAX);
+                travel.clean = Some(clean);
+                terms.freed = Some(to);
+                terms.ceiling = terms.ceiling.min(to);
+            }
+            None => {
+                found.detected.push(why);
+                terms.ceiling = terms.ceiling.min(cap);
+            }
+        }
+    }
+
+    fn difficulty(&self, parts: &[Owned], travel: &Travel) -> (Difficulty, String) {
+        let _ = (parts, travel);
+        (Difficulty::Unknown, "no learnt model can be asked: the safe side".into())
+    }
+
+    /// Sites that serve a model in the form of this payload, and those whose answers are better.
+    fn serving(&self, model: &str, payload: &Payload) -> (Set, Set) {
+        let takes = |known: &Known| known.model(model).is_some() && takes(&known.config.protocol, payload);
+        let mut sets = (Set::NONE, Set::NONE);
+        for (id, known) in self.sites.iter().filter(|(_, known)| takes(known)) {
+            sets.0 = sets.0.with(id);
+            if known.config.is_stronger(model) {
+                sets.1 = sets.1.with(id);
+            }
+        }
+        sets
+    }
+
+    /// A request that is only asked about, as the core would get it.
+    pub(super) fn meta_of_profile(&mut self, profile: &Profile) -> Result<(RequestMeta, Found), Failure> {
+        let (name, version) = resolve::model_name(&profile.model, profile.options.version.as_deref())?;
+        let (name, version) = (name.to_owned(), version.map(str::to_owned));
+        let (model, here) = match self.models.find(&name, version.as_deref()) {
+            Ok(bundle) => (bundle.serves(crate::driver::models::Kind::Encoded), Here::Yes),
+            Err(unknown) => match self.pipelines.find(&name, version.as_deref()) {
+                // It is told of its first stage.
+                Some(served) => (served.first_stage(&self.models).unwrap_or(served.id), Here::Yes),
+                None => (self.sites.model_elsewhere(&name).ok_or(unknown)?, Here::NoModel),
+            },
+        };
+        let caller = source(profile.source.as_deref())?;
+        let content_type = profile.content_type.clone();
+        let payload = match (&profile.text, &content_type) {
+            (Some(text), kind) => Payload::Encoded {
+                content_type: kind.clone().unwrap_or_else(|| "text/plain".into()),
+                data: Blob::Inline(text.clone().into_bytes().into()),
+            },
+            (None, Some(kind)) => Payload::Encoded { content_type: kind.clone(), data: Blob::Inline(bytes::Bytes::new()) },
+            (None, None) => Payload::Tensors(Vec::new()),
+        };
+        let task = self.task_of(model);
+        let about = About {
+            model: &name,
+            task: &task,
+            caller: &caller,
+            claimed: profile.options.data_class.as_deref(),
+            payload: &payload,
+            is_pinned: version.is_some(),
+        };
+        let mut found = Found::default();
+        let tokens = Tokens { input: profile.input_tokens, output: profile.output_tokens };
+        let terms = self.judge(about, here, Some(tokens), &mut found).terms;
+        let bytes = profile.bytes.or(profile.text.as_ref().map(|text| text.len() as u64)).unwrap_or(0);
+        let is_tensors = matches!(payload, Payload::Tensors(_));
+        let deadline = profile.options.deadline_ms.map(|ms| self.now.after(std::time::Duration::from_millis(ms)));
+        let meta = RequestMeta {
+            id: RequestId(0),
+            parent: None,
+            client: edge_core::ClientId(0),
+            share: ShareId::new(0),
+            model,
+            deadline,
+            class: crate::driver::pipeline::claim(profile.options.data_class.as_deref()),
+            priority: profile.options.priority,
+            deferrable: profile.options.deferrable,
+            bytes: Bytes(bytes),
+            origin: caller.origin(),
+            work: if is_tensors || here == Here::NoModel { Work::Tensors } else { Work::Encoded },
+            cost: Cost::ONE,
+            most_rows: None,
+            deaths: 0,
+            terms,
+        };
+        Ok((meta, found))
+    }
+
+    /// A decision as it is kept, before it is made.
+    pub(in crate::driver) fn record_decision(&mut self, meta: &RequestMeta, entry: &RequestId) {
+        let Some(weight) = self.book.wants_decision() else { return };
+        let core = self.core.explain(self.now, meta);
+        let Some(entry) = self.entries.get(entry) else { return };
+        let record = super::replay::Record::new(&core, meta, entry, &self.sites, &self.task_of(meta.model));
+        match serde_json::to_vec(&record) {
+            Ok(bytes) => self.book.decided(&entry.info.model, weight, bytes),
+            Err(error) => tracing::debug!(%error, "a decision could not be written down"),
+        }
     }
 }
+
+/// Who would ask.
+fn source(word: Option<&str>) -> Result<Caller, Failure> {
+    let bus = |uid| Caller::Bus { name: "".into(), uid };
+    match word {
+        None | Some("bus") => Ok(bus(rustix::process::getuid().as_raw())),
+        Some("mqtt") => Ok(Caller::Broker { reply_topic: "".into() }),
+        Some(word) => match (word.strip_prefix("bus:"), word.strip_prefix("mqtt:")) {
+            (Some(uid), _) => uid.parse().map(bus).map_err(|_| bad_source(word)),
+            (None, Some(topic)) => Ok(Caller::Broker { reply_topic: topic.into() }),
+            (None, None) => Err(bad_source(word)),
+        },
+    }
+}
+
+fn bad_source(word: &str) -> Failure {
+    let word = resolve::shorten(word);
+    Failure::invalid(format!("option source: `{word}` given: takes bus, bus:UID, mqtt or mqtt:TOPIC"))
+}
+
+/// One part of a payload, in memory.
+struct Owned {
+    name: String,
+    /// A datatype of tensors; `None` for an encoded payload.
+    datatype: Option<String>,
+    bytes: bytes::Bytes,
+    is_chat: bool,
+}
+
+impl Owned {
+    fn part(&self) -> Part<'_> {
+        match &self.datatype {
+            Some(datatype) => Part::Tensor { name: &self.name, datatype, bytes: &self.bytes },
+            None if self.is_chat => Part::Chat(&self.bytes),
+            None => Part::Encoded { content_type: &self.name, bytes: &self.bytes },
+        }
+    }
+}
+
+/// The parts of a payload that may be text; `None` if one is too large, or cannot be read.
+fn read(payload: &Payload) -> Option<Vec<Owned>> {
+    match payload {
+        Payload::Encoded { content_type, data } => {
+            if crate::driver::intake::size_of(data) > MOST_TEXT && is_text(payload) {
+                return None;
+            }
+            let kind = essence(content_type);
+            let is_media = ["image/", "audio/", "video/"].iter().any(|media| kind.starts_with(media));
+            // A picture is not read: it is known to be one.
+            let bytes = if is_media { bytes::Bytes::new() } else { stored::bytes_of(data).ok()? };
+            let is_chat = kind.eq_ignore_ascii_case(CHAT);
+            Some(vec![Owned { name: content_type.clone(), datatype: None, bytes, is_chat }])
+        }
+        Payload::Tensors(given) => given
+            .iter()
+            .map(|tensor| {
+                let is_text = tensor.datatype == "BYTES";
+                if is_text && tensor.data.len() > MOST_TEXT {
+                    return None;
+                }
+                // Numbers are not read: they are known to be none.
+                let bytes = if is_text { stored::bytes_of(&tensor.data).ok()? } else { bytes::Bytes::new() };
+                let datatype = Some(tensor.datatype.clone());
+                Some(Owned { name: tensor.name.clone(), datatype, bytes, is_chat: false })
+            })
+            .collect(),
+    }
+}
+
+fn is_text(payload: &Payload) -> bool {
+    match payload {
+        Payload::Encoded { content_type, .. } => {
+            let kind = essence(content_type);
+            kind.starts_with("text/") || kind.eq_ignore_ascii_case(CHAT)
+        }
+        Payload::Tensors(given) => given.iter().any(|tensor| tensor.datatype == "BYTES"),
+    }
+}
+
+/// A payload without what detectors find in it; `None` if it cannot be made.
+fn clean(payload: &Payload, detectors: &Detectors) -> Option<(Payload, std::collections::BTreeMap<String, usize>)> {
+    let Payload::Encoded { content_type, data } = payload else { return None };
+    let bytes = stored::bytes_of(data).ok()?;
+    let redacted = if essence(content_type).eq_ignore_ascii_case(CHAT) {
+        redact::document(&bytes, detectors).ok()?
+    } else if essence(content_type).starts_with("text/") {
+        redact::text(std::str::from_utf8(&bytes).ok()?, detectors).ok()?
+    } else {
+        return None;
+    };
+    let data = Blob::Inline(redacted.text.into_bytes().into());
+    Some((Payload::Encoded { content_type: content_type.clone(), data }, redacted.replaced))
+}
+
+/// Tokens of a chat: its text as estimated, and what its body allows for the answer.
+fn tokens(look: &Look, payload: &Payload, before: Tokens) -> Tokens {
+    let Payload::Encoded { content_type, data } = payload else { return before };
+    if !essence(content_type).eq_ignore_ascii_case(CHAT) || look.messages == 0 {
+        return before;
+    }
+    let output = stored::bytes_of(data).ok().and_then(|bytes| {
+        let body: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+        let most = body.get("max_completion_tokens").or_else(|| body.get("max_tokens"))?;
+        u32::try_from(most.as_u64()?).ok()
+    });
+    Tokens { input: u32::try_from(look.tokens).unwrap_or(u32::MAX).max(1), output: output.unwrap_or(0) }
+}
+
+fn takes(protocol: &Protocol, payload: &Payload) -> bool {
+    match (protocol, payload) {
+        (Protocol::Oip { .. }, Payload::Tensors(_)) | (Protocol::Sibling { .. }, _) => true,
+        (Protocol::OpenAi { .. }, Payload::Encoded { content_type, .. }) => {
+            essence(content_type).eq_ignore_ascii_case(CHAT)
+        }
+        (Protocol::Oip { .. }, Payload::Encoded { .. }) | (Protocol::OpenAi { .. }, Payload::Tensors(_)) => false,
+    }
+}
+
+/// The same, of a request of which only the form is known.
+pub(super) fn takes_form(protocol: &Protocol, tensors: bool) -> bool {
+    match protocol {
+        Protocol::Oip { .. } => tensors,
+        Protocol::OpenAi { .. } => !tensors,
+        Protocol::Sibling { .. } => true,
+    }
+}
+
+fn found_names<'a>(look: &Look, detectors: &'a Detectors) -> Vec<&'a str> {
+    let built_in = BUILT_IN.iter().enumerate().filter(|(place, _)| look.found.has_built_in(*place));
+    let own = detectors.own_names().iter().enumerate().filter(|(place, _)| look.found.has_own(*place));
+    built_in.map(|(_, name)| *name).chain(own.map(|(_, name)| name.as_str())).collect()
+}
+
+fn detectors(detect: &crate::config::routing::DetectConfig) -> Result<(Detectors, ClassRules), String> {
+    let words = |faults: Vec<crate::inspect::detect::Fault>| {
+        faults.iter().map(|fault| format!("{}: {}", fault.key, fault.what)).collect::<Vec<_>>().join("; ")
+    };
+    let detectors = Detectors::new(&detect.patterns).map_err(words)?;
+    let words_of = |classes: &std::collections::BTreeMap<String, DataClass>| {
+        classes.iter().map(|(name, class)| (name.clone(), class.as_str().to_owned())).collect()
+    };
+    let mut rules =
+        ClassRules::read(detectors.own_names(), &words_of(&detect.classes), &words_of(&detect.pattern_classes))
+            .map_err(words)?;
+    rules.not_text = detect.not_text;
+    Ok((detectors, rules))
+}
+

@@ -31,7 +31,7 @@ use self::kind::BUILT_IN;
 pub const PLACEHOLDERS: [&str; 6] = ["[card]", "[iban]", "[national_id]", "[email]", "[ip]", "[phone]"];
 
 /// All detectors: those that are built in, and the operator's patterns.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Detectors {
     patterns: Patterns,
 }

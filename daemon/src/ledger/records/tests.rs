@@ -29,14 +29,13 @@ fn departure(n: i64) -> Departure {
         rule: "predicted_wait: 900 ms here, 300 ms there".into(),
         redacted: 0,
         bytes: 110_000,
-        sha256: [7; 32],
         attempt: 1,
         kind: "first".into(),
     }
 }
 
 fn outcome(word: &str) -> Outcome {
-    Outcome { ended_ms: T0 + 9, word: word.into(), reply_bytes: 800, micro_usd: None }
+    Outcome { ended_ms: T0 + 9, word: word.into(), reply_bytes: 800, micro_usd: None, sha256: Some([7; 32]) }
 }
 
 struct Desk {
