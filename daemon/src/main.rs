@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use edged::bring::cli::BundleCommand;
 use edged::config::raw::{Fault, Values};
 use edged::config::validate::{Machine, is_missing, validate};
-use edged::config::{BusConfig, Config, keys, reference};
+use edged::config::{BusConfig, Config, files, keys, reference, users};
+use edged::driver::clock;
 use edged::run::{self, Options};
 use edged::service;
 use edged::telemetry::hailort::child;
@@ -183,6 +184,10 @@ fn configure(arguments: &Arguments) -> Result<Config, Vec<Fault>> {
             .map_or(1, |count| u16::try_from(count.get()).unwrap_or(u16::MAX)),
         credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         is_missing: if arguments.check_config { is_missing } else { |_| false },
+        mode: files::mode,
+        user_id: users::id,
+        models: None,
+        today: u32::try_from(clock::unix_seconds() / (24 * 3600)).unwrap_or(u32::MAX),
     };
     let mut config = validate(values, &machine)?;
     if arguments.session {

@@ -1,6 +1,8 @@
 //! Every key of the configuration, once: its place, kind, range, default and meaning. Validation and the printed
 //! reference both read this table, so that neither can say what the other does not do.
 
+use edge_core::Demands;
+
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -33,6 +35,24 @@ pub enum Kind {
     TextByName,
     /// A table: to each name a list of texts.
     TextsByName,
+    /// A table: to each name one of these words.
+    WordByName(&'static [&'static str]),
+    /// A whole number within these bounds, or one of these words.
+    IntOrWord {
+        min: i64,
+        max: i64,
+        words: &'static [&'static str],
+    },
+    /// true, false, or this word.
+    BoolOrWord(&'static str),
+    /// true, false, or a list of text.
+    BoolOrTexts,
+    /// A day.
+    Date,
+    /// The two letters of a country.
+    Country,
+    /// A list of them, at most as many as a policy may demand.
+    Countries,
 }
 
 /// What holds when the key is absent.
@@ -59,22 +79,44 @@ pub struct Key {
     pub reload: bool,
 }
 
-const fn key(path: &'static str, kind: Kind, absent: Absent, meaning: &'static str) -> Key {
+pub(super) const fn key(path: &'static str, kind: Kind, absent: Absent, meaning: &'static str) -> Key {
     Key { path, kind, absent, meaning, reload: false }
 }
 
-const fn live(path: &'static str, kind: Kind, absent: Absent, meaning: &'static str) -> Key {
+pub(super) const fn live(path: &'static str, kind: Kind, absent: Absent, meaning: &'static str) -> Key {
     Key { path, kind, absent, meaning, reload: true }
 }
+
+/// Tables that may stand many times, each with a name: `[[site]]`, `[[rule]]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    pub name: &'static str,
+    /// Paths are those within one of the tables.
+    pub keys: &'static [Key],
+    /// How many there may be, all files together.
+    pub most: usize,
+    pub meaning: &'static str,
+    /// One of each, for people.
+    pub example: &'static str,
+}
+
+/// All of them.
+pub const GROUPS: [&Group; 2] = [&super::sites::GROUP, &super::rules::GROUP];
 
 /// Longest [`Kind::Name`].
 pub const NAME_LIMIT: usize = 64;
 
-const CLASSES: &[&str] = &["regulated", "internal", "public"];
+pub(super) const CLASSES: &[&str] = &["regulated", "internal", "public"];
 /// Execution providers that the engine host can ask for: the words that manifests take.
 const PROVIDERS: &[&str] = &["cpu", "cuda", "tensorrt", "tensorrt-rtx", "openvino"];
-const SECOND: i64 = 1000;
-const HOUR: i64 = 3600 * SECOND;
+/// Zones, from near to far.
+pub(super) const ZONES: &[&str] = &["device", "premises", "region", "cloud"];
+/// What is sought among places that are all in time.
+pub(super) const OBJECTIVES: &[&str] = &["cheapest_within_slo", "fastest_within_budget"];
+/// What may be tried next.
+const STEPS: &[&str] = &["site", "here", "wait"];
+pub(super) const SECOND: i64 = 1000;
+pub(super) const HOUR: i64 = 3600 * SECOND;
 
 /// The table, in the order of the reference.
 pub const KEYS: &[Key] = &[
@@ -398,6 +440,175 @@ pub const KEYS: &[Key] = &[
         Absent::Int(10 * SECOND),
         "How long a stop waits for accepted requests before it ends them. The init system must wait longer: the unit's `TimeoutStopSec` is 30 s.",
     ),
+    live(
+        "routing.objective",
+        Kind::Word(OBJECTIVES),
+        Absent::Text("cheapest_within_slo"),
+        "What is sought among the places that answer in time: the cheapest one (this box costs nothing), or the fastest one whose budget is not spent. A rule may say otherwise.",
+    ),
+    live(
+        "routing.sure",
+        Kind::Number { min: 0.5, max: 0.999 },
+        Absent::Number(0.95),
+        "A site counts as in time if this share of its answers was.",
+    ),
+    live(
+        "routing.defer_after_ms",
+        Kind::Int { min: 0, max: HOUR },
+        Absent::Int(2 * SECOND),
+        "A deferrable request that would wait longer than this waits on the disk.",
+    ),
+    live(
+        "routing.defer_max_rows",
+        Kind::Int { min: 0, max: 1_000_000 },
+        Absent::Int(10_000),
+        "Requests that wait on the disk at most. 0: none.",
+    ),
+    live(
+        "routing.defer_max_mib",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(256),
+        "Payloads that wait on the disk at most, all together.",
+    ),
+    live(
+        "routing.defer_max_age_h",
+        Kind::Int { min: 1, max: 8760 },
+        Absent::Int(168),
+        "How long a request may wait on the disk; one that is older is refused.",
+    ),
+    live(
+        "routing.probe_every_s",
+        Kind::Int { min: 1, max: 3600 },
+        Absent::Int(30),
+        "A site that nothing was sent to for so long is asked how it is.",
+    ),
+    live(
+        "routing.audit",
+        Kind::Word(&["required", "best_effort"]),
+        Absent::Text("required"),
+        "Whether a request may leave this box when its audit row cannot be written: never, or all the same, which status then shows.",
+    ),
+    live(
+        "routing.audit_days",
+        Kind::Int { min: 1, max: 3650 },
+        Absent::Int(365),
+        "How long it is kept what left this box: when, to whom, its class, why, its digest; never its content.",
+    ),
+    live(
+        "routing.usage_days",
+        Kind::Int { min: 1, max: 3650 },
+        Absent::Int(90),
+        "How long usage per minute, model, site and verdict is kept.",
+    ),
+    live(
+        "routing.decisions_max_rows",
+        Kind::Int { min: 0, max: 10_000_000 },
+        Absent::Int(100_000),
+        "Decisions that are kept for `edgectl route replay`, the latest ones. 0: none.",
+    ),
+    live(
+        "routing.difficulty_model",
+        Kind::Path,
+        Absent::Unset("no text is rated"),
+        "File of the learnt model that tells how likely a stronger site answers a text better; rules with `difficulty` ask it.",
+    ),
+    live(
+        "routing.fallback.out_of_memory",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site", "wait"]),
+        "What is tried, in this order, when the model, or what it decodes, has no room in memory. `site`: the best other site; `here`: this box, if it can be in time; `wait`: the disk, if the request may be deferred. A step that is not possible is passed over; after the last the answer is no.",
+    ),
+    live(
+        "routing.fallback.heat",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site", "wait"]),
+        "What is tried, in this order, when heat or power hold the box back, or somebody reserves it.",
+    ),
+    live(
+        "routing.fallback.context_overflow",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site"]),
+        "What is tried, in this order, when the prompt is longer than the model here can read.",
+    ),
+    live(
+        "routing.fallback.engine_fault",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site"]),
+        "What is tried, in this order, when the runtime failed on the request.",
+    ),
+    live(
+        "routing.fallback.queue_full",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site", "wait"]),
+        "What is tried, in this order, when there is no room or no time here, or the model is not there.",
+    ),
+    live(
+        "routing.fallback.site_down",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site", "here", "wait"]),
+        "What is tried, in this order, when a site did not serve what was sent to it.",
+    ),
+    live(
+        "routing.fallback.budget_spent",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site", "here", "wait"]),
+        "What is tried, in this order, when the site that would be taken has spent its budget.",
+    ),
+    live(
+        "detect.enabled",
+        Kind::Bool,
+        Absent::Bool(true),
+        "Whether texts are searched for personal data before they may leave this box. What is found can only make their class stricter.",
+    ),
+    live(
+        "detect.patterns",
+        Kind::TextByName,
+        Absent::Unset("none"),
+        "Patterns of your own: to each name a regular expression, without look-around and back-references: `{ badge = 'B-[0-9]{6}' }`.",
+    ),
+    live(
+        "detect.pattern_classes",
+        Kind::WordByName(CLASSES),
+        Absent::Unset("`regulated` for each"),
+        "To the names of `detect.patterns` the class of a text that one is found in.",
+    ),
+    live(
+        "detect.not_text",
+        Kind::Word(CLASSES),
+        Absent::Unset("what the caller and the rules say holds"),
+        "Freest class of what cannot be read as text: pictures, sounds, tensors of numbers.",
+    ),
+    live("detect.classes.card", Kind::Word(CLASSES), Absent::Text("regulated"), "Class of a text with card numbers."),
+    live(
+        "detect.classes.iban",
+        Kind::Word(CLASSES),
+        Absent::Text("regulated"),
+        "Class of a text with bank accounts (IBAN).",
+    ),
+    live(
+        "detect.classes.national_id",
+        Kind::Word(CLASSES),
+        Absent::Text("regulated"),
+        "Class of a text with national numbers of persons.",
+    ),
+    live(
+        "detect.classes.email",
+        Kind::Word(CLASSES),
+        Absent::Text("regulated"),
+        "Class of a text with e-mail addresses.",
+    ),
+    live(
+        "detect.classes.ip",
+        Kind::Word(CLASSES),
+        Absent::Text("internal"),
+        "Class of a text with addresses of the Internet Protocol.",
+    ),
+    live(
+        "detect.classes.phone",
+        Kind::Word(CLASSES),
+        Absent::Text("regulated"),
+        "Class of a text with telephone numbers.",
+    ),
     key(
         "limits.max_inline_kib",
         Kind::Int { min: 1, max: 16_384 },
@@ -513,7 +724,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "mqtt.zone",
-        Kind::Word(&["device", "premises", "region", "cloud"]),
+        Kind::Word(ZONES),
         Absent::Unset("`device` for a loopback address, else `premises`"),
         "Where the broker is. It sees every payload, so this zone counts as reached.",
     ),
@@ -593,7 +804,27 @@ pub const KEYS: &[Key] = &[
 
 /// The key at `path`.
 pub fn find(path: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path == path)
+    find_in(KEYS, path)
+}
+
+/// The key at `path` of a table of keys.
+pub fn find_in(keys: &'static [Key], path: &str) -> Option<&'static Key> {
+    keys.iter().find(|key| key.path == path)
+}
+
+/// Whether keys lie below `path`.
+pub fn is_section(keys: &[Key], path: &str) -> bool {
+    keys.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// The known path most like `path`: the same last part, or one that begins alike.
+pub fn nearest<'a>(known: impl IntoIterator<Item = &'a str>, path: &str) -> Option<&'a str> {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    known.into_iter().find(|known| {
+        let known = known.rsplit('.').next().unwrap_or(known);
+        let common = known.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+        known == name || common * 3 >= known.len().max(name.len()) * 2
+    })
 }
 
 impl Kind {
@@ -612,6 +843,17 @@ impl Kind {
             Kind::Words(words) => format!("a list of {}", one_of(words)),
             Kind::TextByName => "a table: to each name a text".into(),
             Kind::TextsByName => "a table: to each name a list of texts".into(),
+            Kind::WordByName(words) => format!("a table: to each name {}", one_of(words)),
+            Kind::IntOrWord { min, max, words } => {
+                format!("a whole number from {min} to {max}, or {}", one_of(words))
+            }
+            Kind::BoolOrWord(word) => format!("true, false or \"{word}\""),
+            Kind::BoolOrTexts => "true, false or a list of texts".into(),
+            Kind::Date => "a day, YYYY-MM-DD".into(),
+            Kind::Country => "two capital letters of ISO 3166-1, or \"EU\"".into(),
+            Kind::Countries => {
+                format!("a list of 1 to {} times two capital letters of ISO 3166-1, or \"EU\"", Demands::COUNTRIES)
+            }
         }
     }
 }
@@ -652,16 +894,25 @@ pub fn reference() -> String {
         let (table, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
         if section != Some(table) {
             let title = if table.is_empty() { "Top level".into() } else { format!("[{table}]") };
-            out.push_str(&format!("\n## {title}\n\n| key | takes | default | meaning |\n|---|---|---|---|\n"));
+            out.push_str(&format!("\n## {title}\n\n{HEAD}"));
             section = Some(table);
         }
-        let live = if key.reload { " *live*" } else { "" };
+        row(&mut out, key, name);
+    }
+    for group in GROUPS {
         out.push_str(&format!(
-            "| `{name}`{live} | {} | {} | {} |\n",
-            key.kind.accepts(),
-            key.absent.words(),
-            key.meaning
+            "\n## [[{}]]\n\n{}\n\n```toml\n{}```\n\n{HEAD}",
+            group.name, group.meaning, group.example
         ));
+        group.keys.iter().for_each(|key| row(&mut out, key, key.path));
     }
     out
+}
+
+const HEAD: &str = "| key | takes | default | meaning |\n|---|---|---|---|\n";
+
+fn row(out: &mut String, key: &Key, name: &str) {
+    let live = if key.reload { " *live*" } else { "" };
+    let (takes, absent) = (key.kind.accepts(), key.absent.words());
+    out.push_str(&format!("| `{name}`{live} | {takes} | {absent} | {} |\n", key.meaning));
 }

@@ -1,8 +1,19 @@
 //! What the operator said, typed and validated.
 
+pub mod date;
+pub mod files;
 pub mod keys;
+pub mod numbering;
+pub mod policy;
 pub mod raw;
+pub mod records;
 pub mod reference;
+pub mod routing;
+pub mod rules;
+pub mod set;
+pub mod sites;
+pub mod terms;
+pub mod users;
 pub mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +24,11 @@ use edge_core::pull::window::Window;
 use edge_core::tune::choose::Objective;
 use edge_core::{Policy, Zone};
 use edge_engine::protocol::DeviceOptions;
-use edge_wire::dto::MqttStatus;
+use edge_wire::dto::{MqttStatus, Problem};
+
+use self::routing::{DetectConfig, RoutingConfig};
+use self::rules::Rule;
+use self::sites::SiteConfig;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +36,14 @@ pub struct Config {
     /// Node name in topics and status.
     pub node: String,
     pub bus: BusConfig,
+    /// Without sites: those are put there by their numbers, which only a running daemon knows ([`numbering`]).
     pub policy: Policy,
+    /// In the order of the files.
+    pub sites: Vec<SiteConfig>,
+    /// In the order of the files.
+    pub rules: Vec<Rule>,
+    pub routing: RoutingConfig,
+    pub detect: DetectConfig,
     pub engine: EngineConfig,
     pub models: ModelsConfig,
     pub pull: PullConfig,
@@ -41,7 +63,9 @@ pub struct Config {
     /// What was set of the keys that only a start takes over.
     pub fixed: BTreeMap<&'static str, String>,
     /// Keys that name a credential of the service, which only the service itself can look for.
-    pub credentials: Vec<&'static str>,
+    pub credentials: Vec<String>,
+    /// What is not wrong and should be known.
+    pub warnings: Vec<Problem>,
 }
 
 impl Config {

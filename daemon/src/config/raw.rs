@@ -1,12 +1,14 @@
 //! Files to values: reads and merges TOML, and holds every value against the table of keys. All faults are collected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::keys::{self, Absent, KEYS, Key, Kind};
+use super::keys::{self, GROUPS, Group, KEYS, Key};
+use super::records::{Record, walk};
+use super::set::{Set, fits};
 
 /// One thing wrong with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,14 +33,37 @@ impl std::fmt::Display for Fault {
 }
 
 /// Values that were set, each checked against its key's kind and range.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Values {
-    set: BTreeMap<&'static str, Value>,
+    set: Set,
     /// Where each was set last.
     source: BTreeMap<&'static str, PathBuf>,
+    /// The tables of each group, in the order in which they were read.
+    records: BTreeMap<&'static str, Vec<Record>>,
     /// Files that were read.
     pub files: Vec<PathBuf>,
     pub faults: Vec<Fault>,
+}
+
+impl Default for Values {
+    fn default() -> Values {
+        Values {
+            set: Set::new(KEYS),
+            source: BTreeMap::new(),
+            records: BTreeMap::new(),
+            files: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+}
+
+/// What was set is asked of the values themselves.
+impl std::ops::Deref for Values {
+    type Target = Set;
+
+    fn deref(&self) -> &Set {
+        &self.set
+    }
 }
 
 /// Largest configuration file.
@@ -94,25 +119,49 @@ impl Values {
     pub fn add(&mut self, file: &Path, text: &str) {
         self.files.push(file.to_owned());
         match text.parse::<Table>() {
-            Ok(table) => self.add_table(file, "", table),
+            Ok(table) => self.add_table(file, table),
             Err(error) => {
                 self.fault(Some(file), "", format!("not TOML: {}", edge_engine::bundle::syntax_fault(text, &error)))
             }
         }
     }
 
-    fn add_table(&mut self, file: &Path, prefix: &str, table: Table) {
-        for (name, value) in table {
-            let path = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
-            match (keys::find(&path), value) {
-                (Some(key), value) => self.add_value(file, key, value),
-                (None, Value::Table(inner)) if is_section(&path) => self.add_table(file, &path, inner),
-                (None, _) => {
-                    let near = nearest(&path).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                    self.fault(Some(file), &path, format!("unknown key{near}"));
-                }
+    fn add_table(&mut self, file: &Path, mut table: Table) {
+        for group in GROUPS {
+            if let Some(value) = table.remove(group.name) {
+                self.add_group(file, group, value);
             }
         }
+        walk(KEYS, &GROUPS.map(|group| group.name), "", table, &mut |path, found| match found {
+            Ok((key, value)) => self.add_value(file, key, value),
+            Err(message) => self.fault(Some(file), path, message),
+        });
+    }
+
+    fn add_group(&mut self, file: &Path, group: &'static Group, value: Value) {
+        let name = group.name;
+        let Value::Array(list) = value else {
+            return self.fault(Some(file), name, format!("takes tables, each under a line [[{name}]]"));
+        };
+        for value in list {
+            let records = self.records.entry(name).or_default();
+            match value {
+                Value::Table(table) => {
+                    records.push(Record::read(group, records.len() + 1, file, table, &mut self.faults))
+                }
+                _ => self.fault(Some(file), name, format!("takes tables, each under a line [[{name}]]")),
+            }
+        }
+    }
+
+    /// The names that tables of a group have.
+    pub fn names_of(&self, group: &Group) -> BTreeSet<String> {
+        self.records.get(group.name).into_iter().flatten().filter_map(|record| record.name.clone()).collect()
+    }
+
+    /// The tables of a group, which are then no longer here.
+    pub fn take_records(&mut self, group: &Group) -> Vec<Record> {
+        self.records.remove(group.name).unwrap_or_default()
     }
 
     fn add_value(&mut self, file: &Path, key: &'static Key, value: Value) {
@@ -138,117 +187,8 @@ impl Values {
     /// What was set of the keys that a reload does not take over, as text.
     pub fn fixed(&self) -> BTreeMap<&'static str, String> {
         let fixed = self.set.iter().filter(|(path, _)| keys::find(path).is_some_and(|key| !key.reload));
-        fixed.map(|(path, value)| (*path, value.to_string())).collect()
+        fixed.map(|(path, value)| (path, value.to_string())).collect()
     }
-
-    /// Whether the key was set.
-    pub fn is_set(&self, path: &str) -> bool {
-        self.set.contains_key(path)
-    }
-
-    /// The value or default of a number key; 0 if it has none.
-    pub fn int(&self, path: &str) -> u64 {
-        let value = self.set.get(path).and_then(Value::as_integer).or_else(|| match keys::find(path)?.absent {
-            Absent::Int(value) => Some(value),
-            _ => None,
-        });
-        value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default()
-    }
-
-    /// The value or default of a number key.
-    pub fn number(&self, path: &str) -> f64 {
-        let set = self.set.get(path).and_then(|value| match value {
-            Value::Float(value) => Some(*value),
-            #[expect(clippy::cast_precision_loss, reason = "range checked against the key's small bounds")]
-            Value::Integer(value) => Some(*value as f64),
-            _ => None,
-        });
-        set.or_else(|| match keys::find(path)?.absent {
-            Absent::Number(value) => Some(value),
-            _ => None,
-        })
-        .unwrap_or_default()
-    }
-
-    /// The value or default of a yes-or-no key.
-    pub fn flag(&self, path: &str) -> bool {
-        let absent = matches!(keys::find(path).map(|key| key.absent), Some(Absent::Bool(true)));
-        self.set.get(path).and_then(Value::as_bool).unwrap_or(absent)
-    }
-
-    /// The value or default of a text, word or path key.
-    pub fn text(&self, path: &str) -> Option<String> {
-        let set = self.set.get(path).and_then(Value::as_str).map(str::to_owned);
-        set.or_else(|| match keys::find(path)?.absent {
-            Absent::Text(value) => Some(value.to_owned()),
-            _ => None,
-        })
-    }
-
-    /// The value or default of a list key.
-    pub fn texts(&self, path: &str) -> Vec<String> {
-        match self.set.get(path).and_then(Value::as_array) {
-            Some(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-            None => match keys::find(path).map(|key| key.absent) {
-                Some(Absent::Texts(list)) => list.iter().map(|&text| text.to_owned()).collect(),
-                _ => Vec::new(),
-            },
-        }
-    }
-
-    /// The entries of a table of texts or of lists of texts; a single text is a list of one.
-    pub fn by_name(&self, path: &str) -> BTreeMap<String, Vec<String>> {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let list = |value: &Value| match value.as_array() {
-            Some(list) => list.iter().filter_map(text).collect(),
-            None => text(value).into_iter().collect(),
-        };
-        let table = self.set.get(path).and_then(Value::as_table);
-        table.into_iter().flatten().map(|(name, value)| (name.clone(), list(value))).collect()
-    }
-}
-
-fn is_section(path: &str) -> bool {
-    KEYS.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
-}
-
-fn fits(kind: Kind, value: &Value) -> bool {
-    let is_text = |value: &Value| value.as_str().is_some_and(|text| (1..=255).contains(&text.chars().count()));
-    match kind {
-        Kind::Int { min, max } => value.as_integer().is_some_and(|value| (min..=max).contains(&value)),
-        Kind::Number { min, max } => match value {
-            Value::Float(value) => (min..=max).contains(value),
-            #[expect(clippy::cast_precision_loss, reason = "compared with small bounds")]
-            Value::Integer(value) => (min..=max).contains(&(*value as f64)),
-            _ => false,
-        },
-        Kind::Bool => value.as_bool().is_some(),
-        Kind::Text => is_text(value),
-        Kind::Name => value.as_str().is_some_and(keys::is_name),
-        Kind::Path => value.as_str().is_some_and(|text| !text.is_empty() && !text.contains('\0')),
-        Kind::PathOrNone => value.as_str().is_some_and(|text| !text.contains('\0')),
-        Kind::Word(words) => value.as_str().is_some_and(|text| words.contains(&text)),
-        Kind::Texts => value.as_array().is_some_and(|list| list.iter().all(is_text)),
-        Kind::TextByName => value.as_table().is_some_and(|table| table.values().all(is_text)),
-        Kind::TextsByName => {
-            let is_list = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(is_text));
-            value.as_table().is_some_and(|table| table.values().all(is_list))
-        }
-        Kind::Words(words) => value
-            .as_array()
-            .is_some_and(|list| list.iter().all(|word| word.as_str().is_some_and(|word| words.contains(&word)))),
-    }
-}
-
-/// The known key most like `path`: the same last part, or one that begins alike.
-fn nearest(path: &str) -> Option<&'static str> {
-    let name = path.rsplit('.').next().unwrap_or(path);
-    let alike = |key: &&Key| {
-        let known = key.path.rsplit('.').next().unwrap_or(key.path);
-        let common = known.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
-        known == name || common * 3 >= known.len().max(name.len()) * 2
-    };
-    KEYS.iter().find(alike).map(|key| key.path)
 }
 
 #[cfg(test)]

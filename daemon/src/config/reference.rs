@@ -1,7 +1,7 @@
 //! The table of keys as the files that people read: the manual page and the default configuration. The Markdown page
 //! is [`keys::reference`](super::keys::reference). A test holds all three against the source tree.
 
-use super::keys::{self, Absent, KEYS, Key};
+use super::keys::{self, Absent, GROUPS, KEYS, Key};
 
 /// Columns of comments in the default configuration.
 const WIDTH: usize = 96;
@@ -31,14 +31,24 @@ pub fn man_page() -> String {
             page.push_str(&format!(".SH {title}\n"));
             section = Some(table);
         }
-        let live = if key.reload { " (live)" } else { "" };
-        page.push_str(&format!(".TP\n.B {}{live}\n{}\n", roff(name), roff(key.meaning)));
-        page.push_str(&format!("Takes {}.\n{}.\n", roff(&key.kind.accepts()), roff(&default_words(key.absent))));
+        man_key(&mut page, key, name);
+    }
+    for group in GROUPS {
+        page.push_str(&format!(".SH [[{}]]\n{}\n.PP\n.nf\n", group.name, roff(group.meaning)));
+        group.example.lines().for_each(|line| page.push_str(&format!("{}\n", roff(line))));
+        page.push_str(".fi\n");
+        group.keys.iter().for_each(|key| man_key(&mut page, key, key.path));
     }
     page.push_str(
         ".SH FILES\n.TP\n.I /etc/edged/keys.d/*.pub\ntrusted minisign keys\n.SH SEE ALSO\n.BR edged (8),\n.BR edgectl (1)\n",
     );
     page
+}
+
+fn man_key(page: &mut String, key: &Key, name: &str) {
+    let live = if key.reload { " (live)" } else { "" };
+    page.push_str(&format!(".TP\n.B {}{live}\n{}\n", roff(name), roff(key.meaning)));
+    page.push_str(&format!("Takes {}.\n{}.\n", roff(&key.kind.accepts()), roff(&default_words(key.absent))));
 }
 
 const INTRODUCTION: [&str; 3] = [
@@ -71,6 +81,10 @@ pub fn default_file() -> String {
         };
         let text = format!("{} Takes {}.{unset}{live}", key.meaning, key.kind.accepts());
         file.push_str(&format!("\n{}#{name} ={value}\n", comment(&text)));
+    }
+    for group in GROUPS {
+        file.push_str(&format!("\n{}#\n", comment(&format!("{} One of them, as an example (live):", group.meaning))));
+        group.example.lines().for_each(|line| file.push_str(&format!("#   {line}\n")));
     }
     file
 }
@@ -160,8 +174,21 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_of_a_site_and_a_rule_are_taken() {
+        let file = default_file();
+        let text: String =
+            file.lines().filter_map(|line| line.strip_prefix("#   ")).map(|line| format!("{line}\n")).collect();
+        let config = config(&text);
+        assert_eq!((config.sites.len(), config.rules.len(), config.warnings), (1, 1, Vec::new()));
+    }
+
+    #[test]
     fn every_key_is_in_the_manual_and_in_the_default_file() {
         let (manual, file) = (man_page(), default_file());
+        for key in GROUPS.iter().flat_map(|group| group.keys) {
+            let line = format!(".B {} (live)\n", roff(key.path));
+            assert!(key.reload && manual.contains(&line), "{}", key.path);
+        }
         for key in KEYS {
             let name = parts(key).1;
             assert!(manual.contains(&format!(".B {name}")) && file.contains(&format!("\n#{name} =")), "{}", key.path);

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edge_core::policy::{Limits, Routing};
+use edge_core::Zone;
 use edge_core::pull::window::Window;
 use edge_core::tune::choose::Objective;
-use edge_core::units::{Kelvin, Watts};
-use edge_core::{Bytes, DataClass, Policy, Ratio, Zone};
 use edge_engine::protocol::DeviceOptions;
 use sha2::{Digest, Sha256};
 
+pub use super::files::is_missing;
+use super::files::locate;
 use super::keys::NAME_LIMIT;
+use super::policy::PolicyFile;
 use super::raw::{Fault, Values};
+use super::sites::Around;
 use super::{
     BusConfig, CacheConfig, Config, EngineConfig, FleetConfig, LimitsConfig, Metered, ModelsConfig, MqttConfig,
     MqttProtocol, PullConfig, TlsConfig, Tune,
@@ -30,9 +32,17 @@ pub struct Machine {
     pub processors: u16,
     /// `$CREDENTIALS_DIRECTORY` of the service.
     pub credentials: Option<PathBuf>,
-    /// Whether a file of the broker connection is missing. Asked of a check only: a daemon serves the bus without them,
+    /// Whether a file of the broker connection or of a site is missing. Asked of a check only: a daemon serves without them,
     /// and reads them anew for every connection.
     pub is_missing: fn(&Path) -> bool,
+    /// The permissions of a file, if they can be looked at.
+    pub mode: fn(&Path) -> Option<u32>,
+    /// The number of a user, by its name.
+    pub user_id: fn(&str) -> Option<u32>,
+    /// Models of this box by their names, if somebody looked.
+    pub models: Option<Vec<String>>,
+    /// Days since 1970, UTC; 0 if that is not known.
+    pub today: u32,
 }
 
 impl Default for Machine {
@@ -43,6 +53,10 @@ impl Default for Machine {
             processors: 0,
             credentials: None,
             is_missing: |_| false,
+            mode: |_| None,
+            user_id: |_| None,
+            models: None,
+            today: 0,
         }
     }
 }
@@ -50,7 +64,6 @@ impl Default for Machine {
 /// The typed configuration, or every fault there is.
 pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fault>> {
     let node = values.text("node").unwrap_or_else(|| clean_name(&machine.host_name));
-    let policy = policy(&mut values, machine);
     let pull = pull(&mut values, machine);
     let fleet = fleet(&mut values);
     let mqtt = values.is_set("mqtt.host").then(|| mqtt(&mut values, machine, &node));
@@ -60,13 +73,19 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
             values.fault_at(stray.path, "set, but `mqtt.host` is not: set it, or remove the [mqtt] section".into());
         }
     }
+    let around = Around { machine, node: &node, broker: mqtt.as_ref().map(|mqtt| mqtt.zone) };
+    let PolicyFile { policy, sites, rules, routing, detect, warnings, unseen } =
+        super::policy::read(&mut values, &around);
     let config = Config {
-        node,
         bus: match values.text("bus.kind").as_deref() {
             Some("session") => BusConfig::Session,
             _ => BusConfig::System,
         },
         policy,
+        sites,
+        rules,
+        routing,
+        detect,
         engine: EngineConfig {
             library: values.text("engine.library").map(PathBuf::from),
             providers: values.texts("engine.providers"),
@@ -110,50 +129,11 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
         runtime_dir: path(&values, "paths.runtime_dir"),
         files: values.files.clone(),
         fixed: values.fixed(),
-        credentials: credentials(&values, machine),
+        credentials: credentials(&values, machine).map(str::to_owned).chain(unseen).collect(),
+        warnings,
+        node,
     };
     if values.faults.is_empty() { Ok(config) } else { Err(values.faults) }
-}
-
-fn policy(values: &mut Values, machine: &Machine) -> Policy {
-    let class =
-        |key: &str| values.text(key).and_then(|word| DataClass::from_word(&word)).unwrap_or(DataClass::Regulated);
-    let lanes =
-        if values.is_set("policy.lanes") { small(values.int("policy.lanes")) } else { machine.processors.max(1) };
-    let policy = Policy {
-        default_deadline: millis(values, "policy.default_deadline_ms"),
-        max_deadline: millis(values, "policy.max_deadline_ms"),
-        max_waiting: size(values.int("policy.max_waiting")),
-        max_waiting_bytes: Bytes(values.int("policy.max_waiting_mib") << 20),
-        client_share: Ratio::new(values.number("policy.client_share")).unwrap_or(Ratio::HALF),
-        lower_share: Ratio::new(values.number("policy.lower_share")).unwrap_or(Ratio::TENTH),
-        max_chunk: millis(values, "policy.max_chunk_ms"),
-        lanes,
-        preparing: small(values.int("policy.preparing")),
-        fan_out: small(values.int("policy.fan_out")),
-        max_batch: small(values.int("policy.max_batch")),
-        unlabelled: class("policy.unlabelled"),
-        bus_ceiling: class("policy.bus_ceiling"),
-        broker_ceiling: class("policy.broker_ceiling"),
-        hang_after: millis(values, "policy.hang_after_ms"),
-        restart_estimate: millis(values, "policy.restart_estimate_ms"),
-        governor: Limits {
-            margin: Kelvin::new(values.number("governor.margin_c")).unwrap_or(Kelvin::MARGIN),
-            max_power: values
-                .is_set("governor.max_power_w")
-                .then(|| Watts::new(values.number("governor.max_power_w")))
-                .flatten(),
-            slow_factor: values.number("governor.slow_factor"),
-        },
-        sites: Vec::new(),
-        routing: Routing::default(),
-    };
-    if policy.default_deadline > policy.max_deadline {
-        let (default, max) = (policy.default_deadline.as_millis(), policy.max_deadline.as_millis());
-        let text = format!("{default} is above `policy.max_deadline_ms` ({max}): takes at most that");
-        values.fault_at("policy.default_deadline_ms", text);
-    }
-    policy
 }
 
 fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
@@ -317,23 +297,17 @@ fn file(values: &mut Values, machine: &Machine, key: &str) -> Option<PathBuf> {
     Some(named_file(values, machine, key, &name))
 }
 
-/// The file of this name. A bare name is a systemd credential, which only the service itself can look for.
+/// The file of this name.
 fn named_file(values: &mut Values, machine: &Machine, key: &str, name: &str) -> PathBuf {
-    let is_bare = !name.contains('/');
-    let path = match &machine.credentials {
-        Some(dir) if is_bare => dir.join(name),
-        _ => PathBuf::from(name),
-    };
-    let can_look = !is_bare || machine.credentials.is_some();
-    if can_look && (machine.is_missing)(&path) {
-        let text = format!("there is no file {}: takes a file that the service can read", path.display());
-        values.fault_at(key, text);
+    let found = locate(machine, name);
+    if let Some(fault) = found.fault {
+        values.fault_at(key, fault);
     }
-    path
+    found.path
 }
 
 /// Keys with a bare name, where nobody can look whether there is such a credential.
-fn credentials(values: &Values, machine: &Machine) -> Vec<&'static str> {
+fn credentials(values: &Values, machine: &Machine) -> impl Iterator<Item = &'static str> {
     const FILES: [&str; 6] = [
         "mqtt.password_file",
         "mqtt.tls.ca",
@@ -342,20 +316,12 @@ fn credentials(values: &Values, machine: &Machine) -> Vec<&'static str> {
         "pull.ca",
         "pull.credentials",
     ];
-    let is_bare = |key: &str| {
+    let is_bare = move |key: &str| {
         let listed = values.by_name(key);
         values.text(key).iter().chain(listed.values().flatten()).any(|name| !name.contains('/'))
     };
-    let unseen = |key: &&str| machine.credentials.is_none() && is_bare(key);
-    FILES.into_iter().filter(unseen).collect()
-}
-
-/// Whether there is certainly no such file: one that the caller may not look at may well be there for the service.
-pub fn is_missing(path: &Path) -> bool {
-    match std::fs::metadata(path) {
-        Ok(found) => found.is_dir(),
-        Err(error) => matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory),
-    }
+    let unseen = move |key: &&'static str| machine.credentials.is_none() && is_bare(key);
+    FILES.into_iter().filter(unseen)
 }
 
 /// Differs between boxes made from one image: the machine id is part of it, hashed so as not to publish it.
@@ -365,11 +331,11 @@ fn client_id(node: &str, machine_id: &str) -> String {
     format!("edged-{node}-{part}")
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn zone_of(word: &str) -> Option<Zone> {
+pub(super) fn zone_of(word: &str) -> Option<Zone> {
     [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud].into_iter().find(|zone| zone.as_str() == word)
 }
 
@@ -382,7 +348,7 @@ fn clean_name(host: &str) -> String {
     if name.is_empty() { "edge-box".into() } else { name }
 }
 
-fn is_filter(filter: &str) -> bool {
+pub(super) fn is_filter(filter: &str) -> bool {
     let parts: Vec<&str> = filter.split('/').collect();
     let last = parts.len() - 1;
     !filter.starts_with('$')
@@ -408,20 +374,23 @@ fn path(values: &Values, key: &str) -> PathBuf {
     Path::new(&values.text(key).unwrap_or_default()).to_owned()
 }
 
-fn millis(values: &Values, key: &str) -> Duration {
+pub(super) fn millis(values: &Values, key: &str) -> Duration {
     Duration::from_millis(values.int(key))
 }
 
-fn size(value: u64) -> usize {
+pub(super) fn size(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-fn small(value: u64) -> u16 {
+pub(super) fn small(value: u64) -> u16 {
     u16::try_from(value).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use edge_core::Policy;
+    use edge_core::policy::Routing;
+
     use super::*;
 
     fn machine() -> Machine {
@@ -448,7 +417,8 @@ mod tests {
     fn an_empty_file_gives_the_defaults() {
         let config = check("").unwrap();
         assert_eq!(config.node, "box-1");
-        assert_eq!(config.policy, Policy { lanes: 2, ..Policy::default() });
+        let routing = Routing { max_deferred: 10_000, seed: config.policy.routing.seed, ..Routing::default() };
+        assert_eq!(config.policy, Policy { lanes: 2, routing, ..Policy::default() });
         assert_eq!(config.mqtt, None);
     }
 
@@ -529,15 +499,6 @@ mod tests {
         let faults = check_on(&outside, text).unwrap_err();
         assert!(faults.len() == 2 && faults.iter().all(|fault| fault.contains("/no/")), "{faults:?}");
         assert!(check(text).is_ok());
-    }
-
-    #[test]
-    fn only_a_file_that_is_certainly_not_there_is_missing() {
-        let dir = tempfile::tempdir().unwrap();
-        let there = dir.path().join("there");
-        std::fs::write(&there, "").unwrap();
-        assert!(!is_missing(&there));
-        assert!(is_missing(dir.path()) && is_missing(&dir.path().join("gone")) && is_missing(&there.join("below")));
     }
 
     #[test]
