@@ -1,11 +1,7 @@
 //! `edged` as a library: read `config` (what the operator said), `request` and `handle` (all that a transport may hold),
 //! `driver` (the one loop and the only clock), `lanes` (the daemon's end of the engine host), `store` (bundles on disk),
-<<<<<<< HEAD
-//! `cache` (what providers compiled), `pull` (bundles fetched from elsewhere), `uplink` (requests sent to
-//! other sites), `http` (what both have in common),
-=======
-//! `inspect` (what is in a payload and in an answer: pure functions), `cache` (what providers compiled), `pull` (bundles fetched from elsewhere),
->>>>>>> c96ca00 (Find personal data in texts by form and check digits)
+//! `cache` (what providers compiled), `pull` (bundles fetched from elsewhere), `uplink` (requests sent to other sites), `http`
+//! (what both have in common), `inspect` (what is in a payload and in an answer: pure functions),
 //! `ledger` (what must survive), `transport` (bus and broker), `telemetry`, `service` (the init system).
 
 pub mod bring;
@@ -14,11 +10,8 @@ pub mod config;
 pub mod driver;
 pub mod fleet;
 pub mod handle;
-<<<<<<< HEAD
 pub mod http;
-=======
 pub mod inspect;
->>>>>>> c96ca00 (Find personal data in texts by form and check digits)
 pub mod lanes;
 pub mod ledger;
 pub mod plans;

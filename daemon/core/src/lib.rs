@@ -111,7 +111,7 @@ pub use request::{
 };
 pub use scheduler::Scheduler;
 pub use site::{Country, Demands, NanoUsd, Price, Retention, Site, Sites, Tokens, Training};
-pub use snapshot::{ModelSnapshot, SiteSnapshot, Snapshot};
+pub use snapshot::{Explanation, ModelSnapshot, SiteSnapshot, Snapshot};
 pub use spill::Bar;
 pub use stages::Stages;
 pub use units::{Bytes, Cost, Mono, Ratio, Span};

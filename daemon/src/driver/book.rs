@@ -240,11 +240,7 @@ impl Driver {
         self.tell_spent();
     }
 
-    pub(super) fn audit(
-        &mut self,
-        filter: AuditFilter,
-        done: oneshot::Sender<Result<Vec<AuditEntry>, Failure>>,
-    ) {
+    pub(super) fn audit(&mut self, filter: AuditFilter, done: oneshot::Sender<Result<Vec<AuditEntry>, Failure>>) {
         let since_ms = match time(filter.since.as_deref(), "since") {
             Ok(since) => since,
             Err(failure) => return super::answer(done, Err(failure)),
@@ -261,7 +257,8 @@ impl Driver {
     }
 
     pub(super) fn usage(&mut self, filter: UsageFilter, done: oneshot::Sender<Result<Vec<UsageRow>, Failure>>) {
-        let times = time(filter.since.as_deref(), "since").and_then(|from| Ok((from, time(filter.until.as_deref(), "until")?)));
+        let times =
+            time(filter.since.as_deref(), "since").and_then(|from| Ok((from, time(filter.until.as_deref(), "until")?)));
         let (from, until) = match times {
             Ok(times) => times,
             Err(failure) => return super::answer(done, Err(failure)),
@@ -286,12 +283,7 @@ impl Driver {
         self.book.ask(Query::Usage(query), Asked::Usage(done, filter.step));
     }
 
-    pub(super) fn replay(
-        &mut self,
-        policy: &str,
-        since: Option<&str>,
-        done: oneshot::Sender<Result<Replay, Failure>>,
-    ) {
+    pub(super) fn replay(&mut self, policy: &str, since: Option<&str>, done: oneshot::Sender<Result<Replay, Failure>>) {
         let from_ms = match time(since, "since") {
             Ok(since) => since,
             Err(failure) => return super::answer(done, Err(failure)),
@@ -369,9 +361,9 @@ fn usage_row(line: &crate::ledger::usage::UsageLine, step: &str) -> UsageRow {
             "day" => 86_400,
             _ => 0,
         },
-        model: line.model.clone(),
-        site: line.site.clone(),
-        verdict: line.verdict.clone(),
+        model: line.model.clone().unwrap_or_default(),
+        site: line.site.clone().unwrap_or_default(),
+        verdict: line.verdict.clone().unwrap_or_default(),
         count: tally.count(),
         failed: tally.failed,
         input_tokens: tally.input_tokens,

@@ -18,7 +18,7 @@ use super::trace::Story;
 use crate::config::rules::Check;
 use crate::handle::ReplySender;
 use crate::request::{Options, Output, Payload};
-use crate::uplink::Chunk;
+use crate::uplink;
 
 /// Callers that wait for the same request besides its first one, at most.
 pub const MAX_WAITERS: usize = 16;
@@ -63,7 +63,7 @@ pub struct Entry {
     /// What is known of it and other sites.
     pub travel: Travel,
     /// Where the pieces of a streamed answer go.
-    pub stream: Option<mpsc::Sender<Chunk>>,
+    pub stream: Option<mpsc::Sender<uplink::Chunk>>,
     /// As they were given.
     pub options: Options,
     /// Its row on the disk, if it waited there.
@@ -93,6 +93,8 @@ pub struct Travel {
     pub cost: NanoUsd,
     /// Where it is served and why, if that is not what it was accepted with.
     pub last: Option<(&'static str, &'static str)>,
+    /// Bytes that were sent to sites for it.
+    pub sent_bytes: u64,
     /// What was read and written for its answer.
     pub tokens: Tokens,
     /// When its answer is doubtful, by a rule.
@@ -120,6 +122,7 @@ impl Default for Travel {
             attempts: 0,
             said: Vec::new(),
             cost: NanoUsd::default(),
+            sent_bytes: 0,
             last: None,
             tokens: Tokens::default(),
             check: None,

@@ -203,6 +203,7 @@ impl Driver {
         };
         self.finish_info(&mut entry, outcome, result.is_ok());
         self.finish_travel(&mut entry, outcome);
+        self.count_usage(&entry, result.is_ok());
         self.finish_pipeline(&mut entry, result.as_mut().err());
         self.finish_divided(&mut entry, result.is_ok());
         self.finish_story(&mut entry, outcome, result.as_ref().err());
@@ -451,10 +452,9 @@ pub(super) fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
             Fault::Hung => {
                 super::internal("the engine host did not answer while this request was on it; it is not run again")
             }
-            Fault::Site => Failure::new(
-                ErrorCode::Unavailable,
-                format!("no other site served it: {}", entry.travel.told()),
-            ),
+            Fault::Site => {
+                Failure::new(ErrorCode::Unavailable, format!("no other site served it: {}", entry.travel.told()))
+            }
             Fault::Late => Failure::new(ErrorCode::DeadlineExceeded, "deadline_ms: passed before the model ran"),
             Fault::Stopped => Failure::new(ErrorCode::Cancelled, "stopped"),
         },

@@ -26,7 +26,9 @@ pub fn explain(reason: Reason) -> &'static str {
         }
         Reason::TooHot => "nothing runs until the box is cooler; `edgectl governor` shows the temperatures",
         Reason::Held => "somebody holds the device; `edgectl status` says why",
-        Reason::OnlyThere => "the model lives on other sites only, and none of them can serve it now; `edgectl sites` says why",
+        Reason::OnlyThere => {
+            "the model lives on other sites only, and none of them can serve it now; `edgectl sites` says why"
+        }
         Reason::ContextOverflow => "the prompt is longer than the model of this box can read",
         Reason::Faster => "another site is expected to be faster",
         Reason::Difficult => "a stronger site is worth asking",

@@ -192,7 +192,13 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<Audited> {
     let outcome = word.map(|word| {
         let micro_usd = row.get::<_, Option<i64>>(19)?.map(|value| u64::try_from(value).unwrap_or(0));
         let sha256 = row.get(13)?;
-        Ok::<_, rusqlite::Error>(Outcome { ended_ms: row.get(16)?, word, reply_bytes: count(row, 18)?, micro_usd, sha256 })
+        Ok::<_, rusqlite::Error>(Outcome {
+            ended_ms: row.get(16)?,
+            word,
+            reply_bytes: count(row, 18)?,
+            micro_usd,
+            sha256,
+        })
     });
     Ok(Audited { id: row.get(0)?, departure, outcome: outcome.transpose()? })
 }
@@ -224,7 +230,8 @@ pub(super) fn intend(connection: &Connection, row: &Departure) -> rusqlite::Resu
 }
 
 pub(super) fn outcome(connection: &Connection, ticket: Ticket, outcome: &Outcome) -> rusqlite::Result<()> {
-    let sql = "UPDATE audit SET ended_ms = ?2, outcome = ?3, reply_bytes = ?4, micro_usd = ?5, sha256 = ?6 WHERE id = ?1";
+    let sql =
+        "UPDATE audit SET ended_ms = ?2, outcome = ?3, reply_bytes = ?4, micro_usd = ?5, sha256 = ?6 WHERE id = ?1";
     let (reply_bytes, micro_usd) = (number(outcome.reply_bytes), outcome.micro_usd.map(number));
     let sha256 = outcome.sha256.as_ref().map(<[u8; 32]>::as_slice);
     let values = params![ticket.0, outcome.ended_ms, outcome.word, reply_bytes, micro_usd, sha256];

@@ -361,11 +361,7 @@ pub trait Telemetry {
 }
 
 /// Where requests go, and why.
-#[proxy(
-    interface = "org.edged.Edge1.Routing",
-    default_service = "org.edged.Edge1",
-    default_path = "/org/edged/Edge1"
-)]
+#[proxy(interface = "org.edged.Edge1.Routing", default_service = "org.edged.Edge1", default_path = "/org/edged/Edge1")]
 pub trait Routing {
     /// What would become of such a request now, and every rule that was asked, with its numbers. `profile` takes the options of a
     /// request, and `bytes` (t), `content_type` (s), `input_tokens` (u), `output_tokens` (u), `text` (s, looked into as a

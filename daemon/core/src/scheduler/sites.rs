@@ -149,11 +149,9 @@ fn failure(fault: SiteFault) -> Option<breaker::Failure> {
         SiteFault::Busy(after) => Some(Busy { retry_after: after.map(Span::of) }),
         SiteFault::Server => Some(Server),
         SiteFault::Garbage | SiteFault::Redirected => Some(Garbage),
-        SiteFault::Rejected
-        | SiteFault::TooLarge
-        | SiteFault::CalledOff
-        | SiteFault::Unaudited
-        | SiteFault::Unfit => None,
+        SiteFault::Rejected | SiteFault::TooLarge | SiteFault::CalledOff | SiteFault::Unaudited | SiteFault::Unfit => {
+            None
+        }
     }
 }
 

@@ -8,8 +8,8 @@ pub mod join;
 use std::time::Duration;
 
 use edge_core::{
-    Bytes, ClassClaim, ClientId, Cost, DataClass, Event, Outcome, Priority, RequestId, RequestMeta, Terms, Rows, ShareId,
-    Size, Work,
+    Bytes, ClassClaim, ClientId, Cost, DataClass, Event, Outcome, Priority, RequestId, RequestMeta, Rows, ShareId,
+    Size, Terms, Work,
 };
 use edge_engine::protocol::HostError;
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{
-    Bytes, ClassClaim, ClientId, Cost, DataClass, Event, Fault, ModelId, Outcome, RequestId, RequestMeta, Terms, ShareId, Work,
+    Bytes, ClassClaim, ClientId, Cost, DataClass, Event, Fault, Here, ModelId, Outcome, RequestId, RequestMeta,
+    ShareId, Terms, Work,
 };
 use edge_engine::protocol::{ErrorKind, HostError, PIXELS, Part, Picture};
 use edge_wire::dto::{Info, Problem};
@@ -114,7 +115,7 @@ impl Driver {
         intake::check_content(content_type, data, &CONTENT_TYPES)?;
         let bytes = self.check_bytes(served.found.max_payload_bytes, intake::size_of(data))?;
         let (model, resolved, cost, work) = (served.id, Vec::new(), Cost::ONE, Work::Encoded);
-        Ok(Checked { model, resolved, cost, most_rows: None, bytes, work, stages: Some(stages) })
+        Ok(Checked { model, resolved, cost, most_rows: None, bytes, work, stages: Some(stages), here: Here::Yes })
     }
 
     /// What an accepted request for a pipeline begins with.

@@ -9,6 +9,7 @@ use crate::driver::Driver;
 use crate::driver::entry::Entry;
 use crate::driver::trace::Step;
 use crate::ledger::audit;
+use crate::ledger::usage::{Key, Sample};
 use crate::request::{Blob, Output, TensorOut};
 use crate::uplink::{Answer, Done, Event, Kind, Probed, UplinkError};
 use edge_engine::protocol::Want;
@@ -45,18 +46,22 @@ impl Driver {
         };
         self.sites.called_off.remove(&done.ticket);
         if let Some(noted) = attempt.noted {
-            self.book.outcome(noted, audit::Outcome {
-                ended_ms: crate::driver::book::now().wall_ms,
-                word: result.as_ref().map_or_else(|(fault, _)| fault.as_str(), |_| "ok").into(),
-                reply_bytes: done.received_bytes,
-                micro_usd: price.is_some().then_some(cost.0.div_ceil(1000)),
-                sha256: sent.then_some(done.digest),
-            });
+            self.book.outcome(
+                noted,
+                audit::Outcome {
+                    ended_ms: crate::driver::book::now().wall_ms,
+                    word: result.as_ref().map_or_else(|(fault, _)| fault.as_str(), |_| "ok").into(),
+                    reply_bytes: done.received_bytes,
+                    micro_usd: price.is_some().then_some(cost.0.div_ceil(1000)),
+                    sha256: sent.then_some(done.digest),
+                },
+            );
         }
         self.heard(attempt.site, result.as_ref().err().map(|(_, why)| why.as_str()));
         if let Some(entry) = self.entries.get_mut(&attempt.id) {
             entry.story.steps.push((self.now, Step::Returned { site: name.clone(), said: said.clone(), took_us }));
             entry.travel.cost = entry.travel.cost.plus(cost);
+            entry.travel.sent_bytes += done.sent_bytes;
         }
         match result {
             Ok((tokens, output)) => {
@@ -120,6 +125,29 @@ impl Driver {
         entry.info.provider.clear();
         entry.info.variant.clear();
         entry.info.version.clear();
+    }
+
+    /// What a settled request adds to the usage of this minute.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "energy of a request in whole millijoules"
+    )]
+    pub(in crate::driver) fn count_usage(&mut self, entry: &Entry, ok: bool) {
+        let (info, travel) = (&entry.info, &entry.travel);
+        let was_served = info.verdict != "refuse";
+        let site = if info.site.is_empty() && was_served { self.config.node.as_str() } else { info.site.as_str() };
+        let key = Key { model: &info.model, site, verdict: &info.verdict };
+        let sample = Sample {
+            ok,
+            input_tokens: u64::from(travel.tokens.input),
+            output_tokens: u64::from(travel.tokens.output),
+            bytes_sent: travel.sent_bytes,
+            micro_usd: travel.cost.0.div_ceil(1000),
+            energy_mj: (info.energy_mj > 0.0).then_some(info.energy_mj.round() as u64),
+            total_us: was_served.then_some(info.total_us),
+        };
+        self.book.count(key, &sample);
     }
 }
 

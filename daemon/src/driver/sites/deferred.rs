@@ -283,7 +283,9 @@ impl Driver {
                 self.deferred.order(|spool| spool.alive(id));
                 self.submit_again(request, id, callers);
             }
-            Ok(Some(Err(why))) => self.answer_row(id, Failure::new(ErrorCode::Internal, format!("read it from the disk: {why}"))),
+            Ok(Some(Err(why))) => {
+                self.answer_row(id, Failure::new(ErrorCode::Internal, format!("read it from the disk: {why}")))
+            }
             Ok(None) => {}
             Err(why) => {
                 self.deferred.fault = why;
@@ -316,7 +318,11 @@ impl Driver {
 
     /// A request that may be put off and has an id of its own may have been answered before, in another life. It goes on when that
     /// is known. Gives it back if nobody needs to be asked.
-    pub(in crate::driver) fn ask_spool(&mut self, request: Request, reply: ReplySender) -> Option<(Request, ReplySender)> {
+    pub(in crate::driver) fn ask_spool(
+        &mut self,
+        request: Request,
+        reply: ReplySender,
+    ) -> Option<(Request, ReplySender)> {
         let Some(request_id) = request.options.request_id.clone().filter(|_| request.options.deferrable) else {
             return Some((request, reply));
         };
@@ -382,6 +388,8 @@ fn died_twice() -> Failure {
 }
 
 fn expired_there() -> Failure {
-    Failure::new(ErrorCode::DeadlineExceeded, "deadline_ms: passed while it waited on the disk for something that can serve it")
+    Failure::new(
+        ErrorCode::DeadlineExceeded,
+        "deadline_ms: passed while it waited on the disk for something that can serve it",
+    )
 }
-

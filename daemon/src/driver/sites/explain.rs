@@ -74,7 +74,11 @@ fn rules(core: &Core, meta: &RequestMeta, found: &Found) -> Vec<RuleAnswer> {
     }
     let service = core.service.map_or("its run was never measured".into(), |time| format!("{:.1} ms to run", ms(time)));
     let (wait, slack) = (ms(core.wait), ms(core.slack));
-    say("here", "", format!("{}: {wait:.1} ms to wait, {service}, {slack:.0} ms until the deadline", core.here.reason()));
+    say(
+        "here",
+        "",
+        format!("{}: {wait:.1} ms to wait, {service}, {slack:.0} ms until the deadline", core.here.reason()),
+    );
     say("objective", "", meta.terms.objective.as_str().into());
     if meta.terms.difficulty != Difficulty::Unrated {
         say("difficulty", "", format!("{}: {}", meta.terms.difficulty.as_str(), found.difficulty));

@@ -9,11 +9,11 @@ mod back;
 mod deferred;
 mod explain;
 mod known;
+mod replay;
 mod send;
 pub mod siblings;
 mod status;
 mod stored;
-mod replay;
 mod terms;
 
 use std::collections::{HashMap, HashSet};

@@ -7,8 +7,8 @@ use edge_core::estimate::latency::Latency;
 use edge_core::route::{Around, Local, onward};
 use edge_core::spill::{Ask, SiteSeen};
 use edge_core::{
-    Bytes, ClassClaim, DataClass, Difficulty, Here, Mono, NanoUsd, Origin, Reason, Refusal, RefusalCode, SiteId, Span,
-    Sites as Set, Tokens, Verdict, Zone,
+    Bytes, ClassClaim, DataClass, Difficulty, Here, Mono, NanoUsd, Origin, Reason, Refusal, RefusalCode, SiteId,
+    Sites as Set, Span, Tokens, Verdict, Zone,
 };
 use edge_wire::sites::{Replay, ReplayShare};
 use serde::{Deserialize, Serialize};
@@ -111,11 +111,19 @@ impl Driver {
 
 impl Record {
     /// A decision, from all that it was made by.
-    pub fn new(core: &edge_core::Explanation, meta: &edge_core::RequestMeta, entry: &Entry, sites: &Sites, task: &str) -> Record {
+    pub fn new(
+        core: &edge_core::Explanation,
+        meta: &edge_core::RequestMeta,
+        entry: &Entry,
+        sites: &Sites,
+        task: &str,
+    ) -> Record {
         let caller = &entry.story.caller;
         let seen = core.sites.iter().filter_map(|judged| Some((judged, sites.get(judged.site)?)));
         let (here, overloaded) = match core.here {
-            Verdict::Refuse(refusal) => (Some(refusal.reason.as_str().to_owned()), refusal.code == RefusalCode::Overloaded),
+            Verdict::Refuse(refusal) => {
+                (Some(refusal.reason.as_str().to_owned()), refusal.code == RefusalCode::Overloaded)
+            }
             Verdict::Local(_) | Verdict::Spill(..) | Verdict::Speculate(_) | Verdict::Defer(_) => (None, false),
         };
         let chosen = match core.verdict {
@@ -213,7 +221,9 @@ impl Replaying {
         self.last = Some(row.at_ms);
         let (verdict, class, zone, cost, in_time) = self.again(row, record);
         let name = |verdict: Verdict| match verdict {
-            Verdict::Spill(site, _) => self.policy.sites.get(usize::from(site.0)).map(|site| site.name.clone()).unwrap_or_default(),
+            Verdict::Spill(site, _) => {
+                self.policy.sites.get(usize::from(site.0)).map(|site| site.name.clone()).unwrap_or_default()
+            }
             Verdict::Local(_) | Verdict::Speculate(_) => String::new(),
             Verdict::Defer(_) => "deferred".into(),
             Verdict::Refuse(_) => "refused".into(),
@@ -225,7 +235,8 @@ impl Replaying {
             "refuse" => "refused".into(),
             _ => String::new(),
         };
-        let was_zone = record.sites.iter().find(|site| Some(&site.name) == record.site.as_ref()).map(|site| site.zone.clone());
+        let was_zone =
+            record.sites.iter().find(|site| Some(&site.name) == record.site.as_ref()).map(|site| site.zone.clone());
         let was_zone = was_zone.filter(|_| record.verdict == "spill").unwrap_or_default();
         self.shares.entry((was, was_zone.clone())).or_default().0 += weight;
         self.shares.entry((now, zone.map_or_else(String::new, |zone| zone.as_str().into()))).or_default().1 += weight;
@@ -277,7 +288,13 @@ impl Replaying {
             wait: Span::from_nanos(record.wait),
             is_barred: record.barred,
         };
-        let ask = Ask { class, terms: &terms, bytes: Bytes(record.bytes), slack: Span::from_nanos(record.slack), tried: Set::NONE };
+        let ask = Ask {
+            class,
+            terms: &terms,
+            bytes: Bytes(record.bytes),
+            slack: Span::from_nanos(record.slack),
+            tried: Set::NONE,
+        };
         let day = row.at_ms.div_euclid(86_400_000);
         let site = |id: SiteId| self.seen(id, record, day);
         let around = Around { site: &site, tried: Set::NONE, deferred: 0 };
@@ -289,7 +306,8 @@ impl Replaying {
         match seen {
             Some((id, seen)) => {
                 let config = self.policy.sites.get(usize::from(id.0));
-                let cost = config.and_then(|site| edge_core::spill::cost(&site.core, terms.tokens, None)).unwrap_or_default();
+                let cost =
+                    config.and_then(|site| edge_core::spill::cost(&site.core, terms.tokens, None)).unwrap_or_default();
                 *self.spent.entry((day, id.0)).or_default() += cost.0;
                 if config.is_some_and(|site| record.sites.iter().all(|seen| seen.name != site.name)) {
                     self.guessed += 1;
@@ -350,7 +368,10 @@ impl Replaying {
                 .to_owned(),
         ];
         if self.guessed > 0 {
-            caveats.push(format!("{} decisions go to sites that were not known then: their times are what is believed of their zones", self.guessed));
+            caveats.push(format!(
+                "{} decisions go to sites that were not known then: their times are what is believed of their zones",
+                self.guessed
+            ));
         }
         if self.unreadable > 0 {
             caveats.push(format!("{} decisions could not be read", self.unreadable));
@@ -374,7 +395,9 @@ impl Replaying {
 
 /// What this box by itself said.
 fn here(record: &Record) -> Verdict {
-    let Some(word) = &record.here else { return Verdict::Local(if record.deferrable { Reason::Deferrable } else { Reason::Feasible }) };
+    let Some(word) = &record.here else {
+        return Verdict::Local(if record.deferrable { Reason::Deferrable } else { Reason::Feasible });
+    };
     let reason = Reason::ALL.into_iter().find(|reason| reason.as_str() == word).unwrap_or(Reason::PredictedWait);
     let code = if record.overloaded { RefusalCode::Overloaded } else { RefusalCode::Unavailable };
     Verdict::Refuse(Refusal { code, reason, retry_after: None, predicted: None, away: None })

@@ -97,21 +97,21 @@ impl Driver {
         if self.config.routing.audit == Audit::BestEffort {
             return self.order(ticket);
         }
-        self.give_back(ticket, SiteFault::Unaudited, &format!("what leaves the device cannot be noted: {why}"));
+        self.return_unsent(ticket, SiteFault::Unaudited, &format!("what leaves the device cannot be noted: {why}"));
     }
 
     /// Hands an order to what sends it.
     fn order(&mut self, ticket: u64) {
+        if self.sites.called_off.remove(&ticket) {
+            return self.return_unsent(ticket, SiteFault::CalledOff, "it was called off before it left");
+        }
         let Some(Ticket::Attempt(attempt)) = self.sites.tickets.get(&ticket) else { return };
         let (Some(entry), Some(known)) = (self.entries.get(&attempt.id), self.sites.get(attempt.site)) else {
-            return self.give_back(ticket, SiteFault::CalledOff, "nobody wants it any more");
+            return self.return_unsent(ticket, SiteFault::CalledOff, "nobody wants it any more");
         };
-        if self.sites.called_off.remove(&ticket) {
-            return self.give_back(ticket, SiteFault::CalledOff, "it was called off before it left");
-        }
         let order = match self.order_for(ticket, entry, known) {
             Ok(order) => order,
-            Err(why) => return self.give_back(ticket, SiteFault::Unfit, &why),
+            Err(why) => return self.return_unsent(ticket, SiteFault::Unfit, &why),
         };
         let sent = match order {
             Sending::Http(order) => match &mut self.sites.uplink {
@@ -121,12 +121,12 @@ impl Driver {
             Sending::Broker(order) => self.sites.siblings.send(order),
         };
         if let Err(why) = sent {
-            self.give_back(ticket, SiteFault::Busy(None), why);
+            self.return_unsent(ticket, SiteFault::Busy(None), why);
         }
     }
 
     /// An attempt ends before anything of it was sent.
-    fn give_back(&mut self, ticket: u64, fault: SiteFault, why: &str) {
+    fn return_unsent(&mut self, ticket: u64, fault: SiteFault, why: &str) {
         if let Some(Ticket::Attempt(attempt)) = self.sites.tickets.remove(&ticket) {
             if let Some(noted) = attempt.noted {
                 self.book.outcome(noted, nothing_left(fault));
@@ -229,7 +229,11 @@ enum Sending {
 }
 
 /// A payload as a site takes it.
-fn content(payload: &Payload, known: &Known, outputs: Vec<edge_engine::protocol::TensorSpec>) -> Result<Content, String> {
+fn content(
+    payload: &Payload,
+    known: &Known,
+    outputs: Vec<edge_engine::protocol::TensorSpec>,
+) -> Result<Content, String> {
     match (payload, &known.config.protocol) {
         (Payload::Tensors(given), Protocol::Oip { .. }) => Ok(Content::Tensors { inputs: given.clone(), outputs }),
         (Payload::Encoded { data, .. }, Protocol::OpenAi { .. }) => match data {

@@ -22,7 +22,9 @@ const SILENT: Duration = Duration::from_secs(30);
 pub enum Ask {
     Order(Order),
     /// Its answer is not wanted any more.
-    Cancel { ticket: u64 },
+    Cancel {
+        ticket: u64,
+    },
 }
 
 /// One request to another box.
@@ -90,7 +92,8 @@ pub(super) fn order(
 impl Driver {
     /// Another box said how it is.
     pub(in crate::driver) fn heard_of(&mut self, heard: &Heard) {
-        let of_node = |known: &Known| matches!(&known.config.protocol, Protocol::Sibling { node } if *node == heard.node);
+        let of_node =
+            |known: &Known| matches!(&known.config.protocol, Protocol::Sibling { node } if *node == heard.node);
         let found: Vec<SiteId> = self.sites.iter().filter(|(_, known)| of_node(known)).map(|(id, _)| id).collect();
         for site in found {
             if let Some(Some(known)) = self.sites.known.get_mut(usize::from(site.0)) {

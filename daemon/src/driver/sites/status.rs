@@ -81,7 +81,8 @@ impl Driver {
             problems.push(Problem {
                 subject: "audit".into(),
                 what: format!("what leaves the device cannot be noted, so nothing leaves: {}", self.sites.audit_fault),
-                remedy: "make room on the disk of the state directory; `routing.audit` says whether that is demanded".into(),
+                remedy: "make room on the disk of the state directory; `routing.audit` says whether that is demanded"
+                    .into(),
             });
         }
         problems

@@ -76,7 +76,11 @@ pub fn deferred(entry: &Entry, at: Mono) -> Result<Deferred, String> {
         model: entry.info.model.clone(),
         version: entry.pinned.then(|| entry.info.version.clone()).filter(|version| !version.is_empty()),
         data_class: options.data_class.clone(),
-        priority: Priority::ALL.iter().position(|it| *it == options.priority).and_then(|at| u8::try_from(at).ok()).unwrap_or(1),
+        priority: Priority::ALL
+            .iter()
+            .position(|it| *it == options.priority)
+            .and_then(|at| u8::try_from(at).ok())
+            .unwrap_or(1),
         caller: match caller {
             Caller::Bus { name, uid } => By::Bus { name: name.to_string(), uid: *uid },
             Caller::Peer { name, uid, connection } => {

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use edge_core::{DataClass, Difficulty, Here, ModelId, RequestMeta, Sites as Set, Terms, Tokens};
 use edge_core::{Bytes, Cost, RequestId, ShareId, Work};
+use edge_core::{DataClass, Difficulty, Here, ModelId, RequestMeta, Sites as Set, Terms, Tokens};
 
 use super::{Known, stored};
 use crate::config::rules::Source;
@@ -13,11 +13,12 @@ use crate::config::terms::{Ask, Rules, Said};
 use crate::driver::Driver;
 use crate::driver::entry::Travel;
 use crate::driver::intake::essence;
+use crate::driver::pipeline::table::Served;
 use crate::driver::resolve;
 use crate::handle::Profile;
-use crate::inspect::detect::rules::ClassRules;
 use crate::inspect::detect::Detectors;
 use crate::inspect::detect::kind::BUILT_IN;
+use crate::inspect::detect::rules::ClassRules;
 use crate::inspect::text::Source as Part;
 use crate::inspect::{self, Look, redact};
 use crate::request::{Blob, CHAT, Caller, Failure, Payload, Request};
@@ -163,9 +164,10 @@ impl Driver {
         found: &mut Found,
         travel: &mut Travel,
     ) {
-        let leaves = terms.capable.iter().any(|id| {
-            self.sites.get(id).is_some_and(|known| known.config.core.zone > edge_core::Zone::Device)
-        });
+        let leaves = terms
+            .capable
+            .iter()
+            .any(|id| self.sites.get(id).is_some_and(|known| known.config.core.zone > edge_core::Zone::Device));
         let wants_difficulty = said.difficulty && !terms.stronger.is_empty();
         let is_text = is_text(payload);
         if !is_text && self.looking.detectors.is_none() {
@@ -197,7 +199,8 @@ impl Driver {
             Some(why) => format!("cannot be read ({why}): {}", cap.as_str()),
             None => format!("found {}: {}", names.join(", "), cap.as_str()),
         };
-        let cleaned = said.redact.filter(|to| *to > class.min(cap)).and_then(|to| Some((to, clean(payload, detectors)?)));
+        let cleaned =
+            said.redact.filter(|to| *to > class.min(cap)).and_then(|to| Some((to, clean(payload, detectors)?)));
         match cleaned {
             Some((to, (clean, replaced))) => {
                 found.detected.push(format!("{why}; taken out by a rule, what is left is {}", to.as_str()));
@@ -231,6 +234,12 @@ impl Driver {
         sets
     }
 
+    /// The model that a pipeline begins with; the pipeline's own number if it is not there.
+    fn first_stage(&self, served: &Served) -> ModelId {
+        let stages = served.stages(&self.models).ok();
+        stages.and_then(|stages| stages.as_slice().first().copied()).unwrap_or(served.id)
+    }
+
     /// A request that is only asked about, as the core would get it.
     pub(super) fn meta_of_profile(&mut self, profile: &Profile) -> Result<(RequestMeta, Found), Failure> {
         let (name, version) = resolve::model_name(&profile.model, profile.options.version.as_deref())?;
@@ -239,7 +248,7 @@ impl Driver {
             Ok(bundle) => (bundle.serves(crate::driver::models::Kind::Encoded), Here::Yes),
             Err(unknown) => match self.pipelines.find(&name, version.as_deref()) {
                 // It is told of its first stage.
-                Some(served) => (served.first_stage(&self.models).unwrap_or(served.id), Here::Yes),
+                Some(served) => (self.first_stage(served), Here::Yes),
                 None => (self.sites.model_elsewhere(&name).ok_or(unknown)?, Here::NoModel),
             },
         };
@@ -250,7 +259,9 @@ impl Driver {
                 content_type: kind.clone().unwrap_or_else(|| "text/plain".into()),
                 data: Blob::Inline(text.clone().into_bytes().into()),
             },
-            (None, Some(kind)) => Payload::Encoded { content_type: kind.clone(), data: Blob::Inline(bytes::Bytes::new()) },
+            (None, Some(kind)) => {
+                Payload::Encoded { content_type: kind.clone(), data: Blob::Inline(bytes::Bytes::new()) }
+            }
             (None, None) => Payload::Tensors(Vec::new()),
         };
         let task = self.task_of(model);
@@ -448,4 +459,3 @@ fn detectors(detect: &crate::config::routing::DetectConfig) -> Result<(Detectors
     rules.not_text = detect.not_text;
     Ok((detectors, rules))
 }
-

@@ -37,6 +37,13 @@ pub struct Patterns {
     each: Vec<Regex>,
 }
 
+impl Default for Patterns {
+    /// None.
+    fn default() -> Patterns {
+        Patterns { names: Vec::new(), all: RegexSet::empty(), each: Vec::new() }
+    }
+}
+
 impl Patterns {
     /// Compiles them, or says everything that is wrong. `forbidden` are texts that none may match: the placeholders of redaction.
     ///

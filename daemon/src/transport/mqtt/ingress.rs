@@ -14,7 +14,7 @@ use edge_wire::mqtt::topic::Topics;
 
 use super::packet::{Inbound, Properties, Qos};
 use crate::ledger::Key;
-use crate::request::{Blob, Caller, Failure, Options, Payload, Request, TensorIn};
+use crate::request::{Blob, CHAT, Caller, Failure, Options, Payload, Request, TensorIn};
 use crate::transport::options::{MAX_DEADLINE_MS, Parser, Value, sender};
 
 /// The user property that marks a binary tensor request.
