@@ -34,6 +34,7 @@ pub(super) fn terms(terms: &Terms) -> String {
     let (mut text, none) = (String::new(), Terms::default());
     let out = &mut text;
     put(out, "ceiling", terms.ceiling, none.ceiling, |it| it.as_str().to_owned());
+    put(out, "freed", terms.freed, None, |it| it.map_or("-", DataClass::as_str).to_owned());
     put(out, "capable", terms.capable, none.capable, |it| it.bits().to_string());
     put(out, "allowed", terms.allowed, none.allowed, |it| it.bits().to_string());
     put(out, "jurisdictions", terms.demands.jurisdictions, none.demands.jurisdictions, |it| {
@@ -59,6 +60,7 @@ pub(super) fn read_terms(fields: &Fields<'_>) -> Result<Terms, String> {
     let bits = |word: &str| word.parse().ok().map(Sites::from_bits);
     Ok(Terms {
         ceiling: fields.or("ceiling", none.ceiling, DataClass::from_word)?,
+        freed: fields.or("freed", None, |word| DataClass::from_word(word).map(Some))?,
         capable: fields.or("capable", none.capable, bits)?,
         allowed: fields.or("allowed", none.allowed, bits)?,
         demands: Demands {
