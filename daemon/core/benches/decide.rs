@@ -9,8 +9,11 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use edge_core::estimate::latency::Latency;
+use edge_core::estimate::works::Works;
 use edge_core::sim::Pump;
-use edge_core::{Bytes, ClientId, Event, ModelId, Policy, Ratio, RequestMeta, Span, Work};
+use edge_core::wait::{Allowance, Running, Scene, Speed, place};
+use edge_core::{Bytes, ClientId, Event, ModelId, Mono, Policy, Ratio, RequestMeta, Span, Work, Zone};
 
 /// Promised for one decision.
 const PROMISED: Duration = Duration::from_micros(2);
@@ -211,6 +214,33 @@ fn plan() -> Row {
     })
 }
 
+/// Where a call goes that finds all of 16 slots taken: how long it waits, or that it leaves.
+fn wait(what: &'static str, ahead: usize) -> Row {
+    let now = Span::from_millis(1_000_000).from(Mono::default());
+    let (mut works, mut site) = (Works::new(Span::from_millis(5_000)), Latency::new(Zone::Cloud));
+    for number in 1..2_000_u64 {
+        works.learn(
+            now,
+            number % 4_000,
+            Span::from_millis(number * 11 % 20_000),
+            Span::from_millis(number * 13 % 25_000),
+        );
+        site.learn_first(now, Span::from_millis(number * 7 % 2_000));
+    }
+    let run = |slot: u64| Running { size: slot * 100, known: Span::ZERO, had: Span::from_millis(slot * 900) };
+    let running: [Running; 16] = std::array::from_fn(|slot| run(slot as u64));
+    let known = Span::from_millis(300);
+    let deadline = Span::from_millis(2_000).from(now);
+    let scene = Scene { now, deadline, known, ahead, free: 0, running: &running, works: &works, speed: Speed::FULL };
+    let allowed = Allowance::new(10).allowed();
+    let decide = |_: &mut Pump| {
+        (0..1_000).for_each(|_| {
+            black_box(place(black_box(&scene), |time| site.first_token_beyond(now, time), allowed));
+        });
+    };
+    measure(what, 1_000, &mut Pump::new(policy(), 1, 1), |_| {}, decide)
+}
+
 /// A box on which `waiting` requests wait behind a batch that does not end.
 fn loaded(waiting: usize) -> Pump {
     let mut pump = Pump::new(policy(), 1, 1);
@@ -234,6 +264,9 @@ fn main() {
         crowded_cycle(),
         refusal(),
         plan(),
+        wait("wait or leave, 16 slots, nobody ahead", 0),
+        wait("wait or leave, 16 slots, 7 ahead", 7),
+        wait("wait or leave, 16 slots, 64 ahead", 64),
     ];
     // A plan is more than one decision, and so many callers at once are more than a box is promised for.
     let beyond = |row: &&mut Row| row.what.starts_with("batch plan") || row.what.contains("of 64 callers");

@@ -16,6 +16,7 @@ pub mod prepare;
 pub mod rate;
 pub mod restart;
 pub mod service;
+pub mod works;
 
 use crate::units::Span;
 

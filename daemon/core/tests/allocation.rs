@@ -8,7 +8,11 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use common::{ms, small_policy};
+use edge_core::breaker::{Breaker, Failure, Gate};
+use edge_core::estimate::latency::Latency;
+use edge_core::estimate::works::Works;
 use edge_core::sim::{Dice, Pump};
+use edge_core::wait::{Allowance, Place, Running, Scene, Speed, place};
 use edge_core::*;
 
 thread_local! {
@@ -112,6 +116,36 @@ fn a_full_queue_that_is_shed_at_once_allocates_nothing_beyond_what_was_reserved(
     }
     assert_eq!(COUNT.get() - before, 0, "allocations");
     assert!(pump.counts.lost >= 3 * 1026, "{:?}", pump.counts);
+}
+
+#[test]
+fn sites_and_waiting_are_learnt_and_decided_without_an_allocation() {
+    let mut works = Works::new(ms(5_000));
+    let (mut site, mut breaker, mut allowance) = (Latency::new(Zone::Cloud), Breaker::default(), Allowance::new(10));
+    let (mut dice, mut stayed) = (Dice::new(3), 0);
+    let before = COUNT.get();
+    for (number, ahead) in (0..20_000).zip((0..70).cycle()) {
+        let now = ms(number * 40).from(Mono::default());
+        works.learn(now, dice.below(5_000), ms(dice.below(9_000)), ms(dice.below(9_000)));
+        site.learn(now, dice.below(2_000_000), ms(dice.below(900)));
+        site.learn_first(now, ms(dice.below(2_000)));
+        match breaker.may_pass(now, number) {
+            Gate::Probe { since } => breaker.probed(now, since, Ok(()), number),
+            Gate::Yes if dice.below(3) == 0 => breaker.failed(now, Failure::Server, number),
+            Gate::Yes => breaker.succeeded(now),
+            Gate::No { .. } => {}
+        }
+        let running: [Running; 16] =
+            std::array::from_fn(|_| Running { size: dice.below(5_000), known: Span::ZERO, had: ms(dice.below(9_000)) });
+        let deadline = ms(2_000).from(now);
+        let (known, speed) = (ms(dice.below(900)), Speed::permille(900));
+        let scene = Scene { now, deadline, known, ahead, free: 0, running: &running, works: &works, speed };
+        let (place, risk) = place(&scene, |time| site.first_token_beyond(now, time), allowance.allowed());
+        allowance.placed(risk);
+        stayed += u32::from(place != Place::Away);
+    }
+    assert_eq!(COUNT.get() - before, 0, "allocations");
+    assert!((500..19_000).contains(&stayed), "{stayed}");
 }
 
 #[test]

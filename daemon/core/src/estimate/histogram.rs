@@ -5,7 +5,7 @@
 //! into 8 buckets of one width, so the edges of a bucket differ by a ratio of 9:8 at most.
 //! **Error.** A quantile is told as the upper edge of its bucket: never below the true one, and above it by no more than
 //! an eighth or one unit, whichever is more. Values beyond the last bucket count in it.
-//! **Fading.** Each observation weighs [`WEIGHT`]. All counts are halved when half of their life is over, so that an old
+//! **Fading.** Each observation weighs [`WEIGHT`]. All weights are halved at the end of each half life, so that an old
 //! state of things fades with time; and when the weight is that of [`MOST`] observations, so that a new one shows within
 //! as many however many come.
 
@@ -22,30 +22,22 @@ pub const MOST: u32 = 1024;
 /// Quantiles of fading observations. `N` buckets in units of `2^SHIFT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram<const N: usize, const SHIFT: u32> {
-    counts: [u32; N],
-    total: u32,
+    /// Weight in each bucket and all later ones: both questions that are asked read it, and halving keeps it in order.
+    later: [u32; N],
     /// The last halving for age.
     aged: Mono,
 }
 
 impl<const N: usize, const SHIFT: u32> Default for Histogram<N, SHIFT> {
     fn default() -> Self {
-        Histogram { counts: [0; N], total: 0, aged: Mono::default() }
+        Histogram { later: [0; N], aged: Mono::default() }
     }
 }
 
 impl<const N: usize, const SHIFT: u32> Histogram<N, SHIFT> {
     /// The bucket of `value`.
     pub fn place(value: u64) -> usize {
-        let units = value >> SHIFT;
-        let parts = u64::from(PARTS);
-        let index = if units < parts {
-            units
-        } else {
-            let octave = u64::from(units.ilog2() - PARTS.ilog2());
-            octave * parts + (units >> octave)
-        };
-        usize::try_from(index).unwrap_or(usize::MAX).min(N - 1)
+        Self::split(value).0.min(N - 1)
     }
 
     /// The largest value that belongs into bucket `index`.
@@ -62,93 +54,93 @@ impl<const N: usize, const SHIFT: u32> Histogram<N, SHIFT> {
         if halvings > 0 {
             self.halve(halvings);
             let passed = Span::from_nanos(life.as_nanos().saturating_mul(u64::from(halvings)));
-            self.aged = if self.total == 0 { now } else { passed.from(self.aged).min(now) };
+            self.aged = if self.later[0] == 0 { now } else { passed.from(self.aged).min(now) };
         }
-        if self.total >= MOST * WEIGHT {
+        if self.later[0] >= MOST * WEIGHT {
             self.halve(1);
         }
-        self.counts[Self::place(value)] += WEIGHT;
-        self.total += WEIGHT;
+        self.later[..=Self::place(value)].iter_mut().for_each(|later| *later += WEIGHT);
     }
 
-    /// How often the counts have to be halved by `now` for their age.
-    fn halvings(&self, now: Mono, life: Span) -> u32 {
-        let times = Span::between(self.aged, now).as_nanos() / life.as_nanos().max(1);
-        u32::try_from(times).unwrap_or(u32::MAX)
+    /// How often the weights have to be halved by `now` for their age.
+    pub fn halvings(&self, now: Mono, life: Span) -> u32 {
+        let age = Span::between(self.aged, now);
+        if age < life {
+            return 0;
+        }
+        u32::try_from(age.as_nanos() / life.as_nanos().max(1)).unwrap_or(u32::MAX)
     }
 
     fn halve(&mut self, times: u32) {
-        for count in &mut self.counts {
-            *count = faded(*count, times);
-        }
-        self.total = self.counts.iter().sum();
+        self.later.iter_mut().for_each(|later| *later = faded(*later, times));
     }
 
     /// The weight of all observations as it is by `now`; [`WEIGHT`] is one fresh observation.
     pub fn weight(&self, now: Mono, life: Span) -> u32 {
-        faded(self.total, self.halvings(now, life))
+        faded(self.later[0], self.halvings(now, life))
     }
 
-    /// The weight of each bucket, as it was at the last observation.
-    pub fn counts(&self) -> &[u32; N] {
-        &self.counts
+    /// The weight in bucket `index` and all later ones; nothing beyond the last.
+    fn from(&self, index: usize, times: u32) -> u64 {
+        self.later.get(index).map_or(0, |later| u64::from(faded(*later, times)))
     }
 
-    /// The quantile at `permille` of the observations and of `prior` (pairs of a bucket and its weight, in order of
-    /// buckets) together, as the upper edge of its bucket; `None` of nothing.
+    /// The quantile at `permille` of the observations and of `prior` (pairs of a bucket and its weight) together, as the
+    /// upper edge of its bucket; `None` of nothing.
     pub fn quantile(&self, now: Mono, life: Span, prior: &[(usize, u32)], permille: u32) -> Option<u64> {
         let times = self.halvings(now, life);
-        let faded_total: u64 = if times == 0 {
-            u64::from(self.total)
-        } else {
-            self.counts.iter().map(|count| u64::from(faded(*count, times))).sum()
-        };
-        let total = faded_total + prior.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>();
+        let total = u64::from(faded(self.later[0], times)) + believed(prior, |_| true);
+        if total == 0 {
+            return None;
+        }
         // The first bucket by which so much of the weight is reached.
         let wanted = (total * u64::from(permille.min(1000))).div_ceil(1000).max(1);
-        let (mut sum, mut prior) = (0_u64, prior.iter().peekable());
-        for (index, count) in self.counts.iter().enumerate() {
-            sum += u64::from(faded(*count, times));
-            while let Some((_, weight)) = prior.next_if(|(bucket, _)| *bucket <= index) {
-                sum += u64::from(*weight);
-            }
-            if sum >= wanted {
-                return Some(Self::edge(index));
-            }
+        let above = |index: usize| self.from(index + 1, times) + believed(prior, |bucket| bucket > index);
+        let (mut first, mut last) = (0, N - 1);
+        while first < last {
+            let middle = usize::midpoint(first, last);
+            if total - above(middle) >= wanted { last = middle } else { first = middle + 1 }
         }
-        None
+        Some(Self::edge(first))
     }
 
     /// The chance of more than `value`, after the observations and `prior` together; within a bucket all values are taken
     /// as alike. `None` of nothing.
     pub fn beyond(&self, now: Mono, life: Span, prior: &[(usize, u32)], value: u64) -> Option<Chance> {
         let times = self.halvings(now, life);
-        let believed =
-            |index: usize| prior.iter().filter(move |(bucket, _)| *bucket == index).map(|(_, weight)| *weight);
-        let from = Self::place(value);
-        let later: u64 = self.counts[from + 1..].iter().map(|count| u64::from(faded(*count, times))).sum();
-        let later_believed: u64 =
-            prior.iter().filter(|(bucket, _)| *bucket > from).map(|(_, weight)| u64::from(*weight)).sum();
-        let here = u64::from(faded(self.counts[from], times)) + believed(from).map(u64::from).sum::<u64>();
-        let total = self.counts[..from].iter().map(|count| u64::from(faded(*count, times))).sum::<u64>()
-            + prior.iter().filter(|(bucket, _)| *bucket < from).map(|(_, weight)| u64::from(*weight)).sum::<u64>()
-            + here
-            + later
-            + later_believed;
-        (total > 0).then(|| Chance::of(later + later_believed + Self::above_within(here, from, value), total))
+        let total = u64::from(faded(self.later[0], times)) + believed(prior, |_| true);
+        let (index, octave, rest) = Self::split(value);
+        let after = self.from(index + 1, times) + believed(prior, |bucket| bucket > index);
+        let here = self.from(index, times) - self.from(index + 1, times) + believed(prior, |bucket| bucket == index);
+        (total > 0).then(|| Chance::of(after + ((here * rest) >> octave), total))
     }
 
-    /// How much of the weight `here` of bucket `index` is above `value`, which is in it.
-    pub fn above_within(here: u64, index: usize, value: u64) -> u64 {
-        let edge = Self::edge(index);
-        let below = index.checked_sub(1).map_or(0, |lower| Self::edge(lower) + 1);
-        here * edge.saturating_sub(value) / (edge + 1 - below)
+    /// Weight of more than `value`, as it was at the last observation.
+    pub fn more_than(&self, value: u64) -> u64 {
+        let (index, octave, rest) = Self::split(value);
+        let (here, after) = (self.from(index, 0), self.from(index + 1, 0));
+        after + (((here - after) * rest) >> octave)
+    }
+
+    /// The bucket of `value`; it is two to the power of the octave wide, and so much of that is above the value. Beyond the
+    /// last bucket there is nothing.
+    fn split(value: u64) -> (usize, u32, u64) {
+        let units = value >> SHIFT;
+        let octave = units.checked_ilog2().unwrap_or(0).saturating_sub(PARTS.ilog2());
+        let index = u64::from(octave * PARTS) + (units >> octave);
+        let wide = 1_u64 << octave;
+        (usize::try_from(index).unwrap_or(N).min(N), octave, wide - 1 - (units & (wide - 1)))
     }
 }
 
-/// What is left of a count after so many halvings.
-fn faded(count: u32, times: u32) -> u32 {
-    count.checked_shr(times).unwrap_or(0)
+/// The weight of what is believed in some buckets.
+fn believed(prior: &[(usize, u32)], of: impl Fn(usize) -> bool) -> u64 {
+    prior.iter().map(|(bucket, weight)| if of(*bucket) { u64::from(*weight) } else { 0 }).sum()
+}
+
+/// What is left of a weight after so many halvings.
+fn faded(weight: u32, times: u32) -> u32 {
+    weight.checked_shr(times).unwrap_or(0)
 }
 
 #[cfg(test)]

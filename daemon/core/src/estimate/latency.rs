@@ -42,7 +42,7 @@ const CLASSES: usize = 4;
 /// Largest payload of each class but the last, bytes; for the last, the size that stands for it.
 const SIZES: [u64; CLASSES] = [4 << 10, 64 << 10, 1 << 20, 4 << 20];
 /// Answers behind which an error rate of nothing stands, before there are any.
-const BELIEVED_ANSWERS: u64 = 10;
+const BELIEVED_ANSWERS: u32 = 10;
 
 /// Times in units of 8.2 us, up to 137 s.
 type Times = Histogram<176, 13>;
@@ -101,10 +101,8 @@ impl Observed {
     /// The belief as it is worth now: never nothing, so there is always something to tell.
     fn belief(&self, now: Mono) -> [(usize, u32); SHAPE.len()] {
         let seen = self.times.weight(now, LIFE).max(DOUBTED * WEIGHT);
-        let worth = |weight: u32| {
-            let weight = u64::from(weight) * u64::from(DOUBTED * WEIGHT) / u64::from(seen);
-            u32::try_from(weight).unwrap_or(u32::MAX).max(1)
-        };
+        let part = (u64::from(DOUBTED * WEIGHT) << 16) / u64::from(seen);
+        let worth = |weight: u32| u32::try_from((u64::from(weight) * part) >> 16).unwrap_or(u32::MAX).max(1);
         self.belief.points.map(|(bucket, weight)| (bucket, worth(weight)))
     }
 
@@ -235,12 +233,9 @@ impl Latency {
     /// How many of a thousand requests fail.
     pub fn failed_permille(&self, now: Mono) -> u32 {
         let answers = &self.failures.answers;
-        let [_, failed] = *answers.counts();
-        let all = u64::from(answers.counts().iter().sum::<u32>());
-        let weight = u64::from(answers.weight(now, LIFE));
-        // The share is that of the last observation, its weight that of now.
-        let failed_now = (u64::from(failed) * weight).checked_div(all).unwrap_or(0);
-        u32::try_from(failed_now * 1000 / (weight + BELIEVED_ANSWERS * u64::from(WEIGHT))).unwrap_or(1000)
+        let (failed, all) = (answers.more_than(0), answers.weight(now, LIFE));
+        let failed = failed.checked_shr(answers.halvings(now, LIFE)).unwrap_or(0);
+        u32::try_from(failed * 1000 / u64::from(all + BELIEVED_ANSWERS * WEIGHT)).unwrap_or(1000)
     }
 }
 
