@@ -7,6 +7,7 @@ pub mod arrivals;
 pub mod heated;
 pub mod plant;
 pub mod pump;
+pub mod slots;
 pub mod text;
 pub mod world;
 

@@ -22,6 +22,13 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
+    /// Dice of their own for each `number`, the same whatever was rolled before elsewhere.
+    pub fn at(&self, number: usize) -> Dice {
+        let mut dice = Dice(self.0 ^ (number as u64).wrapping_mul(0xd134_2543_de82_ef95));
+        dice.roll();
+        dice
+    }
+
     /// A number below `end`; 0 if `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
         self.roll().checked_rem(end).unwrap_or(0)
