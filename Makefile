@@ -81,6 +81,10 @@ bench-pull: build dist fetch ## Memory and traffic of pulling a bundle of PULL_M
 bench-heat: build ## The governor against simulated plants: the table, and the picture in docs/heat.md
 	@'$(BIN)/edge-bench' heat
 
+.PHONY: bench-sites
+bench-sites: build ## Real arrivals at boxes that may send calls to the cloud: the table, and the picture in docs/sites.svg
+	@'$(BIN)/edge-bench' sites
+
 .PHONY: soak
 soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemon and broker die in turn
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-soak' '$(SOAK_SECONDS)'

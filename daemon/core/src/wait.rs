@@ -25,7 +25,7 @@
 //! [`Works`] gives it: how many end is then exact (Poisson-binomial), as long as few have to. For more, Cantelli's inequality bounds
 //! the chance of fewer: the variance of such a count is no more than its mean. With as many ahead as there are slots, ends of
 //! later rounds are needed: their number has about the mean of a renewal process, and that is taken as its variance too.
-//! That what starts meanwhile may end as well, and that what is ahead may leave, is left out. All of it errs to the side of leaving.
+//! That what starts meanwhile may end as well, and that what is ahead may leave, is left out. The bounds, and what is left out, err to the side of leaving.
 
 use crate::estimate::chance::Chance;
 use crate::estimate::works::Works;

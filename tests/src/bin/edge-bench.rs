@@ -3,7 +3,7 @@
 //! Every ratio is the median over rounds of the baseline and of the system in turn, so that a machine that slows down
 //! slows both. With a word on the command line only the loads are measured whose
 //! name has that word in it; `planned` stands for those by measured plans, `contest` for who goes first,
-//! `recipes` for what needs no daemon, `heat` for the governor against simulated plants, `switch` for versions that take over, `pull` for a bundle that is fetched
+//! `recipes` for what needs no daemon, `heat` for the governor against simulated plants, `sites` for real arrivals at boxes that may send calls away, `switch` for versions that take over, `pull` for a bundle that is fetched
 //! (with its size in MiB behind it). Nothing here fails for a number: it is printed, and the table says which promise it misses.
 
 use std::env;
@@ -73,6 +73,10 @@ async fn bench(only: &str) -> Result<Table> {
         heat(&mut table)?;
         return Ok(table);
     }
+    if only == "sites" {
+        sites(&mut table)?;
+        return Ok(table);
+    }
     if only == "cycles" {
         edge_tests::measure::cycles::rows(&mut table).await?;
         return Ok(table);
@@ -105,6 +109,7 @@ async fn bench(only: &str) -> Result<Table> {
     edge_tests::measure::cycles::rows(&mut table).await?;
     edge_tests::measure::programs::rows(&mut table)?;
     heat(&mut table)?;
+    sites(&mut table)?;
     edge_tests::measure::pull::rows(&mut table, PULLED).await?;
     Ok(table)
 }
@@ -113,6 +118,13 @@ async fn bench(only: &str) -> Result<Table> {
 fn heat(table: &mut Table) -> Result<()> {
     edge_tests::measure::heat::rows(table);
     edge_tests::measure::heat::draw(&places::repository().join("docs"))
+}
+
+/// Real arrivals at simulated boxes: the table, the promised numbers, and the picture in the documentation.
+fn sites(table: &mut Table) -> Result<()> {
+    let calls = edge_tests::measure::sites::recorded(&places::repository())?;
+    edge_tests::measure::sites::rows(table, &calls);
+    edge_tests::measure::sites::draw(&places::repository().join("docs"), &calls)
 }
 
 /// Times to the bus name and to READY, each the median of some starts.

@@ -3,12 +3,15 @@
 pub mod baseline;
 pub mod contest;
 pub mod cycles;
+pub mod drawing;
 pub mod heat;
 pub mod hop;
 pub mod load;
+pub mod picture;
 pub mod planned;
 pub mod programs;
 pub mod pull;
+pub mod sites;
 pub mod switch;
 pub mod table;
 pub mod work;

@@ -3,7 +3,7 @@
 use edge_core::sim::heated::{Result as Run, Trial, run};
 use edge_core::sim::plant::Kind;
 
-use super::drawing::{Anchor, Colour, Drawing};
+use crate::measure::drawing::{Anchor, Colour, Drawing};
 
 /// Colours that differ in lightness too: printed in grey they can be told apart.
 const WITH: Colour = [0, 70, 140];

@@ -2,8 +2,6 @@
 //! numbers of heat, and a picture of one run. Nothing here measures this machine: the figures are the same on every one.
 
 mod course;
-mod drawing;
-mod picture;
 
 use std::path::Path;
 
@@ -11,6 +9,7 @@ use anyhow::{Context, Result};
 use edge_core::sim::heated::{Result as Run, Trial, missed_ahead, run};
 use edge_core::sim::plant::{Kind, Parameters};
 
+use crate::measure::picture;
 use crate::measure::table::{Promise, Table};
 
 /// Air around the plants, degrees Celsius.

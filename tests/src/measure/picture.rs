@@ -5,7 +5,7 @@ use image::{Rgb, RgbImage};
 
 use super::drawing::{Anchor, Colour, DASH, Drawing, Shape};
 
-#[path = "../../../../ctl/src/font.rs"]
+#[path = "../../../ctl/src/font.rs"]
 mod font;
 
 /// Points of the picture for a pixel of the drawing, so that it can be printed.
