@@ -35,7 +35,7 @@ use crate::units::{Mono, Span};
 const TIMES: [u64; 5] = [8, 6, 4, 2, 1];
 const EIGHTHS: u64 = 8;
 /// If it needs more ends than this, they are counted by the inequality: a bound on the time that a decision takes.
-const EXACT: usize = 4;
+const EXACT: usize = 8;
 /// So many requests that go away are as bad as one that is late. At a hundred, a promise of 99% would be its own price, and
 /// waiting would hardly ever pay; at one, lateness would be free. Between 5 and 40 results differ little.
 const LATE_WORTH: u64 = 10;
@@ -215,18 +215,18 @@ fn no_slot<const N: usize>(scene: &Scene<'_>, waits: &[Span; N]) -> [Chance; N] 
     ends.map(|ends| ends.fewer(needed))
 }
 
-/// How many runs end by a time.
+/// How many runs end by a time. Chances in 65,536ths.
 #[derive(Clone, Copy, Debug)]
 struct Ends {
-    /// Chances of 0, 1, .. ends.
-    exactly: [Chance; EXACT],
+    /// Of 0, 1, .. ends.
+    exactly: [u64; EXACT],
     mean: u64,
 }
 
 impl Default for Ends {
     fn default() -> Self {
-        let mut exactly = [Chance::NONE; EXACT];
-        exactly[0] = Chance::SURE;
+        let mut exactly = [0; EXACT];
+        exactly[0] = u64::from(Chance::SURE.get());
         Ends { exactly, mean: 0 }
     }
 }
@@ -234,14 +234,18 @@ impl Default for Ends {
 impl Ends {
     /// One more that ends with this chance; only fewer ends than `needed` matter.
     fn add(&mut self, end: Chance, needed: usize) {
+        let end = u64::from(end.get());
         if needed > EXACT {
-            self.mean += u64::from(end.get());
+            self.mean += end;
             return;
         }
-        for count in (1..needed).rev() {
-            self.exactly[count] = self.exactly[count].and(end.not()).or(self.exactly[count - 1].and(end));
+        // Of the chance of each count that part moves to the next.
+        let mut moved = 0;
+        for exactly in &mut self.exactly[..needed] {
+            let moves = (*exactly * end) >> 16;
+            *exactly = *exactly - moves + moved;
+            moved = moves;
         }
-        self.exactly[0] = self.exactly[0].and(end.not());
     }
 
     /// The chance of fewer than `needed`.
@@ -249,7 +253,7 @@ impl Ends {
         if needed > EXACT {
             return fewer(needed, self.mean);
         }
-        self.exactly[..needed].iter().fold(Chance::NONE, |sum, exactly| sum.or(*exactly))
+        Chance::of(self.exactly[..needed].iter().sum(), u64::from(Chance::SURE.get()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Real arrivals at boxes that are busy, too busy, and hot: how many calls are in time, and how many leave for the cloud.
 
+use edge_core::sim::Dice;
 use edge_core::sim::slots::{Call, Machine, Rule, Score, calls, plane};
 use edge_core::{Mono, Span};
 
@@ -83,6 +84,31 @@ fn at_any_load_the_promise_is_kept_and_the_cloud_has_at_most_half_more_or_five_p
             let least = mean(&known, Score::share);
             assert!(share <= least * 1.5 || share <= least + 1.0, "{machine:?} at {load}: {share} for {least}");
             assert!(share <= least + 5.0, "{machine:?} at {load}: {share} for {least}");
+        }
+    }
+}
+
+#[test]
+fn the_promise_is_kept_where_the_size_of_a_prompt_tells_nothing_and_where_calls_come_in_bursts() {
+    let recorded = recorded();
+    let mut shuffled = recorded.clone();
+    let mut dice = Dice::new(9);
+    for last in (1..shuffled.len()).rev() {
+        let other = usize::try_from(dice.below(last as u64 + 1)).unwrap();
+        (shuffled[last].answer, shuffled[other].answer) = (shuffled[other].answer, shuffled[last].answer);
+    }
+    // All calls of ten seconds come in two and a half.
+    let mut bursts = recorded;
+    for call in &mut bursts {
+        let (tens, rest) = (call.at.as_nanos() / 10_000_000_000, call.at.as_nanos() % 10_000_000_000);
+        call.at = Mono::from_nanos(tens * 10_000_000_000 + rest / 4);
+    }
+    for (what, all, most) in [("shuffled", shuffled, 1.5), ("bursts", bursts, 1.6)] {
+        for (machine, load) in [(SMALL, 600), (LARGE, 900), (hot(), 600)] {
+            let (found, known) = both(&all, machine, load, 2);
+            assert!(found.slo() >= 99.0, "{what} {machine:?}: {}", found.slo());
+            let ratio = found.share() / known.share();
+            assert!(ratio <= most, "{what} {machine:?}: {} for {}", found.share(), known.share());
         }
     }
 }
