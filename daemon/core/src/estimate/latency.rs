@@ -161,9 +161,10 @@ impl Latency {
         self.failures.answers.learn(now, LIFE, 1);
     }
 
-    /// A streamed answer began after `took`.
+    /// A streamed answer began after `took`. For such a request that is the answer: [`Latency::learn`] is for the others.
     pub fn learn_first(&mut self, now: Mono, took: Span) {
         self.first.learn(now, took);
+        self.failures.answers.learn(now, LIFE, 0);
     }
 
     /// A streamed answer had `tokens` more after its first, in `took`.
@@ -363,6 +364,8 @@ mod tests {
         assert!(about(site.streamed(at(300), 101, 500), 1_100, 13));
         assert_eq!((site.count_streams(at(300)), site.count(at(300), 1)), (300, 0));
         assert_eq!(site.streamed(at(300), 0, 500), site.first_token(at(300), 500));
+        site.learn_failed(at(300));
+        assert!(site.failed_permille(at(300)) < 5, "one of 301");
     }
 
     proptest! {
