@@ -73,6 +73,10 @@ def install(peers, made):
     run(sys.executable, "-m", "pip", "--python", venv / "bin/python3", "install", "--quiet", "--disable-pip-version-check",
         "--no-input", "--no-cache-dir", "--no-compile", "--no-deps", "--only-binary=:all:", "--require-hashes",
         "--requirement", REQUIREMENTS)
+    # Nothing imports them, and they are many.
+    for package in ("pandas", "gevent"):
+        for tests in venv.glob(f"lib/python*/site-packages/{package}/tests"):
+            shutil.rmtree(tests)
     fetch.put(made, lambda file: file.write(wanted.encode()))
 
 

@@ -203,7 +203,7 @@ impl Origin {
     }
 }
 
-fn tls(pair: &Pair) -> Result<ServerConfig> {
+pub(crate) fn tls(pair: &Pair) -> Result<ServerConfig> {
     let chain = CertificateDer::pem_file_iter(&pair.certificate)?.collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_file(&pair.key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
