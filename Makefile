@@ -33,7 +33,7 @@ fetch: need ## Fetch ONNX Runtime, OpenVINO and the models, pinned and checked
 	@python3 onnx-models/fetch.py .fetch
 
 .PHONY: peers
-peers: fetch ## Install the real servers that the system tests talk to: MLServer, KServe, llama.cpp's (half a minute, 590 MB, once)
+peers: fetch ## Install the real servers that the system tests talk to: MLServer, KServe, llama.cpp's (600 MB, once)
 	@python3 tests/peers/setup.py .fetch
 
 .PHONY: build
