@@ -149,6 +149,21 @@ def config():
     yield "[policy]\nlane = 1\n[polici]\nlanes = 1\n"
     yield "[[policy]]\nlanes = 1\n"
     yield "node = 1979-05-27T07:32:00Z\n"
+    # The examples of [[site]] and [[rule]], then each way to reach a site, and a rule that says everything.
+    example = "".join(line[4:] + "\n" for line in reference.splitlines() if line.startswith("#   "))
+    yield example
+    yield '[[site]]\nname = "a"\nzone = "device"\nprotocol = "openai"\nurl = "http://[::1]:8080/v1"\n' + (
+        'models = { chat = "x" }\nstronger = ["chat"]\nretention = 30\nbudget_usd_per_day = 5\nhttp2 = "off"\n'
+        "price = { input_usd_per_mtok = 0.15, output_usd_per_mtok = 0.6, as_of = 2026-11-01 }\n"
+    )
+    yield '[mqtt]\nhost = "b"\n[[site]]\nname = "a"\nprotocol = "sibling"\nnode = "press-2"\nzone = "device"\n'
+    yield example + (
+        '[[rule]]\nname = "all"\nmodels = ["*-line-?"]\nsources = ["bus:uid=990", "mqtt:#"]\nclasses = ["public"]\n'
+        'ceiling = "internal"\nsites = ["plant-triton"]\nnot_sites = []\nobjective = "fastest_within_budget"\n'
+        'hedge = false\ncheck = { min_score = 0.5, schema = true }\nescalate_to = ["plant-triton"]\n'
+        'redact = { to = "internal" }\nsample = 0.2\n[detect]\npatterns = { badge = "B-[0-9]{6}" }\n'
+        'pattern_classes = { badge = "internal" }\n[routing.fallback]\nheat = ["wait"]\nsite_down = []\n'
+    )
     yield "node = \n"
 
 
