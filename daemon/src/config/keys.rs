@@ -564,7 +564,7 @@ pub const KEYS: &[Key] = &[
         "detect.patterns",
         Kind::TextByName,
         Absent::Unset("none"),
-        "Patterns of your own: to each name a regular expression, without look-around and back-references: `{ badge = 'B-[0-9]{6}' }`.",
+        "Patterns of your own, at most 32: to each name (a to z, digits, `_`) a regular expression, without look-around and back-references: `{ badge = 'B-[0-9]{6}' }`.",
     ),
     live(
         "detect.pattern_classes",

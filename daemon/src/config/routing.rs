@@ -10,15 +10,11 @@ use edge_core::policy::Routing;
 use edge_core::{DataClass, Objective, Ratio};
 use sha2::{Digest, Sha256};
 
-use super::keys;
 use super::raw::Values;
+use crate::inspect::detect::Detectors;
 
-/// Patterns of the operator's own.
-const MOST_PATTERNS: usize = 32;
-/// Longest name of one, bytes.
-const LONGEST_NAME: usize = 32;
 /// Kinds of personal data that are known without a pattern.
-pub const DETECTORS: [&str; 6] = ["card", "iban", "national_id", "email", "ip", "phone"];
+pub use crate::inspect::detect::kind::BUILT_IN as DETECTORS;
 
 /// What `[routing]` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,28 +109,17 @@ pub fn detect(values: &mut Values) -> DetectConfig {
         not_text: values.text("detect.not_text").map(|word| class(&word)),
         patterns,
     };
-    for fault in pattern_faults(&detect) {
-        values.fault_at("detect.patterns", fault);
+    for fault in Detectors::new(&detect.patterns).err().into_iter().flatten() {
+        let what = match fault.key.strip_prefix("patterns.") {
+            Some(name) => format!("{name:?}: {}", fault.what),
+            None => fault.what,
+        };
+        values.fault_at("detect.patterns", what);
     }
     for name in detect.pattern_classes.keys().filter(|name| !detect.patterns.contains_key(*name)) {
         values.fault_at("detect.pattern_classes", format!("{name:?} is none of `detect.patterns`"));
     }
     detect
-}
-
-fn pattern_faults(detect: &DetectConfig) -> Vec<String> {
-    let mut faults = Vec::new();
-    if detect.patterns.len() > MOST_PATTERNS {
-        faults.push(format!("there are {}: takes at most {MOST_PATTERNS}", detect.patterns.len()));
-    }
-    for name in detect.patterns.keys() {
-        if !keys::is_name(name) || name.len() > LONGEST_NAME {
-            faults.push(format!("{name:?} is no name: takes 1 to {LONGEST_NAME} letters, digits, `_`, `-` and `.`"));
-        } else if DETECTORS.contains(&name.as_str()) {
-            faults.push(format!("{name:?} is what a detector is called: takes another name"));
-        }
-    }
-    faults
 }
 
 fn steps(values: &Values, key: &str) -> Steps {

@@ -229,11 +229,11 @@ fn routing_and_detection_are_held_against_their_ranges() {
         ),
         (
             "[detect]\npatterns = { 'a b' = 'x' }",
-            "detect.patterns: \"a b\" is no name: takes 1 to 32 letters, digits, `_`, `-` and `.`",
+            "detect.patterns: \"a b\": a name of a pattern is 1 to 32 of a to z, 0 to 9 and _, a letter first",
         ),
         (
             "[detect]\npatterns = { card = 'x' }",
-            "detect.patterns: \"card\" is what a detector is called: takes another name",
+            "detect.patterns: \"card\": this is the name of a detector that is built in",
         ),
         (
             "[detect]\npatterns = { badge = 'x' }\npattern_classes = { badge = 5 }",
@@ -242,6 +242,19 @@ fn routing_and_detection_are_held_against_their_ranges() {
     ] {
         assert_eq!(read_on(&machine(), text).unwrap_err(), [format!("e: {says}")], "{text}");
     }
+}
+
+#[test]
+fn patterns_that_cannot_be_searched_for_are_all_named() {
+    let text = "[detect.patterns]\nahead = 'a(?=b)'\nall = 'a*'\nopen = '(a'\ngood = 'B-[0-9]{6}'";
+    let faults = read_on(&machine(), text).unwrap_err();
+    for name in ["ahead", "all", "open"] {
+        let of_it = faults.iter().filter(|fault| fault.contains(&format!("detect.patterns: \"{name}\": "))).count();
+        assert_eq!(of_it, 1, "{name}: {faults:#?}");
+    }
+    let many: String = (0..33).map(|place| format!("p{place} = 'x{place}y'\n")).collect();
+    let faults = read_on(&machine(), &format!("[detect.patterns]\n{many}")).unwrap_err();
+    assert_eq!(faults, ["e: detect.patterns: 33 patterns; at most 32 are taken"]);
 }
 
 #[test]
