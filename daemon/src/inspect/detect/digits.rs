@@ -31,8 +31,10 @@ pub struct Groups {
     digits: [u8; MOST_DIGITS],
     /// Digits of each group.
     sizes: [u8; MOST_DIGITS],
-    /// Where each group ends.
-    ends: [usize; MOST_DIGITS],
+    /// Where each group ends, from `start` on, and how many digits there are until then. Both fit: a gap has three characters at most.
+    ends: [u8; MOST_DIGITS],
+    totals: [u8; MOST_DIGITS],
+    start: usize,
     /// What stands before each group: its sign, a space if only that, 0 before the first.
     gaps: [u8; MOST_DIGITS],
     count: usize,
@@ -43,7 +45,7 @@ pub struct Groups {
 impl Groups {
     /// Reads from `start`, where the first digit is.
     pub fn read(bytes: &[u8], start: usize) -> Groups {
-        let mut groups = Groups::default();
+        let mut groups = Groups { start, ..Groups::default() };
         let (mut place, mut gap, mut total) = (start, 0, 0);
         loop {
             let end = end_of_digits(bytes, place);
@@ -56,20 +58,19 @@ impl Groups {
                 *to = digit - b'0';
             }
             total += size;
-            groups.push(size, end, gap);
+            groups.push(size, end, total, gap);
             let Some((next, sign)) = next_group(bytes, end) else { return groups };
             (place, gap) = (next, sign);
         }
     }
 
-    fn push(&mut self, size: usize, end: usize, gap: u8) {
+    fn push(&mut self, size: usize, end: usize, total: usize, gap: u8) {
         let at = self.count;
-        if let (Some(to), Some(ends), Some(gaps)) =
-            (self.sizes.get_mut(at), self.ends.get_mut(at), self.gaps.get_mut(at))
+        let small = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
+        if let (Some(to), Some(ends), Some(totals), Some(gaps)) =
+            (self.sizes.get_mut(at), self.ends.get_mut(at), self.totals.get_mut(at), self.gaps.get_mut(at))
         {
-            *to = u8::try_from(size).unwrap_or(u8::MAX);
-            *ends = end;
-            *gaps = gap;
+            (*to, *ends, *totals, *gaps) = (small(size), small(end - self.start), small(total), gap);
             self.count += 1;
         }
     }
@@ -84,15 +85,19 @@ impl Groups {
         self.sizes.get(..count.min(self.count)).unwrap_or(&[])
     }
 
+    /// How many digits the first `count` groups have.
+    pub fn total(&self, count: usize) -> usize {
+        count.checked_sub(1).and_then(|at| self.totals.get(at)).map_or(0, |total| usize::from(*total))
+    }
+
     /// The digits of the first `count` groups, 0 to 9 each.
     pub fn digits(&self, count: usize) -> &[u8] {
-        let total = self.sizes(count).iter().map(|size| usize::from(*size)).sum::<usize>();
-        self.digits.get(..total).unwrap_or(&[])
+        self.digits.get(..self.total(count)).unwrap_or(&[])
     }
 
     /// Where the first `count` groups end.
     pub fn end(&self, count: usize) -> usize {
-        count.checked_sub(1).and_then(|at| self.ends.get(at)).copied().unwrap_or(0)
+        self.start + count.checked_sub(1).and_then(|at| self.ends.get(at)).map_or(0, |end| usize::from(*end))
     }
 
     /// Whether the groups begin with these sizes.
@@ -145,40 +150,49 @@ pub fn ends(bytes: &[u8], end: usize) -> bool {
     }
 }
 
-/// Words that say what a number is; those in `anywhere` may be a part of a longer word.
+/// Words that say what a number is: `whole` ones; beginnings of phrases; and `parts` of longer words.
 #[derive(Clone, Copy, Debug)]
 pub struct Words {
     pub whole: &'static [&'static str],
-    pub anywhere: &'static [&'static str],
-    /// They may stand behind it as well.
-    pub behind: bool,
+    pub phrases: &'static [&'static str],
+    pub parts: &'static [&'static str],
 }
 
 impl Words {
-    /// Whether one of them stands near the number from `start` to `end`, or in `hint`: what the text is called where it came from.
-    pub fn near(&self, bytes: &[u8], start: usize, end: usize, hint: &str) -> bool {
-        let from = start.saturating_sub(BEFORE);
-        self.within(bytes.get(from..start).unwrap_or(&[]))
-            || self.within(hint.as_bytes())
-            || self.behind && self.within(bytes.get(end..bytes.len().min(end + AFTER)).unwrap_or(&[]))
+    /// Whether one of them stands before `start`, or in `hint`: what the text is called where it came from.
+    pub fn before(&self, bytes: &[u8], start: usize, hint: &str) -> bool {
+        self.within(bytes.get(start.saturating_sub(BEFORE)..start).unwrap_or(&[])) || self.within(hint.as_bytes())
+    }
+
+    /// Whether one of them stands behind `end`.
+    pub fn behind(&self, bytes: &[u8], end: usize) -> bool {
+        self.within(bytes.get(end..bytes.len().min(end + AFTER)).unwrap_or(&[]))
     }
 
     fn within(&self, bytes: &[u8]) -> bool {
-        self.anywhere.iter().any(|word| places(bytes, word).next().is_some())
-            || self.whole.iter().any(|word| {
-                places(bytes, word).any(|place| {
-                    !before(bytes, place).is_ascii_alphabetic() && !at(bytes, place + word.len()).is_ascii_alphabetic()
-                })
-            })
+        let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte >= 0x80;
+        let mut rest = bytes;
+        while let Some(begin) = rest.iter().position(is_letter) {
+            rest = rest.get(begin..).unwrap_or(&[]);
+            let len = rest.iter().position(|byte| !is_letter(byte)).unwrap_or(rest.len());
+            let (word, after) = rest.split_at(len);
+            let same = |known: &&str| word.eq_ignore_ascii_case(known.as_bytes());
+            let starts =
+                |known: &&str| rest.get(..known.len()).is_some_and(|part| part.eq_ignore_ascii_case(known.as_bytes()));
+            if self.whole.iter().any(same)
+                || self.phrases.iter().any(starts)
+                || self.parts.iter().any(|part| has(word, part))
+            {
+                return true;
+            }
+            rest = after;
+        }
+        false
     }
 }
 
-fn places<'a>(bytes: &'a [u8], word: &'a str) -> impl Iterator<Item = usize> + 'a {
-    bytes
-        .windows(word.len())
-        .enumerate()
-        .filter(|(_, part)| part.eq_ignore_ascii_case(word.as_bytes()))
-        .map(|(at, _)| at)
+fn has(word: &[u8], part: &str) -> bool {
+    word.len() >= part.len() && word.windows(part.len()).any(|some| some.eq_ignore_ascii_case(part.as_bytes()))
 }
 
 /// The last digit by Luhn's formula (ISO/IEC 7812-1, annex B) is right.

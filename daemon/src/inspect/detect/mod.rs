@@ -152,6 +152,9 @@ fn sign(byte: u8) -> Sign {
     SIGNS.get(usize::from(byte)).copied().unwrap_or(Sign::Nothing)
 }
 
+/// Fewest digits of a number that means a person; but for codes with letters among them.
+const FEWEST: usize = 7;
+
 /// What the digits from `place` on are: the surest kind first.
 fn number(bytes: &[u8], place: usize, hint: &str) -> Option<Finding> {
     if before(bytes, place).is_ascii_digit() {
@@ -167,16 +170,27 @@ fn number(bytes: &[u8], place: usize, hint: &str) -> Option<Finding> {
     {
         return Some(Finding { start, end, kind: Kind::Iban });
     }
+    let (first, next) = (before(bytes, place), at(bytes, end_of_digits(bytes, place)));
+    let marked = first == b'-' && before(bytes, place - 1).is_ascii_alphabetic();
+    if first.is_ascii_alphabetic() || next.is_ascii_alphabetic() || marked {
+        let nie = || national::nie(bytes, place, &groups).map(|(start, end)| (Nation::Es, start, end));
+        let code = || national::fiscal_code(bytes, place).map(|(start, end)| (Nation::It, start, end));
+        if let Some((nation, start, end)) = nie().or_else(code) {
+            return Some(Finding { start, end, kind: Kind::NationalId(nation) });
+        }
+    }
+    // In Corsica a letter follows the sixth digit.
+    let lettered = groups.total(count) == 6 && matches!(at(bytes, groups.end(count)), b'A' | b'B' | b'a' | b'b');
+    if groups.total(count) < FEWEST && !groups.more && !lettered {
+        return None;
+    }
     if let Some(count) = card::card(bytes, place, &groups) {
         return Some(Finding { start: place, end: groups.end(count), kind: Kind::Card });
     }
-    let national = national::national(bytes, place, &groups, hint).map(|(nation, end)| (nation, place, end));
-    let lettered = || national::nie(bytes, place, &groups).map(|(start, end)| (Nation::Es, start, end));
-    let code = || national::fiscal_code(bytes, place).map(|(start, end)| (Nation::It, start, end));
-    if let Some((nation, start, end)) = national.or_else(lettered).or_else(code) {
-        return Some(Finding { start, end, kind: Kind::NationalId(nation) });
+    if let Some((nation, end)) = national::national(bytes, place, &groups, hint) {
+        return Some(Finding { start: place, end, kind: Kind::NationalId(nation) });
     }
-    (count > 0).then(|| phone_at(bytes, place, hint)).flatten()
+    phone_at(bytes, place, hint)
 }
 
 fn phone_at(bytes: &[u8], place: usize, hint: &str) -> Option<Finding> {

@@ -6,10 +6,10 @@ use super::digits::{Groups, Words, at, begins, ends, is_day, luhn, number, varie
 use super::kind::Nation;
 
 const SSN: Words =
-    Words { whole: &["ssn", "ssns", "itin"], anywhere: &["social security", "social_security"], behind: false };
-const BSN: Words = Words { whole: &["bsn", "sofi"], anywhere: &["burgerservice", "sofinummer"], behind: false };
-const NHS: Words = Words { whole: &["nhs"], anywhere: &["nhs_", "nhs number"], behind: false };
-const PERSONNUMMER: Words = Words { whole: &["pnr"], anywhere: &["personnummer", "personnr"], behind: false };
+    Words { whole: &["ssn", "ssns", "itin"], phrases: &["social security", "social_security"], parts: &[] };
+const BSN: Words = Words { whole: &["bsn", "sofi"], phrases: &[], parts: &["burgerservice", "sofinummer"] };
+const NHS: Words = Words { whole: &["nhs"], phrases: &[], parts: &["nhsnumber"] };
+const PERSONNUMMER: Words = Words { whole: &["pnr"], phrases: &[], parts: &["personnummer", "personnr"] };
 
 /// Which number the groups from `start` on begin with, and where it ends.
 pub fn national(bytes: &[u8], start: usize, groups: &Groups, hint: &str) -> Option<(Nation, usize)> {
@@ -43,8 +43,8 @@ impl Text<'_> {
         self.grouped(sizes).filter(|_| self.groups.all_gaps(sizes.len(), sign))
     }
 
-    fn named(&self, words: Words, count: usize) -> bool {
-        words.near(self.bytes, self.start, self.groups.end(count), self.hint)
+    fn named(&self, words: Words) -> bool {
+        words.before(self.bytes, self.start, self.hint)
     }
 
     fn found(&self, nation: Nation, count: usize) -> Option<(Nation, usize)> {
@@ -57,7 +57,7 @@ fn ssn(text: &Text<'_>) -> Option<(Nation, usize)> {
     let grouped = text.with(&[3, 2, 4], b'-').or_else(|| text.with(&[3, 2, 4], b' '));
     let (digits, count) = match grouped {
         Some(digits) => (digits, 3),
-        None => (text.grouped(&[9]).filter(|_| text.named(SSN, 1))?, 1),
+        None => (text.grouped(&[9]).filter(|_| text.named(SSN))?, 1),
     };
     let (area, rest) = digits.split_at_checked(3)?;
     let (group, serial) = rest.split_at_checked(2)?;
@@ -69,7 +69,7 @@ fn ssn(text: &Text<'_>) -> Option<(Nation, usize)> {
 fn bsn(text: &Text<'_>) -> Option<(Nation, usize)> {
     let (digits, count) = match text.with(&[4, 2, 3], b'.') {
         Some(digits) => (digits, 3),
-        None => (text.grouped(&[9]).filter(|_| text.named(BSN, 1))?, 1),
+        None => (text.grouped(&[9]).filter(|_| text.named(BSN))?, 1),
     };
     let sum = weighted(digits, &[9, 8, 7, 6, 5, 4, 3, 2, 10]);
     sum.is_multiple_of(11).then(|| text.found(Nation::Nl, count)).flatten()
@@ -78,9 +78,9 @@ fn bsn(text: &Text<'_>) -> Option<(Nation, usize)> {
 /// United Kingdom: weights 10 to 2, remainder taken from 11 (NHS data dictionary). Grouped 3 3 4, or named.
 fn nhs(text: &Text<'_>) -> Option<(Nation, usize)> {
     let spaced = text.with(&[3, 3, 4], b' ');
-    let (digits, count) = match spaced.or_else(|| text.grouped(&[3, 3, 4]).filter(|_| text.named(NHS, 3))) {
+    let (digits, count) = match spaced.or_else(|| text.grouped(&[3, 3, 4]).filter(|_| text.named(NHS))) {
         Some(digits) => (digits, 3),
-        None => (text.grouped(&[10]).filter(|_| text.named(NHS, 1))?, 1),
+        None => (text.grouped(&[10]).filter(|_| text.named(NHS))?, 1),
     };
     // 10 is congruent to -1, which takes the last digit off again.
     let sum = weighted(digits, &[10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
@@ -140,7 +140,7 @@ fn swedish(text: &Text<'_>) -> Option<(Nation, usize)> {
     } else if let Some(digits) = text.grouped(&[12]) {
         (digits, 1)
     } else {
-        (text.grouped(&[10]).filter(|_| text.named(PERSONNUMMER, 1))?, 1)
+        (text.grouped(&[10]).filter(|_| text.named(PERSONNUMMER))?, 1)
     };
     let (century, ten) = digits.split_at_checked(digits.len().checked_sub(10)?)?;
     let (month, day) = (number(ten.get(2..4)?), number(ten.get(4..6)?));

@@ -74,7 +74,7 @@ impl Patterns {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let all = RegexSetBuilder::new(patterns.values())
+        let all = RegexSetBuilder::new(each.iter().map(Regex::as_str))
             .size_limit(ALL_COMPILED)
             .dfa_size_limit(ALL_COMPILED)
             .nest_limit(DEEPEST)
@@ -145,7 +145,38 @@ fn compile(name: &str, pattern: &str) -> Result<Regex, String> {
     if compiled.is_match("") {
         return Err("it matches the empty text, and so everything".to_owned());
     }
-    Ok(compiled)
+    let lenient = lenient(pattern);
+    let searched =
+        RegexBuilder::new(&lenient).size_limit(COMPILED).dfa_size_limit(COMPILED).nest_limit(DEEPEST).build();
+    Ok(searched.unwrap_or(compiled))
+}
+
+/// The pattern with `\b` between ASCII letters only: next to other letters it holds more often, and the search is tens of times faster in text
+/// that is not all ASCII.
+fn lenient(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    // How deep in classes, where `\b` is no boundary.
+    let mut class = 0_u32;
+    let mut characters = pattern.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => {
+                let escaped = characters.next();
+                if escaped == Some('b') && class == 0 && characters.peek() != Some(&'{') {
+                    out.push_str(r"(?-u:\b)");
+                    continue;
+                }
+                out.push('\\');
+                out.extend(escaped);
+                continue;
+            }
+            '[' => class += 1,
+            ']' => class = class.saturating_sub(1),
+            _ => {}
+        }
+        out.push(character);
+    }
+    out
 }
 
 /// In one line: the last line of the crate's message has the reason, those above draw the place.
@@ -208,6 +239,22 @@ mod tests {
             assert!(told.iter().any(|line| line.starts_with(key) && line.contains(part)), "{key} {part}: {told:#?}");
         }
         assert_eq!(told.len(), 10, "{told:#?}");
+    }
+
+    #[test]
+    fn boundaries_are_those_of_ascii_words_and_classes_stay_what_they_are() {
+        for (pattern, searched) in [
+            (r"\bA-\d{6}\b", r"(?-u:\b)A-\d{6}(?-u:\b)"),
+            (r"\\b", r"\\b"),
+            (r"[a[\]b]]\b", r"[a[\]b]](?-u:\b)"),
+            (r"\b{start}x", r"\b{start}x"),
+            (r"\B\p{L}", r"\B\p{L}"),
+        ] {
+            assert_eq!(lenient(pattern), searched);
+        }
+        let compiled = Patterns::compile(&patterns(&[("order", r"\bA-\d{6}\b")]), &[]).unwrap();
+        assert_eq!(compiled.kinds("Größe: éA-123456ß").count(), 1);
+        assert_eq!(compiled.kinds("xA-123456").count(), 0);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! any other only where a word beside it says so. Without a checksum this is a guess: some numbers are missed, and some that
 //! are no telephone's are told.
 
+use std::cell::OnceCell;
+
 use super::digits::{Words, at, before, begins, ends};
 
 /// Words that are written beside telephone numbers, in nine languages.
@@ -39,19 +41,8 @@ const WORDS: Words = Words {
         "kom\u{f3}rka",
         "appelez",
     ],
-    anywhere: &[
-        "phone",
-        "phon",
-        "telefo",
-        "telefoo",
-        "rufnummer",
-        "t\u{e9}l\u{e9}ph",
-        "tel\u{e9}f",
-        "whatsapp",
-        "callback",
-        "hotline",
-    ],
-    behind: true,
+    phrases: &["t\u{e9}l\u{e9}ph", "tel\u{e9}f", "call-back", "call back"],
+    parts: &["phone", "phon", "telefo", "rufnummer", "whatsapp", "callback", "hotline"],
 };
 
 /// Fewest and most digits of an international number with its country code; E.164 allows 15.
@@ -63,14 +54,23 @@ const MOST_NAMED: usize = 13;
 
 /// Where a telephone number that begins at `start` with `+`, `(` or a digit ends.
 pub fn phone(bytes: &[u8], start: usize, hint: &str) -> Option<usize> {
+    // A lead without a digit behind it.
+    if !at(bytes, start).is_ascii_digit() && !matches!(at(bytes, start + 1), b'0'..=b'9' | b'(' | b' ') {
+        return None;
+    }
     let number = Number::read(bytes, start)?;
     if !number.plus && !begins(bytes, start) {
         return None;
     }
+    // Asked for once only, and only of what could be a number.
+    let before = OnceCell::new();
     let end = (1..=number.count).rev().find(|count| {
         let end = number.end(*count);
         let closed = ends(bytes, end) || extension(bytes, end).is_some();
-        closed && number.is_phone(*count, || WORDS.near(bytes, start, end, hint))
+        closed
+            && number.is_phone(*count, || {
+                *before.get_or_init(|| WORDS.before(bytes, start, hint)) || WORDS.behind(bytes, end)
+            })
     });
     let end = number.end(end?);
     Some(extension(bytes, end).unwrap_or(end))

@@ -43,6 +43,16 @@ fn a_text_of_everything_is_taken_apart() {
 }
 
 #[test]
+fn codes_with_letters_are_found_in_every_way_of_writing() {
+    let body = 1_850_519_123_456_u64;
+    let check = 97 - body % 97;
+    for text in [format!("185052A123456{check:02}"), format!("1 85 05 2A 123 456 {check:02}"), "X-1234567-L".to_owned()]
+    {
+        assert_eq!(found(&text), [("national_id".to_owned(), text.as_str())]);
+    }
+}
+
+#[test]
 fn disguised_digits_and_signs_are_found_where_they_stand() {
     for (text, expected) in [
         ("ｐａｙ ４１１１　１１１１　１１１１　１１１１!", ("card", "４１１１　１１１１　１１１１　１１１１")),
