@@ -184,30 +184,33 @@ pub fn is_clean(text: &str, detectors: &Detectors) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    fn detectors() -> Detectors {
+    /// Compiled once for all cases.
+    static DETECTORS: LazyLock<Detectors> = LazyLock::new(|| {
         Detectors::new(&BTreeMap::from([("order_number".to_owned(), r"\bA-\d{6}\b".to_owned())])).unwrap()
-    }
+    });
 
     #[test]
     fn findings_become_placeholders_and_are_counted() {
         let given = "Pay ４１１１ 1111 1111 1111 or 4111111111111111 for A-123456, ask a@b.com or +49 30 901820.";
-        let redacted = text(given, &detectors()).unwrap();
+        let redacted = text(given, &DETECTORS).unwrap();
         assert_eq!(redacted.text, "Pay [card] or [card] for [order_number], ask [email] or [phone].");
         let counts: Vec<(&str, usize)> =
             redacted.replaced.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
         assert_eq!(counts, [("card", 2), ("email", 1), ("order_number", 1), ("phone", 1)]);
-        assert_eq!(text("nothing here", &detectors()).unwrap().text, "nothing here");
+        assert_eq!(text("nothing here", &DETECTORS).unwrap().text, "nothing here");
     }
 
     #[test]
     fn a_body_keeps_its_structure() {
         let body = br#"{"model":"m","temperature":0.5,"messages":[{"role":"user","content":"a\u0040b.com \"quoted\""},
             {"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{\"phone\": \"467 3395\", \"n\": 1}"}}]}]}"#;
-        let redacted = document(body, &detectors()).unwrap();
+        let redacted = document(body, &DETECTORS).unwrap();
         let value: Value = serde_json::from_str(&redacted.text).unwrap();
         assert_eq!(value["messages"][0]["content"], "[email] \"quoted\"");
         assert_eq!(value["messages"][0]["role"], "user");
@@ -226,7 +229,7 @@ mod tests {
             (r#"{"a":"{\"a@b.com\":1}"}"#, "name of a field"),
             ("{", "read the document"),
         ] {
-            let fault = document(body.as_bytes(), &detectors()).unwrap_err().to_string();
+            let fault = document(body.as_bytes(), &DETECTORS).unwrap_err().to_string();
             assert!(fault.contains(part), "{body}: {fault}");
         }
         let many = Detectors::new(&BTreeMap::from([("q".to_owned(), "Q".to_owned())])).unwrap();
@@ -235,7 +238,7 @@ mod tests {
 
     #[test]
     fn overlapping_findings_are_one() {
-        let redacted = text("call-416-555-1234@example.com", &detectors()).unwrap();
+        let redacted = text("call-416-555-1234@example.com", &DETECTORS).unwrap();
         assert_eq!(redacted.text, "[email]");
     }
 
@@ -261,26 +264,24 @@ mod tests {
 
         #[test]
         fn redacting_again_finds_nothing(given in telling()) {
-            let detectors = detectors();
-            let once = text(&given, &detectors).unwrap();
-            prop_assert!(is_clean(&once.text, &detectors), "{}", once.text);
-            let again = text(&once.text, &detectors).unwrap();
+            let once = text(&given, &DETECTORS).unwrap();
+            prop_assert!(is_clean(&once.text, &DETECTORS), "{}", once.text);
+            let again = text(&once.text, &DETECTORS).unwrap();
             prop_assert_eq!(&again.text, &once.text);
             prop_assert!(again.replaced.is_empty());
         }
 
         #[test]
         fn a_redacted_document_is_a_document_with_nothing_in_it(contents in proptest::collection::vec(telling(), 0..4)) {
-            let detectors = detectors();
             let arguments = serde_json::json!({ "note": contents.first() }).to_string();
             let body = serde_json::json!({ "messages": contents, "arguments": arguments }).to_string();
-            let once = document(body.as_bytes(), &detectors).unwrap();
-            let again = document(once.text.as_bytes(), &detectors).unwrap();
+            let once = document(body.as_bytes(), &DETECTORS).unwrap();
+            let again = document(once.text.as_bytes(), &DETECTORS).unwrap();
             prop_assert_eq!(&again.text, &once.text);
             prop_assert!(again.replaced.is_empty());
             let mut left = KindSet::EMPTY;
             let source = Source::Chat(once.text.as_bytes());
-            super::super::text::texts(source, |name, text| left = left.union(detectors.kinds(text, name)));
+            super::super::text::texts(source, |name, text| left = left.union(DETECTORS.kinds(text, name)));
             prop_assert!(left.is_empty(), "{}", once.text);
         }
     }

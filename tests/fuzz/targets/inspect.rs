@@ -13,7 +13,8 @@ use edged::inspect::{answer, look};
 use libfuzzer_sys::fuzz_target;
 
 static DETECTORS: LazyLock<Detectors> = LazyLock::new(|| {
-    let patterns = BTreeMap::from([("order".to_owned(), r"\bA-\d{6}\b".to_owned()), ("loop".to_owned(), "(x+x+)+y".to_owned())]);
+    let patterns =
+        BTreeMap::from([("order".to_owned(), r"\bA-\d{6}\b".to_owned()), ("loop".to_owned(), "(x+x+)+y".to_owned())]);
     Detectors::new(&patterns).expect("good patterns")
 });
 

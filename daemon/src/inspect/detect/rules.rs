@@ -5,8 +5,49 @@ use std::collections::BTreeMap;
 
 use edge_core::DataClass;
 
+use super::Detectors;
 use super::kind::{BUILT_IN, KindSet};
 use super::own::Fault;
+
+/// `[detect]` of the configuration, as it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Data classes by the names of detectors.
+    pub classes: BTreeMap<String, String>,
+    /// Patterns by their names.
+    pub patterns: BTreeMap<String, String>,
+    /// Data classes by the names of patterns.
+    pub pattern_classes: BTreeMap<String, String>,
+    /// The data class of what is no text.
+    pub not_text: Option<String>,
+}
+
+impl Written {
+    /// The detectors and what follows from them.
+    ///
+    /// # Errors
+    /// Every fault, by its key below `detect`.
+    pub fn read(&self) -> Result<(Detectors, ClassRules), Vec<Fault>> {
+        let names: Vec<String> = self.patterns.keys().cloned().collect();
+        let detectors = Detectors::new(&self.patterns);
+        let mut rules = ClassRules::read(&names, &self.classes, &self.pattern_classes);
+        let mut not_text = Vec::new();
+        if let Some(word) = &self.not_text {
+            let mut class = DataClass::Regulated;
+            set(Some(&mut class), word, "not_text".to_owned(), String::new, &mut not_text);
+            if let Ok(rules) = &mut rules {
+                rules.not_text = Some(class);
+            }
+        }
+        match (detectors, rules, not_text.is_empty()) {
+            (Ok(detectors), Ok(rules), true) => Ok((detectors, rules)),
+            (detectors, rules, _) => {
+                let faults = detectors.err().into_iter().chain(rules.err()).flatten();
+                Err(faults.chain(not_text).collect())
+            }
+        }
+    }
+}
 
 /// The operator's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,5 +182,24 @@ mod tests {
         assert!(told[0].starts_with("classes.cards: there is no such detector; there are card, iban"), "{told:?}");
         assert!(told[1].contains("\"secret\" is no data class"), "{told:?}");
         assert!(told[2].contains("there are order"), "{told:?}");
+    }
+
+    #[test]
+    fn all_faults_of_the_section_are_told_at_once() {
+        let written = Written {
+            classes: table(&[("email", "secret")]),
+            patterns: table(&[("back", r"(a)\1"), ("order", r"A-\d+")]),
+            pattern_classes: table(&[("order", "internal"), ("badge", "internal")]),
+            not_text: Some("free".to_owned()),
+        };
+        let keys: Vec<String> = written.read().unwrap_err().into_iter().map(|fault| fault.key).collect();
+        assert_eq!(keys, ["patterns.back", "classes.email", "pattern_classes.badge", "not_text"]);
+
+        let good =
+            Written { patterns: table(&[("order", r"A-\d+")]), not_text: Some("internal".to_owned()), ..written };
+        let good = Written { classes: BTreeMap::new(), pattern_classes: table(&[("order", "internal")]), ..good };
+        let (detectors, rules) = good.read().unwrap();
+        assert_eq!(rules.cap(detectors.kinds("A-1", "")), Some(Internal));
+        assert_eq!(rules.not_text, Some(Internal));
     }
 }
