@@ -176,7 +176,38 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
             seen.events.push(format!("clear {model:?}"));
             let _gone = done.send(Ok((1, 7)));
         }
-        Message::Notes(_) | Message::Refused(_) | Message::Mqtt(_) => {}
+        Message::Explain { profile, done } => {
+            seen.events.push(format!("explain {profile:?}"));
+            let explained = edge_wire::sites::Explanation {
+                model: profile.model.clone(),
+                verdict: "spill".into(),
+                reason: "predicted_wait".into(),
+                site: "plant".into(),
+                predicted_ms: Some(900.0),
+                ..Default::default()
+            };
+            let unknown = Failure::new(ErrorCode::UnknownModel, "no model nope");
+            let _gone = done.send(if profile.model == "nope" { Err(unknown) } else { Ok(explained) });
+        }
+        Message::Audit { filter, done } => {
+            seen.events.push(format!("audit {filter:?}"));
+            let _gone = done.send(Ok(vec![edge_wire::sites::AuditEntry { site: "plant".into(), ..Default::default() }]));
+        }
+        Message::Usage { filter, done } => {
+            seen.events.push(format!("usage {filter:?}"));
+            let _gone = done.send(Ok(vec![edge_wire::sites::UsageRow { count: 7, ..Default::default() }]));
+        }
+        Message::Replay { policy, since, done } => {
+            seen.events.push(format!("replay {policy} {since:?}"));
+            let bad = || Failure::invalid("policy: site[0].zone: no zone `moon`");
+            let told = edge_wire::sites::Replay { decisions: 5, ..Default::default() };
+            let _gone = done.send(if policy.contains("moon") { Err(bad()) } else { Ok(told) });
+        }
+        Message::Notes(_)
+        | Message::Refused(_)
+        | Message::Mqtt(_)
+        | Message::SiblingDone(_)
+        | Message::SiblingHeard(_) => {}
     }
 }
 

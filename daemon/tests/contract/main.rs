@@ -9,4 +9,5 @@ mod fake;
 mod goldens;
 mod interfaces;
 mod peers;
+mod routing;
 mod submit;

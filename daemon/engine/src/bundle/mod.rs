@@ -1,7 +1,7 @@
 //! Bundles on disk: open one, and prove that its files are the ones that its manifest promises. Knows nothing of the
 //! runtime. The daemon opens and verifies a bundle before it asks the engine host to load it.
 
-mod manifest;
+pub mod manifest;
 mod outline_rules;
 mod parts;
 pub mod range;

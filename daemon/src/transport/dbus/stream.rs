@@ -252,6 +252,7 @@ mod tests {
             want: edge_engine::protocol::Want::Inline,
             deaths: 0,
             reached: edge_core::Zone::Device,
+            stream: None,
         };
         let streams = Streams::new(10);
         for (deadline, code) in [(Some(100), ErrorCode::DeadlineExceeded), (None, ErrorCode::InvalidInput)] {
