@@ -195,9 +195,9 @@ impl When {
     /// Whether a request is one of those.
     pub fn matches(&self, ask: &Ask<'_>) -> bool {
         (self.classes.is_empty() || self.classes.contains(&ask.class))
-            && (self.sources.is_empty() || self.sources.iter().any(|source| source.matches(ask.source)))
             && (self.tasks.is_empty() || self.tasks.iter().any(|task| task == ask.task))
             && (self.models.is_empty() || self.models.iter().any(|glob| glob.matches(ask.model)))
+            && (self.sources.is_empty() || self.sources.iter().any(|source| source.matches(ask.source)))
     }
 }
 
