@@ -69,7 +69,10 @@ pub(super) fn is_unreadable(error: &rusqlite::Error) -> bool {
 pub(super) fn shrink(connection: &Connection) -> rusqlite::Result<()> {
     let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
     if free > SPARE_PAGES + GIVE_BACK_PAGES {
-        connection.execute_batch(&format!("PRAGMA incremental_vacuum({GIVE_BACK_PAGES})"))?;
+        // Each step gives one page back.
+        let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({GIVE_BACK_PAGES})"))?;
+        let mut pages = vacuum.query([])?;
+        while pages.next()?.is_some() {}
     }
     Ok(())
 }

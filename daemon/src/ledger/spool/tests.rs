@@ -451,6 +451,26 @@ fn a_file_of_version_1_is_served() {
 }
 
 #[test]
+fn the_space_of_a_past_flood_is_given_back_by_and_by() {
+    let (_dir, path) = file();
+    let (mut desk, _) = Desk::open(&path, Bounds { bytes: 1 << 30, ..small() }, at(0));
+    for name in ["a", "b"] {
+        let id = desk.stored(at(0), Deferred { payload: Bytes::from(vec![7; 5_000_000]), ..row(name) });
+        assert_eq!(desk.answer(id, at(0), b"done"), Report::Kept { id });
+    }
+    let pages = |path: &Path| {
+        // The number of pages stands in the header of the file; it is written when the log is folded in.
+        let bytes = std::fs::read(path).unwrap();
+        u32::from_be_bytes(bytes[28..32].try_into().unwrap())
+    };
+    for _ in 0..5 {
+        desk.sweep(at(1));
+    }
+    assert_eq!(desk.spool.close(desk.reports), []);
+    assert!((1..1_000).contains(&pages(&path)), "{}", pages(&path));
+}
+
+#[test]
 fn too_much_on_the_way_is_behind_and_one_alone_always_goes() {
     let (_dir, path) = file();
     let (desk, _) = Desk::open(&path, small(), at(0));
