@@ -60,21 +60,35 @@ impl Times {
 /// What begins a life: how the last one ended, and what is left of it.
 pub(super) struct Start {
     pub(super) crashed: bool,
+    /// It is on disk that this life has begun. Not on a full disk, on which what waits can still be read.
+    pub(super) begun: bool,
     pub(super) ran_ms: i64,
     pub(super) level: Level,
 }
 
-/// Counts the deaths, and marks the file as open.
+/// Counts the deaths, and marks the file as open, if there is room for that.
 pub(super) fn start_life(connection: &mut Connection) -> rusqlite::Result<Start> {
+    let sql = "SELECT clean, ran_ms FROM life";
+    let (clean, ran_ms): (bool, i64) = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let transaction = connection.transaction()?;
-    let (clean, ran_ms): (bool, i64) =
-        transaction.query_row("SELECT clean, ran_ms FROM life", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let deaths = if clean { 0 } else { 1 };
-    transaction.execute("UPDATE request SET deaths = min(deaths + ?1, 255), alive = 0 WHERE alive = 1", [deaths])?;
-    transaction.execute("UPDATE life SET clean = 0", [])?;
-    let level = level(&transaction)?;
-    transaction.commit()?;
-    Ok(Start { crashed: !clean, ran_ms, level })
+    let begun = match begin(&transaction).and_then(|()| transaction.commit()) {
+        Ok(()) => true,
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => false,
+        Err(error) => return Err(error),
+    };
+    Ok(Start { crashed: !clean, begun, ran_ms, level: level(connection)? })
+}
+
+/// Whoever was handed out when the last daemon crashed has one death more.
+pub(super) fn begin(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "UPDATE request SET deaths = min(deaths + (SELECT 1 - clean FROM life), 255), alive = 0 WHERE alive = 1";
+    connection.execute(sql, [])?;
+    connection.execute("UPDATE life SET clean = 0", []).map(drop)
+}
+
+/// Those that are marked as handed out.
+pub(super) fn alive(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    connection.prepare("SELECT id FROM request WHERE alive = 1")?.query_map([], |row| row.get(0))?.collect()
 }
 
 fn level(connection: &Connection) -> rusqlite::Result<Level> {

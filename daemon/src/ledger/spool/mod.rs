@@ -194,7 +194,8 @@ pub enum Recalled {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// The file is open. Comes before any other report but [`Report::Shut`]; again if the file had to be moved aside
-    /// while it was used.
+    /// while it was used, and if it was opened on a full disk, when there is room: until then what was handed out when
+    /// the last daemon crashed is held back.
     Opened(Found),
     /// The file cannot be opened; it is tried again every 2 s. Comes for each new reason. What is ordered meanwhile is
     /// refused.

@@ -46,9 +46,14 @@ pub(super) struct Worker {
     moved: Moved,
     /// Taken out of turn: handed out, answered, or named as expired or dead.
     out: HashSet<i64>,
+    /// Those of `out` whose deaths are not counted yet, and whether there is one to count.
+    held: Vec<i64>,
+    crashed: bool,
     backlog: Vec<Write>,
     /// The last transaction could not be written.
     failing: bool,
+    /// It is on disk that this life has begun.
+    begun: bool,
 }
 
 pub(super) struct File {
@@ -76,22 +81,54 @@ struct Draft<'a> {
 impl Worker {
     pub(super) fn new(path: PathBuf, bounds: Bounds, now: Now, on_the_way: Arc<AtomicU64>) -> Worker {
         let (out, backlog) = (HashSet::new(), Vec::new());
-        Worker { path, bounds, now, on_the_way, moved: None, out, backlog, failing: false }
+        Worker {
+            path,
+            bounds,
+            now,
+            on_the_way,
+            moved: None,
+            out,
+            held: Vec::new(),
+            crashed: false,
+            backlog,
+            failing: false,
+            begun: false,
+        }
     }
 
     /// Writes, and says what came of each. An error means that the file is corrupt.
     fn write(&mut self, file: &mut File, new: Vec<Write>, say: &mut dyn FnMut(Report)) -> Result<(), String> {
         let mut writes = std::mem::take(&mut self.backlog);
         writes.extend(new);
-        let due = self.failing || file.set_ms != 0 || file.steady.ran_ms() - file.noted_ms >= NOTE_MS;
+        let due = self.failing || !self.begun || file.set_ms != 0 || file.steady.ran_ms() - file.noted_ms >= NOTE_MS;
         if writes.is_empty() && !due {
             return Ok(());
         }
         match self.transact(file, &writes) {
             Ok(reports) => self.wrote(&writes, reports, say),
-            Err(error) => return self.not_written(file, writes, &Trouble::of(&error), say),
+            Err(error) => self.not_written(file, writes, &Trouble::of(&error), say)?,
         }
+        self.begin(file, say);
         Ok(())
+    }
+
+    /// If the life of a file that was opened on a full disk has begun by now, says anew what is in it: what was held
+    /// back has its deaths counted.
+    fn begin(&mut self, file: &File, say: &mut dyn FnMut(Report)) {
+        if self.failing || std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        match file::dead(&file.connection, file.times()) {
+            Ok(dead) => {
+                for id in self.held.drain(..) {
+                    self.out.remove(&id);
+                }
+                self.out.extend(dead.iter().map(|row| row.id));
+                say(Report::Opened(Found { level: file.level, dead, crashed: self.crashed, moved: None }));
+            }
+            // They stay held back until the next start.
+            Err(error) => tracing::error!(error = %crate::driver::chain(&error), "read the spool"),
+        }
     }
 
     fn wrote(&mut self, writes: &[Write], reports: Vec<Report>, say: &mut dyn FnMut(Report)) {
@@ -185,9 +222,12 @@ impl Worker {
 
     fn transact(&self, file: &mut File, writes: &[Write]) -> rusqlite::Result<Vec<Report>> {
         let answers = |write: &Write| matches!(write, Write::Put { .. } | Write::Answered { .. });
-        file.flush(file.set_ms != 0 || self.failing || writes.iter().any(answers))?;
+        file.flush(file.set_ms != 0 || self.failing || !self.begun || writes.iter().any(answers))?;
         let (mut times, wall_ms) = (file.times(), file.steady.wall_ms());
         let transaction = file.connection.transaction()?;
+        if !self.begun {
+            file::begin(&transaction)?;
+        }
         if file.set_ms != 0 {
             file::move_times(&transaction, file.set_ms)?;
             times.wall_ms = wall_ms;
@@ -323,6 +363,9 @@ impl Work for Worker {
         let file = File { connection, steady, set_ms: 0, noted_ms, level, flushes: true };
         let dead = file::dead(&file.connection, file.times()).map_err(sql)?;
         self.out = dead.iter().map(|row| row.id).collect();
+        self.held = if start.begun { Vec::new() } else { file::alive(&file.connection).map_err(sql)? };
+        self.out.extend(&self.held);
+        (self.begun, self.crashed) = (start.begun, start.crashed);
         let (crashed, moved) = (start.crashed, self.moved.take());
         Ok((file, Report::Opened(Found { level, dead, crashed, moved })))
     }
@@ -348,7 +391,7 @@ impl Work for Worker {
     }
 
     fn pause(&self) -> Option<Duration> {
-        (self.failing || !self.backlog.is_empty()).then_some(REOPEN_PAUSE)
+        (self.failing || !self.begun || !self.backlog.is_empty()).then_some(REOPEN_PAUSE)
     }
 
     fn carry_out(&mut self, file: &mut File, orders: Vec<Order>, say: &mut dyn FnMut(Report)) -> Result<(), String> {
