@@ -61,6 +61,10 @@ fn start(found: mpsc::Receiver<Found>) -> Daemon {
         watchdog: None,
         platform: Platform::default(),
         samples: None,
+        uplink: None,
+        siblings: None,
+        spool: None,
+        records: None,
         power_mode_fault: None,
     };
     tokio::spawn(Driver::new(config, outside, Clock::start()).run());
@@ -76,6 +80,7 @@ fn request(caller: &str, model: &str, id: Option<&str>) -> Request {
         want: Want::Inline,
         deaths: 0,
         reached: Zone::Device,
+        stream: None,
     }
 }
 

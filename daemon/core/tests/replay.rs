@@ -267,6 +267,7 @@ fn particular_terms() -> Terms {
     let mut jurisdictions = [None; Demands::COUNTRIES];
     (jurisdictions[0], jurisdictions[1]) = (Country::new("DE"), Country::new("EU"));
     Terms {
+        freed: None,
         ceiling: DataClass::Internal,
         capable: Sites::from_bits(5),
         allowed: Sites::from_bits(7),
