@@ -38,7 +38,8 @@
 //! the ways to run it is a model served), [`recovery`] (when is one that failed tried again), [`memory`] (is there room for
 //! it), [`upkeep`] (when is an engine host ended or replaced), [`tune`] (how are these ways measured, and which is kept), [`probation`] (does a version that
 //! was just activated stay), [`pull`] (when and whence is a bundle fetched), [`inbox`] (when is a dropped file taken, and what
-//! becomes of it), [`governor`] (how much can the box keep doing, in the heat that it is in), [`rollout`] (when does a box take what its fleet is to have), [`breaker`] (may a site be asked now), [`wait`] (is a slot here waited for, and how long). The facade that applies them: [`scheduler`].
+//! becomes of it), [`governor`] (how much can the box keep doing, in the heat that it is in), [`rollout`] (when does a box take what its fleet is to have),
+//! [`quality`] (how much may stay with a weaker model). The facade that applies them: [`scheduler`].
 //! What status prints: [`snapshot`].
 //! With the feature `sim` there is a world to run it all in: `sim`.
 //!
@@ -81,6 +82,7 @@ pub mod pace;
 pub mod policy;
 pub mod probation;
 pub mod pull;
+pub mod quality;
 pub mod queue;
 pub mod recovery;
 pub mod request;
