@@ -1,12 +1,14 @@
 //! `edged` as a library: read `config` (what the operator said), `request` and `handle` (all that a transport may hold),
 //! `driver` (the one loop and the only clock), `lanes` (the daemon's end of the engine host), `store` (bundles on disk),
 //! `cache` (what providers compiled), `pull` (bundles fetched from elsewhere), `uplink` (requests sent to other sites), `http`
-//! (what both have in common), `inspect` (what is in a payload and in an answer: pure functions),
-//! `ledger` (what must survive), `transport` (bus and broker), `telemetry`, `service` (the init system).
+//! (what both have in common), `inspect` (what is in a payload and in an answer: pure functions), `difficulty` (whether a
+//! stronger site would answer a text better), `ledger` (what must survive), `transport` (bus and broker), `telemetry`,
+//! `service` (the init system).
 
 pub mod bring;
 pub mod cache;
 pub mod config;
+pub mod difficulty;
 pub mod driver;
 pub mod fleet;
 pub mod handle;

@@ -9,6 +9,7 @@ use edged::bring::cli::BundleCommand;
 use edged::config::raw::{Fault, Values};
 use edged::config::validate::{Machine, is_missing, validate};
 use edged::config::{BusConfig, Config, files, keys, reference, users};
+use edged::difficulty::cli::{self as quality, QualityCommand};
 use edged::driver::clock;
 use edged::run::{self, Options};
 use edged::service;
@@ -86,6 +87,9 @@ enum Role {
     /// Work on a bundle that is not served yet (run by edgectl)
     #[command(hide = true, subcommand)]
     Bundle(Box<BundleCommand>),
+    /// Learn from outcomes when a stronger site helps (run by edgectl)
+    #[command(hide = true, subcommand)]
+    Quality(Box<QualityCommand>),
 }
 
 fn main() -> ExitCode {
@@ -96,6 +100,7 @@ fn main() -> ExitCode {
             return probe_hailo(child::Options { root: arguments.root, library, c_only });
         }
         Some(Role::Bundle(command)) => return bundle(*command),
+        Some(Role::Quality(command)) => return quality::run(&command),
         None => {}
     }
     if let Some(form) = arguments.config_reference {
