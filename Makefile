@@ -89,6 +89,10 @@ bench-heat: build ## The governor against simulated plants: the table, and the p
 bench-sites: build ## Real arrivals at boxes that may send calls to the cloud: the table, and the picture in docs/sites.svg
 	@'$(BIN)/edge-bench' sites
 
+.PHONY: bench-quality
+bench-quality: build ## What a learnt score keeps local: the table, and the picture in docs/quality.md
+	@'$(BIN)/edge-bench' quality
+
 .PHONY: soak
 soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemon and broker die in turn
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-soak' '$(SOAK_SECONDS)'

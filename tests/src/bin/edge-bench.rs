@@ -3,7 +3,9 @@
 //! Every ratio is the median over rounds of the baseline and of the system in turn, so that a machine that slows down
 //! slows both. With a word on the command line only the loads are measured whose
 //! name has that word in it; `planned` stands for those by measured plans, `contest` for who goes first,
-//! `recipes` for what needs no daemon, `heat` for the governor against simulated plants, `sites` for real arrivals at boxes that may send calls away, `switch` for versions that take over, `pull` for a bundle that is fetched
+//! `recipes` for what needs no daemon, `heat` for the governor against simulated plants, `sites` for real arrivals at boxes that may
+//! send calls away, `quality` for what a learnt score keeps local (with a table of outcomes behind it, if not the one that comes
+//! along), `switch` for versions that take over, `pull` for a bundle that is fetched
 //! (with its size in MiB behind it). Nothing here fails for a number: it is printed, and the table says which promise it misses.
 
 use std::env;
@@ -77,6 +79,10 @@ async fn bench(only: &str) -> Result<Table> {
         sites(&mut table)?;
         return Ok(table);
     }
+    if only == "quality" {
+        quality(&mut table, env::args_os().nth(2).map(Into::into))?;
+        return Ok(table);
+    }
     if only == "cycles" {
         edge_tests::measure::cycles::rows(&mut table).await?;
         return Ok(table);
@@ -110,6 +116,7 @@ async fn bench(only: &str) -> Result<Table> {
     edge_tests::measure::programs::rows(&mut table)?;
     heat(&mut table)?;
     sites(&mut table)?;
+    quality(&mut table, None)?;
     edge_tests::measure::pull::rows(&mut table, PULLED).await?;
     Ok(table)
 }
@@ -125,6 +132,17 @@ fn sites(table: &mut Table) -> Result<()> {
     let calls = edge_tests::measure::sites::recorded(&places::repository())?;
     edge_tests::measure::sites::rows(table, &calls);
     edge_tests::measure::sites::draw(&places::repository().join("docs"), &calls)
+}
+
+/// A learnt score on outcomes of a weak and a strong model: the promised numbers, and the picture in the documentation, which is
+/// of the table that comes along.
+fn quality(table: &mut Table, outcomes: Option<std::path::PathBuf>) -> Result<()> {
+    let rows = edge_tests::measure::quality::outcomes(outcomes.as_deref())?;
+    edge_tests::measure::quality::rows(table, &rows)?;
+    if outcomes.is_some() {
+        return Ok(());
+    }
+    edge_tests::measure::quality::draw(&rows, &places::repository().join("docs"))
 }
 
 /// Times to the bus name and to READY, each the median of some starts.

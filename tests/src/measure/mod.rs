@@ -12,6 +12,7 @@ pub mod planned;
 pub mod programs;
 pub mod pull;
 pub mod sites;
+pub mod quality;
 pub mod switch;
 pub mod table;
 pub mod work;
