@@ -32,7 +32,7 @@ pub struct Reader {
 /// A text as numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sketch {
-    /// Bucket and value, by bucket.
+    /// Bucket and value, each bucket once, in the order of the text.
     pub pieces: Vec<(u16, f32)>,
     /// As they are, neither centred nor scaled.
     pub plain: [f32; PLAIN],
@@ -94,12 +94,11 @@ impl Reader {
 
     /// From counts to values, and the counts back to nothing.
     fn weigh(&mut self) {
-        self.touched.sort_unstable();
-        self.touched.dedup();
         self.seen.pieces.clear();
         let mut squares = 0.0;
         for bucket in self.touched.drain(..) {
             let count = std::mem::take(&mut self.counts[usize::from(bucket)]);
+            // Its pieces cancelled, or it was touched again after they had.
             if count == 0 {
                 continue;
             }
