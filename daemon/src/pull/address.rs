@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use reqwest::Url;
 
+pub use crate::http::{host, shown};
+
 /// The word that stands for the place itself in a list of mirrors.
 pub const ORIGIN: &str = "origin";
 /// Longest address.
@@ -247,23 +249,6 @@ pub fn redirected(from: &Url, location: &str) -> Result<Url, String> {
 pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// Host of an address, with its port if it names one.
-pub fn host(url: &Url) -> String {
-    let name = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
-}
-
-/// An address for people: query and fragment may hold secrets.
-pub fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    // Of an address that cannot have them there is nothing to take away.
-    let _ = url.set_password(None);
-    let _ = url.set_username("");
-    url.into()
 }
 
 #[cfg(test)]

@@ -2,25 +2,21 @@
 //! of what is answered.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{NoProxy, Proxy, Response, StatusCode, Url};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use reqwest::{Proxy, Response, StatusCode, Url};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::address::{MOST_REDIRECTS, host, redirected};
+use super::address::{MOST_REDIRECTS, redirected};
 use super::trouble::{Trouble, of_error, of_status};
 use crate::config::PullConfig;
 use crate::driver::clock;
+use crate::http::{self, host};
 
 /// A connection that is not there by then will not be.
 const CONNECT: Duration = Duration::from_secs(15);
-/// Largest file of credentials, bytes.
-const MOST_SECRET: u64 = 64 << 10;
 
 /// Who this box is to a server.
 #[derive(Clone)]
@@ -127,25 +123,18 @@ fn is_redirect(status: StatusCode) -> bool {
 
 /// A value of a header that is never shown.
 pub fn secret(text: &str) -> Result<HeaderValue, Trouble> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|_| Trouble::lasting("a credential has characters that no header can have"))?;
-    value.set_sensitive(true);
-    Ok(value)
+    http::secret::header(text).ok_or_else(|| Trouble::lasting("a credential has characters that no header can have"))
 }
 
 /// A file of credentials: one line, `USER:PASSWORD` or `Bearer TOKEN`.
 fn read(path: &Path) -> Result<Credential, String> {
+    let takes = "USER:PASSWORD or Bearer TOKEN";
     let file = path.display().to_string();
-    let text = edge_engine::bundle::read_text(path, MOST_SECRET)
-        .map_err(|error| format!("read the credentials {file}, which `pull.credentials` names: {error}"))?;
-    let line = text.trim_end_matches(['\r', '\n']);
-    if line.contains(['\r', '\n']) {
-        return Err(format!("{file}: takes one line, USER:PASSWORD or Bearer TOKEN"));
-    }
+    let line = http::secret::line(path, takes).map_err(|error| format!("`pull.credentials`: {error}"))?;
     let header = match (line.split_once(' '), line.split_once(':')) {
         (Some((word, token)), _) if word.eq_ignore_ascii_case("bearer") => format!("Bearer {}", token.trim()),
         (_, Some(_)) => format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(line)),
-        _ => return Err(format!("{file}: takes one line, USER:PASSWORD or Bearer TOKEN")),
+        _ => return Err(format!("{file}: takes one line, {takes}")),
     };
     let header = secret(&header).map_err(|_| format!("{file}: has characters that no header can have"))?;
     Ok(Credential { header, file })
@@ -154,44 +143,22 @@ fn read(path: &Path) -> Result<Credential, String> {
 fn through(address: &str, config: &PullConfig) -> Result<Proxy, Trouble> {
     let wrong = |why: String| Trouble::end(format!("`pull.proxy`: {why}"));
     let url = Url::parse(address).map_err(|error| wrong(error.to_string()))?;
-    let mut proxy = Proxy::all(url.clone()).map_err(|error| wrong(error.to_string()))?;
-    if let Some(path) = config.credentials.get(&host(&url)) {
-        proxy = proxy.custom_http_auth(read(path).map_err(Trouble::end)?.header);
-    }
-    let mut direct = vec!["localhost".to_owned(), "127.0.0.0/8".into(), "::1".into()];
-    direct.extend(config.no_proxy.iter().cloned());
-    Ok(proxy.no_proxy(NoProxy::from_string(&direct.join(","))))
+    let shown = config.credentials.get(&host(&url)).map(|path| read(path)).transpose().map_err(Trouble::end)?;
+    http::proxy::through(&url, &config.no_proxy, shown.map(|shown| shown.header)).map_err(wrong)
 }
 
 fn tls(own: Option<&Path>) -> Result<ClientConfig, Trouble> {
     let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    // Some boxes have certificates in their store that nobody can read; what can be read holds.
-    let (_, unread) = roots.add_parsable_certificates(found.certs);
-    if unread > 0 || !found.errors.is_empty() {
-        tracing::warn!(unread, errors = ?found.errors, "some authorities of this box cannot be read");
-    }
+    http::tls::add_system(&mut roots);
     if let Some(path) = own {
-        for certificate in certificates(path)? {
-            roots.add(certificate).map_err(|error| Trouble::end(format!("`pull.ca` {}: {error}", path.display())))?;
-        }
+        http::tls::add_file(&mut roots, path).map_err(|error| Trouble::end(format!("`pull.ca` {error}")))?;
     }
     if roots.is_empty() {
         return Err(Trouble::end(
             "this box knows no authority for TLS: install the package ca-certificates, or set `pull.ca`",
         ));
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| Trouble::end(format!("set TLS up: {error}")))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Trouble> {
-    let wrong = |error: &dyn std::fmt::Display| Trouble::end(format!("`pull.ca` {}: {error}", path.display()));
-    let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
-    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
-    if found.is_empty() { Err(wrong(&"there is no certificate in it")) } else { Ok(found) }
+    Ok(http::tls::trusting(roots).map_err(Trouble::end)?.with_no_client_auth())
 }
 
 /// Why the address of a proxy is none, if it is not.

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use edge_core::pull::course::Fault;
-use rustls::CertificateError;
+
+use crate::http::cause::{self, Certificate};
 
 /// Why an attempt ended without the whole bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,8 +69,8 @@ pub fn of_status(host: &str, status: u16, known: Option<&str>, retry_after: Opti
 pub fn of_error(host: &str, error: reqwest::Error, clock: &str) -> Trouble {
     // An address may hold a secret in its query.
     let error = error.without_url();
-    let Some(tls) = tls_error(&error) else {
-        let cause = last_cause(&error);
+    let Some(tls) = cause::tls_error(&error) else {
+        let cause = cause::last(&error);
         return match (error.is_connect(), error.is_timeout()) {
             (_, true) => Trouble::passing(format!("{host} does not answer: is the network up?")),
             (true, _) => {
@@ -82,52 +83,30 @@ pub fn of_error(host: &str, error: reqwest::Error, clock: &str) -> Trouble {
 }
 
 fn of_tls(host: &str, error: &rustls::Error, clock: &str) -> Trouble {
-    let rustls::Error::InvalidCertificate(certificate) = error else {
-        return Trouble::NoTls(format!("no TLS with {host}: {error}"));
-    };
-    match certificate {
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Trouble::passing(format!(
+    match cause::certificate(error) {
+        None => Trouble::NoTls(format!("no TLS with {host}: {error}")),
+        Some(Certificate::NotYet) => Trouble::passing(format!(
             "the certificate of {host} is not valid yet by the clock of this box, which says {clock}: set the clock \
              (`timedatectl`)"
         )),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Trouble::passing(format!(
+        Some(Certificate::Expired) => Trouble::passing(format!(
             "the certificate of {host} has expired by the clock of this box, which says {clock}: set the clock \
              (`timedatectl`), or have the certificate renewed"
         )),
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => Trouble::lasting(format!(
+        Some(Certificate::UnknownIssuer) => Trouble::lasting(format!(
             "the certificate of {host} is signed by no authority that this box knows: name the file of the plant's \
              authority in `pull.ca`, or install it on the box"
         )),
-        _ => Trouble::lasting(format!("the certificate of {host} is not taken: {error}")),
-    }
-}
-
-/// The error of TLS in a chain of errors; those of the system hide what they were made of.
-fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Some(tls);
+        Some(Certificate::OtherName | Certificate::Other) => {
+            Trouble::lasting(format!("the certificate of {host} is not taken: {error}"))
         }
-        let hidden = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(found) = hidden.and_then(|hidden| tls_error(hidden)) {
-            return Some(found);
-        }
-        next = error.source();
     }
-    None
-}
-
-fn last_cause(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    last.to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use rustls::CertificateError;
+
     use super::*;
 
     #[test]
@@ -178,14 +157,5 @@ mod tests {
     fn a_server_without_tls_is_told_from_one_that_nobody_knows() {
         let said = of_tls("h", &rustls::Error::HandshakeNotComplete, "");
         assert!(matches!(&said, Trouble::NoTls(why) if why.contains("no TLS with h")), "{said:?}");
-    }
-
-    #[test]
-    fn an_error_of_tls_is_found_however_deep_it_lies() {
-        let tls = rustls::Error::InvalidCertificate(CertificateError::NotValidYet);
-        let inner = std::io::Error::other(tls.clone());
-        let outer = std::io::Error::other(std::io::Error::other(inner));
-        assert_eq!(tls_error(&outer), Some(&tls));
-        assert_eq!(tls_error(&std::io::Error::other("x")), None);
     }
 }
