@@ -77,7 +77,12 @@ async fn stream(
 ) -> Result<Chat, UplinkError> {
     let (mut reader, mut ready, mut bytes) = (Reader::default(), Vec::new(), 0_u64);
     while !reader.is_done() {
-        let piece = exchange::more(reach, meter, &mut answer).await?;
+        let piece = match exchange::more(reach, meter, &mut answer).await {
+            Ok(piece) => piece,
+            // What breaks behind the last word takes nothing away.
+            Err(_) if reader.has_last_word() => break,
+            Err(error) => return Err(error),
+        };
         let read = match &piece {
             Some(piece) => {
                 bytes += piece.len() as u64;

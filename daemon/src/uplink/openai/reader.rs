@@ -100,6 +100,11 @@ impl Reader {
         pushed.map_err(|error| Broken::Garbage(error.to_string()))
     }
 
+    /// Nothing more will come: whether the last word is there, though perhaps not the line end behind it.
+    pub fn has_last_word(&mut self) -> bool {
+        self.done || self.splitter.rest().is_some_and(|rest| rest.data == DONE)
+    }
+
     /// Nothing more will come. A stream that did not end is an error.
     pub fn end(&mut self) -> Result<(), Broken> {
         let rest = self.splitter.rest();
