@@ -510,6 +510,21 @@ INSPECT = [
     "\3\7\0\0\0a@b.com\2\0\0\0{}",
     '\5{"a":1}\n{"b":"a@b.com"}',
     '\1{"score":0.4,"labels":[{"score":0.4},{"score":0.3}]}',
+
+CHUNK = '{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}'
+HEADER = '{"outputs":[{"name":"y","datatype":"FP32","shape":[2],"parameters":{"binary_data_size":8}}]}'
+UPLINK = [
+    bytes([what]) + at.to_bytes(2, "little") + payload.encode()
+    for payload, at, what in [
+        ('{"outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[[1.5,2]]}]}', 0, 0),
+        ('{"error":"no model"}', 0, 0),
+        (HEADER + "12345678", len(HEADER), 1),
+        (HEADER + "1234567", len(HEADER), 1),
+        (": ping\r\n\r\ndata: " + CHUNK + "\r\n\r\ndata: [DONE]\n\n", 20, 2),
+        ("event: error\ndata: {\"error\":{\"message\":\"x\"}}\n\n", 3, 2),
+        ("data: " + CHUNK + "\n\n", 9, 2),
+        (CHUNK, 0, 3),
+    ]
 ]
 
 if __name__ == "__main__":
@@ -529,3 +544,4 @@ if __name__ == "__main__":
     write("pull", PULLS)
     write("fleet", FLEET)
     write("inspect", INSPECT)
+    write("uplink", UPLINK)
