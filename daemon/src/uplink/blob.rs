@@ -66,7 +66,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_come_from_memory_from_sealed_files_of_any_size_and_from_files() {
-        let content: Vec<u8> = (0..COPIED as u32 * 2).map(|at| (at % 253) as u8).collect();
+        let content: Vec<u8> = (0..u32::try_from(COPIED).unwrap() * 2).map(|at| (at % 253) as u8).collect();
         let fd = Arc::new(memfile::sealed(&content).unwrap());
         for (offset, len) in [(0, content.len()), (5, COPIED + 7), (3, 100), (9, 0)] {
             let blob = Blob::Sealed { fd: Arc::clone(&fd), offset: offset as u64, len: len as u64 };
