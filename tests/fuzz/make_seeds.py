@@ -498,21 +498,12 @@ FLEET = [
     "\1",
 ]
 
-INSPECT = [
-    "\0Card 4111 1111 1111 1111, GB82 WEST 1234 5698 7654 32, a@b.com, +49 30 901820, 219-09-9999, 203.0.113.7, 2001:db8::1",
-    "\0RSSMRA85T10A562S X1234567L 12345678Z 2 55 08 14 168 025 38 86095742719 44051401359 811228-9874 85.07.30-033.28",
-    "\0bsn 111222333 nhs 9434765919 tel 467 3395 A-123456 xxxxxxxxxxxxxxxx",
-    "\0\uff14\uff11\uff11\uff11\u200b1111 1111\u00ad1111 jo\uff20ex.com",
-    '\1{"phone":"467 3395","n":[4111111111111111,1e7,-0.5],"a@b.com":null}',
-    '\2{"messages":[{"role":"user","content":"a\\u0040b.com"},{"role":"assistant","tool_calls":'
-    '[{"function":{"arguments":"{\\"to\\":\\"c\\\\u0040d.com\\"}"}}]}]}',
-    '\2{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}',
-    "\3\7\0\0\0a@b.com\2\0\0\0{}",
-    '\5{"a":1}\n{"b":"a@b.com"}',
-    '\1{"score":0.4,"labels":[{"score":0.4},{"score":0.3}]}',
-
 CHUNK = '{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}'
+
+
 HEADER = '{"outputs":[{"name":"y","datatype":"FP32","shape":[2],"parameters":{"binary_data_size":8}}]}'
+
+
 UPLINK = [
     bytes([what]) + at.to_bytes(2, "little") + payload.encode()
     for payload, at, what in [
@@ -525,6 +516,20 @@ UPLINK = [
         ("data: " + CHUNK + "\n\n", 9, 2),
         (CHUNK, 0, 3),
     ]
+]
+
+INSPECT = [
+    "\0Card 4111 1111 1111 1111, GB82 WEST 1234 5698 7654 32, a@b.com, +49 30 901820, 219-09-9999, 203.0.113.7, 2001:db8::1",
+    "\0RSSMRA85T10A562S X1234567L 12345678Z 2 55 08 14 168 025 38 86095742719 44051401359 811228-9874 85.07.30-033.28",
+    "\0bsn 111222333 nhs 9434765919 tel 467 3395 A-123456 xxxxxxxxxxxxxxxx",
+    "\0\uff14\uff11\uff11\uff11\u200b1111 1111\u00ad1111 jo\uff20ex.com",
+    '\1{"phone":"467 3395","n":[4111111111111111,1e7,-0.5],"a@b.com":null}',
+    '\2{"messages":[{"role":"user","content":"a\\u0040b.com"},{"role":"assistant","tool_calls":'
+    '[{"function":{"arguments":"{\\"to\\":\\"c\\\\u0040d.com\\"}"}}]}]}',
+    '\2{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}',
+    "\3\7\0\0\0a@b.com\2\0\0\0{}",
+    '\5{"a":1}\n{"b":"a@b.com"}',
+    '\1{"score":0.4,"labels":[{"score":0.4},{"score":0.3}]}',
 ]
 
 if __name__ == "__main__":
