@@ -8,7 +8,7 @@ use edge_wire::proxy::{InferenceProxy, RoutingProxy};
 use edge_wire::sites::{AuditEntry, Explanation, Replay, UsageRow};
 use zbus::Variant;
 
-use crate::interfaces::{client, refused};
+use crate::fake::{client, refused};
 
 fn file(text: &str) -> std::fs::File {
     let mut file = tempfile::tempfile().unwrap();

@@ -77,6 +77,13 @@ impl Driver {
         problems.extend(self.book.problem());
         problems.extend(self.deferred.problem());
         problems.extend(self.config.warnings.iter().cloned());
+        if !self.looking.difficulty_fault.is_empty() {
+            problems.push(Problem {
+                subject: "routing.difficulty_model".into(),
+                what: format!("cannot be used, so that no text counts as easy: {}", self.looking.difficulty_fault),
+                remedy: "put the file there that `edgectl route learn` made, then `edgectl reload`".into(),
+            });
+        }
         if !self.sites.audit_fault.is_empty() {
             problems.push(Problem {
                 subject: "audit".into(),

@@ -1,6 +1,7 @@
 //! Where a request may be served: by the operator's rules, which know names, and by what is in its payload. The core decides; this
 //! gives it the facts.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use edge_core::{Bytes, Cost, RequestId, ShareId, Work};
@@ -10,6 +11,8 @@ use super::{Known, stored};
 use crate::config::rules::Source;
 use crate::config::sites::Protocol;
 use crate::config::terms::{Ask, Rules, Said};
+use crate::difficulty::features::Reader;
+use crate::difficulty::model::{Learnt, Score};
 use crate::driver::Driver;
 use crate::driver::entry::Travel;
 use crate::driver::intake::essence;
@@ -46,6 +49,10 @@ pub(in crate::driver) struct Looking {
     /// For counting alone.
     built_in: (Detectors, ClassRules),
     pub rules: Rules,
+    /// What was learnt of which texts a stronger site answers better.
+    learnt: Option<Learnt>,
+    /// Room for reading texts; what is in it means nothing between two of them.
+    reader: RefCell<Reader>,
     /// Why the learnt model cannot be used; empty if it can, or none is set.
     pub difficulty_fault: String,
 }
@@ -57,6 +64,8 @@ impl Looking {
             detectors: None,
             built_in: (Detectors::default(), ClassRules::new(0)),
             rules: Rules::default(),
+            learnt: None,
+            reader: RefCell::default(),
             difficulty_fault: String::new(),
         }
     }
@@ -70,6 +79,8 @@ struct About<'a> {
     caller: &'a Caller,
     claimed: Option<&'a str>,
     payload: &'a Payload,
+    /// What kind of work the caller says that it is.
+    kind: Option<&'a str>,
     is_pinned: bool,
 }
 
@@ -87,6 +98,11 @@ impl Driver {
                 Err(why) => tracing::error!(%why, "detectors"),
             }
         }
+        let learnt = self.config.routing.difficulty_model.as_deref().map(learnt).transpose();
+        (self.looking.learnt, self.looking.difficulty_fault) = match learnt {
+            Ok(learnt) => (learnt, String::new()),
+            Err(why) => (None, why),
+        };
     }
 
     /// The terms of a request, and what is kept of it for the case that it travels.
@@ -102,6 +118,7 @@ impl Driver {
             caller: &request.caller,
             claimed: request.options.data_class.as_deref(),
             payload: &request.payload,
+            kind: request.options.task.as_deref(),
             is_pinned: request.options.version.is_some() || request.model.contains(':'),
         };
         let mut found = Found::default();
@@ -146,7 +163,7 @@ impl Driver {
             sample: said.sample,
             ..Travel::default()
         };
-        self.look_into(about.payload, &mut terms, class, &said, found, &mut travel);
+        self.look_into((about.payload, about.kind), &mut terms, class, &said, found, &mut travel);
         if let Some(told) = told.filter(|told| *told != Tokens::default()) {
             terms.tokens = told;
         }
@@ -155,9 +172,10 @@ impl Driver {
     }
 
     /// What is in the payload: it can only make the class stricter, unless a rule has what was found taken out.
+    #[expect(clippy::too_many_arguments, reason = "what is read, what it is held against, and where it is noted")]
     fn look_into(
         &self,
-        payload: &Payload,
+        (payload, kind): (&Payload, Option<&str>),
         terms: &mut Terms,
         class: DataClass,
         said: &Said,
@@ -186,7 +204,7 @@ impl Driver {
         let look = inspect::look(parts.iter().map(Owned::part), detectors, rules);
         terms.tokens = tokens(&look, payload, terms.tokens);
         if wants_difficulty {
-            let (difficulty, words) = self.difficulty(&parts, travel);
+            let (difficulty, words) = self.difficulty(&parts, kind);
             (terms.difficulty, found.difficulty) = (difficulty, words);
         }
         if self.looking.detectors.is_none() {
@@ -216,9 +234,28 @@ impl Driver {
         }
     }
 
-    fn difficulty(&self, parts: &[Owned], travel: &Travel) -> (Difficulty, String) {
-        let _ = (parts, travel);
-        (Difficulty::Unknown, "no learnt model can be asked: the safe side".into())
+    fn difficulty(&self, parts: &[Owned], kind: Option<&str>) -> (Difficulty, String) {
+        let Some(learnt) = &self.looking.learnt else {
+            return (Difficulty::Unknown, "no learnt model can be asked: the safe side".into());
+        };
+        let mut text = String::new();
+        for part in parts {
+            inspect::text::texts(part.part(), |_, piece| {
+                text.push_str(piece);
+                text.push('\n');
+            });
+        }
+        let score = learnt.score(&mut self.looking.reader.borrow_mut(), &text, kind);
+        match (score, learnt.guarantee.as_ref()) {
+            (Score::Unknown(why), _) => (Difficulty::Unknown, format!("{why:?}: unlike what was learnt from, the safe side")),
+            (Score::Known(_), None) => (Difficulty::Unknown, "no threshold was certified: the safe side".into()),
+            (Score::Known(expected), Some(guarantee)) => {
+                let (gain, threshold) = (expected.gain(), guarantee.threshold);
+                let is_easy = gain <= threshold;
+                let words = format!("a stronger site is expected to gain {gain:.3}; up to {threshold:.3} may stay");
+                (if is_easy { Difficulty::Easy } else { Difficulty::Hard }, words)
+            }
+        }
     }
 
     /// Sites that serve a model in the form of this payload, and those whose answers are better.
@@ -271,6 +308,7 @@ impl Driver {
             caller: &caller,
             claimed: profile.options.data_class.as_deref(),
             payload: &payload,
+            kind: profile.options.task.as_deref(),
             is_pinned: version.is_some(),
         };
         let mut found = Found::default();
@@ -437,6 +475,11 @@ pub(super) fn takes_form(protocol: &Protocol, tensors: bool) -> bool {
         Protocol::OpenAi { .. } => !tensors,
         Protocol::Sibling { .. } => true,
     }
+}
+
+fn learnt(path: &std::path::Path) -> Result<Learnt, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+    Learnt::read(&bytes).map_err(|error| format!("{}: {}", path.display(), crate::driver::chain(&error)))
 }
 
 fn found_names<'a>(look: &Look, detectors: &'a Detectors) -> Vec<&'a str> {
