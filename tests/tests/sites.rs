@@ -1,0 +1,364 @@
+//! Requests that other sites serve, with real servers where there are some, and scripted ones that do everything wrong.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use edge_tests::answer::{Options, Tensor, expect_no, expect_yes, options};
+use edge_tests::client::bus::BusClient;
+use edge_tests::clock::{PATIENCE, eventually};
+use edge_tests::faulty::{Direction, Faulty};
+use edge_tests::peers;
+use edge_tests::recorded::{Answer, Pace, Recorded};
+use edge_tests::runner::block_on;
+use edge_tests::stack::{Setup, Stack};
+use edge_wire::proxy::{InferenceProxy, ManagerProxy, RoutingProxy};
+use edge_wire::sites::{AuditEntry, Explanation, UsageRow};
+use serde_json::{Value, json};
+use zbus::Variant;
+
+/// What the tensors of a request are known by in what crosses a link.
+const MARKER: [f32; 4] = [1234.5, -77.25, 3.125, 99.0];
+
+fn inputs() -> Vec<Tensor> {
+    vec![Tensor::fp32("a", &[1, 4], &MARKER), Tensor::fp32("b", &[1, 4], &[1.0, 2.0, 3.0, 4.0])]
+}
+
+fn marker() -> Vec<u8> {
+    MARKER.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn class(word: &str) -> Options {
+    options(json!({ "data_class": word, "deadline_ms": 5000 }))
+}
+
+/// A site of the Open Inference Protocol that serves `add`.
+fn plant(port: u16, more: &str) -> String {
+    format!(
+        "[[site]]\nname = \"plant\"\nzone = \"premises\"\nprotocol = \"oip\"\nurl = \"http://127.0.0.1:{port}\"\n\
+         models = {{ add = \"add\" }}\n{more}\n"
+    )
+}
+
+async fn routing(client: &BusClient) -> Result<RoutingProxy<'_>> {
+    Ok(RoutingProxy::new(&client.connection).await?)
+}
+
+async fn audit(client: &BusClient) -> Result<Vec<AuditEntry>> {
+    Ok(serde_json::from_str(&routing(client).await?.audit(&HashMap::new()).await?)?)
+}
+
+/// Reserves the device, so that nothing is served here.
+async fn hold(client: &BusClient) -> Result<zbus::OwnedFd> {
+    Ok(ManagerProxy::new(&client.connection).await?.hold("a test").await?)
+}
+
+fn text<'a>(info: &'a Value, key: &str) -> &'a str {
+    info[key].as_str().unwrap_or_default()
+}
+
+#[test]
+fn what_may_leave_a_box_that_is_held_is_served_by_a_real_server_and_noted() -> Result<()> {
+    block_on(async {
+        let dir = tempfile::tempdir()?;
+        let Some(peer) = peers::kserve(dir.path(), &["add"])? else { return Ok(()) };
+        let link = Faulty::to(peer.port())?;
+        let stack = Setup::new().bundles(&["add"]).without_broker().config(&plant(link.port(), "")).start().await?;
+        let client = stack.client().await?;
+        let here = expect_yes("here", client.infer("add", &inputs(), &class("internal")).await?)?;
+        ensure!(text(&here.info, "verdict") == "local", "{}", here.info);
+        let held = hold(&client).await?;
+
+        let no = client.infer("add", &inputs(), &class("regulated")).await?;
+        expect_no("it must not leave", &no, "overloaded", &["holds the device", "data_class"])?;
+        expect_no("unlabelled", &client.infer("add", &inputs(), &Options::new()).await?, "overloaded", &["data_class"])?;
+        ensure!(!link.carried(Direction::Up, &marker())?, "a byte of it left");
+
+        let there = expect_yes("there", client.infer("add", &inputs(), &class("internal")).await?)?;
+        let info = &there.info;
+        ensure!(text(info, "verdict") == "spill" && text(info, "reason") == "held", "{info}");
+        ensure!(text(info, "site") == "plant" && text(info, "zone") == "premises", "{info}");
+        edge_tests::answer::alike("the same answer", &there.outputs, &here.outputs)?;
+        ensure!(link.carried(Direction::Up, &marker())?, "it crossed the link as raw tensors");
+        let sealed = expect_yes("sealed", client.infer_sealed("add", &inputs(), &class("public")).await?)?;
+        edge_tests::answer::alike("in memory files", &sealed.outputs, &here.outputs)?;
+
+        let rows = audit(&client).await?;
+        ensure!(rows.len() == 2, "{rows:?}");
+        let row = &rows[1];
+        ensure!(row.site == "plant" && row.zone == "premises" && row.data_class == "internal", "{row:?}");
+        ensure!(row.digest.len() == 64 && row.outcome == "ok" && row.reason == "held" && row.attempt == 1, "{row:?}");
+        let trace = client.trace(text(info, "request_id")).await?;
+        let steps: Vec<&str> = trace.steps.iter().map(|step| step.what.as_str()).collect();
+        ensure!(steps.contains(&"sent") && steps.contains(&"returned"), "{steps:?}");
+
+        drop(held);
+        let free = async || {
+            let yes = client.infer("add", &inputs(), &class("internal")).await?;
+            Ok(yes.ok().filter(|yes| text(&yes.info, "verdict") == "local").map(drop))
+        };
+        eventually("served here again", PATIENCE, free).await?;
+        let usage = routing(&client).await?.usage(&HashMap::new()).await?;
+        let usage: Vec<UsageRow> = serde_json::from_str(&usage)?;
+        let spilled = usage.iter().find(|row| row.verdict == "spill").context("no row for what was spilled")?;
+        ensure!(spilled.count == 2 && spilled.failed == 0 && spilled.sent_bytes > 64, "{spilled:?}");
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_server_that_takes_json_alone_serves_as_well() -> Result<()> {
+    block_on(async {
+        let dir = tempfile::tempdir()?;
+        let Some(peer) = peers::mlserver(dir.path(), &["add"])? else { return Ok(()) };
+        let site = plant(peer.port(), "binary = false");
+        let stack = Setup::new().bundles(&["add"]).without_broker().config(&site).start().await?;
+        let client = stack.client().await?;
+        let here = expect_yes("here", client.infer("add", &inputs(), &class("internal")).await?)?;
+        let _held = hold(&client).await?;
+        let there = expect_yes("there", client.infer("add", &inputs(), &class("internal")).await?)?;
+        ensure!(text(&there.info, "site") == "plant", "{}", there.info);
+        edge_tests::answer::alike("the same answer", &there.outputs, &here.outputs)
+    })?
+}
+
+/// The lines of a stream.
+async fn lines(stream: zbus::OwnedFd) -> Result<Vec<Value>> {
+    let read = tokio::task::spawn_blocking(move || {
+        let reader = BufReader::new(fs::File::from(OwnedFd::from(stream)));
+        reader.lines().map(|line| Ok(serde_json::from_str(&line?)?)).collect::<Result<Vec<Value>>>()
+    });
+    read.await?
+}
+
+#[test]
+fn a_chat_with_a_model_that_lives_elsewhere_comes_piece_by_piece() -> Result<()> {
+    block_on(async {
+        let dir = tempfile::tempdir()?;
+        let Some(peer) = peers::openai(dir.path(), 512, Some("a secret"))? else { return Ok(()) };
+        let key = dir.path().join("key");
+        fs::write(&key, "a secret\n")?;
+        fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        let site = format!(
+            "[[site]]\nname = \"writer\"\nzone = \"device\"\nprotocol = \"openai\"\nurl = \"{}\"\n\
+             models = {{ chat = \"small\" }}\ncredential = \"{}\"\ncontext_tokens = 512\n\
+             price = {{ input_usd_per_mtok = 1.0, output_usd_per_mtok = 2.0, as_of = \"2026-11-01\" }}\n",
+            peer.url(),
+            key.display()
+        );
+        let stack = Setup::new().bundles(&["add"]).without_broker().config(&site).start().await?;
+        let client = stack.client().await?;
+        let inference = InferenceProxy::new(&client.connection).await?;
+        let body = json!({ "messages": [{ "role": "user", "content": "Say one word." }], "max_tokens": 8 });
+        let given = HashMap::from([("deadline_ms", Variant::from(60_000_u32))]);
+        let told = lines(inference.generate("chat", &body.to_string(), &given).await?).await?;
+        let (last, pieces) = told.split_last().context("nothing came")?;
+        ensure!(pieces.len() > 1, "{told:?}");
+        ensure!(pieces.iter().all(|piece| piece["object"] == "chat.completion.chunk"), "{pieces:?}");
+        ensure!(last["usage"]["completion_tokens"].as_u64() > Some(0), "{last}");
+        let info = &last["info"];
+        ensure!(text(info, "site") == "writer" && text(info, "verdict") == "spill", "{info}");
+        ensure!(text(info, "reason") == "only_there" && info["cost_usd"].as_f64() > Some(0.0), "{info}");
+        // Nothing that stays on the device is anybody's business.
+        ensure!(audit(&client).await?.is_empty());
+
+        let long = json!({ "messages": [{ "role": "user", "content": "word ".repeat(2000) }] });
+        let no = inference.generate("chat", &long.to_string(), &given).await.err().context("it was taken")?.to_string();
+        ensure!(no.contains("Unavailable") && no.contains("longer than other sites take"), "{no}");
+        let whole = client.infer_bytes("chat", "application/json", body.to_string().as_bytes(), &options(json!({"deadline_ms": 60000}))).await?;
+        let whole = expect_yes("whole", whole)?;
+        ensure!(whole.document["choices"][0]["message"]["content"].is_string(), "{}", whole.document);
+        Ok(())
+    })?
+}
+
+/// A model that lives on the scripted site only.
+fn far(recorded: &Recorded, more: &str) -> String {
+    format!(
+        "[[site]]\nname = \"far\"\nzone = \"premises\"\nprotocol = \"oip\"\nurl = \"{}\"\nmodels = {{ far = \"far\" }}\n{more}\n",
+        recorded.url()
+    )
+}
+
+#[test]
+fn whatever_a_site_answers_wrong_is_told_by_name_and_the_daemon_serves_on() -> Result<()> {
+    block_on(async {
+        let recorded = Recorded::start()?;
+        recorded.answer("GET", "/v2/health/ready", [Answer::status(200, &[], b"{}")]);
+        let elsewhere = Recorded::start()?;
+        let to = format!("Location: {}/v2/models/far/infer", elsewhere.url());
+        let good = json!({ "model_name": "far", "outputs": [{ "name": "sum", "datatype": "FP32", "shape": [1], "data": [1.0] }] });
+        let good = Answer::status(200, &["Content-Type: application/json"], good.to_string().as_bytes());
+        let table: Vec<(&str, Answer, &str)> = vec![
+            ("garbage", Answer::raw(&b"\x00\x01\x02 nothing like HTTP\r\n\r\n"[..]), "far"),
+            ("no JSON", Answer::status(200, &["Content-Type: application/json"], b"<html>"), "not its protocol"),
+            ("an error in a 200", Answer::status(200, &["Content-Type: application/json"], b"{\"error\":\"no such thing\"}"), "no such thing"),
+            ("half a body", good.clone().paced(Pace::Cut(90)), "far"),
+            ("too much", good.clone().paced(Pace::Filled(100 << 20)), "far"),
+            ("a redirect", Answer::status(302, &[&to], b""), "never followed"),
+            ("a reset", good.clone().paced(Pace::Reset(60)), "far"),
+            ("500", Answer::status(500, &[], b"oh no"), "failed (500)"),
+            ("400", Answer::status(400, &[], b"{\"error\":\"a has the wrong shape\"}"), "wrong shape"),
+            ("503", Answer::status(503, &["Retry-After: 1"], b""), "far"),
+        ];
+        for (name, answer, word) in table {
+            // A stack each: what one of them did would trip the breaker for the next.
+            let stack = Setup::new().bundles(&["add"]).without_broker().config(&far(&recorded, "")).start().await?;
+            let client = stack.client().await?;
+            recorded.answer("POST", "/v2/models/far/infer", [answer]);
+            let given = options(json!({ "data_class": "internal", "deadline_ms": 3000 }));
+            let outcome = client.infer("far", &inputs(), &given).await?;
+            expect_no(name, &outcome, "unavailable", &[word, "far"])?;
+            expect_yes("it serves on", client.infer("add", &inputs(), &Options::new()).await?)?;
+            let row = audit(&client).await?.into_iter().next().context("it left unnoted")?;
+            ensure!(row.outcome != "ok" && row.outcome != "open", "{name}: {row:?}");
+        }
+        ensure!(elsewhere.take().is_empty(), "a redirect was followed");
+        // Byte by byte, longer than there is time: the deadline ends it.
+        let stack = Setup::new().bundles(&["add"]).without_broker().config(&far(&recorded, "")).start().await?;
+        let client = stack.client().await?;
+        recorded.answer("POST", "/v2/models/far/infer", [good.paced(Pace::Bytewise(Duration::from_millis(50)))]);
+        let given = options(json!({ "data_class": "internal", "deadline_ms": 2600 }));
+        let outcome = client.infer("far", &inputs(), &given).await?;
+        expect_no("byte by byte", &outcome, "deadline_exceeded", &["deadline_ms"])
+    })?
+}
+
+#[test]
+fn a_site_that_cannot_be_used_is_not_asked_and_says_why() -> Result<()> {
+    block_on(async {
+        let recorded = Recorded::start()?;
+        recorded.answer("GET", "/v2/health/ready", [Answer::status(200, &[], b"{}")]);
+        let price = "price = { per_request_usd = 0.5, as_of = \"2026-11-01\" }\n";
+        for (name, more, bar, word) in [
+            ("a budget of zero", format!("{price}budget_usd_per_day = 0.0"), "budget", "budget"),
+            ("a budget too small", format!("{price}budget_usd_per_day = 0.4"), "budget", "budget"),
+            ("no credential", "credential = \"/nowhere/token\"".to_owned(), "off", "cannot be used"),
+            ("small payloads only", "max_mib = 1".to_owned(), "", ""),
+        ] {
+            let stack = Setup::new().bundles(&["add"]).without_broker().config(&far(&recorded, &more)).start().await?;
+            let client = stack.client().await?;
+            let profile = HashMap::from([("data_class", Variant::from("internal")), ("bytes", Variant::from(100_u32))]);
+            let told = routing(&client).await?.explain("far", &profile).await?;
+            let told: Explanation = serde_json::from_str(<&str>::try_from(&told["json"])?)?;
+            ensure!(told.sites[0].bar == bar, "{name}: {told:?}");
+            if bar.is_empty() {
+                ensure!(told.verdict == "spill" && told.site == "far", "{name}: {told:?}");
+                continue;
+            }
+            ensure!(told.verdict == "refuse" && !told.otherwise.is_empty(), "{name}: {told:?}");
+            let outcome = client.infer("far", &inputs(), &class("internal")).await?;
+            expect_no(name, &outcome, "unavailable", &[word])?;
+        }
+        ensure!(recorded.take().iter().all(|asked| asked.method == "GET"), "something was sent");
+        Ok(())
+    })?
+}
+
+#[test]
+fn personal_data_stays_unless_a_rule_has_it_taken_out() -> Result<()> {
+    block_on(async {
+        let recorded = Recorded::start()?;
+        recorded.answer("GET", "/v1/models", [Answer::status(200, &[], b"{\"data\":[]}")]);
+        let answer = json!({ "object": "chat.completion", "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": "ok" } }], "usage": { "prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6 } });
+        let answer = Answer::status(200, &["Content-Type: application/json"], answer.to_string().as_bytes());
+        recorded.answer("POST", "/v1/chat/completions", [answer]);
+        let site = format!(
+            "[detect]\nenabled = true\n\n[[site]]\nname = \"cloud\"\nzone = \"cloud\"\nprotocol = \"openai\"\nurl = \"{}\"\n\
+             allow_plain = true\nmodels = {{ chat = \"c\", helper = \"c\" }}\n\n\
+             [[rule]]\nname = \"cleaned\"\nmodels = [\"helper\"]\nredact = {{ to = \"public\" }}\n",
+            recorded.url()
+        );
+        let stack = Setup::new().bundles(&["add"]).without_broker().config(&site).start().await?;
+        let client = stack.client().await?;
+        let ask = async |model: &str, said: &str| {
+            let body = json!({ "messages": [{ "role": "user", "content": said }] }).to_string();
+            client.infer_bytes(model, "application/json", body.as_bytes(), &class("public")).await
+        };
+        expect_yes("nothing is found", ask("chat", "what is the weather").await?)?;
+        for secret in ["4111 1111 1111 1111", "jo@example.com", "GB82 WEST 1234 5698 7654 32"] {
+            let no = ask("chat", &format!("my number is {secret}, thanks")).await?;
+            expect_no(secret, &no, "confined", &["data_class"])?;
+        }
+        let before = recorded.take().into_iter().filter(|asked| asked.method == "POST").count();
+        ensure!(before == 1, "{before} were sent");
+        let yes = expect_yes("cleaned", ask("helper", "write to jo@example.com, please").await?)?;
+        ensure!(text(&yes.info, "site") == "cloud" && text(&yes.info, "data_class") == "public", "{}", yes.info);
+        let sent = recorded.take().into_iter().find(|asked| asked.method == "POST").context("nothing was sent")?;
+        let sent = String::from_utf8(sent.body)?;
+        ensure!(sent.contains("[email]") && !sent.contains("jo@"), "{sent}");
+        let row = audit(&client).await?.into_iter().next().context("it left unnoted")?;
+        ensure!(row.rules == "cleaned" && row.redacted == "1" && row.claimed == "public", "{row:?}");
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_bad_policy_is_refused_whole_and_the_old_one_stays() -> Result<()> {
+    block_on(async {
+        let recorded = Recorded::start()?;
+        recorded.answer("GET", "/v2/health/ready", [Answer::status(200, &[], b"{}")]);
+        let stack = Setup::new().bundles(&["add"]).without_broker().config(&far(&recorded, "")).start().await?;
+        let client = stack.client().await?;
+        let manager = ManagerProxy::new(&client.connection).await?;
+        let overlay = stack.dir().join("edged.toml.d/50-overlay.toml");
+        let bad = format!("{}\n[[site]]\nname = \"far\"\nzone = \"moon\"\nprotocol = \"oip\"\ncolour = 3\n", far(&recorded, ""));
+        fs::write(&overlay, bad)?;
+        let no = manager.reload().await.err().context("it was taken")?.to_string();
+        for word in ["far", "moon", "colour", "url"] {
+            ensure!(no.contains(word), "{word} in {no}");
+        }
+        let sites = async || Ok(client.status().await?.routing.sites);
+        ensure!(sites().await?.iter().map(|site| site.name.as_str()).eq(["far"]), "{:?}", sites().await?);
+        fs::write(&overlay, far(&recorded, "").replace("\"far\"\nzone", "\"near\"\nzone"))?;
+        manager.reload().await?;
+        let renamed = async || Ok(sites().await?.iter().any(|site| site.name == "near").then_some(()));
+        eventually("another site is there", PATIENCE, renamed).await?;
+        Ok(())
+    })?
+}
+
+/// A daemon that is killed with requests on its disk, and started again.
+async fn killed(stack: &mut Stack) -> Result<()> {
+    let daemon = stack.daemon_mut()?;
+    daemon.process.signal(rustix::process::Signal::KILL)?;
+    daemon.process.wait(PATIENCE)?;
+    stack.start_daemon().await
+}
+
+#[test]
+fn deferred_requests_outlive_the_daemon_and_are_answered_with_the_same_bytes() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().bundles(&["add"]).without_broker().start().await?;
+        let client = stack.client().await?;
+        let held = hold(&client).await?;
+        let given = |id: &str| options(json!({ "request_id": id, "deferrable": true, "deadline_ms": 600_000 }));
+        let waiting: Vec<_> = ["a", "b", "c"]
+            .map(|id| {
+                let (inputs, given, path) = (inputs(), given(id), stack.bus.address());
+                tokio::spawn(async move { BusClient::on_bus(&path).await?.infer("add", &inputs, &given).await })
+            })
+            .into();
+        let on_disk = async || Ok((client.status().await?.routing.deferred >= 3).then_some(()));
+        eventually("they wait on the disk", PATIENCE, on_disk).await?;
+        drop(held);
+        killed(&mut stack).await?;
+        waiting.into_iter().for_each(|waiting| waiting.abort());
+        let client = stack.client().await?;
+        let served = async || Ok((client.status().await?.routing.deferred == 0).then_some(()));
+        eventually("they are served", PATIENCE, served).await?;
+        for id in ["a", "b", "c"] {
+            let again = async || {
+                let yes = expect_yes(id, client.infer("add", &inputs(), &given(id)).await?)?;
+                Ok(Some(yes))
+            };
+            let yes = eventually("asked again", PATIENCE, again).await?;
+            ensure!(yes.info["duplicate"] == true, "{id} was run again: {}", yes.info);
+            ensure!(yes.outputs[0].floats()? == [1235.5, -75.25, 6.125, 103.0], "{yes:?}");
+        }
+        Ok(())
+    })?
+}
