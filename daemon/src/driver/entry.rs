@@ -105,6 +105,8 @@ pub struct Travel {
     pub sample: Ratio,
     /// Freest class that its payload allows.
     pub cap: Option<DataClass>,
+    /// It asks a stronger site for what this box answered so; with the share of such questions.
+    pub compared: Option<(String, Ratio)>,
     /// What was found out about it.
     pub found: Found,
 }
@@ -129,6 +131,7 @@ impl Default for Travel {
             doubt: None,
             sample: Ratio::ZERO,
             cap: None,
+            compared: None,
             found: Found::default(),
         }
     }

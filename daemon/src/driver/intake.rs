@@ -143,7 +143,7 @@ impl Driver {
         Ok(())
     }
 
-    fn new_info(&self, id: RequestId, request: &Request) -> Info {
+    pub(super) fn new_info(&self, id: RequestId, request: &Request) -> Info {
         let given = request.options.request_id.as_ref().or(request.options.made_up_id.as_ref());
         let request_id = given.map_or_else(|| format!("{}-{}", self.id_prefix, id.0), String::clone);
         Info {
@@ -155,7 +155,7 @@ impl Driver {
         }
     }
 
-    fn accept(
+    pub(super) fn accept(
         &mut self,
         id: RequestId,
         request: Request,
@@ -322,7 +322,7 @@ impl Driver {
         });
     }
 
-    fn check(&self, request: &Request, info: &mut Info) -> Result<Checked, Failure> {
+    pub(super) fn check(&self, request: &Request, info: &mut Info) -> Result<Checked, Failure> {
         if let Some(task) = &request.options.task
             && request.model.is_empty()
         {

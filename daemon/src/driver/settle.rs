@@ -195,6 +195,8 @@ impl Driver {
         self.release_client(&entry.story.caller);
         self.shares.close(&entry.share);
         self.count(outcome);
+        self.compare(id, &entry, outcome);
+        self.compared(&entry);
         let mut result = match (outcome, entry.result.take()) {
             (Outcome::Done | Outcome::Spilled(_), Some(output)) => Ok(output),
             (Outcome::Done, None) => Err(super::internal("the engine host gave no output")),

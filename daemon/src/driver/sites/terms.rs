@@ -12,7 +12,7 @@ use crate::config::rules::Source;
 use crate::config::sites::Protocol;
 use crate::config::terms::{Ask, Rules, Said};
 use crate::difficulty::features::Reader;
-use crate::difficulty::model::{Learnt, Score};
+use crate::difficulty::model::{Guarantee, Learnt, Score};
 use crate::driver::Driver;
 use crate::driver::entry::Travel;
 use crate::driver::intake::essence;
@@ -58,6 +58,11 @@ pub(in crate::driver) struct Looking {
 }
 
 impl Looking {
+    /// What was certified of the learnt model.
+    pub fn guarantee(&self) -> Option<Guarantee> {
+        self.learnt.as_ref()?.guarantee
+    }
+
     /// With nothing taken over yet.
     pub fn new() -> Looking {
         Looking {
@@ -99,6 +104,10 @@ impl Driver {
             }
         }
         let learnt = self.config.routing.difficulty_model.as_deref().map(learnt).transpose();
+        // Another model is checked from the beginning.
+        if learnt.as_ref().ok() != Some(&self.looking.learnt) {
+            self.comparing = super::Comparing::default();
+        }
         (self.looking.learnt, self.looking.difficulty_fault) = match learnt {
             Ok(learnt) => (learnt, String::new()),
             Err(why) => (None, why),
@@ -244,6 +253,9 @@ impl Driver {
                 text.push_str(piece);
                 text.push('\n');
             });
+        }
+        if let Some(why) = self.comparing.withdrawn() {
+            return (Difficulty::Unknown, format!("{why}: the safe side"));
         }
         let score = learnt.score(&mut self.looking.reader.borrow_mut(), &text, kind);
         match (score, learnt.guarantee.as_ref()) {
