@@ -155,7 +155,10 @@ fn away(deferrable: bool, refusal: Refusal, ask: &Ask<'_>, around: Around<'_>, p
     let failure = if compared { Some(Failure::QueueFull) } else { Failure::of_reason(refusal.reason) };
     let Some(failure) = failure else { return Verdict::Refuse(refusal) };
     let offer = best(&policy.sites, Sites::ALL, around.site, ask);
-    let failure = if offer == Err(Some(Bar::Budget)) { Failure::BudgetSpent } else { failure };
+    let (failure, reason) = match offer {
+        Err(Some(Bar::Budget)) => (Failure::BudgetSpent, Reason::BudgetSpent),
+        Ok(_) | Err(_) => (failure, refusal.reason),
+    };
     for step in policy.routing.fallbacks.after(failure) {
         match step {
             Step::Site => {
@@ -168,7 +171,7 @@ fn away(deferrable: bool, refusal: Refusal, ask: &Ask<'_>, around: Around<'_>, p
                     && around.deferred < policy.routing.max_deferred
                     && refusal.reason != Reason::DeadlineTooShort =>
             {
-                return Verdict::Defer(refusal.reason);
+                return Verdict::Defer(reason);
             }
             // It was asked just now.
             Step::Here | Step::Wait => {}

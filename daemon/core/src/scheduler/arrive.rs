@@ -43,7 +43,7 @@ impl Scheduler {
         let accept = Action::Accept { id: meta.id, verdict, class, deadline, predicted };
         match (verdict, model) {
             (Verdict::Refuse(refusal), _) => self.push_settle(meta.id, Outcome::Refused(refusal)),
-            (Verdict::Defer(reason), _) => self.push_settle(meta.id, Outcome::Deferred(reason)),
+            (Verdict::Defer(reason), _) => self.defer(meta.id, reason),
             (Verdict::Spill(site, reason), _) => {
                 self.push(accept);
                 self.accept_away(now, meta, class, key, (site, reason));
@@ -70,14 +70,19 @@ impl Scheduler {
         (live.deaths, live.role) = (meta.deaths, role);
         // Alive at a crash, by the journal: the next crash must not take others along.
         live.alone = meta.deaths > 0;
-        live.units = match meta.work {
-            Work::Encoded => self.models[model].prepare.expected_cost(blocks(meta.bytes)),
-            Work::Tensors => u64::from(meta.cost.units()),
-        };
+        live.units = self.units_of(model, meta);
         live.priced = self.price(&live);
         let slot = self.table.insert(live);
         self.dues.insert(&mut self.due, slot, key.by_deadline(), 0);
         self.enter_line(slot);
+    }
+
+    /// What a request costs, or is expected to.
+    pub(super) fn units_of(&self, model: usize, meta: &RequestMeta) -> u64 {
+        match meta.work {
+            Work::Encoded => self.models[model].prepare.expected_cost(blocks(meta.bytes)),
+            Work::Tensors => u64::from(meta.cost.units()),
+        }
     }
 
     /// Estimated work of a request that waits.

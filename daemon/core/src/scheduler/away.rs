@@ -12,6 +12,7 @@
 
 use crate::action::Action;
 use crate::admit::Seen;
+use crate::estimate::Demand;
 use crate::event::Trip;
 use crate::fallback::{Failure, Step};
 use crate::id::{RequestId, SiteId};
@@ -24,7 +25,7 @@ use crate::scheduler::table::{Live, Role, Stage};
 use crate::site::Sites;
 use crate::spill::{Ask, Bar, Offer, best, confinement, cost};
 use crate::units::{Mono, Span};
-use crate::verdict::{Fault, Outcome, Reason, SiteFault, Verdict};
+use crate::verdict::{Fault, Outcome, Reason, Refusal, SiteFault, Verdict};
 
 /// What is being decoded is looked at again after this.
 const SOON: Span = Span::from_millis(5);
@@ -47,7 +48,8 @@ impl Scheduler {
 
     /// The best site for a request that is here, among those that were not asked.
     fn offer(&self, now: Mono, live: &Live, among: Sites) -> Result<Offer, Option<Bar>> {
-        if self.policy.sites.is_empty() || live.terms.capable.is_empty() || live.role.parent().is_some() {
+        // What has begun in parts here ends here.
+        if self.policy.sites.is_empty() || live.terms.capable.is_empty() || live.role != Role::Single {
             return Err(None);
         }
         let site = |id| self.site_seen(now, id, live.bytes, live.terms.tokens);
@@ -74,6 +76,7 @@ impl Scheduler {
         let model = self.model_index(meta.model);
         let mut live = Live::new(meta, model, key);
         (live.stage, live.effective, live.deaths) = (Stage::Away, class, meta.deaths);
+        (live.units, live.alone) = (self.units_of(model, meta), meta.deaths > 0);
         let slot = self.table.insert(live);
         self.dues.insert(&mut self.due, slot, key.by_deadline(), 0);
         if !self.send(now, slot, to.0, to.1) {
@@ -89,7 +92,8 @@ impl Scheduler {
         };
         let free = live.travel.at.iter().position(Option::is_none);
         let (Some(free), None) = (free, confinement(live.effective, &live.terms, to, site)) else { return false };
-        let (id, on_host, waits) = (live.id, live.on_host(), live.waits());
+        let (id, on_host, waits, model) = (live.id, live.on_host(), live.waits(), live.model);
+        self.models[model].running -= usize::from(live.stage == Stage::Running);
         let hedges = live.terms.may_hedge && site.may_hedge && !live.travel.is_out();
         let seen = self.site_seen(now, to, live.bytes, live.terms.tokens);
         let reserved = cost(site, live.terms.tokens, seen.answer_tokens).unwrap_or_default();
@@ -116,13 +120,17 @@ impl Scheduler {
 
     /// An attempt ended.
     pub(super) fn site_done(&mut self, now: Mono, trip: &Trip) {
-        self.learn_trip(now, trip);
-        let Some(slot) = self.table.find(trip.id) else { return };
-        let Some(live) = self.table.get(slot) else { return };
-        let Some(place) = live.travel.at.iter().position(|at| *at == Some(trip.site)) else { return };
+        let slot = self.table.find(trip.id);
+        let at = slot.and_then(|slot| self.table.get(slot)).map(|live| live.travel.at);
+        let place = at.and_then(|at| at.iter().position(|at| *at == Some(trip.site)));
+        self.learn_trip(now, trip, place.is_some());
+        let (Some(slot), Some(place)) = (slot, place) else { return };
         self.table.change(slot, |live| live.travel.at[place] = None);
         match trip.result {
-            Ok(_) => self.settle(slot, Outcome::Spilled(trip.site)),
+            Ok(_) => {
+                self.settle(slot, Outcome::Spilled(trip.site));
+                self.may_take_up(now);
+            }
             Err(fault) => self.not_served_there(now, slot, fault),
         }
     }
@@ -134,8 +142,8 @@ impl Scheduler {
             return;
         }
         if live.travel.answered_here {
-            self.push(Action::Stay { id: live.id, reason: Reason::SiteDown });
-            return self.settle(slot, Outcome::Done);
+            self.taken.count(Failure::SiteDown, Some(Step::Here));
+            return self.give_own(slot, Outcome::Done);
         }
         let outcome = if fault == SiteFault::Timeout && live.key.deadline <= now {
             Outcome::Expired
@@ -145,10 +153,28 @@ impl Scheduler {
         self.fall_back(now, slot, Failure::SiteDown, outcome);
     }
 
+    /// A request ends; if this box has an answer already, by that one: one that is only doubted is better than none.
+    pub(super) fn give_own(&mut self, slot: Slot, otherwise: Outcome) {
+        let Some(live) = self.table.get(slot) else { return };
+        if !live.travel.answered_here {
+            return self.drop_live(slot, otherwise);
+        }
+        let (id, is_away) = (live.id, live.stage == Stage::Away);
+        if is_away {
+            let live = live.clone();
+            self.call_off(&live);
+            self.table.change(slot, |live| live.travel.at = [None; 2]);
+            self.push(Action::Stay { id, reason: Reason::SiteDown });
+        }
+        self.settle(slot, Outcome::Done);
+    }
+
     /// A place does not serve a request: what the operator's table says is tried, and if nothing can be, it ends by `outcome`.
     pub(super) fn fall_back(&mut self, now: Mono, slot: Slot, failure: Failure, outcome: Outcome) {
-        let steps = self.policy.routing.fallbacks.after(failure);
-        for step in steps {
+        if self.table.get(slot).is_some_and(|live| live.role != Role::Single) {
+            return self.drop_live(slot, outcome);
+        }
+        for step in self.policy.routing.fallbacks.after(failure) {
             let Some(live) = self.table.get(slot) else { return };
             let taken = match step {
                 Step::Site => match self.offer(now, live, Sites::ALL) {
@@ -156,7 +182,8 @@ impl Scheduler {
                     Err(_) => false,
                 },
                 Step::Here => self.stay(now, slot, failure.reason()),
-                Step::Wait => self.put_off(slot, failure.reason()),
+                // On the disk it would only be later.
+                Step::Wait => outcome != Outcome::Expired && self.put_off(slot, failure.reason()),
             };
             if taken {
                 return self.taken.count(failure, Some(step));
@@ -172,7 +199,13 @@ impl Scheduler {
         if live.stage != Stage::Away || live.role != Role::Single || live.travel.failed_here {
             return false;
         }
-        let (id, key, model, tried) = (live.id, live.key, live.model, live.travel.tried);
+        let (id, key, tried, alone) = (live.id, live.key, live.travel.tried, live.alone);
+        if self.decoding.iter().any(|decoding| decoding.id == id) {
+            // The host is still at it, for nobody.
+            return false;
+        }
+        // Another model may have taken over meanwhile.
+        let model = self.models[live.model].heir.unwrap_or(live.model);
         let meta = meta_of(live, self.models[model].id);
         let size = self.size_of_chunks(model, &meta);
         let seen = match size {
@@ -194,10 +227,18 @@ impl Scheduler {
             None => self.accept(&meta, key, model, Role::Single),
         }
         if let Some(slot) = self.table.find(id) {
+            let is_single = self.table.get(slot).is_some_and(|live| live.role == Role::Single);
+            if alone && is_single {
+                self.leave_line(slot);
+            }
             self.table.change(slot, |live| {
                 live.effective = effective;
                 live.travel.tried = tried;
+                live.alone |= alone;
             });
+            if alone && is_single {
+                self.enter_line(slot);
+            }
         }
         true
     }
@@ -207,6 +248,7 @@ impl Scheduler {
         let Some(live) = self.table.get(slot) else { return false };
         let may = live.deferrable && live.role == Role::Single && self.deferred < self.policy.routing.max_deferred;
         if may {
+            self.count_deferred();
             self.drop_live(slot, Outcome::Deferred(reason));
         }
         may
@@ -232,13 +274,25 @@ impl Scheduler {
     /// The last instant at which a request that waits here could still go to a site: it is looked at then.
     pub(super) fn watch(&mut self, now: Mono, slot: Slot) {
         let Some(live) = self.table.get(slot) else { return };
-        let chance = match self.offer(now, live, Sites::ALL) {
-            Ok(offer) if live.role == Role::Single => {
-                Some(Mono::from_nanos(live.key.deadline.as_nanos().saturating_sub(offer.sure.as_nanos())))
-            }
-            Ok(_) | Err(_) => None,
-        };
+        let chance = self.chance(now, live, self.offer(now, live, Sites::ALL));
         self.look_at(slot, chance);
+    }
+
+    /// When a request that waits here is looked at again, by what the sites offer now.
+    fn chance(&self, now: Mono, live: &Live, offer: Result<Offer, Option<Bar>>) -> Option<Mono> {
+        let deadline = live.key.deadline;
+        if !self.policy.routing.fallbacks.after(Failure::QueueFull).any(|step| step == Step::Site) {
+            return None;
+        }
+        match offer {
+            Ok(offer) => Some(Mono::from_nanos(deadline.as_nanos().saturating_sub(offer.sure.as_nanos()))),
+            Err(Some(Bar::Off | Bar::Tripped | Bar::Full | Bar::Budget)) => {
+                // It may be well by then.
+                let half = Span::between(now, deadline).part(2);
+                (half > SOON).then(|| half.from(now))
+            }
+            Err(_) => None,
+        }
     }
 
     /// Those whose instant has come.
@@ -269,25 +323,21 @@ impl Scheduler {
     }
 
     /// A request has waited until only now another site can still be in time: it goes, unless this box is about to begin
-    /// with it and would be in time as well.
+    /// with it and would be in time even if that took twice as long as predicted.
     fn last_chance(&mut self, now: Mono, slot: Slot) {
         let Some(live) = self.table.get(slot) else { return };
-        let offer = match self.offer(now, live, Sites::ALL) {
-            Ok(offer) => offer,
-            // No site can be in time any more, or none is well: the box keeps it.
-            Err(_) => return,
-        };
+        let offer = self.offer(now, live, Sites::ALL);
+        // Sites are quicker than they were, or none is well now. If none can be in time any more, the box keeps it.
+        let again = self.chance(now, live, offer).filter(|chance| *chance > now);
+        let (Ok(offer), None) = (offer, again) else { return self.look_at(slot, again) };
         let (meta, key, model, itself) = (meta_of(live, self.models[live.model].id), live.key, live.model, live.priced);
         let mut seen = self.seen(now, &meta, key, Some(model));
         super::heat::without(&mut seen, &meta, itself);
         // What it waits for has been wrong before: a wait that is as long again as predicted must still do.
         let slack = Span::between(now, key.deadline);
-        let doubtful = seen.predicted().is_none_or(|end| end.plus(seen.until_served()) > slack);
-        if doubtful {
-            self.send(now, slot, offer.site, Reason::WaitedTooLong);
-        } else {
-            // Nearer to its deadline another look may still find a site that is quicker than most of the time.
-            self.look_at(slot, None);
+        let late = seen.predicted().is_none_or(|end| end.plus(seen.until_served()) > slack);
+        if (late || seen.barred.is_some()) && self.send(now, slot, offer.site, Reason::WaitedTooLong) {
+            self.taken.count(Failure::QueueFull, Some(Step::Site));
         }
     }
 
@@ -299,6 +349,8 @@ impl Scheduler {
         self.table.change(slot, |live| {
             live.stage = Stage::Checking;
             live.travel.answered_here = true;
+            // It keeps its place until it is looked at, and waits for no work.
+            live.priced = Demand::default();
         });
         self.look_at(slot, None);
         self.push(Action::Check { id });
@@ -340,18 +392,22 @@ impl Scheduler {
 
     /// This box cannot be in time with a request any more; another place may.
     pub(super) fn too_late_here(&mut self, now: Mono, slot: Slot) {
-        if self.table.get(slot).is_some_and(|live| live.role == Role::Single) {
-            self.fall_back(now, slot, Failure::QueueFull, Outcome::Expired);
-        } else {
-            self.drop_live(slot, Outcome::Expired);
-        }
+        self.fall_back(now, slot, Failure::QueueFull, Outcome::Expired);
     }
 
     /// Work on a request has failed here for good.
     pub(super) fn failed_here(&mut self, now: Mono, slot: Slot, fault: Fault, outcome: Outcome) {
         match Failure::of_fault(fault) {
             Some(failure) if self.table.get(slot).is_some_and(|live| live.role == Role::Single) => {
-                self.table.change(slot, |live| live.travel.failed_here = true);
+                let was = self.table.get(slot).map(|live| (live.model, live.stage == Stage::Running));
+                if let Some((model, true)) = was {
+                    self.models[model].running -= 1;
+                }
+                // Nothing on the host is at it any more.
+                self.table.change(slot, |live| {
+                    live.travel.failed_here = true;
+                    live.stage = Stage::Away;
+                });
                 self.fall_back(now, slot, failure, outcome);
             }
             Some(_) | None => self.settle(slot, outcome),
@@ -360,6 +416,9 @@ impl Scheduler {
 
     /// A verdict that follows the operator's table is counted there.
     pub(super) fn count_verdict(&mut self, verdict: Verdict) {
+        if let Verdict::Refuse(Refusal { away: Some(Bar::Budget), .. }) = verdict {
+            return self.taken.count(Failure::BudgetSpent, None);
+        }
         let (reason, step) = match verdict {
             Verdict::Spill(_, reason) => (reason, Some(Step::Site)),
             Verdict::Defer(reason) => (reason, Some(Step::Wait)),

@@ -14,6 +14,7 @@
 
 use core::time::Duration;
 
+use crate::action::Action;
 use crate::estimate::prepare::blocks;
 use crate::id::{LaneId, ModelId, RequestId};
 use crate::members::{MemberResult, Results};
@@ -40,8 +41,11 @@ impl Scheduler {
         }
         self.notice_death(host, result.err());
         let Some(slot) = self.table.find(id) else { return };
-        if self.table.get(slot).is_none_or(|live| live.stage != Stage::Decoding) {
-            return;
+        match self.table.get(slot).map(|live| live.stage) {
+            Some(Stage::Decoding) => {}
+            // It left meanwhile, and is decoded for nobody.
+            Some(Stage::Away) if result.is_ok() => return self.push(Action::Forget { id }),
+            Some(_) | None => return,
         }
         match result {
             Ok(_) if self.models[decoding.model].heir.is_some() => self.decode_elsewhere(slot),

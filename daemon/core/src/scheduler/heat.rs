@@ -106,12 +106,21 @@ impl Scheduler {
             let itself = live.priced;
             let mut seen = self.seen(now, &meta, key, Some(model));
             without(&mut seen, &meta, itself);
+            // It was accepted; whoever drains waits for it.
+            seen.draining = false;
+            if key.deadline <= now {
+                // It expires at the end of this step.
+                continue;
+            }
             let (class, tried) = (live.effective, live.travel.tried);
             let verdict = self.decide(now, &meta, class, key.deadline, &seen, tried);
             match verdict {
                 Verdict::Local(_) | Verdict::Speculate(_) => continue,
                 Verdict::Refuse(refusal) => self.drop_live(slot, Outcome::Shed(refusal.reason)),
-                Verdict::Defer(reason) => self.drop_live(slot, Outcome::Deferred(reason)),
+                Verdict::Defer(reason) => {
+                    self.count_deferred();
+                    self.drop_live(slot, Outcome::Deferred(reason));
+                }
                 Verdict::Spill(site, reason) => {
                     self.send(now, slot, site, reason);
                 }

@@ -17,7 +17,7 @@ impl Scheduler {
 
     pub(super) fn cut_off(&mut self, id: RequestId) {
         if let Some(slot) = self.table.find(id) {
-            self.drop_live(slot, Outcome::Shed(Reason::Draining));
+            self.give_own(slot, Outcome::Shed(Reason::Draining));
         }
     }
 
@@ -33,9 +33,8 @@ impl Scheduler {
             if key.deadline > now {
                 break;
             }
-            // An answer of this box that is only doubted is better than none.
-            let answered = self.table.get(slot).is_some_and(|live| live.travel.answered_here);
-            self.drop_live(slot, if answered { Outcome::Done } else { Outcome::Expired });
+            self.note_expired(now, slot);
+            self.give_own(slot, Outcome::Expired);
         }
     }
 

@@ -57,7 +57,7 @@ impl Scheduler {
             breaker: state.breaker.state(),
             off: state.off,
             open: state.open,
-            spent: state.spent,
+            spent: state.spent(),
             likely: state.latency.quantile(now, 0, 500).duration(),
             sure: state.latency.quantile(now, 0, 950).duration(),
             observed: state.latency.count(now, 0),
@@ -66,7 +66,7 @@ impl Scheduler {
             failed: state.failed,
             last_fault: state.last_fault,
         };
-        self.sites.iter().enumerate().map(one).collect()
+        self.sites.iter().take(self.policy.sites.len()).enumerate().map(one).collect()
     }
 
     /// What would become of a request that arrived now, and all that this was decided by. Changes nothing.

@@ -228,6 +228,7 @@ impl Scheduler {
         self.look(now);
         self.dispatch(now);
         self.probe_sites(now);
+        self.announce_gates(now);
         self.take_up(now);
         self.announce_drained();
     }

@@ -160,7 +160,7 @@ impl Scheduler {
         let accept = Action::Accept { id: meta.id, verdict, class, deadline, predicted };
         match verdict {
             Verdict::Refuse(refusal) => self.push_settle(meta.id, Outcome::Refused(refusal)),
-            Verdict::Defer(reason) => self.push_settle(meta.id, Outcome::Deferred(reason)),
+            Verdict::Defer(reason) => self.defer(meta.id, reason),
             Verdict::Spill(site, reason) => {
                 self.push(accept);
                 // Another site does all of it; its stages are nobody's business here any more.

@@ -4,11 +4,15 @@ use core::time::Duration;
 
 use crate::action::{Action, Change};
 use crate::breaker::{self, Breaker, Gate};
+use crate::classify;
 use crate::estimate::latency::Latency;
 use crate::event::Trip;
-use crate::id::SiteId;
+use crate::id::{ModelId, SiteId};
+use crate::queue::Slot;
+use crate::request::Zone;
 use crate::scheduler::Scheduler;
-use crate::site::{NanoUsd, Site, Tokens};
+use crate::scheduler::heat::meta_of;
+use crate::site::{Country, NanoUsd, Retention, Site, Sites, Tokens, Training};
 use crate::spill::{SiteSeen, charged};
 use crate::units::{Bytes, Mono, Ratio, Span};
 use crate::verdict::SiteFault;
@@ -19,12 +23,19 @@ const LATE: u32 = 950;
 /// One site as it was seen.
 #[derive(Clone, Debug)]
 pub(super) struct SiteState {
-    zone: crate::request::Zone,
+    /// As the policy described it last.
+    was: Site,
     pub breaker: Breaker,
     pub latency: Latency,
     /// Requests that are open there.
     pub open: u16,
-    pub spent: NanoUsd,
+    /// Spent there today by what has ended, and what those that are open are expected to cost.
+    spent: NanoUsd,
+    reserved: NanoUsd,
+    /// Attempts that began before then were at another site that had this place in the policy.
+    since: Mono,
+    /// What the outside was told of its gate.
+    told: bool,
     /// It cannot be used, whatever its breaker says.
     pub off: bool,
     /// How long a request waits there before it is begun with, by its own word.
@@ -52,11 +63,14 @@ enum Probe {
 impl SiteState {
     fn new(site: &Site, now: Mono) -> SiteState {
         SiteState {
-            zone: site.zone,
+            was: *site,
             breaker: Breaker::default(),
             latency: Latency::new(site.zone),
             open: 0,
             spent: NanoUsd::default(),
+            reserved: NanoUsd::default(),
+            since: now,
+            told: true,
             off: false,
             wait: Span::ZERO,
             answer: None,
@@ -70,6 +84,11 @@ impl SiteState {
 
     fn passes(&self, now: Mono) -> bool {
         self.breaker.look(now) == Gate::Yes
+    }
+
+    /// Spent there today, with what open requests are expected to cost.
+    pub fn spent(&self) -> NanoUsd {
+        self.spent.plus(self.reserved)
     }
 
     fn seen(&self, now: Mono, site: &Site, bytes: Bytes, tokens: Tokens, sure: Ratio) -> SiteSeen {
@@ -87,7 +106,7 @@ impl SiteState {
             off: self.off,
             tripped: !self.passes(now),
             open: self.open,
-            spent: self.spent,
+            spent: self.spent(),
             likely: time(500).plus(beside),
             sure: time(permille).plus(beside),
             answer_tokens: self.answer,
@@ -97,15 +116,18 @@ impl SiteState {
     /// One attempt more.
     pub fn began(&mut self, reserved: NanoUsd) {
         self.open = self.open.saturating_add(1);
-        self.spent = self.spent.plus(reserved);
+        self.reserved = self.reserved.plus(reserved);
     }
 
-    /// An attempt ended.
-    fn ended(&mut self, now: Mono, site: &Site, trip: &Trip, jitter: u64) {
+    /// An attempt ended; `wanted` as long as somebody waited for its answer.
+    fn ended(&mut self, now: Mono, site: Option<&Site>, trip: &Trip, wanted: bool, jitter: u64) {
         self.open = self.open.saturating_sub(1);
-        self.spent = self.spent.minus(trip.reserved).plus(charged(site, trip));
-        self.heard = now;
+        self.reserved = self.reserved.minus(trip.reserved);
         let took = Span::of(trip.took);
+        let began = now.as_nanos().saturating_sub(took.as_nanos());
+        let Some(site) = site.filter(|_| began >= self.since.as_nanos()) else { return };
+        self.spent = self.spent.plus(charged(site, trip));
+        self.heard = now;
         match trip.result {
             Ok(tokens) => {
                 self.done = self.done.saturating_add(1);
@@ -113,7 +135,12 @@ impl SiteState {
                 self.breaker.succeeded(now);
                 self.learn(now, trip.bytes, tokens, took);
             }
-            Err(SiteFault::CalledOff | SiteFault::Unaudited | SiteFault::Unfit) => {}
+            Err(SiteFault::Unaudited | SiteFault::Unfit) => {}
+            // That nobody waits any more is no fault of its, but it takes at least so long.
+            Err(SiteFault::CalledOff | SiteFault::Timeout) if !wanted => {
+                self.latency.learn_at_least(now, trip.bytes.0, took, LATE);
+            }
+            Err(SiteFault::CalledOff) => {}
             Err(fault) => {
                 self.failed = self.failed.saturating_add(1);
                 self.last_fault = Some(fault);
@@ -131,12 +158,26 @@ impl SiteState {
     }
 
     fn learn(&mut self, now: Mono, bytes: Bytes, tokens: Tokens, took: Span) {
+        if tokens.output > 0 {
+            // Only the whole is known: both parts have taken longer or shorter than believed by the same factor.
+            let (first, more) = (self.latency.first_token(now, 500), tokens.output - 1);
+            let believed = first.plus(self.latency.per_token(now, 500).times(u64::from(more)));
+            let first = share(took, first, believed);
+            self.latency.learn_first(now, first);
+            self.latency.learn_tokens(now, more, took.minus(first));
+        }
         self.latency.learn(now, bytes.0, took);
         if tokens.output > 0 {
             let before = self.answer.unwrap_or(tokens.output);
             self.answer = Some((before / 8).saturating_mul(7).saturating_add(tokens.output / 8).max(1));
         }
     }
+}
+
+/// As much of `whole` as `part` is of `all`.
+fn share(whole: Span, part: Span, all: Span) -> Span {
+    let nanos = u128::from(whole.as_nanos()) * u128::from(part.as_nanos()) / u128::from(all.as_nanos().max(1));
+    u64::try_from(nanos).map_or(whole, Span::from_nanos).min(whole)
 }
 
 /// How a breaker takes a fault; `None` if the fault is not the site's.
@@ -153,6 +194,15 @@ fn failure(fault: SiteFault) -> Option<breaker::Failure> {
             None
         }
     }
+}
+
+/// What a request is let go to a site by.
+fn promises(site: &Site) -> (Zone, Option<Country>, Retention, Training) {
+    (site.zone, site.jurisdiction, site.retention, site.training)
+}
+
+fn first_places(count: usize) -> Sites {
+    (0..32_u8).map(SiteId).take(count).collect()
 }
 
 impl Scheduler {
@@ -173,26 +223,60 @@ impl Scheduler {
         }
     }
 
-    /// The sites of the policy have a state each; one that is another one now starts anew.
+    /// The sites of the policy have a state each; one that is another one now starts anew. What is open at one that is gone is
+    /// counted on, and no request that came before goes to a place that has another site now: its terms speak of the old one.
     pub(super) fn set_sites(&mut self) {
         let now = self.clock;
+        let count = self.sites.len();
+        let mut other = Sites::ALL.without(first_places(count));
         for (place, site) in self.policy.sites.iter().enumerate() {
             match self.sites.get_mut(place) {
-                Some(state) if state.zone == site.zone => {}
                 Some(state) => {
-                    let open = state.open;
-                    *state = SiteState { open, ..SiteState::new(site, now) };
+                    let (open, reserved) = (state.open, state.reserved);
+                    if promises(&state.was) != promises(site) {
+                        other = other.with(SiteId(u8::try_from(place).unwrap_or(u8::MAX)));
+                    }
+                    if state.was.zone != site.zone {
+                        *state = SiteState { open, reserved, ..SiteState::new(site, now) };
+                    }
+                    state.was = *site;
                 }
                 None => self.sites.push(SiteState::new(site, now)),
             }
         }
-        self.sites.truncate(self.policy.sites.len());
+        self.bar(other);
+    }
+
+    /// No request that is here goes to these sites, and each has no freer class than the policy lets it have now.
+    fn bar(&mut self, other: Sites) {
+        for slot in self.table.places() {
+            let Some(live) = self.table.get(slot) else { continue };
+            let class = classify::class(&meta_of(live, ModelId(0)), &self.policy);
+            self.table.change(slot, |live| {
+                live.terms.capable = live.terms.capable.without(other);
+                live.effective = live.effective.min(class);
+            });
+        }
+    }
+
+    /// Requests at sites reach their deadline without an answer.
+    pub(super) fn note_expired(&mut self, now: Mono, slot: Slot) {
+        let at = self.table.get(slot).map_or([None; 2], |live| live.travel.at);
+        for site in at.into_iter().flatten() {
+            let jitter = self.jitter(site);
+            self.change_site(site, |state, _| {
+                state.failed = state.failed.saturating_add(1);
+                state.last_fault = Some(SiteFault::Timeout);
+                state.latency.learn_failed(now);
+                state.breaker.failed(now, breaker::Failure::TimedOut, jitter);
+            });
+        }
     }
 
     /// An attempt has ended: what it teaches about its site.
-    pub(super) fn learn_trip(&mut self, now: Mono, trip: &Trip) {
+    pub(super) fn learn_trip(&mut self, now: Mono, trip: &Trip, wanted: bool) {
         let jitter = self.jitter(trip.site);
-        self.change_site(trip.site, |state, site| state.ended(now, site, trip, jitter));
+        self.change_site(trip.site, |state, site| state.ended(now, site, trip, wanted, jitter));
     }
 
     pub(super) fn site_probed(&mut self, now: Mono, site: SiteId, result: Result<(), SiteFault>) {
@@ -225,21 +309,30 @@ impl Scheduler {
         self.change_site(site, |state, _| state.spent = today);
     }
 
-    /// Changes what is known of a site, and tells the outside when its gate opened or shut by it.
-    fn change_site(&mut self, id: SiteId, change: impl FnOnce(&mut SiteState, &Site)) {
-        let (place, now) = (usize::from(id.0), self.clock);
-        let (Some(state), Some(site)) = (self.sites.get_mut(place), self.policy.sites.get(place)) else { return };
-        let was = state.passes(now);
-        change(state, site);
-        let passing = state.passes(now);
-        if was != passing {
-            self.push(Action::Announce(Change::Site { site: id, passing }));
+    /// Changes what is known of a site, which may be gone from the policy.
+    fn change_site(&mut self, id: SiteId, change: impl FnOnce(&mut SiteState, Option<&Site>)) {
+        let place = usize::from(id.0);
+        if let Some(state) = self.sites.get_mut(place) {
+            change(state, self.policy.sites.get(place));
+        }
+    }
+
+    /// Tells the outside which gates have opened or shut, by what was heard or by the time.
+    pub(super) fn announce_gates(&mut self, now: Mono) {
+        for place in 0..self.policy.sites.len() {
+            let Some(state) = self.sites.get_mut(place) else { return };
+            let passing = state.passes(now);
+            if state.told != passing {
+                state.told = passing;
+                let site = SiteId(u8::try_from(place).unwrap_or(u8::MAX));
+                self.push(Action::Announce(Change::Site { site, passing }));
+            }
         }
     }
 
     /// When a site is to be asked how it is.
     pub(super) fn probe_deadline(&self) -> Option<Mono> {
-        self.sites.iter().filter_map(|state| self.probe_of(state)).min()
+        self.sites.iter().take(self.policy.sites.len()).filter_map(|state| self.probe_of(state)).min()
     }
 
     fn probe_of(&self, state: &SiteState) -> Option<Mono> {
@@ -255,7 +348,7 @@ impl Scheduler {
 
     /// Asks the sites whose time has come.
     pub(super) fn probe_sites(&mut self, now: Mono) {
-        for place in 0..self.sites.len() {
+        for place in 0..self.policy.sites.len() {
             let site = SiteId(u8::try_from(place).unwrap_or(u8::MAX));
             let jitter = self.jitter(site);
             let Some(state) = self.sites.get(place) else { return };

@@ -52,7 +52,7 @@ pub(super) struct Travel {
     pub tried: Sites,
     /// This box has an answer already.
     pub answered_here: bool,
-    /// It was to fail here before.
+    /// It failed here.
     pub failed_here: bool,
     /// When it is looked at again, if it is.
     pub look: Option<Mono>,
@@ -172,7 +172,7 @@ impl Live {
 
     /// Whether it takes a place among those that wait.
     fn is_charged(&self) -> bool {
-        self.waits() && self.role.parent().is_none()
+        (self.waits() || self.stage == Stage::Checking) && self.role.parent().is_none()
     }
 
     /// Whether it has children.

@@ -2,8 +2,10 @@
 //! urgent ones, and each is routed like any other that arrives.
 
 use crate::action::Action;
+use crate::id::RequestId;
 use crate::scheduler::{Gate, Scheduler};
 use crate::units::{Mono, Span};
+use crate::verdict::{Outcome, Reason};
 
 /// Requests that are brought at once: enough that lanes do not run dry until the next ones come.
 const MOST: u16 = 16;
@@ -16,8 +18,12 @@ const PAUSE_MOST: Span = Span::from_millis(30_000);
 pub(super) struct Taking {
     /// They were asked for, and have not all arrived.
     asked: bool,
-    /// How many waited when they were asked for.
+    /// How many waited then, how many of them were asked for, and how many were put off again since.
     waited: u64,
+    asked_for: u64,
+    again: u64,
+    /// How many are asked for next: what could be served lately, and some more.
+    most: u16,
     /// Not before then.
     next: Mono,
     pause: Span,
@@ -28,24 +34,50 @@ impl Scheduler {
         self.deferred = waiting;
     }
 
+    /// A request that came in goes to the disk.
+    pub(super) fn defer(&mut self, id: RequestId, reason: Reason) {
+        self.count_deferred();
+        self.push_settle(id, Outcome::Deferred(reason));
+    }
+
+    /// One more goes to the disk: until the disk says how many there are, so many are counted.
+    pub(super) fn count_deferred(&mut self) {
+        if self.deferred == 0 {
+            // What could not be served just now is not asked for at once.
+            self.taking.next = self.taking.next.max(PAUSE_FIRST.from(self.clock));
+        }
+        self.deferred = self.deferred.saturating_add(1);
+        self.taking.again = self.taking.again.saturating_add(1);
+    }
+
     /// What was asked for is here.
     pub(super) fn taken_up(&mut self, now: Mono) {
         let taking = &mut self.taking;
         taking.asked = false;
-        // As many as before: none of them could be served.
-        taking.pause = if self.deferred < taking.waited {
-            Span::ZERO
-        } else {
-            taking.pause.times(2).clamp(PAUSE_FIRST, PAUSE_MOST)
+        let came = taking.again > 0 || self.deferred < taking.waited;
+        let served = if came { taking.asked_for.saturating_sub(taking.again) } else { 0 };
+        taking.pause = match (served, taking.again) {
+            (0, _) => taking.pause.times(2).clamp(PAUSE_FIRST, PAUSE_MOST),
+            (_, 0) => Span::ZERO,
+            _ => PAUSE_FIRST,
         };
+        taking.most = u16::try_from(served).unwrap_or(MOST).saturating_mul(2).clamp(1, MOST);
         taking.next = taking.pause.from(now);
+    }
+
+    /// A site has answered: it has a free place now.
+    pub(super) fn may_take_up(&mut self, now: Mono) {
+        self.taking.next = self.taking.next.min(now);
     }
 
     /// Asks for what waits on the disk if there is room.
     pub(super) fn take_up(&mut self, now: Mono) {
         if self.taking_deadline().is_some_and(|due| due <= now) {
-            (self.taking.asked, self.taking.waited) = (true, self.deferred);
-            self.push(Action::TakeUp { most: MOST });
+            let most = if self.taking.pause == Span::ZERO { MOST } else { self.taking.most.max(1) };
+            let taking = &mut self.taking;
+            (taking.asked, taking.waited, taking.again) = (true, self.deferred, 0);
+            taking.asked_for = self.deferred.min(most.into());
+            self.push(Action::TakeUp { most });
         }
     }
 

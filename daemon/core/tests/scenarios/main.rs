@@ -20,6 +20,7 @@ mod moved;
 mod order;
 mod parents;
 mod policy;
+mod sites;
 
 use std::time::Duration;
 
