@@ -242,7 +242,10 @@ impl Ledger {
         // Places are taken by arrivals only; retries come back to wait without asking.
         // A stage takes none: its parent holds one for it.
         let is_stage = matches!(&step.event, Event::Arrived(meta) if meta.parent.is_some());
-        let accepts = !is_stage && step.actions.iter().any(|action| matches!(action, Action::Accept { .. }));
+        let accepts = !is_stage
+            && step.actions.iter().any(|action| {
+                matches!(action, Action::Accept { verdict: Verdict::Local(_) | Verdict::Speculate(_), .. })
+            });
         require(!accepts || seen.waiting <= policy.max_waiting, "too many requests wait")?;
         require(!accepts || seen.waiting_bytes <= policy.max_waiting_bytes, "too many bytes wait")?;
         let most = self.children.values().map(BTreeSet::len).max().unwrap_or(0);

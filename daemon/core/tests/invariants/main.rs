@@ -7,6 +7,7 @@ mod heat;
 mod ledger;
 mod nonsense;
 mod worlds;
+mod zones;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
