@@ -13,8 +13,13 @@ use edge_core::estimate::latency::Latency;
 use edge_core::estimate::works::Works;
 use edge_core::sim::Pump;
 use edge_core::wait::{Allowance, Running, Scene, Speed, place};
-use edge_core::{Bytes, ClientId, Event, ModelId, Mono, Policy, Ratio, RequestMeta, Span, Work, Zone};
+use edge_core::{
+    Bytes, ClientId, Country, DataClass, Demands, Difficulty, Event, Here, ModelId, NanoUsd, Objective, Policy, Price,
+    Ratio, RequestId, RequestMeta, Retention, Site, SiteId, Sites, Span, Terms, Tokens, Training, Trip, Work, Zone,
+};
 
+/// Promised for a decision among sites, with every layer on.
+const PROMISED_ROUTE: Duration = Duration::from_micros(5);
 /// Promised for one decision.
 const PROMISED: Duration = Duration::from_micros(2);
 /// Repetitions of a measurement; the median counts.
@@ -241,6 +246,67 @@ fn wait(what: &'static str, ahead: usize) -> Row {
     measure(what, 1_000, &mut Pump::new(policy(), 1, 1), |_| {}, decide)
 }
 
+/// A request that no site is barred from, with every layer on: where it is served is asked of this box and, twice, of 8
+/// sites; it runs here and is watched for its last chance elsewhere.
+fn route(what: &'static str, here: Here) -> Row {
+    let zones = [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud];
+    let price = Some(Price { request: NanoUsd(5), input_mtok: NanoUsd(7), output_mtok: NanoUsd(9) });
+    let site = |at: usize| Site {
+        price,
+        budget: Some(NanoUsd(u64::MAX)),
+        jurisdiction: Country::new("FR"),
+        training: Training::No,
+        retention: Retention::None,
+        may_hedge: true,
+        max_open: u16::MAX,
+        ..Site::in_zone(zones[at % 4])
+    };
+    let policy = Policy { unlabelled: DataClass::Public, sites: (0..8).map(site).collect(), ..policy() };
+    let mut pump = Pump::new(policy, 2, 16);
+    pump.tell(Event::Measured { model: ModelId(0), batch: 1, took: Duration::from_millis(1) });
+    // Each site is well known, by answers of all sizes of time.
+    for id in 0..8000_u64 {
+        let site = SiteId(u8::try_from(id % 8).unwrap_or(0));
+        let (result, took) = (Ok(Tokens::default()), Duration::from_micros(300 + id * 37 % 90_000));
+        let (bytes, reserved) = (Bytes(1000), NanoUsd(0));
+        pump.tell(Event::SiteDone(Trip { id: RequestId(1 << 50), site, bytes, reserved, result, sent: true, took }));
+    }
+    let mut jurisdictions = [None; Demands::COUNTRIES];
+    jurisdictions[0] = Country::new("EU");
+    let terms = Terms {
+        capable: Sites::ALL,
+        demands: Demands { jurisdictions, retention_days: Some(0), no_training: true },
+        objective: Objective::FastestWithinBudget,
+        may_hedge: true,
+        here,
+        stronger: Sites::ALL,
+        difficulty: Difficulty::Easy,
+        checked: true,
+        ..Terms::default()
+    };
+    let away = here != Here::Yes;
+    measure(
+        what,
+        // Arrival and end, and what an answer that is looked at takes.
+        if away { 2000 } else { 3000 },
+        &mut pump,
+        |_| {},
+        move |pump| {
+            for _ in 0..1000 {
+                let meta = pump.meta(1);
+                let deadline = Some(Span::from_millis(60_000).from(pump.now()));
+                pump.tell(Event::Arrived(RequestMeta { deadline, terms, ..meta }));
+                pump.wait(Span::from_millis(1));
+                if away {
+                    black_box(pump.answered(Ok(Tokens::default())));
+                } else {
+                    black_box(pump.finish(0, Duration::from_millis(1), Ok(())));
+                }
+            }
+        },
+    )
+}
+
 /// A box on which `waiting` requests wait behind a batch that does not end.
 fn loaded(waiting: usize) -> Pump {
     let mut pump = Pump::new(policy(), 1, 1);
@@ -267,7 +333,13 @@ fn main() {
         wait("wait or leave, 16 slots, nobody ahead", 0),
         wait("wait or leave, 16 slots, 7 ahead", 7),
         wait("wait or leave, 16 slots, 64 ahead", 64),
+}
+
+        route("route with 8 sites, every layer on: runs here (3 decisions)", Here::Yes),
+        route("route with 8 sites, every layer on: sent to a site (2 decisions)", Here::NoModel),
     ];
+    let routes = |row: &&mut Row| row.what.starts_with("route with");
+    rows.iter_mut().filter(routes).for_each(|row| row.promised = Some(PROMISED_ROUTE));
     // A plan is more than one decision, and so many callers at once are more than a box is promised for.
     let beyond = |row: &&mut Row| row.what.starts_with("batch plan") || row.what.contains("of 64 callers");
     rows.iter_mut().filter(beyond).for_each(|row| row.promised = None);
@@ -280,7 +352,8 @@ fn main() {
     }
     // The slowest kind of decision, for `edge-bench`, which looks for these words.
     let promised = || rows.iter().filter(|row| row.promised.is_some());
-    let slowest = promised().map(|row| row.median).max().unwrap_or_default();
+    let on_this_box = || promised().filter(|row| row.promised == Some(PROMISED));
+    let slowest = on_this_box().map(|row| row.median).max().unwrap_or_default();
     println!("{:.3} us per decision", slowest.as_secs_f64() * 1e6);
     // Counted over all rounds, and told per round trip of thousands of decisions: anything but zero is a fault.
     println!("{} allocations per decision", promised().map(|row| row.allocations).sum::<u64>());

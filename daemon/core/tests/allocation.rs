@@ -155,3 +155,57 @@ fn an_enormous_bound_costs_no_memory_before_it_is_used() {
     assert!(COUNT.get() - before < 20);
     assert_eq!(core.snapshot().waiting, 0);
 }
+
+/// Eight sites of all zones, each with a price and a budget.
+fn eight_sites() -> Policy {
+    let zones = [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud];
+    let price = Some(Price { request: NanoUsd(5), ..Price::default() });
+    let site =
+        |at: usize| Site { price, budget: Some(NanoUsd(u64::MAX)), may_hedge: true, ..Site::in_zone(zones[at % 4]) };
+    Policy { max_waiting: 512, unlabelled: DataClass::Public, sites: (0..8).map(site).collect(), ..small_policy() }
+}
+
+/// Terms with every layer on.
+fn all_layers(dice: &mut Dice) -> Terms {
+    let difficulties = [Difficulty::Easy, Difficulty::Hard, Difficulty::Unknown, Difficulty::Unrated];
+    Terms {
+        capable: Sites::ALL,
+        may_hedge: true,
+        stronger: Sites::from_bits(0b1010_1010),
+        difficulty: difficulties[dice.below(4) as usize],
+        checked: dice.below(2) == 0,
+        objective: [Objective::CheapestWithinSlo, Objective::FastestWithinBudget][dice.below(2) as usize],
+        here: if dice.below(4) == 0 { Here::NoModel } else { Here::Yes },
+        ..Terms::default()
+    }
+}
+
+#[test]
+fn decisions_with_eight_sites_and_every_layer_on_allocate_nothing() {
+    let mut pump = Pump::new(eight_sites(), 2, 16);
+    let mut dice = Dice::new(11);
+    let mut happen = |pump: &mut Pump| {
+        pump.wait(Span::from_nanos(dice.below(2_000_000)));
+        match dice.below(10) {
+            0..5 => {
+                let meta = pump.meta(dice.below(5) as u32);
+                let deadline = Some(ms(30 + dice.below(3000)).from(pump.now()));
+                pump.tell(Event::Arrived(RequestMeta { deadline, terms: all_layers(&mut dice), ..meta }));
+            }
+            5 => drop(pump.finish(dice.below(2) as u16, Duration::from_millis(4), Ok(()))),
+            6 => drop(pump.answered(Err([SiteFault::Reset, SiteFault::Busy(None)][dice.below(2) as usize]))),
+            7..9 => {
+                pump.answered(Ok(Tokens::default()));
+                pump.answered(Ok(Tokens::default()));
+            }
+            _ => pump.tell(Event::Tick),
+        }
+    };
+    (0..40_000).for_each(|_| happen(&mut pump));
+    let (before, counts) = (COUNT.get(), pump.counts);
+    (0..100_000).for_each(|_| happen(&mut pump));
+    assert_eq!(COUNT.get() - before, 0, "allocations");
+    let spilled = pump.counts.spilled - counts.spilled;
+    let attempts = pump.counts.attempts - counts.attempts;
+    assert!(spilled > 5_000 && attempts > spilled && pump.counts.done > 1_000, "{:?}", pump.counts);
+}
