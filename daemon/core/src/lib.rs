@@ -7,8 +7,9 @@
 //! # The way of a request
 //!
 //! ```text
-//!   Arrived ─► classify ─► route ─► admit ──no──► Settle(Refused)
-//!                                     │ yes: Accept
+//!   Arrived ─► classify ─► route ─► admit ──no──► the operator's table ─► a site: Accept, Spill (below)
+//!                                     │                               ├─► the disk: Settle(Deferred)
+//!                                     │ yes: Accept                   └─► no: Settle(Refused)
 //!                    encoded          ▼          tensors
 //!              ┌─────────────────────────────────────────┐
 //!              ▼                                         ▼
@@ -19,9 +20,18 @@
 //!              └──────── encoded ──── the one retry rule: once more, alone ◄──────────────┘
 //!                                         │ else
 //!                                         ▼
-//!                                   Settle(Failed)
+//!                   the operator's table: a site, the disk, or Settle(Failed)
+//!
+//!   Spill ─► SiteDone ─ an answer ─► Settle(Spilled)        late: a second Spill (hedge); the first answer wins, the
+//!                     └ none ─► the operator's table:                other is called off
+//!                               another Spill; Stay, and this box as above; the disk; Settle(Failed)
+//!
+//!   What waits here is sent when its last chance elsewhere has come, or when heat takes the box away from it. An answer of
+//!   this box may be looked at (Check, Checked) before Settle(Done): if it is doubtful, a stronger site is asked, and if that
+//!   has none, this one is given. What waits on the disk is taken up (TakeUp) when the box is calm, and Arrived again.
 //!
 //!   At any time: deadline passed ─► Settle(Expired)    Cancelled, ClientLeft ─► Settle(Cancelled)
+//!                what is away ─► CallOff before that
 //!                model went away ─► Settle(Shed)       what the host holds ─► Abort before that
 //! ```
 //!
@@ -31,9 +41,10 @@
 //!
 //! # Reading order
 //!
-//! The words: [`units`], [`id`], [`request`], [`policy`], [`verdict`], [`event`], [`action`], [`members`], [`stages`].
+//! The words: [`units`], [`id`], [`request`], [`site`], [`policy`], [`verdict`], [`event`], [`action`], [`members`], [`stages`].
 //! The rules, each without knowing the others: [`classify`] (how far may the data go, until when has the reply a
-//! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`turns`] (whose turn is it), [`pace`] (how much of the lanes' time may be used), [`queue`] and
+//! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`spill`] (may a site have it, and which one gets
+//! it), [`breaker`] (may a site be asked now), [`fallback`] (what is tried when a place does not serve), [`turns`] (whose turn is it), [`pace`] (how much of the lanes' time may be used), [`queue`] and
 //! [`fair`] (in which order), [`batch`] (which together), [`chunks`] (in how many pieces), [`linger`] (is one more waited for), [`estimate`] (how long will it take), [`setups`] (by which of
 //! the ways to run it is a model served), [`recovery`] (when is one that failed tried again), [`memory`] (is there room for
 //! it), [`upkeep`] (when is an engine host ended or replaced), [`tune`] (how are these ways measured, and which is kept), [`probation`] (does a version that
@@ -51,8 +62,13 @@
 //!    deadline that ends it at the latest.
 //! 2. The core never blocks, reads a clock, logs, or returns `Result` for a business "no": a refusal is a value.
 //! 3. Every queue has a bound from [`Policy`]; at the bound there is a named refusal. Only what comes back from a dead
-//!    host to be tried again may exceed the places, by no more than what was on the lanes.
+//!    host to be tried again may exceed the places, by no more than what was on the lanes. What is away is bounded by what
+//!    may be open at each site, and each request is at two of them at most.
 //! 4. No batch starts with a request whose deadline cannot be met by the current estimate.
+//! 6. No byte of a request goes beyond the zone that its class allows, nor to a site that a rule keeps it from or that does
+//!    not promise what a rule demands: not by a fault, a retry, a fallback, a hedge or an escalation. Nothing leaves but by one
+//!    function, which asks once more at the instant of sending. What waits gets no freer class than any policy since it came
+//!    allows it, and nothing that was meant for a site goes to another one that has its place now.
 //! 8. Transports are interchangeable: [`Origin`] decides the ceiling of the data class and nothing else.
 //! 9. Same events, same actions: no clock, no randomness, no order that depends on a hash, whole numbers in all that is
 //!    learnt. Logs of events replay exactly, on every machine.

@@ -169,7 +169,11 @@ impl Price {
 }
 
 const fn part(each: NanoUsd, count: u32) -> u128 {
-    (each.0 as u128 * count as u128).div_ceil(1_000_000)
+    // Nearly always small numbers, which are quicker.
+    match each.0.checked_mul(count as u64) {
+        Some(all) => all.div_ceil(1_000_000) as u128,
+        None => (each.0 as u128 * count as u128).div_ceil(1_000_000),
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "tested against u64::MAX by the caller")]

@@ -12,7 +12,7 @@ use crate::units::{Bytes, Span};
 use crate::verdict::SiteFault;
 
 /// Tokens of an answer that nobody limited, until a site was seen to answer.
-const ANSWER_TOKENS: u32 = 256;
+pub(crate) const ANSWER_TOKENS: u32 = 256;
 
 /// Why a site may not have a request. Ordered: the first that holds is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,8 +3,9 @@
 //! What happens on which event is told by the sub-modules: `arrive` (admission), `ahead` (what will be done before a
 //! request), `dispatch` (preparing and batches), `contest` (which model is next), `finish` (results and the one retry
 //! rule), `heat` (what the governor allows), `leave` (settling, expiry, cancellation, drain), `host` (models, lanes, restarts, hangs), `moved` (from one way to
-//! run a model to another), `parents` (requests that go through several models), `divided` (requests that run in chunks). After each event the same three steps follow: what is too late is dropped, what can start is
-//! started, and a drain that has nothing left is announced.
+//! run a model to another), `parents` (requests that go through several models), `divided` (requests that run in chunks), `away` (requests at other sites), `sites` (what is known of each site), `taking`
+//! (what comes back from the disk). After each event the same three steps follow: what is too late is dropped, what can start is
+//! started, sites are asked how they are, what waits on the disk is asked for, and a drain that has nothing left is announced.
 
 mod ahead;
 mod arrive;
@@ -190,6 +191,7 @@ impl Scheduler {
     pub fn handle(&mut self, now: Mono, event: Event) {
         self.clock = now;
         self.account(now);
+        self.refresh_latency(now);
         match event {
             Event::Arrived(meta) => self.arrived(now, &meta),
             Event::ParentArrived { meta, stages, default_deadline } => {

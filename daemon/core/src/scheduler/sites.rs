@@ -13,12 +13,48 @@ use crate::request::Zone;
 use crate::scheduler::Scheduler;
 use crate::scheduler::heat::meta_of;
 use crate::site::{Country, NanoUsd, Retention, Site, Sites, Tokens, Training};
-use crate::spill::{SiteSeen, charged};
+use crate::spill::{ANSWER_TOKENS, SiteSeen, charged};
 use crate::units::{Bytes, Mono, Ratio, Span};
 use crate::verdict::SiteFault;
 
 /// An answer lost so much of the time that there was, counts as this slow.
 const LATE: u32 = 950;
+
+/// Payload sizes that latencies tell apart: the largest of each class, and for what is larger the last.
+const SIZES: [u64; 4] = [4 << 10, 64 << 10, 1 << 20, 4 << 20];
+/// What is read of latencies holds for so long if nothing is observed: they fade by half in ten minutes.
+const FRESH: Span = Span::from_millis(10_000);
+
+/// Quantiles of a site, read once for many decisions. Each is the usual time and the one that nearly all keep to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    at: Mono,
+    sizes: [(Span, Span); SIZES.len()],
+    first: (Span, Span),
+    each: (Span, Span),
+}
+
+impl Known {
+    fn of(latency: &Latency, now: Mono, sure: Ratio) -> Known {
+        let permille = u32::try_from(sure.of(1000)).unwrap_or(1000);
+        let both = |read: &dyn Fn(u32) -> Span| (read(500), read(permille));
+        Known {
+            at: now,
+            sizes: SIZES.map(|bytes| both(&|permille| latency.quantile(now, bytes, permille))),
+            first: both(&|permille| latency.first_token(now, permille)),
+            each: both(&|permille| latency.per_token(now, permille)),
+        }
+    }
+
+    /// The time of an answer to a payload, or of one of so many tokens.
+    fn time(&self, bytes: Bytes, tokens: u32) -> (Span, Span) {
+        let class = SIZES.iter().position(|most| bytes.0 <= *most).unwrap_or(SIZES.len() - 1);
+        match tokens.checked_sub(1).map(u64::from) {
+            None => self.sizes[class],
+            Some(more) => (self.first.0.plus(self.each.0.times(more)), self.first.1.plus(self.each.1.times(more))),
+        }
+    }
+}
 
 /// One site as it was seen.
 #[derive(Clone, Debug)]
@@ -27,6 +63,7 @@ pub(super) struct SiteState {
     was: Site,
     pub breaker: Breaker,
     pub latency: Latency,
+    known: Known,
     /// Requests that are open there.
     pub open: u16,
     /// Spent there today by what has ended, and what those that are open are expected to cost.
@@ -66,6 +103,7 @@ impl SiteState {
             was: *site,
             breaker: Breaker::default(),
             latency: Latency::new(site.zone),
+            known: Known::default(),
             open: 0,
             spent: NanoUsd::default(),
             reserved: NanoUsd::default(),
@@ -91,15 +129,9 @@ impl SiteState {
         self.spent.plus(self.reserved)
     }
 
-    fn seen(&self, now: Mono, site: &Site, bytes: Bytes, tokens: Tokens, sure: Ratio) -> SiteSeen {
-        let permille = u32::try_from(sure.of(1000)).unwrap_or(1000);
-        let time = |permille| {
-            let answer = if tokens.input > 0 { tokens.output.max(1).min(self.answer.unwrap_or(u32::MAX)) } else { 0 };
-            match answer {
-                0 => self.latency.quantile(now, bytes.0, permille),
-                answer => self.latency.streamed(now, answer, permille),
-            }
-        };
+    fn seen(&self, now: Mono, site: &Site, bytes: Bytes, tokens: Tokens) -> SiteSeen {
+        let answer = if tokens.input > 0 { answer_of(tokens, self.answer) } else { 0 };
+        let (likely, sure) = self.known.time(bytes, answer);
         let cold = if self.done == 0 { site.cold_start } else { Span::ZERO };
         let beside = self.wait.plus(cold);
         SiteSeen {
@@ -107,8 +139,8 @@ impl SiteState {
             tripped: !self.passes(now),
             open: self.open,
             spent: self.spent(),
-            likely: time(500).plus(beside),
-            sure: time(permille).plus(beside),
+            likely: likely.plus(beside),
+            sure: sure.plus(beside),
             answer_tokens: self.answer,
         }
     }
@@ -201,6 +233,15 @@ fn promises(site: &Site) -> (Zone, Option<Country>, Retention, Training) {
     (site.zone, site.jurisdiction, site.retention, site.training)
 }
 
+/// Tokens that an answer is expected to have: what was asked for at most, or what its answers have.
+fn answer_of(tokens: Tokens, seen: Option<u32>) -> u32 {
+    match (tokens.output, seen) {
+        (0, None) => ANSWER_TOKENS,
+        (0, Some(usual)) => usual.max(1),
+        (most, usual) => most.min(usual.unwrap_or(most)).max(1),
+    }
+}
+
 fn first_places(count: usize) -> Sites {
     (0..32_u8).map(SiteId).take(count).collect()
 }
@@ -210,7 +251,7 @@ impl Scheduler {
     pub(super) fn site_seen(&self, now: Mono, site: SiteId, bytes: Bytes, tokens: Tokens) -> SiteSeen {
         let place = usize::from(site.0);
         match (self.sites.get(place), self.policy.sites.get(place)) {
-            (Some(state), Some(site)) => state.seen(now, site, bytes, tokens, self.policy.routing.sure),
+            (Some(state), Some(site)) => state.seen(now, site, bytes, tokens),
             (None, _) | (_, None) => SiteSeen {
                 off: true,
                 tripped: true,
@@ -244,7 +285,23 @@ impl Scheduler {
                 None => self.sites.push(SiteState::new(site, now)),
             }
         }
+        (0..self.sites.len()).for_each(|place| self.read_latency(now, place));
         self.bar(other);
+    }
+
+    fn read_latency(&mut self, now: Mono, place: usize) {
+        if let Some(state) = self.sites.get_mut(place) {
+            state.known = Known::of(&state.latency, now, self.policy.routing.sure);
+        }
+    }
+
+    /// One site of which nothing was read for long is read again; one a step, so that no step takes long.
+    pub(super) fn refresh_latency(&mut self, now: Mono) {
+        let sites = self.sites.iter().take(self.policy.sites.len()).enumerate();
+        let oldest = sites.min_by_key(|(_, state)| state.known.at).map(|(place, state)| (place, state.known.at));
+        if let Some((place, _)) = oldest.filter(|(_, read)| Span::between(*read, now) >= FRESH) {
+            self.read_latency(now, place);
+        }
     }
 
     /// No request that is here goes to these sites, and each has no freer class than the policy lets it have now.
@@ -277,6 +334,7 @@ impl Scheduler {
     pub(super) fn learn_trip(&mut self, now: Mono, trip: &Trip, wanted: bool) {
         let jitter = self.jitter(trip.site);
         self.change_site(trip.site, |state, site| state.ended(now, site, trip, wanted, jitter));
+        self.read_latency(now, usize::from(trip.site.0));
     }
 
     pub(super) fn site_probed(&mut self, now: Mono, site: SiteId, result: Result<(), SiteFault>) {
@@ -371,5 +429,39 @@ impl Scheduler {
         let number = self.sequence.wrapping_mul(32).wrapping_add(u64::from(site.0)) ^ self.policy.routing.seed;
         // The high bits of such a product are spread well.
         number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_once_is_what_would_be_read_each_time() {
+        let mut latency = Latency::new(Zone::Cloud);
+        let now = Mono::from_nanos(1_000_000);
+        for (at, bytes) in (0..200).zip([10, 5_000, 100_000, 2 << 20, 1 << 30].into_iter().cycle()) {
+            latency.learn(now, bytes, Span::from_millis(20 + at + bytes / 10_000));
+        }
+        latency.learn_first(now, Span::from_millis(70));
+        latency.learn_tokens(now, 20, Span::from_millis(300));
+        let known = Known::of(&latency, now, Ratio::NEARLY_ALL);
+        for bytes in [0, 1, 4096, 4097, 65_536, 65_537, 1 << 20, (1 << 20) + 1, 4 << 20, 5 << 20, u64::MAX] {
+            let told = known.time(Bytes(bytes), 0);
+            assert_eq!(told, (latency.quantile(now, bytes, 500), latency.quantile(now, bytes, 950)), "{bytes}");
+        }
+        for tokens in [1, 2, 300] {
+            let told = known.time(Bytes(0), tokens);
+            assert_eq!(told, (latency.streamed(now, tokens, 500), latency.streamed(now, tokens, 950)), "{tokens}");
+        }
+    }
+
+    #[test]
+    fn an_answer_has_the_tokens_that_were_asked_for_or_that_answers_have() {
+        for (output, seen, expected) in
+            [(0, None, ANSWER_TOKENS), (0, Some(40), 40), (10, Some(40), 10), (100, Some(40), 40), (100, None, 100)]
+        {
+            assert_eq!(answer_of(Tokens { input: 5, output }, seen), expected, "{output} {seen:?}");
+        }
     }
 }
