@@ -117,7 +117,7 @@ fn preferred(here: &Local, ask: &Ask<'_>, around: Around<'_>, policy: &Policy) -
     match local {
         Verdict::Local(reason) if terms.checked && !terms.stronger.is_empty() => Verdict::Speculate(reason),
         Verdict::Local(reason) if waits_on_disk(reason, here, around, policy) => Verdict::Defer(reason),
-        local => local,
+        Verdict::Local(_) | Verdict::Spill(..) | Verdict::Speculate(_) | Verdict::Defer(_) | Verdict::Refuse(_) => local,
     }
 }
 
@@ -200,7 +200,9 @@ mod tests {
     fn check(meta: &RequestMeta, slack: u64, seen: &Seen, code: RefusalCode, reason: Reason) {
         match routed(meta, slack, seen) {
             Verdict::Refuse(refusal) => assert_eq!((refusal.code, refusal.reason), (code, reason)),
-            verdict => panic!("{verdict:?}"),
+            verdict @ (Verdict::Local(_) | Verdict::Spill(..) | Verdict::Speculate(_) | Verdict::Defer(_)) => {
+                panic!("{verdict:?}")
+            }
         }
     }
 

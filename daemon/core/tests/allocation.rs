@@ -165,6 +165,10 @@ fn eight_sites() -> Policy {
     Policy { max_waiting: 512, unlabelled: DataClass::Public, sites: (0..8).map(site).collect(), ..small_policy() }
 }
 
+fn pick(dice: &mut Dice, of: u64) -> usize {
+    usize::try_from(dice.below(of)).unwrap_or(0)
+}
+
 /// Terms with every layer on.
 fn all_layers(dice: &mut Dice) -> Terms {
     let difficulties = [Difficulty::Easy, Difficulty::Hard, Difficulty::Unknown, Difficulty::Unrated];
@@ -172,9 +176,9 @@ fn all_layers(dice: &mut Dice) -> Terms {
         capable: Sites::ALL,
         may_hedge: true,
         stronger: Sites::from_bits(0b1010_1010),
-        difficulty: difficulties[dice.below(4) as usize],
+        difficulty: difficulties[pick(dice, 4)],
         checked: dice.below(2) == 0,
-        objective: [Objective::CheapestWithinSlo, Objective::FastestWithinBudget][dice.below(2) as usize],
+        objective: [Objective::CheapestWithinSlo, Objective::FastestWithinBudget][pick(dice, 2)],
         here: if dice.below(4) == 0 { Here::NoModel } else { Here::Yes },
         ..Terms::default()
     }
@@ -188,12 +192,17 @@ fn decisions_with_eight_sites_and_every_layer_on_allocate_nothing() {
         pump.wait(Span::from_nanos(dice.below(2_000_000)));
         match dice.below(10) {
             0..5 => {
-                let meta = pump.meta(dice.below(5) as u32);
+                let meta = pump.meta(u32::try_from(dice.below(5)).unwrap_or(0));
                 let deadline = Some(ms(30 + dice.below(3000)).from(pump.now()));
                 pump.tell(Event::Arrived(RequestMeta { deadline, terms: all_layers(&mut dice), ..meta }));
             }
-            5 => drop(pump.finish(dice.below(2) as u16, Duration::from_millis(4), Ok(()))),
-            6 => drop(pump.answered(Err([SiteFault::Reset, SiteFault::Busy(None)][dice.below(2) as usize]))),
+            5 => {
+                let lane = u16::try_from(dice.below(2)).unwrap_or(0);
+                pump.finish(lane, Duration::from_millis(4), Ok(()));
+            }
+            6 => {
+                pump.answered(Err([SiteFault::Reset, SiteFault::Busy(None)][pick(&mut dice, 2)]));
+            }
             7..9 => {
                 pump.answered(Ok(Tokens::default()));
                 pump.answered(Ok(Tokens::default()));

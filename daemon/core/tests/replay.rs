@@ -305,7 +305,7 @@ fn particular_routing() -> Routing {
         .with(Failure::Heat, [None; 3])
         .with(Failure::SiteDown, [Some(Next::Wait), Some(Next::Here), None]);
     Routing {
-        sure: Ratio::new(0.99).unwrap(),
+        sure: Ratio::FOUR_FIFTHS,
         fallbacks,
         defer_after: Duration::from_millis(7),
         max_deferred: 11,

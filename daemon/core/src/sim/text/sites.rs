@@ -217,10 +217,10 @@ fn read_price(word: &str) -> Option<Price> {
 }
 
 fn fault(fault: SiteFault) -> String {
-    match fault {
-        SiteFault::Busy(Some(after)) => format!("busy:{}", nanos(after)),
-        fault => fault.as_str().to_owned(),
+    if let SiteFault::Busy(Some(after)) = fault {
+        return format!("busy:{}", nanos(after));
     }
+    fault.as_str().to_owned()
 }
 
 fn read_fault(word: &str) -> Option<SiteFault> {
