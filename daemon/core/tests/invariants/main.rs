@@ -18,7 +18,7 @@ use common::at;
 use edge_core::sim::World;
 use edge_core::*;
 use ledger::Ledger;
-use nonsense::nonsense;
+use nonsense::{nonsense, with_sites};
 use proptest::prelude::*;
 use worlds::{Odd, Op, op, play, policy};
 
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn invariant_6_no_accepted_request_leaves_the_device(
+    fn invariant_6_no_request_leaves_a_box_that_knows_no_other_place(
         ops in ops(),
         claims in prop::collection::vec((claim(), origin()), 1..40),
         classes in (class(), class(), class()),
@@ -244,7 +244,7 @@ proptest! {
 
     #[test]
     fn invariant_1_holds_whatever_the_driver_says(events in prop::collection::vec((0..20_u64, nonsense()), 1..300)) {
-        let mut core = Scheduler::new(policy());
+        let mut core = Scheduler::new(with_sites());
         let (mut now, mut live, mut arrivals, mut refused, mut ended) = (0, BTreeSet::new(), 0, 0, 0);
         let last = (1_000_000, Event::Tick);
         // The time passes first: an id may be used again by then, but not before.
@@ -259,6 +259,7 @@ proptest! {
                 match action {
                     Action::Accept { id, .. } => prop_assert!(live.insert(id)),
                     Action::Settle { outcome: Outcome::Refused(_), .. } => refused += 1,
+                    Action::Settle { id, outcome: Outcome::Deferred(_) } if !live.contains(&id) => refused += 1,
                     Action::Settle { id, .. } => {
                         prop_assert!(live.remove(&id), "settled while not live: {id:?}");
                         ended += 1;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use edge_core::policy::Routing;
 use edge_core::*;
 use proptest::prelude::*;
 
@@ -47,7 +48,16 @@ pub fn nonsense() -> impl Strategy<Value = Event> {
             let deadline = (deadline > 100).then(|| at(deadline));
             let (cost, most_rows) = (Cost::new(rows.into()), (bytes % 2 == 0).then_some(u32::from(rows) / 4));
             let bytes = Bytes(bytes >> 44);
-            Event::Arrived(RequestMeta { deadline, work, deaths, bytes, cost, most_rows, ..meta(id, client, model) })
+            let terms = Terms {
+                capable: if rows % 3 == 0 { Sites::NONE } else { Sites::ALL },
+                stronger: if rows % 2 == 0 { Sites::NONE } else { Sites::ALL },
+                checked: rows % 5 == 0,
+                may_hedge: client == 1,
+                here: if rows == 7 { Here::NoModel } else { Here::Yes },
+                ..Terms::default()
+            };
+            let (deferrable, arrival) = (client == 2, meta(id, client, model));
+            Event::Arrived(RequestMeta { deadline, work, deaths, bytes, cost, most_rows, deferrable, terms, ..arrival })
         },
     );
     let child = (0..40_u64, 0..40_u64, 0..4_u16, any::<bool>()).prop_map(|(id, parent, model, encoded)| {
@@ -66,7 +76,9 @@ pub fn nonsense() -> impl Strategy<Value = Event> {
     let absurd = (0..5_usize, 0..3_u16, 0..3_u16, 0..40_u16, 0.0..1.0_f64).prop_map(
         |(max_waiting, lanes, preparing, max_batch, share)| {
             let client_share = Ratio::new(share).unwrap();
-            Event::Policy(Box::new(Policy { max_waiting, lanes, preparing, max_batch, client_share, ..policy() }))
+            let sites = sites().into_iter().take(max_waiting).collect();
+            let policy = Policy { sites, ..with_sites() };
+            Event::Policy(Box::new(Policy { max_waiting, lanes, preparing, max_batch, client_share, ..policy }))
         },
     );
     prop_oneof![
@@ -89,10 +101,50 @@ pub fn nonsense() -> impl Strategy<Value = Event> {
         1 => host().prop_map(|host| Event::HostDown { host }),
         2 => host().prop_map(|host| Event::HostUp { host }),
         1 => absurd,
+        6 => away(),
         1 => Just(Event::Drain),
         1 => Just(Event::Resume),
         2 => Just(Event::Tick),
     ]
+}
+
+/// What no site and no disk would say.
+fn away() -> impl Strategy<Value = Event> {
+    let id = || (0..40_u64).prop_map(RequestId);
+    let site = || (0..6_u8).prop_map(SiteId);
+    let fault = || (0..SiteFault::ALL.len()).prop_map(|at| SiteFault::ALL[at]);
+    let result = || prop_oneof![Just(Ok(Tokens { input: 3, output: 5 })), fault().prop_map(Err)];
+    let done = (id(), site(), result(), any::<bool>(), any::<u64>()).prop_map(|(id, site, result, sent, number)| {
+        let (bytes, reserved) = (Bytes(number >> 40), NanoUsd(number >> 50));
+        Event::SiteDone(Trip { id, site, bytes, reserved, result, sent, took: Duration::from_millis(number % 5000) })
+    });
+    let asked = (site(), result()).prop_map(|(site, result)| Event::SiteProbed { site, result: result.map(drop) });
+    let load = (site(), any::<bool>(), 0..900_u64).prop_map(|(site, off, wait)| Event::SiteLoad {
+        site,
+        off,
+        wait: Duration::from_millis(wait),
+    });
+    prop_oneof![
+        6 => done,
+        1 => asked,
+        1 => load,
+        1 => (site(), any::<u64>()).prop_map(|(site, today)| Event::Spent { site, today: NanoUsd(today) }),
+        3 => (id(), any::<bool>()).prop_map(|(id, doubtful)| Event::Checked { id, doubtful }),
+        1 => any::<u64>().prop_map(|waiting| Event::Deferred { waiting }),
+        1 => Just(Event::TakenUp),
+    ]
+}
+
+fn sites() -> [Site; 3] {
+    let priced = Some(Price { request: NanoUsd(3), ..Price::default() });
+    let near = Site { may_hedge: true, price: priced, budget: Some(NanoUsd(50)), ..Site::in_zone(Zone::Device) };
+    [near, Site { max_open: 2, ..near }, Site { may_hedge: true, ..Site::in_zone(Zone::Cloud) }]
+}
+
+/// A policy with sites, to which every request may go.
+pub fn with_sites() -> Policy {
+    let routing = Routing { max_deferred: 5, ..Routing::default() };
+    Policy { sites: sites().to_vec(), unlabelled: DataClass::Public, routing, ..policy() }
 }
 
 fn model() -> impl Strategy<Value = ModelId> {

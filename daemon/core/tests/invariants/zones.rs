@@ -31,6 +31,10 @@ fn chance(dice: &mut Dice, percent: u64) -> bool {
     dice.below(100) < percent
 }
 
+fn size(dice: &mut Dice, below: u64) -> usize {
+    usize::try_from(dice.below(below)).unwrap()
+}
+
 fn site(dice: &mut Dice) -> Site {
     let price = Price { request: NanoUsd(dice.below(10)), ..Price::default() };
     Site {
@@ -54,7 +58,7 @@ fn fake(dice: &mut Dice, site: &Site) -> FakeSite {
     };
     let flaps = chance(dice, 20).then(|| ms(20 + dice.below(300)));
     let takes = (ms(1), ms(2 + dice.below(120)));
-    FakeSite { takes, does, flaps, capacity: 1 + dice.below(5) as usize, ..FakeSite::new(site.zone, ms(1)) }
+    FakeSite { takes, does, flaps, capacity: 1 + size(dice, 5), ..FakeSite::new(site.zone, ms(1)) }
 }
 
 fn table(dice: &mut Dice) -> Fallbacks {
@@ -66,7 +70,7 @@ fn table(dice: &mut Dice) -> Fallbacks {
 
 fn policy(dice: &mut Dice, sites: Vec<Site>) -> Policy {
     Policy {
-        max_waiting: 1 + dice.below(12) as usize,
+        max_waiting: 1 + size(dice, 12),
         default_deadline: Duration::from_millis(400),
         hang_after: Duration::from_millis(300),
         fan_out: 4,
@@ -91,8 +95,7 @@ fn terms(dice: &mut Dice) -> Terms {
     if chance(dice, 20) {
         jurisdictions[0] = Country::new(one_of(dice, &["DE", "EU", "US"]));
     }
-    let all = u64::from(u32::MAX);
-    let sites = |dice: &mut Dice| Sites::from_bits(u32::try_from(dice.below(all)).unwrap() | dice.below(16) as u32);
+    let sites = |dice: &mut Dice| Sites::from_bits(u32::try_from(dice.below(16)).unwrap());
     Terms {
         ceiling: if chance(dice, 70) { DataClass::Public } else { one_of(dice, &CLASSES) },
         capable: if chance(dice, 80) { Sites::ALL } else { sites(dice) },
