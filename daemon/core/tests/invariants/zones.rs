@@ -98,6 +98,7 @@ fn terms(dice: &mut Dice) -> Terms {
     let sites = |dice: &mut Dice| Sites::from_bits(u32::try_from(dice.below(16)).unwrap());
     Terms {
         ceiling: if chance(dice, 70) { DataClass::Public } else { one_of(dice, &CLASSES) },
+        freed: chance(dice, 15).then(|| one_of(dice, &CLASSES)),
         capable: if chance(dice, 80) { Sites::ALL } else { sites(dice) },
         allowed: if chance(dice, 70) { Sites::ALL } else { sites(dice) },
         demands: Demands {
@@ -149,6 +150,8 @@ fn farthest(meta: &RequestMeta, policy: &Policy) -> Zone {
         ClassClaim::Unknown => 0,
     };
     let ceiling = if meta.origin == Origin::Bus { policy.bus_ceiling } else { policy.broker_ceiling };
+    // What a rule had taken out of it may free it, below the same ceilings.
+    let claimed = meta.terms.freed.map_or(claimed, |freed| claimed.max(rank(freed)));
     match [claimed, rank(ceiling), rank(meta.terms.ceiling)].into_iter().min() {
         Some(2) => Zone::Cloud,
         Some(1) => Zone::Premises,
