@@ -183,7 +183,7 @@ impl Scheduler {
     }
 
     fn with_sites(mut self) -> Scheduler {
-        self.set_sites();
+        self.set_sites(0);
         self
     }
 
@@ -257,8 +257,9 @@ impl Scheduler {
         self.rates.run.set_workers(policy.lanes);
         self.rates.prepare.set_workers(policy.preparing);
         self.decoding.reserve(usize::from(policy.preparing.max(1)));
+        let before = self.policy.sites.len();
         self.policy = policy;
-        self.set_sites();
+        self.set_sites(before);
         self.governor.set_policy(&self.policy);
         self.take_capacity(self.clock);
         (0..self.models.len()).for_each(|index| self.find_usual_batch(index));

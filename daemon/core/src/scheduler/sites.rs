@@ -266,10 +266,10 @@ impl Scheduler {
 
     /// The sites of the policy have a state each; one that is another one now starts anew. What is open at one that is gone is
     /// counted on, and no request that came before goes to a place that has another site now: its terms speak of the old one.
-    pub(super) fn set_sites(&mut self) {
+    /// `before`: how many there were.
+    pub(super) fn set_sites(&mut self, before: usize) {
         let now = self.clock;
-        let count = self.sites.len();
-        let mut other = Sites::ALL.without(first_places(count));
+        let mut other = Sites::ALL.without(first_places(before));
         for (place, site) in self.policy.sites.iter().enumerate() {
             match self.sites.get_mut(place) {
                 Some(state) => {

@@ -207,6 +207,16 @@ fn check(world: &World) -> Result<usize, String> {
             let Action::Spill { id, site, .. } = action else { continue };
             let (Some(sent), Some((since, meta))) = (reached.get(&(*id, *site)), came.get(id)) else { continue };
             may_hold(meta, *site, policies[policies.len() - 1]).map_err(|why| format!("{sent:?}: {why}"))?;
+            // Nor does it get what was meant for another site in its place.
+            let promises = |policy: &Policy| {
+                let site = policy.sites.get(usize::from(site.0))?;
+                Some((site.zone, site.jurisdiction, site.retention, site.training))
+            };
+            let first = promises(policies[*since]);
+            let others = || policies[*since..].iter().filter_map(|policy| promises(policy));
+            if first.is_none() || others().any(|promised| Some(promised) != first) {
+                return Err(format!("{sent:?}: another site had this place when it came"));
+            }
             // A ceiling that fell in between holds, even if it was lifted again; and a site is where the fake says that it is.
             let strictest = policies[*since..].iter().map(|policy| farthest(meta, policy)).min();
             if strictest.is_some_and(|zone| sent.zone > zone) {
