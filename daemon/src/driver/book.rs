@@ -237,6 +237,7 @@ impl Driver {
             // The next minute does it as well.
             let _behind = records.tick(now());
         }
+        self.tell_credentials();
         self.tell_spent();
     }
 

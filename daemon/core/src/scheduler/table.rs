@@ -54,6 +54,8 @@ pub(super) struct Travel {
     pub answered_here: bool,
     /// It failed here.
     pub failed_here: bool,
+    /// A site was asked a second time, as nothing had reached it the first time.
+    pub asked_again: bool,
     /// When it is looked at again, if it is.
     pub look: Option<Mono>,
 }

@@ -176,8 +176,8 @@ impl Driver {
         Ok(())
     }
 
-    /// A site whose credential cannot be read is not asked; looked at now and at each probe.
-    fn tell_credentials(&mut self) {
+    /// A site whose credential cannot be read is not asked; looked at once a minute, too.
+    pub(in crate::driver) fn tell_credentials(&mut self) {
         let missing: Vec<(SiteId, bool, String)> = self
             .sites
             .iter()

@@ -217,3 +217,17 @@ fn a_site_that_swallows_requests_trips_although_each_is_called_off() {
     assert_eq!((world.outcome(1), called_off(&world, 1)), (Some(Outcome::Expired), 1));
     assert_eq!(world.outcome(8), spilled(1), "{:?}", world.core().snapshot().sites);
 }
+
+#[test]
+fn a_connection_that_broke_before_anything_was_sent_is_tried_once_more_and_no_more() {
+    for (sent, attempts) in [(false, 2), (true, 1)] {
+        let mut world = world_of(policy(&[cloud()]), 100);
+        does(&mut world, 0, Does::Fails(SiteFault::Reset, sent));
+        world.arrive(with_terms(to_any(1, 5000), |terms| terms.here = Here::NoModel));
+        world.run_for(ms(400));
+        let spilled = world.log().iter().flat_map(|step| &step.actions);
+        let spilled = spilled.filter(|action| matches!(action, Action::Spill { id: RequestId(1), .. })).count();
+        assert_eq!(spilled, attempts, "sent: {sent}");
+        assert_eq!(world.outcome(1), Some(Outcome::Failed(Fault::Site)));
+    }
+}
