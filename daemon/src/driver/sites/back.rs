@@ -11,7 +11,7 @@ use crate::driver::trace::Step;
 use crate::ledger::audit;
 use crate::ledger::usage::{Key, Sample};
 use crate::request::{Blob, Output, TensorOut};
-use crate::uplink::{Answer, Done, Event, Kind, Probed, UplinkError};
+use crate::uplink::{Answer, Done, Event, Kind, Probed, UplinkError, Usage};
 use edge_engine::protocol::Want;
 
 impl Driver {
@@ -176,13 +176,19 @@ fn output(answer: Answer, want: Want) -> Result<Output, String> {
         Answer::Document(text) => Ok(Output::Document(text)),
         Answer::Chat(chat) => match chat.body {
             Some(body) => String::from_utf8(body.into()).map(Output::Document).map_err(|error| error.to_string()),
-            None => Ok(Output::Document(String::new())),
+            // It went piece by piece; what is left to tell is what it took.
+            None => Ok(Output::Document(serde_json::json!({ "usage": chat.usage.map(usage) }).to_string())),
         },
         Answer::Tensors(tensors) => match want {
             Want::Inline => Ok(Output::Tensors(tensors)),
             Want::Sealed => tensors.into_iter().map(sealed).collect::<Result<Vec<_>, _>>().map(Output::Tensors),
         },
     }
+}
+
+fn usage(usage: Usage) -> serde_json::Value {
+    let (input, output) = (usage.input_tokens, usage.output_tokens);
+    serde_json::json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output })
 }
 
 /// The same tensor in a fresh sealed memfd.
