@@ -2,6 +2,7 @@
 
 mod bring;
 mod govern;
+mod routing;
 mod versions;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 
 pub use self::bring::{CheckArgs, EvalArgs, GoldensArgs, KeygenArgs, NewArgs, PackArgs, QuantizeArgs, SignArgs};
 pub use self::govern::{GovernorArgs, HoldArgs, TopArgs};
+pub use self::routing::{AuditArgs, ExplainArgs, ReplayArgs, RouteCommand, UsageArgs};
 pub use self::versions::{ActivateArgs, HistoryArgs, HowArgs, InstallArgs, PullArgs, RemoveArgs, RollbackArgs};
 use crate::bench::shape;
 use crate::duration;
@@ -46,8 +48,8 @@ pub struct Common {
     /// Run the same command on this box over ssh; files are files there, `-` is sent along
     #[arg(long, global = true, value_name = "USER@BOX")]
     pub host: Option<String>,
-    /// Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each
-    /// request of bench: the deadline and 5s, without one 605s]
+    /// Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route
+    /// replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]
     #[arg(long, global = true, value_name = "TIME", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
 }
@@ -122,6 +124,32 @@ pub enum Command {
     #[command(after_help = "Examples:\n  edgectl governor\n  edgectl governor show --ascii\n  \
                             edgectl governor --json | jq '.now.zones[] | {name, temp_c, trip_in_s}'")]
     Governor(GovernorArgs),
+    /// Show the other places that requests may go to: state, times, errors, what is spent, what was sent there
+    #[command(
+        after_help = "Examples:\n  edgectl sites\n  edgectl sites --json | jq '.sites[] | {name, state, reason}'"
+    )]
+    Sites,
+    /// Explain where requests go, and try another policy on those that were
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  edgectl route explain label.png --model text-line --deadline 50ms\n  \
+                                        edgectl route explain night.toml\n  \
+                                        edgectl route replay --policy new.toml --since 7d"
+    )]
+    Route(RouteCommand),
+    /// List what left the device: when, to whom, under which data class, and what came of it
+    ///
+    /// One line for each request, the newest first; one that was sent to two sites has two. Its content is kept nowhere: --json has
+    /// the SHA-256 of what was sent, which tells whether a payload that you have is the one.
+    #[command(
+        after_help = "Examples:\n  edgectl audit --since 2h\n  edgectl audit --since 2026-11-28 --class public --limit 1000\n  \
+                            edgectl audit --site cloud-a --json | jq '.[] | {at, request_id, digest}'"
+    )]
+    Audit(AuditArgs),
+    /// Show what was served: requests, tokens, times, cost and energy by model, site and verdict
+    #[command(after_help = "Examples:\n  edgectl usage --since 1d\n  edgectl usage --since 7d --by day\n  \
+                            edgectl usage --since 2026-11-01 --until 2026-12-01 --json | jq 'map(.cost_usd) | add'")]
+    Usage(UsageArgs),
     /// Reserve the device for something else: nothing is run on it until this command ends
     ///
     /// Requests wait or are refused meanwhile, as they are when there is no room. Without a command it holds until Ctrl-C. With a

@@ -2,6 +2,8 @@
 //!
 //! Knows the bus and its errors; knows no verb and prints nothing.
 
+mod routing;
+
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -126,15 +128,19 @@ impl Client {
 
     /// The whole state, from a daemon whose interface is known to this command.
     pub async fn status(&self) -> Result<Status, Failure> {
+        parse(&self.described().await?, "Describe")
+    }
+
+    /// The same as the daemon wrote it.
+    async fn described(&self) -> Result<String, Failure> {
         let text = self.call(CALL_LIMIT, async { self.manager().await?.describe().await }).await?;
-        let seen: Seen = parse(&text, "Describe")?;
-        if seen.interface < OLDEST_INTERFACE {
-            let Seen { interface, version } = seen;
+        let Seen { interface, version } = parse(&text, "Describe")?;
+        if interface < OLDEST_INTERFACE {
             return Err(Failure::Mismatch {
                 what: format!("edged {version} speaks interface {interface}; this edgectl needs {OLDEST_INTERFACE}"),
             });
         }
-        parse(&text, "Describe")
+        Ok(text)
     }
 
     /// What happened to one request.

@@ -4,6 +4,7 @@
 
 mod annotate;
 mod bench;
+mod calendar;
 mod check;
 mod cli;
 mod client;
@@ -17,10 +18,12 @@ mod failure;
 mod font;
 mod out;
 mod payload;
+mod profile;
 mod reference;
 mod remote;
 mod render;
 mod screen;
+mod since;
 mod top;
 
 use std::process::ExitCode;

@@ -25,6 +25,8 @@ const IMAGE_JPEG: &str = "image/jpeg";
 const IMAGE_PNG: &str = "image/png";
 const AUDIO_WAV: &str = "audio/wav";
 const TEXT_PLAIN: &str = "text/plain";
+/// What the body of a chat is, in the form of OpenAI.
+pub const JSON: &str = "application/json";
 const OCTET_STREAM: &str = "application/octet-stream";
 
 /// What is sent.
@@ -104,10 +106,20 @@ fn sealed(stream: impl Read, path: &Path, limit: u64) -> Result<Payload, Failure
 
 /// All of what is sent, for those who look at it themselves after the daemon has it. As much as is ever copied at once.
 pub fn content(fd: &OwnedFd) -> io::Result<Vec<u8>> {
+    beginning(fd, STREAM_LIMIT)
+}
+
+/// How many bytes are sent.
+pub fn size(fd: &OwnedFd) -> io::Result<u64> {
+    Ok(File::from(fd.try_clone()?).metadata()?.len())
+}
+
+/// The first `limit` bytes of what is sent, or all of it.
+pub fn beginning(fd: &OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt;
     let file = File::from(fd.try_clone()?);
     let size = file.metadata()?.len();
-    let size = usize::try_from(size.min(STREAM_LIMIT)).unwrap_or_default();
+    let size = usize::try_from(size.min(limit)).unwrap_or_default();
     let mut content = vec![0; size];
     // The offset is shared with the daemon, so it stays where it is.
     file.read_exact_at(&mut content, 0)?;
@@ -123,7 +135,7 @@ fn first_bytes(file: &File, path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(head)
 }
 
-/// The format by its first bytes; for text, which has none, by the file's name.
+/// The format by its first bytes; for text and JSON, which have none, by the file's name.
 fn content_type(head: &[u8], path: &Path) -> &'static str {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     match head {
@@ -131,6 +143,7 @@ fn content_type(head: &[u8], path: &Path) -> &'static str {
         [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => IMAGE_PNG,
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => AUDIO_WAV,
         _ if extension.eq_ignore_ascii_case("txt") => TEXT_PLAIN,
+        _ if extension.eq_ignore_ascii_case("json") => JSON,
         _ => OCTET_STREAM,
     }
 }
@@ -153,12 +166,14 @@ mod tests {
 
     #[test]
     fn the_first_bytes_tell_the_format_whatever_the_name_says() {
-        let cases: [(&[u8], &str, &str); 7] = [
+        let cases: [(&[u8], &str, &str); 9] = [
             (b"\xff\xd8\xff\xe0rest", "x.png", IMAGE_JPEG),
             (b"\x89PNG\r\n\x1a\nrest", "x", IMAGE_PNG),
             (b"RIFF\0\0\0\0WAVEfmt ", "x.bin", AUDIO_WAV),
             (b"RIFF\0\0\0\0AVI fmt ", "x.bin", OCTET_STREAM),
             (b"hello", "note.TXT", TEXT_PLAIN),
+            (b"{\"messages\": []}", "chat.json", JSON),
+            (b"\xff\xd8\xff\xe0rest", "photo.json", IMAGE_JPEG),
             (b"hello", "-", OCTET_STREAM),
             (b"", "empty", OCTET_STREAM),
         ];

@@ -8,6 +8,7 @@
 
 mod bench;
 mod daemon;
+mod routing;
 mod support;
 mod watch;
 
@@ -355,7 +356,7 @@ fn a_daemon_that_is_not_there_or_too_old_is_told_apart() {
 fn a_command_line_that_cannot_be_used_exits_with_2() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let lines: [&[&str]; 20] = [
+    let lines: [&[&str]; 30] = [
         &[],
         &["fly"],
         &["top", "--interval", "0"],
@@ -375,6 +376,16 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
         &["status", "--timeout", "5"],
         &["status", "--host=-oProxyCommand=x"],
         &["trace"],
+        &["audit", "--since", "yesterday"],
+        &["audit", "--limit", "0"],
+        &["audit", "--class", "secret"],
+        &["usage", "--by", "week"],
+        &["usage", "--since", "2026-11-28", "--until", "2026-11-27T23:30:00-00:15"],
+        &["route"],
+        &["route", "explain", "x.png", "--set", "deadline_ms=0"],
+        &["route", "explain", "x.png", "--set", "colour=red"],
+        &["route", "replay"],
+        &["route", "replay", "--policy", "/nowhere/new.toml"],
         &["completions", "tcsh"],
     ];
     let mut runs = edgectl.tell_all(&lines);
@@ -394,12 +405,18 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
 fn every_verb_explains_itself() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let verbs: [&[&str]; 30] = [
+    let verbs: [&[&str]; 36] = [
         &[],
         &["status"],
         &["top"],
         &["governor"],
         &["governor", "show"],
+        &["sites"],
+        &["route"],
+        &["route", "explain"],
+        &["route", "replay"],
+        &["audit"],
+        &["usage"],
         &["hold"],
         &["models"],
         &["models", "list"],
@@ -463,7 +480,7 @@ fn asking_does_not_start_a_daemon_that_was_stopped() {
     let bus = PrivateBus::start_with_activation("started");
     files(&bus);
     let edgectl = Edgectl::on(&bus);
-    let lines: [&[&str]; 14] = [
+    let lines: [&[&str]; 18] = [
         &["status"],
         &["top"],
         &["governor"],
@@ -473,6 +490,10 @@ fn asking_does_not_start_a_daemon_that_was_stopped() {
         &["models", "list"],
         &["doctor"],
         &["trace", "line-3"],
+        &["sites"],
+        &["audit"],
+        &["usage"],
+        &["route", "explain", "label.png", "--model", "text-line"],
         &["infer", "text-line", "label.png"],
         &["bench", "text-line"],
         &["drain"],

@@ -88,10 +88,13 @@ fn answer(common: &Common, args: &InferArgs, inferred: &Inferred, simulated: boo
     if simulated {
         text.push_str(human::status::SIMULATED);
     }
+    let mut notes = human::infer::warnings(info);
     if args.verbose {
         text.push_str(&human::infer::info(info));
+    } else {
+        notes.extend(human::infer::elsewhere(info));
     }
-    human::infer::warnings(info).into_iter().fold(Answer::done(text), Answer::noting)
+    notes.into_iter().fold(Answer::done(text), Answer::noting)
 }
 
 /// A refusal with what the daemon remembers of the request, if it does. The refusal itself is the answer either way.

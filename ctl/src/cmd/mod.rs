@@ -1,5 +1,6 @@
 //! The verbs, one per file: ask the client, hand the record to a renderer, name the exit. None of them prints.
 
+mod audit;
 mod bench;
 mod bring;
 mod carry;
@@ -17,9 +18,12 @@ mod models;
 mod plan;
 mod reload;
 mod resume;
+mod route;
+mod sites;
 mod status;
 mod top;
 mod trace;
+mod usage;
 mod versions;
 
 use std::time::Duration;
@@ -44,6 +48,10 @@ pub async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Bench(args) => bench::run(common, args).await,
         Command::Doctor(args) => doctor::run(common, args).await,
         Command::Governor(args) => governor::run(common, args).await,
+        Command::Sites => sites::run(common).await,
+        Command::Route(command) => route::run(common, command).await,
+        Command::Audit(args) => audit::run(common, args).await,
+        Command::Usage(args) => usage::run(common, args).await,
         Command::Hold(args) => hold::run(common, args).await,
         Command::Drain(args) => drain::run(common, args).await,
         Command::Resume => resume::run(common).await,

@@ -1,16 +1,17 @@
 //! What the daemon says of itself: its problems, and a line for each part that has none.
 
-use edge_wire::dto::{EngineStatus, ModelStatus, Status};
+use edge_wire::dto::{EngineStatus, ModelStatus, Problem, Status};
 
+use super::away;
 use crate::check::Check;
 use crate::render::units::{bytes, count, whole};
 
-/// All parts, in the order in which one needs the other.
-pub fn parts(status: &Status) -> Vec<Check> {
+/// All parts, in the order in which one needs the other; prices are held against the day of `unix_seconds`.
+pub fn parts(status: &Status, unix_seconds: u64) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut part = |subject: &str, otherwise: Check| {
         let named = status.problems.iter().filter(|problem| problem.subject == subject);
-        let failures: Vec<Check> = named.map(|problem| Check::fail(subject, &problem.what, &problem.remedy)).collect();
+        let failures: Vec<Check> = named.map(told_of).collect();
         checks.extend(if failures.is_empty() { vec![otherwise] } else { failures });
     };
     part("library", library(&status.engine));
@@ -20,16 +21,27 @@ pub fn parts(status: &Status) -> Vec<Check> {
     }
     part("broker", broker(status));
     part("state", storage(status));
+    for (subject, check) in away::parts(&status.routing, unix_seconds) {
+        part(&subject, check);
+    }
     part("heat", heat(status));
     if !status.governor.capacity.held.is_empty() {
         part("hold", hold(&status.governor.capacity.held));
     }
     let shown: Vec<String> = checks.iter().map(|check| check.subject.clone()).collect();
     let others = status.problems.iter().filter(|problem| !shown.contains(&problem.subject));
-    checks.extend(others.map(|problem| Check::fail(&problem.subject, &problem.what, &problem.remedy)));
+    checks.extend(others.map(told_of));
     let notes = status.hardware.notes.iter();
     checks.extend(notes.map(|note| Check::warn(&note.subject, &note.what, &note.remedy)));
     checks
+}
+
+/// A problem that the daemon names. What it says of a key of a site or a rule (`site "a": price.as_of`) is not wrong and should be
+/// known.
+fn told_of(problem: &Problem) -> Check {
+    let Problem { subject, what, remedy } = problem;
+    let is_remark = subject.starts_with("site \"") || subject.starts_with("rule \"");
+    if is_remark { Check::warn(subject, what, remedy) } else { Check::fail(subject, what, remedy) }
 }
 
 fn library(engine: &EngineStatus) -> Check {

@@ -2,6 +2,7 @@
 //!
 //! What the daemon knows about itself comes from its own list of problems; nothing here guesses at it a second time.
 
+mod away;
 mod inside;
 mod place;
 
@@ -73,7 +74,7 @@ pub fn report(facts: &Facts) -> Report {
     let mut checks = way(facts);
     checks.push(config(&facts.config));
     match &facts.daemon {
-        Daemon::Here { status, .. } => checks.extend(inside::parts(status)),
+        Daemon::Here { status, .. } => checks.extend(inside::parts(status, facts.clock.unix_seconds)),
         _ => checks.push(Check::skip("inside", "library, engine, models and broker are known to the daemon alone")),
     }
     checks.push(place::permission(facts));

@@ -20,6 +20,30 @@ pub fn micros(us: u64) -> String {
     }
 }
 
+/// A time that came in milliseconds: `350 us`, `38.2 ms`, `1.25 s`; `-` for more than a month, which stands for never.
+pub fn millis(ms: f64) -> String {
+    const MONTH_MS: f64 = 30.0 * 86_400_000.0;
+    match ms {
+        short if (0.0..60_000.0).contains(&short) => micros(whole((short * 1000.0).round())),
+        long if (60_000.0..MONTH_MS).contains(&long) => span(whole(long)),
+        _ => "-".into(),
+    }
+}
+
+/// US dollars: `0`, `0.00042`, `0.013`, `4.20`, `1203.00`.
+pub fn usd(dollars: f64) -> String {
+    match dollars {
+        0.0 => "0".into(),
+        cents if cents.abs() >= 0.995 => format!("{cents:.2}"),
+        // Two digits that say something, and no fewer than a thousandth.
+        part => {
+            let places = part.abs().log10().floor().abs() + 1.0;
+            let places = usize::try_from(whole(places)).unwrap_or(9).clamp(3, 9);
+            format!("{part:.places$}")
+        }
+    }
+}
+
 /// Milliseconds with three places, for columns that are compared: `12.345`.
 pub fn exact_ms(us: u64) -> String {
     format!("{}.{:03}", us / 1000, us % 1000)
@@ -130,6 +154,19 @@ mod tests {
     #[test]
     fn numbers_get_the_unit_that_fits() {
         let cases = [
+            (millis(0.0), "0 us"),
+            (millis(38.24), "38.2 ms"),
+            (millis(1250.0), "1.25 s"),
+            (millis(185_000.0), "3 min 5 s"),
+            (millis(f64::MAX), "-"),
+            (millis(f64::NAN), "-"),
+            (usd(0.0), "0"),
+            (usd(0.000_421), "0.00042"),
+            (usd(0.013), "0.013"),
+            (usd(0.5), "0.500"),
+            (usd(4.2), "4.20"),
+            (usd(1203.0), "1203.00"),
+            (usd(1e-12), "0.000000000"),
             (bytes(0), "0 B"),
             (bytes(1023), "1023 B"),
             (bytes(110_592), "108.0 KiB"),

@@ -286,6 +286,10 @@ pub fn document(model: &str) -> String {
             {"start_ms": 2010, "end_ms": 12004, "start_sample": 32160, "end_sample": 192064}],
             "speech_ms": 11174, "duration_ms": 12500, "sample_rate": 16000}"#
         }
+        "away" => {
+            r#"{"object": "chat.completion", "choices": [{"index": 0, "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "Press 7 is well.\nIt needs oil."}}], "usage": {"prompt_tokens": 12}}"#
+        }
         _ => r#"{"embedding": [0.5, -0.25]}"#,
     }
     .into()

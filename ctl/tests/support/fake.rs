@@ -15,6 +15,7 @@ use edge_wire::dto::{CacheEntry, Info, Status, Trace};
 use edge_wire::error::ErrorCode;
 use edge_wire::governor::GovernorReport;
 use edge_wire::names;
+use edge_wire::sites::{AuditEntry, Explanation, Replay, UsageRow};
 use edge_wire::tensor::FdTensor;
 use tokio::sync::oneshot;
 use zbus::message::{Header, Message};
@@ -36,6 +37,16 @@ pub struct Script {
     pub reload_fault: Option<String>,
     /// The answer of the governor, if it has one to give.
     pub governor: Option<GovernorReport>,
+    /// What becomes of requests for these models; nobody is asked about others.
+    pub explanations: Vec<Explanation>,
+    /// What left the device.
+    pub audit: Vec<AuditEntry>,
+    /// What was served.
+    pub usage: Vec<UsageRow>,
+    /// What another policy makes of it.
+    pub replay: Replay,
+    /// It is of a time before there were other sites.
+    pub knows_no_sites: bool,
     /// With each look a second has passed, in which so much was done.
     pub works: bool,
     /// A drain never ends.
@@ -72,6 +83,7 @@ impl Fake {
                     .serve_at(names::ROOT_PATH, Inference { shared: Arc::clone(&shared), way: "bus" })
                     .serve_at(names::ROOT_PATH, Models(Arc::clone(&shared)))
                     .serve_at(names::ROOT_PATH, Telemetry(Arc::clone(&shared)))
+                    .serve_at(names::ROOT_PATH, Routing(Arc::clone(&shared)))
                     .serve_at(names::job_path(7), Job(Arc::clone(&shared)))
                     .name(names::BUS_NAME)
                     .build()
@@ -107,11 +119,17 @@ struct No {
     code: ErrorCode,
     message: String,
     retry_after_ms: Option<u64>,
+    /// It is not the daemon's, but the bus library's: there is no such interface.
+    is_unknown: bool,
 }
 
 impl No {
     fn new(code: ErrorCode, message: impl Into<String>) -> No {
-        No { code, message: message.into(), retry_after_ms: None }
+        No { code, message: message.into(), retry_after_ms: None, is_unknown: false }
+    }
+
+    fn unknown(interface: &str) -> No {
+        No { is_unknown: true, ..No::new(ErrorCode::Internal, format!("Unknown interface '{interface}'")) }
     }
 }
 
@@ -125,6 +143,9 @@ impl zbus::DBusError for No {
     }
 
     fn name(&self) -> ErrorName<'_> {
+        if self.is_unknown {
+            return ErrorName::from_static_str_unchecked("org.freedesktop.DBus.Error.UnknownInterface");
+        }
         ErrorName::try_from(self.code.dbus_name()).unwrap()
     }
 
@@ -149,7 +170,11 @@ impl Manager {
     async fn describe(&self) -> String {
         let mut script = self.0.lock().unwrap();
         script.calls.push("Describe".into());
-        let told = serde_json::to_string(&script.status).unwrap();
+        let mut told = serde_json::to_value(&script.status).unwrap();
+        if script.knows_no_sites {
+            told.as_object_mut().unwrap().remove("routing");
+        }
+        let told = told.to_string();
         // A drain goes on by itself: the next look finds it done.
         if script.status.state == "draining" && !script.drains_for_ever {
             script.status.state = "drained".into();
@@ -234,6 +259,64 @@ impl Telemetry {
         let report = script.governor.as_ref().ok_or_else(|| fdo::Error::UnknownMethod("no method Governor".into()))?;
         Ok(serde_json::to_string(report).unwrap())
     }
+}
+
+struct Routing(Shared);
+
+impl Routing {
+    /// Notes a call; an error as from a bus where the daemon does not have this interface.
+    fn note(&self, call: String) -> Result<(), No> {
+        let mut script = self.0.lock().unwrap();
+        script.calls.push(call);
+        if script.knows_no_sites { Err(No::unknown("org.edged.Edge1.Routing")) } else { Ok(()) }
+    }
+}
+
+#[interface(name = "org.edged.Edge1.Routing")]
+impl Routing {
+    async fn explain(&self, model: String, profile: Given) -> Result<Given, No> {
+        self.note(format!("explain {model} {}", told(&profile)))?;
+        let script = self.0.lock().unwrap();
+        let found = script.explanations.iter().find(|explanation| explanation.model == model);
+        let found = found.ok_or_else(|| No::new(ErrorCode::UnknownModel, format!("no model {model}")))?;
+        let json = serde_json::to_string(found).unwrap();
+        Ok(Given::from([("json".to_owned(), OwnedVariant::from(zbus::Str::from(json)))]))
+    }
+
+    async fn audit(&self, options: Given) -> Result<String, No> {
+        self.note(format!("audit {}", told(&options)))?;
+        let text = |name: &str| options.get(name).map(|value| String::try_from(value.try_clone().unwrap()).unwrap());
+        let script = self.0.lock().unwrap();
+        let is_meant = |entry: &&AuditEntry| text("site").is_none_or(|site| site == entry.site);
+        Ok(serde_json::to_string(&script.audit.iter().filter(is_meant).collect::<Vec<_>>()).unwrap())
+    }
+
+    async fn usage(&self, options: Given) -> Result<String, No> {
+        self.note(format!("usage {}", told(&options)))?;
+        let mut rows = self.0.lock().unwrap().usage.clone();
+        if told(&options).contains("step=\"all\"") {
+            rows.iter_mut().for_each(|row| (row.from, row.span_s) = (String::new(), 0));
+        }
+        Ok(serde_json::to_string(&rows).unwrap())
+    }
+
+    async fn replay(&self, policy: zbus::OwnedFd, options: Given) -> Result<String, No> {
+        let mut text = String::new();
+        File::from(OwnedFd::from(policy)).read_to_string(&mut text).unwrap();
+        self.note(format!("replay {} bytes {}", text.len(), told(&options)))?;
+        if text.contains("colour") {
+            let faults = "policy: policy: site.0.colour: no such key\npolicy: site.0.zone: `moon` given: takes device, premises, \
+                          region or cloud";
+            return Err(No::new(ErrorCode::InvalidInput, faults));
+        }
+        Ok(serde_json::to_string(&self.0.lock().unwrap().replay).unwrap())
+    }
+}
+
+/// Options, those that change from run to run without their values.
+fn told(options: &Given) -> String {
+    let told: Vec<String> = options.iter().map(option).collect();
+    format!("{{{}}}", told.join(", "))
 }
 
 struct Models(Shared);
@@ -401,7 +484,8 @@ fn option((key, value): (&String, &OwnedVariant)) -> String {
 
 /// The dictionary as it crosses the bus; one model tells more than any daemon does today.
 fn info(model: &str, id: Option<String>) -> Given {
-    let info = Info { model: model.into(), request_id: id.unwrap_or_default(), ..canned::info() };
+    let by = if model == "away" { super::canned_routing::away() } else { canned::info() };
+    let info = Info { model: model.into(), request_id: id.unwrap_or_default(), ..by };
     let data = zbus::wire::to_bytes(Context::new(zbus::wire::LE, 0), &InfoDict::from(info)).unwrap();
     let mut info: Given = data.deserialize().unwrap().0;
     if model == "metered" {

@@ -2,6 +2,7 @@
 
 pub mod bus;
 pub mod canned;
+pub mod canned_routing;
 pub mod daemon;
 pub mod fake;
 pub mod redact;

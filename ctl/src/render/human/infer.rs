@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::render::json;
 use crate::render::table::{Align, clean, field, table};
-use crate::render::units::{micros, percent};
+use crate::render::units::{micros, percent, usd};
 
 /// The result document for people. A document of unknown shape is shown as it is.
 pub fn result(document: &Value) -> String {
@@ -16,7 +16,7 @@ pub fn result(document: &Value) -> String {
 /// A document in the form of one task, if it has its fields.
 type Form = fn(&Map<String, Value>) -> Option<String>;
 
-const FORMS: [Form; 10] = [lines, boxes, things, anomaly, regions, embedding, labels, segments, text, file_type];
+const FORMS: [Form; 11] = [lines, boxes, things, anomaly, regions, embedding, labels, segments, text, file_type, chat];
 
 /// `{"width", "height", "lines": [{"text", "score", "box", "direction"}]}`: one line each in reading order.
 fn lines(fields: &Map<String, Value>) -> Option<String> {
@@ -245,23 +245,63 @@ fn file_type(fields: &Map<String, Value>) -> Option<String> {
     Some(clean(&line) + "\n")
 }
 
+/// `{"choices": [{"message": {"content"}, "finish_reason"}]}` of a chat, or with `text` of a completion: what was said, and why it ended
+/// if that was not by itself.
+fn chat(fields: &Map<String, Value>) -> Option<String> {
+    let choice = fields.get("choices")?.as_array()?.first()?;
+    let message = choice.get("message").and_then(|message| message.get("content"));
+    let said = message.or_else(|| choice.get("text"))?.as_str()?;
+    let mut shown: String = said.lines().map(|line| format!("{}\n", clean(line))).collect();
+    match choice.get("finish_reason").and_then(Value::as_str) {
+        None | Some("stop") => {}
+        Some("length") => shown.push_str("(ended because it was as long as it may be)\n"),
+        Some(reason) => shown.push_str(&format!("(ended: {})\n", clean(reason))),
+    }
+    Some(shown)
+}
+
 /// Who served, why, and how long it took.
 pub fn info(info: &Info) -> String {
     let model = [info.model.as_str(), &info.version, &info.variant].join(" ");
-    let served = format!("{} by provider {}, {} ({})", model.trim_end(), provider(info), info.verdict, info.reason);
+    let by = if is_away(info) { away(info) } else { format!("by provider {}", provider(info)) };
+    let served = format!("{} {by}, {} ({})", model.trim_end(), info.verdict, info.reason);
     let times = format!(
-        "queue {}, model {}, total {}, batch {}",
+        "queue {}, {} {}, total {}, batch {}",
         micros(info.queue_us),
+        ran(info),
         micros(info.compute_us),
         micros(info.total_us),
         info.batch
     );
     let mut text =
         [field("served", &clean(&served)), field("times", &times), field("request", &clean(&info.request_id))].concat();
+    if info.cost_usd > 0.0 {
+        text.push_str(&field("cost", &format!("{} USD", usd(info.cost_usd))));
+    }
     if info.duplicate {
         text.push_str(&field("", "answered from a stored reply"));
     }
     text
+}
+
+/// Whether another site answered: only this box has a provider to name.
+pub fn is_away(info: &Info) -> bool {
+    info.verdict == "spill" && info.provider.is_empty() && !info.site.is_empty()
+}
+
+/// What the time in the model was.
+pub fn ran(info: &Info) -> &'static str {
+    if is_away(info) { "at the site" } else { "model" }
+}
+
+/// Which site answered.
+fn away(info: &Info) -> String {
+    format!("by site {} in zone {}", info.site, info.zone)
+}
+
+/// For stderr, where nobody asked who served: that it was not this box, and why.
+pub fn elsewhere(info: &Info) -> Option<String> {
+    is_away(info).then(|| clean(&format!("edgectl: answered {}: {} ({})", away(info), info.verdict, info.reason)))
 }
 
 fn provider(info: &Info) -> &str {
@@ -316,6 +356,11 @@ mod tests {
              2 in a picture of 640 x 480 pixels\n",
         );
         check(json!({"text": "LOT 4711", "confidence": 0.9999}), "LOT 4711  (100%)\n");
+        let said = |choice: Value| json!({"object": "chat.completion", "choices": [choice], "usage": {}});
+        let message = json!({"role": "assistant", "content": "Press 7\n\u{1b}[2Jis well."});
+        check(said(json!({"message": message, "finish_reason": "stop"})), "Press 7\n\\u{1b}[2Jis well.\n");
+        let cut = json!({"text": "Press", "finish_reason": "length"});
+        check(said(cut), "Press\n(ended because it was as long as it may be)\n");
         check(json!({"text": "LOT 4711"}), "LOT 4711\n");
         check(json!({"segments": [{"start_ms": 320, "end_ms": 1500}]}), "    0.320 s to     1.500 s\n");
         check(json!({"segments": [], "speech_ms": 0, "duration_ms": 2500}), "no segments\n0.000 s of 2.500 s\n");

@@ -11,8 +11,11 @@ pub mod infer;
 pub mod jobs;
 pub mod models;
 pub mod plan;
+pub mod route;
+pub mod sites;
 pub mod status;
 pub mod trace;
+pub mod usage;
 pub mod versions;
 
 use edge_wire::dto::Status;
@@ -23,7 +26,11 @@ use crate::render::units::count;
 
 /// A failure for stderr: what is wrong, then what to do.
 pub fn failure(failure: &Failure) -> String {
-    let mut text = format!("edgectl: {}\n", clean(&failure.to_string()));
+    let message = failure.to_string();
+    let mut faults = message.lines();
+    let mut text = format!("edgectl: {}\n", clean(faults.next().unwrap_or_default()));
+    // Further faults of a file stand below the first, one a line.
+    text.extend(faults.map(|fault| format!("  {}\n", clean(fault))));
     if let Some(remedy) = failure.remedy() {
         text.push_str(&paragraph("  try: ", &clean(&remedy)));
     }

@@ -2,7 +2,7 @@
 
 use edge_wire::dto::{EngineStatus, HostStatus, JobStatus, MqttStatus, Platform, Problem, ReadingInfo, Status};
 
-use super::{hardware, models};
+use super::{hardware, models, sites};
 use crate::render::table::{Align, clean, field, paragraph, table};
 use crate::render::units::{age, bytes, count, span, whole};
 
@@ -60,6 +60,7 @@ fn service(status: &Status) -> String {
         field("config", &clean(&config)),
         engine(&status.engine),
         broker(&status.mqtt),
+        sites::line(&status.routing).map_or(String::new(), |line| field("sites", &clean(&line))),
         requests(status),
     ]
     .concat()
@@ -137,9 +138,13 @@ fn requests(status: &Status) -> String {
         ("expired", sums.expired),
         ("cancelled", sums.cancelled),
         ("shed", sums.shed),
+        ("put on the disk for later", sums.deferred),
         ("from a stored reply", sums.duplicates),
     ];
     let mut text = format!("{} arrived, {} done", sums.arrived, sums.done);
+    if sums.spilled > 0 {
+        text.push_str(&format!(" ({} by other sites)", sums.spilled));
+    }
     for (word, number) in named.into_iter().filter(|(_, number)| *number > 0) {
         text.push_str(&format!(", {number} {word}"));
     }

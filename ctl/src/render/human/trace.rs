@@ -2,8 +2,9 @@
 
 use edge_wire::dto::{Info, Trace};
 
+use super::infer::{is_away, ran};
 use crate::render::table::{Align, clean, field, paragraph, table};
-use crate::render::units::{exact_ms, micros};
+use crate::render::units::{exact_ms, micros, usd};
 
 /// The timeline, with what came of it above and where the time went below.
 pub fn trace(trace: &Trace) -> String {
@@ -43,13 +44,16 @@ fn steps(trace: &Trace) -> String {
 fn verdict(info: &Info) -> String {
     let mut text = format!("{} ({})", info.verdict, info.reason);
     let places = [
-        ("on", &info.site),
+        (if is_away(info) { "at site" } else { "on" }, &info.site),
         ("in zone", &info.zone),
         ("by provider", &info.provider),
         ("data class", &info.data_class),
     ];
     for (word, place) in places.into_iter().filter(|(_, place)| !place.is_empty()) {
         text.push_str(&format!(", {word} {place}"));
+    }
+    if info.cost_usd > 0.0 {
+        text.push_str(&format!(", {} USD", usd(info.cost_usd)));
     }
     if info.duplicate {
         text.push_str(", answered from a stored reply");
@@ -60,8 +64,9 @@ fn verdict(info: &Info) -> String {
 fn times(info: &Info) -> String {
     let batch = if info.batch > 1 { format!(", in a batch of {}", info.batch) } else { String::new() };
     let times = format!(
-        "queue {}, model {}, total {}{batch}",
+        "queue {}, {} {}, total {}{batch}",
         micros(info.queue_us),
+        ran(info),
         micros(info.compute_us),
         micros(info.total_us)
     );
