@@ -218,6 +218,19 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_of_the_manual_are_profiles_that_name_a_model() {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/route");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let mut profile = Profile::read(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            assert!(profile.take_model().is_some(), "{}", path.display());
+            seen += 1;
+        }
+        assert_eq!(seen, 5);
+    }
+
+    #[test]
     fn a_setting_is_read_by_what_its_key_takes() {
         let cases = [
             ("deadline_ms=500", Ok(("deadline_ms", Given::Whole(500)))),

@@ -8,6 +8,7 @@ use edge_wire::dto::{
 use edge_wire::error::ErrorCode;
 use edge_wire::governor::{GovernorReport, GovernorStatus};
 use edge_wire::hardware::Hardware;
+use edge_wire::sites::{AuditEntry, Explanation, Replay, RoutingStatus, SiteStatus, UsageRow};
 use serde_json::Value;
 
 fn page() -> String {
@@ -82,7 +83,8 @@ fn every_key_of_every_record_is_explained_where_the_record_is() {
     let trace = Trace { steps: vec![TraceStep::default()], info: Some(info.clone()), ..Trace::default() };
     let page = page();
     let value = |record: Result<Value, serde_json::Error>| record.unwrap();
-    check(section(&page, "Status"), &value(serde_json::to_value(status)), &["models", "hardware", "governor"]);
+    check(section(&page, "Status"), &value(serde_json::to_value(status)), &["models", "hardware", "governor", "routing"]);
+    routing(&page);
     machine(&page);
     check(section(&page, "Model"), &value(serde_json::to_value(model)), &[]);
     let history = edge_wire::history::HistoryEntry::default();
@@ -106,6 +108,22 @@ fn every_key_of_every_record_is_explained_where_the_record_is() {
     check(section(&page, "Quantised"), &value(serde_json::to_value(quantized)), &["all", "held_out"]);
     check(section(&page, "Answer"), &value(serde_json::to_value(info)), &[]);
     check(section(&page, "Trace"), &value(serde_json::to_value(trace)), &["info"]);
+}
+
+/// The records of other sites and of where requests go.
+fn routing(page: &str) {
+    let status = RoutingStatus { fallbacks: vec![Default::default()], ..Default::default() };
+    let explanation =
+        Explanation { rules: vec![Default::default()], sites: vec![Default::default()], ..Default::default() };
+    let replay = Replay { shares: vec![Default::default()], ..Default::default() };
+    let value = |record: Result<Value, serde_json::Error>| record.unwrap();
+    let of_sites = section(page, "Routing");
+    check(of_sites, &value(serde_json::to_value(status)), &["sites"]);
+    check(of_sites, &value(serde_json::to_value(SiteStatus::default())), &[]);
+    check(section(page, "Departure"), &value(serde_json::to_value(AuditEntry::default())), &[]);
+    check(section(page, "Row of usage"), &value(serde_json::to_value(UsageRow::default())), &[]);
+    check(section(page, "Explanation"), &value(serde_json::to_value(explanation)), &[]);
+    check(section(page, "Replay"), &value(serde_json::to_value(replay)), &[]);
 }
 
 /// The records of the machine and of its governor, each list with an entry.

@@ -37,6 +37,8 @@ pub struct Told {
     pub version: String,
     pub variant: String,
     pub provider: String,
+    /// The other site that answered; empty if this box did.
+    pub site: String,
     pub warnings: Vec<String>,
     pub queue_us: u64,
     pub compute_us: u64,
@@ -109,10 +111,13 @@ impl From<HashMap<String, OwnedVariant>> for Told {
         fn take<T: TryFrom<OwnedVariant>>(info: &mut HashMap<String, OwnedVariant>, key: &str) -> Option<T> {
             info.remove(key).and_then(|value| T::try_from(value).ok())
         }
+        let is_away = take::<String>(&mut info, "verdict").is_some_and(|verdict| verdict == "spill");
+        let site = take::<String>(&mut info, "site").filter(|_| is_away);
         Told {
             version: take(&mut info, "version").unwrap_or_default(),
             variant: take(&mut info, "variant").unwrap_or_default(),
             provider: take(&mut info, "provider").unwrap_or_default(),
+            site: site.unwrap_or_default(),
             warnings: take(&mut info, "warnings").unwrap_or_default(),
             queue_us: take(&mut info, "queue_us").unwrap_or_default(),
             compute_us: take(&mut info, "compute_us").unwrap_or_default(),

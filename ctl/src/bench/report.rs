@@ -46,6 +46,9 @@ pub struct ServedBy {
     pub version: String,
     pub variant: String,
     pub provider: String,
+    /// Absent where this box answered.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub site: String,
     pub answered: u64,
 }
 
@@ -142,10 +145,11 @@ impl StepReport {
 
 /// The list of those who answered.
 pub fn served(served: &BTreeMap<Served, u64>) -> Vec<ServedBy> {
-    let row = |((version, variant, provider), answered): (&Served, &u64)| ServedBy {
+    let row = |((version, variant, provider, site), answered): (&Served, &u64)| ServedBy {
         version: version.clone(),
         variant: variant.clone(),
         provider: provider.clone(),
+        site: site.clone(),
         answered: *answered,
     };
     served.iter().map(row).collect()

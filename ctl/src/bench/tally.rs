@@ -12,8 +12,8 @@ const MOST_ANSWERS: usize = 1_000_000;
 /// Different warnings that are kept; a run of equal requests gets equal ones.
 const MOST_WARNINGS: usize = 8;
 
-/// Who answered: version, variant, provider.
-pub type Served = (String, String, String);
+/// Who answered: version, variant, provider, and the site if it was another one.
+pub type Served = (String, String, String, String);
 
 /// Counts and measured values.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +50,7 @@ impl Tally {
             self.energy_mj += energy;
             self.energies += 1;
         }
-        *self.served.entry((told.version, told.variant, told.provider)).or_default() += 1;
+        *self.served.entry((told.version, told.variant, told.provider, told.site)).or_default() += 1;
         let room = MOST_WARNINGS.saturating_sub(self.warnings.len());
         self.warnings.extend(told.warnings.into_iter().take(room));
     }

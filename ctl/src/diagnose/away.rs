@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(of(4.4, 5.0), None);
         assert_eq!(of(4.5, 5.0), Some(("budget cloud-a".into(), Level::Warn, false)));
         assert_eq!(of(5.0, 5.0), Some(("budget cloud-a".into(), Level::Warn, true)));
-        assert_eq!(of(0.0, 0.0), None, "only what costs nothing is meant");
+        assert_eq!(of(0.0, 0.0), None, "the operator has closed it by that");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use edge_wire::dto::ModelStatus;
+
 use crate::support::bus::PrivateBus;
 use crate::support::fake::Fake;
 use crate::support::transcript::{Edgectl, check};
@@ -137,6 +139,21 @@ fn the_daemon_is_told_what_the_request_is_like_and_only_the_content_of_texts() {
 }
 
 #[test]
+fn the_profiles_of_the_manual_are_taken_as_they_are() {
+    let bus = PrivateBus::start();
+    let from = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/route");
+    let edgectl = Edgectl::on(&bus);
+    let fake = fake(&bus);
+    let runs = canned_sites::examples().map(|(name, explanation)| {
+        fs::copy(format!("{from}/{name}.toml"), bus.path().join(format!("{name}.toml"))).unwrap();
+        fake.script.lock().unwrap().explanations = vec![explanation];
+        edgectl.tell(&["route", "explain", &format!("{name}.toml")])
+    });
+    assert!(runs.iter().all(|run| run.ends_with("[exit 0]\n")), "{runs:#?}");
+    check("examples", &runs);
+}
+
+#[test]
 fn what_left_the_device_has_one_line_each_and_can_be_narrowed() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
@@ -231,6 +248,21 @@ fn an_answer_of_another_site_is_never_shown_as_one_of_this_box() {
         assert!(run.contains("cloud-a") && !run.contains("local") && !run.contains("unknown"), "{run}");
     }
     check("away", &runs);
+}
+
+#[test]
+fn a_measurement_names_the_site_that_answered() {
+    let bus = PrivateBus::start();
+    fs::write(bus.path().join("chat.json"), r#"{"messages": []}"#).unwrap();
+    let fake = fake(&bus);
+    let mut script = fake.script.lock().unwrap();
+    let here = script.status.models[0].clone();
+    script.status.models.push(ModelStatus { name: "away".into(), ..here });
+    drop(script);
+    let line = ["bench", "away", "--file", "chat.json", "--clients", "1", "--seconds", "1"];
+    let told = Edgectl::on(&bus).tell(&line);
+    assert!(told.contains("away by site cloud-a, asked on press-7"), "{told}");
+    assert!(!told.contains("by provider"), "{told}");
 }
 
 #[test]

@@ -190,32 +190,121 @@ fn chat() -> Explanation {
 
 fn confined() -> Explanation {
     let far = |zone: &str| format!("is in zone {zone}; regulated data may reach device and no farther");
+    let unserved = "does not serve this model in this form: see its `models` and `protocol`";
     Explanation {
         model: "surface-defects".into(),
         verdict: "refuse".into(),
-        reason: "queue_full".into(),
+        reason: "model_unavailable".into(),
         code: "confined".into(),
         data_class: "regulated".into(),
         farthest: "device".into(),
-        deadline_ms: 200.0,
-        here: "queue_full".into(),
-        wait_ms: 412.5,
-        service_ms: None,
+        deadline_ms: 500.0,
+        here: "model_unavailable".into(),
+        wait_ms: 0.0,
+        service_ms: Some(41.2),
         predicted_ms: None,
         rules: vec![
-            rule("class", "", "regulated: may reach zone device and no farther (unlabelled: the policy's default)"),
-            rule("here", "", "queue_full: 412.5 ms to wait, its run was never measured, 200 ms until the deadline"),
+            rule("class", "", "regulated: may reach zone device and no farther (the caller says regulated)"),
+            rule("here", "", "model_unavailable: 0.0 ms to wait, 41.2 ms to run, 500 ms until the deadline"),
             rule("objective", "", "cheapest_within_slo"),
         ],
         sites: vec![
             answer("plant-triton", "premises", (38.2, 96.4), "data_class", &far("premises")),
-            answer("cloud-a", "cloud", (352.0, 1980.0), "not_served", "does not serve this model in this form"),
+            answer("cloud-a", "cloud", (352.0, 1980.0), "not_served", unserved),
             answer("press-8", "premises", (110.0, 420.0), "data_class", &far("premises")),
         ],
         otherwise: vec![
-            "this box would serve it if not: all places for waiting requests are taken (policy.max_waiting)".into(),
+            "this box would serve it if not: the model cannot be served now".into(),
             format!("site plant-triton could serve it if it were not that it {}", far("premises")),
+            format!("site press-8 could serve it if it were not that it {}", far("premises")),
         ],
+        ..Explanation::default()
+    }
+}
+
+/// The profiles of the manual, and what a box with such sites may say of each.
+pub fn examples() -> [(&'static str, Explanation); 5] {
+    [
+        ("part-picture", confined()),
+        ("office-chat", office()),
+        ("night-batch", Explanation { model: "chat".into(), deadline_ms: 36_000_000.0, ..night() }),
+        ("urgent-picture", urgent()),
+        ("long-prompt", long()),
+    ]
+}
+
+fn llm(bar: &str, why: &str) -> SiteAnswer {
+    answer("plant-llm", "premises", (610.0, 2400.0), bar, why)
+}
+
+fn office() -> Explanation {
+    let far = "is in zone cloud; internal data may reach premises and no farther";
+    Explanation {
+        model: "chat".into(),
+        verdict: "spill".into(),
+        reason: "only_there".into(),
+        site: "plant-llm".into(),
+        data_class: "internal".into(),
+        farthest: "premises".into(),
+        deadline_ms: 20_000.0,
+        here: "only_there".into(),
+        rules: vec![
+            rule("class", "", "internal: may reach zone premises and no farther (the caller says internal)"),
+            rule("rule", "office-chat", "no_training"),
+            rule("here", "", "only_there: 0.0 ms to wait, its run was never measured, 20000 ms until the deadline"),
+            rule("objective", "", "cheapest_within_slo"),
+        ],
+        sites: vec![
+            llm("", "could serve it"),
+            SiteAnswer { cost_usd: Some(0.00042), ..answer("cloud-a", "cloud", (352.0, 1980.0), "data_class", far) },
+        ],
+        otherwise: vec![
+            "this box would serve it if not: the model lives on other sites only, and none of them can serve it now; `edgectl sites` \
+             says why"
+                .into(),
+            format!("site cloud-a could serve it if it were not that it {far}"),
+        ],
+        ..Explanation::default()
+    }
+}
+
+fn urgent() -> Explanation {
+    Explanation {
+        data_class: "internal".into(),
+        farthest: "premises".into(),
+        rules: vec![
+            rule("class", "", "internal: may reach zone premises and no farther (the caller says internal)"),
+            rule("here", "", "feasible: 1.2 ms to wait, 8.1 ms to run, 50 ms until the deadline"),
+            rule("objective", "", "cheapest_within_slo"),
+        ],
+        otherwise: vec![
+            "site plant-triton could serve it if it were not that it nearly all its answers take up to 96 ms; 50 ms are left".into(),
+        ],
+        ..here()
+    }
+}
+
+fn long() -> Explanation {
+    let short = "takes at most 32768 tokens; these are 130000 and an answer of 800";
+    Explanation {
+        model: "chat".into(),
+        verdict: "spill".into(),
+        reason: "only_there".into(),
+        site: "cloud-a".into(),
+        data_class: "public".into(),
+        farthest: "cloud".into(),
+        deadline_ms: 60_000.0,
+        here: "only_there".into(),
+        rules: vec![
+            rule("class", "", "public: may reach zone cloud and no farther (the caller says public)"),
+            rule("here", "", "only_there: 0.0 ms to wait, its run was never measured, 60000 ms until the deadline"),
+            rule("objective", "", "cheapest_within_slo"),
+        ],
+        sites: vec![
+            llm("context", short),
+            SiteAnswer { cost_usd: Some(0.0212), ..answer("cloud-a", "cloud", (4100.0, 9800.0), "", "could serve it") },
+        ],
+        otherwise: vec![format!("site plant-llm could serve it if it were not that it {short}")],
         ..Explanation::default()
     }
 }
@@ -411,13 +500,13 @@ pub fn trace_of_away() -> Trace {
         request_id: "chat-9".into(),
         caller: "bus :1.42 (uid 1000)".into(),
         model: "chat".into(),
-        outcome: "spilled".into(),
+        outcome: "done".into(),
         received_at: "2026-11-28T10:07:03.120Z".into(),
         steps: vec![
             step(0, "received", "2112 bytes"),
-            step(61, "sent", "to cloud-a in zone cloud: predicted_wait"),
-            step(355_000, "returned", "cloud-a answered after 352 ms"),
-            step(355_120, "settled", "spilled"),
+            step(61, "sent", "to site cloud-a (cloud): predicted_wait"),
+            step(355_000, "returned", "site cloud-a: answered after 352.0 ms"),
+            step(355_120, "settled", "done"),
         ],
         info: Some(Info { request_id: "chat-9".into(), model: "chat".into(), ..away() }),
         ..Trace::default()

@@ -39,13 +39,18 @@ fn who(clients: u64, batch: u64) -> String {
 /// The model, what ran it, and where.
 fn head(report: &Report) -> String {
     let served = report.served.iter().map(|one| {
+        if !one.site.is_empty() {
+            return format!(" by site {}", one.site);
+        }
         let what = [one.version.as_str(), &one.variant].join(" ");
         let provider = if one.provider.is_empty() { "unknown" } else { &one.provider };
         format!(" {} by provider {provider}", what.trim())
     });
     let served: Vec<String> = served.collect();
     let name = report.model.split(':').next().unwrap_or_default();
-    paragraph("", &clean(&format!("{name}{} on {}", served.join(" and"), report.node)))
+    // Another site was asked by this box, and ran it elsewhere.
+    let on = if report.served.iter().any(|one| !one.site.is_empty()) { ", asked on" } else { " on" };
+    paragraph("", &clean(&format!("{name}{}{on} {}", served.join(" and"), report.node)))
 }
 
 /// Everything that the numbers depend on.
