@@ -27,7 +27,7 @@ end
 complete -c edgectl -n "__fish_edgectl_needs_command" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_needs_command" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_needs_command" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_needs_command" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_needs_command" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_needs_command" -s V -l version -d 'Print version'
@@ -39,6 +39,10 @@ complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "infer" -d 'Run a mo
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "bench" -d 'Measure how fast this box answers: throughput and delay by number of clients and by batch'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "doctor" -d 'Check everything that inference needs, and say what is wrong and what to do'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "governor" -d 'Show what the governor does and what it has learnt of the heat of this box'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "sites" -d 'Show the other places that requests may go to: state, times, errors, what is spent, what was sent there'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "route" -d 'Explain where requests go, and try another policy on those that were'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "audit" -d 'List what left the device: when, to whom, under which data class, and what came of it'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "usage" -d 'Show what was served: requests, tokens, times, cost and energy by model, site and verdict'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "hold" -d 'Reserve the device for something else: nothing is run on it until this command ends'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "drain" -d 'Take no new requests; finish those that were accepted'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "resume" -d 'Take requests again after a drain'
@@ -49,7 +53,7 @@ complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "completions" -d 'Pr
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l check -d 'Exit with 6 unless the daemon serves and nothing is wrong'
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -58,7 +62,7 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand top" -l width -d 'Column
 complete -c edgectl -n "__fish_edgectl_using_subcommand top" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand top" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand top" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand top" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand top" -l once -d 'Print the screen once as plain text'
 complete -c edgectl -n "__fish_edgectl_using_subcommand top" -l ascii -d 'Draw bars and lines in ASCII, as is done where the locale is not UTF-8'
 complete -c edgectl -n "__fish_edgectl_using_subcommand top" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
@@ -66,7 +70,7 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand top" -s h -l help -d 'Pr
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune load unload new check goldens eval quantize sign keygen pack install pull activate rollback remove fleet sync history cache" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune load unload new check goldens eval quantize sign keygen pack install pull activate rollback remove fleet sync history cache" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune load unload new check goldens eval quantize sign keygen pack install pull activate rollback remove fleet sync history cache" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune load unload new check goldens eval quantize sign keygen pack install pull activate rollback remove fleet sync history cache" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune load unload new check goldens eval quantize sign keygen pack install pull activate rollback remove fleet sync history cache" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune load unload new check goldens eval quantize sign keygen pack install pull activate rollback remove fleet sync history cache" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_seen_subcommand_from list show plan tune load unload new check goldens eval quantize sign keygen pack install pull activate rollback remove fleet sync history cache" -f -a "list" -d 'List every model that was found'
@@ -95,38 +99,38 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and not __fish_s
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from plan" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from plan" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from plan" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from plan" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from plan" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -l no-wait -d 'Return at once; `edgectl jobs` shows how far it is'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from tune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from load" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from load" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from load" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from load" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from load" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from load" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from unload" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from unload" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from unload" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from unload" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from unload" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from unload" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from new" -l task -d 'What it does: classification, object-detection, tensors, ... [default: told from the graph]' -r
@@ -141,14 +145,14 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from new" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from new" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from new" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from new" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from new" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from new" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from check" -l library -d 'ONNX Runtime to run it with [default: found as edged finds it]' -r -F
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from check" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from check" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from check" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from check" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from check" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from goldens" -l samples -d 'Take other samples: one file, or a directory of them [default: the golden inputs that there are]' -r -F
@@ -157,7 +161,7 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from goldens" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from goldens" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from goldens" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from goldens" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from goldens" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from goldens" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from eval" -l data -d 'The samples, with or without labels; for a detector also the JSON file of COCO\'s form' -r -F
@@ -167,7 +171,7 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from eval" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from eval" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from eval" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from eval" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from eval" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from eval" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l data -d 'Samples like those that it will see, with or without labels, in the form of `edgectl models eval`' -r -F
@@ -179,20 +183,20 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sign" -l key -d 'The secret key, as `edgectl models keygen` or `minisign -G` makes it' -r -F
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sign" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sign" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sign" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sign" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sign" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sign" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from keygen" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from keygen" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from keygen" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from keygen" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from keygen" -l no-password -d 'Ask for no password: whoever reads NAME.key can sign'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from keygen" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from keygen" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -200,13 +204,13 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pack" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pack" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pack" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pack" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pack" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from install" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from install" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from install" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from install" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from install" -l no-activate -d 'Only put it there: requests that name its version may use it, all others go on as before'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from install" -l pause -d 'Where there is no room for both: let the version that serves go first. Requests wait until the new one is loaded'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from install" -l force -d 'Also a version that was taken back on this box before'
@@ -216,7 +220,7 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pull" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pull" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pull" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pull" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pull" -l no-activate -d 'Only put it there: requests that name its version may use it, all others go on as before'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pull" -l pause -d 'Where there is no room for both: let the version that serves go first. Requests wait until the new one is loaded'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from pull" -l force -d 'Also a version that was taken back on this box before'
@@ -226,7 +230,7 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from activate" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from activate" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from activate" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from activate" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from activate" -l pause -d 'Where there is no room for both: let the version that serves go first. Requests wait until the new one is loaded'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from activate" -l force -d 'Also a version that was taken back on this box before'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from activate" -l no-wait -d 'Return at once; `edgectl jobs` shows how far it is'
@@ -235,38 +239,38 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from rollback" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from rollback" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from rollback" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from rollback" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from rollback" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from remove" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from remove" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from remove" -l force -d 'Also the active version, if there is no other one: nothing answers for the model then'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from fleet" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from fleet" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from fleet" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from fleet" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from fleet" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from fleet" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sync" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sync" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sync" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sync" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sync" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from sync" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from history" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from history" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from history" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from history" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from history" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_subcommand_from cache" -f -a "clear" -d 'Remove what is kept and not in use, so that it is compiled again when it is needed'
@@ -275,7 +279,7 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand models; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_seen_subcommand_from cancel watch" -f -a "cancel" -d 'Give a job up: a model that was being compiled is served another way, if there is one'
@@ -283,13 +287,13 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and not __fish_see
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from cancel" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from cancel" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from cancel" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from cancel" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from cancel" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from watch" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from watch" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from watch" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from watch" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from watch" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand jobs; and __fish_seen_subcommand_from watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l content-type -d 'What the file is [default: told from its first bytes and its name]' -r
@@ -305,7 +309,7 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l annotate -d 'D
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -s v -l verbose -d 'Also print who served, why, and how long it took'
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -327,7 +331,7 @@ bus\t'The bus'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l encoded -d 'Send a picture, a sound or a file, which the box decodes [default where the model takes one]'
 complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l tensors -d 'Send tensors of the model\'s shapes, filled with a fixed pseudo-random pattern (seed 1)'
 complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
@@ -336,13 +340,13 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l config -d 'Co
 complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and not __fish_seen_subcommand_from show" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and not __fish_seen_subcommand_from show" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and not __fish_seen_subcommand_from show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and not __fish_seen_subcommand_from show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and not __fish_seen_subcommand_from show" -l ascii -d 'Draw the chart in ASCII, as is done where the locale is not UTF-8'
 complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and not __fish_seen_subcommand_from show" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and not __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -350,46 +354,111 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and not __fish
 complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and __fish_seen_subcommand_from show" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and __fish_seen_subcommand_from show" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and __fish_seen_subcommand_from show" -l ascii -d 'Draw the chart in ASCII, as is done where the locale is not UTF-8'
 complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and __fish_seen_subcommand_from show" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand governor; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -f -a "explain" -d 'Show where such a request would go now, every rule that was asked, and what would have had to differ'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -f -a "replay" -d 'Show what another policy would have made of the recorded decisions of this box'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l model -d 'Model, or model:version [default: that of the profile or of the chat body]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l content-type -d 'What the payload is [default: told from its first bytes and its name]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l deadline -d 'After this time the reply would have no value' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l class -l data-class -d 'How far the data may go [default: the operator\'s policy]' -r -f -a "regulated\t'Stays on the device'
+internal\t'May reach the premises'
+public\t'May reach the cloud'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l priority -d 'Place among waiting requests [default: normal]' -r -f -a "high\t'Before all others'
+normal\t'The ordinary case'
+low\t'After all others'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l source -d 'Who would ask: bus, bus:UID, mqtt or mqtt:TOPIC [default: bus]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l set -d 'Set a key of the profile, over what the file and the other options say' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l deferrable -d 'It may wait on the disk until something can serve it'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l policy -d 'The policy to try; `-` reads standard input' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l since -d 'Only decisions since then: how long ago (30m, 2h, 7d), a time (2026-11-28T06:00:00Z) or a day' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -l since -d 'Only what left since then: how long ago (30m, 2h, 7d), a time (2026-11-28T06:00:00Z) or a day' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -l site -d 'Only what was sent to this site' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -l model -d 'Only what was asked of this model' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -l class -l data-class -d 'Only what had this data class' -r -f -a "regulated\t'Stays on the device'
+internal\t'May reach the premises'
+public\t'May reach the cloud'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -l limit -d 'The newest so many, from 1 to 1000' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand usage" -l since -d 'Only from then on: how long ago (30m, 2h, 7d), a time (2026-11-28T06:00:00Z) or a day' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand usage" -l until -d 'Only until then' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand usage" -l by -d 'How long each row is' -r -f -a "minute\t'Each minute by itself'
+hour\t'Each hour'
+day\t'Each day (UTC)'
+all\t'All of the time together'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand usage" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand usage" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand usage" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand usage" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand hold" -l why -d 'What for, in 1 to 200 characters: shown to whoever wonders why nothing runs' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand hold" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand hold" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand hold" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand hold" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand hold" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand hold" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l wait -d 'Return only when nothing is left to finish; exit with 1 if that takes longer than --timeout'
 complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -f -a "check" -d 'Let edged check a configuration, and list the files that were read or all that is wrong'
@@ -397,12 +466,12 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
