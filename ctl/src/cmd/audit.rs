@@ -14,7 +14,12 @@ pub async fn run(common: &Common, args: &AuditArgs) -> Result<Answer, Failure> {
     // A daemon that was stopped is not started by asking.
     client.status().await?;
     let entries = client.audit(&options(args)).await?;
-    let text = if common.json { json::record(&entries) } else { human::usage::audit(&entries, args.limit) };
+    let AuditArgs { since, site, model, class, limit } = args;
+    let is_narrowed = since.is_some() || site.is_some() || model.is_some() || class.is_some();
+    let text = match common.json {
+        true => json::record(&entries),
+        false => human::usage::audit(&entries, *limit, is_narrowed),
+    };
     Ok(Answer::done(text))
 }
 

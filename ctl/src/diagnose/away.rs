@@ -59,7 +59,10 @@ fn site(site: &SiteStatus) -> Check {
         _ => Check::fail(
             subject,
             format!("{state}, so nothing is sent there{why}"),
-            "look at its `credential`, `ca` and `url`, then `edgectl reload`",
+            match site.protocol.as_str() {
+                "sibling" => "look whether that box and the broker between run; it is asked again when it is heard of",
+                _ => "look at its `credential`, `ca` and `url`, then `edgectl reload`",
+            },
         ),
     }
 }

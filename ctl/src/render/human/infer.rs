@@ -265,13 +265,14 @@ pub fn info(info: &Info) -> String {
     let model = [info.model.as_str(), &info.version, &info.variant].join(" ");
     let by = if is_away(info) { away(info) } else { format!("by provider {}", provider(info)) };
     let served = format!("{} {by}, {} ({})", model.trim_end(), info.verdict, info.reason);
+    // How many ran together elsewhere is not known.
+    let batch = if is_away(info) { String::new() } else { format!(", batch {}", info.batch) };
     let times = format!(
-        "queue {}, {} {}, total {}, batch {}",
+        "queue {}, {} {}, total {}{batch}",
         micros(info.queue_us),
         ran(info),
         micros(info.compute_us),
-        micros(info.total_us),
-        info.batch
+        micros(info.total_us)
     );
     let mut text =
         [field("served", &clean(&served)), field("times", &times), field("request", &clean(&info.request_id))].concat();

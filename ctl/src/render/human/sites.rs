@@ -27,7 +27,7 @@ fn table_of(sites: &[SiteStatus]) -> String {
         ("OF", Align::Right),
         ("ERRORS", Align::Right),
         ("OPEN", Align::Right),
-        ("USD TODAY", Align::Right),
+        ("USD/DAY", Align::Right),
     ];
     let mut text = table(&head, &sites.iter().map(row).collect::<Vec<_>>());
     if sites.iter().any(|site| site.observed < FEW) {
@@ -42,13 +42,18 @@ fn row(site: &SiteStatus) -> Vec<String> {
         clean(&site.name),
         clean(&site.zone),
         clean(&site.state),
-        format!("{about}{}", millis(site.p50_ms)),
-        format!("{about}{}", millis(site.p95_ms)),
+        format!("{about}{}", brief(site.p50_ms)),
+        format!("{about}{}", brief(site.p95_ms)),
         site.observed.to_string(),
         percent(site.error_rate),
         format!("{}/{}", site.open, site.max_open),
         spent(site),
     ]
+}
+
+/// A time in few letters: what is estimated has no tenths.
+fn brief(ms: f64) -> String {
+    if (10.0..999.5).contains(&ms) { format!("{ms:.0} ms") } else { millis(ms) }
 }
 
 /// What was spent there today, and what may be.

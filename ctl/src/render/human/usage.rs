@@ -5,10 +5,11 @@ use edge_wire::sites::{AuditEntry, UsageRow};
 use crate::render::table::{Align, clean, table};
 use crate::render::units::{bytes, count, digits, millis, usd};
 
-/// One line for each request that left the device, the newest first.
-pub fn audit(entries: &[AuditEntry], limit: u32) -> String {
+/// One line for each request that left the device, the newest first; `is_narrowed` if not all of them were asked for.
+pub fn audit(entries: &[AuditEntry], limit: u32, is_narrowed: bool) -> String {
     if entries.is_empty() {
-        return "nothing left the device\n".into();
+        let what = if is_narrowed { "nothing that was asked for" } else { "nothing" };
+        return format!("{what} left the device\n");
     }
     let head = [
         ("AT", Align::Left),
@@ -180,9 +181,10 @@ mod tests {
     #[test]
     fn only_a_full_page_says_that_there_may_be_more() {
         let entries = vec![AuditEntry::default(); 2];
-        assert!(audit(&entries, 2).contains("the newest 2"));
-        assert!(!audit(&entries, 3).contains("the newest"));
-        assert_eq!(audit(&[], 0), "nothing left the device\n");
+        assert!(audit(&entries, 2, false).contains("the newest 2"));
+        assert!(!audit(&entries, 3, false).contains("the newest"));
+        assert_eq!(audit(&[], 100, false), "nothing left the device\n");
+        assert_eq!(audit(&[], 100, true), "nothing that was asked for left the device\n");
     }
 
     #[test]
