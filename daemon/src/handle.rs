@@ -323,6 +323,11 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Hands a message to the driver at once, or gives it back where there is no room or no driver.
+    pub fn offer_back(&self, message: Message) -> Result<(), Message> {
+        self.inbox.try_send(message).map_err(mpsc::error::TrySendError::into_inner)
+    }
+
     /// A handle on the driver that reads `inbox` and publishes `status`.
     pub fn new(inbox: mpsc::Sender<Message>, status: watch::Receiver<Arc<Status>>) -> Handle {
         Handle { inbox, status }

@@ -101,6 +101,8 @@ pub struct Options {
     pub priority: Priority,
     pub deferrable: bool,
     pub request_id: Option<String>,
+    /// Over how many boxes it came here: one that another box handed on is served on this device or not at all.
+    pub hops: u8,
     /// Who sends it, where the transport cannot tell and asks for it.
     pub client: Option<String>,
     /// What it is called if the caller gave no id: a transport that may have to answer it again after a crash says so.

@@ -111,9 +111,9 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
             state_dir: config.state_dir.clone(),
             runtime_dir: config.runtime_dir.clone(),
             telemetry_interval: config.telemetry_interval,
+            orders: Arc::new(tokio::sync::Mutex::new(orders)),
         })
     });
-    drop(orders);
     tracing::info!(node = %config.node, name = edge_wire::names::BUS_NAME, "serving on the bus");
 
     let result = serve(&handle, &mut signals, &mut reached, &bus, driver).await;

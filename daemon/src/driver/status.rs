@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use edge_core::Snapshot;
 use edge_wire::dto::{EngineStatus, HostStatus, Problem, ReadingInfo, Status};
 
 use super::host::HostState;
@@ -99,6 +100,11 @@ impl Driver {
             config_pending: self.reloading.pending.clone(),
         };
         self.outside.status.send_replace(Arc::new(status));
+    }
+
+    /// Whether requests are run here now, which is what other boxes need to know.
+    pub(super) fn runs_requests(&self, snapshot: &Snapshot) -> bool {
+        self.warm && self.state == State::Serving && snapshot.capacity.lanes > 0
     }
 
     fn engine_status(&self) -> EngineStatus {

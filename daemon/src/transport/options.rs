@@ -14,6 +14,8 @@ pub const MAX_DEADLINE_MS: u64 = 7 * 24 * 3600 * 1000;
 pub const MAX_REQUEST_ID_CHARS: usize = 128;
 /// The longest version or task, in characters.
 const MAX_NAME_CHARS: usize = 128;
+/// Most boxes that a request may have come over. More than one never happens, as a box does not hand on what another one handed to it.
+const MAX_HOPS: u8 = 16;
 /// How much of a word of the caller is repeated to it: enough to find it, too little to carry a payload.
 const MAX_ECHO_CHARS: usize = 64;
 /// Unknown options that are named one by one; the rest is counted.
@@ -76,6 +78,7 @@ impl Parser {
             "priority" => self.options.priority = self.once(4, name, value, priority)?,
             "deferrable" => self.options.deferrable = self.once(5, name, value, boolean)?,
             "request_id" => self.options.request_id = Some(self.once(6, name, value, request_id)?),
+            "hops" => self.options.hops = self.once(7, name, value, hops)?,
             _ => self.warn(name),
         }
         Ok(())
@@ -85,6 +88,10 @@ impl Parser {
     pub fn finish(mut self) -> Options {
         if let Some(more) = self.unknown.checked_sub(MAX_NAMED_UNKNOWN).filter(|more| *more > 0) {
             self.options.warnings.push(format!("{more} more unknown options were ignored"));
+        }
+        if self.options.hops > 0 && std::mem::take(&mut self.options.deferrable) {
+            let text = "option deferrable was ignored: a request that another box handed on waits there";
+            self.options.warnings.push(text.into());
         }
         self.options
     }
@@ -177,6 +184,15 @@ fn priority(value: Value<'_>) -> Result<Priority, &'static str> {
     text(value).and_then(Priority::from_word).ok_or("one of high, normal, low")
 }
 
+fn hops(value: Value<'_>) -> Result<u8, &'static str> {
+    let number = match value {
+        Value::Int(number) => u8::try_from(number).ok(),
+        Value::Untyped(text) => text.parse().ok(),
+        Value::Text(_) | Value::Bool(_) | Value::Other(_) => None,
+    };
+    number.filter(|number| *number <= MAX_HOPS).ok_or("an integer from 0 to 16")
+}
+
 fn boolean(value: Value<'_>) -> Result<bool, &'static str> {
     match value {
         Value::Bool(value) => Ok(value),
@@ -217,6 +233,7 @@ mod tests {
             priority: Priority::High,
             deferrable: true,
             request_id: Some("line-3/0042 ü".into()),
+            hops: 0,
             client: None,
             made_up_id: None,
             warnings: vec![],
@@ -268,11 +285,26 @@ mod tests {
             ("request_id", Value::Int(7), "1 to 128 printable"),
             ("version", Value::Int(1), "1 to 128 printable"),
             ("task", Value::Text(""), "1 to 128 printable"),
+            ("hops", Value::Int(17), "0 to 16"),
+            ("hops", Value::Int(-1), "0 to 16"),
+            ("hops", Value::Untyped("one"), "0 to 16"),
+            ("hops", Value::Text("1"), "0 to 16"),
         ];
         for (name, value, takes) in cases {
             let message = refused(name, value);
             assert!(message.contains(name) && message.contains(takes), "{message}");
         }
+    }
+
+    #[test]
+    fn a_request_that_another_box_handed_on_is_not_put_off_here() {
+        let given = [("hops", Value::Untyped("1")), ("deferrable", Value::Untyped("true"))];
+        for given in [given, [given[1], given[0]]] {
+            let options = parse(given).unwrap();
+            assert_eq!((options.hops, options.deferrable, options.warnings.len()), (1, false, 1));
+        }
+        let options = parse([("hops", Value::Int(0)), ("deferrable", Value::Bool(true))]).unwrap();
+        assert_eq!((options.hops, options.deferrable, options.warnings.len()), (0, true, 0));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::request::Blob;
 
 /// The bytes: of a large sealed file mapped, and sent from there; of a small one copied, which costs less. A file that is not
 /// sealed is read beside the thread, as its disk may be slow.
-pub(super) async fn bytes(blob: Blob) -> Result<Bytes, String> {
+pub(crate) async fn bytes(blob: Blob) -> Result<Bytes, String> {
     match blob {
         Blob::Inline(bytes) => Ok(bytes),
         Blob::Sealed { fd, offset, len } => sealed(&fd, offset, len),

@@ -7,7 +7,7 @@
 //! Read [`site`] (where a site is), [`error`] (what can go wrong), [`worker`] (the thread), [`exchange`] (one question over HTTP),
 //! [`oip`] and [`openai`] (the protocols), [`meter`] (what was out).
 
-mod blob;
+pub(crate) mod blob;
 mod connect;
 mod credential;
 mod error;

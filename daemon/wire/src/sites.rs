@@ -74,6 +74,17 @@ pub struct RoutingStatus {
     pub spilled: u64,
     /// Why what leaves the device cannot be noted; empty if it can.
     pub audit_fault: String,
+    /// This box runs requests now: it is not starting, draining, held, or so hot that nothing may run.
+    pub serving: bool,
+    /// How long a request of normal priority that came now would wait before it is begun with, in milliseconds.
+    pub wait_ms: u64,
+}
+
+impl RoutingStatus {
+    /// Node names of the other boxes that the configuration names as sites.
+    pub fn siblings(&self) -> impl Iterator<Item = &str> {
+        self.sites.iter().filter(|site| site.protocol == "sibling").map(|site| site.address.as_str())
+    }
 }
 
 /// What one site was asked for a request, and what it said.

@@ -16,6 +16,9 @@ use crate::snapshot::{Explanation, Judged, ModelSnapshot, SiteSnapshot, Snapshot
 use crate::spill::{Ask, cost, judge};
 use crate::units::{Mono, Span};
 
+/// A wait that is no shorter is as good as for ever: no deadline of a request that somebody waits for is so long.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 impl Scheduler {
     /// The state in numbers. Allocates the list of models; meant for a few times a second.
     pub fn snapshot(&self) -> Snapshot {
@@ -47,6 +50,7 @@ impl Scheduler {
             fallbacks: self.taken,
             deferred: self.deferred,
             away,
+            wait: self.newcomer_waits().duration().min(LONGEST_WAIT),
         }
     }
 

@@ -140,8 +140,18 @@ impl Driver {
         let payload = entry.travel.clean.as_ref().unwrap_or(&entry.payload);
         let budget = entry.deadline.since(self.now);
         if let Protocol::Sibling { node } = &known.config.protocol {
-            let options = (entry.travel.class, entry.info.request_id.clone());
-            return Ok(Sending::Broker(super::siblings::order(ticket, (known, node), model, payload, budget, options)));
+            return Ok(Sending::Broker(super::siblings::Order {
+                ticket,
+                site: known.name.clone(),
+                node: node.as_str().into(),
+                model,
+                payload: payload.clone(),
+                outputs: self.outputs_of(entry),
+                budget,
+                class: entry.travel.class,
+                priority: entry.options.priority,
+                request_id: entry.info.request_id.clone(),
+            }));
         }
         let address = known.address.clone().ok_or("the site has no address")?;
         let content = content(payload, known, self.outputs_of(entry))?;

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{DataClass, Event, SiteFault, SiteId};
+use edge_core::{DataClass, Event, Priority, SiteFault, SiteId};
+use edge_engine::protocol::TensorSpec;
 use tokio::sync::mpsc;
 
 use super::Known;
@@ -28,16 +29,22 @@ pub enum Ask {
 }
 
 /// One request to another box.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Order {
     pub ticket: u64,
     pub site: Arc<str>,
     /// Name of the box.
     pub node: Arc<str>,
+    /// Its name for the model.
     pub model: Arc<str>,
     pub payload: Payload,
+    /// What is known of the answer's tensors; nothing takes all that come.
+    pub outputs: Vec<TensorSpec>,
+    /// The time that is left.
     pub budget: Duration,
+    /// The effective one, which the other box is told.
     pub class: DataClass,
+    pub priority: Priority,
     pub request_id: String,
 }
 
@@ -75,18 +82,6 @@ impl Siblings {
     pub(super) fn cancel(&self, ticket: u64) -> bool {
         self.link.as_ref().is_some_and(|link| link.try_send(Ask::Cancel { ticket }).is_ok())
     }
-}
-
-pub(super) fn order(
-    ticket: u64,
-    (known, node): (&Known, &str),
-    model: Arc<str>,
-    payload: &Payload,
-    budget: Duration,
-    (class, request_id): (DataClass, String),
-) -> Order {
-    let node = node.into();
-    Order { ticket, site: known.name.clone(), node, model, payload: payload.clone(), budget, class, request_id }
 }
 
 impl Driver {

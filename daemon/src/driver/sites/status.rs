@@ -23,6 +23,8 @@ impl Driver {
             deferred: snapshot.deferred,
             spilled: self.counters.spilled,
             audit_fault: self.sites.audit_fault.clone(),
+            serving: self.runs_requests(snapshot),
+            wait_ms: millis(snapshot.wait),
         }
     }
 

@@ -87,6 +87,8 @@ struct About<'a> {
     /// What kind of work the caller says that it is.
     kind: Option<&'a str>,
     is_pinned: bool,
+    /// Another box handed it on.
+    is_handed_on: bool,
 }
 
 impl Driver {
@@ -129,6 +131,7 @@ impl Driver {
             payload: &request.payload,
             kind: request.options.task.as_deref(),
             is_pinned: request.options.version.is_some() || request.model.contains(':'),
+            is_handed_on: request.options.hops > 0,
         };
         let mut found = Found::default();
         let mut travel = self.judge(about, here, None, &mut found);
@@ -144,7 +147,7 @@ impl Driver {
 
     fn judge(&self, about: About<'_>, here: Here, told: Option<Tokens>, found: &mut Found) -> Travel {
         let mut terms = Terms { here, ..Terms::default() };
-        let (serving, stronger) = self.serving(about.model, about.payload);
+        let (serving, stronger) = self.serving(about.model, about.payload, about.is_handed_on);
         // Which version a site has, nobody tells.
         terms.capable = if about.is_pinned { Set::NONE } else { serving };
         terms.stronger = stronger.and(terms.capable);
@@ -270,9 +273,14 @@ impl Driver {
         }
     }
 
-    /// Sites that serve a model in the form of this payload, and those whose answers are better.
-    fn serving(&self, model: &str, payload: &Payload) -> (Set, Set) {
-        let takes = |known: &Known| known.model(model).is_some() && takes(&known.config.protocol, payload);
+    /// Sites that serve a model in the form of this payload, and those whose answers are better. What another box handed on stays on
+    /// this device, or two boxes without room would hand it to and fro.
+    fn serving(&self, model: &str, payload: &Payload, is_handed_on: bool) -> (Set, Set) {
+        let takes = |known: &Known| {
+            let stays = known.config.core.zone == edge_core::Zone::Device
+                && !matches!(known.config.protocol, Protocol::Sibling { .. });
+            known.model(model).is_some() && takes(&known.config.protocol, payload) && (stays || !is_handed_on)
+        };
         let mut sets = (Set::NONE, Set::NONE);
         for (id, known) in self.sites.iter().filter(|(_, known)| takes(known)) {
             sets.0 = sets.0.with(id);
@@ -322,6 +330,7 @@ impl Driver {
             payload: &payload,
             kind: profile.options.task.as_deref(),
             is_pinned: version.is_some(),
+            is_handed_on: profile.options.hops > 0,
         };
         let mut found = Found::default();
         let tokens = Tokens { input: profile.input_tokens, output: profile.output_tokens };

@@ -41,7 +41,8 @@ pub fn message(target: &Target, stored: &Stored) -> Outbound {
         qos: target.qos,
         retain: false,
         correlation: target.correlation.clone(),
-        content_type: JSON,
+        content_type: JSON.into(),
+        request: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Read [`packet`] (what travels), [`codec`] (bytes), [`link`] with [`dial`] and [`reconnect`] (one connection, and when
 //! there is another), [`session`] with [`acks`] and [`outbox`] (the rules: order, journal, redelivery, bounds),
-//! [`ingress`] and [`egress`] (messages to requests, replies to messages), [`task`] (the one loop that ties them),
+//! [`ingress`] and [`egress`] (messages to requests, replies to messages), [`peers`] (requests of ours to other boxes), [`task`] (the one loop that ties them),
 //! [`supervise`] (which starts it again should it fail).
 //!
 //! rumqttc gives the packets. Its event loop is not used: after a reconnect with a kept session it answers the second
@@ -18,22 +18,25 @@ mod ingress;
 mod link;
 mod outbox;
 mod packet;
+mod peers;
 mod reconnect;
 mod session;
 mod supervise;
 mod task;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use edge_wire::dto::Problem;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::task::{Ledger, Stop, Task, speak};
 use crate::config::MqttConfig;
 use crate::driver::chain;
 use crate::driver::clock::Clock;
+use crate::driver::sites::siblings::Ask;
 use crate::handle::{Handle, Message};
 use crate::ledger::journal::{Journal, Report, Shut};
 use crate::ledger::replies::Replies;
@@ -56,6 +59,8 @@ pub struct Setup {
     /// For replies that may have to be given again; in memory.
     pub runtime_dir: PathBuf,
     pub telemetry_interval: Duration,
+    /// What the driver asks of other boxes. One life of the transport has them at a time.
+    pub orders: Arc<Mutex<mpsc::Receiver<Ask>>>,
 }
 
 /// The running transport.
@@ -90,7 +95,8 @@ pub fn spawn(setup: Setup) -> Mqtt {
 /// One life of the transport, after so many that ended by a fault.
 async fn live(setup: Setup, stopped: watch::Receiver<Option<Stop>>, faults: u32) {
     let (ledger, problems) = open(&setup.state_dir.join("journal.db"), setup.runtime_dir.clone()).await;
-    let mut task = Task::new(setup, ledger);
+    let orders = Arc::clone(&setup.orders).lock_owned().await;
+    let mut task = Task::new(setup, ledger, orders);
     for problem in problems.into_iter().chain((faults > 0).then(|| failed_before(faults))) {
         tracing::error!(subject = %problem.subject, what = %problem.what, "mqtt");
         task.report_problem(problem);

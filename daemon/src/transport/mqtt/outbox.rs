@@ -1,6 +1,7 @@
 //! Messages of ours on their way to the broker: they wait here until it has taken them, over reconnects.
 //!
-//! Decides what is sent next, under which packet id, and what is sent again. Replies keep their order. Packet ids of
+//! Decides what is sent next, under which packet id, and what is sent again. Replies keep their order; what the box says of itself
+//! and requests to other boxes go before them and are given up with the connection. Packet ids of
 //! QoS 2 come from a small range of their own: a broker that kept the session of a daemon that died may hold one of
 //! ours half-received, and would take a new message under that id for the old one; the first connection of a daemon
 //! therefore releases the whole range before any of it is used.
@@ -28,6 +29,8 @@ const GIVE_UP: Duration = Duration::from_secs(300);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
     Reply(JobId),
+    /// A request to another box, by its ticket. Nobody waits for it over a reconnect.
+    Order(u64),
     /// What the box says of itself; put together anew for each connection.
     Status,
 }
@@ -62,6 +65,12 @@ struct Flying {
     refused_since: Option<Mono>,
 }
 
+impl Flying {
+    fn is_reply(&self) -> bool {
+        matches!(self.tag, Tag::Reply(_))
+    }
+}
+
 /// A reply that waits for its turn.
 #[derive(Debug)]
 struct Waiting {
@@ -80,6 +89,7 @@ pub struct Outbox {
     /// Sent before all else: repetitions, and the second half of QoS 2.
     again: VecDeque<ToBroker>,
     status: VecDeque<Outbound>,
+    orders: VecDeque<(u64, Outbound)>,
     replies: VecDeque<Waiting>,
     /// Until then no reply is sent, as the broker would not take one.
     held_until: Option<Mono>,
@@ -100,12 +110,12 @@ pub type Step = (Option<ToBroker>, Option<(Tag, Fate)>);
 impl Outbox {
     /// Replies that wait for the broker, sent or not.
     pub fn waiting(&self) -> usize {
-        self.replies.len() + self.flying.values().filter(|flying| flying.tag != Tag::Status).count()
+        self.replies.len() + self.flying.values().filter(|flying| flying.is_reply()).count()
     }
 
     /// Whether nothing is left that the broker should have.
     pub fn is_empty(&self) -> bool {
-        self.replies.is_empty() && self.status.is_empty() && self.flying.is_empty()
+        self.replies.is_empty() && self.status.is_empty() && self.orders.is_empty() && self.flying.is_empty()
     }
 
     /// Since when the broker has owed an acknowledgement without giving any.
@@ -125,6 +135,17 @@ impl Outbox {
             Some(waiting) => *waiting = message,
             None => self.status.push_back(message),
         }
+    }
+
+    /// Adds a request to another box.
+    pub fn push_order(&mut self, ticket: u64, message: Outbound) {
+        self.orders.push_back((ticket, message));
+    }
+
+    /// Takes a request to another box back; `false` if it is out, or was never there.
+    pub fn withdraw(&mut self, ticket: u64) -> bool {
+        let place = self.orders.iter().position(|(waiting, _)| *waiting == ticket);
+        place.and_then(|place| self.orders.remove(place)).is_some()
     }
 
     /// A connection stands.
@@ -163,8 +184,9 @@ impl Outbox {
         self.granted = None;
         self.again.clear();
         self.status.clear();
+        self.orders.clear();
         (self.held_until, self.holds) = (None, 0);
-        self.flying.retain(|_, flying| flying.tag != Tag::Status);
+        self.flying.retain(|_, flying| flying.is_reply());
     }
 
     /// The next packet, and the message that is done with once it is sent.
@@ -215,7 +237,7 @@ impl Outbox {
     }
 
     fn taken(&mut self, tag: Tag) -> (Tag, Fate) {
-        if tag != Tag::Status {
+        if matches!(tag, Tag::Reply(_)) {
             self.holds = 0;
         }
         (tag, Fate::Accepted)
@@ -286,22 +308,24 @@ impl Outbox {
 
     fn front(&self) -> Option<&Outbound> {
         let reply = || self.replies.front().filter(|_| self.held_until.is_none() && !self.is_probing());
-        self.status.front().or_else(|| reply().map(|waiting| &waiting.message))
+        let order = || self.orders.front().map(|(_, message)| message);
+        self.status.front().or_else(order).or_else(|| reply().map(|waiting| &waiting.message))
     }
 
     /// Whether a reply is under way that shows if the broker takes replies again.
     fn is_probing(&self) -> bool {
-        self.holds > 0 && self.flying.values().any(|flying| flying.tag != Tag::Status)
+        self.holds > 0 && self.flying.values().any(Flying::is_reply)
     }
 
     fn pop(&mut self) -> Option<(Tag, Outbound, u64, Option<Mono>)> {
-        match self.status.pop_front() {
-            Some(message) => Some((Tag::Status, message, 0, None)),
-            None => {
-                let Waiting { job, message, order, refused_since } = self.replies.pop_front()?;
-                Some((Tag::Reply(job), message, order, refused_since))
-            }
+        if let Some(message) = self.status.pop_front() {
+            return Some((Tag::Status, message, 0, None));
         }
+        if let Some((ticket, message)) = self.orders.pop_front() {
+            return Some((Tag::Order(ticket), message, 0, None));
+        }
+        let Waiting { job, message, order, refused_since } = self.replies.pop_front()?;
+        Some((Tag::Reply(job), message, order, refused_since))
     }
 
     fn has_window(&self, qos: Qos, granted: Granted) -> bool {
@@ -350,7 +374,8 @@ mod tests {
             qos,
             retain: false,
             correlation: None,
-            content_type: "application/json",
+            content_type: "application/json".into(),
+            request: None,
         }
     }
 
@@ -529,5 +554,26 @@ mod tests {
         };
         assert_eq!(fate, (Tag::Reply(JobId(0)), Fate::Refused));
         assert!(now.since(NOW) >= GIVE_UP && now.since(NOW) < GIVE_UP + LONGEST_HOLD * 2);
+    }
+
+    #[test]
+    fn a_request_to_another_box_goes_before_replies_and_is_given_up_with_the_connection() {
+        let one = Qos::AtLeastOnce;
+        let mut outbox = outbox(false, &[("a", one)]);
+        outbox.push_order(7, message("first", one));
+        outbox.push_order(8, message("second", one));
+        outbox.push_order(9, message("third", one));
+        assert!(outbox.withdraw(9) && !outbox.withdraw(9));
+        assert_eq!(sent(&mut outbox), ["first", "second", "a"]);
+        assert_eq!(outbox.waiting(), 1, "only replies count");
+        assert!(!outbox.withdraw(7), "it is out");
+        assert_eq!(outbox.puback(NOW, 33, Answer::Taken), Some((Tag::Order(7), Fate::Accepted)));
+        assert_eq!(outbox.puback(NOW, 34, Answer::NotNow), Some((Tag::Order(8), Fate::Refused)));
+        assert_eq!(outbox.held_until(), None, "what a box is asked says nothing of replies");
+        outbox.push_order(10, message("late", one));
+        outbox.lost();
+        outbox.connected(NOW, granted(true));
+        assert_eq!(outbox.waiting(), 1);
+        assert!(sent(&mut outbox).iter().all(|topic| topic != "late"));
     }
 }

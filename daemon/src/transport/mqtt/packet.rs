@@ -1,5 +1,7 @@
 //! Packets of either protocol version in one set of types, so that nothing above the codec asks for the version.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 /// Quality of service.
@@ -94,7 +96,18 @@ pub struct Outbound {
     pub retain: bool,
     pub correlation: Option<Bytes>,
     /// Content type, under MQTT 5.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
+    /// What a request says besides, under MQTT 5.
+    pub request: Option<Box<Asking>>,
+}
+
+/// What MQTT 5 carries with a request of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asking {
+    pub response_topic: String,
+    /// After so many seconds the broker need not deliver it any more.
+    pub expiry_s: u32,
+    pub user: Vec<(String, String)>,
 }
 
 impl Outbound {
@@ -102,7 +115,17 @@ impl Outbound {
     pub fn packet_bytes(&self) -> usize {
         const HEADERS: usize = 32;
         let correlation = self.correlation.as_ref().map_or(0, Bytes::len);
-        HEADERS + self.topic.len() + self.payload.len() + correlation + self.content_type.len()
+        let request = self.request.as_ref().map_or(0, |request| request.bytes());
+        HEADERS + self.topic.len() + self.payload.len() + correlation + self.content_type.len() + request
+    }
+}
+
+impl Asking {
+    fn bytes(&self) -> usize {
+        /// Of each property: its kind and two lengths.
+        const AROUND: usize = 5;
+        let pair = |(name, value): &(String, String)| AROUND + name.len() + value.len();
+        2 * AROUND + self.response_topic.len() + self.user.iter().map(pair).sum::<usize>()
     }
 }
 

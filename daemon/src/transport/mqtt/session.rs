@@ -221,6 +221,16 @@ impl Session {
         self.outbox.push_status(message);
     }
 
+    /// A request to another box. Its answer, and how long it is waited for, is somebody else's matter.
+    pub fn order(&mut self, ticket: u64, message: Outbound) {
+        self.outbox.push_order(ticket, message);
+    }
+
+    /// Takes a request to another box back; `false` if it is out.
+    pub fn withdraw(&mut self, ticket: u64) -> bool {
+        self.outbox.withdraw(ticket)
+    }
+
     /// Subscribes to filters on this connection. The answer must come before the connection counts as stalled.
     pub fn subscribe(&mut self, now: Mono, filters: Vec<(String, Qos)>, retained: bool) {
         self.subscribing_since.get_or_insert(now);
@@ -463,12 +473,16 @@ impl Session {
     }
 
     fn finish(&mut self, now: Mono, done: Option<(Tag, Fate)>) {
-        if let Some((Tag::Reply(job), fate)) = done {
-            if fate == Fate::Refused {
-                self.numbers.refused_by_broker += 1;
+        match done {
+            Some((Tag::Reply(job), fate)) => {
+                if fate == Fate::Refused {
+                    self.numbers.refused_by_broker += 1;
+                }
+                self.settle(job, Some(if fate == Fate::Accepted { Noted::Replied } else { Noted::ReplyRefused }));
+                self.unpark(now);
             }
-            self.settle(job, Some(if fate == Fate::Accepted { Noted::Replied } else { Noted::ReplyRefused }));
-            self.unpark(now);
+            Some((Tag::Order(ticket), Fate::Refused)) => self.actions.push_back(Action::OrderRefused(ticket)),
+            Some((Tag::Order(_), Fate::Accepted) | (Tag::Status, _)) | None => {}
         }
     }
 

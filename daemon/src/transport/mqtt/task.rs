@@ -7,6 +7,7 @@
 mod connection;
 mod journal;
 mod requests;
+mod siblings;
 pub mod speak;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -17,20 +18,24 @@ use std::time::Duration;
 use edge_core::Mono;
 use edge_wire::dto::{FleetReport, Status};
 use edge_wire::mqtt::topic::Topics;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedMutexGuard, mpsc, watch};
+use tokio::task::JoinError;
 use tokio::time::{Sleep, sleep};
 
 use self::connection::{receive, room};
 use self::requests::Open;
+use self::siblings::Siblings;
 use self::speak::Speaker;
 use super::Setup;
 use super::ingress::Rules;
 use super::link::{self, Link};
 use super::packet::FromBroker;
+use super::peers::encode::{Encoded, Sender};
 use super::reconnect::{End, Reconnect};
 use super::session::{Action, JobId, Limits, Session};
 use crate::config::MqttConfig;
 use crate::driver::clock::Clock;
+use crate::driver::sites::siblings::Ask;
 use crate::handle::{Handle, Message, Note, Numbered};
 use crate::ledger::journal::{self as journal_file, Found, Journal};
 use crate::ledger::replies::Replies;
@@ -72,6 +77,9 @@ enum Wake {
     Status {
         driver_is_gone: bool,
     },
+    Ask(Ask),
+    /// A request to another box was put together.
+    Written(Result<(u64, Result<Encoded, String>), JoinError>),
     Time,
     Stop(Option<Stop>),
 }
@@ -127,12 +135,14 @@ pub struct Task {
     in_fleet: bool,
     /// Such reports, until the driver takes them.
     reports: Vec<FleetReport>,
+    /// Requests to other boxes, and what those say of themselves.
+    siblings: Siblings,
     /// Start of the ids that are made up here: differs from one life of the daemon to the next.
     id_prefix: String,
 }
 
 impl Task {
-    pub fn new(setup: Setup, ledger: Ledger) -> Task {
+    pub fn new(setup: Setup, ledger: Ledger, orders: OwnedMutexGuard<mpsc::Receiver<Ask>>) -> Task {
         let Setup { config, node, handle, clock, wall, telemetry_interval, .. } = setup;
         let limits = Limits {
             journal_after: config.journal_after,
@@ -155,9 +165,12 @@ impl Task {
         // A journal that is not open may be one of a daemon that crashed.
         let crashed = ledger.found.as_ref().is_none_or(|found| found.crashed);
         let since_epoch = wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let id_prefix = format!("m{:x}", since_epoch.as_millis());
+        let sender = Sender { topics: topics.clone(), node, protocol: config.protocol };
         Task {
             session: Session::new(limits, first_job, crashed),
-            id_prefix: format!("m{:x}", since_epoch.as_millis()),
+            siblings: Siblings::new(orders, sender, id_prefix.clone(), handle.clone(), clock),
+            id_prefix,
             speaker: Speaker::new(&config, topics, telemetry_interval),
             config,
             rules,
@@ -218,6 +231,8 @@ impl Task {
                 Some(answer) = self.answers.recv() => Wake::Answer(answer),
                 report = self.ledger.journal_reports.recv(), if !journal_gone => Wake::Journal(report),
                 changed = self.status.changed(), if !driver_gone => Wake::Status { driver_is_gone: changed.is_err() },
+                Some(ask) = self.siblings.orders.recv() => Wake::Ask(ask),
+                Some(written) = self.siblings.writing.join_next() => Wake::Written(written),
                 () = timer.as_mut() => Wake::Time,
                 asked = stop.wait_for(Option::is_some), if may_stop => Wake::Stop(asked.ok().and_then(|asked| *asked)),
             };
@@ -230,6 +245,8 @@ impl Task {
                     self.on_journal_gone();
                 }
                 Wake::Status { driver_is_gone } => driver_gone |= self.on_status(driver_is_gone),
+                Wake::Ask(ask) => self.on_ask(ask),
+                Wake::Written(written) => self.on_written(written),
                 Wake::Stop(asked) => self.on_stop(asked),
                 Wake::Time => armed = None,
                 Wake::Room => {}
@@ -260,6 +277,7 @@ impl Task {
             self.link = Some(link::start(self.config.clone(), self.rules.topics.available(), self.clock));
         }
         self.tell_reports();
+        self.look_at_siblings(now);
         if self.speaker.is_connected() {
             let status = self.status.borrow().clone();
             self.speaker.speak(now, &status, self.wall, &mut self.session);
@@ -298,6 +316,7 @@ impl Task {
             Action::Remove(job) => self.remove(job),
             Action::Note { job, step } => self.note(now, job, step),
             Action::Forget(job) => drop(self.open.remove(&job)),
+            Action::OrderRefused(ticket) => self.on_order_refused(now, ticket),
             Action::Reconnect => {
                 if let Some(link) = self.link.take() {
                     link.task.abort();
@@ -321,6 +340,7 @@ impl Task {
         }
         self.follow_group(self.clock.now());
         self.follow_fleet(self.clock.now());
+        self.follow_siblings(self.clock.now());
         driver_is_gone
     }
 
@@ -348,7 +368,12 @@ impl Task {
     fn is_over(&mut self, now: Mono) -> bool {
         if let Stage::Stopping(limit) = self.stage {
             let connected = self.speaker.is_connected();
-            let done = if connected { self.session.is_drained() } else { self.session.is_answered() };
+            // Who waits for another box waits for this link.
+            let done = if connected {
+                self.session.is_drained() && self.siblings.is_idle()
+            } else {
+                self.session.is_answered()
+            };
             if !done && now < limit {
                 return false;
             }
@@ -370,7 +395,7 @@ impl Task {
             Stage::Stopping(at) | Stage::Leaving(at) => Some(at),
             Stage::Waiting | Stage::Serving => None,
         };
-        let own = [self.journal_due(), self.notes_due, end];
+        let own = [self.journal_due(), self.notes_due, self.siblings.next_due(), end];
         let due = [self.session.next_tick(), self.next_attempt, self.speaker.next_due()];
         let next = due.into_iter().chain(own).flatten().min().unwrap_or(Mono::MAX);
         if *armed != Some(next) {

@@ -2,7 +2,10 @@
 //!
 //! `info` comes last and is never empty, so that a stored reply can be marked as a duplicate without reading it again.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::tensor::{self, Element};
 use crate::dto::Info;
@@ -89,6 +92,71 @@ pub fn as_duplicate(json: &[u8], info_at: usize) -> Vec<u8> {
     [head, DUPLICATE, tail].concat()
 }
 
+/// A reply as somebody reads it who asked.
+#[derive(Debug)]
+pub struct Decoded<'a> {
+    /// The id of the request.
+    pub id: Option<Cow<'a, str>>,
+    /// What was answered.
+    pub said: Said<'a>,
+}
+
+/// What was answered, as far as it is read here.
+#[derive(Debug)]
+pub enum Said<'a> {
+    /// Tensors: `outputs`, for [`crate::oip::parse`].
+    Outputs,
+    /// The JSON document of the task, as it came.
+    Document(&'a str),
+    /// A "no".
+    Failure {
+        /// Its code; `None` for a word that is not known here.
+        code: Option<ErrorCode>,
+        /// As it came.
+        message: Cow<'a, str>,
+        /// With `overloaded`.
+        retry_after_ms: Option<u64>,
+    },
+}
+
+/// Reads a reply, apart from the numbers of tensors; the error says what is not as it should be.
+pub fn decode(payload: &[u8]) -> Result<Decoded<'_>, String> {
+    #[derive(Deserialize)]
+    struct Reply<'a> {
+        #[serde(borrow)]
+        id: Option<Text<'a>>,
+        ok: bool,
+        #[serde(borrow)]
+        outputs: Option<&'a RawValue>,
+        #[serde(borrow)]
+        result: Option<&'a RawValue>,
+        #[serde(borrow)]
+        error: Option<Fault<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Fault<'a> {
+        #[serde(borrow)]
+        code: Text<'a>,
+        #[serde(borrow)]
+        message: Text<'a>,
+        retry_after_ms: Option<u64>,
+    }
+    let reply: Reply<'_> = serde_json::from_slice(payload).map_err(|fault| fault.to_string())?;
+    let said = match (reply.ok, reply.outputs, reply.result, reply.error) {
+        (true, Some(_), None, None) => Said::Outputs,
+        (true, None, Some(document), None) => Said::Document(document.get()),
+        (false, None, None, Some(Fault { code, message, retry_after_ms })) => {
+            Said::Failure { code: ErrorCode::from_word(&code.0), message: message.0, retry_after_ms }
+        }
+        _ => return Err("takes `outputs` or `result` with `ok` true, or `error` with `ok` false".into()),
+    };
+    Ok(Decoded { id: reply.id.map(|id| id.0), said })
+}
+
+/// A text that is copied only where it has escapes.
+#[derive(Debug, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 #[derive(Serialize)]
 struct Failure<'a> {
     code: ErrorCode,
@@ -167,5 +235,45 @@ mod tests {
         expected["info"]["duplicate"] = json!(true);
         assert_eq!(again, expected);
         assert_eq!(as_duplicate(b"{}", 9), b"{}");
+    }
+
+    #[test]
+    fn replies_are_read_as_they_are_written() {
+        let tensor = TensorView { name: "y", datatype: "UINT8", shape: &[2], data: &[1, 2] };
+        let written = encode(Some("a\"b"), Answer::Tensors(&[tensor]), &info()).json;
+        let read = decode(&written).unwrap();
+        assert_eq!(read.id.as_deref(), Some("a\"b"));
+        assert!(matches!(read.said, Said::Outputs));
+        assert!(
+            matches!(crate::oip::parse(&written, None), Ok(crate::oip::Answer::Outputs(found)) if found.len() == 1)
+        );
+
+        let written = encode(None, Answer::Document("{\"text\": [1]}"), &info()).json;
+        assert!(matches!(decode(&written).unwrap().said, Said::Document("{\"text\": [1]}")));
+
+        let no = Answer::Failure { code: ErrorCode::Overloaded, message: "la\nter", retry_after_ms: Some(40) };
+        let written = encode(Some("x"), no, &info()).json;
+        let Said::Failure { code, message, retry_after_ms } = decode(&written).unwrap().said else { panic!() };
+        assert_eq!((code, &*message, retry_after_ms), (Some(ErrorCode::Overloaded), "la\nter", Some(40)));
+    }
+
+    #[test]
+    fn what_is_no_reply_is_said_and_words_of_later_versions_are_no_fault() {
+        let later = br#"{"id":"a","ok":false,"error":{"code":"tired","message":"m","more":1},"info":{},"seq":1}"#;
+        assert!(matches!(decode(later).unwrap().said, Said::Failure { code: None, .. }));
+        for none in [
+            &b""[..],
+            b"[]",
+            b"{}",
+            b"{\"ok\":true}",
+            b"{\"ok\":false}",
+            b"{\"ok\":true,\"result\":{},\"outputs\":[]}",
+            b"{\"ok\":true,\"result\":{}} x",
+            b"{\"ok\":\"true\",\"result\":{}}",
+            b"{\"ok\":true,\"result\":{}",
+            b"\xff",
+        ] {
+            assert!(decode(none).is_err(), "{}", String::from_utf8_lossy(none));
+        }
     }
 }

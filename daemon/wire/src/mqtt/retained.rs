@@ -18,6 +18,8 @@ pub const ONLINE: &str = "online";
 const MOST_NAME: usize = 64;
 /// Largest record of a fleet that is read, bytes.
 const MOST_REPORT: usize = 16 << 10;
+/// Largest record of another box's load that is read, bytes.
+const MOST_LOAD: usize = 256 << 10;
 
 /// `<prefix>/<node>/state`.
 pub fn state(status: &Status) -> String {
@@ -152,6 +154,61 @@ pub fn fleet_report(node: &str, model: &str, payload: &[u8]) -> Option<FleetRepo
     short.then_some(FleetReport { node, model, version, phase, wave })
 }
 
+/// `<prefix>/<node>/capacity`, at `at` (RFC 3339, UTC): what another box, or whoever spreads requests, needs to know.
+pub fn capacity(status: &Status, at: &str) -> String {
+    #[derive(Serialize)]
+    struct Capacity<'a> {
+        at: &'a str,
+        node: &'a str,
+        state: &'a str,
+        serving: bool,
+        wait_ms: u64,
+        waiting: u32,
+        running: u32,
+        regime: &'a str,
+        capacity: &'a crate::governor::CapacityInfo,
+    }
+    text(&Capacity {
+        at,
+        node: &status.node,
+        state: &status.state,
+        serving: status.routing.serving,
+        wait_ms: coarse(status.routing.wait_ms),
+        waiting: status.waiting,
+        running: status.running,
+        regime: &status.governor.regime,
+        capacity: &status.governor.capacity,
+    })
+}
+
+/// Full steps of 10 ms: what differs by less is no news.
+fn coarse(wait_ms: u64) -> u64 {
+    wait_ms.div_ceil(10).saturating_mul(10)
+}
+
+/// What another box says of how much it can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadReport {
+    /// It takes requests.
+    pub serving: bool,
+    /// How long a request would wait there.
+    pub wait_ms: u64,
+}
+
+/// Reads what a box says on its topics `capacity` or `telemetry`; `None` if that is not in it.
+pub fn load_report(payload: &[u8]) -> Option<LoadReport> {
+    #[derive(serde::Deserialize)]
+    struct Load {
+        serving: bool,
+        wait_ms: u64,
+    }
+    if payload.len() > MOST_LOAD {
+        return None;
+    }
+    let Load { serving, wait_ms } = serde_json::from_slice(payload).ok()?;
+    Some(LoadReport { serving, wait_ms })
+}
+
 /// The version of each model that its topic shows: the active one, or else one that is ready, or else the first found.
 pub fn shown_models(status: &Status) -> Vec<&ModelStatus> {
     let mut shown: Vec<&ModelStatus> = Vec::with_capacity(status.models.len());
@@ -187,6 +244,8 @@ pub fn telemetry(status: &Status, at: &str) -> String {
         regime_reason: &'a str,
         headroom_c: Option<f64>,
         capacity: &'a crate::governor::CapacityInfo,
+        serving: bool,
+        wait_ms: u64,
         load: f64,
         readings: &'a [ReadingInfo],
     }
@@ -223,6 +282,8 @@ pub fn telemetry(status: &Status, at: &str) -> String {
         regime_reason: &status.governor.reason,
         headroom_c: status.governor.headroom_c,
         capacity: &status.governor.capacity,
+        serving: status.routing.serving,
+        wait_ms: status.routing.wait_ms,
         load: status.governor.load,
         readings: &status.readings,
     })
@@ -310,5 +371,23 @@ mod tests {
         let record: serde_json::Value = serde_json::from_str(&telemetry(&status(), "2026-01-01T00:00:00Z")).unwrap();
         assert_eq!(record["at"], "2026-01-01T00:00:00Z");
         assert_eq!(record["counters"]["done"], 0);
+    }
+
+    #[test]
+    fn what_a_box_says_of_its_load_is_read_by_the_others_from_either_topic() {
+        let mut status = status();
+        status.routing = crate::sites::RoutingStatus { serving: true, wait_ms: 41, ..Default::default() };
+        let at = "2026-01-01T00:00:00Z";
+        let seen = |wait_ms| Some(LoadReport { serving: true, wait_ms });
+        assert_eq!(load_report(capacity(&status, at).as_bytes()), seen(50));
+        assert_eq!(load_report(telemetry(&status, at).as_bytes()), seen(41));
+        let before = capacity(&status, at);
+        status.routing.wait_ms = 44;
+        assert_eq!(capacity(&status, at), before, "what differs by less than 10 ms is no news");
+        for none in [&b""[..], b"online", b"{}", b"{\"serving\":1,\"wait_ms\":2}", b"{\"serving\":true,\"wait_ms\":-1}"]
+        {
+            assert_eq!(load_report(none), None, "{none:?}");
+        }
+        assert_eq!(load_report(&vec![b' '; MOST_LOAD + 1]), None);
     }
 }

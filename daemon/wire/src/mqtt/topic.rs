@@ -7,8 +7,12 @@ const GROUP: &str = "_group";
 const INFER: &str = "infer";
 const CANCEL: &str = "cancel";
 const FLEET: &str = "fleet";
+const PEER: &str = "peer";
+const AVAILABLE: &str = "available";
+const CAPACITY: &str = "capacity";
+const TELEMETRY: &str = "telemetry";
 /// Topics that a box speaks on of its own accord.
-const SPOKEN: [&str; 5] = ["available", "state", "telemetry", "models", FLEET];
+const SPOKEN: [&str; 6] = [AVAILABLE, "state", TELEMETRY, CAPACITY, "models", FLEET];
 /// The protocol's limit of a topic, in bytes.
 const MAX_TOPIC_BYTES: usize = 65_535;
 
@@ -63,6 +67,27 @@ pub enum Meaning<'a> {
         /// Name of the model; not checked.
         model: &'a str,
     },
+    /// The answer of another box to a request of this one.
+    Peer {
+        /// Which request.
+        name: &'a str,
+    },
+    /// Another box says how it is.
+    Spoke {
+        /// Node name of the box.
+        node: &'a str,
+        /// On which of its topics.
+        of: Spoken,
+    },
+}
+
+/// What a box says of how it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoken {
+    /// Whether it is there at all.
+    Available,
+    /// Whether it takes requests, and how long one would wait; with or without readings around it.
+    Capacity,
 }
 
 impl Topics {
@@ -86,6 +111,31 @@ impl Topics {
         format!("$share/{group}/{}/{GROUP}/{group}/{INFER}/+", self.prefix)
     }
 
+    /// Where the box `node` takes requests for `model`.
+    pub fn infer_at(&self, node: &str, model: &str) -> String {
+        format!("{}/{node}/{INFER}/{model}", self.prefix)
+    }
+
+    /// Where the box `node` is told that a request is not wanted any more.
+    pub fn cancel_at(&self, node: &str, request_id: &str) -> String {
+        format!("{}/{node}/{CANCEL}/{request_id}", self.prefix)
+    }
+
+    /// Where another box answers a request of this one.
+    pub fn peer(&self, name: &str) -> String {
+        format!("{}/{PEER}/{name}", self.base)
+    }
+
+    /// Filter of all such answers.
+    pub fn peer_filter(&self) -> String {
+        self.peer("+")
+    }
+
+    /// Filters of what the box `node` says of how it is.
+    pub fn spoken_by(&self, node: &str) -> [String; 3] {
+        [AVAILABLE, CAPACITY, TELEMETRY].map(|word| format!("{}/{node}/{word}", self.prefix))
+    }
+
     /// Where replies go when the request names no topic.
     pub fn result(&self, model: &str) -> String {
         format!("{}/result/{model}", self.base)
@@ -93,7 +143,7 @@ impl Topics {
 
     /// Retained `online` or `offline`.
     pub fn available(&self) -> String {
-        format!("{}/available", self.base)
+        format!("{}/{AVAILABLE}", self.base)
     }
 
     /// Retained state of the box.
@@ -128,7 +178,12 @@ impl Topics {
 
     /// Readings, every few seconds.
     pub fn telemetry(&self) -> String {
-        format!("{}/telemetry", self.base)
+        format!("{}/{TELEMETRY}", self.base)
+    }
+
+    /// Retained: whether the box takes requests, and how long one would wait.
+    pub fn capacity(&self) -> String {
+        format!("{}/{CAPACITY}", self.base)
     }
 
     /// Filter of the retained records of this box's models.
@@ -158,6 +213,7 @@ impl Topics {
             return match first {
                 INFER if !rest.contains('/') => Some(Meaning::Infer { model: rest, group: None }),
                 CANCEL if !rest.is_empty() => Some(Meaning::Cancel { request_id: rest }),
+                PEER if !rest.is_empty() && !rest.contains('/') => Some(Meaning::Peer { name: rest }),
                 _ => None,
             };
         }
@@ -165,6 +221,14 @@ impl Topics {
         match (levels.next(), levels.next(), levels.next(), levels.next(), levels.next()) {
             (Some(GROUP), Some(group), Some(INFER), Some(model), None) => {
                 Some(Meaning::Infer { model, group: Some(group) })
+            }
+            (Some(node), Some(word), None, ..) if !node.is_empty() => {
+                let of = match word {
+                    AVAILABLE => Spoken::Available,
+                    CAPACITY | TELEMETRY => Spoken::Capacity,
+                    _ => return None,
+                };
+                Some(Meaning::Spoke { node, of })
             }
             _ => None,
         }

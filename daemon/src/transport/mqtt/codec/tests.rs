@@ -13,7 +13,8 @@ fn message(qos: Qos, payload: usize) -> Outbound {
         qos,
         retain: false,
         correlation: Some(Bytes::from_static(b"c7")),
-        content_type: "application/json",
+        content_type: "application/json".into(),
+        request: None,
     }
 }
 

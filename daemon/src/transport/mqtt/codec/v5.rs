@@ -155,9 +155,13 @@ fn publish(packet_id: u16, again: bool, message: &Outbound) -> Publish {
         pkid: packet_id,
         payload: message.payload.clone(),
         properties: Some(PublishProperties {
-            payload_format_indicator: Some(1),
+            // Only of what is text for certain.
+            payload_format_indicator: message.request.is_none().then_some(1),
             correlation_data: message.correlation.clone(),
-            content_type: Some(message.content_type.to_owned()),
+            content_type: Some(message.content_type.clone().into_owned()),
+            response_topic: message.request.as_ref().map(|request| request.response_topic.clone()),
+            message_expiry_interval: message.request.as_ref().map(|request| request.expiry_s),
+            user_properties: message.request.as_ref().map(|request| request.user.clone()).unwrap_or_default(),
             ..PublishProperties::default()
         }),
     }

@@ -90,6 +90,8 @@ pub enum Action {
     Note { job: JobId, step: Noted },
     /// It is over.
     Forget(JobId),
+    /// The broker does not take a request to another box.
+    OrderRefused(u64),
     /// Make the connection anew.
     Reconnect,
 }

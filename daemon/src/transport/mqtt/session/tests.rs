@@ -52,7 +52,8 @@ fn reply(qos: Qos) -> Outbound {
         qos,
         retain: false,
         correlation: None,
-        content_type: "application/json",
+        content_type: "application/json".into(),
+        request: None,
     }
 }
 

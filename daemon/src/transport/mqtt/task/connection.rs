@@ -43,6 +43,7 @@ impl Task {
     }
 
     pub(super) fn ended(&mut self, now: Mono, end: End) {
+        self.lose_siblings(now, &end.reason);
         self.session.lost();
         self.subscribing.clear();
         self.unsubscribed.clear();
@@ -121,9 +122,10 @@ impl Task {
         self.ask_for(now, records, true);
         self.follow_group(now);
         self.follow_fleet(now);
+        self.follow_siblings(now);
     }
 
-    fn ask_for(&mut self, now: Mono, filters: Vec<(String, Qos)>, retained: bool) {
+    pub(super) fn ask_for(&mut self, now: Mono, filters: Vec<(String, Qos)>, retained: bool) {
         self.subscribing.push_back(filters.iter().map(|(filter, _)| filter.clone()).collect());
         self.session.subscribe(now, filters, retained);
     }
@@ -167,7 +169,10 @@ impl Task {
                 Ok(()) if *filter == fleet => self.speaker.hears_fleet(true),
                 Ok(()) => {}
                 Err(why) if records.contains(filter) => tracing::debug!(%why, %filter, "old records are not looked at"),
-                Err(why) => self.unsubscribed.push((filter.clone(), why)),
+                Err(why) => {
+                    self.siblings.refused(filter, &why);
+                    self.unsubscribed.push((filter.clone(), why));
+                }
             }
         }
         if !self.subscribing.is_empty() {

@@ -68,10 +68,18 @@ impl Task {
                 self.on_fleet(node, model, &message.payload);
                 None
             }
+            Some(Meaning::Spoke { node, of }) => {
+                self.on_spoken(node, of, &message.payload);
+                None
+            }
             // A retained request is a leftover of the broker, delivered again at every subscription.
             _ if message.retained => None,
             Some(Meaning::Cancel { request_id }) => {
                 self.cancel(now, request_id);
+                None
+            }
+            Some(Meaning::Peer { name }) => {
+                self.on_peer(now, name, &message);
                 None
             }
             Some(Meaning::Infer { model, group }) if group.is_none() || group == self.config.group.as_deref() => {

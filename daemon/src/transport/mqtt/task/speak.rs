@@ -1,7 +1,7 @@
 //! What the box says: of itself to the broker (state, models, telemetry), and of the link to the driver.
 //!
 //! Decides how often: retained topics on change and at most once a second, counters at most once a second, nothing at
-//! all while nothing changes.
+//! all while nothing changes; but how much the box can take every ten seconds at least, where other boxes may want to know.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -21,6 +21,8 @@ use crate::transport::mqtt::session::Session;
 
 /// Pause between two publications of the same kind, and between two reports of counters.
 const PAUSE: Duration = Duration::from_secs(1);
+/// What other boxes rely on is said again after this, so that silence tells them something.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// After this, a connection no longer carries the memory of a contested client id.
 const FORGIVEN: Duration = Duration::from_secs(60);
 
@@ -33,6 +35,7 @@ pub fn failed(config: &MqttConfig, why: &str) -> MqttStatus {
 pub struct Speaker {
     topics: Topics,
     telemetry_interval: Duration,
+    in_group: bool,
     max_packet_bytes: u64,
     now_status: MqttStatus,
     /// What the driver was told last, and when.
@@ -55,6 +58,7 @@ impl Speaker {
         Speaker {
             topics,
             telemetry_interval,
+            in_group: config.group.is_some(),
             max_packet_bytes: config.max_packet_bytes,
             now_status,
             told: None,
@@ -148,7 +152,7 @@ impl Speaker {
         }
         if self.looked.is_none_or(|looked| now.since(looked) >= PAUSE) {
             self.looked = Some(now);
-            self.look(status, session);
+            self.look(status, wall(), session);
         }
         if self.telemetry_at.is_none_or(|at| at <= now) {
             self.telemetry_at = Some(now.after(self.telemetry_interval));
@@ -218,13 +222,17 @@ impl Speaker {
     }
 
     /// Publishes every retained topic whose content changed, and empties those of models that are gone.
-    fn look(&mut self, status: &Status, session: &mut Session) {
+    fn look(&mut self, status: &Status, wall: SystemTime, session: &mut Session) {
         let mut wanted = vec![
             (self.topics.available(), retained::ONLINE.to_owned()),
             (self.topics.state(), retained::state(status)),
         ];
         for model in retained::shown_models(status) {
             wanted.push((self.topics.model(&model.name), retained::model(model)));
+        }
+        if self.in_group || status.routing.siblings().next().is_some() {
+            let beat = clock::rfc3339(on_the_beat(wall));
+            wanted.push((self.topics.capacity(), retained::capacity(status, &beat)));
         }
         for model in &status.fleet.models {
             wanted.push((self.topics.fleet(&model.name), retained::fleet(model)));
@@ -246,7 +254,14 @@ impl Speaker {
     }
 }
 
+/// The last full beat before this, so that a record with this time differs from the one before by a beat only.
+fn on_the_beat(wall: SystemTime) -> SystemTime {
+    let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let full = since.as_secs() - since.as_secs() % HEARTBEAT.as_secs();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(full)
+}
+
 fn message(topic: String, text: String, qos: Qos, retain: bool) -> Outbound {
-    let content_type = if text.starts_with('{') { JSON } else { "text/plain" };
-    Outbound { topic, payload: Bytes::from(text), qos, retain, correlation: None, content_type }
+    let content_type = if text.starts_with('{') { JSON } else { "text/plain" }.into();
+    Outbound { topic, payload: Bytes::from(text), qos, retain, correlation: None, content_type, request: None }
 }

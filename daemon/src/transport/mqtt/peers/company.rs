@@ -1,0 +1,66 @@
+//! What other boxes say of themselves, put together: whether each is there, takes requests, and how long one would wait. Pure.
+//!
+//! Two topics tell of it, and the broker keeps what each said last: a record of how much a box can take may be older than its
+//! last will, so that a box counts as serving only while both say so.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use edge_wire::mqtt::retained::{LoadReport, OFFLINE, load_report};
+use edge_wire::mqtt::topic::Spoken;
+
+use crate::driver::sites::siblings::Heard;
+
+/// One box.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// By its last will, or its own word when it left.
+    offline: bool,
+    load: Option<LoadReport>,
+}
+
+/// The boxes that are listened to.
+#[derive(Debug, Default)]
+pub struct Company {
+    seen: BTreeMap<String, Seen>,
+}
+
+impl Company {
+    /// Those that are listened to from now on; the others are forgotten. Gives those that come and those that go.
+    pub fn follow<'a>(&mut self, wanted: impl Iterator<Item = &'a str>) -> (Vec<String>, Vec<String>) {
+        let wanted: Vec<&str> = wanted.collect();
+        let gone: Vec<String> = self.seen.keys().filter(|node| !wanted.contains(&node.as_str())).cloned().collect();
+        self.seen.retain(|node, _| wanted.contains(&node.as_str()));
+        let mut new = Vec::new();
+        for node in wanted {
+            if !self.seen.contains_key(node) {
+                self.seen.insert(node.to_owned(), Seen::default());
+                new.push(node.to_owned());
+            }
+        }
+        (new, gone)
+    }
+
+    /// Nothing is heard any more, as there is no connection.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+    }
+
+    /// A box said something; what is known of it now, if that is enough to know anything.
+    pub fn hear(&mut self, node: &str, of: Spoken, payload: &[u8]) -> Option<Heard> {
+        let seen = self.seen.get_mut(node)?;
+        match of {
+            Spoken::Available => seen.offline = payload == OFFLINE.as_bytes(),
+            // What is none of its records says nothing.
+            Spoken::Capacity => seen.load = Some(load_report(payload)?),
+        }
+        let node = node.to_owned();
+        match (seen.offline, seen.load) {
+            (true, _) => Some(Heard { node, is_serving: false, wait: Duration::ZERO }),
+            (false, Some(load)) => {
+                Some(Heard { node, is_serving: load.serving, wait: Duration::from_millis(load.wait_ms) })
+            }
+            (false, None) => None,
+        }
+    }
+}
