@@ -78,7 +78,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What it charges.
+    /// What it charges. Another box of one's own charges nothing, unless it is said that it does: without a price it would count as
+    /// dearer than any other place.
     pub fn price(&mut self) -> Option<Price> {
         const PARTS: [&str; 3] = ["price.input_usd_per_mtok", "price.output_usd_per_mtok", "price.per_request_usd"];
         let record = self.record;
@@ -94,7 +95,8 @@ impl<'a> Reader<'a> {
         }
         self.age_of_price();
         let [input_mtok, output_mtok, request] = PARTS.map(|key| usd(record, key));
-        is_priced.then_some(Price { request, input_mtok, output_mtok })
+        let is_own = self.protocol_word() == "sibling";
+        (is_priced || is_own).then_some(Price { request, input_mtok, output_mtok })
     }
 
     fn age_of_price(&mut self) {

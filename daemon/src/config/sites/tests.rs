@@ -112,7 +112,11 @@ fn a_sibling_counts_as_at_least_where_the_broker_is_and_serves_what_this_box_doe
         let read = read_text(&with(SIBLING, zone)).unwrap();
         assert_eq!((read.sites[0].core.zone, !read.warnings.is_empty()), (counts, warned), "{zone}");
         assert_eq!(read.sites[0].model("ocr"), Some("ocr"));
+        assert_eq!(read.sites[0].core.price, Some(Price::default()), "a box of one's own charges nothing");
     }
+    let priced = "price = { per_request_usd = 0.001, as_of = 2026-11-01 }";
+    let price = read_text(&with(SIBLING, priced)).unwrap().sites[0].core.price;
+    assert_eq!(price, Some(Price { request: usd(1_000_000), ..Price::default() }));
     let around = Around { machine: &machine(), node: "box", broker: None };
     let faults = read_policy_text(Path::new("e"), SIBLING, &around).unwrap_err();
     assert_eq!(faults[0].to_string(), "e: site \"a\": protocol: \"sibling\" needs a broker: set `mqtt.host`");

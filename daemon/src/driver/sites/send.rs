@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes as Body;
-use edge_core::{Bytes, Event, NanoUsd, Reason, RequestId, SiteFault, SiteId, Tokens, Trip, Zone};
+use edge_core::{Bytes, Event, NanoUsd, Price, Reason, RequestId, SiteFault, SiteId, Tokens, Trip, Zone};
 
 use super::{Attempt, Known, Ticket};
 use crate::config::routing::Audit;
@@ -32,7 +32,11 @@ impl Driver {
         let Some(known) = self.sites.get(site) else {
             return self.not_sent(&attempt, SiteFault::Unfit, "the site is not configured any more");
         };
-        let (name, zone, is_priced) = (known.name.clone(), known.config.core.zone, known.config.core.price.is_some());
+        let (name, zone, is_priced) = (
+            known.name.clone(),
+            known.config.core.zone,
+            known.config.core.price.is_some_and(|price| price != Price::default()),
+        );
         // The core has asked; were it wrong, nothing leaves all the same.
         if zone > entry.travel.class.farthest() {
             let class = entry.travel.class.as_str();

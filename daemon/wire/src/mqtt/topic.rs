@@ -479,4 +479,26 @@ mod tests {
             assert_eq!(matches(filter, topic), expected, "{filter} {topic}");
         }
     }
+
+    #[test]
+    fn what_boxes_say_to_each_other_is_told_from_requests_and_no_reply_may_go_there() {
+        let (own, other) = (Topics::new("plant/edge", "box-7"), Topics::new("plant/edge", "box-8"));
+        let peer = own.peer("4f");
+        assert_eq!((own.parse(&peer), other.parse(&peer)), (Some(Meaning::Peer { name: "4f" }), None));
+        assert!(matches(&own.peer_filter(), &peer));
+        assert_eq!(other.check_reply_topic(&peer, &[]), Ok(()), "the other box may answer there");
+        for none in [own.peer(""), own.peer("a/b")] {
+            assert_eq!(own.parse(&none), None, "{none}");
+        }
+        let [available, capacity, telemetry] = other.spoken_by("box-7");
+        assert_eq!([&available, &capacity, &telemetry], [&own.available(), &own.capacity(), &own.telemetry()]);
+        for (topic, of) in [(available, Spoken::Available), (capacity, Spoken::Capacity), (telemetry, Spoken::Capacity)]
+        {
+            assert_eq!(other.parse(&topic), Some(Meaning::Spoke { node: "box-7", of }), "{topic}");
+            assert_eq!(other.check_reply_topic(&topic, &[]), Err(BadReplyTopic::Reserved), "{topic}");
+        }
+        assert_eq!(other.infer_at("box-7", "m"), "plant/edge/box-7/infer/m");
+        assert!(matches(&own.infer_filter(), &other.infer_at("box-7", "m")));
+        assert!(matches(&own.cancel_filter(), &other.cancel_at("box-7", "box-8/a")));
+    }
 }

@@ -665,7 +665,7 @@ impl World {
                 Action::Keep { job, .. } => self.keeping.push(job),
                 Action::Write { job, .. } => self.writing.push(job),
                 Action::Forget(_) => self.over += 1,
-                Action::Remove(_) | Action::Note { .. } | Action::Reconnect => {}
+                Action::Remove(_) | Action::Note { .. } | Action::Reconnect | Action::OrderRefused(_) => {}
             }
         }
         while let Some(packet) = self.session.poll_packet(at(self.now)) {
@@ -717,4 +717,25 @@ proptest! {
         prop_assert!(world.session.jobs.is_empty() && world.session.by_key.is_empty());
         prop_assert_eq!((world.session.rows, world.session.row_bytes, world.session.unowed), (0, 0, 0));
     }
+}
+
+#[test]
+fn a_request_to_another_box_that_the_broker_does_not_take_is_told_and_one_that_waits_can_be_taken_back() {
+    let mut session = session();
+    for ticket in 1..=3 {
+        session.order(ticket, reply(Qos::AtLeastOnce));
+    }
+    assert!(session.withdraw(3) && !session.withdraw(3));
+    assert!(!session.is_drained());
+    assert_eq!(packets(&mut session), ["reply 33", "reply 34"]);
+    assert!(!session.withdraw(1), "it is out");
+    session.puback(at(1), 33, Answer::Taken);
+    session.puback(at(1), 34, Answer::Never);
+    assert_eq!(actions(&mut session), [Action::OrderRefused(2)]);
+    assert!(session.is_drained());
+    assert_eq!(session.numbers().refused_by_broker, 0, "that counts replies");
+    session.order(4, reply(Qos::AtLeastOnce));
+    session.lost();
+    session.connected(at(2), granted(true));
+    assert_eq!(packets(&mut session).iter().filter(|packet| packet.starts_with("reply")).count(), 0);
 }
