@@ -52,6 +52,10 @@ install: ## Put what `make dist` built where it belongs, below DESTDIR (as root,
 demo: build fetch ## Start a stack of its own, infer over D-Bus and MQTT, check every answer, stop it
 	@EDGE_BIN_DIR='$(BIN)' packaging/dev/demo.sh
 
+.PHONY: demo-sites
+demo-sites: build fetch ## Where requests go: one stream with the box idle, hot, cut off and over budget, checked
+	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-demo-sites'
+
 .PHONY: up
 up: build fetch ## Leave a stack running; its settings are in .run/env
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-stack' up .run

@@ -12,6 +12,7 @@ pub mod client;
 pub mod clock;
 pub mod crowd;
 pub mod daemon;
+pub mod demo;
 pub mod desk;
 pub mod disk;
 pub mod faulty;

@@ -33,16 +33,31 @@ pub struct Installed {
 /// Where it is: `EDGE_PEERS_DIR`, or in `.fetch`. `None`, with the reason printed, where it could not be installed; that is an
 /// error where `CI` is set, because there it must be.
 pub fn installed() -> Result<Option<Installed>> {
-    let dir =
-        std::env::var_os("EDGE_PEERS_DIR").map_or_else(|| places::repository().join(".fetch/peers"), PathBuf::from);
-    found(&dir, std::env::var_os("CI").is_some())
+    found(&place(), std::env::var_os("CI").is_some())
+}
+
+/// Whether it is there, for whoever can do without.
+pub fn are_there() -> bool {
+    look(&place()).is_ok()
+}
+
+fn place() -> PathBuf {
+    std::env::var_os("EDGE_PEERS_DIR").map_or_else(|| places::repository().join(".fetch/peers"), PathBuf::from)
+}
+
+/// What is there, or the first thing that is missing.
+fn look(dir: &Path) -> std::result::Result<Installed, PathBuf> {
+    let installed = Installed { python: dir.join("venv/bin/python3"), model: dir.join("model.gguf") };
+    let made = dir.join("made");
+    let missing = [&made, &installed.python, &installed.model].into_iter().find(|path| !path.exists()).cloned();
+    missing.map_or(Ok(installed), Err)
 }
 
 fn found(dir: &Path, must: bool) -> Result<Option<Installed>> {
-    let installed = Installed { python: dir.join("venv/bin/python3"), model: dir.join("model.gguf") };
-    let made = dir.join("made");
-    let missing = [&made, &installed.python, &installed.model].into_iter().find(|path| !path.exists());
-    let Some(missing) = missing else { return Ok(Some(installed)) };
+    let missing = match look(dir) {
+        Ok(installed) => return Ok(Some(installed)),
+        Err(missing) => missing,
+    };
     let why = format!("no servers to send requests on to: no {}: run `make peers`", missing.display());
     ensure!(!must, "{why}");
     println!("SKIPPED: {why}");
