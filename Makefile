@@ -17,6 +17,7 @@ PROFILE := --release --workspace --locked
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
 KILLS ?= 300
+KILLS_DEFERRED ?= 200
 # Size of the bundle of `make bench-pull`, MiB.
 PULL_MIB ?= 1024
 
@@ -104,6 +105,10 @@ soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemo
 .PHONY: kills
 kills: build fetch ## The daemon dies KILLS times at random moments of installing, pulling, activating and removing versions
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-kills' '$(KILLS)'
+
+.PHONY: kills-deferred
+kills-deferred: build fetch ## The daemon dies KILLS_DEFERRED times at random moments while requests wait on its disk
+	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-kills' deferred '$(KILLS_DEFERRED)'
 
 .PHONY: booted
 booted: build fetch ## The installed service under a systemd that was booted, in a container (as root)

@@ -20,6 +20,9 @@ use crate::origin::{Origin, Served};
 use crate::stack::Stack;
 use crate::versions::{MODEL, archive, ask, command, heavy, inputs, right};
 
+pub mod deferred;
+mod spooled;
+
 /// The latest moment of a kill after its change was asked for: a little longer than the longest change takes.
 const LATEST: Duration = Duration::from_millis(400);
 /// Bytes beside the model of the bundle that is pulled: as long as a kill may take to come.
