@@ -34,6 +34,8 @@ const PATH: &str = "/v2/models/add/infer";
 const DEADLINE_MS: u64 = 3_600_000;
 /// The latest moments of a kill: while requests come in; while they are put off; when they are taken up again.
 const LATEST_MS: [u64; 4] = [30, 300, 1500, 2500];
+/// How late the other site's answers come at most, milliseconds.
+const SLOWEST_MS: u64 = 1500;
 /// New requests of each life, over each way.
 const NEW_EACH: u64 = 3;
 /// Open requests, and answered ones, that are asked again in each life.
@@ -214,8 +216,17 @@ impl Elsewhere {
         Ok(Elsewhere { recorded, link })
     }
 
-    fn set_up(&self, up: bool) {
-        self.link.change(|faults| faults.refusing = !up);
+    /// It is away, there, or there and slow: then the daemon dies while requests are at it.
+    fn change(&self, moments: &mut Moments) {
+        let (away, delay) = match moments.next(4) {
+            0 => (true, 0),
+            1 => (false, 0),
+            _ => (false, moments.next(SLOWEST_MS)),
+        };
+        self.link.change(|faults| {
+            faults.refusing = away;
+            faults.down.delay = Duration::from_millis(delay);
+        });
     }
 }
 
@@ -271,7 +282,7 @@ impl Course {
     /// One life of the daemon, to its death.
     async fn life(&mut self, round: u32) -> Result<()> {
         let client = self.stack.client().await?;
-        self.elsewhere.set_up(self.moments.next(2) == 0);
+        self.elsewhere.change(&mut self.moments);
         // Whoever holds the device is a program of its own, which may go before the daemon does.
         let mut holder = None;
         if self.moments.next(4) > 0 {
@@ -289,7 +300,7 @@ impl Course {
         tokio::time::sleep(Duration::from_micros(first)).await;
         match self.moments.next(3) {
             0 => holder = None,
-            1 => self.elsewhere.set_up(self.moments.next(2) == 0),
+            1 => self.elsewhere.change(&mut self.moments),
             _ => {}
         }
         tokio::time::sleep(Duration::from_micros(second)).await;
@@ -481,7 +492,7 @@ impl Course {
 
     /// Nothing is in the way any more: everything is answered, and asked again.
     async fn finish(&mut self) -> Result<()> {
-        self.elsewhere.set_up(true);
+        self.elsewhere.link.heal();
         let client = self.stack.client().await?;
         let (watch, mut ticks, mut tasks) = (Stopwatch::start(), pace(Duration::from_millis(500)), JoinSet::new());
         while self.asked.values().any(|asked| asked.first.is_none()) && watch.elapsed() < PATIENCE * 4 {
