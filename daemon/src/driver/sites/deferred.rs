@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use super::stored;
 use crate::driver::book::now;
-use crate::driver::entry::Entry;
+use crate::driver::entry::{Entry, MAX_WAITERS};
 use crate::driver::trace::Step;
 use crate::driver::{Driver, clock};
 use crate::handle::ReplySender;
@@ -198,7 +198,7 @@ impl Driver {
             }
             Report::Same { mark, id } => {
                 if let Some(entry) = self.deferred.putting.remove(&mark) {
-                    self.deferred.waiting.entry(id).or_default().join(callers(*entry));
+                    self.join_row(id, callers(*entry));
                 }
             }
             Report::Repeated { mark, reply } => {
@@ -312,6 +312,8 @@ impl Driver {
         if self.deferred.order(|spool| spool.answered(row, now(), bytes)) {
             self.deferred.replying.insert(row, (reply, callers));
         } else {
+            let mut reply = reply;
+            reply.info.warnings.push("this answer is not on the disk: the disk is behind".into());
             callers.send(&reply);
         }
     }
@@ -326,7 +328,8 @@ impl Driver {
         let Some(request_id) = request.options.request_id.clone().filter(|_| request.options.deferrable) else {
             return Some((request, reply));
         };
-        if !self.deferred.is_there() || !self.deferred.fault.is_empty() {
+        // Also while nothing can be written: what was answered before can be read.
+        if !self.deferred.is_there() {
             return Some((request, reply));
         }
         let (mark, caller) = (self.deferred.mark(), stored::caller(&request.caller));
@@ -346,19 +349,44 @@ impl Driver {
                 again.info.duplicate = true;
                 reply.send(again);
             }
-            Ok(Recalled::Waits(row)) if !self.deferred.fetching.contains_key(&row) && !self.is_served(row) => {
+            Ok(Recalled::Waits(row)) => {
                 self.counters.duplicates += 1;
-                self.deferred.waiting.entry(row).or_default().senders.push(reply);
+                if self.callers_of(row) < MAX_WAITERS {
+                    self.join_row(row, Callers { senders: vec![reply], ..Callers::default() });
+                } else {
+                    let text = format!("request_id: asked more than {MAX_WAITERS} times while it is open");
+                    let failure = Failure { retry_after_ms: Some(1000), ..Failure::new(ErrorCode::Overloaded, text) };
+                    let info = Info { request_id: row_id(&request), model: request.model, ..Info::default() };
+                    reply.send(Reply { result: Err(failure), info });
+                }
             }
-            Ok(Recalled::Waits(_) | Recalled::Unknown) | Err(_) => {
+            Ok(Recalled::Unknown) | Err(_) => {
                 self.submit_known(request, reply);
                 self.act();
             }
         }
     }
 
-    fn is_served(&self, row: i64) -> bool {
-        self.entries.values().any(|entry| entry.row == Some(row))
+    /// Whoever asks for a row waits for the one answer that it gets, however far that is: it waits on the disk, is being fetched, is
+    /// served, or its answer is on its way to the disk.
+    fn join_row(&mut self, row: i64, callers: Callers) {
+        if let Some((_, waiting)) = self.deferred.replying.get_mut(&row) {
+            waiting.join(callers);
+        } else if let Some(entry) = self.entries.values_mut().find(|entry| entry.row == Some(row)) {
+            entry.story.steps.push((self.now, Step::Duplicate));
+            entry.waiters.extend(callers.senders);
+        } else {
+            self.deferred.waiting.entry(row).or_default().join(callers);
+        }
+    }
+
+    /// How many wait for a row.
+    fn callers_of(&self, row: i64) -> usize {
+        if let Some((_, waiting)) = self.deferred.replying.get(&row) {
+            return waiting.senders.len();
+        }
+        let served = self.entries.values().find(|entry| entry.row == Some(row)).map(|entry| entry.waiters.len());
+        served.unwrap_or_else(|| self.deferred.waiting.get(&row).map_or(0, |waiting| waiting.senders.len()))
     }
 
     /// Now and then: what has expired is answered.
@@ -381,6 +409,10 @@ impl Callers {
 fn callers(entry: Entry) -> Callers {
     let received = Some((entry.story.received, entry.story.received_at));
     Callers { senders: entry.waiters.into_iter().chain([entry.reply]).collect(), received, steps: entry.story.steps }
+}
+
+fn row_id(request: &Request) -> String {
+    request.options.request_id.clone().unwrap_or_default()
 }
 
 fn died_twice() -> Failure {
