@@ -18,7 +18,9 @@ use crate::transport::mqtt::session::JobId;
 use crate::transport::mqtt::{DISK_LIMIT, no_journal, silent};
 
 /// First byte of a head: the version of its form.
-const HEAD_VERSION: u8 = 2;
+const HEAD_VERSION: u8 = 3;
+/// The one before, which lacks the last field.
+const HEAD_BEFORE: u8 = 2;
 
 /// What the journal keeps of a request besides its payload.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ struct Head {
     id: Option<String>,
     /// The id that its reply carries, also if the sender gave none.
     known_as: String,
+    /// It may wait on the disk of those that are put off, which counts its deaths itself: a crash while it only waits is none.
+    patient: bool,
 }
 
 impl Task {
@@ -280,8 +284,11 @@ fn write_head(head: &Head) -> Option<Vec<u8>> {
 }
 
 fn read_head(bytes: &[u8]) -> Option<Head> {
-    let (version, head) = bytes.split_first()?;
-    (*version == HEAD_VERSION).then(|| postcard::from_bytes(head).ok()).flatten()
+    match bytes.split_first()? {
+        (&HEAD_VERSION, head) => postcard::from_bytes(head).ok(),
+        (&HEAD_BEFORE, head) => postcard::from_bytes(&[head, &[0]].concat()).ok(),
+        _ => None,
+    }
 }
 
 fn row(job: JobId, open: &Open, message: Inbound, deaths: u8) -> Option<Row> {
@@ -297,6 +304,7 @@ fn row(job: JobId, open: &Open, message: Inbound, deaths: u8) -> Option<Row> {
         reply_topic: open.target.topic.as_ref().into(),
         id: open.id.clone(),
         known_as: open.known_as.clone(),
+        patient: open.patient,
     };
     Some(Row {
         id: job.0,
@@ -330,6 +338,7 @@ fn open_left(now: Mono, row: Left, head: Head) -> Open {
         redelivered: true,
         left: true,
         deaths: row.deaths,
+        patient: head.patient,
         fetching: false,
         stored: None,
     }
@@ -349,9 +358,12 @@ mod tests {
             reply_topic: "edge/r".into(),
             id: Some("a".into()),
             known_as: "a".into(),
+            patient: false,
         };
         let bytes = write_head(&head).unwrap();
-        assert_eq!(read_head(&bytes), Some(head));
+        assert_eq!(read_head(&bytes).as_ref(), Some(&head));
+        let before = [&[HEAD_BEFORE], &bytes[1..bytes.len() - 1]].concat();
+        assert_eq!(read_head(&before), Some(head), "as the version before wrote it");
         assert_eq!(read_head(&[&[HEAD_VERSION + 1], &bytes[1..]].concat()), None);
         assert_eq!((read_head(&bytes[..3]), read_head(&[])), (None, None));
     }

@@ -47,6 +47,8 @@ pub struct Open {
     pub(super) left: bool,
     /// Daemons that died while it was open.
     pub(super) deaths: u8,
+    /// It may be put off, and is found again by its own id.
+    pub(super) patient: bool,
     /// The journal was asked for its payload.
     pub(super) fetching: bool,
     /// The reply, while it is being stored.
@@ -174,7 +176,9 @@ impl Task {
             }
             Err(failure) => (None, Some(failure)),
         };
+        let options = request.as_ref().map(|request| &request.options);
         let open = Open {
+            patient: options.is_some_and(|options| options.deferrable && options.request_id.is_some()),
             deadline_ms: request.as_ref().and_then(|request| self.deadline_ms(received_ms, request)),
             known_as,
             model: asked.model,
@@ -218,7 +222,8 @@ impl Task {
         if open.cancelled {
             return self.fail(now, job, Failure::new(ErrorCode::Cancelled, "cancelled by the caller"));
         }
-        if deaths >= MAX_DEATHS {
+        // Of one that was put off the driver knows whether it only waited.
+        if deaths >= MAX_DEATHS && !open.patient {
             let text = format!("the request was open at {deaths} crashes and is not run again");
             return self.fail(now, job, Failure::new(ErrorCode::Internal, text));
         }
