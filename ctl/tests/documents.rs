@@ -83,7 +83,11 @@ fn every_key_of_every_record_is_explained_where_the_record_is() {
     let trace = Trace { steps: vec![TraceStep::default()], info: Some(info.clone()), ..Trace::default() };
     let page = page();
     let value = |record: Result<Value, serde_json::Error>| record.unwrap();
-    check(section(&page, "Status"), &value(serde_json::to_value(status)), &["models", "hardware", "governor", "routing"]);
+    check(
+        section(&page, "Status"),
+        &value(serde_json::to_value(status)),
+        &["models", "hardware", "governor", "routing"],
+    );
     routing(&page);
     machine(&page);
     check(section(&page, "Model"), &value(serde_json::to_value(model)), &[]);

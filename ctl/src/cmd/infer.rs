@@ -81,6 +81,8 @@ async fn patiently<T>(work: impl Future<Output = T>, model: &str) -> T {
 
 fn answer(common: &Common, args: &InferArgs, inferred: &Inferred, simulated: bool) -> Answer {
     let Inferred { result, info } = inferred;
+    // Whatever is simulated here, another site ran a model.
+    let simulated = simulated && !human::infer::is_away(info);
     if common.json {
         return Answer::done(json::inferred(result, info, simulated));
     }

@@ -236,7 +236,7 @@ fn an_answer_of_another_site_is_never_shown_as_one_of_this_box() {
     files(&bus);
     fs::write(bus.path().join("chat.json"), r#"{"messages": []}"#).unwrap();
     let edgectl = Edgectl::on(&bus);
-    let _fake = fake(&bus);
+    let fake = fake(&bus);
     let lines: [&[&str]; 4] = [
         &["infer", "away", "chat.json", "--request-id", "chat-9"],
         &["infer", "away", "chat.json", "--request-id", "chat-9", "--verbose"],
@@ -248,6 +248,11 @@ fn an_answer_of_another_site_is_never_shown_as_one_of_this_box() {
         assert!(run.contains("cloud-a") && !run.contains("local") && !run.contains("unknown"), "{run}");
     }
     check("away", &runs);
+    fake.script.lock().unwrap().status.simulated = true;
+    for line in [&["infer", "away", "chat.json"][..], &["infer", "away", "chat.json", "--json"]] {
+        let told = edgectl.tell(line);
+        assert!(!told.to_lowercase().contains("simulated"), "a model ran, only not here: {told}");
+    }
 }
 
 #[test]

@@ -370,7 +370,7 @@ pub fn audit() -> Vec<AuditEntry> {
     let entry = |at: &str, request_id: &str, outcome: &str, took_ms| AuditEntry {
         at: at.into(),
         request_id: request_id.into(),
-        caller: "uid 1000".into(),
+        caller: "bus :1.42 (uid 1000)".into(),
         model: "chat".into(),
         site: "cloud-a".into(),
         zone: "cloud".into(),

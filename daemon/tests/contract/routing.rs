@@ -56,8 +56,8 @@ async fn bad_options_name_the_field_and_what_it_takes() {
     }
     let no = refused(routing.usage(&HashMap::from([("step", Variant::from("week"))])).await);
     assert!(no.message.contains("minute, hour, day or all"), "{}", no.message);
-    let no = refused(routing.audit(&HashMap::from([("limit", Variant::from(10_001_u32))])).await);
-    assert!(no.message.contains("limit: takes an integer from 0 to 10000"), "{}", no.message);
+    let no = refused(routing.audit(&HashMap::from([("limit", Variant::from(1_001_u32))])).await);
+    assert!(no.message.contains("limit: takes an integer from 0 to 1000"), "{}", no.message);
 }
 
 #[tokio::test]

@@ -367,14 +367,17 @@ pub trait Routing {
     /// request, and `bytes` (t), `content_type` (s), `input_tokens` (u), `output_tokens` (u), `text` (s, looked into as a
     /// payload would be) and `source` (s, `bus`, `bus:UID` or `mqtt:TOPIC`). The answer has the fields of an
     /// [`Explanation`](crate::sites::Explanation) that are plain, and all of it as JSON under `json` (s).
+    #[zbus(no_autostart)]
     fn explain(&self, model: &str, profile: &Options<'_>) -> zbus::Result<HashMap<String, OwnedVariant>>;
 
     /// What left the device, the newest first, as JSON: a list of [`AuditEntry`](crate::sites::AuditEntry). Options: `since` (s,
     /// RFC 3339), `site`, `model`, `data_class` (s), `limit` (u).
+    #[zbus(no_autostart)]
     fn audit(&self, options: &Options<'_>) -> zbus::Result<String>;
 
     /// What was served, by model, site and verdict, as JSON: a list of [`UsageRow`](crate::sites::UsageRow). Options: `since` and
     /// `until` (s, RFC 3339), `step` (s: `minute`, `hour`, `day` or `all`).
+    #[zbus(no_autostart)]
     fn usage(&self, options: &Options<'_>) -> zbus::Result<String>;
 
     /// The recorded decisions under the policy of this file, as JSON: a [`Replay`](crate::sites::Replay). Options: `since` (s,

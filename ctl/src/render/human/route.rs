@@ -91,7 +91,9 @@ fn rules(rules: &[RuleAnswer]) -> String {
     }
     let row = |rule: &RuleAnswer| {
         let name = if rule.rule.is_empty() { "-" } else { &rule.rule };
-        vec![clean(&rule.layer), clean(name), clean(&rule.said)]
+        // A rule may match and say nothing of where a request goes.
+        let said = if rule.said.is_empty() { "nothing of it" } else { &rule.said };
+        vec![clean(&rule.layer), clean(name), clean(said)]
     };
     let rows: Vec<Vec<String>> = rules.iter().map(row).collect();
     table(&[("ASKED", Align::Left), ("RULE", Align::Left), ("SAID", Align::Left)], &rows)

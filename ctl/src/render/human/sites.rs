@@ -99,7 +99,7 @@ fn why(site: &SiteStatus) -> String {
 
 /// What is away, waits, was served elsewhere, and was tried after failures.
 fn sums(routing: &RoutingStatus) -> String {
-    let RoutingStatus { sites, fallbacks, away, deferred, spilled, audit_fault } = routing;
+    let RoutingStatus { sites, fallbacks, away, deferred, spilled, audit_fault, serving: _, wait_ms: _ } = routing;
     if sites.is_empty() && *deferred == 0 && *spilled == 0 && fallbacks.is_empty() && audit_fault.is_empty() {
         return String::new();
     }

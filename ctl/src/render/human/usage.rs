@@ -45,8 +45,7 @@ fn departure(entry: &AuditEntry) -> Vec<String> {
         took,
         usd(entry.cost_usd),
         entry.outcome.clone(),
-        // One word, so that the row stays one line.
-        entry.caller.replace(' ', ":"),
+        who(&entry.caller),
         entry.request_id.clone(),
     ];
     cells.iter().map(|cell| clean(cell)).collect()
@@ -75,6 +74,13 @@ fn why(entry: &AuditEntry) -> String {
         why.push_str(&format!(", taken out: {}", entry.redacted));
     }
     why
+}
+
+/// Who asked, in one word, so that the row stays one line: `bus:1000` of `bus :1.42 (uid 1000)`, `mqtt:TOPIC` of `mqtt TOPIC`. These are the
+/// words that `route explain --source` takes.
+fn who(caller: &str) -> String {
+    let uid = caller.split_once("(uid ").and_then(|(_, rest)| rest.split(')').next());
+    uid.map_or_else(|| caller.replace(' ', ":"), |uid| format!("bus:{uid}"))
 }
 
 /// A time to the second, shorter to read: `2026-11-28 10:00:00`.
@@ -176,6 +182,13 @@ mod tests {
         assert_eq!(class(&entry("")), "internal");
         assert_eq!(class(&entry("internal")), "internal");
         assert_eq!(class(&entry("public")), "internal (of public)");
+    }
+
+    #[test]
+    fn a_caller_is_one_word() {
+        assert_eq!(who("bus :1.42 (uid 1000)"), "bus:1000");
+        assert_eq!(who("mqtt edge/a/result/chat"), "mqtt:edge/a/result/chat");
+        assert_eq!(who(""), "");
     }
 
     #[test]

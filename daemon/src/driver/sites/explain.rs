@@ -92,7 +92,7 @@ fn rules(core: &Core, meta: &RequestMeta, found: &Found) -> Vec<RuleAnswer> {
 fn answer(judged: &edge_core::snapshot::Judged, known: &Known, meta: &RequestMeta, core: &Core) -> SiteAnswer {
     let seen = &judged.seen;
     let (bar, why) = match judged.answer {
-        Ok(_) => ("", "could serve it".to_owned()),
+        Ok(_) => ("", "it could serve it".to_owned()),
         Err(bar) => (bar.as_str(), why(bar, judged, known, meta, core)),
     };
     SiteAnswer {
@@ -111,9 +111,9 @@ fn why(bar: Bar, judged: &edge_core::snapshot::Judged, known: &Known, meta: &Req
     let (site, seen) = (&known.config.core, &judged.seen);
     let zone = site.zone.as_str();
     match bar {
-        Bar::NotServed => "does not serve this model in this form: see its `models` and `protocol`".into(),
+        Bar::NotServed => "it does not serve this model in this form: see its `models` and `protocol`".into(),
         Bar::Class => format!(
-            "is in zone {zone}; {} data may reach {} and no farther",
+            "it is in zone {zone}; {} data may reach {} and no farther",
             core.class.as_str(),
             core.class.farthest().as_str()
         ),
@@ -121,18 +121,18 @@ fn why(bar: Bar, judged: &edge_core::snapshot::Judged, known: &Known, meta: &Req
             "a rule demands another jurisdiction than {}",
             site.jurisdiction.as_ref().map_or("an unknown one", |country| country.as_str())
         ),
-        Bar::Unmet(Unmet::Retention) => "keeps data longer than a rule allows, or does not say how long".into(),
-        Bar::Unmet(Unmet::Training) => "learns from data, or does not say that it does not".into(),
+        Bar::Unmet(Unmet::Retention) => "it keeps data longer than a rule allows, or does not say how long".into(),
+        Bar::Unmet(Unmet::Training) => "it learns from data, or does not say that it does not".into(),
         Bar::Rule => "a rule keeps such requests from it".into(),
-        Bar::TooLarge => format!("takes at most {} bytes; these are {}", site.max_bytes.0, meta.bytes.0),
+        Bar::TooLarge => format!("it takes at most {} bytes; these are {}", site.max_bytes.0, meta.bytes.0),
         Bar::Context => format!(
-            "takes at most {} tokens; these are {} and an answer of {}",
+            "it takes at most {} tokens; these are {} and an answer of {}",
             site.context.unwrap_or_default(),
             meta.terms.tokens.input,
             meta.terms.tokens.output
         ),
-        Bar::Tried => "was asked already".into(),
-        Bar::Off | Bar::Tripped => format!("is not asked now: {}", known.last_error),
+        Bar::Tried => "it was asked already".into(),
+        Bar::Off | Bar::Tripped => format!("it is not asked now: {}", known.last_error),
         Bar::Full => format!("{} requests are open there, the most that may be", seen.open),
         Bar::Budget => format!(
             "{:.4} of {:.4} USD are spent today, and this one would cost {}",
@@ -159,7 +159,7 @@ fn otherwise(core: &Core, sites: &[SiteAnswer]) -> Vec<String> {
         }
     }
     for site in sites.iter().filter(|site| !site.bar.is_empty() && site.bar != "not_served") {
-        otherwise.push(format!("site {} could serve it if it were not that it {}", site.site, site.why));
+        otherwise.push(format!("site {} could serve it, but {}", site.site, site.why));
     }
     otherwise
 }

@@ -103,7 +103,7 @@ impl Driver {
         };
         let policy = read_policy_text(std::path::Path::new("policy"), text, &around).map_err(|faults| {
             let list: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Failure::invalid(format!("policy: {}", list.join("\n")))
+            Failure::invalid(list.join("\n"))
         })?;
         Ok(Replaying::new(policy))
     }

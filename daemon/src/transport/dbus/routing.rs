@@ -165,7 +165,7 @@ fn read_audit(given: &Given<'_>) -> Result<AuditFilter, Failure> {
         site: one("site")?,
         model: one("model")?,
         class: one("data_class")?,
-        limit: number(given, "limit", 10_000)?.map_or(100, |limit| u32::try_from(limit).unwrap_or(u32::MAX)),
+        limit: number(given, "limit", 1_000)?.map_or(100, |limit| u32::try_from(limit).unwrap_or(u32::MAX)),
     })
 }
 
