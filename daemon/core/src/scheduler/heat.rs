@@ -76,6 +76,9 @@ impl Scheduler {
         if capacity.batch != before.batch {
             (0..self.models.len()).for_each(|index| self.find_usual_batch(index));
         }
+        if before.lanes == 0 && capacity.lanes > 0 {
+            self.take_up_soon(now);
+        }
         let fell = |reviewed: Capacity| {
             capacity.duty.get() < reviewed.duty.get() * FALL || (capacity.lanes == 0 && reviewed.lanes > 0)
         };

@@ -262,6 +262,7 @@ impl Scheduler {
         self.set_sites(before);
         self.governor.set_policy(&self.policy);
         self.take_capacity(self.clock);
+        self.take_up_soon(self.clock);
         (0..self.models.len()).for_each(|index| self.find_usual_batch(index));
     }
 

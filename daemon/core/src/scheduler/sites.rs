@@ -364,7 +364,15 @@ impl Scheduler {
     }
 
     pub(super) fn set_spent(&mut self, site: SiteId, today: NanoUsd) {
-        self.change_site(site, |state, _| state.spent = today);
+        let mut is_less = false;
+        self.change_site(site, |state, _| {
+            is_less = today < state.spent;
+            state.spent = today;
+        });
+        // A new day.
+        if is_less {
+            self.take_up_soon(self.clock);
+        }
     }
 
     /// Changes what is known of a site, which may be gone from the policy.
@@ -384,6 +392,9 @@ impl Scheduler {
                 state.told = passing;
                 let site = SiteId(u8::try_from(place).unwrap_or(u8::MAX));
                 self.push(Action::Announce(Change::Site { site, passing }));
+                if passing {
+                    self.take_up_soon(now);
+                }
             }
         }
     }

@@ -27,6 +27,11 @@ pub(super) struct Taking {
     /// Not before then.
     next: Mono,
     pause: Span,
+    /// When they were asked for last, and whether none of them could be served.
+    last: Mono,
+    vain: bool,
+    /// The next attempt comes before its pause has ended.
+    early: bool,
 }
 
 impl Scheduler {
@@ -44,7 +49,9 @@ impl Scheduler {
     pub(super) fn count_deferred(&mut self) {
         if self.deferred == 0 {
             // What could not be served just now is not asked for at once.
-            self.taking.next = self.taking.next.max(PAUSE_FIRST.from(self.clock));
+            let taking = &mut self.taking;
+            taking.next = taking.next.max(PAUSE_FIRST.from(self.clock));
+            (taking.last, taking.vain) = (self.clock, true);
         }
         self.deferred = self.deferred.saturating_add(1);
         self.taking.again = self.taking.again.saturating_add(1);
@@ -57,17 +64,32 @@ impl Scheduler {
         let came = taking.again > 0 || self.deferred < taking.waited;
         let served = if came { taking.asked_for.saturating_sub(taking.again) } else { 0 };
         taking.pause = match (served, taking.again) {
+            // One that came early says nothing of how long to wait.
+            (0, _) if taking.early => taking.pause.max(PAUSE_FIRST),
             (0, _) => taking.pause.times(2).clamp(PAUSE_FIRST, PAUSE_MOST),
             (_, 0) => Span::ZERO,
             _ => PAUSE_FIRST,
         };
         taking.most = u16::try_from(served).unwrap_or(MOST).saturating_mul(2).clamp(1, MOST);
         taking.next = taking.pause.from(now);
+        (taking.vain, taking.early) = (served == 0, false);
     }
 
-    /// A site has answered: it has a free place now.
+    /// A site has answered: it has a free place now. Sites that answer others all the time are no reason to read the disk all the
+    /// time, if nothing of it could be served just now.
     pub(super) fn may_take_up(&mut self, now: Mono) {
-        self.taking.next = self.taking.next.min(now);
+        let taking = &mut self.taking;
+        let soonest = if taking.vain { PAUSE_FIRST.from(taking.last).max(now) } else { now };
+        if soonest < taking.next {
+            (taking.next, taking.early) = (soonest, true);
+        }
+    }
+
+    /// What kept them on the disk may be over: the box may run again, a site is asked again, or its budget is another one.
+    pub(super) fn take_up_soon(&mut self, now: Mono) {
+        if now < self.taking.next {
+            (self.taking.next, self.taking.early) = (now, true);
+        }
     }
 
     /// Asks for what waits on the disk if there is room.
@@ -76,6 +98,7 @@ impl Scheduler {
             let most = if self.taking.pause == Span::ZERO { MOST } else { self.taking.most.max(1) };
             let taking = &mut self.taking;
             (taking.asked, taking.waited, taking.again) = (true, self.deferred, 0);
+            taking.last = now;
             taking.asked_for = self.deferred.min(most.into());
             self.push(Action::TakeUp { most });
         }

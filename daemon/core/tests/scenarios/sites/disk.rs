@@ -65,6 +65,42 @@ fn nobody_is_asked_in_vain_over_and_over() {
 }
 
 #[test]
+fn a_site_that_answers_others_is_no_reason_to_read_the_disk_all_the_time() {
+    let sites = [Site { budget: Some(NanoUsd(0)), price: Some(Price::default()), ..cloud() }, cloud()];
+    let mut world = world_of(policy(&sites), 10);
+    warm(&mut world, 1, 100);
+    let only_first = |meta| with_terms(meta, |terms| terms.capable = Sites::NONE.with(SiteId(0)));
+    (1..=3).for_each(|id| world.arrive(only_first(patient(id))));
+    for id in 100..200 {
+        world.arrive(with_terms(only_there(id, 5_000), |terms| terms.capable = Sites::NONE.with(SiteId(1))));
+        world.run_for(ms(50));
+    }
+    // Five seconds: once a second at most.
+    assert!((1..=6).contains(&take_ups(&world)), "{}", take_ups(&world));
+    assert_eq!(world.core().snapshot().deferred, 3);
+}
+
+#[test]
+fn what_waits_is_asked_for_at_once_when_what_kept_it_there_is_over() {
+    let poor = |budget| Site { budget: Some(NanoUsd(budget)), price: Some(Price::default()), ..cloud() };
+    let mut world = world_of(policy(&[poor(0)]), 10);
+    world.arrive(patient(1));
+    world.run_for(ms(100_000));
+    assert_eq!(world.core().snapshot().deferred, 1);
+    world.tell(Event::Policy(Box::new(policy(&[poor(1)]))));
+    world.run_for(ms(2_000));
+    assert_eq!(world.answer(1), spilled(0), "the budget is another one");
+
+    let mut world = world_of(policy(&[]), 10);
+    world.tell(Event::Held(true));
+    world.arrive(deferrable(due(1, 1, 500_000)));
+    world.run_for(ms(100_000));
+    world.tell(Event::Held(false));
+    world.run_for(ms(100));
+    assert_eq!(world.answer(1), Some(Outcome::Done), "the box may run again");
+}
+
+#[test]
 fn a_site_that_comes_and_goes_serves_all_of_them_in_the_end_and_none_twice() {
     let mut world = world_of(policy(&[Site { max_open: 2, ..cloud() }]), 10);
     world.away.sites.get_mut(&SiteId(0)).unwrap().flaps = Some(ms(700));
