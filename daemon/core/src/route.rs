@@ -57,7 +57,7 @@ pub fn route(
         verdict: here(meta, deadline, now, seen, policy),
         predicted: seen.predicted(),
         wait: seen.until_served(),
-        is_barred: seen.barred.is_some(),
+        barred: seen.barred,
     };
     onward(&local, meta.deferrable, &ask, around, policy)
 }
@@ -71,8 +71,8 @@ pub struct Local {
     pub predicted: Option<Span>,
     /// Predicted time until a lane begins with it.
     pub wait: Span,
-    /// Nothing at all is run now.
-    pub is_barred: bool,
+    /// Why nothing at all is run now, if so.
+    pub barred: Option<Reason>,
 }
 
 /// Where a request is served, given what this box says: all layers but admission. For decisions that were recorded, too.
@@ -114,10 +114,15 @@ fn preferred(here: &Local, ask: &Ask<'_>, around: Around<'_>, policy: &Policy) -
     {
         return Verdict::Spill(offer.site, Reason::Faster);
     }
+    if let (Verdict::Local(Reason::Deferrable), Some(reason)) = (local, here.barred) {
+        return patient(local, reason, ask, around, policy);
+    }
     match local {
         Verdict::Local(reason) if terms.checked && !terms.stronger.is_empty() => Verdict::Speculate(reason),
         Verdict::Local(reason) if waits_on_disk(reason, here, around, policy) => Verdict::Defer(reason),
-        Verdict::Local(_) | Verdict::Spill(..) | Verdict::Speculate(_) | Verdict::Defer(_) | Verdict::Refuse(_) => local,
+        Verdict::Local(_) | Verdict::Spill(..) | Verdict::Speculate(_) | Verdict::Defer(_) | Verdict::Refuse(_) => {
+            local
+        }
     }
 }
 
@@ -142,11 +147,29 @@ fn instead(local: Verdict, bar: Option<Bar>, around: Around<'_>, policy: &Policy
     Verdict::Refuse(Refusal { code, reason, retry_after: None, predicted: None, away: Some(bar) })
 }
 
+/// Nothing is run here for now, and the request may wait: what the operator's table says of heat, so that it is served by whoever
+/// may have it, and waits for this box otherwise.
+fn patient(local: Verdict, reason: Reason, ask: &Ask<'_>, around: Around<'_>, policy: &Policy) -> Verdict {
+    for step in policy.routing.fallbacks.after(Failure::Heat) {
+        match step {
+            Step::Site => {
+                if let Ok(offer) = best(&policy.sites, Sites::ALL, around.site, ask) {
+                    return Verdict::Spill(offer.site, reason);
+                }
+            }
+            Step::Here => return local,
+            Step::Wait if around.deferred < policy.routing.max_deferred => return Verdict::Defer(reason),
+            Step::Wait => {}
+        }
+    }
+    local
+}
+
 /// A request that may wait is kept on the disk, not in memory, if it would wait long.
 fn waits_on_disk(reason: Reason, here: &Local, around: Around<'_>, policy: &Policy) -> bool {
     reason == Reason::Deferrable
         && around.deferred < policy.routing.max_deferred
-        && (here.is_barred || here.wait > Span::of(policy.routing.defer_after))
+        && here.wait > Span::of(policy.routing.defer_after)
 }
 
 /// This box does not serve it: what the operator's table says is tried next.

@@ -286,7 +286,7 @@ impl Replaying {
             verdict: here(record),
             predicted: record.predicted.map(Span::from_nanos),
             wait: Span::from_nanos(record.wait),
-            is_barred: record.barred,
+            barred: record.barred.then_some(Reason::Throttled),
         };
         let ask = Ask {
             class,

@@ -65,6 +65,21 @@ fn nobody_is_asked_in_vain_over_and_over() {
 }
 
 #[test]
+fn while_nothing_runs_here_what_may_wait_goes_to_a_site_that_may_have_it_and_else_to_the_disk() {
+    let mut world = world_of(policy(&[cloud()]), 10);
+    world.tell(Event::Held(true));
+    let class = ClassClaim::Claimed(DataClass::Regulated);
+    world.arrive(deferrable(to_any(1, 500_000)));
+    world.arrive(RequestMeta { class, ..deferrable(to_any(2, 500_000)) });
+    assert_eq!(world.outcome(2), Some(Outcome::Deferred(Reason::Held)));
+    world.run_for(ms(1_000));
+    assert_eq!((spills(&world, 1), world.outcome(1)), (vec![(0, Reason::Held)], spilled(0)));
+    world.tell(Event::Held(false));
+    world.run_out();
+    assert_eq!((world.answer(2), world.away.sent().len()), (Some(Outcome::Done), 1));
+}
+
+#[test]
 fn a_site_that_answers_others_is_no_reason_to_read_the_disk_all_the_time() {
     let sites = [Site { budget: Some(NanoUsd(0)), price: Some(Price::default()), ..cloud() }, cloud()];
     let mut world = world_of(policy(&sites), 10);
