@@ -1,18 +1,22 @@
-//! A disk that is really full at each step of bringing a bundle to a box: what is said, that the store is before or after, and that it goes
-//! on when there is room again. Says SKIPPED where no small disk can be had.
+//! A disk that is really full at each step of bringing a bundle to a box, and while requests are put off or leave the box: what is said,
+//! that what was there is as before or after, and that it goes on when there is room again. Says SKIPPED where no small disk can be had.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use edge_tests::answer::{Options, expect_no, expect_yes, options};
+use edge_tests::client::bus::BusClient;
 use edge_tests::clock::{PATIENCE, eventually};
 use edge_tests::disk::Small;
 use edge_tests::origin::certificates::{self, From};
 use edge_tests::origin::{Origin, Served};
+use edge_tests::recorded::{Answer, Recorded};
 use edge_tests::runner::block_on;
 use edge_tests::stack::{Setup, Stack};
-use edge_tests::versions::{MODEL, archive, ask, done, edgectl};
-use serde_json::Value;
+use edge_tests::versions::{MODEL, archive, ask, done, edgectl, inputs};
+use edge_wire::proxy::{ManagerProxy, RoutingProxy};
+use serde_json::{Value, json};
 
 /// So little is left that no file can be written.
 const FULL: usize = 0;
@@ -196,6 +200,117 @@ fn a_pull_onto_a_full_disk_is_refused_by_name_and_leaves_nothing() -> Result<()>
             told.iter().filter(|deed| deed.starts_with("pull") && deed.ends_with("failed")).count() == 3,
             "{told:?}"
         );
+        Ok(())
+    })?
+}
+
+async fn problem(stack: &Stack, subject: &str) -> Result<Option<String>> {
+    let problems = stack.status().await?.problems;
+    Ok(problems.into_iter().find(|problem| problem.subject == subject).map(|problem| problem.what))
+}
+
+/// A request that may wait, by its id.
+fn patient(id: &str) -> Options {
+    options(json!({ "request_id": id, "deferrable": true, "deadline_ms": 600_000 }))
+}
+
+#[test]
+fn what_cannot_wait_on_a_full_disk_is_refused_by_name_and_the_daemon_serves_on() -> Result<()> {
+    block_on(async {
+        let mut stack = stack()?;
+        let state = stack.dir().join("state");
+        // What waits leaves 64 MiB of the disk to the others.
+        let Some(disk) = Small::mount(&state, 80 << 10)? else { return Ok(()) };
+        stack.start_daemon().await?;
+        let client = stack.client().await?;
+        let hold = async || -> Result<zbus::OwnedFd> {
+            Ok(ManagerProxy::new(&client.connection).await?.hold("a test").await?)
+        };
+        let held = hold().await?;
+        let waits = |id: &'static str| {
+            let address = stack.bus.address();
+            tokio::spawn(async move { BusClient::on_bus(&address).await?.infer(MODEL, &inputs(), &patient(id)).await })
+        };
+        let first = waits("first");
+        let on_disk = async || Ok((client.status().await?.routing.deferred == 1).then_some(()));
+        eventually("it waits on the disk", PATIENCE, on_disk).await?;
+
+        // First there is room, but not beyond what is left to others; then there is none.
+        for left in [32 << 20, FULL] {
+            disk.fill(left)?;
+            let no = client.infer(MODEL, &inputs(), &patient("second")).await?;
+            expect_no("no room", &no, "overloaded", &["cannot be put off", "full"]).with_context(|| stack.logs())?;
+        }
+        drop(held);
+        // What waited is served, from a disk on which its answer cannot be written: its caller gets it, and is told.
+        let yes = expect_yes("it waited", first.await??)?;
+        ensure!(yes.output("c")?.floats()?[0] == 3.0 && yes.warns(&["not on the disk"]), "{yes:?}");
+        ensure!(ask(&client, MODEL).await? == ("1.0.0".into(), 3.0), "it serves on");
+        let told = async || problem(&stack, "spool").await;
+        let what = eventually("it is a problem", PATIENCE, told).await?;
+        ensure!(what.contains("full"), "{what}");
+        // Asked again, it is the same answer, from memory.
+        let again = expect_yes("again", client.infer(MODEL, &inputs(), &patient("first")).await?)?;
+        ensure!(again.outputs == yes.outputs && again.info["duplicate"] == true, "{again:?}");
+
+        disk.free()?;
+        let well = async || Ok(problem(&stack, "spool").await?.is_none().then_some(()));
+        eventually("it is written by itself", PATIENCE, well).await.with_context(|| stack.logs())?;
+        let _held = hold().await?;
+        let second = waits("second");
+        eventually("another one waits", PATIENCE, on_disk).await.with_context(|| stack.logs())?;
+        // What was answered on the full disk is known after a crash.
+        second.abort();
+        stack.daemon_mut()?.process.crash()?;
+        stack.start_daemon().await?;
+        let client = stack.client().await?;
+        let again = expect_yes("after a crash", client.infer(MODEL, &inputs(), &patient("first")).await?)?;
+        ensure!(again.outputs == yes.outputs && again.info["duplicate"] == true, "{again:?}");
+        Ok(())
+    })?
+}
+
+#[test]
+fn nothing_leaves_the_box_that_a_full_disk_cannot_note_and_the_daemon_serves_on() -> Result<()> {
+    block_on(async {
+        let recorded = Recorded::start()?;
+        recorded.answer("GET", "/v2/health/ready", [Answer::status(200, &[], b"{}")]);
+        let sum = json!({ "model_name": "far", "outputs": [{ "name": "sum", "datatype": "FP32", "shape": [1], "data": [1.0] }] });
+        let sum = Answer::status(200, &["Content-Type: application/json"], sum.to_string().as_bytes());
+        recorded.answer("POST", "/v2/models/far/infer", [sum]);
+        let site = format!(
+            "[[site]]\nname = \"far\"\nzone = \"premises\"\nprotocol = \"oip\"\nurl = \"{}\"\nmodels = {{ far = \"far\" }}",
+            recorded.url()
+        );
+        let mut stack = Setup::new().bundles(&[MODEL]).without_broker().config(&site).prepare()?;
+        let state = stack.dir().join("state");
+        let Some(disk) = Small::mount(&state, 2048)? else { return Ok(()) };
+        stack.start_daemon().await?;
+        let client = stack.client().await?;
+        let given = options(json!({ "data_class": "internal", "deadline_ms": 5000 }));
+        let leaves = async || client.infer("far", &inputs(), &given).await;
+        let rows = async || -> Result<usize> {
+            let routing = RoutingProxy::new(&client.connection).await?;
+            let rows: Vec<Value> = serde_json::from_str(&routing.audit(&std::collections::HashMap::new()).await?)?;
+            Ok(rows.len())
+        };
+        let sent = || recorded.take().iter().filter(|asked| asked.method == "POST").count();
+        expect_yes("there is room", leaves().await?)?;
+        ensure!((sent(), rows().await?) == (1, 1));
+
+        disk.fill(FULL)?;
+        expect_no("no room", &leaves().await?, "unavailable", &["cannot be noted", "full"])
+            .with_context(|| stack.logs())?;
+        ensure!(sent() == 0, "it left unnoted");
+        ensure!(ask(&client, MODEL).await? == ("1.0.0".into(), 3.0), "it serves on");
+        let told = async || problem(&stack, "ledger").await;
+        let what = eventually("it is a problem", PATIENCE, told).await?;
+        ensure!(what.contains("full"), "{what}");
+
+        disk.free()?;
+        let again = async || Ok(leaves().await?.ok());
+        eventually("it leaves again", PATIENCE, again).await.with_context(|| stack.logs())?;
+        ensure!((sent(), rows().await?) == (1, 2));
         Ok(())
     })?
 }
