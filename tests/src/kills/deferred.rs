@@ -36,8 +36,10 @@ const DEADLINE_MS: u64 = 3_600_000;
 const LATEST_MS: [u64; 4] = [30, 300, 1500, 2500];
 /// How late the other site's answers come at most, milliseconds.
 const SLOWEST_MS: u64 = 1500;
-/// New requests of each life, over each way.
-const NEW_EACH: u64 = 3;
+/// One life in so many ends in good order.
+const STOP_EVERY: u64 = 10;
+/// New requests of each life.
+const NEW_EACH: u64 = 7;
 /// Open requests, and answered ones, that are asked again in each life.
 const OPEN_AGAIN: usize = 24;
 const ANSWERED_AGAIN: u64 = 4;
@@ -63,8 +65,9 @@ pub fn setup(port: u16) -> Setup {
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Deaths of the daemon, and those at which requests waited on its disk.
+    /// Deaths of the daemon, those of them that were orderly stops, and those at which requests waited on its disk.
     pub kills: u32,
+    pub stops: u32,
     pub kills_with_waiting: u32,
     /// Most that waited at one of them.
     pub most_waiting: usize,
@@ -90,8 +93,9 @@ pub struct Tally {
     /// Second and later answers, and those of them that say so.
     pub again: usize,
     pub duplicates: usize,
-    /// A "no" that may pass.
+    /// A "no" that may pass, and those of them to a request that was on the disk.
     pub passing: usize,
+    pub passing_queued: usize,
     /// Runs at the other site, and first answers by either place.
     pub sent: usize,
     pub here: usize,
@@ -117,7 +121,8 @@ impl fmt::Display for Tally {
             None => "0".to_owned(),
         };
         let rows = [
-            ("kill -9", self.kills.to_string()),
+            ("kill -9", (self.kills - self.stops).to_string()),
+            ("orderly stops in between", self.stops.to_string()),
             ("  with requests on the disk", format!("{} (at most {})", self.kills_with_waiting, self.most_waiting)),
             ("  requests that were handed out then", self.handed_out.to_string()),
             ("requests", self.asked.to_string()),
@@ -130,7 +135,7 @@ impl fmt::Display for Tally {
             ("given up after two crashes, handed out at both", self.given_up.to_string()),
             ("given up earlier", some(&self.given_up_early)),
             ("wrong answers", some(&self.wrong)),
-            ("told to come back", self.passing.to_string()),
+            ("told to come back", format!("{} ({} that were on the disk)", self.passing, self.passing_queued)),
             ("runs at the other site", self.sent.to_string()),
             ("left the box against their class", self.leaked.to_string()),
         ];
@@ -143,6 +148,8 @@ impl fmt::Display for Tally {
 enum Way {
     Bus,
     Broker,
+    /// By the broker without an id of its own: nobody can ask for it again.
+    Nameless,
 }
 
 /// A request, as its caller knows it.
@@ -155,6 +162,8 @@ struct Asked {
     /// It was on the disk of a dead daemon; how often it was handed out then.
     queued: bool,
     deaths: u8,
+    /// It was told to come back.
+    turned_away: bool,
     first: Option<(Told, Stopwatch)>,
 }
 
@@ -168,9 +177,11 @@ enum Told {
 impl Asked {
     fn options(&self) -> Options {
         let class = if self.may_leave { "internal" } else { "regulated" };
-        options(json!({
-            "request_id": self.known.1, "deferrable": true, "deadline_ms": DEADLINE_MS, "data_class": class,
-        }))
+        let mut given = options(json!({ "deferrable": true, "deadline_ms": DEADLINE_MS, "data_class": class }));
+        if self.way != Way::Nameless {
+            given.insert("request_id".into(), self.known.1.clone().into());
+        }
+        given
     }
 
     fn inputs(&self) -> Vec<Tensor> {
@@ -304,7 +315,12 @@ impl Course {
             _ => {}
         }
         tokio::time::sleep(Duration::from_micros(second)).await;
-        self.stack.daemon_mut()?.process.crash()?;
+        if self.moments.next(STOP_EVERY) == 0 {
+            self.tally.stops += 1;
+            self.stack.daemon_mut()?.terminate()?;
+        } else {
+            self.stack.daemon_mut()?.process.crash()?;
+        }
         drop(holder);
         // What was on its way to a caller arrives; what was not, fails with the name on the bus.
         while tasks.join_next().await.is_some() {}
@@ -313,20 +329,25 @@ impl Course {
     }
 
     async fn ask_new(&mut self, round: u32, client: &BusClient, tasks: &mut JoinSet<()>) -> Result<()> {
-        for n in 0..NEW_EACH * 2 {
-            let way = if n % 2 == 0 { Way::Bus } else { Way::Broker };
-            let number = u64::from(round) * NEW_EACH * 2 + n;
-            let id = format!("{}-{number}", if way == Way::Bus { "bus" } else { "broker" });
+        for n in 0..NEW_EACH {
+            let number = u64::from(round) * NEW_EACH + n;
+            let (way, word) = match n % 5 {
+                0 | 1 => (Way::Bus, "bus"),
+                2 | 3 => (Way::Broker, "broker"),
+                _ => (Way::Nameless, "nameless"),
+            };
+            let id = format!("{word}-{number}");
             let whose = match way {
                 Way::Bus => format!("uid {}", self.uid),
-                Way::Broker => format!("mqtt {}", self.device.reply_topic),
+                Way::Broker | Way::Nameless => format!("mqtt {}", self.device.reply_topic),
             };
             let may_leave = self.moments.next(4) > 0;
             if !may_leave {
                 self.kept_here.insert(number);
             }
             let known = (whose, id.clone());
-            let asked = Asked { number, way, known, may_leave, queued: false, deaths: 0, first: None };
+            let asked =
+                Asked { number, way, known, may_leave, queued: false, deaths: 0, turned_away: false, first: None };
             self.asked.insert(id.clone(), asked);
             self.ask(&id, client, tasks).await?;
         }
@@ -335,8 +356,7 @@ impl Course {
 
     /// What is open is asked again by callers on the bus, as their connections break; and some of what was answered.
     async fn ask_again(&mut self, client: &BusClient, tasks: &mut JoinSet<()>) -> Result<()> {
-        let open = self.asked.values().filter(|asked| asked.first.is_none() && asked.way == Way::Bus);
-        let mut again: Vec<String> = open.map(|asked| asked.known.1.clone()).take(OPEN_AGAIN).collect();
+        let mut again: Vec<String> = self.to_ask().take(OPEN_AGAIN).collect();
         let answered: Vec<String> =
             self.asked.values().filter(|asked| asked.may_be_asked_again()).map(|asked| asked.known.1.clone()).collect();
         for _ in 0..ANSWERED_AGAIN.min(answered.len() as u64) {
@@ -349,8 +369,15 @@ impl Course {
         Ok(())
     }
 
-    async fn ask(&self, id: &str, client: &BusClient, tasks: &mut JoinSet<()>) -> Result<()> {
-        let asked = self.asked.get(id).context("a request")?;
+    /// Open requests that their callers ask again: by the broker only those that were told to.
+    fn to_ask(&self) -> impl Iterator<Item = String> {
+        let again = |asked: &&Asked| asked.first.is_none() && (asked.way == Way::Bus || asked.turned_away);
+        self.asked.values().filter(again).map(|asked| asked.known.1.clone())
+    }
+
+    async fn ask(&mut self, id: &str, client: &BusClient, tasks: &mut JoinSet<()>) -> Result<()> {
+        let asked = self.asked.get_mut(id).context("a request")?;
+        asked.turned_away = false;
         match asked.way {
             Way::Bus => {
                 let (client, inputs, options) = (client.clone(), asked.inputs(), asked.options());
@@ -364,13 +391,12 @@ impl Course {
                 });
                 Ok(())
             }
-            Way::Broker => {
+            Way::Broker | Way::Nameless => {
                 let mut body = tensor_body(&asked.inputs(), &asked.options())?;
                 body["reply_to"] = json!(self.device.reply_topic);
-                let topic = request_topic(MODEL);
-                self.device
-                    .publish(Outgoing { topic, payload: body.to_string().into(), qos: 1, ..Outgoing::default() })
-                    .await
+                let (topic, payload) = (request_topic(MODEL), body.to_string().into());
+                let correlation = Some(id.to_owned().into());
+                self.device.publish(Outgoing { topic, payload, qos: 1, correlation, ..Outgoing::default() }).await
             }
         }
     }
@@ -382,8 +408,8 @@ impl Course {
             answers.push(answer);
         }
         for message in self.device.take_all(|message| message.topic == self.device.reply_topic) {
-            let id = reply::id_of(&message).context("a reply without an id")?;
-            answers.push((id, reply::read(&message)?));
+            let id = message.correlation.as_ref().context("a reply without its correlation data")?;
+            answers.push((String::from_utf8(id.to_vec())?, reply::read(&message)?));
         }
         let mut to_keep = Vec::new();
         for (id, outcome) in answers {
@@ -413,11 +439,11 @@ impl Course {
             }
             Err(no) if matches!(no.code.as_str(), "overloaded" | "unavailable") && !at_last => {
                 tally.passing += 1;
+                tally.passing_queued += usize::from(asked.queued);
+                asked.turned_away = true;
                 return Ok(false);
             }
-            Err(no)
-                if no.code == "internal" && no.message.contains("two crashes") || no.message.contains("2 crashes") =>
-            {
+            Err(no) if no.code == "internal" && no.message.contains("crashes") => {
                 if asked.queued && asked.deaths < 2 && asked.first.is_none() {
                     tally.given_up_early.insert(format!("{id}: {} (handed out at {})", no.message, asked.deaths));
                 }
@@ -463,13 +489,17 @@ impl Course {
                 tally.unkept.insert(id.clone());
             }
         }
+        // What named no id has one here that its caller does not know.
         for (known, handed_out) in &now.waits {
-            let asked = self.asked.get_mut(&known.1).with_context(|| format!("nobody asked by {known:?}"))?;
-            asked.queued = true;
-            asked.deaths += u8::from(*handed_out);
+            if let Some(asked) = self.asked.get_mut(&known.1) {
+                asked.queued = true;
+                asked.deaths += u8::from(*handed_out);
+            }
         }
         for known in now.replies.keys() {
-            self.asked.get_mut(&known.1).with_context(|| format!("nobody asked by {known:?}"))?.queued = true;
+            if let Some(asked) = self.asked.get_mut(&known.1) {
+                asked.queued = true;
+            }
         }
         tally.kills_with_waiting += u32::from(!now.waits.is_empty());
         tally.most_waiting = tally.most_waiting.max(now.waits.len());
@@ -496,8 +526,7 @@ impl Course {
         let client = self.stack.client().await?;
         let (watch, mut ticks, mut tasks) = (Stopwatch::start(), pace(Duration::from_millis(500)), JoinSet::new());
         while self.asked.values().any(|asked| asked.first.is_none()) && watch.elapsed() < PATIENCE * 4 {
-            let open = self.asked.values().filter(|asked| asked.first.is_none() && asked.way == Way::Bus);
-            let open: Vec<String> = open.map(|asked| asked.known.1.clone()).collect();
+            let open: Vec<String> = self.to_ask().collect();
             if tasks.is_empty() {
                 for id in open {
                     self.ask(&id, &client, &mut tasks).await?;
