@@ -94,6 +94,10 @@ bench-heat: build ## The governor against simulated plants: the table, and the p
 bench-sites: build ## Real arrivals at boxes that may send calls to the cloud: the table, and the picture in docs/sites.svg
 	@'$(BIN)/edge-bench' sites
 
+.PHONY: bench-spill
+bench-spill: build dist fetch ## What it costs the daemon to send a request on to another site
+	@EDGE_BIN_DIR='$(BIN)' EDGED='$(DIST)/edged' '$(BIN)/edge-bench' spill
+
 .PHONY: bench-quality
 bench-quality: build ## What a learnt score keeps local: the table, and the picture in docs/quality.md
 	@'$(BIN)/edge-bench' quality

@@ -4,7 +4,7 @@
 //! slows both. With a word on the command line only the loads are measured whose
 //! name has that word in it; `planned` stands for those by measured plans, `contest` for who goes first,
 //! `recipes` for what needs no daemon, `heat` for the governor against simulated plants, `sites` for real arrivals at boxes that may
-//! send calls away, `quality` for what a learnt score keeps local (with a table of outcomes behind it, if not the one that comes
+//! send calls away, `spill` for what it costs the daemon to send a request on, `quality` for what a learnt score keeps local (with a table of outcomes behind it, if not the one that comes
 //! along), `switch` for versions that take over, `pull` for a bundle that is fetched
 //! (with its size in MiB behind it). Nothing here fails for a number: it is printed, and the table says which promise it misses.
 
@@ -83,6 +83,10 @@ async fn bench(only: &str) -> Result<Table> {
         quality(&mut table, env::args_os().nth(2).map(Into::into))?;
         return Ok(table);
     }
+    if only == "spill" {
+        edge_tests::measure::spill::rows(&mut table).await?;
+        return Ok(table);
+    }
     if only == "cycles" {
         edge_tests::measure::cycles::rows(&mut table).await?;
         return Ok(table);
@@ -117,6 +121,7 @@ async fn bench(only: &str) -> Result<Table> {
     heat(&mut table)?;
     sites(&mut table)?;
     quality(&mut table, None)?;
+    edge_tests::measure::spill::rows(&mut table).await?;
     edge_tests::measure::pull::rows(&mut table, PULLED).await?;
     Ok(table)
 }

@@ -13,6 +13,7 @@ pub mod programs;
 pub mod pull;
 pub mod sites;
 pub mod quality;
+pub mod spill;
 pub mod switch;
 pub mod table;
 pub mod work;
