@@ -121,7 +121,7 @@ const KEYS: &[Key] = &[
         "budget_usd_per_day",
         PRICE,
         Absent::Unset("no bound"),
-        "What may be spent there in a day (UTC), US dollars; needs a `price`. 0: only what costs nothing.",
+        "What may be spent there in a day (UTC), US dollars; needs a `price`. 0: nothing is sent there.",
     ),
     live("max_mib", Kind::Int { min: 1, max: 4096 }, Absent::Int(64), "Largest payload that it takes."),
     live(

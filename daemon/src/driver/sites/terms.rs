@@ -89,6 +89,8 @@ struct About<'a> {
     is_pinned: bool,
     /// Another box handed it on.
     is_handed_on: bool,
+    /// Whether the payload itself is there, or only what is told of it.
+    is_there: bool,
 }
 
 impl Driver {
@@ -132,6 +134,7 @@ impl Driver {
             kind: request.options.task.as_deref(),
             is_pinned: request.options.version.is_some() || request.model.contains(':'),
             is_handed_on: request.options.hops > 0,
+            is_there: true,
         };
         let mut found = Found::default();
         let mut travel = self.judge(about, here, None, &mut found);
@@ -175,7 +178,10 @@ impl Driver {
             sample: said.sample,
             ..Travel::default()
         };
-        self.look_into((about.payload, about.kind), &mut terms, class, &said, found, &mut travel);
+        // Of a payload that is only told of, nothing can be read, and nothing be found unreadable.
+        if about.is_there {
+            self.look_into((about.payload, about.kind), &mut terms, class, &said, found, &mut travel);
+        }
         if let Some(told) = told.filter(|told| *told != Tokens::default()) {
             terms.tokens = told;
         }
@@ -331,6 +337,7 @@ impl Driver {
             kind: profile.options.task.as_deref(),
             is_pinned: version.is_some(),
             is_handed_on: profile.options.hops > 0,
+            is_there: profile.text.is_some(),
         };
         let mut found = Found::default();
         let tokens = Tokens { input: profile.input_tokens, output: profile.output_tokens };
