@@ -177,3 +177,19 @@ fn mixed_load_at_seventy_percent_is_served_in_time() {
 fn slack_of(meta: &RequestMeta) -> Span {
     if meta.model == ModelId(0) { ms(100) } else { ms(600) }
 }
+
+#[test]
+fn what_waits_says_how_long_a_newcomer_would_wait() {
+    let mut world = world_with(Policy { max_waiting: 100, ..small_policy() }, 10);
+    assert_eq!(world.core().snapshot().wait, Duration::ZERO);
+    for id in 0..20 {
+        world.arrive(due(id, 1, 10_000));
+    }
+    // 200 ms of work on two lanes.
+    let wait = world.core().snapshot().wait;
+    assert!((80..=110).contains(&wait.as_millis()), "{wait:?}");
+    world.run_for(ms(50));
+    assert!(world.core().snapshot().wait < wait);
+    world.run_out();
+    assert_eq!(world.core().snapshot().wait, Duration::ZERO);
+}

@@ -17,6 +17,8 @@ use crate::request::Payload;
 pub const WAITING: usize = 256;
 /// A box that was not heard of for so long counts as gone.
 const SILENT: Duration = Duration::from_secs(30);
+/// What is said of a box that does not serve.
+const OFF: &str = "it runs no requests now (starting, draining, held or too hot), or has left the broker";
 
 /// What the transport is asked.
 #[derive(Debug)]
@@ -93,6 +95,11 @@ impl Driver {
         for site in found {
             if let Some(Some(known)) = self.sites.known.get_mut(usize::from(site.0)) {
                 known.heard = Some(self.now);
+                match heard.is_serving {
+                    false => OFF.clone_into(&mut known.last_error),
+                    true if known.last_error == OFF => known.last_error.clear(),
+                    true => {}
+                }
             }
             let (off, wait) = (!heard.is_serving, heard.wait);
             self.core.handle(self.now, Event::SiteLoad { site, off, wait });

@@ -161,6 +161,7 @@ pub fn capacity(status: &Status, at: &str) -> String {
         at: &'a str,
         node: &'a str,
         state: &'a str,
+        mqtt: &'a str,
         serving: bool,
         wait_ms: u64,
         waiting: u32,
@@ -172,6 +173,7 @@ pub fn capacity(status: &Status, at: &str) -> String {
         at,
         node: &status.node,
         state: &status.state,
+        mqtt: &status.mqtt.protocol,
         serving: status.routing.serving,
         wait_ms: coarse(status.routing.wait_ms),
         waiting: status.waiting,
@@ -193,20 +195,24 @@ pub struct LoadReport {
     pub serving: bool,
     /// How long a request would wait there.
     pub wait_ms: u64,
+    /// It is connected by MQTT 5, so that properties and raw bytes reach it.
+    pub five: bool,
 }
 
 /// Reads what a box says on its topics `capacity` or `telemetry`; `None` if that is not in it.
 pub fn load_report(payload: &[u8]) -> Option<LoadReport> {
     #[derive(serde::Deserialize)]
-    struct Load {
+    struct Load<'a> {
         serving: bool,
         wait_ms: u64,
+        #[serde(borrow, default)]
+        mqtt: std::borrow::Cow<'a, str>,
     }
     if payload.len() > MOST_LOAD {
         return None;
     }
-    let Load { serving, wait_ms } = serde_json::from_slice(payload).ok()?;
-    Some(LoadReport { serving, wait_ms })
+    let Load { serving, wait_ms, mqtt } = serde_json::from_slice(payload).ok()?;
+    Some(LoadReport { serving, wait_ms, five: mqtt == "5" })
 }
 
 /// The version of each model that its topic shows: the active one, or else one that is ready, or else the first found.
@@ -244,6 +250,7 @@ pub fn telemetry(status: &Status, at: &str) -> String {
         regime_reason: &'a str,
         headroom_c: Option<f64>,
         capacity: &'a crate::governor::CapacityInfo,
+        mqtt: &'a str,
         serving: bool,
         wait_ms: u64,
         load: f64,
@@ -282,6 +289,7 @@ pub fn telemetry(status: &Status, at: &str) -> String {
         regime_reason: &status.governor.reason,
         headroom_c: status.governor.headroom_c,
         capacity: &status.governor.capacity,
+        mqtt: &status.mqtt.protocol,
         serving: status.routing.serving,
         wait_ms: status.routing.wait_ms,
         load: status.governor.load,
@@ -377,8 +385,9 @@ mod tests {
     fn what_a_box_says_of_its_load_is_read_by_the_others_from_either_topic() {
         let mut status = status();
         status.routing = crate::sites::RoutingStatus { serving: true, wait_ms: 41, ..Default::default() };
+        status.mqtt.protocol = "5".into();
         let at = "2026-01-01T00:00:00Z";
-        let seen = |wait_ms| Some(LoadReport { serving: true, wait_ms });
+        let seen = |wait_ms| Some(LoadReport { serving: true, wait_ms, five: true });
         assert_eq!(load_report(capacity(&status, at).as_bytes()), seen(50));
         assert_eq!(load_report(telemetry(&status, at).as_bytes()), seen(41));
         let before = capacity(&status, at);

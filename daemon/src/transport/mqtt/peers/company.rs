@@ -46,6 +46,11 @@ impl Company {
         self.seen.clear();
     }
 
+    /// Whether a box is known to be connected by MQTT 5. What one of 3.1.1 gets has lost its properties on the way.
+    pub fn has_five(&self, node: &str) -> bool {
+        self.seen.get(node).and_then(|seen| seen.load).is_some_and(|load| load.five)
+    }
+
     /// A box said something; what is known of it now, if that is enough to know anything.
     pub fn hear(&mut self, node: &str, of: Spoken, payload: &[u8]) -> Option<Heard> {
         let seen = self.seen.get_mut(node)?;

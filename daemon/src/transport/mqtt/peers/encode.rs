@@ -1,5 +1,5 @@
-//! A request as another box takes it by the broker. Under MQTT 5 tensors travel as raw bytes behind a JSON header, payloads as
-//! they are, and options as user properties; under 3.1.1 one JSON body holds all of it.
+//! A request as another box takes it by the broker. Where both are connected by MQTT 5, tensors travel as raw bytes behind a JSON
+//! header, payloads as they are, and options as user properties; else one JSON body holds all of it.
 //!
 //! Pure. Decides the form and the names: the id by which the other box knows the request, and the topic on which it answers. Both
 //! follow from the request alone, so that the same one sent again, after a crash for example, is a duplicate there. The name holds
@@ -36,6 +36,7 @@ const SHORT: usize = 32;
 pub struct Sender {
     pub topics: Topics,
     pub node: String,
+    /// What both ends have.
     pub protocol: MqttProtocol,
 }
 

@@ -365,6 +365,11 @@ fn a_box_serves_only_while_its_last_will_and_its_own_word_say_so() {
     assert_eq!(company.hear("b", Spoken::Available, b"offline"), heard(false, 0));
     assert_eq!(company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30}"#), heard(false, 0));
     assert_eq!(company.hear("b", Spoken::Available, b"online"), heard(true, 30));
+    assert!(!company.has_five("b") && !company.has_five("d"));
+    company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30,"mqtt":"5"}"#);
+    assert!(company.has_five("b"));
+    company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30,"mqtt":"3.1.1"}"#);
+    assert!(!company.has_five("b"));
     assert_eq!(company.follow(["b"].into_iter()), (vec![], vec!["c".to_owned()]));
     company.forget();
     assert_eq!(company.follow(["b"].into_iter()).0, ["b"]);

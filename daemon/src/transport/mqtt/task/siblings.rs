@@ -11,6 +11,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::{JoinError, JoinSet};
 
 use super::Task;
+use crate::config::MqttProtocol;
 use crate::driver::clock::Clock;
 use crate::driver::sites::siblings::{Ask, Heard, Order};
 use crate::handle::{Handle, Message};
@@ -164,7 +165,10 @@ impl Task {
             Some(why) => format!("the broker does not let its answers through: {why}"),
             None => {
                 let correlation = self.siblings.peers.correlation(ticket);
-                let sender = self.siblings.sender.clone();
+                let mut sender = self.siblings.sender.clone();
+                if !self.siblings.company.has_five(&order.node) {
+                    sender.protocol = MqttProtocol::V311;
+                }
                 self.siblings.writing.spawn(write(order, sender, correlation));
                 return;
             }
