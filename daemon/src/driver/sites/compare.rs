@@ -84,6 +84,7 @@ impl Driver {
             data_class: entry.options.data_class.clone(),
             task: entry.options.task.clone(),
             priority: Priority::Low,
+            hops: entry.options.hops,
             client: entry.options.client.clone(),
             ..Options::default()
         };
