@@ -57,7 +57,8 @@ struct State {
     whole: bool,
     sent: u64,
     received: u64,
-    digest: Sha256,
+    /// Of what was sent, where it is noted.
+    digest: Option<Sha256>,
     closed: bool,
 }
 
@@ -67,13 +68,14 @@ pub struct Read {
     pub sent: Sent,
     pub sent_bytes: u64,
     pub received_bytes: u64,
-    pub digest: [u8; 32],
+    pub digest: Option<[u8; 32]>,
     pub connect: Option<Duration>,
     pub first_byte: Option<Mono>,
 }
 
 impl Meter {
-    pub fn new(clock: Clock) -> Arc<Meter> {
+    /// `noted`: a digest is made of what is sent.
+    pub fn new(clock: Clock, noted: bool) -> Arc<Meter> {
         let state = State {
             phase: Phase::Waiting,
             connecting: None,
@@ -83,7 +85,7 @@ impl Meter {
             whole: false,
             sent: 0,
             received: 0,
-            digest: Sha256::new(),
+            digest: noted.then(Sha256::new),
             closed: false,
         };
         Arc::new(Meter { clock, state: Mutex::new(state) })
@@ -145,7 +147,7 @@ impl Meter {
             sent,
             sent_bytes: state.sent,
             received_bytes: state.received,
-            digest: state.digest.clone().finalize().into(),
+            digest: state.digest.clone().map(|digest| digest.finalize().into()),
             connect,
             first_byte: state.first_byte,
         }
@@ -168,7 +170,9 @@ impl Meter {
             return false;
         }
         state.head = true;
-        state.digest.update(piece);
+        if let Some(digest) = &mut state.digest {
+            digest.update(piece);
+        }
         state.sent += piece.len() as u64;
         state.whole = last;
         state.phase = if last { Phase::Answer } else { Phase::Sending };

@@ -52,6 +52,8 @@ pub struct Order {
     pub budget: Duration,
     /// Most that is read of the answer.
     pub max_answer_bytes: u64,
+    /// What leaves is noted: a digest of it is made.
+    pub noted: bool,
     /// Where the chunks of a chat or completion go, which is then asked for as a stream. While there is no room, nothing is read.
     pub stream: Option<mpsc::Sender<Chunk>>,
 }
@@ -87,8 +89,8 @@ pub struct Done {
     pub sent_bytes: u64,
     /// Bytes of the answer's body.
     pub received_bytes: u64,
-    /// SHA-256 of the `sent_bytes` bytes.
-    pub digest: [u8; 32],
+    /// SHA-256 of the `sent_bytes` bytes, of an order that is noted.
+    pub digest: Option<[u8; 32]>,
     /// How long it took to have a connection; `None` if one was there, or none came.
     pub connect: Option<Duration>,
     /// From the beginning to the first byte of the answer's body; of a stream to the first chunk.

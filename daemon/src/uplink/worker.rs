@@ -102,7 +102,7 @@ impl Places {
 async fn carry(job: Job, reach: Result<Reach, UplinkError>) {
     let Job { terms, work } = job;
     let Terms { ticket, site, budget, began, clock, mut cancelled, room } = terms;
-    let meter = Meter::new(clock);
+    let meter = Meter::new(clock, matches!(&work, Work::Order(order) if order.noted));
     let name = || Arc::clone(&site.name);
     let due = began.after(budget);
     let end = |phase| UplinkError::Timeout { site: name(), budget, phase };

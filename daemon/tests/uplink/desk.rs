@@ -51,6 +51,7 @@ pub fn order(site: impl Into<Arc<SiteAddress>>, content: Content) -> Order {
         content,
         budget: LONG,
         max_answer_bytes: 1 << 20,
+        noted: true,
         stream: None,
     }
 }

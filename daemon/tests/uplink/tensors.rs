@@ -79,7 +79,7 @@ async fn raw_tensors_go_behind_a_header_and_come_back_so_and_all_is_told() {
     assert_eq!(raw, [vec![9; 8 + 299_999], b"\x02\0\0\0ab\0\0\0\0\0\x3c".to_vec()].concat());
 
     assert_eq!((done.ticket, done.sent, done.sent_bytes), (7, Sent::All, request.body.len() as u64));
-    assert_eq!(done.digest, <[u8; 32]>::from(Sha256::digest(&request.body)));
+    assert_eq!(done.digest, Some(Sha256::digest(&request.body).into()));
     assert!(done.connect.is_some() && done.first_byte.unwrap() <= done.took && done.received_bytes > 3);
     let outputs = tensors(done);
     assert_eq!((&*outputs[0].name, data(&outputs[0])), ("a", &(-7_i64).to_le_bytes()[..]));

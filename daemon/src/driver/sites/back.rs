@@ -53,7 +53,7 @@ impl Driver {
                     word: result.as_ref().map_or_else(|(fault, _)| fault.as_str(), |_| "ok").into(),
                     reply_bytes: done.received_bytes,
                     micro_usd: price.is_some().then_some(cost.0.div_ceil(1000)),
-                    sha256: sent.then_some(done.digest),
+                    sha256: done.digest.filter(|_| sent),
                 },
             );
         }

@@ -167,6 +167,7 @@ impl Driver {
             content,
             budget,
             max_answer_bytes: MAX_ANSWER,
+            noted: known.config.core.zone > Zone::Device,
             stream: entry.stream.clone(),
         })))
     }
