@@ -426,10 +426,11 @@ pub(super) fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
             format!(
                 "deadline_ms: passed {:.1} ms after receipt, before {}",
                 now.since(entry.story.received).as_secs_f64() * 1e3,
-                match entry.place {
-                    Place::Parent(_) => "all its stages had run",
-                    Place::Divided(_) => "all its chunks had run",
-                    Place::Single | Place::Child(_) | Place::Chunk(_) => "the model ran",
+                match (&entry.place, entry.awaited()) {
+                    (Place::Parent(_), _) => "all its stages had run".to_owned(),
+                    (Place::Divided(_), _) => "all its chunks had run".to_owned(),
+                    (Place::Single | Place::Child(_) | Place::Chunk(_), Some(site)) => format!("site {site} answered"),
+                    (Place::Single | Place::Child(_) | Place::Chunk(_), None) => "the model ran".to_owned(),
                 }
             ),
         ),

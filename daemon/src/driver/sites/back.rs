@@ -151,6 +151,18 @@ impl Driver {
     }
 }
 
+impl Entry {
+    /// The site whose answer it waits for, if it was sent to one that has said nothing yet.
+    pub(in crate::driver) fn awaited(&self) -> Option<&str> {
+        let last = self.story.steps.iter().rev().find_map(|(_, step)| match step {
+            Step::Sent { site, .. } => Some(Some(&**site)),
+            Step::Returned { .. } | Step::Stayed { .. } => Some(None),
+            _ => None,
+        });
+        last.flatten()
+    }
+}
+
 /// A site's answer is the request's.
 fn take(entry: &mut Entry, output: Output, tokens: Tokens, took: std::time::Duration) {
     entry.result = Some(output);
