@@ -93,6 +93,8 @@ pub struct Tally {
     /// Second and later answers, and those of them that say so.
     pub again: usize,
     pub duplicates: usize,
+    /// Second answers to requests without an id, which the broker gave to two daemons.
+    pub nameless_again: usize,
     /// A "no" that may pass, and those of them to a request that was on the disk.
     pub passing: usize,
     pub passing_queued: usize,
@@ -131,6 +133,7 @@ impl fmt::Display for Tally {
             ("lost", some(&self.lost)),
             ("second answers", format!("{} ({} called duplicate)", self.again, self.duplicates)),
             ("second answers that differ from the first", some(&self.differing)),
+            ("second answers to requests without an id", self.nameless_again.to_string()),
             ("answers that went out before they were on the disk", some(&self.unkept)),
             ("given up after two crashes, handed out at both", self.given_up.to_string()),
             ("given up earlier", some(&self.given_up_early)),
@@ -452,6 +455,11 @@ impl Course {
             }
             Err(no) => (Told::No(format!("{}: {}", no.code, no.message)), false),
         };
+        if asked.way == Way::Nameless && asked.first.is_some() {
+            // The broker gave it to two daemons, and nobody can tell that it was one request: that is what ids are for.
+            tally.nameless_again += 1;
+            return Ok(false);
+        }
         match &asked.first {
             None => asked.first = Some((told, Stopwatch::start())),
             Some((first, at)) => {
