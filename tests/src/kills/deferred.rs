@@ -177,6 +177,9 @@ enum Told {
     No(String),
 }
 
+/// An id, and what its caller got.
+type Answered = (String, Outcome);
+
 impl Asked {
     fn options(&self) -> Options {
         let class = if self.may_leave { "internal" } else { "regulated" };
@@ -255,7 +258,7 @@ struct Course {
     kept_here: BTreeSet<u64>,
     before: Spooled,
     moments: Moments,
-    told: (mpsc::UnboundedSender<(String, Outcome)>, mpsc::UnboundedReceiver<(String, Outcome)>),
+    told: (mpsc::UnboundedSender<Answered>, mpsc::UnboundedReceiver<Answered>),
     tally: Tally,
 }
 
