@@ -47,7 +47,7 @@ impl Sites {
             let port = scripted.port();
             (None, Some(scripted), port)
         };
-        let runs = if real.is_some() { "KServe's model server" } else { "scripted: `make peers` has KServe's server" };
+        let runs = if real.is_some() { "KServe's model server" } else { "scripted (`make peers` has a real one)" };
         let cloud = adder()?;
         cloud.answer("GET", "/v1/models", [json_answer(&json!({ "object": "list", "data": [] }))]);
         cloud.answer("POST", "/v1/chat/completions", [json_answer(&chat())]);
