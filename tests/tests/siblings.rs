@@ -74,9 +74,9 @@ fn config(own: &str, all: &[&str], protocol: &str) -> String {
 }
 
 /// Reserves a box until what is returned is dropped, and waits until it says so.
-async fn hold(client: &BusClient) -> Result<zbus::zvariant::OwnedFd> {
+async fn hold(client: &BusClient) -> Result<zbus::OwnedFd> {
     let reply = client.call(MANAGER, "Hold", &("a measurement",)).await?.map_err(|no| anyhow!("{no:?}"))?;
-    let held: zbus::zvariant::OwnedFd = reply.body().deserialize()?;
+    let held: zbus::OwnedFd = reply.body().deserialize()?;
     let is_held = async || Ok((!client.status().await?.routing.serving).then_some(()));
     eventually("the box is held", PATIENCE, is_held).await?;
     Ok(held)
