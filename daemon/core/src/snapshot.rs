@@ -55,8 +55,8 @@ pub struct Snapshot {
     pub deferred: u64,
     /// Requests that other sites are at.
     pub away: usize,
-    /// How long a request of normal priority that came now would wait until a lane begins with it, whatever its model: the work
-    /// that waits and runs, by the rate at which it is done. At most an hour, which also stands for ever.
+    /// How long a request that came now would wait behind all that waits and runs, by the rate at which that is done. At most an
+    /// hour, which also stands for ever. A caller whose turn is next waits less.
     pub wait: Duration,
 }
 

@@ -76,7 +76,7 @@ pub struct RoutingStatus {
     pub audit_fault: String,
     /// This box runs requests now: it is not starting, draining, held, or so hot that nothing may run.
     pub serving: bool,
-    /// How long a request of normal priority that came now would wait before it is begun with, in milliseconds.
+    /// How long a request that came now would wait behind all that waits and runs, in milliseconds.
     pub wait_ms: u64,
 }
 

@@ -5,9 +5,8 @@ use crate::admit::{Seen, Standing};
 use crate::classify;
 use crate::estimate::Demand;
 use crate::estimate::prepare::blocks;
-use crate::id::ShareId;
 use crate::queue::{Key, Slot};
-use crate::request::{Priority, RequestMeta, Work};
+use crate::request::{RequestMeta, Work};
 use crate::scheduler::divided::work_of_rows;
 use crate::scheduler::model::{Line, Model, State};
 use crate::scheduler::parents::Parts;
@@ -178,13 +177,11 @@ impl Scheduler {
         }
     }
 
-    /// How long a request of normal priority that came now would wait for a lane, whatever its model.
+    /// How long all that waits and runs will take: what a newcomer would wait behind all of it, whatever its model and turn.
     pub(super) fn newcomer_waits(&self) -> Span {
         let now = self.clock;
-        let key =
-            Key { priority: Priority::Normal, share: ShareId::new(0), deadline: Mono::MAX, sequence: self.sequence };
-        let ahead = self.ahead(now, key, None, Demand::default());
-        let work = ahead.all.run.plus(self.pace.owed(now));
+        let running = self.models.iter().fold(Span::ZERO, |sum, model| sum.plus(model.remaining(now)));
+        let work = self.table.held().work.run.plus(running).plus(self.pace.owed(now));
         self.rates.at(self.promised()).run.time_for(work, u64::MAX)
     }
 
