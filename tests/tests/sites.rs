@@ -74,7 +74,12 @@ fn what_may_leave_a_box_that_is_held_is_served_by_a_real_server_and_noted() -> R
 
         let no = client.infer("add", &inputs(), &class("regulated")).await?;
         expect_no("it must not leave", &no, "overloaded", &["holds the device", "data_class"])?;
-        expect_no("unlabelled", &client.infer("add", &inputs(), &Options::new()).await?, "overloaded", &["data_class"])?;
+        expect_no(
+            "unlabelled",
+            &client.infer("add", &inputs(), &Options::new()).await?,
+            "overloaded",
+            &["data_class"],
+        )?;
         ensure!(!link.carried(Direction::Up, &marker())?, "a byte of it left");
 
         let there = expect_yes("there", client.infer("add", &inputs(), &class("internal")).await?)?;
@@ -103,7 +108,10 @@ fn what_may_leave_a_box_that_is_held_is_served_by_a_real_server_and_noted() -> R
         eventually("served here again", PATIENCE, free).await?;
         let usage = routing(&client).await?.usage(&HashMap::new()).await?;
         let usage: Vec<UsageRow> = serde_json::from_str(&usage)?;
-        let spilled = usage.iter().find(|row| row.verdict == "spill").with_context(|| format!("no row for what was spilled: {usage:?}"))?;
+        let spilled = usage
+            .iter()
+            .find(|row| row.verdict == "spill")
+            .with_context(|| format!("no row for what was spilled: {usage:?}"))?;
         ensure!(spilled.count == 2 && spilled.failed == 0 && spilled.sent_bytes > 64, "{spilled:?}");
         Ok(())
     })?
@@ -168,7 +176,14 @@ fn a_chat_with_a_model_that_lives_elsewhere_comes_piece_by_piece() -> Result<()>
         let long = json!({ "messages": [{ "role": "user", "content": "word ".repeat(2000) }] });
         let no = inference.generate("chat", &long.to_string(), &given).await.err().context("it was taken")?.to_string();
         ensure!(no.contains("Unavailable") && no.contains("longer than other sites take"), "{no}");
-        let whole = client.infer_bytes("chat", "application/json", body.to_string().as_bytes(), &options(json!({"deadline_ms": 60000}))).await?;
+        let whole = client
+            .infer_bytes(
+                "chat",
+                "application/json",
+                body.to_string().as_bytes(),
+                &options(json!({"deadline_ms": 60000})),
+            )
+            .await?;
         let whole = expect_yes("whole", whole)?;
         ensure!(whole.document["choices"][0]["message"]["content"].is_string(), "{}", whole.document);
         Ok(())
@@ -195,7 +210,11 @@ fn whatever_a_site_answers_wrong_is_told_by_name_and_the_daemon_serves_on() -> R
         let table: Vec<(&str, Answer, &str)> = vec![
             ("garbage", Answer::raw(&b"\x00\x01\x02 nothing like HTTP\r\n\r\n"[..]), "far"),
             ("no JSON", Answer::status(200, &["Content-Type: application/json"], b"<html>"), "not its protocol"),
-            ("an error in a 200", Answer::status(200, &["Content-Type: application/json"], b"{\"error\":\"no such thing\"}"), "no such thing"),
+            (
+                "an error in a 200",
+                Answer::status(200, &["Content-Type: application/json"], b"{\"error\":\"no such thing\"}"),
+                "no such thing",
+            ),
             ("half a body", good.clone().paced(Pace::Cut(90)), "far"),
             ("too much", good.clone().paced(Pace::Filled(100 << 20)), "far"),
             ("a redirect", Answer::status(302, &[&to], b""), "never followed"),
@@ -240,7 +259,8 @@ fn a_site_that_cannot_be_used_is_not_asked_and_says_why() -> Result<()> {
             ("small payloads only", "max_mib = 1".to_owned(), "", ""),
         ] {
             // With a credential, and without TLS, only on the box itself.
-            let site = far(&recorded, &more).replace("\"premises\"", if bar == "off" { "\"device\"" } else { "\"premises\"" });
+            let site =
+                far(&recorded, &more).replace("\"premises\"", if bar == "off" { "\"device\"" } else { "\"premises\"" });
             let stack = Setup::new().bundles(&["add"]).without_broker().config(&site).start().await?;
             let client = stack.client().await?;
             let profile = HashMap::from([("data_class", Variant::from("internal")), ("bytes", Variant::from(100_u32))]);
@@ -308,7 +328,10 @@ fn a_bad_policy_is_refused_whole_and_the_old_one_stays() -> Result<()> {
         let client = stack.client().await?;
         let manager = ManagerProxy::new(&client.connection).await?;
         let overlay = stack.dir().join("edged.toml.d/50-overlay.toml");
-        let bad = format!("{}\n[[site]]\nname = \"far\"\nzone = \"moon\"\nprotocol = \"oip\"\ncolour = 3\n", far(&recorded, ""));
+        let bad = format!(
+            "{}\n[[site]]\nname = \"far\"\nzone = \"moon\"\nprotocol = \"oip\"\ncolour = 3\n",
+            far(&recorded, "")
+        );
         fs::write(&overlay, bad)?;
         let no = manager.reload().await.err().context("it was taken")?.to_string();
         for word in ["far", "moon", "colour", "url"] {

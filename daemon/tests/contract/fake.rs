@@ -191,7 +191,8 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
         }
         Message::Audit { filter, done } => {
             seen.events.push(format!("audit {filter:?}"));
-            let _gone = done.send(Ok(vec![edge_wire::sites::AuditEntry { site: "plant".into(), ..Default::default() }]));
+            let _gone =
+                done.send(Ok(vec![edge_wire::sites::AuditEntry { site: "plant".into(), ..Default::default() }]));
         }
         Message::Usage { filter, done } => {
             seen.events.push(format!("usage {filter:?}"));

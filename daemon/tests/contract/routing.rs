@@ -85,7 +85,9 @@ async fn audit_usage_and_replay_are_passed_on() {
 async fn a_chat_that_is_none_is_refused_before_anything_is_asked() {
     let client = client().await;
     let inference = InferenceProxy::new(&client.connection).await.unwrap();
-    for (body, takes) in [("", "no JSON"), ("[]", "an object with `messages`"), ("{\"messages\": 3}", "`messages`, a list")] {
+    for (body, takes) in
+        [("", "no JSON"), ("[]", "an object with `messages`"), ("{\"messages\": 3}", "`messages`, a list")]
+    {
         let no = refused(inference.generate("echo", body, &HashMap::new()).await);
         assert!(no.code == ErrorCode::InvalidInput && no.message.contains(takes), "{body}: {}", no.message);
     }

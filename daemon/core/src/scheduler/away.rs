@@ -141,7 +141,8 @@ impl Scheduler {
     /// A connection that was kept and broke before anything of the request was sent says nothing of the site: it may be asked
     /// once more. What may have been served is not sent to the same site again.
     fn ask_again(&mut self, slot: Slot, trip: &Trip, fault: SiteFault) {
-        if fault == SiteFault::Reset && !trip.sent && self.table.get(slot).is_some_and(|live| !live.travel.asked_again) {
+        if fault == SiteFault::Reset && !trip.sent && self.table.get(slot).is_some_and(|live| !live.travel.asked_again)
+        {
             self.table.change(slot, |live| {
                 live.travel.asked_again = true;
                 live.travel.tried = live.travel.tried.without(Sites::NONE.with(trip.site));

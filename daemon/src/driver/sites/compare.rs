@@ -40,7 +40,11 @@ impl Comparing {
         if let Standing::Withdrawn(why) = standing
             && self.withdrawn.is_none()
         {
-            tracing::error!(sampled = why.sampled, lost_milli = why.lost_milli, "the learnt model is asked no more: texts that stayed here lose more than was certified");
+            tracing::error!(
+                sampled = why.sampled,
+                lost_milli = why.lost_milli,
+                "the learnt model is asked no more: texts that stayed here lose more than was certified"
+            );
             self.withdrawn = Some(why);
         }
     }
@@ -49,7 +53,9 @@ impl Comparing {
     pub fn withdrawn(&self) -> Option<String> {
         let why = self.withdrawn?;
         let (sampled, lost) = (why.sampled, why.lost_milli / 1000);
-        Some(format!("of {sampled} answers that were compared about {lost} were worse than the stronger site's, more than was certified"))
+        Some(format!(
+            "of {sampled} answers that were compared about {lost} were worse than the stronger site's, more than was certified"
+        ))
     }
 }
 
@@ -112,7 +118,9 @@ impl Driver {
     /// The stronger site has answered, or not.
     pub(in crate::driver) fn compared(&mut self, entry: &Entry) {
         let Some((said, rate)) = &entry.travel.compared else { return };
-        let (Some(other), Some(guarantee)) = (entry.result.as_ref().and_then(gist), self.looking.guarantee()) else { return };
+        let (Some(other), Some(guarantee)) = (entry.result.as_ref().and_then(gist), self.looking.guarantee()) else {
+            return;
+        };
         let loss = if other == *said { Ratio::ZERO } else { Ratio::ONE };
         if let Some(recheck) = self.comparing.of(*rate, &guarantee) {
             let standing = recheck.stayed(loss);

@@ -83,7 +83,8 @@ impl Driver {
             problems.push(Problem {
                 subject: "routing.difficulty_model".into(),
                 what: format!("is asked no more, and every text counts as hard: {why}"),
-                remedy: "learn another one from recent outcomes (docs/quality.md), put it there, then `edgectl reload`".into(),
+                remedy: "learn another one from recent outcomes (docs/quality.md), put it there, then `edgectl reload`"
+                    .into(),
             });
         }
         if !self.looking.difficulty_fault.is_empty() {

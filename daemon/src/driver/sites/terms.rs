@@ -268,7 +268,9 @@ impl Driver {
         }
         let score = learnt.score(&mut self.looking.reader.borrow_mut(), &text, kind);
         match (score, learnt.guarantee.as_ref()) {
-            (Score::Unknown(why), _) => (Difficulty::Unknown, format!("{why:?}: unlike what was learnt from, the safe side")),
+            (Score::Unknown(why), _) => {
+                (Difficulty::Unknown, format!("{why:?}: unlike what was learnt from, the safe side"))
+            }
             (Score::Known(_), None) => (Difficulty::Unknown, "no threshold was certified: the safe side".into()),
             (Score::Known(expected), Some(guarantee)) => {
                 let (gain, threshold) = (expected.gain(), guarantee.threshold);

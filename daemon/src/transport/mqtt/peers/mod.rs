@@ -161,7 +161,7 @@ impl Peers {
             sent: if out.is_some() { Sent::All } else { Sent::Nothing },
             sent_bytes: out.as_ref().map_or(0, |out| out.bytes),
             received_bytes: received as u64,
-            digest: out.map_or([0; 32], |out| out.digest),
+            digest: out.map(|out| out.digest),
             connect: None,
             first_byte: (received > 0).then_some(took),
             took,
