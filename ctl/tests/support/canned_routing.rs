@@ -82,6 +82,8 @@ pub fn with_sites() -> Status {
             deferred: 14,
             spilled: 1021,
             audit_fault: String::new(),
+            serving: true,
+            wait_ms: 40,
         },
         counters: Counters { spilled: 1021, deferred: 14, ..canned::serving().counters },
         ..canned::serving()

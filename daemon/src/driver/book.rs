@@ -133,9 +133,7 @@ impl Book {
 
     /// Whether a decision is to be recorded, and for how many it stands.
     pub(super) fn wants_decision(&mut self) -> Option<u32> {
-        if self.records.is_none() {
-            return None;
-        }
+        self.records.as_ref()?;
         self.decisions.keep(now().boot_ms)
     }
 

@@ -190,7 +190,6 @@ impl Driver {
     }
 
     /// What is in the payload: it can only make the class stricter, unless a rule has what was found taken out.
-    #[expect(clippy::too_many_arguments, reason = "what is read, what it is held against, and where it is noted")]
     fn look_into(
         &self,
         (payload, kind): (&Payload, Option<&str>),
