@@ -183,6 +183,10 @@ impl Driver {
         if let Outcome::Deferred(reason) = outcome {
             return self.put_off(entry, reason);
         }
+        if let (Outcome::Shed(reason), Some(_)) = (outcome, entry.row) {
+            // It is on the disk: what this daemon has no time for is the next one's.
+            return self.put_off(entry, reason);
+        }
         if outcome == Outcome::Done {
             // The host has answered, so it reads nothing of this any more.
             self.scratch.give_back(entry.sent.drain(..));
