@@ -183,6 +183,8 @@ impl Driver {
     /// The ledger's thread said something.
     pub(super) fn on_record(&mut self, report: Report) {
         self.now = self.clock.now();
+        // What goes on with every request changes nothing of the state.
+        let is_news = !matches!(report, Report::Intended { .. } | Report::Answered { .. });
         match report {
             Report::Opened(found) => {
                 self.book.fault.clear();
@@ -209,7 +211,9 @@ impl Driver {
                 self.sites.audit_fault.clear();
             }
         }
-        self.touch();
+        if is_news {
+            self.touch();
+        }
     }
 
     /// The core is told what was spent today: at the start, and when a day begins.
