@@ -14,8 +14,9 @@ use edge_core::estimate::works::Works;
 use edge_core::sim::Pump;
 use edge_core::wait::{Allowance, Running, Scene, Speed, place};
 use edge_core::{
-    Bytes, ClientId, Country, DataClass, Demands, Difficulty, Event, Here, ModelId, NanoUsd, Objective, Policy, Price,
-    Ratio, RequestId, RequestMeta, Retention, Site, SiteId, Sites, Span, Terms, Tokens, Training, Trip, Work, Zone,
+    Bytes, ClientId, Country, DataClass, Demands, Difficulty, Event, Here, ModelId, Mono, NanoUsd, Objective, Policy,
+    Price, Ratio, RequestId, RequestMeta, Retention, Site, SiteId, Sites, Span, Terms, Tokens, Training, Trip, Work,
+    Zone,
 };
 
 /// Promised for a decision among sites, with every layer on.
@@ -348,6 +349,9 @@ fn main() {
     let on_this_box = || promised().filter(|row| row.promised == Some(PROMISED));
     let slowest = on_this_box().map(|row| row.median).max().unwrap_or_default();
     println!("{:.3} us per decision", slowest.as_secs_f64() * 1e6);
+    let among_sites = || promised().filter(|row| row.promised == Some(PROMISED_ROUTE));
+    let slowest = among_sites().map(|row| row.median).max().unwrap_or_default();
+    println!("{:.3} us per routing decision with 8 sites", slowest.as_secs_f64() * 1e6);
     // Counted over all rounds, and told per round trip of thousands of decisions: anything but zero is a fault.
     println!("{} allocations per decision", promised().map(|row| row.allocations).sum::<u64>());
 }
