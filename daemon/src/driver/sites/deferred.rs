@@ -318,16 +318,18 @@ impl Driver {
         }
     }
 
-    /// A request that may be put off and has an id of its own may have been answered before, in another life. It goes on when that
+    /// A request that may be put off and has an id may have been answered before, in another life. It goes on when that
     /// is known. Gives it back if nobody needs to be asked.
     pub(in crate::driver) fn ask_spool(
         &mut self,
         request: Request,
         reply: ReplySender,
     ) -> Option<(Request, ReplySender)> {
-        let Some(request_id) = request.options.request_id.clone().filter(|_| request.options.deferrable) else {
+        // One by the broker that names none has the id that the journal knows it by.
+        let request_id = row_id(&request);
+        if !request.options.deferrable || request_id.is_empty() {
             return Some((request, reply));
-        };
+        }
         // Also while nothing can be written: what was answered before can be read.
         if !self.deferred.is_there() {
             return Some((request, reply));
@@ -411,8 +413,10 @@ fn callers(entry: Entry) -> Callers {
     Callers { senders: entry.waiters.into_iter().chain([entry.reply]).collect(), received, steps: entry.story.steps }
 }
 
+/// What it would be known by on the disk; empty if nobody would know it again.
 fn row_id(request: &Request) -> String {
-    request.options.request_id.clone().unwrap_or_default()
+    let options = &request.options;
+    options.request_id.as_ref().or(options.made_up_id.as_ref()).cloned().unwrap_or_default()
 }
 
 fn died_twice() -> Failure {

@@ -47,7 +47,7 @@ pub struct Open {
     pub(super) left: bool,
     /// Daemons that died while it was open.
     pub(super) deaths: u8,
-    /// It may be put off, and is found again by its own id.
+    /// It may be put off, and is found again on the disk by its id.
     pub(super) patient: bool,
     /// The journal was asked for its payload.
     pub(super) fetching: bool,
@@ -178,7 +178,7 @@ impl Task {
         };
         let options = request.as_ref().map(|request| &request.options);
         let open = Open {
-            patient: options.is_some_and(|options| options.deferrable && options.request_id.is_some()),
+            patient: options.is_some_and(|options| options.deferrable),
             deadline_ms: request.as_ref().and_then(|request| self.deadline_ms(received_ms, request)),
             known_as,
             model: asked.model,
