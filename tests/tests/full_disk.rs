@@ -106,7 +106,7 @@ fn a_state_directory_that_is_full_costs_no_version_and_no_deed() -> Result<()> {
         let second = archive(&stack, "2.0.0")?;
         let third = archive(&stack, "3.0.0")?;
         let state = stack.dir().join("state");
-        let Some(disk) = Small::mount(&state, 128)? else { return Ok(()) };
+        let Some(disk) = Small::mount(&state, 1024)? else { return Ok(()) };
         stack.start_daemon().await?;
         let client = stack.client().await?;
         done(&stack, &["models", "install", second.to_str().context("a path")?])?;
@@ -141,7 +141,9 @@ fn a_state_directory_that_is_full_costs_no_version_and_no_deed() -> Result<()> {
         let written = async || {
             let text = fs::read_to_string(&history)?;
             let lines = text.lines().filter(|line| !line.is_empty()).count();
-            Ok((lines == expected.len() && stack.status().await?.state == "serving").then_some(()))
+            let status = stack.status().await?;
+            ensure!(lines == expected.len() && status.state == "serving", "{lines} lines, {:?}", status.problems);
+            Ok(Some(()))
         };
         eventually("the history is written", PATIENCE, written).await.with_context(|| stack.logs())?;
         disk.fill(FULL)?;

@@ -270,7 +270,7 @@ mod tests {
             let risk = |at: f64| {
                 large.iter().filter(|one| one.score <= at).map(|one| one.loss.get()).sum::<f64>() / large.len() as f64
             };
-            let allowed = grid().into_iter().filter(|at| risk(*at) <= target).next_back().unwrap();
+            let allowed = grid().into_iter().rfind(|at| risk(*at) <= target).unwrap();
             let (mut wrong, mut reached) = (0, 0.0);
             for _ in 0..1000 {
                 let found = certify(&sample(&mut seed, rows, is_whole), &grid(), ratio(target), ratio(delta));

@@ -117,7 +117,8 @@ fn a_file_comes_back_as_it_was_and_a_damaged_one_is_refused_by_name() {
 
 #[test]
 fn a_number_out_of_its_range_is_named_with_the_range() {
-    let cases: [(fn(&mut Learnt), &str); 8] = [
+    type Spoil = fn(&mut Learnt);
+    let cases: [(Spoil, &str); 8] = [
         (|to| to.helps.step = f32::NAN, "helps.step"),
         (|to| to.harms.bias = 1e9, "harms.bias"),
         (|to| to.helps.weights.truncate(7), "helps.weights"),

@@ -79,7 +79,9 @@ mod tests {
     ];
     const NOW: Schema = Schema { steps: &STEPS, synchronous: "FULL", shrinks: false };
 
-    fn rows(connection: &mut Connection) -> rusqlite::Result<Vec<(i64, Option<String>, Option<i64>)>> {
+    type Row = (i64, Option<String>, Option<i64>);
+
+    fn rows(connection: &mut Connection) -> rusqlite::Result<Vec<Row>> {
         let sql = "SELECT t.n, t.word, u.n FROM t LEFT JOIN u ON u.n = t.n * 2 ORDER BY t.n";
         let mut rows = connection.prepare(sql)?;
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()

@@ -219,7 +219,7 @@ fn set_state(status: &watch::Sender<Arc<Status>>, state: &str) {
     });
 }
 
-fn submit(request: Request, reply: ReplySender, seen: &mut Seen) {
+fn submit(mut request: Request, reply: ReplySender, seen: &mut Seen) {
     let result = match request.model.as_str() {
         "hold" => return seen.held.push((request, reply)),
         "late" => return std::mem::forget(reply),
@@ -237,6 +237,8 @@ fn submit(request: Request, reply: ReplySender, seen: &mut Seen) {
         _ => Ok(echo(&request)),
     };
     reply.send(answer(&request, result));
+    // Whoever keeps it holds the answer's end open.
+    request.stream = None;
     seen.requests.push(request);
 }
 

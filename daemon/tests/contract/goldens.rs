@@ -41,6 +41,7 @@ async fn introspection_is_what_the_golden_files_say() {
         (names::INFERENCE, names::ROOT_PATH),
         (names::MODELS, names::ROOT_PATH),
         (names::TELEMETRY, names::ROOT_PATH),
+        (names::ROUTING, names::ROOT_PATH),
         (names::MODEL, model.as_str()),
         (names::JOB, job.as_str()),
         (names::REQUEST, request.as_str()),

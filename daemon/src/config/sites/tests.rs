@@ -116,7 +116,7 @@ fn a_sibling_counts_as_at_least_where_the_broker_is_and_serves_what_this_box_doe
     }
     let priced = "price = { per_request_usd = 0.001, as_of = 2026-11-01 }";
     let price = read_text(&with(SIBLING, priced)).unwrap().sites[0].core.price;
-    assert_eq!(price, Some(Price { request: usd(1_000_000), ..Price::default() }));
+    assert_eq!(price, Some(Price { request: edge_core::NanoUsd(1_000_000), ..Price::default() }));
     let around = Around { machine: &machine(), node: "box", broker: None };
     let faults = read_policy_text(Path::new("e"), SIBLING, &around).unwrap_err();
     assert_eq!(faults[0].to_string(), "e: site \"a\": protocol: \"sibling\" needs a broker: set `mqtt.host`");
