@@ -38,6 +38,10 @@ pub struct Ledger {
     out: BTreeMap<(RequestId, SiteId), bool>,
     /// Where a request was sent, ever.
     sent: BTreeSet<(RequestId, SiteId)>,
+    /// Attempts whose connection broke before anything was sent.
+    broke_unsent: BTreeSet<(RequestId, SiteId)>,
+    /// Asked the same site once more.
+    asked_again: BTreeSet<RequestId>,
     pub spills: usize,
 }
 
@@ -103,7 +107,12 @@ impl Ledger {
                     self.suspects.insert(*id);
                 }
             }
-            Event::SiteDone(trip) => drop(self.out.remove(&(trip.id, trip.site))),
+            Event::SiteDone(trip) => {
+                self.out.remove(&(trip.id, trip.site));
+                if trip.result == Err(SiteFault::Reset) && !trip.sent {
+                    self.broke_unsent.insert((trip.id, trip.site));
+                }
+            }
             Event::Placed { model, host } => drop(self.hosts.insert(*model, *host)),
             Event::HostDown { host } => {
                 self.gone.insert(*host);
@@ -199,7 +208,10 @@ impl Ledger {
         require(self.live.contains(&id), "sent while not live")?;
         require(self.deaths.get(&id).is_none_or(|deaths| *deaths < 2), "sent after two deaths")?;
         require(!self.parent_of.contains_key(&id), "a part of a request was sent")?;
-        require(self.sent.insert((id, site)), "sent to a site twice")?;
+        let is_repeated = !self.sent.insert((id, site));
+        // Only if its connection broke before anything was sent, and once in the life of a request.
+        let may_be_repeated = self.broke_unsent.remove(&(id, site));
+        require(!is_repeated || (may_be_repeated && self.asked_again.insert(id)), "sent to a site twice")?;
         require(self.wanted(id).count() < 2, "sent to three sites at once")?;
         let policy = self.policy.clone().unwrap_or_default();
         let most = policy.sites.get(usize::from(site.0)).map_or(0, |site| usize::from(site.max_open));
