@@ -248,8 +248,9 @@ fn wait(what: &'static str, ahead: usize) -> Row {
 }
 
 /// Arrivals that no site is barred from, with every layer on: where each is served is asked of this box and, twice if it is
-/// served here, of 8 sites, as it is watched for its last chance elsewhere.
-fn route(what: &'static str, here: Here) -> Row {
+/// served here, of 8 sites, as it is watched for its last chance elsewhere. The cheapest site has so many `places`; if they are
+/// few, they are all taken.
+fn route(what: &'static str, here: Here, places: u16) -> Row {
     let zones = [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud];
     let price = Some(Price { request: NanoUsd(5), input_mtok: NanoUsd(7), output_mtok: NanoUsd(9) });
     let site = |at: usize| Site {
@@ -259,7 +260,7 @@ fn route(what: &'static str, here: Here) -> Row {
         training: Training::No,
         retention: Retention::None,
         may_hedge: true,
-        max_open: u16::MAX,
+        max_open: if at == 0 { places } else { u16::MAX },
         ..Site::in_zone(zones[at % 4])
     };
     let policy = Policy { unlabelled: DataClass::Public, sites: (0..8).map(site).collect(), ..policy() };
@@ -277,13 +278,18 @@ fn route(what: &'static str, here: Here) -> Row {
     let terms = Terms {
         capable: Sites::ALL,
         demands: Demands { jurisdictions, retention_days: Some(0), no_training: true },
-        objective: Objective::FastestWithinBudget,
+        objective: if places < u16::MAX { Objective::CheapestWithinSlo } else { Objective::FastestWithinBudget },
         may_hedge: true,
         here,
         stronger: Sites::ALL,
         difficulty: Difficulty::Easy,
         checked: true,
         ..Terms::default()
+    };
+    let arrive = move |pump: &mut Pump| {
+        let meta = pump.meta(1);
+        let deadline = Some(Span::from_millis(60_000).from(pump.now()));
+        pump.tell(Event::Arrived(RequestMeta { deadline, terms, ..meta }));
     };
     // All that came before is gone again.
     let leave = |pump: &mut Pump| {
@@ -293,14 +299,11 @@ fn route(what: &'static str, here: Here) -> Row {
             pump.finish(lane, Duration::from_millis(1), Ok(()));
         }
         pump.wait(Span::from_millis(100));
-    };
-    measure(what, 16, &mut pump, leave, move |pump| {
-        for _ in 0..16 {
-            let meta = pump.meta(1);
-            let deadline = Some(Span::from_millis(60_000).from(pump.now()));
-            pump.tell(Event::Arrived(RequestMeta { deadline, terms, ..meta }));
+        if places < u16::MAX {
+            (0..places).for_each(|_| arrive(pump));
         }
-    })
+    };
+    measure(what, 16, &mut pump, leave, move |pump| (0..16).for_each(|_| arrive(pump)))
 }
 
 /// A box on which `waiting` requests wait behind a batch that does not end.
@@ -329,8 +332,9 @@ fn main() {
         wait("wait or leave, 16 slots, nobody ahead", 0),
         wait("wait or leave, 16 slots, 7 ahead", 7),
         wait("wait or leave, 16 slots, 64 ahead", 64),
-        route("route with 8 sites, every layer on: served here", Here::Yes),
-        route("route with 8 sites, every layer on: sent to a site", Here::NoModel),
+        route("route with 8 sites, every layer on: served here", Here::Yes, u16::MAX),
+        route("route with 8 sites, every layer on: sent to a site", Here::NoModel, u16::MAX),
+        route("route with 8 sites, every layer on: waits for one of 16 places", Here::NoModel, 16),
     ];
     let routes = |row: &&mut Row| row.what.starts_with("route with");
     rows.iter_mut().filter(routes).for_each(|row| row.promised = Some(PROMISED_ROUTE));

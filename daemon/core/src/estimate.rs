@@ -7,6 +7,7 @@
 pub mod arrivals;
 pub mod batch_size;
 pub mod chance;
+pub mod doubts;
 pub mod fan_out;
 pub mod histogram;
 pub mod late;

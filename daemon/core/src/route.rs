@@ -5,7 +5,8 @@
 //!   never again ─► admission here ─yes─► worth a stronger site? faster elsewhere? to be looked at? ─► here
 //!                        │ no
 //!                        ▼
-//!                  the operator's table of what is tried next ─► a site (spill) ─► the disk ─► no, with both reasons
+//!                  the operator's table of what is tried next ─► a site (spill, or a wait for a place at one that is full)
+//!                                                              ─► the disk ─► no, with both reasons
 //! ```
 
 use crate::admit::{Seen, Standing, admit, refuse};
@@ -14,9 +15,10 @@ use crate::id::SiteId;
 use crate::policy::Policy;
 use crate::request::{DataClass, Difficulty, Here, Objective, RequestMeta};
 use crate::site::Sites;
-use crate::spill::{Ask, Bar, SiteSeen, best};
+use crate::spill::{Ask, Bar, Offer, SiteSeen, best, worth_waiting};
 use crate::units::{Mono, Span};
 use crate::verdict::{Reason, Refusal, RefusalCode, Verdict};
+use crate::wait::Place;
 
 /// A request that was alive at so many crashes is never run again.
 pub const DEATHS: u8 = 2;
@@ -26,6 +28,8 @@ pub const DEATHS: u8 = 2;
 pub struct Around<'a> {
     /// By its place in the policy, for a request of this one's size.
     pub site: &'a dyn Fn(SiteId) -> SiteSeen,
+    /// Whether the request waits for a place at a site that is full, or takes what it may have at once.
+    pub wait: &'a dyn Fn(Offer, Option<Offer>) -> Place,
     /// Sites that were asked already.
     pub tried: Sites,
     /// Requests that wait on the disk.
@@ -185,7 +189,8 @@ fn away(deferrable: bool, refusal: Refusal, ask: &Ask<'_>, around: Around<'_>, p
     for step in policy.routing.fallbacks.after(failure) {
         match step {
             Step::Site => {
-                if let Ok(offer) = offer {
+                let full = if deferrable { None } else { waits_for(ask, around, policy, offer.ok()) };
+                if let Some(offer) = full.or(offer.ok()) {
                     return Verdict::Spill(offer.site, refusal.reason);
                 }
             }
@@ -207,6 +212,16 @@ fn away(deferrable: bool, refusal: Refusal, ask: &Ask<'_>, around: Around<'_>, p
     Verdict::Refuse(Refusal { code, away, ..refusal })
 }
 
+/// The full site for a place at which the request waits, if that is better than what it may have at once. What may wait for
+/// long does so on the disk, where a crash does not reach it.
+fn waits_for(ask: &Ask<'_>, around: Around<'_>, policy: &Policy, at_once: Option<Offer>) -> Option<Offer> {
+    let full = worth_waiting(&policy.sites, Sites::ALL, around.site, ask, at_once)?;
+    match (around.wait)(full, at_once) {
+        Place::Here { .. } => Some(full),
+        Place::Away => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,7 +231,8 @@ mod tests {
     fn routed(meta: &RequestMeta, slack: u64, seen: &Seen) -> Verdict {
         let now = Mono::from_nanos(1_000);
         let site = |_| crate::spill::tests::seen(1);
-        let around = Around { site: &site, tried: Sites::NONE, deferred: 0 };
+        let wait = |_, _| Place::Away;
+        let around = Around { site: &site, wait: &wait, tried: Sites::NONE, deferred: 0 };
         route(meta, DataClass::Public, Span::from_millis(slack).from(now), now, seen, around, &policy())
     }
 

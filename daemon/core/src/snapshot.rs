@@ -71,6 +71,8 @@ pub struct SiteSnapshot {
     pub off: bool,
     /// Requests that are open there.
     pub open: u16,
+    /// Requests that wait here for a place there.
+    pub waiting: usize,
     /// Spent there today, with what open requests are expected to cost.
     pub spent: NanoUsd,
     /// Time until its answer to a small request is here: of half of them, and of 95 in a hundred.
@@ -125,6 +127,8 @@ pub struct Explanation {
     pub service: Option<Duration>,
     /// Predicted time until completion here.
     pub predicted: Option<Duration>,
+    /// It would wait so long at most for a place at the site of the verdict, which is full.
+    pub waits: Option<Duration>,
     /// What was asked of each site of the policy, in its order.
     pub sites: Vec<Judged>,
 }

@@ -254,6 +254,32 @@ pub fn best(
     found
 }
 
+/// The best of the sites in `among` that would have the request if they were not full, if waiting for it can be worth more
+/// than what may be had at once: nothing else may, or it is dearer and the operator seeks what is cheap.
+pub fn worth_waiting(
+    sites: &[Site],
+    among: Sites,
+    seen: &dyn Fn(SiteId) -> SiteSeen,
+    ask: &Ask<'_>,
+    at_once: Option<Offer>,
+) -> Option<Offer> {
+    let objective = ask.terms.objective;
+    if at_once.is_some() && objective == Objective::FastestWithinBudget {
+        return None;
+    }
+    let mut best: Option<Offer> = None;
+    for (id, site) in (0..32_u8).map(SiteId).zip(sites) {
+        let seen = if among.has(id) && ask.terms.capable.has(id) { seen(id) } else { continue };
+        if seen.open < site.max_open {
+            continue;
+        }
+        if let Ok(offer) = judge(id, site, &SiteSeen { open: 0, ..seen }, ask) {
+            best = Some(best.map_or(offer, |other| better(other, offer, objective, sites)));
+        }
+    }
+    best.filter(|full| at_once.is_none_or(|offer| better(offer, *full, objective, sites) == *full))
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -374,6 +400,25 @@ pub(crate) mod tests {
             let offer = best(&sites, among, &millis, &ask(&terms)).unwrap();
             assert_eq!(offer.site, SiteId(expected), "{objective:?} among {among:?}");
         }
+    }
+
+    #[test]
+    fn a_full_site_is_worth_waiting_for_if_it_is_cheaper_or_the_only_one() {
+        let sites = [Site { max_open: 1, ..Site::in_zone(Zone::Premises) }, Site::in_zone(Zone::Cloud)];
+        let full = |_| SiteSeen { open: 1, ..seen(20) };
+        let slow = |id: SiteId| SiteSeen { open: 1, ..seen(if id.0 == 0 { 120 } else { 20 }) };
+        let cloud = best(&sites, Sites::from_bits(0b10), &full, &ask(&terms())).ok();
+        assert_eq!(cloud.map(|offer| offer.site), Some(SiteId(1)));
+        let fastest = Terms { objective: Objective::FastestWithinBudget, ..terms() };
+        let confined = Terms { capable: Sites::from_bits(0b10), ..terms() };
+        let worth = |terms: &Terms, seen: &dyn Fn(SiteId) -> SiteSeen, at_once| {
+            worth_waiting(&sites, Sites::ALL, seen, &ask(terms), at_once).map(|offer| offer.site.0)
+        };
+        assert_eq!(worth(&terms(), &full, cloud), Some(0), "the nearer one is the cheaper one");
+        assert_eq!(worth(&fastest, &full, cloud), None, "nothing is quicker than at once");
+        assert_eq!(worth(&fastest, &full, None), Some(0), "there is nothing else");
+        assert_eq!(worth(&confined, &full, cloud), None, "it does not serve such requests");
+        assert_eq!(worth(&terms(), &slow, cloud), None, "it would be late even with a place");
     }
 
     #[test]

@@ -156,12 +156,17 @@ fn an_enormous_bound_costs_no_memory_before_it_is_used() {
     assert_eq!(core.snapshot().waiting, 0);
 }
 
-/// Eight sites of all zones, each with a price and a budget.
+/// Eight sites of all zones, each with a price and a budget; those on the device have few places.
 fn eight_sites() -> Policy {
     let zones = [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud];
     let price = Some(Price { request: NanoUsd(5), ..Price::default() });
-    let site =
-        |at: usize| Site { price, budget: Some(NanoUsd(u64::MAX)), may_hedge: true, ..Site::in_zone(zones[at % 4]) };
+    let site = |at: usize| Site {
+        price,
+        budget: Some(NanoUsd(u64::MAX)),
+        may_hedge: true,
+        max_open: if at.is_multiple_of(4) { 2 } else { 64 },
+        ..Site::in_zone(zones[at % 4])
+    };
     Policy { max_waiting: 512, unlabelled: DataClass::Public, sites: (0..8).map(site).collect(), ..small_policy() }
 }
 
@@ -210,7 +215,12 @@ fn decisions_with_eight_sites_and_every_layer_on_allocate_nothing() {
             _ => pump.tell(Event::Tick),
         }
     };
-    (0..40_000).for_each(|_| happen(&mut pump));
+    let mut waited = 0;
+    for _ in 0..40_000 {
+        happen(&mut pump);
+        waited += pump.core.snapshot().sites.iter().filter(|site| site.waiting > 0).count();
+    }
+    assert!(waited > 300, "places at full sites are waited for: {waited}");
     let (before, counts) = (COUNT.get(), pump.counts);
     (0..100_000).for_each(|_| happen(&mut pump));
     assert_eq!(COUNT.get() - before, 0, "allocations");

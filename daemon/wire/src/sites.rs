@@ -34,6 +34,8 @@ pub struct SiteStatus {
     pub open: u32,
     /// Most that may be.
     pub max_open: u32,
+    /// Requests that wait here for a place there.
+    pub waiting: u32,
     /// Answers since the start.
     pub done: u64,
     /// Attempts without an answer since the start.

@@ -46,9 +46,15 @@ fn row(site: &SiteStatus) -> Vec<String> {
         format!("{about}{}", brief(site.p95_ms)),
         site.observed.to_string(),
         percent(site.error_rate),
-        format!("{}/{}", site.open, site.max_open),
+        open(site),
         spent(site),
     ]
+}
+
+/// Requests that are open there of those that may be, and those that wait for a place.
+fn open(site: &SiteStatus) -> String {
+    let waiting = if site.waiting > 0 { format!("+{}", site.waiting) } else { String::new() };
+    format!("{}/{}{waiting}", site.open, site.max_open)
 }
 
 /// A time in few letters: what is estimated has no tenths.

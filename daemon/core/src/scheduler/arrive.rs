@@ -37,7 +37,7 @@ impl Scheduler {
             _ => self.seen(now, meta, key, model),
         };
         let class = classify::class(meta, &self.policy);
-        let verdict = self.decide(now, meta, class, deadline, &seen, Sites::NONE);
+        let verdict = self.decide(now, meta, class, key, &seen, Sites::NONE);
         self.count_verdict(verdict);
         let predicted = seen.predicted().map(Span::duration);
         let accept = Action::Accept { id: meta.id, verdict, class, deadline, predicted };

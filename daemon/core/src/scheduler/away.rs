@@ -30,6 +30,31 @@ use crate::verdict::{Fault, Outcome, Reason, Refusal, SiteFault, Verdict};
 /// What is being decoded is looked at again after this.
 const SOON: Span = Span::from_millis(5);
 
+/// When it is looked again for what is not there now: half way to the deadline, as long as there is time.
+pub(super) fn later(now: Mono, deadline: Mono) -> Option<Mono> {
+    let half = Span::between(now, deadline).part(2);
+    (half > SOON).then(|| half.from(now))
+}
+
+/// What a site's time for a request is learnt by: tokens of its prompt, or bytes.
+fn size_of(live: &Live) -> u64 {
+    match live.terms.tokens.input {
+        0 => live.bytes.0,
+        tokens => tokens.into(),
+    }
+}
+
+/// A request that is here, as a site is judged for it.
+pub(super) fn ask_of(now: Mono, live: &Live) -> Ask<'_> {
+    Ask {
+        class: live.effective,
+        terms: &live.terms,
+        bytes: live.bytes,
+        slack: Span::between(now, live.key.deadline),
+        tried: live.travel.tried,
+    }
+}
+
 impl Scheduler {
     /// Where a request is served, by all that is seen now.
     pub(super) fn decide(
@@ -37,30 +62,25 @@ impl Scheduler {
         now: Mono,
         meta: &RequestMeta,
         class: DataClass,
-        deadline: Mono,
+        key: Key,
         seen: &Seen,
         tried: Sites,
     ) -> Verdict {
-        let site = |id| self.site_seen(now, id, meta.bytes, meta.terms.tokens);
-        let around = Around { site: &site, tried, deferred: self.deferred };
-        route(meta, class, deadline, now, seen, around, &self.policy)
+        let (bytes, tokens) = (meta.bytes, meta.terms.tokens);
+        let site = |id| self.site_seen(now, id, bytes, tokens);
+        let wait = |full, at_once| self.place_at(now, key, (bytes, tokens), full, at_once, self.allowance.allowed()).0;
+        let around = Around { site: &site, wait: &wait, tried, deferred: self.deferred };
+        route(meta, class, key.deadline, now, seen, around, &self.policy)
     }
 
     /// The best site for a request that is here, among those that were not asked.
-    fn offer(&self, now: Mono, live: &Live, among: Sites) -> Result<Offer, Option<Bar>> {
+    pub(super) fn offer(&self, now: Mono, live: &Live, among: Sites) -> Result<Offer, Option<Bar>> {
         // What has begun in parts here ends here.
         if self.policy.sites.is_empty() || live.terms.capable.is_empty() || live.role != Role::Single {
             return Err(None);
         }
         let site = |id| self.site_seen(now, id, live.bytes, live.terms.tokens);
-        let ask = Ask {
-            class: live.effective,
-            terms: &live.terms,
-            bytes: live.bytes,
-            slack: Span::between(now, live.key.deadline),
-            tried: live.travel.tried,
-        };
-        best(&self.policy.sites, among, &site, &ask)
+        best(&self.policy.sites, among, &site, &ask_of(now, live))
     }
 
     /// Takes a request in that goes to a site at once.
@@ -79,7 +99,7 @@ impl Scheduler {
         (live.units, live.alone) = (self.units_of(model, meta), meta.deaths > 0);
         let slot = self.table.insert(live);
         self.dues.insert(&mut self.due, slot, key.by_deadline(), 0);
-        if !self.send(now, slot, to.0, to.1) {
+        if !self.leave_for(now, slot, to.0, to.1) {
             // Route never chooses what data may not reach; were it wrong, nothing leaves.
             self.settle(slot, Outcome::Failed(Fault::Site));
         }
@@ -92,30 +112,37 @@ impl Scheduler {
         };
         let free = live.travel.at.iter().position(Option::is_none);
         let (Some(free), None) = (free, confinement(live.effective, &live.terms, to, site)) else { return false };
-        let (id, on_host, waits, model) = (live.id, live.on_host(), live.waits(), live.model);
-        self.models[model].running -= usize::from(live.stage == Stage::Running);
+        let id = live.id;
         let hedges = live.terms.may_hedge && site.may_hedge && !live.travel.is_out();
         let seen = self.site_seen(now, to, live.bytes, live.terms.tokens);
         let reserved = cost(site, live.terms.tokens, seen.answer_tokens).unwrap_or_default();
         let hedge = seen.sure.from(now);
-        let deadline = live.key.deadline;
+        let (deadline, size) = (live.key.deadline, size_of(live));
+        self.depart(slot);
+        self.table.change(slot, |live| {
+            live.travel.at[free] = Some(to);
+            live.travel.tried = live.travel.tried.with(to);
+        });
+        self.look_at(slot, Some(hedge).filter(|hedge| hedges && *hedge < deadline));
+        if let Some(state) = self.sites.get_mut(usize::from(to.0)) {
+            state.began(now, id, size, reserved);
+        }
+        self.push(Action::Spill { id, site: to, reason, reserved });
+        true
+    }
+
+    /// A request is at this box no longer.
+    pub(super) fn depart(&mut self, slot: Slot) {
+        let Some(live) = self.table.get(slot) else { return };
+        let (id, on_host, waits, model) = (live.id, live.on_host(), live.waits(), live.model);
+        self.models[model].running -= usize::from(live.stage == Stage::Running);
         if on_host {
             self.push(Action::Forget { id });
         }
         if waits {
             self.leave_line(slot);
         }
-        self.table.change(slot, |live| {
-            live.stage = Stage::Away;
-            live.travel.at[free] = Some(to);
-            live.travel.tried = live.travel.tried.with(to);
-        });
-        self.look_at(slot, Some(hedge).filter(|hedge| hedges && *hedge < deadline));
-        if let Some(state) = self.sites.get_mut(usize::from(to.0)) {
-            state.began(reserved);
-        }
-        self.push(Action::Spill { id, site: to, reason, reserved });
-        true
+        self.table.change(slot, |live| live.stage = Stage::Away);
     }
 
     /// An attempt ended.
@@ -192,11 +219,11 @@ impl Scheduler {
         for step in self.policy.routing.fallbacks.after(failure) {
             let Some(live) = self.table.get(slot) else { return };
             let taken = match step {
-                Step::Site => match self.offer(now, live, Sites::ALL) {
-                    Ok(offer) => self.send(now, slot, offer.site, failure.reason()),
-                    Err(_) => false,
+                Step::Site => match self.next_site(now, live) {
+                    Some(site) => self.leave_for(now, slot, site, failure.reason()),
+                    None => false,
                 },
-                Step::Here => self.stay(now, slot, failure.reason()),
+                Step::Here => self.stay(now, slot, failure),
                 // On the disk it would only be later.
                 Step::Wait => outcome != Outcome::Expired && self.put_off(slot, failure.reason()),
             };
@@ -209,7 +236,7 @@ impl Scheduler {
     }
 
     /// A request that was away is served here after all, if it can be in time.
-    fn stay(&mut self, now: Mono, slot: Slot, reason: Reason) -> bool {
+    fn stay(&mut self, now: Mono, slot: Slot, failure: Failure) -> bool {
         let Some(live) = self.table.get(slot) else { return false };
         if live.stage != Stage::Away || live.role != Role::Single || live.travel.failed_here {
             return false;
@@ -230,7 +257,13 @@ impl Scheduler {
         if !matches!(here(&meta, key.deadline, now, &seen, &self.policy), Verdict::Local(_)) {
             return false;
         }
-        let effective = live.effective;
+        let is_long = seen.barred.is_some() || seen.until_served() > Span::of(self.policy.routing.defer_after);
+        if is_long && self.may_put_off(slot) && self.policy.routing.fallbacks.after(failure).any(|it| it == Step::Wait)
+        {
+            // On the disk a crash does not reach it.
+            return false;
+        }
+        let (effective, reason) = (live.effective, failure.reason());
         // It comes in as if it had just arrived, but for what it was told already.
         self.look_at(slot, None);
         self.dues.remove(&mut self.due, key.by_deadline());
@@ -260,13 +293,18 @@ impl Scheduler {
 
     /// A request that may wait is put on the disk.
     fn put_off(&mut self, slot: Slot, reason: Reason) -> bool {
-        let Some(live) = self.table.get(slot) else { return false };
-        let may = live.deferrable && live.role == Role::Single && self.deferred < self.policy.routing.max_deferred;
+        let may = self.may_put_off(slot);
         if may {
             self.count_deferred();
             self.drop_live(slot, Outcome::Deferred(reason));
         }
         may
+    }
+
+    /// Whether a request can wait on the disk.
+    pub(super) fn may_put_off(&self, slot: Slot) -> bool {
+        let single = self.table.get(slot).is_some_and(|live| live.deferrable && live.role == Role::Single);
+        single && self.deferred < self.policy.routing.max_deferred
     }
 
     /// When a request is looked at again, if at all.
@@ -303,8 +341,7 @@ impl Scheduler {
             Ok(offer) => Some(Mono::from_nanos(deadline.as_nanos().saturating_sub(offer.sure.as_nanos()))),
             Err(Some(Bar::Off | Bar::Tripped | Bar::Full | Bar::Budget)) => {
                 // It may be well by then.
-                let half = Span::between(now, deadline).part(2);
-                (half > SOON).then(|| half.from(now))
+                later(now, deadline)
             }
             Err(_) => None,
         }
@@ -319,6 +356,7 @@ impl Scheduler {
             self.look_at(slot, None);
             let Some(live) = self.table.get(slot) else { return };
             match live.stage {
+                Stage::Away if live.travel.waits_for.is_some() => self.look_at_place(now, slot),
                 Stage::Away => self.hedge(now, slot),
                 Stage::Undecoded | Stage::Queued => self.last_chance(now, slot),
                 Stage::Decoding => self.look_at(slot, Some(SOON.from(now))),

@@ -116,7 +116,7 @@ impl Scheduler {
                 continue;
             }
             let (class, tried) = (live.effective, live.travel.tried);
-            let verdict = self.decide(now, &meta, class, key.deadline, &seen, tried);
+            let verdict = self.decide(now, &meta, class, key, &seen, tried);
             match verdict {
                 Verdict::Local(_) | Verdict::Speculate(_) => continue,
                 Verdict::Refuse(refusal) => self.drop_live(slot, Outcome::Shed(refusal.reason)),
@@ -125,7 +125,7 @@ impl Scheduler {
                     self.drop_live(slot, Outcome::Deferred(reason));
                 }
                 Verdict::Spill(site, reason) => {
-                    self.send(now, slot, site, reason);
+                    self.leave_for(now, slot, site, reason);
                 }
             }
             self.count_verdict(verdict);

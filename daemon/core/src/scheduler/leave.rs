@@ -53,6 +53,7 @@ impl Scheduler {
     pub(super) fn settle(&mut self, slot: Slot, outcome: Outcome) {
         self.leave_line(slot);
         self.look_at(slot, None);
+        self.wait_no_longer(slot);
         let Some(live) = self.table.remove(slot) else { return };
         self.call_off(&live);
         self.models[live.model].running -= usize::from(live.stage == Stage::Running);

@@ -60,7 +60,8 @@ impl Scheduler {
             site: SiteId(u8::try_from(place).unwrap_or(u8::MAX)),
             breaker: state.breaker.state(),
             off: state.off,
-            open: state.open,
+            open: state.places.open(),
+            waiting: state.places.waiting().len(),
             spent: state.spent(),
             likely: state.latency.quantile(now, 0, 500).duration(),
             sure: state.latency.quantile(now, 0, 950).duration(),
@@ -101,14 +102,17 @@ impl Scheduler {
                 answer: judge(id, site, &seen, &ask),
             }
         };
+        let verdict = self.decide(now, meta, class, key, &seen, Sites::NONE);
+        let waits = self.wait_of(now, key, &ask, verdict);
         Explanation {
-            verdict: self.decide(now, meta, class, deadline, &seen, Sites::NONE),
+            verdict,
             here: here(meta, deadline, now, &seen, &self.policy),
             class,
             slack: Span::between(now, deadline).duration(),
             wait: seen.until_served().duration(),
             service: seen.service.map(Span::duration),
             predicted: seen.predicted().map(Span::duration),
+            waits: waits.map(Span::duration),
             sites: (0..32_u8).map(SiteId).zip(&self.policy.sites).map(judged).collect(),
         }
     }

@@ -3,7 +3,7 @@
 //! What happens on which event is told by the sub-modules: `arrive` (admission), `ahead` (what will be done before a
 //! request), `dispatch` (preparing and batches), `contest` (which model is next), `finish` (results and the one retry
 //! rule), `heat` (what the governor allows), `leave` (settling, expiry, cancellation, drain), `host` (models, lanes, restarts, hangs), `moved` (from one way to
-//! run a model to another), `parents` (requests that go through several models), `divided` (requests that run in chunks), `away` (requests at other sites), `sites` (what is known of each site), `taking`
+//! run a model to another), `parents` (requests that go through several models), `divided` (requests that run in chunks), `away` (requests at other sites), `places` (who waits for a place at one that is full), `sites` (what is known of each site), `taking`
 //! (what comes back from the disk). After each event the same three steps follow: what is too late is dropped, what can start is
 //! started, sites are asked how they are, what waits on the disk is asked for, and a drain that has nothing left is announced.
 
@@ -21,6 +21,7 @@ mod look;
 mod model;
 mod moved;
 mod parents;
+mod places;
 mod sites;
 mod table;
 mod taking;
@@ -39,6 +40,7 @@ use crate::policy::Policy;
 use crate::queue::{Forest, Queue};
 use crate::units::{Bytes, Mono};
 use crate::verdict::Outcome;
+use crate::wait::Allowance;
 
 use crate::governor::{Capacity, Governor};
 use crate::pace::Pace;
@@ -89,6 +91,8 @@ pub struct Scheduler {
     usage: Usage,
     /// By their places in the policy.
     sites: Vec<SiteState>,
+    /// What may be risked by waiting for places there.
+    allowance: Allowance,
     /// Nodes of `looks`.
     look_nodes: Forest,
     /// Requests that are looked at again at some instant.
@@ -129,6 +133,8 @@ struct EngineHost {
     died: Option<Mono>,
 }
 
+/// Of a thousand requests that could wait for a place at a site so many may be late by it.
+const LATE_PERMILLE: u32 = 10;
 /// Hosts whose places are there from the start.
 const HOSTS: usize = 8;
 
@@ -172,6 +178,7 @@ impl Scheduler {
             pace: Pace::default(),
             usage: Usage::default(),
             sites: Vec::new(),
+            allowance: Allowance::new(LATE_PERMILLE),
             look_nodes: Forest::with_room(places),
             looks: Queue::default(),
             taken: Taken::default(),
@@ -231,6 +238,7 @@ impl Scheduler {
         self.dispatch(now);
         self.probe_sites(now);
         self.announce_gates(now);
+        self.give_places(now);
         self.take_up(now);
         self.announce_drained();
     }

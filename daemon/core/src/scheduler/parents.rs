@@ -154,7 +154,7 @@ impl Scheduler {
         let seen = self.seen_with(now, meta, key, first, own);
         let seen = crate::admit::Seen { model: self.standing_of(now, stages), lane_free: false, ..seen };
         let class = classify::class(meta, &self.policy);
-        let verdict = self.decide(now, meta, class, deadline, &seen, Sites::NONE);
+        let verdict = self.decide(now, meta, class, key, &seen, Sites::NONE);
         self.count_verdict(verdict);
         let predicted = seen.predicted().map(Span::duration);
         let accept = Action::Accept { id: meta.id, verdict, class, deadline, predicted };

@@ -37,7 +37,7 @@ pub(super) enum Stage {
     Running,
     /// A request that waits for its stages or its chunks from its admission to its end.
     Gathering,
-    /// Is at another site, or at two.
+    /// Is at another site, or at two, or waits for a place at one.
     Away,
     /// Its answer is looked at.
     Checking,
@@ -56,6 +56,8 @@ pub(super) struct Travel {
     pub failed_here: bool,
     /// A site was asked a second time, as nothing had reached it the first time.
     pub asked_again: bool,
+    /// The site for a place at which it waits.
+    pub waits_for: Option<SiteId>,
     /// When it is looked at again, if it is.
     pub look: Option<Mono>,
 }

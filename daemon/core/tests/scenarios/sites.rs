@@ -7,6 +7,7 @@ mod ends;
 mod escalate;
 mod fallbacks;
 mod hedge;
+mod places;
 mod reload;
 mod spill;
 mod waits;

@@ -91,9 +91,13 @@ fn rules(core: &Core, meta: &RequestMeta, found: &Found) -> Vec<RuleAnswer> {
 
 fn answer(judged: &edge_core::snapshot::Judged, known: &Known, meta: &RequestMeta, core: &Core) -> SiteAnswer {
     let seen = &judged.seen;
-    let (bar, why) = match judged.answer {
-        Ok(_) => ("", "it could serve it".to_owned()),
-        Err(bar) => (bar.as_str(), why(bar, judged, known, meta, core)),
+    let chosen = matches!(core.verdict, Verdict::Spill(site, _) if site == judged.site);
+    let (bar, why) = match (judged.answer, core.waits.filter(|_| chosen)) {
+        (Ok(_), _) => ("", "it could serve it".to_owned()),
+        (Err(Bar::Full), Some(most)) => {
+            ("", format!("all its {} places are taken: waits for one, at most {:.0} ms", seen.open, ms(most)))
+        }
+        (Err(bar), _) => (bar.as_str(), why(bar, judged, known, meta, core)),
     };
     SiteAnswer {
         site: known.name.to_string(),
@@ -133,7 +137,9 @@ fn why(bar: Bar, judged: &edge_core::snapshot::Judged, known: &Known, meta: &Req
         ),
         Bar::Tried => "it was asked already".into(),
         Bar::Off | Bar::Tripped => format!("it is not asked now: {}", known.last_error),
-        Bar::Full => format!("{} requests are open there, the most that may be", seen.open),
+        Bar::Full => {
+            format!("{} requests are open there, the most that may be, and a place would come too late", seen.open)
+        }
         Bar::Budget => format!(
             "{:.4} of {:.4} USD are spent today, and this one would cost {}",
             usd(seen.spent),

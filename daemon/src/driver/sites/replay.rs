@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use edge_core::estimate::latency::Latency;
 use edge_core::route::{Around, Local, onward};
-use edge_core::spill::{Ask, SiteSeen};
+use edge_core::spill::{Ask, Offer, SiteSeen};
+use edge_core::wait::Place;
 use edge_core::{
-    Bytes, ClassClaim, DataClass, Difficulty, Here, Mono, NanoUsd, Origin, Reason, Refusal, RefusalCode, SiteId,
+    Bar, Bytes, ClassClaim, DataClass, Difficulty, Here, Mono, NanoUsd, Origin, Reason, Refusal, RefusalCode, SiteId,
     Sites as Set, Span, Tokens, Verdict, Zone,
 };
 use edge_wire::sites::{Replay, ReplayShare};
@@ -71,6 +72,8 @@ pub(in crate::driver) struct Seen {
     pub open: u16,
     pub likely: u64,
     pub sure: u64,
+    /// It was full, and a place there was waited for.
+    pub waited: bool,
 }
 
 /// A replay under way.
@@ -165,6 +168,7 @@ impl Record {
                     open: judged.seen.open,
                     likely: judged.seen.likely.as_nanos(),
                     sure: judged.seen.sure.as_nanos(),
+                    waited: judged.answer == Err(Bar::Full) && chosen == Some(judged.site),
                 })
                 .collect(),
             verdict: core.verdict.as_str().into(),
@@ -297,7 +301,8 @@ impl Replaying {
         };
         let day = row.at_ms.div_euclid(86_400_000);
         let site = |id: SiteId| self.seen(id, record, day);
-        let around = Around { site: &site, tried: Set::NONE, deferred: 0 };
+        let wait = |full: Offer, _| self.waited(full.site, record);
+        let around = Around { site: &site, wait: &wait, tried: Set::NONE, deferred: 0 };
         let verdict = onward(&local, record.deferrable, &ask, around, core);
         let seen = match verdict {
             Verdict::Spill(id, _) => Some((id, site(id))),
@@ -331,6 +336,13 @@ impl Replaying {
             }
         }
         sets
+    }
+
+    /// What runs at a full site is not recorded: a place there is waited for where it was.
+    fn waited(&self, id: SiteId, record: &Record) -> Place {
+        let config = self.policy.sites.get(usize::from(id.0));
+        let waited = config.is_some_and(|site| record.sites.iter().any(|seen| seen.waited && seen.name == site.name));
+        if waited { Place::Here { leave_at: Mono::MAX } } else { Place::Away }
     }
 
     fn seen(&self, id: SiteId, record: &Record, day: i64) -> SiteSeen {

@@ -53,6 +53,7 @@ impl Driver {
             error_rate: f64::from(seen.failed_permille) / 1000.0,
             open: u32::from(seen.open),
             max_open: u32::from(config.core.max_open),
+            waiting: u32::try_from(seen.waiting).unwrap_or(u32::MAX),
             done: seen.done,
             failed: seen.failed,
             spent_usd: usd(seen.spent),

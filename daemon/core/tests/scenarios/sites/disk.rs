@@ -194,3 +194,31 @@ fn regulated_data_wait_for_this_box_however_well_a_site_is() {
     world.run_out();
     assert_eq!((world.answer(1), world.away.sent().len()), (Some(Outcome::Done), 0));
 }
+
+#[test]
+fn what_is_open_at_a_site_that_is_gone_and_may_wait_does_so_on_the_disk() {
+    let mut world = world_of(policy(&[cloud()]), 10);
+    does(&mut world, 0, Does::Nothing);
+    world.arrive(patient(1));
+    (11..=15).for_each(|id| world.arrive(only_there(id, 50 + id)));
+    assert_eq!(spills(&world, 1), [(0, Reason::OnlyThere)]);
+    world.run_for(ms(100));
+    assert_eq!((world.outcome(1), called_off(&world, 1)), (Some(Outcome::Deferred(Reason::SiteDown)), 1));
+    does(&mut world, 0, Does::Answers);
+    world.run_out();
+    assert_eq!(world.answer(1), spilled(0));
+}
+
+#[test]
+fn what_a_site_fails_to_serve_waits_on_the_disk_while_nothing_is_run_here() {
+    for (held, expected) in [(true, Outcome::Deferred(Reason::SiteDown)), (false, Outcome::Done)] {
+        let mut world = world_of(policy(&[cloud()]), 10);
+        does(&mut world, 0, Does::Fails(SiteFault::Server, true));
+        world.tell(Event::Held(true));
+        world.arrive(deferrable(to_any(1, 500_000)));
+        assert_eq!(spills(&world, 1), [(0, Reason::Held)]);
+        world.tell(Event::Held(held));
+        world.run_for(ms(200));
+        assert_eq!(world.outcome(1), Some(expected), "held: {held}");
+    }
+}

@@ -229,3 +229,37 @@ fn a_connection_that_broke_before_anything_was_sent_is_tried_once_more_and_no_mo
         assert_eq!(world.outcome(1), Some(Outcome::Failed(Fault::Site)));
     }
 }
+
+/// Requests of 100 ms each come to the one site while it is silent.
+fn silence(world: &mut World, first: u64) {
+    does(world, 0, Does::Nothing);
+    for id in first..first + 8 {
+        let now = world.now().as_nanos() / 1_000_000;
+        world.arrive(only_there(id, now + 100));
+        world.run_for(ms(120));
+    }
+}
+
+#[test]
+fn an_outage_does_not_make_a_site_slow_and_silence_behind_answered_probes_does() {
+    let mut world = world_of(policy(&[cloud()]), 100);
+    let sure = |world: &World| world.core().snapshot().sites[0].sure;
+    let before = sure(&world);
+    silence(&mut world, 1);
+    assert_ne!(world.core().snapshot().sites[0].breaker, edge_core::breaker::State::Passing);
+    assert_eq!(sure(&world), before, "it was gone, which says nothing of its speed");
+    does(&mut world, 0, Does::Answers);
+    world.run_for(ms(5_000));
+    let now = world.now().as_nanos() / 1_000_000;
+    world.arrive(only_there(50, now + 100));
+    world.run_for(ms(200));
+    assert_eq!(world.outcome(50), spilled(0), "near deadlines are sent there at once when it is back");
+    silence(&mut world, 100);
+    assert_eq!(sure(&world), before);
+    for again in 2..7 {
+        does(&mut world, 0, Does::Answers);
+        world.run_for(ms(100_000));
+        silence(&mut world, again * 100);
+    }
+    assert!(sure(&world) > before, "it let itself be probed and answered nobody: {:?} {before:?}", sure(&world));
+}
