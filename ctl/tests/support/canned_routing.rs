@@ -61,7 +61,9 @@ fn sibling() -> SiteStatus {
         p95_ms: 420.0,
         observed: 2,
         done: 2,
+        open: 8,
         max_open: 8,
+        waiting: 3,
         ..site("press-8", "premises", "sibling", "press-8", &[])
     }
 }

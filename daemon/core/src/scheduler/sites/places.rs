@@ -177,7 +177,7 @@ mod tests {
         }
         places.began(at(200_000), RequestId(500), 500);
         let chance = |now: u64, slack: u64| {
-            places.ask((at(now), at(now + slack)), (0, Span::from_millis(50)), 1, in_time).get() * 100 >> 16
+            (places.ask((at(now), at(now + slack)), (0, Span::from_millis(50)), 1, in_time).get() * 100) >> 16
         };
         assert!(chance(200_010, 200) < 5, "it has just begun: {}", chance(200_010, 200));
         assert!(chance(200_300, 300) > 90, "it is about to end: {}", chance(200_300, 300));
