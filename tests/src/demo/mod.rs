@@ -2,6 +2,7 @@
 //! plant, out of budget, and all of that at once. `stream` says what is sent and where it may end, `sites` and `machine` are the
 //! surroundings, `judge` holds what came of it against what may, `table` is what is printed; here it is done.
 
+pub mod explain;
 mod judge;
 pub mod machine;
 pub mod sites;

@@ -109,6 +109,6 @@ fn chat() -> serde_json::Value {
     json!({ "object": "chat.completion", "choices": [choice], "usage": usage })
 }
 
-fn json_answer(body: &serde_json::Value) -> Answer {
+pub(super) fn json_answer(body: &serde_json::Value) -> Answer {
     Answer::status(200, &["Content-Type: application/json"], body.to_string().as_bytes())
 }
