@@ -3,23 +3,21 @@
 //! `engines/<model>-<key>` are the entries, `building/` is where loads compile until their answers were right, `index.json`
 //! is what is remembered of entries and of how long they took. Whatever is wrong with an entry, it goes, with a warning.
 
+mod held;
+mod index;
+mod staged;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use edge_wire::dto::CacheEntry;
-use serde::{Deserialize, Serialize};
-
-use super::bound::{Held, surplus};
-use super::import::{Staged, StagedEngine};
-use super::key::{Asked, FORMAT, Key};
-use super::{Holder, Opened, Taken, seal};
+use self::index::{Index, Known, now};
+use super::key::{Asked, Key};
+use super::{Holder, Opened, seal};
 use crate::driver::chain;
-use crate::driver::clock::{rfc3339, wall};
-use crate::plans;
 
 /// Room that a disk must have left for what was written to be believed: providers do not tell of a full disk.
 const ROOM_BYTES: u64 = 1 << 20;
@@ -33,27 +31,6 @@ pub struct Place {
     key: Box<Key>,
     name: String,
     model: String,
-}
-
-/// What is remembered of an entry.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Known {
-    model: String,
-    took_ms: u64,
-    /// Milliseconds since 1970.
-    built: u64,
-    last_used: u64,
-}
-
-/// `index.json`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Index {
-    format: u32,
-    entries: BTreeMap<String, Known>,
-    /// How long something took to compile when it was compiled last, milliseconds; by model, variant, provider, precision.
-    took_ms: BTreeMap<String, u64>,
 }
 
 /// The directory.
@@ -200,78 +177,6 @@ impl Shelf {
         }
     }
 
-    /// An empty directory for what an import reads, on the same disk.
-    pub fn stage(&mut self, job: u64) -> Result<PathBuf, String> {
-        // Also clears away what dead daemons were at, which must not happen later.
-        self.index();
-        self.room()?;
-        let dir = self.building().join(format!("{}-import-{job}", std::process::id()));
-        fs::create_dir(&dir).map_err(|error| format!("make {}: {error}", dir.display()))?;
-        Ok(dir)
-    }
-
-    /// What an import has read is of no use any more.
-    pub fn drop_staged(&self, dir: &Path) {
-        if let Err(error) = fs::remove_dir_all(dir)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(dir = %dir.display(), %error, "remove what was imported");
-        }
-    }
-
-    /// Seals what an import has read, and puts it among the entries; each is there whole or not at all.
-    pub fn take_in(&mut self, staged: Staged) -> Taken {
-        let mut taken = Taken::default();
-        let mut names = Vec::new();
-        for engine in staged.engines {
-            let what = engine.name.clone();
-            match self.put_in(engine) {
-                Ok(name) => names.push((name, what)),
-                Err(why) => taken.failed.push(format!("{what}: {why}")),
-            }
-        }
-        self.shrink();
-        self.write_index();
-        for (name, what) in names {
-            match self.engines().join(&name).is_dir() {
-                true => taken.taken.push(what),
-                false => taken.failed.push(format!("{what}: what is in use leaves no room for it (`cache.max_mib`)")),
-            }
-        }
-        for plan in staged.plans {
-            let what = format!("plan of {}:{}", plan.model, plan.version);
-            match plans::write(&self.root, &plan) {
-                Ok(()) => {
-                    taken.taken.push(what);
-                    taken.plans.push(plan);
-                }
-                Err(error) => taken.failed.push(format!("{what}: {}", chain(&error))),
-            }
-        }
-        self.drop_staged(&staged.dir);
-        taken
-    }
-
-    /// Puts an engine in its place; the name of its entry. One that is there already is the same.
-    fn put_in(&mut self, engine: StagedEngine) -> Result<String, String> {
-        let StagedEngine { model, key, dir, files, .. } = engine;
-        let name = key.entry(&model);
-        let to = self.engines().join(&name);
-        if to.symlink_metadata().is_ok() {
-            if seal::check(&to, &key).is_ok() {
-                return Ok(name);
-            }
-            self.remove(&name);
-        }
-        let said = |what: &str, error: &io::Error| format!("{what} {}: {error}", dir.display());
-        seal::write_known(&dir, &key, files).map_err(|error| said("seal", &error))?;
-        read_only(&dir).map_err(|error| said("protect", &error))?;
-        fs::rename(&dir, &to).map_err(|error| said("move", &error))?;
-        let at = now();
-        self.index().entries.insert(name.clone(), Known { model, took_ms: 0, built: at, last_used: at });
-        Ok(name)
-    }
-
     /// Removes an entry; gives the bytes that this freed.
     pub fn remove(&mut self, name: &str) -> u64 {
         let dir = self.engines().join(name);
@@ -285,121 +190,6 @@ impl Shelf {
         self.index().entries.remove(name);
         self.write_index();
         bytes
-    }
-
-    /// Removes what was used longest ago, until the rest is within the bound.
-    fn shrink(&mut self) {
-        let held = match self.held() {
-            Ok(held) => held,
-            Err(why) => return tracing::warn!(%why, "the size of the cache is not known"),
-        };
-        for name in surplus(&held, self.most) {
-            tracing::info!(entry = %name, "a compiled engine makes room for others");
-            self.remove(&name);
-        }
-    }
-
-    /// Names of all entries, whether the index knows them or not.
-    fn names(&self) -> Result<Vec<String>, String> {
-        let dir = self.engines();
-        let entries = match fs::read_dir(&dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(format!("read {}: {error}", dir.display())),
-        };
-        let named = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut names: Vec<String> = named.filter(|name| self.engines().join(name).is_dir()).collect();
-        names.sort();
-        Ok(names)
-    }
-
-    fn held(&mut self) -> Result<Vec<Held>, String> {
-        let (names, engines) = (self.names()?, self.engines());
-        let in_use: Vec<String> = self.in_use.values().cloned().collect();
-        let index = self.index();
-        let held = |name: String| Held {
-            bytes: seal::size(&engines.join(&name)).unwrap_or(0),
-            last_used: index.entries.get(&name).map_or(0, |known| known.last_used),
-            in_use: in_use.contains(&name),
-            name,
-        };
-        Ok(names.into_iter().map(held).collect())
-    }
-
-    /// All entries.
-    pub fn list(&mut self) -> Result<Vec<CacheEntry>, String> {
-        let (held, engines) = (self.held()?, self.engines());
-        let index = self.index();
-        let entry = |held: Held| {
-            let known = index.entries.get(&held.name).cloned().unwrap_or_default();
-            let text = edge_engine::bundle::read_text(&engines.join(&held.name).join(seal::KEY), 1 << 20);
-            let key: Key = text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-            let time = |ms: u64| if ms == 0 { String::new() } else { rfc3339(at(ms)) };
-            CacheEntry {
-                // `<model>-<64 digits>`.
-                model: held.name.rsplit_once('-').map_or(known.model, |(model, _)| model.to_owned()),
-                variant: key.variant,
-                provider: key.provider,
-                device: key.device,
-                path: engines.join(&held.name).display().to_string(),
-                bytes: held.bytes,
-                built_at: time(known.built),
-                took_ms: known.took_ms,
-                last_used: time(known.last_used),
-                in_use: held.in_use,
-            }
-        };
-        Ok(held.into_iter().map(entry).collect())
-    }
-
-    /// Removes all entries, or those of one model, that are not in use. How many, and their bytes.
-    pub fn clear(&mut self, model: Option<&str>) -> Result<(u32, u64), String> {
-        let (mut count, mut bytes) = (0, 0);
-        for held in self.held()? {
-            let of_model = |model: &str| held.name.rsplit_once('-').is_some_and(|(name, _)| name == model);
-            if !held.in_use && model.is_none_or(of_model) {
-                let freed = self.remove(&held.name);
-                (count, bytes) = (count + 1, bytes + freed);
-            }
-        }
-        Ok((count, bytes))
-    }
-
-    /// What is remembered. At the first question also clears away what dead daemons were at.
-    fn index(&mut self) -> &mut Index {
-        if self.index.is_none() {
-            self.sweep();
-        }
-        let file = self.root.join("index.json");
-        self.index.get_or_insert_with(|| {
-            let read = || -> Option<Index> {
-                let index: Index = serde_json::from_str(&edge_engine::bundle::read_text(&file, 8 << 20).ok()?).ok()?;
-                (index.format == FORMAT).then_some(index)
-            };
-            // Without it nothing is lost but times: each entry says itself what it is.
-            read().unwrap_or(Index { format: FORMAT, ..Index::default() })
-        })
-    }
-
-    fn sweep(&self) {
-        for entry in fs::read_dir(self.building()).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let owner = name.to_str().and_then(|name| name.split_once('-')).map_or("", |(pid, _)| pid);
-            let alive =
-                !owner.is_empty() && owner != std::process::id().to_string() && Path::new("/proc").join(owner).exists();
-            if !alive && let Err(error) = remove_whatever(&entry.path()) {
-                tracing::warn!(dir = %entry.path().display(), %error, "remove what another daemon had begun to compile");
-            }
-        }
-    }
-
-    fn write_index(&mut self) {
-        let file = self.root.join("index.json");
-        let written =
-            serde_json::to_vec_pretty(self.index()).map_err(io::Error::from).and_then(|text| seal::put(&file, &text));
-        if let Err(error) = written {
-            tracing::debug!(file = %file.display(), %error, "the times of the cache are not remembered");
-        }
     }
 }
 
@@ -444,16 +234,6 @@ fn remove_whatever(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Milliseconds since 1970.
-fn now() -> u64 {
-    let since = wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn at(ms: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(ms)
-}
-
 #[cfg(test)]
 mod tests {
     use edge_engine::protocol::{DeviceOptions, Precision, ProviderIdentity, Setup};
@@ -461,11 +241,11 @@ mod tests {
     use super::*;
 
     /// A load of the bundle `add`, under another name and with these threads.
-    fn holder(setup: u16) -> Holder {
+    pub(super) fn holder(setup: u16) -> Holder {
         Holder::Setup(edge_core::ModelId(setup))
     }
 
-    fn asked(name: &str, threads: u16) -> Asked {
+    pub(super) fn asked(name: &str, threads: u16) -> Asked {
         let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/../onnx-models/test/add").into();
         let manifest = edge_engine::bundle::open(Path::new(&bundle)).unwrap();
         let variant = manifest.manifest().variant[0].name.clone();
@@ -481,13 +261,13 @@ mod tests {
     }
 
     /// Compiles as a provider would: so many bytes. The name of the entry.
-    fn build(shelf: &mut Shelf, model: u16, asked: &Asked, bytes: usize) -> String {
+    pub(super) fn build(shelf: &mut Shelf, model: u16, asked: &Asked, bytes: usize) -> String {
         let opened = shelf.open(holder(model), asked).unwrap();
         fs::write(opened.dir.join("model.blob"), vec![7; bytes]).unwrap();
         shelf.keep(holder(model), &opened.place.unwrap(), Duration::from_millis(1500)).unwrap().unwrap()
     }
 
-    fn names(shelf: &Shelf) -> Vec<String> {
+    pub(super) fn names(shelf: &Shelf) -> Vec<String> {
         let names = shelf.names().unwrap();
         names.iter().map(|name| name.rsplit_once('-').unwrap().0.to_owned()).collect()
     }
@@ -505,36 +285,6 @@ mod tests {
             assert_eq!((entry.model.as_str(), entry.provider.as_str(), entry.took_ms), ("a", "openvino", 1500));
             assert!(entry.in_use && entry.bytes > 100 && !entry.built_at.is_empty(), "{entry:?}");
         }
-    }
-
-    #[test]
-    fn the_total_stays_below_its_bound_and_what_is_in_use_stays() {
-        let root = tempfile::tempdir().unwrap();
-        let mut shelf = Shelf::new(root.path().into(), 70_000);
-        build(&mut shelf, 1, &asked("a", 1), 20_000);
-        build(&mut shelf, 2, &asked("b", 1), 20_000);
-        shelf.release(holder(2));
-        build(&mut shelf, 3, &asked("c", 1), 20_000);
-        assert_eq!(names(&shelf), ["a", "b", "c"]);
-        build(&mut shelf, 4, &asked("d", 1), 20_000);
-        assert_eq!(names(&shelf), ["a", "c", "d"], "the one that is not in use goes");
-        build(&mut shelf, 5, &asked("e", 1), 20_000);
-        assert_eq!(names(&shelf), ["a", "c", "d", "e"], "all are in use");
-    }
-
-    #[test]
-    fn clearing_leaves_what_is_in_use_and_other_models() {
-        let root = tempfile::tempdir().unwrap();
-        let mut shelf = Shelf::new(root.path().into(), 1 << 20);
-        for (model, name) in [(1, "a"), (2, "a-b"), (3, "c")] {
-            build(&mut shelf, model, &asked(name, model), 100);
-        }
-        shelf.release(holder(1));
-        shelf.release(holder(2));
-        assert_eq!(shelf.clear(Some("a")).unwrap().0, 1);
-        assert_eq!(names(&shelf), ["a-b", "c"]);
-        let (removed, bytes) = shelf.clear(None).unwrap();
-        assert!(removed == 1 && bytes > 100 && names(&shelf) == ["c"], "{removed} {bytes}");
     }
 
     #[test]
@@ -613,20 +363,6 @@ mod tests {
         let place = opened.place.unwrap();
         assert_eq!(shelf.keep(holder(1), &place, Duration::ZERO), Ok(None));
         assert!(!place.dir.exists() && names(&shelf).is_empty());
-    }
-
-    #[test]
-    fn what_a_dead_daemon_had_begun_is_swept_and_that_of_a_living_one_is_not() {
-        let root = tempfile::tempdir().unwrap();
-        let building = root.path().join("building");
-        // No process has the first of these numbers; the second one is always there.
-        for name in ["999999999-1", "1-1", "stray"] {
-            fs::create_dir_all(building.join(name)).unwrap();
-        }
-        fs::write(building.join("stray.new"), "").unwrap();
-        Shelf::new(root.path().into(), 1 << 20).open(holder(1), &asked("a", 1)).unwrap();
-        assert!(building.join("1-1").exists() && !building.join("999999999-1").exists());
-        assert!(!building.join("stray").exists() && !building.join("stray.new").exists());
     }
 
     #[test]

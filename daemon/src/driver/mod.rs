@@ -6,6 +6,7 @@
 
 mod book;
 mod builds;
+mod bundles;
 mod carry;
 mod chunks;
 pub mod clock;
@@ -18,6 +19,7 @@ mod intake;
 pub mod jobs;
 mod loading;
 mod memory;
+mod messages;
 pub mod models;
 pub mod parts;
 mod pipeline;
@@ -43,32 +45,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{ClientId, Event, HostId, Mono, Origin, RequestId, Scheduler};
+use edge_core::{ClientId, Event, HostId, Mono, RequestId, Scheduler};
 use edge_wire::dto::{Counters, MqttStatus, Status};
 use tokio::sync::{mpsc, watch};
 
 use self::clock::Clock;
 use self::duplicates::{Duplicates, Key};
 use self::entry::Entry;
-use self::host::HostState;
 use self::hosts::Hosts;
-use self::jobs::{JobId, JobState, Jobs, Operation};
-use self::models::{Bundle, Life, Model, Models};
+use self::jobs::Jobs;
+use self::models::Models;
 use self::pipeline::table::Pipelines;
 pub use self::reload::ReadConfig;
 use self::reload::Reloading;
 use self::shares::Shares;
-use self::trace::{Ring, Step};
-use crate::cache::{Answer, Ask, Keeper};
+use self::trace::Ring;
+use crate::cache::{Answer, Keeper};
 use crate::config::{Config, MqttConfig};
-use crate::handle::{Deed, Message, Note};
+use crate::handle::Message;
 use crate::request::{Caller, Failure};
 use crate::store::Found;
 
 /// Messages that wait for the driver.
 pub const INBOX: usize = 4096;
-/// Messages taken before the host and the timers get a turn.
-const BURST: usize = 64;
 /// A change of state is published after this pause, so that many changes make one message.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(250);
 
@@ -281,264 +280,6 @@ impl Driver {
     fn tick(&mut self) {
         self.now = self.clock.now();
         self.core.handle(self.now, Event::Tick);
-    }
-
-    fn on_messages(&mut self, first: Message) {
-        self.now = self.clock.now();
-        self.on_message(first);
-        for _ in 1..BURST {
-            match self.outside.inbox.try_recv() {
-                Ok(message) => self.on_message(message),
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn on_message(&mut self, message: Message) {
-        match message {
-            Message::Submit { request, reply } => {
-                self.submit(*request, reply);
-                self.act();
-            }
-            Message::Cancel { caller, request_id, found } => {
-                let hit = self.cancel(&caller, &request_id);
-                answer(found, hit);
-            }
-            Message::ClientLeft { caller } => {
-                if let Some((client, _)) = self.clients.get(&caller) {
-                    self.core.handle(self.now, Event::ClientLeft { client: *client });
-                }
-            }
-            Message::Drain => self.core.handle(self.now, Event::Drain),
-            Message::CutOff { done } => {
-                self.cut_off();
-                answer(done, ());
-            }
-            Message::Resume => self.core.handle(self.now, Event::Resume),
-            Message::Reload { done } => self.reload(done),
-            Message::Hold { why, done } => {
-                let result = self.hold(&why);
-                answer(done, result);
-            }
-            Message::Release { id } => self.release_hold(id),
-            Message::Governor { done } => {
-                let report = Box::new(self.governor_report());
-                answer(done, report);
-            }
-            Message::Load { model, done } => {
-                let result = self.load(&model);
-                answer(done, result);
-            }
-            Message::Unload { model, done } => {
-                let result = self.unload(&model);
-                answer(done, result);
-            }
-            Message::Install { from, activate, how, who, done } => {
-                let result = self.install(from, activate, how, who);
-                answer(done, result);
-            }
-            Message::Pull { wish, done } => {
-                let result = self.pull(*wish);
-                answer(done, result);
-            }
-            Message::Activate { model, how, who, done } => {
-                let result = self.activate(&model, how, who);
-                answer(done, result);
-            }
-            Message::Rollback { model, who, done } => {
-                let result = self.rollback(&model, who);
-                answer(done, result);
-            }
-            Message::Remove { model, force, who, done } => self.remove(&model, force, who, done),
-            Message::History { done } => self.history(done),
-            Message::Tune { model, done } => {
-                let result = self.tune(&model);
-                answer(done, result);
-            }
-            Message::Plan { model, done } => {
-                let result = self.plan_of(&model).map(Box::new);
-                answer(done, result);
-            }
-            Message::CancelJob { id, done } => {
-                let result = self.cancel_job(JobId(id));
-                answer(done, result);
-            }
-            Message::Cache { done } => self.relay_to_cache(Ask::List { done }),
-            Message::ClearCache { model, done } => self.relay_to_cache(Ask::Clear { model, done }),
-            Message::ExportCache { models, to, who, done } => {
-                let result = self.export_cache(models, to, who);
-                answer(done, result);
-            }
-            Message::ImportCache { from, who, done } => {
-                let result = self.import_cache(from, who);
-                answer(done, result);
-            }
-            Message::Status { done } => {
-                self.publish();
-                answer(done, self.outside.status.borrow().clone());
-            }
-            Message::Trace { request_id, found } => {
-                let open = || {
-                    let asked = self.entries.values().filter(|entry| !entry.place.is_child());
-                    asked.map(|entry| &entry.story).find(|story| story.request_id == request_id)
-                };
-                let trace = open().or_else(|| self.stories.find(&request_id)).map(trace::Story::to_trace);
-                answer(found, trace);
-            }
-            Message::Notes(notes) => notes.into_iter().for_each(|note| self.note(note)),
-            Message::Refused(refused) => self.refused_outside(*refused),
-            Message::Sync { done } => {
-                let result = self.sync();
-                answer(done, result);
-            }
-            Message::Reports(reports) => self.take_reports(reports),
-            Message::Explain { profile, done } => {
-                let result = self.explain(&profile);
-                answer(done, result);
-            }
-            Message::Audit { filter, done } => self.audit(filter, done),
-            Message::Usage { filter, done } => self.usage(filter, done),
-            Message::Replay { policy, since, done } => self.replay(&policy, since.as_deref(), done),
-            Message::SiblingDone(done) => {
-                self.came_back(*done);
-                self.act();
-            }
-            Message::SiblingHeard(heard) => self.heard_of(&heard),
-            Message::Mqtt(status) => {
-                self.mqtt = *status;
-                self.hear_fleet();
-                self.touch();
-            }
-        }
-    }
-
-    /// What happens after the reply is of a settled request; only a journaled one may still be open.
-    fn note(&mut self, Note { request_id, at, deed }: Note) {
-        let open = match deed {
-            Deed::Journaled => self.entries.values_mut().find(|entry| entry.story.request_id == request_id),
-            Deed::Replied(_) | Deed::ReplyRefused(_) => None,
-        };
-        match open {
-            Some(entry) if entry.story.steps.len() < 64 => entry.story.steps.push((at, Step::Done(deed))),
-            Some(_) => {}
-            None => self.stories.note(&request_id, at, Step::Done(deed)),
-        }
-    }
-
-    fn cut_off(&mut self) {
-        let of_callers = self.entries.iter().filter(|(_, entry)| !entry.place.is_child());
-        let on_bus = of_callers.filter(|(_, entry)| entry.story.caller.origin() == Origin::Bus);
-        let mut ids: Vec<RequestId> = on_bus.map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        for id in ids {
-            self.core.handle(self.now, Event::CutOff { id });
-        }
-        self.act();
-    }
-
-    fn cancel(&mut self, caller: &Caller, request_id: &str) -> bool {
-        let hit = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| !entry.place.is_child())
-            .find(|(_, entry)| entry.story.caller == *caller && entry.story.request_id == request_id);
-        match hit.map(|(id, _)| *id) {
-            Some(id) => {
-                self.core.handle(self.now, Event::Cancelled { id });
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Gives up a job on request.
-    fn cancel_job(&mut self, id: JobId) -> Result<(), Failure> {
-        let running = self.jobs.running_ids();
-        let takes = || match running.as_slice() {
-            [] => "none runs".to_owned(),
-            ids => format!("takes {}", ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
-        };
-        let Some(job) = self.jobs.get(id) else {
-            return Err(Failure::invalid(format!("job: no job {}: {}", id.0, takes())));
-        };
-        if job.state != JobState::Running {
-            let state = job.state.as_str();
-            return Err(Failure::invalid(format!("job: job {} has ended already ({state}): {}", id.0, takes())));
-        }
-        match job.operation {
-            Operation::Build => self.cancel_build(id),
-            Operation::Tune => self.cancel_tune(id),
-            Operation::Export | Operation::Import => self.cancel_carrying(),
-            Operation::Install | Operation::Pull | Operation::Activate | Operation::Rollback => self.cancel_change(id),
-        }
-        Ok(())
-    }
-
-    fn on_bundle(&mut self, found: Option<Found>) {
-        self.now = self.clock.now();
-        match found {
-            // Its parts may be among those that are not read yet.
-            Some(found) if !found.needs.is_empty() => self.parts.held.push(found),
-            Some(found) => self.take_bundle(found),
-            None => {
-                for mut found in std::mem::take(&mut self.parts.held) {
-                    self.compose(&mut found);
-                    self.take_bundle(found);
-                }
-                self.bundles_open = false;
-                self.wake_orphans();
-            }
-        }
-        self.check_warm();
-        self.touch();
-    }
-
-    /// A bundle that was found, or installed.
-    pub(super) fn take_bundle(&mut self, mut found: Found) {
-        let label = format!("{}:{}", found.name, found.version);
-        if let Some(fault) = &found.fault {
-            tracing::error!(model = %label, %fault, "bundle cannot be served");
-        }
-        if found.part.is_some() {
-            return self.take_part(found);
-        }
-        let (allowed, hosts) = (&self.config.engine.providers, &mut self.hosts);
-        let taken = match found.pipeline.take() {
-            Some(spec) => {
-                self.models.note_pipeline(&found.name);
-                self.pipelines.add(found, spec)
-            }
-            None => {
-                let added = self.models.add(found, allowed, |provider| hosts.of(provider));
-                if let Some(bundle) = added {
-                    self.rest_if_inactive(bundle);
-                    self.obey(bundle);
-                    self.adopt_found();
-                    self.place_found(bundle);
-                }
-                added.is_some()
-            }
-        };
-        if !taken {
-            tracing::warn!(model = %label, "the same bundle again, ignored");
-        }
-    }
-
-    /// Says once that every model was tried.
-    pub(super) fn check_warm(&mut self) {
-        let settled = |(at, bundle): (usize, &Bundle)| self.is_settled(bundle) && !self.awaits_plan(at);
-        if !self.warm && !self.bundles_open && self.models.bundles().iter().enumerate().all(settled) {
-            self.warm = true;
-            self.milestone(Milestone::Warm);
-        }
-    }
-
-    /// Whether a bundle is served, or nobody knows when it will be.
-    fn is_settled(&self, bundle: &Bundle) -> bool {
-        let setups = || bundle.ids().filter_map(|id| self.models.get(id));
-        let is_unfit = |model: &Model| self.hosts.get(model.host).is_none_or(HostState::is_unfit);
-        let awaited = |model: &Model| matches!(model.life, Life::Found | Life::Loading) && !is_unfit(model);
-        setups().any(|model| model.life == Life::Ready) || !setups().any(awaited)
     }
 
     fn milestone(&self, milestone: Milestone) {

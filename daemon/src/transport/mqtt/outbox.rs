@@ -6,8 +6,9 @@
 //! ours half-received, and would take a new message under that id for the old one; the first connection of a daemon
 //! therefore releases the whole range before any of it is used.
 
+mod answers;
+
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::Duration;
 
 use edge_core::Mono;
 
@@ -18,12 +19,6 @@ use super::session::JobId;
 const WINDOW: usize = 64;
 /// Packet ids 1 to this are for QoS 2, the others for QoS 1 and subscriptions.
 const LAST_QOS2_ID: u16 = 32;
-/// First pause after the broker did not take a reply for the time being; doubles while that goes on.
-const FIRST_HOLD: Duration = Duration::from_secs(1);
-/// Longest of these pauses.
-const LONGEST_HOLD: Duration = Duration::from_secs(30);
-/// How long one and the same reply is offered to a broker that does not take it.
-const GIVE_UP: Duration = Duration::from_secs(300);
 
 /// Whose message it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,79 +221,10 @@ impl Outbox {
             || self.has_window(front.qos, granted)
     }
 
-    /// A QoS 1 message was taken or refused.
-    pub fn puback(&mut self, now: Mono, packet_id: u16, answer: Answer) -> Option<(Tag, Fate)> {
-        self.progress = now;
-        if answer != Answer::Taken {
-            return self.not_taken(now, packet_id, answer);
-        }
-        let flying = self.flying.remove(&packet_id)?;
-        Some(self.taken(flying.tag))
-    }
-
-    fn taken(&mut self, tag: Tag) -> (Tag, Fate) {
-        if matches!(tag, Tag::Reply(_)) {
-            self.holds = 0;
-        }
-        (tag, Fate::Accepted)
-    }
-
-    /// A reply that the broker may take later goes back to its place in the order, and the others wait with it.
-    fn not_taken(&mut self, now: Mono, packet_id: u16, answer: Answer) -> Option<(Tag, Fate)> {
-        let flying = self.flying.remove(&packet_id)?;
-        let since = flying.refused_since.unwrap_or(now);
-        match flying.tag {
-            Tag::Reply(job) if answer == Answer::NotNow && now.since(since) < GIVE_UP => {
-                if self.held_until.is_none() {
-                    let pause = FIRST_HOLD.saturating_mul(1 << self.holds.min(8)).min(LONGEST_HOLD);
-                    self.held_until = Some(now.after(pause));
-                    self.holds += 1;
-                }
-                self.put_back(job, Flying { refused_since: Some(since), ..flying });
-                None
-            }
-            tag => Some((tag, Fate::Refused)),
-        }
-    }
-
     fn put_back(&mut self, job: JobId, flying: Flying) {
         let Flying { message, order, refused_since, .. } = flying;
         let place = self.replies.partition_point(|waiting| waiting.order < order);
         self.replies.insert(place, Waiting { job, message, order, refused_since });
-    }
-
-    /// Until when replies are held back.
-    pub fn held_until(&self) -> Option<Mono> {
-        self.held_until
-    }
-
-    /// Time passed.
-    pub fn tick(&mut self, now: Mono) {
-        if self.held_until.is_some_and(|until| until <= now) {
-            self.held_until = None;
-        }
-    }
-
-    /// A QoS 2 message was taken, so that it can be released, or refused.
-    pub fn pubrec(&mut self, now: Mono, packet_id: u16, answer: Answer) -> Option<(Tag, Fate)> {
-        self.progress = now;
-        if answer != Answer::Taken {
-            return self.not_taken(now, packet_id, answer);
-        }
-        if let Some(flying) = self.flying.get_mut(&packet_id) {
-            flying.released = true;
-        }
-        // An unknown one is released as well: else the broker would keep it for ever.
-        self.again.push_back(ToBroker::PubRel(packet_id));
-        None
-    }
-
-    /// A QoS 2 message is where it belongs.
-    pub fn pubcomp(&mut self, now: Mono, packet_id: u16) -> Option<(Tag, Fate)> {
-        self.progress = now;
-        self.haunted.remove(&packet_id);
-        let flying = self.flying.remove(&packet_id)?;
-        Some(self.taken(flying.tag))
     }
 
     /// A packet id for a subscription.
@@ -361,13 +287,13 @@ mod tests {
 
     use super::*;
 
-    const NOW: Mono = Mono::from_nanos(5);
+    pub(super) const NOW: Mono = Mono::from_nanos(5);
 
-    fn granted(session_present: bool) -> Granted {
+    pub(super) fn granted(session_present: bool) -> Granted {
         Granted { session_present, receive_max: 3, max_packet: None, max_qos: Qos::ExactlyOnce, keep_alive_s: None }
     }
 
-    fn message(topic: &str, qos: Qos) -> Outbound {
+    pub(super) fn message(topic: &str, qos: Qos) -> Outbound {
         Outbound {
             topic: topic.into(),
             payload: Bytes::from_static(b"{}"),
@@ -380,7 +306,7 @@ mod tests {
     }
 
     /// Sends all that can be sent; gives topics of publications (with `!` when repeated) and releases.
-    fn sent(outbox: &mut Outbox) -> Vec<String> {
+    pub(super) fn sent(outbox: &mut Outbox) -> Vec<String> {
         std::iter::from_fn(|| outbox.next(NOW))
             .map(|(packet, _)| match packet {
                 Some(ToBroker::Publish { message, again, .. }) => message.topic + if again { "!" } else { "" },
@@ -390,7 +316,7 @@ mod tests {
             .collect()
     }
 
-    fn outbox(session_present: bool, replies: &[(&str, Qos)]) -> Outbox {
+    pub(super) fn outbox(session_present: bool, replies: &[(&str, Qos)]) -> Outbox {
         let mut outbox = Outbox::default();
         outbox.connected(NOW, granted(session_present));
         for (index, (topic, qos)) in replies.iter().enumerate() {
@@ -502,58 +428,6 @@ mod tests {
         assert_eq!(outbox.stalled_since(), Some(sent_at));
         outbox.lost();
         assert_eq!(outbox.stalled_since(), None);
-    }
-
-    #[test]
-    fn a_broker_that_takes_nothing_for_a_while_gets_everything_later_in_its_order() {
-        let one = Qos::AtLeastOnce;
-        let mut outbox = outbox(false, &[("a", one), ("b", Qos::ExactlyOnce), ("c", one), ("d", one)]);
-        assert_eq!(sent(&mut outbox), ["a", "b", "c"]);
-        let (mut now, mut pauses) = (NOW, Vec::new());
-        // What was under way comes back in the order of sending, and holds the others once.
-        assert_eq!(outbox.puback(now, LAST_QOS2_ID + 1, Answer::NotNow), None);
-        assert_eq!(outbox.pubrec(now, 1, Answer::NotNow), None);
-        assert_eq!(outbox.puback(now, LAST_QOS2_ID + 2, Answer::NotNow), None);
-        for _ in 0..8 {
-            // What the box says of itself is not held back.
-            outbox.push_status(message("state", one));
-            assert_eq!((sent(&mut outbox), outbox.is_ready(), outbox.waiting()), (vec!["state".into()], false, 4));
-            outbox.flying.clear();
-            let until = outbox.held_until().unwrap();
-            pauses.push(until.since(now).as_secs());
-            now = until;
-            outbox.tick(now);
-            // One shows whether the others may follow.
-            let Some((Some(ToBroker::Publish { packet_id, message, .. }), None)) = outbox.next(now) else {
-                panic!("not sent")
-            };
-            assert_eq!((message.topic.as_str(), outbox.next(now)), ("a", None));
-            assert_eq!(outbox.puback(now, packet_id, Answer::NotNow), None);
-        }
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
-        outbox.tick(now.after(LONGEST_HOLD));
-        let Some((Some(ToBroker::Publish { packet_id, .. }), None)) = outbox.next(now) else { panic!("not sent") };
-        assert_eq!(outbox.puback(now, packet_id, Answer::Taken), Some((Tag::Reply(JobId(0)), Fate::Accepted)));
-        assert_eq!(sent(&mut outbox), ["b", "c", "d"]);
-    }
-
-    #[test]
-    fn one_reply_that_is_never_taken_is_given_up_in_the_end() {
-        let mut outbox = outbox(false, &[("a", Qos::AtLeastOnce), ("b", Qos::AtLeastOnce)]);
-        let mut now = NOW;
-        let fate = loop {
-            outbox.tick(now);
-            let Some((Some(ToBroker::Publish { packet_id, .. }), None)) = outbox.next(now) else {
-                now = outbox.held_until().unwrap_or(now);
-                outbox.flying.clear();
-                continue;
-            };
-            if let Some(fate) = outbox.puback(now, packet_id, Answer::NotNow) {
-                break fate;
-            }
-        };
-        assert_eq!(fate, (Tag::Reply(JobId(0)), Fate::Refused));
-        assert!(now.since(NOW) >= GIVE_UP && now.since(NOW) < GIVE_UP + LONGEST_HOLD * 2);
     }
 
     #[test]

@@ -1,0 +1,276 @@
+//! The keys of `[policy]`, `[routing]` and `[detect]`: which requests are let in, and where they may be served. Must not know
+//! what becomes of a value; sites and rules have tables of their own.
+
+use super::{Absent, CLASSES, HOUR, Key, Kind, OBJECTIVES, SECOND, key, live};
+
+/// What may be tried next.
+const STEPS: &[&str] = &["site", "here", "wait"];
+
+pub(super) const KEYS: &[Key] = &[
+    live(
+        "policy.default_deadline_ms",
+        Kind::Int { min: 1, max: HOUR },
+        Absent::Int(5 * SECOND),
+        "Deadline of requests that name none and whose model has none.",
+    ),
+    live(
+        "policy.max_deadline_ms",
+        Kind::Int { min: 1, max: 24 * HOUR },
+        Absent::Int(600 * SECOND),
+        "The longest deadline a request may ask for.",
+    ),
+    live(
+        "policy.max_waiting",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(1024),
+        "Places for requests that wait, all models together.",
+    ),
+    live(
+        "policy.max_waiting_mib",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(256),
+        "Room for payloads that wait, all models together.",
+    ),
+    live(
+        "policy.client_share",
+        Kind::Number { min: 0.01, max: 1.0 },
+        Absent::Number(0.5),
+        "Share of places, room and predicted wait that one caller may hold, so that a flood from one never starves another.",
+    ),
+    live(
+        "policy.lower_share",
+        Kind::Number { min: 0.01, max: 0.5 },
+        Absent::Number(0.1),
+        "What each lower priority gets while it waits behind higher ones, as a share of their time, so that `low` is never starved.",
+    ),
+    live(
+        "policy.max_chunk_ms",
+        Kind::Int { min: 1, max: 10 * SECOND },
+        Absent::Int(20),
+        "How long a batch of several requests may be expected to run, and a chunk of the rows that one request brings in its tensors; a single row or encoded payload may take longer. A request of high priority waits for at most one of these.",
+    ),
+    live(
+        "policy.lanes",
+        Kind::Int { min: 1, max: 64 },
+        Absent::Unset("the number of processors"),
+        "Sessions that may run at the same time, all models together.",
+    ),
+    live(
+        "policy.preparing",
+        Kind::Int { min: 1, max: 16 },
+        Absent::Int(2),
+        "Payloads that may be decoded at the same time.",
+    ),
+    live(
+        "policy.fan_out",
+        Kind::Int { min: 1, max: 1024 },
+        Absent::Int(64),
+        "Requests for stages that one request for a pipeline may have open at the same time (a bundle may set fewer), and chunks of a request with many rows.",
+    ),
+    live(
+        "policy.max_batch",
+        Kind::Int { min: 1, max: 32 },
+        Absent::Int(16),
+        "Largest batch, whatever a manifest says.",
+    ),
+    live("policy.unlabelled", Kind::Word(CLASSES), Absent::Text("regulated"), "Data class of requests that name none."),
+    live(
+        "policy.bus_ceiling",
+        Kind::Word(CLASSES),
+        Absent::Text("public"),
+        "Freest data class that a caller on the bus may claim; a freer claim is cut to it.",
+    ),
+    live(
+        "policy.broker_ceiling",
+        Kind::Word(CLASSES),
+        Absent::Text("public"),
+        "Freest data class that a source on the broker may claim; a freer claim is cut to it.",
+    ),
+    live(
+        "policy.hang_after_ms",
+        Kind::Int { min: 100, max: HOUR },
+        Absent::Int(20 * SECOND),
+        "A batch that runs longer than this, and longer than 20 times its estimate, counts as hung: the engine host is restarted.",
+    ),
+    live(
+        "policy.restart_estimate_ms",
+        Kind::Int { min: 1, max: 600 * SECOND },
+        Absent::Int(500),
+        "What a restart of the engine host is assumed to take until one was measured.",
+    ),
+    key(
+        "policy.drain_limit_ms",
+        Kind::Int { min: 100, max: HOUR },
+        Absent::Int(10 * SECOND),
+        "How long a stop waits for accepted requests before it ends them. The init system must wait longer: the unit's `TimeoutStopSec` is 30 s.",
+    ),
+    live(
+        "routing.objective",
+        Kind::Word(OBJECTIVES),
+        Absent::Text("cheapest_within_slo"),
+        "What is sought among the places that answer in time: the cheapest one (this box costs nothing), or the fastest one whose budget is not spent. A rule may say otherwise.",
+    ),
+    live(
+        "routing.sure",
+        Kind::Number { min: 0.5, max: 0.999 },
+        Absent::Number(0.95),
+        "A site counts as in time if this share of its answers was.",
+    ),
+    live(
+        "routing.defer_after_ms",
+        Kind::Int { min: 0, max: HOUR },
+        Absent::Int(2 * SECOND),
+        "A deferrable request that would wait longer than this waits on the disk.",
+    ),
+    live(
+        "routing.defer_max_rows",
+        Kind::Int { min: 0, max: 1_000_000 },
+        Absent::Int(10_000),
+        "Requests that wait on the disk at most. 0: none.",
+    ),
+    live(
+        "routing.defer_max_mib",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(256),
+        "Payloads that wait on the disk at most, all together.",
+    ),
+    live(
+        "routing.defer_max_age_h",
+        Kind::Int { min: 1, max: 8760 },
+        Absent::Int(168),
+        "How long a request may wait on the disk; one that is older is refused.",
+    ),
+    live(
+        "routing.probe_every_s",
+        Kind::Int { min: 1, max: 3600 },
+        Absent::Int(30),
+        "A site that nothing was sent to for so long is asked how it is.",
+    ),
+    live(
+        "routing.audit",
+        Kind::Word(&["required", "best_effort"]),
+        Absent::Text("required"),
+        "Whether a request may leave this box when its audit row cannot be written: never, or all the same, which status then shows.",
+    ),
+    live(
+        "routing.audit_days",
+        Kind::Int { min: 1, max: 3650 },
+        Absent::Int(365),
+        "How long it is kept what left this box: when, to whom, its class, why, its digest; never its content.",
+    ),
+    live(
+        "routing.usage_days",
+        Kind::Int { min: 1, max: 3650 },
+        Absent::Int(90),
+        "How long usage per minute, model, site and verdict is kept.",
+    ),
+    live(
+        "routing.decisions_max_rows",
+        Kind::Int { min: 0, max: 10_000_000 },
+        Absent::Int(100_000),
+        "Decisions that are kept for `edgectl route replay`, the latest ones. 0: none.",
+    ),
+    live(
+        "routing.difficulty_model",
+        Kind::Path,
+        Absent::Unset("no text is rated"),
+        "File of the learnt model that tells how likely a stronger site answers a text better; rules with `difficulty` ask it.",
+    ),
+    live(
+        "routing.fallback.out_of_memory",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site", "wait"]),
+        "What is tried, in this order, when the model, or what it decodes, has no room in memory. `site`: the best other site; `here`: this box, if it can be in time; `wait`: the disk, if the request may be deferred. A step that is not possible is passed over; after the last the answer is no.",
+    ),
+    live(
+        "routing.fallback.heat",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site", "wait"]),
+        "What is tried, in this order, when heat or power hold the box back, or somebody reserves it.",
+    ),
+    live(
+        "routing.fallback.context_overflow",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site"]),
+        "What is tried, in this order, when the prompt is longer than the model here can read.",
+    ),
+    live(
+        "routing.fallback.engine_fault",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site"]),
+        "What is tried, in this order, when the runtime failed on the request.",
+    ),
+    live(
+        "routing.fallback.queue_full",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site", "wait"]),
+        "What is tried, in this order, when there is no room or no time here, or the model is not there.",
+    ),
+    live(
+        "routing.fallback.site_down",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site", "here", "wait"]),
+        "What is tried, in this order, when a site did not serve what was sent to it.",
+    ),
+    live(
+        "routing.fallback.budget_spent",
+        Kind::Words(STEPS),
+        Absent::Texts(&["site", "here", "wait"]),
+        "What is tried, in this order, when the site that would be taken has spent its budget.",
+    ),
+    live(
+        "detect.enabled",
+        Kind::Bool,
+        Absent::Bool(true),
+        "Whether texts are searched for personal data before they may leave this box. What is found can only make their class stricter.",
+    ),
+    live(
+        "detect.patterns",
+        Kind::TextByName,
+        Absent::Unset("none"),
+        "Patterns of your own, at most 32: to each name (a to z, digits, `_`) a regular expression, without look-around and back-references: `{ badge = 'B-[0-9]{6}' }`.",
+    ),
+    live(
+        "detect.pattern_classes",
+        Kind::WordByName(CLASSES),
+        Absent::Unset("`regulated` for each"),
+        "To the names of `detect.patterns` the class of a text that one is found in.",
+    ),
+    live(
+        "detect.not_text",
+        Kind::Word(CLASSES),
+        Absent::Unset("what the caller and the rules say holds"),
+        "Freest class of what cannot be read as text: pictures, sounds, tensors of numbers.",
+    ),
+    live("detect.classes.card", Kind::Word(CLASSES), Absent::Text("regulated"), "Class of a text with card numbers."),
+    live(
+        "detect.classes.iban",
+        Kind::Word(CLASSES),
+        Absent::Text("regulated"),
+        "Class of a text with bank accounts (IBAN).",
+    ),
+    live(
+        "detect.classes.national_id",
+        Kind::Word(CLASSES),
+        Absent::Text("regulated"),
+        "Class of a text with national numbers of persons.",
+    ),
+    live(
+        "detect.classes.email",
+        Kind::Word(CLASSES),
+        Absent::Text("regulated"),
+        "Class of a text with e-mail addresses.",
+    ),
+    live(
+        "detect.classes.ip",
+        Kind::Word(CLASSES),
+        Absent::Text("internal"),
+        "Class of a text with addresses of the Internet Protocol.",
+    ),
+    live(
+        "detect.classes.phone",
+        Kind::Word(CLASSES),
+        Absent::Text("regulated"),
+        "Class of a text with telephone numbers.",
+    ),
+];
