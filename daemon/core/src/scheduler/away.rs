@@ -1,5 +1,4 @@
-//! Requests that leave this box: sent, answered, called off; what is tried next when a place does not serve; and the
-//! instants at which one that waits, or that is away for long, is looked at again.
+//! Requests that leave this box: where they are sent, what comes back, and what is called off.
 //!
 //! ```text
 //!   waits here ──── its last chance elsewhere comes ────► Away ─── an answer ──► Settle(Spilled)
@@ -18,23 +17,13 @@ use crate::fallback::{Failure, Step};
 use crate::id::{RequestId, SiteId};
 use crate::queue::{Key, Slot};
 use crate::request::{DataClass, RequestMeta};
-use crate::route::{Around, here, route};
+use crate::route::{Around, route};
 use crate::scheduler::Scheduler;
-use crate::scheduler::heat::meta_of;
 use crate::scheduler::table::{Live, Role, Stage};
 use crate::site::Sites;
 use crate::spill::{Ask, Bar, Offer, best, confinement, cost};
 use crate::units::{Mono, Span};
-use crate::verdict::{Fault, Outcome, Reason, Refusal, SiteFault, Verdict};
-
-/// What is being decoded is looked at again after this.
-const SOON: Span = Span::from_millis(5);
-
-/// When it is looked again for what is not there now: half way to the deadline, as long as there is time.
-pub(super) fn later(now: Mono, deadline: Mono) -> Option<Mono> {
-    let half = Span::between(now, deadline).part(2);
-    (half > SOON).then(|| half.from(now))
-}
+use crate::verdict::{Fault, Outcome, Reason, SiteFault, Verdict};
 
 /// What a site's time for a request is learnt by: tokens of its prompt, or bytes.
 fn size_of(live: &Live) -> u64 {
@@ -211,189 +200,6 @@ impl Scheduler {
         self.settle(slot, Outcome::Done);
     }
 
-    /// A place does not serve a request: what the operator's table says is tried, and if nothing can be, it ends by `outcome`.
-    pub(super) fn fall_back(&mut self, now: Mono, slot: Slot, failure: Failure, outcome: Outcome) {
-        if self.table.get(slot).is_some_and(|live| live.role != Role::Single) {
-            return self.drop_live(slot, outcome);
-        }
-        for step in self.policy.routing.fallbacks.after(failure) {
-            let Some(live) = self.table.get(slot) else { return };
-            let taken = match step {
-                Step::Site => match self.next_site(now, live) {
-                    Some(site) => self.leave_for(now, slot, site, failure.reason()),
-                    None => false,
-                },
-                Step::Here => self.stay(now, slot, failure),
-                // On the disk it would only be later.
-                Step::Wait => outcome != Outcome::Expired && self.put_off(slot, failure.reason()),
-            };
-            if taken {
-                return self.taken.count(failure, Some(step));
-            }
-        }
-        self.taken.count(failure, None);
-        self.drop_live(slot, outcome);
-    }
-
-    /// A request that was away is served here after all, if it can be in time.
-    fn stay(&mut self, now: Mono, slot: Slot, failure: Failure) -> bool {
-        let Some(live) = self.table.get(slot) else { return false };
-        if live.stage != Stage::Away || live.role != Role::Single || live.travel.failed_here {
-            return false;
-        }
-        let (id, key, tried, alone) = (live.id, live.key, live.travel.tried, live.alone);
-        if self.decoding.iter().any(|decoding| decoding.id == id) {
-            // The host is still at it, for nobody.
-            return false;
-        }
-        // Another model may have taken over meanwhile.
-        let model = self.models[live.model].heir.unwrap_or(live.model);
-        let meta = meta_of(live, self.models[model].id);
-        let size = self.size_of_chunks(model, &meta);
-        let seen = match size {
-            Some(size) => self.seen_in_chunks(now, &meta, key, model, size),
-            None => self.seen(now, &meta, key, Some(model)),
-        };
-        if !matches!(here(&meta, key.deadline, now, &seen, &self.policy), Verdict::Local(_)) {
-            return false;
-        }
-        let is_long = seen.barred.is_some() || seen.until_served() > Span::of(self.policy.routing.defer_after);
-        if is_long && self.may_put_off(slot) && self.policy.routing.fallbacks.after(failure).any(|it| it == Step::Wait)
-        {
-            // On the disk a crash does not reach it.
-            return false;
-        }
-        let (effective, reason) = (live.effective, failure.reason());
-        // It comes in as if it had just arrived, but for what it was told already.
-        self.look_at(slot, None);
-        self.dues.remove(&mut self.due, key.by_deadline());
-        let removed = self.table.remove(slot);
-        debug_assert!(removed.is_some());
-        self.push(Action::Stay { id, reason });
-        match size {
-            Some(size) => self.divide(&meta, key, model, size),
-            None => self.accept(&meta, key, model, Role::Single),
-        }
-        if let Some(slot) = self.table.find(id) {
-            let is_single = self.table.get(slot).is_some_and(|live| live.role == Role::Single);
-            if alone && is_single {
-                self.leave_line(slot);
-            }
-            self.table.change(slot, |live| {
-                live.effective = effective;
-                live.travel.tried = tried;
-                live.alone |= alone;
-            });
-            if alone && is_single {
-                self.enter_line(slot);
-            }
-        }
-        true
-    }
-
-    /// A request that may wait is put on the disk.
-    fn put_off(&mut self, slot: Slot, reason: Reason) -> bool {
-        let may = self.may_put_off(slot);
-        if may {
-            self.count_deferred();
-            self.drop_live(slot, Outcome::Deferred(reason));
-        }
-        may
-    }
-
-    /// Whether a request can wait on the disk.
-    pub(super) fn may_put_off(&self, slot: Slot) -> bool {
-        let single = self.table.get(slot).is_some_and(|live| live.deferrable && live.role == Role::Single);
-        single && self.deferred < self.policy.routing.max_deferred
-    }
-
-    /// When a request is looked at again, if at all.
-    pub(super) fn look_at(&mut self, slot: Slot, at: Option<Mono>) {
-        let Some(live) = self.table.get(slot) else { return };
-        let place = |at: Mono| Key { deadline: at, ..live.key.by_deadline() };
-        let (before, after) = (live.travel.look.map(place), at.map(place));
-        if before == after {
-            return;
-        }
-        if let Some(key) = before {
-            self.look_nodes.remove(&mut self.looks, key);
-        }
-        if let Some(key) = after {
-            self.look_nodes.insert(&mut self.looks, slot, key, 0);
-        }
-        self.table.change(slot, |live| live.travel.look = at);
-    }
-
-    /// The last instant at which a request that waits here could still go to a site: it is looked at then.
-    pub(super) fn watch(&mut self, now: Mono, slot: Slot) {
-        let Some(live) = self.table.get(slot) else { return };
-        let chance = self.chance(now, live, self.offer(now, live, Sites::ALL));
-        self.look_at(slot, chance);
-    }
-
-    /// When a request that waits here is looked at again, by what the sites offer now.
-    fn chance(&self, now: Mono, live: &Live, offer: Result<Offer, Option<Bar>>) -> Option<Mono> {
-        let deadline = live.key.deadline;
-        if !self.policy.routing.fallbacks.after(Failure::QueueFull).any(|step| step == Step::Site) {
-            return None;
-        }
-        match offer {
-            Ok(offer) => Some(Mono::from_nanos(deadline.as_nanos().saturating_sub(offer.sure.as_nanos()))),
-            Err(Some(Bar::Off | Bar::Tripped | Bar::Full | Bar::Budget)) => {
-                // It may be well by then.
-                later(now, deadline)
-            }
-            Err(_) => None,
-        }
-    }
-
-    /// Those whose instant has come.
-    pub(super) fn look(&mut self, now: Mono) {
-        while let Some((key, slot)) = self.looks.first() {
-            if key.deadline > now {
-                return;
-            }
-            self.look_at(slot, None);
-            let Some(live) = self.table.get(slot) else { return };
-            match live.stage {
-                Stage::Away if live.travel.waits_for.is_some() => self.look_at_place(now, slot),
-                Stage::Away => self.hedge(now, slot),
-                Stage::Undecoded | Stage::Queued => self.last_chance(now, slot),
-                Stage::Decoding => self.look_at(slot, Some(SOON.from(now))),
-                Stage::Running | Stage::Gathering | Stage::Checking => {}
-            }
-        }
-    }
-
-    /// The first site is late: a second one is asked, once.
-    fn hedge(&mut self, now: Mono, slot: Slot) {
-        let Some(live) = self.table.get(slot) else { return };
-        if let Ok(offer) = self.offer(now, live, Sites::ALL)
-            && self.policy.sites.get(usize::from(offer.site.0)).is_some_and(|site| site.may_hedge)
-        {
-            self.send(now, slot, offer.site, Reason::Hedged);
-        }
-    }
-
-    /// A request has waited until only now another site can still be in time: it goes, unless this box is about to begin
-    /// with it and would be in time even if that took twice as long as predicted.
-    fn last_chance(&mut self, now: Mono, slot: Slot) {
-        let Some(live) = self.table.get(slot) else { return };
-        let offer = self.offer(now, live, Sites::ALL);
-        // Sites are quicker than they were, or none is well now. If none can be in time any more, the box keeps it.
-        let again = self.chance(now, live, offer).filter(|chance| *chance > now);
-        let (Ok(offer), None) = (offer, again) else { return self.look_at(slot, again) };
-        let (meta, key, model, itself) = (meta_of(live, self.models[live.model].id), live.key, live.model, live.priced);
-        let mut seen = self.seen(now, &meta, key, Some(model));
-        super::heat::without(&mut seen, &meta, itself);
-        // What it waits for has been wrong before: a wait that is as long again as predicted must still do.
-        let slack = Span::between(now, key.deadline);
-        let late = seen.predicted().is_none_or(|end| end.plus(seen.until_served()) > slack);
-        if (late || seen.barred.is_some()) && self.send(now, slot, offer.site, Reason::WaitedTooLong) {
-            self.taken.count(Failure::QueueFull, Some(Step::Site));
-        }
-    }
-
     /// An answer of this box is to be looked at before it is given.
     pub(super) fn check(&mut self, slot: Slot) {
         let Some(live) = self.table.get(slot) else { return };
@@ -432,54 +238,6 @@ impl Scheduler {
     pub(super) fn call_off(&mut self, live: &Live) {
         for site in live.travel.at.into_iter().flatten() {
             self.push(Action::CallOff { id: live.id, site });
-        }
-    }
-
-    /// What the box could not serve for a reason is tried elsewhere before it ends.
-    pub(super) fn shed(&mut self, now: Mono, slot: Slot, reason: Reason) {
-        match Failure::of_reason(reason) {
-            Some(failure) => self.fall_back(now, slot, failure, Outcome::Shed(reason)),
-            None => self.drop_live(slot, Outcome::Shed(reason)),
-        }
-    }
-
-    /// This box cannot be in time with a request any more; another place may.
-    pub(super) fn too_late_here(&mut self, now: Mono, slot: Slot) {
-        self.fall_back(now, slot, Failure::QueueFull, Outcome::Expired);
-    }
-
-    /// Work on a request has failed here for good.
-    pub(super) fn failed_here(&mut self, now: Mono, slot: Slot, fault: Fault, outcome: Outcome) {
-        match Failure::of_fault(fault) {
-            Some(failure) if self.table.get(slot).is_some_and(|live| live.role == Role::Single) => {
-                let was = self.table.get(slot).map(|live| (live.model, live.stage == Stage::Running));
-                if let Some((model, true)) = was {
-                    self.models[model].running -= 1;
-                }
-                // Nothing on the host is at it any more.
-                self.table.change(slot, |live| {
-                    live.travel.failed_here = true;
-                    live.stage = Stage::Away;
-                });
-                self.fall_back(now, slot, failure, outcome);
-            }
-            Some(_) | None => self.settle(slot, outcome),
-        }
-    }
-
-    /// A verdict that follows the operator's table is counted there.
-    pub(super) fn count_verdict(&mut self, verdict: Verdict) {
-        if let Verdict::Refuse(Refusal { away: Some(Bar::Budget), .. }) = verdict {
-            return self.taken.count(Failure::BudgetSpent, None);
-        }
-        let (reason, step) = match verdict {
-            Verdict::Spill(_, reason) => (reason, Some(Step::Site)),
-            Verdict::Defer(reason) => (reason, Some(Step::Wait)),
-            Verdict::Local(reason) | Verdict::Speculate(reason) => (reason, Some(Step::Here)),
-            Verdict::Refuse(refusal) => (refusal.reason, None),
-        };
-        if let Some(failure) = Failure::of_reason(reason) {
-            self.taken.count(failure, step);
         }
     }
 }

@@ -3,16 +3,18 @@
 //! What happens on which event is told by the sub-modules: `arrive` (admission), `ahead` (what will be done before a
 //! request), `dispatch` (preparing and batches), `contest` (which model is next), `finish` (results and the one retry
 //! rule), `heat` (what the governor allows), `leave` (settling, expiry, cancellation, drain), `host` (models, lanes, restarts, hangs), `moved` (from one way to
-//! run a model to another), `parents` (requests that go through several models), `divided` (requests that run in chunks), `away` (requests at other sites), `places` (who waits for a place at one that is full), `sites` (what is known of each site), `taking`
+//! run a model to another), `parents` (requests that go through several models), `divided` (requests that run in chunks), `away` (requests at other sites), `fallbacks` (what is tried when a place does not serve), `chances` (when a request is looked at again), `places` (who waits for a place at one that is full), `sites` (what is known of each site), `taking`
 //! (what comes back from the disk). After each event the same three steps follow: what is too late is dropped, what can start is
 //! started, sites are asked how they are, what waits on the disk is asked for, and a drain that has nothing left is announced.
 
 mod ahead;
 mod arrive;
 mod away;
+mod chances;
 mod contest;
 mod dispatch;
 mod divided;
+mod fallbacks;
 mod finish;
 mod heat;
 mod host;
