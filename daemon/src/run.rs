@@ -357,7 +357,7 @@ fn spool(config: &Config) -> Option<(Spool, mpsc::Receiver<spool::Report>)> {
     if routing.core.max_deferred == 0 {
         return None;
     }
-    let age_ms = i64::try_from(routing.defer_max_age.as_millis()).unwrap_or(i64::MAX);
+    let age_ms = i64::try_from(routing.core.max_wait.as_millis()).unwrap_or(i64::MAX);
     let bounds = spool::Bounds {
         rows: routing.core.max_deferred,
         bytes: routing.defer_max_bytes,

@@ -231,7 +231,7 @@ fn wait(what: &'static str, ahead: usize) -> Row {
             Span::from_millis(number * 11 % 20_000),
             Span::from_millis(number * 13 % 25_000),
         );
-        site.learn_first(now, Span::from_millis(number * 7 % 2_000));
+        site.learn_first(now, 1, Span::from_millis(number * 7 % 2_000));
     }
     let run = |slot: u64| Running { size: slot * 100, known: Span::ZERO, had: Span::from_millis(slot * 900) };
     let running: [Running; 16] = std::array::from_fn(|slot| run(slot as u64));
@@ -241,7 +241,7 @@ fn wait(what: &'static str, ahead: usize) -> Row {
     let allowed = Allowance::new(10).allowed();
     let decide = |_: &mut Pump| {
         (0..1_000).for_each(|_| {
-            black_box(place(black_box(&scene), |time| site.first_token_beyond(now, time), allowed));
+            black_box(place(black_box(&scene), |time| site.first_token_beyond(now, 1, time), allowed));
         });
     };
     measure(what, 1_000, &mut Pump::new(policy(), 1, 1), |_| {}, decide)

@@ -34,9 +34,12 @@ pub fn of_claim(claim: ClassClaim, origin: Origin, policy: &Policy) -> DataClass
 }
 
 /// The effective deadline of a request that arrived at `now`: its own, else the longest allowed if it may be deferred,
-/// else the model's, else the policy's; never later than the policy allows.
+/// else the model's, else the policy's; never later than the policy allows, which is how long the disk keeps those that
+/// may be deferred.
 pub fn deadline(meta: &RequestMeta, now: Mono, of_model: Option<Duration>, policy: &Policy) -> Mono {
-    let latest = now.after(policy.max_deadline);
+    let waits_on_disk = meta.deferrable && policy.routing.max_deferred > 0;
+    let longest = if waits_on_disk { policy.routing.max_wait } else { Duration::ZERO };
+    let latest = now.after(policy.max_deadline.max(longest));
     let asked = match meta.deadline {
         Some(deadline) => deadline,
         None if meta.deferrable => latest,
@@ -49,6 +52,7 @@ pub fn deadline(meta: &RequestMeta, now: Mono, of_model: Option<Duration>, polic
 mod tests {
     use super::*;
     use crate::id::{ClientId, ModelId, RequestId, ShareId};
+    use crate::policy::Routing;
     use crate::request::{Priority, Terms, Work};
     use crate::units::{Bytes, Cost};
     use ClassClaim::{Claimed, Unknown, Unlabelled};
@@ -137,6 +141,29 @@ mod tests {
         ] {
             let meta = RequestMeta { deadline: own, deferrable, ..meta(Unlabelled, Origin::Bus) };
             assert_eq!(deadline(&meta, now, of_model, &policy), expected, "{own:?} {deferrable} {of_model:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_wait_on_the_disk_has_as_long_as_the_disk_keeps_it() {
+        let now = Mono::from_nanos(1_000);
+        let at = |secs| now.after(Duration::from_secs(secs));
+        for (max_deferred, max_wait, own, deferrable, expected) in [
+            (10, 3600, None, true, 3600),
+            (10, 3600, Some(at(1800)), true, 1800),
+            (10, 3600, Some(at(7200)), true, 3600),
+            (10, 3600, Some(at(7200)), false, 60),
+            (10, 20, None, true, 60),
+            (0, 3600, None, true, 60),
+        ] {
+            let routing = Routing { max_deferred, max_wait: Duration::from_secs(max_wait), ..Routing::default() };
+            let policy = Policy { max_deadline: Duration::from_secs(60), routing, ..Policy::default() };
+            let meta = RequestMeta { deadline: own, deferrable, ..meta(Unlabelled, Origin::Bus) };
+            assert_eq!(
+                deadline(&meta, now, None, &policy),
+                at(expected),
+                "{max_deferred} {max_wait} {own:?} {deferrable}"
+            );
         }
     }
 }

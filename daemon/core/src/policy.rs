@@ -63,6 +63,8 @@ pub struct Routing {
     pub defer_after: Duration,
     /// Requests that may wait on the disk; 0 if there is none to wait on.
     pub max_deferred: u64,
+    /// How long they may wait there: their longest deadline, where that is later than [`Policy::max_deadline`].
+    pub max_wait: Duration,
     /// A site that nothing was sent to for so long is asked how it is.
     pub probe_every: Duration,
     /// A number that differs from box to box, so that boxes that lost a site together do not come back together.
@@ -76,6 +78,7 @@ impl Default for Routing {
             fallbacks: Fallbacks::default(),
             defer_after: Duration::from_secs(2),
             max_deferred: 0,
+            max_wait: Duration::ZERO,
             probe_every: Duration::from_secs(30),
             seed: 0,
         }

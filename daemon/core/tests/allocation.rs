@@ -128,7 +128,7 @@ fn sites_and_waiting_are_learnt_and_decided_without_an_allocation() {
         let now = ms(number * 40).from(Mono::default());
         works.learn(now, dice.below(5_000), ms(dice.below(9_000)), ms(dice.below(9_000)));
         site.learn(now, dice.below(2_000_000), ms(dice.below(900)));
-        site.learn_first(now, ms(dice.below(2_000)));
+        site.learn_first(now, 1, ms(dice.below(2_000)));
         match breaker.may_pass(now, number) {
             Gate::Probe { since } => breaker.probed(now, since, Ok(()), number),
             Gate::Yes if dice.below(3) == 0 => breaker.failed(now, Failure::Server, number),
@@ -140,7 +140,7 @@ fn sites_and_waiting_are_learnt_and_decided_without_an_allocation() {
         let deadline = ms(2_000).from(now);
         let (known, speed) = (ms(dice.below(900)), Speed::permille(900));
         let scene = Scene { now, deadline, known, ahead, free: 0, running: &running, works: &works, speed };
-        let (place, risk) = place(&scene, |time| site.first_token_beyond(now, time), allowance.allowed());
+        let (place, risk) = place(&scene, |time| site.first_token_beyond(now, 1, time), allowance.allowed());
         allowance.placed(risk);
         stayed += u32::from(place != Place::Away);
     }

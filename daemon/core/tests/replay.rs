@@ -309,6 +309,7 @@ fn particular_routing() -> Routing {
         fallbacks,
         defer_after: Duration::from_millis(7),
         max_deferred: 11,
+        max_wait: Duration::from_secs(1234),
         probe_every: Duration::from_secs(3),
         seed: 42,
     }

@@ -25,8 +25,6 @@ pub struct RoutingConfig {
     pub objective: Objective,
     /// Bytes that wait on the disk at most.
     pub defer_max_bytes: u64,
-    /// How long a request may wait there.
-    pub defer_max_age: Duration,
     pub audit: Audit,
     /// How long an audit row is kept.
     pub audit_kept: Duration,
@@ -71,6 +69,7 @@ pub fn routing(values: &mut Values, machine_id: &str) -> RoutingConfig {
         }),
         defer_after: Duration::from_millis(values.int("routing.defer_after_ms")),
         max_deferred: values.int("routing.defer_max_rows"),
+        max_wait: Duration::from_secs(values.int("routing.defer_max_age_h") * 3600),
         probe_every: Duration::from_secs(values.int("routing.probe_every_s")),
         seed: seed(machine_id),
     };
@@ -78,7 +77,6 @@ pub fn routing(values: &mut Values, machine_id: &str) -> RoutingConfig {
         core,
         objective: Objective::from_word(&word("routing.objective")).unwrap_or_default(),
         defer_max_bytes: values.int("routing.defer_max_mib") << 20,
-        defer_max_age: Duration::from_secs(values.int("routing.defer_max_age_h") * 3600),
         audit: if word("routing.audit") == "best_effort" { Audit::BestEffort } else { Audit::Required },
         audit_kept: days(values.int("routing.audit_days")),
         usage_kept: days(values.int("routing.usage_days")),

@@ -417,7 +417,12 @@ mod tests {
     fn an_empty_file_gives_the_defaults() {
         let config = check("").unwrap();
         assert_eq!(config.node, "box-1");
-        let routing = Routing { max_deferred: 10_000, seed: config.policy.routing.seed, ..Routing::default() };
+        let routing = Routing {
+            max_deferred: 10_000,
+            max_wait: Duration::from_secs(168 * 3600),
+            seed: config.policy.routing.seed,
+            ..Routing::default()
+        };
         assert_eq!(config.policy, Policy { lanes: 2, routing, ..Policy::default() });
         assert_eq!(config.mqtt, None);
     }

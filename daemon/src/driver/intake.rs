@@ -451,11 +451,16 @@ impl Driver {
         {
             info.warnings.push(format!("data_class: no class `{}`: treated as regulated", shorten(word)));
         }
-        let longest = u64::try_from(self.config.policy.max_deadline.as_millis()).unwrap_or(u64::MAX);
+        let (policy, deferrable) = (&self.config.policy, request.options.deferrable);
+        let (longest, key) = match policy.routing.max_wait {
+            wait if deferrable && policy.routing.max_deferred > 0 && wait > policy.max_deadline => {
+                (wait, "routing.defer_max_age_h")
+            }
+            _ => (policy.max_deadline, "policy.max_deadline_ms"),
+        };
+        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
         if let Some(asked) = request.options.deadline_ms.filter(|asked| *asked > longest) {
-            info.warnings.push(format!(
-                "deadline_ms: {asked} is more than this box allows: {longest} (policy.max_deadline_ms) holds"
-            ));
+            info.warnings.push(format!("deadline_ms: {asked} is more than this box allows: {longest} ({key}) holds"));
         }
     }
 

@@ -16,6 +16,8 @@ const MOST: usize = 5;
 pub struct Miss {
     /// Of its payload.
     pub bytes: u64,
+    /// Tokens of its prompt, if it had one.
+    pub prompt: u32,
     /// How long was waited for it.
     pub waited: Span,
 }
@@ -58,7 +60,7 @@ mod tests {
     use super::*;
 
     fn miss(bytes: u64) -> Miss {
-        Miss { bytes, waited: Span::from_millis(bytes) }
+        Miss { bytes, prompt: 0, waited: Span::from_millis(bytes) }
     }
 
     fn bytes(missed: impl Iterator<Item = Miss>) -> Vec<u64> {

@@ -3,8 +3,8 @@
 //!
 //! Latency is kept per class of payload size, because a link adds time per byte: a tensor of a megabyte over an uplink of
 //! 20 Mbit/s takes 0.4 s however quick the site is. A class that has seen nothing is read from the nearest that has, moved
-//! by what the difference in size takes at an assumed rate. Sites of language models are read by time to the first token and time per
-//! token instead. Error bounds and fading: see [`histogram`](super::histogram).
+//! by what the difference in size takes at an assumed rate. Sites of language models are read by time to the first token, in the same
+//! way per class of the prompt's length, and time per token instead. Error bounds and fading: see [`histogram`](super::histogram).
 //!
 //! **Before anything is observed** there is a belief by zone, log-normal and worth [`PRIOR`] observations: after a dozen real
 //! ones the median is theirs. From [`DOUBTED`] on the belief is worth less the more was seen, so that with a hundred
@@ -18,13 +18,13 @@
 //! | region | 60 ms | 1 s | 5 MB/s | tens of milliseconds of way, 40 Mbit/s of a site's uplink |
 //! | cloud | 150 ms | 2.5 s | 2.5 MB/s | 20 to 300 ms of way with a tail of seconds, 20 Mbit/s of an uplink |
 //!
-//! To the first token, and per token:
+//! To the first token of a short prompt, what each token of a longer one adds, and per token of the answer:
 //!
-//! | zone | first: median | p99 | each: median | p99 | why |
-//! |---|---|---|---|---|---|
-//! | device | 400 ms | 2 s | 50 ms | 200 ms | a small accelerator reads a prompt of hundreds of tokens |
-//! | premises | 300 ms | 2 s | 25 ms | 100 ms | a workstation's accelerator |
-//! | region, cloud | 350 ms | 2 s | 20 ms | 80 ms | large accelerators behind a queue that is not ours |
+//! | zone | first: median | p99 | prompt | each: median | p99 | why |
+//! |---|---|---|---|---|---|---|
+//! | device | 400 ms | 2 s | 1,000/s | 50 ms | 200 ms | a small accelerator reads a prompt of hundreds of tokens |
+//! | premises | 300 ms | 2 s | 4,000/s | 25 ms | 100 ms | a workstation's accelerator |
+//! | region, cloud | 350 ms | 2 s | 10,000/s | 20 ms | 80 ms | large accelerators behind a queue that is not ours |
 
 use super::chance::Chance;
 use super::histogram::{Histogram, WEIGHT};
@@ -37,10 +37,12 @@ pub const PRIOR: u32 = 5;
 pub const DOUBTED: u32 = 20;
 /// Observations lose half of their weight in ten minutes: the states of a network last minutes to hours.
 const LIFE: Span = Span::from_millis(600_000);
-/// Payload sizes told apart.
-const CLASSES: usize = 4;
+/// Sizes told apart.
+pub const CLASSES: usize = 4;
 /// Largest payload of each class but the last, bytes; for the last, the size that stands for it.
-const SIZES: [u64; CLASSES] = [4 << 10, 64 << 10, 1 << 20, 4 << 20];
+pub const SIZES: [u64; CLASSES] = [4 << 10, 64 << 10, 1 << 20, 4 << 20];
+/// The same of prompts, in tokens.
+pub const PROMPTS: [u64; CLASSES] = [512, 4 << 10, 32 << 10, 128 << 10];
 /// Answers behind which an error rate of nothing stands, before there are any.
 const BELIEVED_ANSWERS: u32 = 10;
 
@@ -111,6 +113,53 @@ impl Observed {
     }
 }
 
+/// Times per class of size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sized {
+    classes: [Observed; CLASSES],
+    sizes: &'static [u64; CLASSES],
+    /// Bytes or tokens per millisecond, assumed.
+    rate: u64,
+}
+
+impl Sized {
+    fn new(sizes: &'static [u64; CLASSES], (median, p99): (u64, u64), rate: u64) -> Sized {
+        let classes = sizes.map(|size| Observed::new(median + size / rate, p99 + size / rate));
+        Sized { classes, sizes, rate }
+    }
+
+    fn of(&self, size: u64) -> usize {
+        self.sizes.iter().position(|most| size <= *most).unwrap_or(CLASSES - 1)
+    }
+
+    fn learn(&mut self, now: Mono, size: u64, took: Span) {
+        self.classes[self.of(size)].learn(now, took);
+    }
+
+    fn quantile(&self, now: Mono, size: u64, permille: u32) -> Span {
+        let (nearest, more, less) = self.nearest(now, size);
+        let told = self.classes[nearest].quantile(now, permille);
+        // What is fixed about an answer is not known from large ones: at least half of it is assumed to be.
+        told.plus(more).minus(less).max(told.part(2))
+    }
+
+    fn beyond(&self, now: Mono, size: u64, time: Span) -> Chance {
+        let (nearest, more, less) = self.nearest(now, size);
+        // The way of `quantile`, backwards: what the difference in size takes is taken from the time, or given to it.
+        self.classes[nearest].beyond(now, time.minus(more).plus(less.min(time)))
+    }
+
+    /// The class to read for this size, and what has to be added to what it says, and taken from it.
+    fn nearest(&self, now: Mono, size: u64) -> (usize, Span, Span) {
+        let class = self.of(size);
+        let seen = |of: &usize| self.classes[*of].count(now) > 0;
+        let nearest = (0..CLASSES).filter(seen).min_by_key(|of| of.abs_diff(class)).unwrap_or(class);
+        let moved = |size: u64| Span::from_nanos(size.saturating_mul(1_000_000) / self.rate);
+        let (wanted, known) = (self.sizes[class], self.sizes[nearest]);
+        (nearest, moved(wanted.saturating_sub(known)), moved(known.saturating_sub(wanted)))
+    }
+}
+
 /// How often a site fails.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Failures {
@@ -120,39 +169,48 @@ struct Failures {
 /// What was observed of one site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latency {
-    whole: [Observed; CLASSES],
-    first: Observed,
+    /// By the payload.
+    whole: Sized,
+    /// By the prompt.
+    first: Sized,
     each: Observed,
     failures: Failures,
-    /// Bytes per millisecond, assumed.
-    rate: u64,
 }
 
 impl Latency {
     /// Nothing observed yet of a site in this zone.
     pub fn new(zone: Zone) -> Latency {
-        let ((median, p99), rate, first, each) = match zone {
-            Zone::Device => ((10, 200), 1_000_000, (400, 2_000), (50, 200)),
-            Zone::Premises => ((20, 400), 50_000, (300, 2_000), (25, 100)),
-            Zone::Region => ((60, 1_000), 5_000, (350, 2_000), (20, 80)),
-            Zone::Cloud => ((150, 2_500), 2_500, (350, 2_000), (20, 80)),
+        let (whole, bytes, first, tokens, each) = match zone {
+            Zone::Device => ((10, 200), 1_000_000, (400, 2_000), 1, (50, 200)),
+            Zone::Premises => ((20, 400), 50_000, (300, 2_000), 4, (25, 100)),
+            Zone::Region => ((60, 1_000), 5_000, (350, 2_000), 10, (20, 80)),
+            Zone::Cloud => ((150, 2_500), 2_500, (350, 2_000), 10, (20, 80)),
         };
-        let of = |bytes: u64| Observed::new(median + bytes / rate, p99 + bytes / rate);
-        let (first, each) = (Observed::new(first.0, first.1), Observed::new(each.0, each.1));
-        Latency { whole: SIZES.map(of), first, each, failures: Failures::default(), rate }
+        // The time of a short prompt has its reading in it.
+        let reading = PROMPTS[0] / tokens;
+        let first = (first.0 - reading.min(first.0), first.1 - reading.min(first.1));
+        Latency {
+            whole: Sized::new(&SIZES, whole, bytes),
+            first: Sized::new(&PROMPTS, first, tokens),
+            each: Observed::new(each.0, each.1),
+            failures: Failures::default(),
+        }
     }
 
     /// A request with `bytes` of payload was answered after `took`. That of a failure is not learnt here: a refused
     /// connection is quick and says nothing of an answer.
     pub fn learn(&mut self, now: Mono, bytes: u64, took: Span) {
-        self.whole[class_of(bytes)].learn(now, took);
+        self.whole.learn(now, bytes, took);
         self.failures.answers.learn(now, LIFE, 0);
     }
 
-    /// No answer came for as long as `waited`: the answer takes at least that.
-    pub fn learn_at_least(&mut self, now: Mono, bytes: u64, waited: Span, permille: u32) {
+    /// No answer came for as long as `waited`: the answer takes at least that. Nor did any of it, if there was a `prompt`.
+    pub fn learn_at_least(&mut self, now: Mono, (bytes, prompt): (u64, u32), waited: Span, permille: u32) {
         if waited > self.quantile(now, bytes, permille) {
-            self.whole[class_of(bytes)].learn(now, waited);
+            self.whole.learn(now, bytes, waited);
+        }
+        if prompt > 0 && waited > self.first_token(now, prompt, permille) {
+            self.first.learn(now, prompt.into(), waited);
         }
     }
 
@@ -161,9 +219,10 @@ impl Latency {
         self.failures.answers.learn(now, LIFE, 1);
     }
 
-    /// A streamed answer began after `took`. For such a request that is the answer: [`Latency::learn`] is for the others.
-    pub fn learn_first(&mut self, now: Mono, took: Span) {
-        self.first.learn(now, took);
+    /// The answer to a prompt of so many tokens began after `took`. For such a request that is the answer: [`Latency::learn`] is
+    /// for the others.
+    pub fn learn_first(&mut self, now: Mono, prompt: u32, took: Span) {
+        self.first.learn(now, prompt.into(), took);
         self.failures.answers.learn(now, LIFE, 0);
     }
 
@@ -176,37 +235,22 @@ impl Latency {
 
     /// In what time an answer to `bytes` of payload comes in `permille` of a thousand cases.
     pub fn quantile(&self, now: Mono, bytes: u64, permille: u32) -> Span {
-        let (nearest, more, less) = self.nearest(now, bytes);
-        let told = self.whole[nearest].quantile(now, permille);
-        // What is fixed about an answer is not known from large ones: at least half of it is assumed to be.
-        told.plus(more).minus(less).max(told.part(2))
+        self.whole.quantile(now, bytes, permille)
     }
 
-    /// The class to read for so many bytes, and what has to be added to what it says, and taken from it.
-    fn nearest(&self, now: Mono, bytes: u64) -> (usize, Span, Span) {
-        let class = class_of(bytes);
-        let seen = |of: &usize| self.whole[*of].count(now) > 0;
-        let nearest = (0..CLASSES).filter(seen).min_by_key(|of| of.abs_diff(class)).unwrap_or(class);
-        let moved = |bytes: u64| Span::from_nanos(bytes.saturating_mul(1_000_000) / self.rate);
-        let (wanted, known) = (SIZES[class], SIZES[nearest]);
-        (nearest, moved(wanted.saturating_sub(known)), moved(known.saturating_sub(wanted)))
-    }
-
-    /// In what time the first token comes in `permille` of a thousand cases.
-    pub fn first_token(&self, now: Mono, permille: u32) -> Span {
-        self.first.quantile(now, permille)
+    /// In what time the first token of the answer to a prompt of so many tokens comes in `permille` of a thousand cases.
+    pub fn first_token(&self, now: Mono, prompt: u32, permille: u32) -> Span {
+        self.first.quantile(now, prompt.into(), permille)
     }
 
     /// The chance that the first token takes longer than `time`.
-    pub fn first_token_beyond(&self, now: Mono, time: Span) -> Chance {
-        self.first.beyond(now, time)
+    pub fn first_token_beyond(&self, now: Mono, prompt: u32, time: Span) -> Chance {
+        self.first.beyond(now, prompt.into(), time)
     }
 
     /// The chance that an answer to `bytes` of payload takes longer than `time`.
     pub fn beyond(&self, now: Mono, bytes: u64, time: Span) -> Chance {
-        let (nearest, more, less) = self.nearest(now, bytes);
-        // The way of `quantile`, backwards: what the difference in size takes is taken from the time, or given to it.
-        self.whole[nearest].beyond(now, time.minus(more).plus(less.min(time)))
+        self.whole.beyond(now, bytes, time)
     }
 
     /// In what time each further token comes, as the mean of an answer, in `permille` of a thousand answers.
@@ -214,21 +258,21 @@ impl Latency {
         self.each.quantile(now, permille)
     }
 
-    /// In what time an answer of `tokens` is whole in `permille` of a thousand cases: both parts slow at once, which is no
-    /// less than the truth unless they help each other.
-    pub fn streamed(&self, now: Mono, tokens: u32, permille: u32) -> Span {
+    /// In what time an answer of `tokens` to a prompt is whole in `permille` of a thousand cases: both parts slow at once, which is
+    /// no less than the truth unless they help each other.
+    pub fn streamed(&self, now: Mono, prompt: u32, tokens: u32, permille: u32) -> Span {
         let more = u64::from(tokens.saturating_sub(1));
-        self.first_token(now, permille).plus(self.per_token(now, permille).times(more))
+        self.first_token(now, prompt, permille).plus(self.per_token(now, permille).times(more))
     }
 
     /// Observations of this size that count now, old ones for less than one.
     pub fn count(&self, now: Mono, bytes: u64) -> u32 {
-        self.whole[class_of(bytes)].count(now)
+        self.whole.classes[self.whole.of(bytes)].count(now)
     }
 
-    /// Observations of streams that count now.
-    pub fn count_streams(&self, now: Mono) -> u32 {
-        self.first.count(now)
+    /// Observations of prompts of this length that count now.
+    pub fn count_streams(&self, now: Mono, prompt: u32) -> u32 {
+        self.first.classes[self.first.of(prompt.into())].count(now)
     }
 
     /// How many of a thousand requests fail.
@@ -238,10 +282,6 @@ impl Latency {
         let failed = failed.checked_shr(answers.halvings(now, LIFE)).unwrap_or(0);
         u32::try_from(failed * 1000 / u64::from(all + BELIEVED_ANSWERS * WEIGHT)).unwrap_or(1000)
     }
-}
-
-fn class_of(bytes: u64) -> usize {
-    SIZES.iter().position(|most| bytes <= *most).unwrap_or(CLASSES - 1)
 }
 
 #[cfg(test)]
@@ -332,7 +372,9 @@ mod tests {
         let late = |site: &Latency, bytes, time| site.beyond(at(1), bytes, time).get() * 1000 / Chance::SURE.get();
         assert!((400..600).contains(&late(&site, 1, ms(150))), "{}", late(&site, 1, ms(150)));
         assert!(late(&site, 1, ms(2_900)) <= 10 && late(&site, 1, ms(2_000)) >= 5);
-        assert!((10..=30).contains(&(site.first_token_beyond(at(1), ms(1_900)).get() * 1000 / Chance::SURE.get())));
+        assert!(
+            (10..=30).contains(&(site.first_token_beyond(at(1), 100, ms(1_900)).get() * 1000 / Chance::SURE.get()))
+        );
         (0..500).for_each(|took| site.learn(at(1), 60 << 10, ms(100 + took)));
         assert!((490..510).contains(&late(&site, 60 << 10, ms(350))), "{}", late(&site, 60 << 10, ms(350)));
         // A larger one takes 393 ms more, a smaller one 24 ms less.
@@ -344,28 +386,42 @@ mod tests {
     fn no_answer_for_long_teaches_that_it_takes_longer() {
         let mut site = Latency::new(Zone::Premises);
         (0..20).for_each(|_| site.learn(at(1), 1, ms(20)));
-        (0..20).for_each(|_| site.learn_at_least(at(1), 1, ms(5), 990));
+        (0..20).for_each(|_| site.learn_at_least(at(1), (1, 0), ms(5), 990));
         assert!(about(site.quantile(at(1), 1, 500), 20, 13), "it waited for less than it takes");
-        (0..60).for_each(|_| site.learn_at_least(at(1), 1, ms(9_000), 500));
+        (0..60).for_each(|_| site.learn_at_least(at(1), (1, 0), ms(9_000), 500));
         assert!(site.quantile(at(1), 1, 500) >= ms(9_000));
     }
 
     #[test]
     fn a_stream_takes_its_first_token_and_the_others() {
         let mut site = Latency::new(Zone::Cloud);
-        assert!(about(site.first_token(at(0), 990), 2_000, 15));
+        assert!(about(site.first_token(at(0), 100, 990), 2_000, 15));
         for second in 0..300 {
-            site.learn_first(at(second), ms(100));
+            site.learn_first(at(second), 100, ms(100));
             site.learn_tokens(at(second), 50, ms(500));
             site.learn_tokens(at(second), 0, ms(500));
         }
-        assert!(about(site.first_token(at(300), 500), 100, 13));
+        assert!(about(site.first_token(at(300), 100, 500), 100, 13));
         assert!(about(site.per_token(at(300), 500), 10, 13));
-        assert!(about(site.streamed(at(300), 101, 500), 1_100, 13));
-        assert_eq!((site.count_streams(at(300)), site.count(at(300), 1)), (300, 0));
-        assert_eq!(site.streamed(at(300), 0, 500), site.first_token(at(300), 500));
+        assert!(about(site.streamed(at(300), 100, 101, 500), 1_100, 13));
+        assert_eq!((site.count_streams(at(300), 100), site.count(at(300), 1)), (300, 0));
+        assert_eq!(site.streamed(at(300), 100, 0, 500), site.first_token(at(300), 100, 500));
         site.learn_failed(at(300));
         assert!(site.failed_permille(at(300)) < 5, "one of 301");
+    }
+
+    #[test]
+    fn a_long_prompt_is_read_from_short_ones_and_the_reading_until_one_was_seen() {
+        let mut site = Latency::new(Zone::Premises);
+        (0..300).for_each(|second| site.learn_first(at(second), 200, ms(100)));
+        let of = |site: &Latency, prompt| site.first_token(at(300), prompt, 500);
+        // 32,256 tokens more at 4,000 a second.
+        assert!(about(of(&site, 20_000), 100 + 8_064, 5), "{:?}", of(&site, 20_000));
+        (0..300).for_each(|_| site.learn_first(at(300), 20_000, ms(3_000)));
+        assert!(about(of(&site, 20_000), 3_000, 13), "seen for itself: {:?}", of(&site, 20_000));
+        assert!(about(of(&site, 200), 100, 13));
+        (0..900).for_each(|_| site.learn_at_least(at(300), (1, 200), ms(9_000), 500));
+        assert!(of(&site, 200) >= ms(9_000), "nothing came for longer");
     }
 
     proptest! {

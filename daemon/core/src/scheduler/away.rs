@@ -25,14 +25,6 @@ use crate::spill::{Ask, Bar, Offer, best, confinement, cost};
 use crate::units::{Mono, Span};
 use crate::verdict::{Fault, Outcome, Reason, SiteFault, Verdict};
 
-/// What a site's time for a request is learnt by: tokens of its prompt, or bytes.
-fn size_of(live: &Live) -> u64 {
-    match live.terms.tokens.input {
-        0 => live.bytes.0,
-        tokens => tokens.into(),
-    }
-}
-
 /// A request that is here, as a site is judged for it.
 pub(super) fn ask_of(now: Mono, live: &Live) -> Ask<'_> {
     Ask {
@@ -106,7 +98,7 @@ impl Scheduler {
         let seen = self.site_seen(now, to, live.bytes, live.terms.tokens);
         let reserved = cost(site, live.terms.tokens, seen.answer_tokens).unwrap_or_default();
         let hedge = seen.sure.from(now);
-        let (deadline, size) = (live.key.deadline, size_of(live));
+        let (deadline, size) = (live.key.deadline, (live.bytes, live.terms.tokens.input));
         self.depart(slot);
         self.table.change(slot, |live| {
             live.travel.at[free] = Some(to);

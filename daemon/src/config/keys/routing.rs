@@ -17,7 +17,7 @@ pub(super) const KEYS: &[Key] = &[
         "policy.max_deadline_ms",
         Kind::Int { min: 1, max: 24 * HOUR },
         Absent::Int(600 * SECOND),
-        "The longest deadline a request may ask for.",
+        "The longest deadline a request may ask for; one that is deferrable may have as long as the disk keeps it (`routing.defer_max_age_h`).",
     ),
     live(
         "policy.max_waiting",
@@ -138,7 +138,7 @@ pub(super) const KEYS: &[Key] = &[
         "routing.defer_max_age_h",
         Kind::Int { min: 1, max: 8760 },
         Absent::Int(168),
-        "How long a request may wait on the disk; one that is older is refused.",
+        "How long a request may wait on the disk: the longest deadline of a deferrable one, and what it has if it names none.",
     ),
     live(
         "routing.probe_every_s",

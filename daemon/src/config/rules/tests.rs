@@ -260,7 +260,12 @@ fn patterns_that_cannot_be_searched_for_are_all_named() {
 #[test]
 fn the_defaults_of_routing_are_those_of_the_core() {
     let read = read_on(&machine(), "").unwrap();
-    let core = edge_core::policy::Routing { max_deferred: 10_000, seed: read.routing.core.seed, ..Default::default() };
+    let core = edge_core::policy::Routing {
+        max_deferred: 10_000,
+        max_wait: std::time::Duration::from_secs(168 * 3600),
+        seed: read.routing.core.seed,
+        ..Default::default()
+    };
     assert_eq!((read.routing.core, read.routing.objective), (core, Objective::CheapestWithinSlo));
     assert_eq!(read.detect.classes["ip"], DataClass::Internal);
     let set =

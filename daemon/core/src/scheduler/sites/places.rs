@@ -19,9 +19,17 @@ const BELIEVED: Span = Span::from_millis(1_000);
 #[derive(Clone, Copy, Debug)]
 struct Open {
     id: RequestId,
-    /// Tokens of a prompt, or bytes of a payload.
-    size: u64,
+    bytes: u64,
+    /// Tokens of its prompt, if it has one.
+    prompt: u32,
     began: Mono,
+}
+
+impl Open {
+    /// What the time that it takes is learnt by.
+    fn size(&self) -> u64 {
+        if self.prompt > 0 { self.prompt.into() } else { self.bytes }
+    }
 }
 
 /// One that waits for a place.
@@ -69,18 +77,19 @@ impl Places {
         &self.waiting
     }
 
-    pub fn began(&mut self, now: Mono, id: RequestId, size: u64) {
-        self.open.push(Open { id, size, began: now });
+    pub fn began(&mut self, now: Mono, id: RequestId, (bytes, prompt): (u64, u32)) {
+        self.open.push(Open { id, bytes, prompt, began: now });
     }
 
-    /// One ended; `answered` if by an answer.
-    pub fn ended(&mut self, now: Mono, id: RequestId, answered: bool) {
-        let Some(place) = self.open.iter().position(|open| open.id == id) else { return };
+    /// One ended; `answered` if by an answer. Says how long its prompt was.
+    pub fn ended(&mut self, now: Mono, id: RequestId, answered: bool) -> u32 {
+        let Some(place) = self.open.iter().position(|open| open.id == id) else { return 0 };
         let open = self.open.swap_remove(place);
         if answered {
             let took = Span::between(open.began, now);
-            self.works.learn(now, open.size, took, took);
+            self.works.learn(now, open.size(), took, took);
         }
+        open.prompt
     }
 
     /// How many of those that wait go before a request.
@@ -116,7 +125,7 @@ impl Places {
         let mut running = [Running::default(); SEEN];
         let seen = self.open.len().min(SEEN);
         for (run, open) in running.iter_mut().zip(&self.open) {
-            *run = Running { size: open.size, known: Span::ZERO, had: Span::between(open.began, now) };
+            *run = Running { size: open.size(), known: Span::ZERO, had: Span::between(open.began, now) };
         }
         let most = usize::from(most);
         about(&Scene {
@@ -172,10 +181,10 @@ mod tests {
     fn a_place_is_expected_when_what_is_open_has_run_for_as_long_as_such_requests_do() {
         let mut places = Places::new(1);
         for id in 0..100 {
-            places.began(at(id * 1000), RequestId(id), 500);
+            places.began(at(id * 1000), RequestId(id), (9, 500));
             places.ended(at(id * 1000 + 400), RequestId(id), true);
         }
-        places.began(at(200_000), RequestId(500), 500);
+        places.began(at(200_000), RequestId(500), (9, 500));
         let chance = |now: u64, slack: u64| {
             (places.ask((at(now), at(now + slack)), (0, Span::from_millis(50)), 1, in_time).get() * 100) >> 16
         };
@@ -187,7 +196,7 @@ mod tests {
     #[test]
     fn what_is_open_beyond_the_bound_has_to_end_first() {
         let mut places = Places::new(2);
-        (0..2).for_each(|id| places.began(at(0), RequestId(id), 500));
+        (0..2).for_each(|id| places.began(at(0), RequestId(id), (500, 0)));
         assert_eq!(places.ask((at(1), at(900)), (0, Span::ZERO), 1, |scene| (scene.ahead, scene.free)), (1, 0));
         assert_eq!(places.ask((at(1), at(900)), (0, Span::ZERO), 3, |scene| (scene.ahead, scene.free)), (0, 1));
     }

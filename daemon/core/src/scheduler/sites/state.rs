@@ -5,7 +5,7 @@ use super::places::Places;
 use crate::breaker::{self, Breaker, Gate, State};
 use crate::estimate::chance::Chance;
 use crate::estimate::doubts::{Doubts, Miss};
-use crate::estimate::latency::Latency;
+use crate::estimate::latency::{CLASSES, Latency, PROMPTS, SIZES};
 use crate::event::Trip;
 use crate::id::RequestId;
 use crate::site::{NanoUsd, Site, Tokens};
@@ -16,8 +16,6 @@ use crate::verdict::SiteFault;
 /// An answer lost so much of the time that there was, counts as this slow.
 const LATE: u32 = 950;
 
-/// Payload sizes that latencies tell apart: the largest of each class, and for what is larger the last.
-const SIZES: [u64; 4] = [4 << 10, 64 << 10, 1 << 20, 4 << 20];
 /// What is read of latencies holds for so long if nothing is observed: they fade by half in ten minutes.
 pub(super) const FRESH: Span = Span::from_millis(10_000);
 
@@ -25,8 +23,8 @@ pub(super) const FRESH: Span = Span::from_millis(10_000);
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
     pub at: Mono,
-    sizes: [(Span, Span); SIZES.len()],
-    first: (Span, Span),
+    sizes: [(Span, Span); CLASSES],
+    first: [(Span, Span); CLASSES],
     each: (Span, Span),
 }
 
@@ -37,19 +35,22 @@ impl Known {
         Known {
             at: now,
             sizes: SIZES.map(|bytes| both(&|permille| latency.quantile(now, bytes, permille))),
-            first: both(&|permille| latency.first_token(now, permille)),
+            first: PROMPTS.map(|prompt| both(&|permille| latency.first_token(now, tokens(prompt), permille))),
             each: both(&|permille| latency.per_token(now, permille)),
         }
     }
 
-    /// The time of an answer to a payload, or of one of so many tokens.
-    fn time(&self, bytes: Bytes, tokens: u32) -> (Span, Span) {
-        let class = SIZES.iter().position(|most| bytes.0 <= *most).unwrap_or(SIZES.len() - 1);
-        match tokens.checked_sub(1).map(u64::from) {
-            None => self.sizes[class],
-            Some(more) => (self.first.0.plus(self.each.0.times(more)), self.first.1.plus(self.each.1.times(more))),
-        }
+    /// The time of an answer to a payload, or of one of `answer` tokens to a prompt.
+    fn time(&self, bytes: Bytes, prompt: u32, answer: u32) -> (Span, Span) {
+        let class = |sizes: &[u64; CLASSES], size| sizes.iter().position(|most| size <= *most).unwrap_or(CLASSES - 1);
+        let Some(more) = answer.checked_sub(1).map(u64::from) else { return self.sizes[class(&SIZES, bytes.0)] };
+        let first = self.first[class(&PROMPTS, prompt.into())];
+        (first.0.plus(self.each.0.times(more)), first.1.plus(self.each.1.times(more)))
     }
+}
+
+fn tokens(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// One site as it was seen.
@@ -145,7 +146,7 @@ impl SiteState {
 
     pub(super) fn seen(&self, now: Mono, site: &Site, bytes: Bytes, tokens: Tokens) -> SiteSeen {
         let answer = if tokens.input > 0 { answer_of(tokens, self.answer) } else { 0 };
-        let (likely, sure) = self.known.time(bytes, answer);
+        let (likely, sure) = self.known.time(bytes, tokens.input, answer);
         let cold = if self.done == 0 { site.cold_start } else { Span::ZERO };
         let beside = self.wait.plus(cold);
         SiteSeen {
@@ -167,12 +168,12 @@ impl SiteState {
             return self.latency.beyond(now, bytes.0, time);
         }
         let more = u64::from(answer_of(tokens, self.answer).saturating_sub(1));
-        self.latency.first_token_beyond(now, time.minus(self.known.each.0.times(more)))
+        self.latency.first_token_beyond(now, tokens.input, time.minus(self.known.each.0.times(more)))
     }
 
     /// One attempt more.
-    pub fn began(&mut self, now: Mono, id: RequestId, size: u64, reserved: NanoUsd) {
-        self.places.began(now, id, size);
+    pub fn began(&mut self, now: Mono, id: RequestId, (bytes, prompt): (Bytes, u32), reserved: NanoUsd) {
+        self.places.began(now, id, (bytes.0, prompt));
         self.reserved = self.reserved.plus(reserved);
     }
 
@@ -181,7 +182,7 @@ impl SiteState {
         let took = Span::of(trip.took);
         let began = now.as_nanos().saturating_sub(took.as_nanos());
         let is_its = began >= self.since.as_nanos();
-        self.places.ended(now, trip.id, is_its && trip.result.is_ok());
+        let prompt = self.places.ended(now, trip.id, is_its && trip.result.is_ok());
         self.reserved = self.reserved.minus(trip.reserved);
         let Some(site) = site.filter(|_| is_its) else { return };
         self.spent = self.spent.plus(charged(site, trip));
@@ -191,18 +192,18 @@ impl SiteState {
                 self.done = self.done.saturating_add(1);
                 self.last_fault = None;
                 self.breaker.succeeded(now);
-                self.learn(now, trip.bytes, tokens, took);
+                self.learn(now, trip.bytes, prompt, tokens, took);
                 let missed = self.doubts.answered();
                 self.learn_missed(now, missed);
             }
             Err(SiteFault::Unaudited | SiteFault::Unfit) => {}
             // That nobody waits any more is no fault of its, but it takes at least so long.
-            Err(SiteFault::CalledOff | SiteFault::Timeout) if !wanted => self.missed(trip, took, began),
+            Err(SiteFault::CalledOff | SiteFault::Timeout) if !wanted => self.missed((trip.bytes, prompt), took, began),
             Err(SiteFault::CalledOff) => {}
             Err(fault) => {
                 self.latency.learn_failed(now);
                 if fault == SiteFault::Timeout {
-                    self.missed(trip, took, began);
+                    self.missed((trip.bytes, prompt), took, began);
                 }
                 self.failed(now, fault, jitter);
             }
@@ -241,23 +242,23 @@ impl SiteState {
     }
 
     /// No answer came. Of a site that is tripped, or was when this began, that says nothing.
-    fn missed(&mut self, trip: &Trip, waited: Span, began: u64) {
+    fn missed(&mut self, (bytes, prompt): (Bytes, u32), waited: Span, began: u64) {
         if self.breaker.state() == State::Passing && began >= self.back.as_nanos() {
-            self.doubts.missed(Miss { bytes: trip.bytes.0, waited });
+            self.doubts.missed(Miss { bytes: bytes.0, prompt, waited });
         }
     }
 
     fn learn_missed(&mut self, now: Mono, missed: impl Iterator<Item = Miss>) {
-        missed.for_each(|miss| self.latency.learn_at_least(now, miss.bytes, miss.waited, LATE));
+        missed.for_each(|miss| self.latency.learn_at_least(now, (miss.bytes, miss.prompt), miss.waited, LATE));
     }
 
-    fn learn(&mut self, now: Mono, bytes: Bytes, tokens: Tokens, took: Span) {
+    fn learn(&mut self, now: Mono, bytes: Bytes, prompt: u32, tokens: Tokens, took: Span) {
         if tokens.output > 0 {
             // Only the whole is known: both parts have taken longer or shorter than believed by the same factor.
-            let (first, more) = (self.latency.first_token(now, 500), tokens.output - 1);
+            let (first, more) = (self.latency.first_token(now, prompt, 500), tokens.output - 1);
             let believed = first.plus(self.latency.per_token(now, 500).times(u64::from(more)));
             let first = share(took, first, believed);
-            self.latency.learn_first(now, first);
+            self.latency.learn_first(now, prompt, first);
             self.latency.learn_tokens(now, more, took.minus(first));
         }
         self.latency.learn(now, bytes.0, took);
@@ -311,16 +312,18 @@ mod tests {
         for (at, bytes) in (0..200).zip([10, 5_000, 100_000, 2 << 20, 1 << 30].into_iter().cycle()) {
             latency.learn(now, bytes, Span::from_millis(20 + at + bytes / 10_000));
         }
-        latency.learn_first(now, Span::from_millis(70));
+        latency.learn_first(now, 100, Span::from_millis(70));
+        latency.learn_first(now, 9_000, Span::from_millis(900));
         latency.learn_tokens(now, 20, Span::from_millis(300));
         let known = Known::of(&latency, now, Ratio::NEARLY_ALL);
         for bytes in [0, 1, 4096, 4097, 65_536, 65_537, 1 << 20, (1 << 20) + 1, 4 << 20, 5 << 20, u64::MAX] {
-            let told = known.time(Bytes(bytes), 0);
+            let told = known.time(Bytes(bytes), 0, 0);
             assert_eq!(told, (latency.quantile(now, bytes, 500), latency.quantile(now, bytes, 950)), "{bytes}");
         }
-        for tokens in [1, 2, 300] {
-            let told = known.time(Bytes(0), tokens);
-            assert_eq!(told, (latency.streamed(now, tokens, 500), latency.streamed(now, tokens, 950)), "{tokens}");
+        for (prompt, tokens) in [(1, 1), (512, 2), (513, 300), (9_000, 7), (500_000, 1)] {
+            let told = known.time(Bytes(0), prompt, tokens);
+            let streamed = |permille| latency.streamed(now, prompt, tokens, permille);
+            assert_eq!(told, (streamed(500), streamed(950)), "{prompt} {tokens}");
         }
     }
 

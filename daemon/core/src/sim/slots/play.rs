@@ -96,7 +96,7 @@ impl<'a> Play<'a> {
         while let Some(Reverse((at, took))) = self.under_way.peek().copied().filter(|Reverse((at, _))| *at <= self.now)
         {
             self.under_way.pop();
-            self.site.learn_first(at, took);
+            self.site.learn_first(at, 1, took);
         }
     }
 
@@ -143,7 +143,7 @@ impl<'a> Play<'a> {
             let chance = in_time(&scene);
             return (if chance >= Chance::permille(permille) { STAYS } else { Place::Away }, chance.not());
         }
-        place(&scene, |time| self.site.first_token_beyond(self.now, time), allowed)
+        place(&scene, |time| self.site.first_token_beyond(self.now, 1, time), allowed)
     }
 
     fn look_again(&mut self, place: usize) {

@@ -104,6 +104,7 @@ pub(super) fn policy(policy: &Policy) -> String {
     put(out, "fallbacks", routing.fallbacks, usual.fallbacks, fallbacks);
     put(out, "defer_after", routing.defer_after, usual.defer_after, |it| nanos(it).to_string());
     put(out, "max_deferred", routing.max_deferred, usual.max_deferred, |it| it.to_string());
+    put(out, "max_wait", routing.max_wait, usual.max_wait, |it| nanos(it).to_string());
     put(out, "probe_every", routing.probe_every, usual.probe_every, |it| nanos(it).to_string());
     put(out, "seed", routing.seed, usual.seed, |it| it.to_string());
     text
@@ -118,6 +119,7 @@ pub(super) fn read_policy(fields: &Fields<'_>) -> Result<(Vec<Site>, Routing), S
         fallbacks: fields.or("fallbacks", usual.fallbacks, read_fallbacks)?,
         defer_after: fields.or("defer_after", usual.defer_after, span)?,
         max_deferred: fields.or("max_deferred", usual.max_deferred, |word| word.parse().ok())?,
+        max_wait: fields.or("max_wait", usual.max_wait, span)?,
         probe_every: fields.or("probe_every", usual.probe_every, span)?,
         seed: fields.or("seed", usual.seed, |word| word.parse().ok())?,
     };
