@@ -17,7 +17,7 @@ pub use self::ask::{BenchArgs, DataClass, InferArgs, Over, Priority};
 pub use self::bring::{CheckArgs, EvalArgs, GoldensArgs, KeygenArgs, NewArgs, PackArgs, QuantizeArgs, SignArgs};
 pub use self::govern::{GovernorArgs, HoldArgs, TopArgs};
 pub use self::models::{CacheCommand, ExportArgs, ImportArgs, ModelsCommand, PlanArgs, ShowArgs, TuneArgs};
-pub use self::routing::{AuditArgs, ExplainArgs, ReplayArgs, RouteCommand, UsageArgs};
+pub use self::routing::{AuditArgs, ExplainArgs, LearnArgs, ReplayArgs, RouteCommand, UsageArgs};
 pub use self::versions::{ActivateArgs, HistoryArgs, HowArgs, InstallArgs, PullArgs, RemoveArgs, RollbackArgs};
 use crate::duration;
 
@@ -132,12 +132,13 @@ pub enum Command {
         after_help = "Examples:\n  edgectl sites\n  edgectl sites --json | jq '.sites[] | {name, state, reason}'"
     )]
     Sites,
-    /// Explain where requests go, and try another policy on those that were
+    /// Explain where requests go, try another policy, and learn which texts may stay
     #[command(
         subcommand,
         after_help = "Examples:\n  edgectl route explain label.png --model text-line --deadline 50ms\n  \
                                         edgectl route explain night.toml\n  \
-                                        edgectl route replay --policy new.toml --since 7d"
+                                        edgectl route replay --policy new.toml --since 7d\n  \
+                                        edgectl route learn outcomes.csv --out quality.model"
     )]
     Route(RouteCommand),
     /// List what left the device: when, to whom, under which data class, and what came of it

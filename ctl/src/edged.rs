@@ -21,6 +21,8 @@ const USAGE: i32 = 2;
 
 /// The role of the daemon's binary that works on bundles.
 pub const BUNDLE: &str = "bundle";
+/// The role that learns of outcomes.
+pub const QUALITY: &str = "quality";
 
 /// The configuration file that a running daemon was given, told from the files that it read; `None` if it found its
 /// files by itself, which a check does as well. Drop-ins alone are only found at the place where no file need be.
