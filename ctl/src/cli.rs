@@ -1,7 +1,9 @@
 //! The command line: types only. What a verb does is in `cmd`, what it prints in `render`.
 
+mod ask;
 mod bring;
 mod govern;
+mod models;
 mod routing;
 mod versions;
 
@@ -11,11 +13,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use self::ask::{BenchArgs, DataClass, InferArgs, Over, Priority};
 pub use self::bring::{CheckArgs, EvalArgs, GoldensArgs, KeygenArgs, NewArgs, PackArgs, QuantizeArgs, SignArgs};
 pub use self::govern::{GovernorArgs, HoldArgs, TopArgs};
-pub use self::routing::{AuditArgs, ExplainArgs, ReplayArgs, RouteCommand, UsageArgs};
+pub use self::models::{CacheCommand, ExportArgs, ImportArgs, ModelsCommand, PlanArgs, ShowArgs, TuneArgs};
+pub use self::routing::{AuditArgs, ExplainArgs, LearnArgs, ReplayArgs, RouteCommand, UsageArgs};
 pub use self::versions::{ActivateArgs, HistoryArgs, HowArgs, InstallArgs, PullArgs, RemoveArgs, RollbackArgs};
-use crate::bench::shape;
 use crate::duration;
 
 /// Ask and steer edged, the inference daemon of this box
@@ -129,12 +132,13 @@ pub enum Command {
         after_help = "Examples:\n  edgectl sites\n  edgectl sites --json | jq '.sites[] | {name, state, reason}'"
     )]
     Sites,
-    /// Explain where requests go, and try another policy on those that were
+    /// Explain where requests go, try another policy, and learn which texts may stay
     #[command(
         subcommand,
         after_help = "Examples:\n  edgectl route explain label.png --model text-line --deadline 50ms\n  \
                                         edgectl route explain night.toml\n  \
-                                        edgectl route replay --policy new.toml --since 7d"
+                                        edgectl route replay --policy new.toml --since 7d\n  \
+                                        edgectl route learn outcomes.csv --out quality.model"
     )]
     Route(RouteCommand),
     /// List what left the device: when, to whom, under which data class, and what came of it
@@ -190,197 +194,6 @@ pub struct StatusArgs {
     pub check: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub enum ModelsCommand {
-    /// List every model that was found
-    #[command(after_help = "Example:\n  edgectl models list --json | jq -r '.[].name'")]
-    List,
-    /// Show one model: inputs, outputs, providers, why it is not served
-    #[command(after_help = "Examples:\n  edgectl models show text-line\n  edgectl models show text-line:1.0.0")]
-    Show(ShowArgs),
-    /// Show what was measured of a model on this box, and which way to run it was chosen; without a name, of all
-    #[command(after_help = "Examples:\n  edgectl models plan\n  edgectl models plan text-line\n  \
-                            edgectl models plan text-line --json | jq '.choices'")]
-    Plan(PlanArgs),
-    /// Measure a model on this box, and serve it by the fastest way that answers right
-    ///
-    /// Every way to run it is tried: execution provider, precision, threads, sessions, batch. Each must give the bundle's
-    /// golden answers, and for tensor requests what the reference provider gives. It begins when nobody has asked for
-    /// anything for ten seconds, and waits again when somebody does.
-    #[command(after_help = "Examples:\n  edgectl models tune text-line\n  \
-                            edgectl models tune text-line --no-wait && edgectl jobs")]
-    Tune(TuneArgs),
-    /// Load a model that was unloaded, or try at once one that failed; wait until it serves, and show it
-    ///
-    /// Ends with 1 if it does not serve; the page says why.
-    #[command(after_help = "Example:\n  edgectl models load text-line")]
-    Load(ShowArgs),
-    /// Unload a model, and keep it so until it is loaded by `edgectl models load` or edged starts anew
-    ///
-    /// Requests that wait for it, and new ones, are answered `unavailable`.
-    #[command(after_help = "Example:\n  edgectl models unload text-boxes")]
-    Unload(ShowArgs),
-    /// Make a bundle of an ONNX file: recognise it, write its manifest, try it on samples
-    ///
-    /// The graph is read, and the kind of model told from its inputs, outputs and metadata. What the graph does not say is
-    /// assumed, listed, and marked in model.toml: look at the drawn pictures, correct what is wrong there, and let
-    /// `edgectl models goldens` answer the samples anew. It runs on the processor here; the daemon is not asked.
-    #[command(after_help = "Examples:\n  edgectl models new best.onnx --samples pictures --annotate drawn\n  \
-                            edgectl models new best.onnx --labels labels.txt --name screws --model-version 2.0.0")]
-    New(NewArgs),
-    /// Name everything for which a box would refuse a bundle, and run its golden inputs here
-    #[command(after_help = "Examples:\n  edgectl models check screws\n  edgectl models check screws-1.0.0.edgemodel")]
-    Check(CheckArgs),
-    /// Answer a bundle's golden inputs anew and seal it, after its manifest or a file was changed by hand
-    ///
-    /// Its signature holds no more, and is removed.
-    #[command(after_help = "Examples:\n  edgectl models goldens screws\n  \
-                            edgectl models goldens screws --samples pictures --annotate drawn")]
-    Goldens(GoldensArgs),
-    /// Measure what the variants of a bundle are worth: quality and speed of each, on data of your own
-    ///
-    /// Quality is the measure of the task: accuracy by folders (DIR/LABEL/picture.jpg), mean average precision of COCO
-    /// (labels/NAME.txt as YOLO writes them, or COCO's JSON), mean intersection over union (masks/NAME.png, or outlines in
-    /// labels/NAME.txt), exact texts (labels.csv: file,text), area under the curve (folder good, and others). Without labels the
-    /// answers are held against those of the first variant. It runs on the processor here; the daemon is not asked.
-    #[command(after_help = "Examples:\n  edgectl models eval screws --data pictures\n  \
-                            edgectl models eval screws --data pictures --variants int8 --plot screws.svg")]
-    Eval(EvalArgs),
-    /// Add an INT8 variant to a bundle, made of samples, and state in its manifest what it loses
-    ///
-    /// ONNX Runtime's own tool makes it, in Python (`pip install onnxruntime onnx`), of the tensors that the bundle's recipe
-    /// makes of the samples. Every fifth sample is kept back to measure on. Its golden answers must hold, or the
-    /// bundle stays as it is. Its signature holds no more, and is removed.
-    #[command(after_help = "Examples:\n  edgectl models quantize screws --data pictures\n  \
-                            edgectl models quantize screws --data pictures --out screws-int8 --tolerance 0.1")]
-    Quantize(QuantizeArgs),
-    /// Sign a bundle, or a list of what boxes are to have, in the form of minisign
-    #[command(after_help = "Examples:\n  edgectl models sign screws --key site.key\n  \
-                            edgectl models sign models.toml --key site.key")]
-    Sign(SignArgs),
-    /// Make a pair of keys to sign with, in the form of minisign
-    #[command(
-        after_help = "Example:\n  edgectl models keygen site && sudo install -Dm644 site.pub -t /etc/edged/keys.d"
-    )]
-    Keygen(KeygenArgs),
-    /// Make one file of a bundle
-    #[command(after_help = "Example:\n  edgectl models pack screws")]
-    Pack(PackArgs),
-    /// Put a bundle onto this box, and make it the active version of its model
-    ///
-    /// It is checked first: who signed it, its digests, its size against the quota and the disk. Then it is loaded beside the
-    /// version that serves, has to give its golden answers here, and takes over between two requests. For a while it is on
-    /// probation: if it fails, is slow or stops giving its golden answers, the version before it is taken back by itself.
-    #[command(after_help = "Examples:\n  edgectl models install screws\n  \
-                            edgectl models install screws-2.0.0.edgemodel --no-activate")]
-    Install(InstallArgs),
-    /// Fetch a bundle from a web server or a registry, and install it
-    ///
-    /// The box fetches it itself, by its section [pull] of the configuration: windows of the day, bandwidth, proxy, mirrors,
-    /// credentials. Over broken links and restarts it goes on where it was. Who signed it is looked at as soon as its begin has
-    /// come; then it is installed and activated like by `install`. Leaving this command does not end it: `edgectl jobs cancel`
-    /// does.
-    #[command(after_help = "Examples:\n  edgectl models pull https://models.example.com/screws-2.0.0.edgemodel\n  \
-                            edgectl models pull oci://registry.plant:5000/vision/screws:2.0.0 --no-activate")]
-    Pull(PullArgs),
-    /// Make another version of a model the active one
-    #[command(after_help = "Example:\n  edgectl models activate screws:2.0.0")]
-    Activate(ActivateArgs),
-    /// Take the version back that was active before the one that is
-    #[command(after_help = "Example:\n  edgectl models rollback screws")]
-    Rollback(RollbackArgs),
-    /// Remove a version of a model from this box; the active one is refused
-    #[command(
-        after_help = "Examples:\n  edgectl models remove screws:1.0.0\n  edgectl models remove screws:1.1.0 --force"
-    )]
-    Remove(RemoveArgs),
-    /// Show what this box is to have by lists for many boxes, and what it does about it
-    ///
-    /// The lists are the files of `fleet.dir` (/etc/edged/models.d/*.toml) and the signed one at `fleet.url`. They name the version of
-    /// each model; the box fetches, installs and activates it when its wave has come.
-    #[command(after_help = "Examples:\n  edgectl models fleet\n  edgectl models fleet --json")]
-    Fleet,
-    /// Have the lists of what this box is to have read anew, and begin what they say
-    #[command(after_help = "Example:\n  edgectl models sync")]
-    Sync,
-    /// Show who installed, activated, took back and removed models here, and when
-    #[command(after_help = "Examples:\n  edgectl models history\n  edgectl models history screws --json")]
-    History(HistoryArgs),
-    /// List what execution providers compiled and is kept, clear it, or take it along to boxes like this one
-    #[command(after_help = "Examples:\n  edgectl models cache\n  edgectl models cache clear text-line\n  \
-                            edgectl models cache export --out press-line.edgecache\n  \
-                            edgectl models cache import press-line.edgecache")]
-    Cache(CacheArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct PlanArgs {
-    /// Name, or name:version
-    pub name: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct TuneArgs {
-    /// Name, or name:version
-    pub name: String,
-    /// Return at once; `edgectl jobs` shows how far it is
-    #[arg(long)]
-    pub no_wait: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct CacheArgs {
-    #[command(subcommand)]
-    pub command: Option<CacheCommand>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum CacheCommand {
-    /// Remove what is kept and not in use, so that it is compiled again when it is needed
-    #[command(after_help = "Examples:\n  edgectl models cache clear\n  edgectl models cache clear text-line")]
-    Clear(ClearArgs),
-    /// Write measured plans and compiled engines into a file, for boxes of the same kind
-    ///
-    /// Sign the file with `edgectl models sign FILE --key KEY`: a box takes it only under a key that it trusts, like a bundle.
-    #[command(after_help = "Examples:\n  edgectl models cache export --out press-line.edgecache\n  \
-                            edgectl models cache export text-line speech:1.0.0 --out two.edgecache")]
-    Export(ExportArgs),
-    /// Take over what another box of the same kind exported, so that nothing is measured and compiled again
-    ///
-    /// What is of another processor, graphics driver, board software, runtime or provider is refused, and what differs is named;
-    /// the rest is taken. Plans serve at once, engines at the next load. A version of a model that is not installed yet finds
-    /// its plan and engines when it is.
-    #[command(after_help = "Example:\n  edgectl models cache import press-line.edgecache")]
-    Import(ImportArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// Only what is kept of these models, name or name:version [default: all]
-    pub models: Vec<String>,
-    /// The file to write
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub struct ImportArgs {
-    /// The file that `edgectl models cache export` wrote
-    pub file: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub struct ClearArgs {
-    /// Only what was compiled for this model [default: all]
-    pub model: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct ShowArgs {
-    /// Name, or name:version
-    pub name: String,
-}
-
 #[derive(Debug, Args)]
 pub struct JobsArgs {
     #[command(subcommand)]
@@ -401,148 +214,6 @@ pub enum JobsCommand {
 pub struct JobArgs {
     /// Number of the job, as `edgectl jobs` shows it
     pub id: u64,
-}
-
-#[derive(Debug, Args)]
-pub struct InferArgs {
-    /// Model, or model:version
-    pub model: String,
-    /// File to send; `-` reads standard input
-    pub file: PathBuf,
-    /// What the file is [default: told from its first bytes and its name]
-    #[arg(long, value_name = "TYPE")]
-    pub content_type: Option<String>,
-    /// After this time the reply has no value and work on it stops
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    pub deadline: Option<Duration>,
-    /// How far the data may go [default: the operator's policy]
-    #[arg(long, value_name = "CLASS")]
-    pub data_class: Option<DataClass>,
-    /// Place among waiting requests [default: normal]
-    #[arg(long, value_name = "PRIORITY")]
-    pub priority: Option<Priority>,
-    /// Your own id, by which `edgectl trace` finds the request [default: a fresh one]
-    #[arg(long, value_name = "ID")]
-    pub request_id: Option<String>,
-    /// Draw the boxes of the answer, with what was read there, on the picture and write that to this PNG file
-    #[arg(long, value_name = "OUT.png", value_parser = png)]
-    pub annotate: Option<PathBuf>,
-    /// Also print who served, why, and how long it took
-    #[arg(short, long)]
-    pub verbose: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    /// Model, or model:version
-    pub model: String,
-    /// File to send; `-` reads standard input [default: the first golden input of the bundle that the model takes]
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["tensors", "shape", "batch"])]
-    pub file: Option<PathBuf>,
-    /// What the file is [default: told from its first bytes and its name]
-    #[arg(long, value_name = "TYPE", requires = "file")]
-    pub content_type: Option<String>,
-    /// Send a picture, a sound or a file, which the box decodes [default where the model takes one]
-    #[arg(long, conflicts_with_all = ["tensors", "shape", "batch"])]
-    pub encoded: bool,
-    /// Send tensors of the model's shapes, filled with a fixed pseudo-random pattern (seed 1)
-    #[arg(long)]
-    pub tensors: bool,
-    /// Shape of one input whose sizes the model leaves open; implies --tensors [default: the smallest sensible]
-    #[arg(long, value_name = "NAME=SIZES", value_parser = shape::parse)]
-    pub shape: Vec<shape::Asked>,
-    /// Numbers of clients, each from 1 to 64
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,2,4,8",
-          value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub clients: Vec<u16>,
-    /// Rows of each request, from 1 to 1024, for models with a batch dimension; implies --tensors
-    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub batch: Vec<u16>,
-    /// How long each step is measured, from 1 to 60
-    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=60))]
-    pub seconds: u16,
-    /// After this time a reply has no value and work on it stops
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    pub deadline: Option<Duration>,
-    /// How far the data may go [default: the operator's policy]
-    #[arg(long, value_name = "CLASS")]
-    pub data_class: Option<DataClass>,
-    /// Place among waiting requests
-    #[arg(long, value_name = "PRIORITY", default_value = "low")]
-    pub priority: Priority,
-    /// How the clients reach the daemon [default: private, or bus where the daemon does not offer that]
-    #[arg(long, value_name = "WAY")]
-    pub over: Option<Over>,
-}
-
-/// How a client reaches the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Over {
-    /// A private connection, without the bus in between
-    Private,
-    /// The bus
-    Bus,
-}
-
-impl Over {
-    /// The word on the command line and in the report.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Over::Private => "private",
-            Over::Bus => "bus",
-        }
-    }
-}
-
-/// The name of a PNG file: under another ending it would be taken for something that it is not.
-fn png(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    if ending.eq_ignore_ascii_case("png") { Ok(path) } else { Err("takes a file name that ends with .png".into()) }
-}
-
-/// How far data may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DataClass {
-    /// Stays on the device
-    Regulated,
-    /// May reach the premises
-    Internal,
-    /// May reach the cloud
-    Public,
-}
-
-impl DataClass {
-    /// The contract's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            DataClass::Regulated => "regulated",
-            DataClass::Internal => "internal",
-            DataClass::Public => "public",
-        }
-    }
-}
-
-/// Place among waiting requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Priority {
-    /// Before all others
-    High,
-    /// The ordinary case
-    Normal,
-    /// After all others
-    Low,
-}
-
-impl Priority {
-    /// The contract's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Priority::High => "high",
-            Priority::Normal => "normal",
-            Priority::Low => "low",
-        }
-    }
 }
 
 #[derive(Debug, Args)]

@@ -1,19 +1,28 @@
 //! The daemon's binary: found beside this command or on the path, asked for its verdict on a configuration, or
-//! set to work on a bundle.
+//! set to work on files of this machine.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use edge_wire::names::CONFIG_FILE;
+use serde::de::DeserializeOwned;
 use tokio::process::Command;
 
 use crate::diagnose::ConfigVerdict;
+use crate::failure::Failure;
 
 /// How long the daemon's binary may take to read a configuration.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What the daemon's binary ends with when something was asked for that makes no sense.
+const USAGE: i32 = 2;
+
+/// The role of the daemon's binary that works on bundles.
+pub const BUNDLE: &str = "bundle";
+/// The role that learns of outcomes.
+pub const QUALITY: &str = "quality";
 
 /// The configuration file that a running daemon was given, told from the files that it read; `None` if it found its
 /// files by itself, which a check does as well. Drop-ins alone are only found at the place where no file need be.
@@ -54,25 +63,55 @@ pub async fn check_config(config: Option<&Path>) -> ConfigVerdict {
     }
 }
 
-/// What `edged bundle` did: its record on standard output, and how it ended.
+/// The words of a command line that sets the daemon's binary to work. No daemon is asked.
 #[derive(Debug)]
-pub struct Done {
-    pub record: Vec<u8>,
-    /// What it said to people.
-    pub said: String,
-    /// Its exit code; `None` if a signal ended it.
-    pub code: Option<i32>,
+pub struct Words(Vec<OsString>);
+
+impl Words {
+    /// `edged ROLE VERB ABOUT`.
+    pub fn new(role: &str, verb: &str, about: &OsStr) -> Words {
+        // A name that begins with a hyphen is a name.
+        let about = OsString::from_iter([OsStr::new(if is_option(about) { "./" } else { "" }), about]);
+        Words(vec![role.into(), verb.into(), about])
+    }
+
+    /// With this option, if it has a value.
+    pub fn option<T: AsRef<OsStr> + ?Sized>(&mut self, name: &str, value: Option<&T>) {
+        if let Some(value) = value {
+            self.0.push(OsString::from_iter([OsStr::new(name), OsStr::new("="), value.as_ref()]));
+        }
+    }
+
+    /// With this option, which has no value.
+    pub fn flag(&mut self, name: &str) {
+        self.0.push(name.into());
+    }
+
+    /// The record, and whether the daemon's binary found it good.
+    pub async fn ask<T: DeserializeOwned>(&self) -> Result<(T, bool), Failure> {
+        let done = self.done().await.map_err(Failure::local)?;
+        if done.stdout.is_empty() {
+            let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+            let said = if said.is_empty() { "edged said nothing".into() } else { said };
+            return Err(if done.status.code() == Some(USAGE) { Failure::usage(said) } else { Failure::local(said) });
+        }
+        let record = serde_json::from_slice(&done.stdout);
+        let record = record.map_err(|error| Failure::Mismatch { what: format!("what edged said of it: {error}") })?;
+        Ok((record, done.status.success()))
+    }
+
+    /// It may ask for a password, so the terminal is its own; Ctrl-C ends both.
+    async fn done(&self) -> Result<Output, String> {
+        let Some(binary) = find() else { return Err("edged was found neither beside edgectl nor on the PATH".into()) };
+        let mut command = Command::new(&binary);
+        command.args(&self.0).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let child = command.spawn().map_err(|error| format!("run {}: {error}", binary.display()))?;
+        child.wait_with_output().await.map_err(|error| format!("wait for {}: {error}", binary.display()))
+    }
 }
 
-/// Lets `edged bundle` work on a bundle. It may ask for a password, so the terminal is its own; Ctrl-C ends both.
-pub async fn bundle(arguments: &[&OsStr]) -> Result<Done, String> {
-    let Some(binary) = find() else { return Err("edged was found neither beside edgectl nor on the PATH".into()) };
-    let mut command = Command::new(&binary);
-    command.arg("bundle").args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let child = command.spawn().map_err(|error| format!("run {}: {error}", binary.display()))?;
-    let output = child.wait_with_output().await.map_err(|error| format!("wait for {}: {error}", binary.display()))?;
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Ok(Done { record: output.stdout, said, code: output.status.code() })
+fn is_option(name: &OsStr) -> bool {
+    name.as_encoded_bytes().first() == Some(&b'-')
 }
 
 /// The binary of the same installation first, so that an old one on the path does not judge a new configuration.

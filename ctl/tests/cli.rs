@@ -8,6 +8,7 @@
 
 mod bench;
 mod daemon;
+mod learning;
 mod routing;
 mod support;
 mod watch;
@@ -356,7 +357,7 @@ fn a_daemon_that_is_not_there_or_too_old_is_told_apart() {
 fn a_command_line_that_cannot_be_used_exits_with_2() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let lines: [&[&str]; 30] = [
+    let lines: [&[&str]; 33] = [
         &[],
         &["fly"],
         &["top", "--interval", "0"],
@@ -386,6 +387,9 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
         &["route", "explain", "x.png", "--set", "colour=red"],
         &["route", "replay"],
         &["route", "replay", "--policy", "/nowhere/new.toml"],
+        &["route", "learn", "outcomes.csv"],
+        &["route", "learn", "outcomes.csv", "--out", "quality.model", "--target-loss", "5"],
+        &["route", "learn", "outcomes.csv", "--out", "quality.model", "--date", "today"],
         &["completions", "tcsh"],
     ];
     let mut runs = edgectl.tell_all(&lines);
@@ -405,7 +409,7 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
 fn every_verb_explains_itself() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let verbs: [&[&str]; 36] = [
+    let verbs: [&[&str]; 37] = [
         &[],
         &["status"],
         &["top"],
@@ -415,6 +419,7 @@ fn every_verb_explains_itself() {
         &["route"],
         &["route", "explain"],
         &["route", "replay"],
+        &["route", "learn"],
         &["audit"],
         &["usage"],
         &["hold"],

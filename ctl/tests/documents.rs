@@ -128,6 +128,13 @@ fn routing(page: &str) {
     check(section(page, "Row of usage"), &value(serde_json::to_value(UsageRow::default())), &[]);
     check(section(page, "Explanation"), &value(serde_json::to_value(explanation)), &[]);
     check(section(page, "Replay"), &value(serde_json::to_value(replay)), &[]);
+    let learnt = edge_wire::learn::Learnt {
+        guarantee: Some(Default::default()),
+        tasks: vec![Default::default()],
+        settings: vec![Default::default()],
+        ..Default::default()
+    };
+    check(section(page, "Lesson"), &value(serde_json::to_value(learnt)), &[]);
 }
 
 /// The records of the machine and of its governor, each list with an entry.

@@ -166,6 +166,9 @@ _edgectl() {
             edgectl__subcmd__route,explain)
                 cmd="edgectl__subcmd__route__subcmd__explain"
                 ;;
+            edgectl__subcmd__route,learn)
+                cmd="edgectl__subcmd__route__subcmd__learn"
+                ;;
             edgectl__subcmd__route,replay)
                 cmd="edgectl__subcmd__route__subcmd__replay"
                 ;;
@@ -1524,7 +1527,7 @@ _edgectl() {
             return 0
             ;;
         edgectl__subcmd__route)
-            opts="-h --json --bus --host --timeout --help explain replay"
+            opts="-h --json --bus --host --timeout --help explain replay learn"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1585,6 +1588,56 @@ _edgectl() {
                     return 0
                     ;;
                 --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__route__subcmd__learn)
+            opts="-h --out --target-loss --confidence --seed --date --plot --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --target-loss)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confidence)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --seed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --date)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plot)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

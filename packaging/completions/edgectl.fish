@@ -40,7 +40,7 @@ complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "bench" -d 'Measure 
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "doctor" -d 'Check everything that inference needs, and say what is wrong and what to do'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "governor" -d 'Show what the governor does and what it has learnt of the heat of this box'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "sites" -d 'Show the other places that requests may go to: state, times, errors, what is spent, what was sent there'
-complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "route" -d 'Explain where requests go, and try another policy on those that were'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "route" -d 'Explain where requests go, try another policy, and learn which texts may stay'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "audit" -d 'List what left the device: when, to whom, under which data class, and what came of it'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "usage" -d 'Show what was served: requests, tokens, times, cost and energy by model, site and verdict'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "hold" -d 'Reserve the device for something else: nothing is run on it until this command ends'
@@ -364,14 +364,15 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -l host -d 'Run t
 complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay learn" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
-complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
-complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -f -a "explain" -d 'Show where such a request would go now, every rule that was asked, and what would have had to differ'
-complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay" -f -a "replay" -d 'Show what another policy would have made of the recorded decisions of this box'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay learn" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay learn" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay learn" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay learn" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay learn" -f -a "explain" -d 'Show where such a request would go now, every rule that was asked, and what would have had to differ'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay learn" -f -a "replay" -d 'Show what another policy would have made of the recorded decisions of this box'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay learn" -f -a "learn" -d 'Learn from a table of outcomes which texts a stronger site answers better, and which may stay on the box'
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l model -d 'Model, or model:version [default: that of the profile or of the chat body]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l content-type -d 'What the payload is [default: told from its first bytes and its name]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l deadline -d 'After this time the reply would have no value' -r
@@ -398,6 +399,18 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_s
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from learn" -l out -d 'The file to write; one that is there already is left alone' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from learn" -l target-loss -d 'By how much answers may be worse on average over all requests, above 0 and below 1' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from learn" -l confidence -d 'How sure that has to be, above 0 and below 1' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from learn" -l seed -d 'Which rows are held out. To try several and keep the best one spoils the promise' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from learn" -l date -d 'The day that the file has on it [default: today, UTC]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from learn" -l plot -d 'Draw the quality over the share that is sent into this SVG file; one that is there already is left alone' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from learn" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from learn" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from learn" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from learn" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from learn" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -l since -d 'Only what left since then: how long ago (30m, 2h, 7d), a time (2026-11-28T06:00:00Z) or a day' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -l site -d 'Only what was sent to this site' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand audit" -l model -d 'Only what was asked of this model' -r

@@ -1,4 +1,5 @@
-//! The command line of other sites: what they do, what left the device, what was served, and where a request would go.
+//! The command line of other sites: what they do, what left the device, what was served, where a request would go, and which texts
+//! may stay.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{DataClass, Priority};
 use crate::since::{self, When};
-use crate::{duration, profile};
+use crate::{calendar, duration, profile};
 
 #[derive(Debug, Args)]
 pub struct AuditArgs {
@@ -89,6 +90,19 @@ pub enum RouteCommand {
     #[command(after_help = "Examples:\n  edgectl route replay --policy new.toml --since 7d\n  \
                             edgectl route replay --policy new.toml --json | jq '.shares[] | {site, was, would_be}'")]
     Replay(ReplayArgs),
+    /// Learn from a table of outcomes which texts a stronger site answers better, and which may stay on the box
+    ///
+    /// The TABLE is a CSV file with a row for each text and the columns prompt (the text), weak and strong (how good the answers of
+    /// the box and of the site were: true, false, or 0 to 1) and, if it is there, task. Seven rows in ten teach; the others are
+    /// held out, and say up to which expected gain a text may stay so that no more is lost than --target-loss. If that cannot be
+    /// promised, no file is written, and it ends with 1.
+    ///
+    /// The file is set as `routing.difficulty_model`; rules with `difficulty = true` ask it. It has no text of the table in it. No
+    /// daemon is asked.
+    #[command(after_help = "Examples:\n  edgectl route learn outcomes.csv --out quality.model\n  \
+                            edgectl route learn outcomes.csv --out quality.model --target-loss 0.02 --plot curve.svg\n  \
+                            edgectl route learn outcomes.csv --out quality.model --json | jq .guarantee")]
+    Learn(LearnArgs),
 }
 
 #[derive(Debug, Args)]
@@ -130,4 +144,38 @@ pub struct ReplayArgs {
     /// Only decisions since then: how long ago (30m, 2h, 7d), a time (2026-11-28T06:00:00Z) or a day
     #[arg(long, value_name = "WHEN", value_parser = since::parse)]
     pub since: Option<When>,
+}
+
+#[derive(Debug, Args)]
+pub struct LearnArgs {
+    /// The outcomes
+    pub table: PathBuf,
+    /// The file to write; one that is there already is left alone
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// By how much answers may be worse on average over all requests, above 0 and below 1
+    #[arg(long, value_name = "LOSS", default_value = "0.05", value_parser = share)]
+    pub target_loss: String,
+    /// How sure that has to be, above 0 and below 1
+    #[arg(long, value_name = "SHARE", default_value = "0.95", value_parser = share)]
+    pub confidence: String,
+    /// Which rows are held out. To try several and keep the best one spoils the promise
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+    /// The day that the file has on it [default: today, UTC]
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    pub date: Option<String>,
+    /// Draw the quality over the share that is sent into this SVG file; one that is there already is left alone
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+}
+
+/// As it was written: the daemon's binary reads it again.
+fn share(text: &str) -> Result<String, String> {
+    let good = text.parse().is_ok_and(|share: f64| share > 0.0 && share < 1.0);
+    if good { Ok(text.to_owned()) } else { Err("takes a number above 0 and below 1".into()) }
+}
+
+fn day(text: &str) -> Result<String, String> {
+    calendar::day(text).map(|_| text.to_owned()).ok_or_else(|| "takes a day (2026-11-28)".into())
 }

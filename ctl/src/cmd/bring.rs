@@ -1,29 +1,24 @@
 //! `edgectl models new`, `check`, `goldens`, `eval`, `quantize`, `sign`, `keygen` and `pack`: the daemon's binary does the work, and no daemon is
 //! asked.
 
-use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use edge_wire::bring::{Checked, Drafted, Evaluated, Quantized, Written};
-use serde::de::DeserializeOwned;
 
 use crate::annotate;
 use crate::cli::{Common, ModelsCommand};
-use crate::edged;
+use crate::edged::{BUNDLE, Words};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::Answer;
 use crate::payload;
 use crate::render::{human, json, plot};
 
-/// What the daemon's binary ends with when something was asked for that makes no sense.
-const USAGE: i32 = 2;
-
 /// Does the verb; `None` if it is one that the daemon answers.
 pub async fn run(common: &Common, command: &ModelsCommand) -> Option<Result<Answer, Failure>> {
     Some(match command {
         ModelsCommand::New(args) => {
-            let mut words = Words::new("new", args.model.as_os_str());
+            let mut words = Words::new(BUNDLE, "new", args.model.as_os_str());
             words.option("--task", args.task.as_deref());
             words.option("--samples", args.samples.as_deref());
             words.option("--labels", args.labels.as_deref());
@@ -35,18 +30,18 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Option<Result<Answ
             drafted(common, words, args.annotate.as_deref()).await
         }
         ModelsCommand::Goldens(args) => {
-            let mut words = Words::new("goldens", args.dir.as_os_str());
+            let mut words = Words::new(BUNDLE, "goldens", args.dir.as_os_str());
             words.option("--samples", args.samples.as_deref());
             words.option("--library", args.library.as_deref());
             drafted(common, words, args.annotate.as_deref()).await
         }
         ModelsCommand::Check(args) => {
-            let mut words = Words::new("check", args.path.as_os_str());
+            let mut words = Words::new(BUNDLE, "check", args.path.as_os_str());
             words.option("--library", args.library.as_deref());
             checked(common, words).await
         }
         ModelsCommand::Eval(args) => {
-            let mut words = Words::new("eval", args.bundle.as_os_str());
+            let mut words = Words::new(BUNDLE, "eval", args.bundle.as_os_str());
             words.option("--data", Some(&args.data));
             for name in &args.variants {
                 words.option("--variants", Some(name));
@@ -55,7 +50,7 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Option<Result<Answ
             evaluated(common, words, args.plot.as_deref()).await
         }
         ModelsCommand::Quantize(args) => {
-            let mut words = Words::new("quantize", args.dir.as_os_str());
+            let mut words = Words::new(BUNDLE, "quantize", args.dir.as_os_str());
             words.option("--data", Some(&args.data));
             words.option("--out", args.out.as_deref());
             words.option("--name", args.name.as_deref());
@@ -65,57 +60,24 @@ pub async fn run(common: &Common, command: &ModelsCommand) -> Option<Result<Answ
             quantized(common, words).await
         }
         ModelsCommand::Pack(args) => {
-            let mut words = Words::new("pack", args.dir.as_os_str());
+            let mut words = Words::new(BUNDLE, "pack", args.dir.as_os_str());
             words.option("--out", args.out.as_deref());
             written(common, words, human::bring::packed).await
         }
         ModelsCommand::Sign(args) => {
-            let mut words = Words::new("sign", args.dir.as_os_str());
+            let mut words = Words::new(BUNDLE, "sign", args.dir.as_os_str());
             words.option("--key", Some(&args.key));
             written(common, words, human::bring::signed).await
         }
         ModelsCommand::Keygen(args) => {
-            let mut words = Words::new("keygen", args.name.as_os_str());
+            let mut words = Words::new(BUNDLE, "keygen", args.name.as_os_str());
             if args.no_password {
-                words.0.push("--no-password".into());
+                words.flag("--no-password");
             }
             written(common, words, human::bring::keys).await
         }
         _ => return None,
     })
-}
-
-/// The words of a command line.
-struct Words(Vec<OsString>);
-
-impl Words {
-    fn new(verb: &str, about: &OsStr) -> Words {
-        // A name that begins with a hyphen is a name.
-        Words(vec![verb.into(), OsString::from_iter([OsStr::new(if is_option(about) { "./" } else { "" }), about])])
-    }
-
-    fn option<T: AsRef<OsStr> + ?Sized>(&mut self, name: &str, value: Option<&T>) {
-        if let Some(value) = value {
-            self.0.push(OsString::from_iter([OsStr::new(name), OsStr::new("="), value.as_ref()]));
-        }
-    }
-
-    /// The record, and whether the daemon's binary found it good.
-    async fn ask<T: DeserializeOwned>(&self) -> Result<(T, bool), Failure> {
-        let words: Vec<&OsStr> = self.0.iter().map(OsString::as_os_str).collect();
-        let done = edged::bundle(&words).await.map_err(Failure::local)?;
-        if done.record.is_empty() {
-            let said = if done.said.is_empty() { "edged said nothing".into() } else { done.said };
-            return Err(if done.code == Some(USAGE) { Failure::usage(said) } else { Failure::local(said) });
-        }
-        let record = serde_json::from_slice(&done.record);
-        let record = record.map_err(|error| Failure::Mismatch { what: format!("what edged said of it: {error}") })?;
-        Ok((record, done.code == Some(0)))
-    }
-}
-
-fn is_option(name: &OsStr) -> bool {
-    name.as_encoded_bytes().first() == Some(&b'-')
 }
 
 async fn drafted(common: &Common, words: Words, annotate: Option<&Path>) -> Result<Answer, Failure> {

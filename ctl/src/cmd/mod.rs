@@ -13,6 +13,7 @@ mod governor;
 mod hold;
 mod infer;
 mod jobs;
+mod learn;
 mod load;
 mod models;
 mod plan;

@@ -1,4 +1,4 @@
-//! `edgectl route explain` and `edgectl route replay`.
+//! `edgectl route explain` and `edgectl route replay`; `edgectl route learn` has a file of its own.
 
 use std::fs::File;
 use std::io::{self, Seek};
@@ -25,6 +25,7 @@ pub async fn run(common: &Common, command: &RouteCommand) -> Result<Answer, Fail
     match command {
         RouteCommand::Explain(args) => explain(common, args).await,
         RouteCommand::Replay(args) => replay(common, args).await,
+        RouteCommand::Learn(args) => super::learn::run(common, args).await,
     }
 }
 

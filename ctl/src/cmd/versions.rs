@@ -1,17 +1,17 @@
 //! `edgectl models install`, `pull`, `activate`, `rollback`, `remove` and `history`.
 
-use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use edge_wire::bring::Written;
 use edge_wire::dto::{JobStatus, Status};
 use edge_wire::history::HistoryEntry;
 use zbus::Variant;
 
 use crate::cli::{ActivateArgs, Common, HistoryArgs, HowArgs, InstallArgs, PullArgs, RemoveArgs, RollbackArgs};
 use crate::client::{Client, Options};
-use crate::edged;
+use crate::edged::{BUNDLE, Words};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::Answer;
@@ -164,10 +164,8 @@ async fn archive(path: &Path) -> Result<Archive, Failure> {
         return Ok(Archive { file: open(path)?, packed: None });
     }
     let packed = Packed(std::env::temp_dir().join(format!("edgectl-{}.edgemodel", std::process::id())));
-    let words = [OsStr::new("pack"), path.as_os_str(), OsStr::new("--out"), packed.0.as_os_str()];
-    let done = edged::bundle(&words).await.map_err(Failure::local)?;
-    if done.code != Some(0) {
-        return Err(Failure::local(done.said));
-    }
+    let mut words = Words::new(BUNDLE, "pack", path.as_os_str());
+    words.option("--out", Some(&packed.0));
+    let _: (Written, bool) = words.ask().await?;
     Ok(Archive { file: open(&packed.0)?, packed: Some(packed) })
 }

@@ -8,7 +8,7 @@ use super::curve::{Call, Curve};
 use super::features::{Reader, mixed};
 use super::fit::count;
 use super::model::{Guarantee, Learnt, Score};
-use super::train::{Row, TrainError, Trained, train};
+use super::train::{FEWEST, Row, TrainError, Trained, train};
 
 /// Share of the rows that are held out: fewer certify little, more leave little to learn from.
 pub const HELD_OUT: f64 = 0.3;
@@ -50,6 +50,9 @@ pub fn learn(rows: &[Row], aim: &Aim) -> Result<Lesson, TrainError> {
     for (at, row) in (0..).zip(rows) {
         if is_held_out(at, aim.seed) { held.push(row.clone()) } else { rest.push(row.clone()) }
     }
+    if rest.len() < FEWEST {
+        return Err(TrainError::Rows { found: rows.len(), needed: needed(aim.seed) });
+    }
     let Trained { mut learnt, unseen, .. } = train(&rest, aim.seed)?;
     let call = |(row, score): (&Row, &f64)| Call { score: *score, weak: row.weak, strong: row.strong };
     let curve = Curve::of(&rest.iter().zip(&unseen).map(call).collect::<Vec<_>>());
@@ -72,6 +75,11 @@ pub fn learn(rows: &[Row], aim: &Aim) -> Result<Lesson, TrainError> {
         loss: small(found.loss),
     });
     Ok(Lesson { learnt, curve, certified })
+}
+
+/// Rows that a table must have, so that enough of them are left to learn from.
+fn needed(seed: u64) -> u64 {
+    (0..).filter(|row| !is_held_out(*row, seed)).nth(FEWEST - 1).map_or(u64::MAX, |last| last + 1)
 }
 
 /// By the row's number: a text that is often asked is on both sides, as it will be asked again.

@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`features`] (a text as numbers), [`model`] (what was learnt, its file, the score), [`fit`] (logistic
 //! regression), [`train`] (from outcomes to a model), [`curve`] (how good a score is), [`learn`] (with what is held out and certified), [`plot`], [`table`] (outcomes from CSV),
-//! [`cli`] (`edged quality ...`).
+//! [`cli`] (`edged quality learn`, which `edgectl route learn` runs).
 
 pub mod cli;
 pub mod curve;

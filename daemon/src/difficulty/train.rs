@@ -55,6 +55,11 @@ impl Row {
 pub enum TrainError {
     #[error("{found} rows to learn from: at least {FEWEST} are needed")]
     Few { found: usize },
+    #[error(
+        "{found} rows: at least {needed} are needed, so that {FEWEST} teach while the others are held out to find the threshold on; \
+         1000 are good"
+    )]
+    Rows { found: usize, needed: u64 },
     #[error("row {row}: {name} is {found}; takes 0 to 1")]
     Range { row: usize, name: &'static str, found: f64 },
     #[error("{found} kinds of task: at most {MAX_TASKS}")]

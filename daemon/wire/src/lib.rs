@@ -9,6 +9,7 @@ pub mod error;
 pub mod governor;
 pub mod hardware;
 pub mod history;
+pub mod learn;
 pub mod mqtt;
 pub mod names;
 pub mod oip;

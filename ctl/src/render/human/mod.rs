@@ -9,6 +9,7 @@ pub mod governor;
 pub mod hardware;
 pub mod infer;
 pub mod jobs;
+pub mod learn;
 pub mod models;
 pub mod plan;
 pub mod route;
