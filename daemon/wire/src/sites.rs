@@ -149,6 +149,8 @@ pub struct Explanation {
     pub service_ms: Option<f64>,
     /// Predicted time until this box is done with it, milliseconds.
     pub predicted_ms: Option<f64>,
+    /// How long it would wait at most for a place at the site, which is full, milliseconds; absent if it would not.
+    pub waits_ms: Option<f64>,
     /// Everything that was asked, in its order.
     pub rules: Vec<RuleAnswer>,
     /// Every site, in the order of the configuration.

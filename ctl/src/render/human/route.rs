@@ -106,13 +106,20 @@ fn sites(explanation: &Explanation) -> String {
     let row = |site: &SiteAnswer| {
         let cost = site.cost_usd.map_or("-".into(), usd);
         let says = match site.bar.as_str() {
-            "" if explanation.verdict == "spill" && site.site == explanation.site => "taken".into(),
+            "" if explanation.verdict == "spill" && site.site == explanation.site => match explanation.waits_ms {
+                None => "taken".into(),
+                Some(most) => format!("taken; waits for a place there, at most {}", millis(most)),
+            },
             "" if site.why.is_empty() => "could serve it".into(),
             "" => site.why.clone(),
             bar => format!("{bar}: {}", site.why),
         };
-        let times = [millis(site.likely_ms), millis(site.sure_ms)];
-        [clean(&site.site), clean(&site.zone)].into_iter().chain(times).chain([cost, clean(&says)]).collect()
+        // What a site would take for something that it does not serve says nothing.
+        let numbers = match site.bar.as_str() {
+            "not_served" => ["-"; 3].map(String::from),
+            _ => [millis(site.likely_ms), millis(site.sure_ms), cost],
+        };
+        [clean(&site.site), clean(&site.zone)].into_iter().chain(numbers).chain([clean(&says)]).collect()
     };
     let rows: Vec<Vec<String>> = explanation.sites.iter().map(row).collect();
     let head = [

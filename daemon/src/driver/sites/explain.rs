@@ -41,6 +41,7 @@ impl Driver {
             wait_ms: ms(core.wait),
             service_ms: core.service.map(ms),
             predicted_ms: core.predicted.map(ms),
+            waits_ms: core.waits.map(ms),
             rules: rules(&core, &meta, &found),
             sites,
             otherwise,
