@@ -57,6 +57,10 @@ demo: build fetch ## Start a stack of its own, infer over D-Bus and MQTT, check 
 demo-sites: build fetch ## Where requests go: one stream with the box idle, hot, cut off and over budget, checked
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-demo-sites'
 
+.PHONY: demo-explain
+demo-explain: build fetch ## What `edgectl route explain` says of five typical requests, on a box with a sibling, a plant and a cloud
+	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-demo-sites' --explain
+
 .PHONY: up
 up: build fetch ## Leave a stack running; its settings are in .run/env
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-stack' up .run
