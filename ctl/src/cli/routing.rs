@@ -142,7 +142,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     pub policy: PathBuf,
     /// Only decisions since then: how long ago (30m, 2h, 7d), a time (2026-11-28T06:00:00Z) or a day
-    #[arg(long, value_name = "WHEN", value_parser = since::parse)]
+    #[arg(long, visible_alias = "from", value_name = "WHEN", value_parser = since::parse)]
     pub since: Option<When>,
 }
 

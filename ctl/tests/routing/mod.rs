@@ -139,21 +139,6 @@ fn the_daemon_is_told_what_the_request_is_like_and_only_the_content_of_texts() {
 }
 
 #[test]
-fn the_profiles_of_the_manual_are_taken_as_they_are() {
-    let bus = PrivateBus::start();
-    let from = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/route");
-    let edgectl = Edgectl::on(&bus);
-    let fake = fake(&bus);
-    let runs = canned_sites::examples().map(|(name, explanation)| {
-        fs::copy(format!("{from}/{name}.toml"), bus.path().join(format!("{name}.toml"))).unwrap();
-        fake.script.lock().unwrap().explanations = vec![explanation];
-        edgectl.tell(&["route", "explain", &format!("{name}.toml")])
-    });
-    assert!(runs.iter().all(|run| run.ends_with("[exit 0]\n")), "{runs:#?}");
-    check("examples", &runs);
-}
-
-#[test]
 fn what_left_the_device_has_one_line_each_and_can_be_narrowed() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);

@@ -24,6 +24,20 @@ pub struct Key {
     pub model: ModelId,
 }
 
+impl Key {
+    /// The key of a request. One that may wait on the disk is known there by its user, whatever connection it came on, and so it
+    /// is here: asked again on another one, it is the same request.
+    pub fn of(caller: &Caller, deferrable: bool, request_id: &str, model: ModelId) -> Key {
+        let caller = match caller {
+            Caller::Bus { uid, .. } | Caller::Peer { uid, .. } if deferrable => {
+                Caller::Bus { name: "".into(), uid: *uid }
+            }
+            other => other.clone(),
+        };
+        Key { caller, request_id: request_id.to_owned(), model }
+    }
+}
+
 #[derive(Debug)]
 enum Slot {
     Open(RequestId),
@@ -106,6 +120,26 @@ mod tests {
 
     fn reply() -> Reply {
         Reply { result: Ok(Output::Document("{}".into())), info: Info::default() }
+    }
+
+    #[test]
+    fn what_may_wait_on_the_disk_is_the_same_on_every_connection_of_its_user() {
+        let bus = |name: &str, uid| Caller::Bus { name: name.into(), uid };
+        let peer = |uid| Caller::Peer { name: ":1.1".into(), uid, connection: 3 };
+        let of = |caller: Caller, deferrable| Key::of(&caller, deferrable, "a", ModelId(0));
+        for (one, other, deferrable, same) in [
+            (bus(":1.1", 5), bus(":1.2", 5), true, true),
+            (bus(":1.1", 5), bus(":1.2", 5), false, false),
+            (bus(":1.1", 5), bus(":1.1", 6), true, false),
+            (bus(":1.1", 5), peer(5), true, true),
+            (Caller::Broker { reply_topic: "a".into() }, Caller::Broker { reply_topic: "b".into() }, true, false),
+        ] {
+            assert_eq!(
+                of(one.clone(), deferrable) == of(other.clone(), deferrable),
+                same,
+                "{one} {other} {deferrable}"
+            );
+        }
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Driver {
         };
         let key = request.options.request_id.is_some().then(|| {
             let model = self.models.family(checked.model);
-            Key { caller: request.caller.clone(), request_id: info.request_id.clone(), model }
+            Key::of(&request.caller, request.options.deferrable, &info.request_id, model)
         });
         let reply = match &key {
             Some(key) => match self.answer_duplicate(key, reply) {

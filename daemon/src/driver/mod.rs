@@ -371,11 +371,9 @@ impl Driver {
     }
 
     fn key(&self, entry: &Entry) -> Option<Key> {
-        entry.named.then(|| Key {
-            caller: entry.story.caller.clone(),
-            request_id: entry.story.request_id.clone(),
-            model: self.models.family(entry.model),
-        })
+        let model = self.models.family(entry.model);
+        let story = &entry.story;
+        entry.named.then(|| Key::of(&story.caller, entry.options.deferrable, &story.request_id, model))
     }
 }
 

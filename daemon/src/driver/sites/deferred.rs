@@ -93,6 +93,15 @@ impl Deferred {
         self.spool.is_some()
     }
 
+    /// The request of the same caller and id that was put off after the disk was asked whether it knows it: it is on its way
+    /// there. Run beside it, this one could get another answer.
+    fn put_since(&mut self, request: &Request) -> Option<&mut Entry> {
+        let (caller, id) = (stored::caller(&request.caller), row_id(request));
+        let is_same =
+            |entry: &&mut Box<Entry>| entry.info.request_id == id && stored::caller(&entry.story.caller) == caller;
+        self.putting.values_mut().find(is_same).map(|entry| &mut **entry)
+    }
+
     fn mark(&mut self) -> u64 {
         self.next_mark += 1;
         self.next_mark
@@ -356,16 +365,21 @@ impl Driver {
                 if self.callers_of(row) < MAX_WAITERS {
                     self.join_row(row, Callers { senders: vec![reply], ..Callers::default() });
                 } else {
-                    let text = format!("request_id: asked more than {MAX_WAITERS} times while it is open");
-                    let failure = Failure { retry_after_ms: Some(1000), ..Failure::new(ErrorCode::Overloaded, text) };
-                    let info = Info { request_id: row_id(&request), model: request.model, ..Info::default() };
-                    reply.send(Reply { result: Err(failure), info });
+                    too_often(request, reply);
                 }
             }
-            Ok(Recalled::Unknown) | Err(_) => {
-                self.submit_known(request, reply);
-                self.act();
-            }
+            Ok(Recalled::Unknown) | Err(_) => match self.deferred.put_since(&request) {
+                Some(first) if first.waiters.len() < MAX_WAITERS => {
+                    self.counters.duplicates += 1;
+                    first.story.steps.push((self.now, Step::Duplicate));
+                    first.waiters.push(reply);
+                }
+                Some(_) => too_often(request, reply),
+                None => {
+                    self.submit_known(request, reply);
+                    self.act();
+                }
+            },
         }
     }
 
@@ -417,6 +431,13 @@ fn callers(entry: Entry) -> Callers {
 fn row_id(request: &Request) -> String {
     let options = &request.options;
     options.request_id.as_ref().or(options.made_up_id.as_ref()).cloned().unwrap_or_default()
+}
+
+fn too_often(request: Request, reply: ReplySender) {
+    let text = format!("request_id: asked more than {MAX_WAITERS} times while it is open");
+    let failure = Failure { retry_after_ms: Some(1000), ..Failure::new(ErrorCode::Overloaded, text) };
+    let info = Info { request_id: row_id(&request), model: request.model, ..Info::default() };
+    reply.send(Reply { result: Err(failure), info });
 }
 
 fn died_twice() -> Failure {
