@@ -146,11 +146,36 @@ pub struct Withdrawn {
     pub lost_milli: u64,
 }
 
+/// What a check has found so far: all that it is resumed from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Requests of the sample.
+    pub sampled: u64,
+    /// What they lost, thousandths of a request; at most all of them.
+    pub lost_milli: u64,
+    /// Why the threshold was withdrawn, if it was.
+    pub withdrawn: Option<Withdrawn>,
+}
+
 impl Recheck {
     /// Checks a share `rate` of all requests against `target`; a threshold that holds is withdrawn with a probability of at most
     /// `delta`, over all time.
     pub const fn new(rate: Ratio, target: Ratio, delta: Ratio) -> Recheck {
         Recheck { rate, target, delta, sampled: 0, lost: 0, withdrawn: None }
+    }
+
+    /// The same, going on from what was found before: it decides as if there had been no break, because nothing but the counts matters
+    /// until a withdrawal, and nothing at all after it.
+    pub fn resume(rate: Ratio, target: Ratio, delta: Ratio, found: Found) -> Recheck {
+        let lost = found.lost_milli.min(found.sampled.saturating_mul(1000));
+        let mut check = Recheck { rate, target, delta, sampled: found.sampled, lost, withdrawn: found.withdrawn };
+        check.decide();
+        check
+    }
+
+    /// What it would be resumed from.
+    pub const fn found(&self) -> Found {
+        Found { sampled: self.sampled, lost_milli: self.lost, withdrawn: self.withdrawn }
     }
 
     /// Whether the request of this number is of the sample. The same number always is or never is, and numbers that come one after
@@ -171,10 +196,14 @@ impl Recheck {
     pub fn stayed(&mut self, loss: Ratio) -> Standing {
         self.sampled = self.sampled.saturating_add(1);
         self.lost = self.lost.saturating_add(loss.of(1000));
+        self.decide();
+        self.standing()
+    }
+
+    fn decide(&mut self) {
         if self.withdrawn.is_none() && self.wealth_is_beyond() {
             self.withdrawn = Some(Withdrawn { sampled: self.sampled, lost_milli: self.lost });
         }
-        self.standing()
     }
 
     /// Whether the threshold may be used now.
@@ -359,6 +388,49 @@ mod tests {
         assert_eq!(gone, Standing::Withdrawn(Withdrawn { sampled: 2, lost_milli: 1000 }));
         for _ in 0..100 {
             assert_eq!(check.left(), gone);
+        }
+    }
+
+    #[test]
+    fn a_resumed_check_decides_by_what_was_found_before() {
+        let gone = |sampled, lost_milli| Some(Withdrawn { sampled, lost_milli });
+        let found = |sampled, lost_milli, withdrawn| Found { sampled, lost_milli, withdrawn };
+        for (before, after) in [
+            (Found::default(), Found::default()),
+            (found(100, 5_000, None), found(100, 5_000, None)),
+            // Beyond by its counts alone.
+            (found(100, 40_000, None), found(100, 40_000, gone(100, 40_000))),
+            // Withdrawn, and what came later looks better: it stays so.
+            (found(9_000, 20_000, gone(40, 20_000)), found(9_000, 20_000, gone(40, 20_000))),
+            // More was lost than there was: as if all was.
+            (found(3, u64::MAX, None), found(3, 3_000, gone(3, 3_000))),
+        ] {
+            let check = Recheck::resume(Ratio::ONE, ratio(0.05), ratio(0.05), before);
+            assert_eq!(check.found(), after, "{before:?}");
+            let expected = after.withdrawn.map_or(Standing::Valid, Standing::Withdrawn);
+            assert_eq!(check.standing(), expected, "{before:?}");
+        }
+        let new = Recheck::new(ratio(0.02), ratio(0.05), ratio(0.01));
+        assert_eq!(Recheck::resume(ratio(0.02), ratio(0.05), ratio(0.01), Found::default()), new);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_check_with_breaks_decides_as_one_without(
+            losses in proptest::collection::vec((0.0_f64..=1.0, proptest::bool::ANY), 0..200),
+            target in 0.0_f64..0.3,
+            delta in 0.001_f64..0.5,
+        ) {
+            let (target, delta) = (ratio(target), ratio(delta));
+            let mut whole = Recheck::new(Ratio::ONE, target, delta);
+            let mut broken = whole;
+            for (loss, has_break) in losses {
+                if has_break {
+                    broken = Recheck::resume(Ratio::ONE, target, delta, broken.found());
+                }
+                proptest::prop_assert_eq!(broken.stayed(ratio(loss)), whole.stayed(ratio(loss)));
+            }
+            proptest::prop_assert_eq!(broken, whole);
         }
     }
 

@@ -13,7 +13,7 @@ use super::pipeline::{Child, Gathering};
 use super::resolve::Resolved;
 use super::scratch::Filled;
 use super::shares::ShareKey;
-use super::sites::{Callers, Found};
+use super::sites::{Callers, Compared, Found};
 use super::trace::Story;
 use crate::config::rules::Check;
 use crate::handle::ReplySender;
@@ -105,8 +105,10 @@ pub struct Travel {
     pub sample: Ratio,
     /// Freest class that its payload allows.
     pub cap: Option<DataClass>,
-    /// It asks a stronger site for what this box answered so; with the share of such questions.
-    pub compared: Option<(String, Ratio)>,
+    /// Which learnt model rated it, as the evidence counts them.
+    pub rated_by: u64,
+    /// It asks a stronger site for what this box answered so.
+    pub compared: Option<Compared>,
     /// What was found out about it.
     pub found: Found,
 }
@@ -131,6 +133,7 @@ impl Default for Travel {
             doubt: None,
             sample: Ratio::ZERO,
             cap: None,
+            rated_by: 0,
             compared: None,
             found: Found::default(),
         }

@@ -155,7 +155,7 @@ pub struct Driver {
     deferred: sites::Deferred,
     book: book::Book,
     looking: sites::Looking,
-    comparing: sites::Comparing,
+    evidence: sites::Evidence,
     jobs: Jobs,
     memory: memory::Memory,
     recovery: recovery::Recovery,
@@ -172,6 +172,8 @@ pub struct Driver {
     state: State,
     bundles_open: bool,
     warm: bool,
+    /// All is settled, and nobody was told yet.
+    drained_unsaid: bool,
     dirty_since: Option<Mono>,
     next_sample: Mono,
     next_ping: Option<Mono>,
@@ -202,7 +204,7 @@ impl Driver {
             deferred: sites::Deferred::new(outside.spool.take()),
             book: book::Book::new(outside.records.take()),
             looking: sites::Looking::new(),
-            comparing: sites::Comparing::default(),
+            evidence: sites::Evidence::new(&config.state_dir),
             id_prefix: format!("r{:x}", since_epoch.as_millis()),
             next_ping: outside.watchdog.as_ref().map(|_| now),
             config,
@@ -237,6 +239,7 @@ impl Driver {
             state: State::Serving,
             bundles_open: true,
             warm: false,
+            drained_unsaid: false,
             dirty_since: Some(now),
             next_sample: now,
         }
@@ -261,6 +264,7 @@ impl Driver {
                 event = self.sites.next() => self.on_uplink(event),
                 report = self.book.next() => self.on_record(report),
                 report = self.deferred.next() => self.on_spool(report),
+                done = self.evidence.next() => self.on_evidence(done),
                 copied = self.copies.next() => self.on_copied(copied),
                 event = self.tuning.next() => self.on_tune(event),
                 carried = self.carrying.next() => self.on_carried(carried),
@@ -306,6 +310,7 @@ impl Driver {
             self.silence_due(),
             self.book.due(),
             self.deferred.due(),
+            self.evidence.due(),
         ];
         candidates.into_iter().flatten().min().unwrap_or(Mono::MAX)
     }
@@ -330,6 +335,7 @@ impl Driver {
         self.tick_book();
         self.sweep_deferred();
         self.note_silence();
+        self.look_after_evidence();
         self.look_after_versions();
         self.show_carrying();
         if self.recovery.next_due().is_some_and(|due| due <= self.now) {

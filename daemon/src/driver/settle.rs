@@ -20,7 +20,7 @@ use super::models::Bundle;
 use super::scratch::{Filled, Scratch};
 use super::sites::Callers;
 use super::trace::Step;
-use super::{Driver, Milestone, State, clock};
+use super::{Driver, State, clock};
 use crate::lanes::SendError;
 use crate::request::{Blob, Failure, Output, Payload, Reply, TensorOut};
 
@@ -311,9 +311,8 @@ impl Driver {
         };
         tracing::info!(?change, "state");
         self.state = state;
-        if change == Change::Drained {
-            self.milestone(Milestone::Drained);
-        }
+        // Said as soon as what is to be kept is on the disk.
+        self.drained_unsaid = change == Change::Drained;
         // Whoever asked for it looks at the state next.
         self.publish();
     }

@@ -2,12 +2,13 @@
 //! request goes; this carries it out.
 //!
 //! Read [`known`] (the table of sites), [`terms`] (where a request may go, by rules and by what is in it), [`send`] (out), [`back`]
-//! (what came back), [`answer`] (looking at answers of this box), [`compare`] (with a stronger site's), [`deferred`] (what waits on the disk), [`explain`], [`status`].
+//! (what came back), [`answer`] (looking at answers of this box), [`compare`] (with a stronger site's), [`evidence`] (what that found, kept over restarts), [`deferred`] (what waits on the disk), [`explain`], [`status`].
 
 mod answer;
 mod back;
 mod compare;
 mod deferred;
+mod evidence;
 mod explain;
 mod known;
 mod replay;
@@ -21,8 +22,9 @@ use std::collections::{HashMap, HashSet};
 
 use edge_core::{Bytes, Mono, NanoUsd, RequestId, SiteId};
 
-pub(super) use self::compare::Comparing;
+pub(super) use self::compare::Compared;
 pub(super) use self::deferred::{Callers, Deferred};
+pub(super) use self::evidence::Evidence;
 pub use self::known::Known;
 pub(super) use self::replay::Replaying;
 pub(super) use self::terms::{Found, Looking};

@@ -80,13 +80,8 @@ impl Driver {
         problems.extend(self.book.problem());
         problems.extend(self.deferred.problem());
         problems.extend(self.config.warnings.iter().cloned());
-        if let Some(why) = self.comparing.withdrawn() {
-            problems.push(Problem {
-                subject: "routing.difficulty_model".into(),
-                what: format!("is asked no more, and every text counts as hard: {why}"),
-                remedy: "learn another one from recent outcomes (docs/quality.md), put it there, then `edgectl reload`"
-                    .into(),
-            });
+        if self.looking.has_learnt() {
+            problems.extend(self.evidence.problems());
         }
         if !self.looking.difficulty_fault.is_empty() {
             problems.push(Problem {

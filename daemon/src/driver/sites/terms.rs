@@ -58,6 +58,11 @@ pub(in crate::driver) struct Looking {
 }
 
 impl Looking {
+    /// Whether a learnt model is in use.
+    pub fn has_learnt(&self) -> bool {
+        self.learnt.is_some()
+    }
+
     /// What was certified of the learnt model.
     pub fn guarantee(&self) -> Option<Guarantee> {
         self.learnt.as_ref()?.guarantee
@@ -108,12 +113,13 @@ impl Driver {
             }
         }
         let learnt = self.config.routing.difficulty_model.as_deref().map(learnt).transpose();
-        // Another model is checked from the beginning.
-        if learnt.as_ref().ok() != Some(&self.looking.learnt) {
-            self.comparing = super::Comparing::default();
-        }
         (self.looking.learnt, self.looking.difficulty_fault) = match learnt {
-            Ok(learnt) => (learnt, String::new()),
+            Ok(Some((learnt, digest))) => {
+                self.evidence.take(&digest);
+                (Some(learnt), String::new())
+            }
+            // What was found of the model before may be asked for again.
+            Ok(None) => (None, String::new()),
             Err(why) => (None, why),
         };
     }
@@ -223,6 +229,7 @@ impl Driver {
         if wants_difficulty {
             let (difficulty, words) = self.difficulty(&parts, kind);
             (terms.difficulty, found.difficulty) = (difficulty, words);
+            travel.rated_by = self.evidence.life();
         }
         if self.looking.detectors.is_none() {
             return;
@@ -262,7 +269,7 @@ impl Driver {
                 text.push('\n');
             });
         }
-        if let Some(why) = self.comparing.withdrawn() {
+        if let Some(why) = self.evidence.bars() {
             return (Difficulty::Unknown, format!("{why}: the safe side"));
         }
         let score = learnt.score(&mut self.looking.reader.borrow_mut(), &text, kind);
@@ -506,9 +513,12 @@ pub(super) fn takes_form(protocol: &Protocol, tensors: bool) -> bool {
     }
 }
 
-fn learnt(path: &std::path::Path) -> Result<Learnt, String> {
+/// What was learnt, and the SHA-256 of its file, as `sha256sum` prints it.
+fn learnt(path: &std::path::Path) -> Result<(Learnt, String), String> {
     let bytes = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
-    Learnt::read(&bytes).map_err(|error| format!("{}: {}", path.display(), crate::driver::chain(&error)))
+    let read = Learnt::read(&bytes).map_err(|error| format!("{}: {}", path.display(), crate::driver::chain(&error)))?;
+    let digest = edge_engine::bundle::digest(&mut bytes.as_slice());
+    Ok((read, digest.map_err(|error| format!("{}: {error}", path.display()))?))
 }
 
 fn found_names<'a>(look: &Look, detectors: &'a Detectors) -> Vec<&'a str> {
