@@ -1661,7 +1661,7 @@ _edgectl() {
             return 0
             ;;
         edgectl__subcmd__route__subcmd__replay)
-            opts="-h --policy --since --json --bus --host --timeout --help"
+            opts="-h --policy --from --since --json --bus --host --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1672,6 +1672,10 @@ _edgectl() {
                     return 0
                     ;;
                 --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -392,7 +392,7 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_s
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l policy -d 'The policy to try; `-` reads standard input' -r -F
-complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l since -d 'Only decisions since then: how long ago (30m, 2h, 7d), a time (2026-11-28T06:00:00Z) or a day' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l since -l from -d 'Only decisions since then: how long ago (30m, 2h, 7d), a time (2026-11-28T06:00:00Z) or a day' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and __fish_seen_subcommand_from replay" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
