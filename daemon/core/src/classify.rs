@@ -4,14 +4,19 @@
 use core::time::Duration;
 
 use crate::policy::Policy;
-use crate::request::{ClassClaim, DataClass, Origin, RequestMeta};
+use crate::request::{ClassClaim, DataClass, Origin, RequestMeta, Terms};
 use crate::units::Mono;
 
 /// The effective data class: the stricter of the claim (or the policy's default) and the ceiling of the source.
 pub fn class(meta: &RequestMeta, policy: &Policy) -> DataClass {
-    let claimed = of_claim(meta.class, meta.origin, policy).min(meta.terms.ceiling);
+    of_terms(meta.class, meta.origin, &meta.terms, policy)
+}
+
+/// The same of a claim, where it came in, and the terms of the request.
+pub fn of_terms(claim: ClassClaim, origin: Origin, terms: &Terms, policy: &Policy) -> DataClass {
+    let claimed = of_claim(claim, origin, policy).min(terms.ceiling);
     // Only what an explicit rule freed may be freer than the caller said, and not even that beyond the ceilings.
-    let freed = meta.terms.freed.map(|to| to.min(ceiling(meta.origin, policy)).min(meta.terms.ceiling));
+    let freed = terms.freed.map(|to| to.min(ceiling(origin, policy)).min(terms.ceiling));
     freed.map_or(claimed, |freed| freed.max(claimed))
 }
 
@@ -53,7 +58,7 @@ mod tests {
     use super::*;
     use crate::id::{ClientId, ModelId, RequestId, ShareId};
     use crate::policy::Routing;
-    use crate::request::{Priority, Terms, Work};
+    use crate::request::{Priority, Work};
     use crate::units::{Bytes, Cost};
     use ClassClaim::{Claimed, Unknown, Unlabelled};
     use DataClass::{Internal, Public, Regulated};

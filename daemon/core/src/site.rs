@@ -184,6 +184,9 @@ const fn low(all: u128) -> u64 {
 /// One place that can serve, as the operator describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Site {
+    /// Which place it is: another number means another server, whatever its name and promises. The shell makes it of the name
+    /// and the address.
+    pub identity: u64,
     /// The farthest zone that a byte has been in once it is there: of a site that is reached by a broker at least the broker's.
     pub zone: Zone,
     /// Whose law holds there; `None` if nobody says.
@@ -212,6 +215,7 @@ impl Site {
     /// A site of a zone of which nothing else is said, for tests and as a start.
     pub const fn in_zone(zone: Zone) -> Site {
         Site {
+            identity: 0,
             zone,
             jurisdiction: None,
             retention: Retention::Unknown,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use edge_core::{Bytes, Country, NanoUsd, Retention, Site, Sites, Span, Training, Zone};
 use edge_wire::dto::Problem;
 use reqwest::Url;
+use sha2::{Digest, Sha256};
 
 pub use self::keys::GROUP;
 use super::date::Date;
@@ -54,16 +55,6 @@ impl SiteConfig {
             Stronger::Nowhere => false,
             Stronger::Everywhere => self.model(model).is_some(),
             Stronger::For(models) => models.iter().any(|name| name == model),
-        }
-    }
-
-    /// Whether it is the same place as `other`, so that what was learnt of that one holds for it.
-    pub fn is_at(&self, other: &SiteConfig) -> bool {
-        match (&self.protocol, &other.protocol) {
-            (Protocol::Oip { http: a, .. }, Protocol::Oip { http: b, .. })
-            | (Protocol::OpenAi { http: a }, Protocol::OpenAi { http: b }) => a.url == b.url,
-            (Protocol::Sibling { node: a }, Protocol::Sibling { node: b }) => a == b,
-            (Protocol::Oip { .. } | Protocol::OpenAi { .. } | Protocol::Sibling { .. }, _) => false,
         }
     }
 
@@ -179,9 +170,11 @@ fn site(reader: &mut checks::Reader<'_>) -> Option<SiteConfig> {
     reader.models();
     let protocol = reader.protocol(core.zone);
     let stronger = reader.stronger();
+    let (name, protocol) = (record.name.clone()?, protocol?);
+    let core = Site { identity: identity(&name, &protocol), ..core };
     Some(SiteConfig {
-        name: record.name.clone()?,
-        protocol: protocol?,
+        name,
+        protocol,
         models: texts(record, "models"),
         versions: texts(record, "versions"),
         stronger,
@@ -190,11 +183,22 @@ fn site(reader: &mut checks::Reader<'_>) -> Option<SiteConfig> {
     })
 }
 
+/// Which place it is: by its name and its address, so that another server under the same name is another place.
+fn identity(name: &str, protocol: &Protocol) -> u64 {
+    let place = match protocol {
+        Protocol::Oip { http, .. } => format!("{name} oip {}", http.url),
+        Protocol::OpenAi { http } => format!("{name} openai {}", http.url),
+        Protocol::Sibling { node } => format!("{name} sibling {node}"),
+    };
+    Sha256::digest(place).iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
+
 fn core(reader: &mut checks::Reader<'_>) -> Site {
     let record = reader.record;
     let price = reader.price();
     let word = |key: &str| record.text(key);
     Site {
+        identity: 0,
         zone: reader.zone(),
         jurisdiction: word("jurisdiction").and_then(|word| Country::new(&word)),
         retention: match record.value("retention").and_then(toml::Value::as_integer) {

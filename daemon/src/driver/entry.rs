@@ -77,6 +77,8 @@ pub struct Travel {
     pub class: DataClass,
     /// Where it may be served.
     pub terms: Terms,
+    /// Which rules and detectors these are by, as they are counted over reloads.
+    pub judged_by: u64,
     /// What the caller said of its class, as written.
     pub claimed: String,
     /// Names of the operator's rules that spoke of it.
@@ -116,6 +118,7 @@ pub struct Travel {
 impl Default for Travel {
     fn default() -> Travel {
         Travel {
+            judged_by: 0,
             // The strictest until the core has said.
             class: DataClass::Regulated,
             terms: Terms::default(),

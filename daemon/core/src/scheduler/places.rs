@@ -150,6 +150,18 @@ impl Scheduler {
         }
     }
 
+    /// Other sites have these places now, or none: whoever waits for one goes on.
+    pub(super) fn send_on(&mut self, now: Mono, sites: Sites) {
+        for place in 0..self.sites.len() {
+            let Some(site) = u8::try_from(place).ok().map(SiteId).filter(|site| sites.has(*site)) else { continue };
+            while let Some(first) = self.sites.get(place).and_then(|state| state.places.waiting().first().copied()) {
+                let Some(slot) = self.table.find(first.id) else { break };
+                self.wait_no_longer(slot);
+                self.take_place(now, slot, site, first.reason);
+            }
+        }
+    }
+
     /// The turn of one that waited has come, or its site is not well any more.
     fn take_place(&mut self, now: Mono, slot: Slot, site: SiteId, reason: Reason) {
         let Some(live) = self.table.get(slot) else { return };

@@ -24,9 +24,9 @@ use state::{FRESH, Known, Probe};
 pub(super) use places::Waiting;
 pub(super) use state::SiteState;
 
-/// What a request is let go to a site by.
-fn promises(site: &Site) -> (Zone, Option<Country>, Retention, Training) {
-    (site.zone, site.jurisdiction, site.retention, site.training)
+/// What a request is let go to a site by: which one it is, and what is said of it.
+fn promises(site: &Site) -> (u64, Zone, Option<Country>, Retention, Training) {
+    (site.identity, site.zone, site.jurisdiction, site.retention, site.training)
 }
 
 fn first_places(count: usize) -> Sites {
@@ -67,9 +67,11 @@ impl Scheduler {
                     if promises(&state.was) != promises(site) {
                         other = other.with(SiteId(u8::try_from(place).unwrap_or(u8::MAX)));
                     }
-                    if state.was.zone != site.zone {
+                    if (state.was.identity, state.was.zone) != (site.identity, site.zone) {
                         state.forget(site, now);
                     }
+                    // Whoever reloads may have repaired what tripped it: it is asked now, and not at the end of its pause.
+                    state.breaker.renewed(now);
                     state.places.make_room(site.max_open);
                     state.was = *site;
                 }
@@ -78,6 +80,7 @@ impl Scheduler {
         }
         (0..self.sites.len()).for_each(|place| self.read_latency(now, place));
         self.bar(other);
+        self.send_on(now, other);
     }
 
     fn read_latency(&mut self, now: Mono, place: usize) {

@@ -44,6 +44,7 @@ fn site(dice: &mut Dice) -> Site {
         price: chance(dice, 80).then_some(price),
         budget: chance(dice, 30).then(|| NanoUsd(dice.below(60))),
         max_open: 1 + u16::try_from(dice.below(6)).unwrap(),
+        identity: dice.below(2),
         may_hedge: chance(dice, 70),
         ..Site::in_zone(one_of(dice, &ZONES))
     }

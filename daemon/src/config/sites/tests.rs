@@ -56,6 +56,7 @@ fn a_full_description_is_taken_word_for_word() {
     let site = &read.sites[0];
     let usd = |nanos| NanoUsd(nanos);
     let core = Site {
+        identity: site.core.identity,
         zone: Zone::Premises,
         jurisdiction: Country::new("DE"),
         retention: Retention::Days(30),
@@ -444,5 +445,21 @@ proptest! {
             }
             Err(faults) => prop_assert!(!faults.is_empty()),
         }
+    }
+}
+
+#[test]
+fn another_name_address_or_protocol_is_another_place_and_nothing_else_is() {
+    let base = "[[site]]\nname = 'plant'\nzone = 'premises'\nprotocol = 'oip'\nurl = 'https://a.example'\nmodels = { x = 'x' }\n";
+    let identity = |text: &str| read_text(text).unwrap().sites[0].core.identity;
+    for (lines, same) in [
+        ("name = 'other'", false),
+        ("url = 'https://b.example'", false),
+        ("url = 'https://a.example/v3'", false),
+        ("protocol = 'openai'", false),
+        ("zone = 'cloud'", true),
+        ("hedge = true\nmax_open = 3", true),
+    ] {
+        assert_eq!(identity(&with(base, lines)) == identity(base), same, "{lines}");
     }
 }

@@ -68,6 +68,8 @@ enum Ticket {
 struct Attempt {
     id: RequestId,
     site: SiteId,
+    /// What the site was when it was chosen.
+    was: edge_core::Site,
     bytes: Bytes,
     reserved: NanoUsd,
     began: Mono,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes as Body;
-use edge_core::{Bytes, Event, NanoUsd, Price, Reason, RequestId, SiteFault, SiteId, Tokens, Trip, Zone};
+use edge_core::spill::confinement;
+use edge_core::{Bytes, Event, NanoUsd, Price, Reason, RequestId, Site, SiteFault, SiteId, Tokens, Trip, Zone};
 
 use super::{Attempt, Known, Ticket};
 use crate::config::routing::Audit;
@@ -28,21 +29,17 @@ impl Driver {
         entry.travel.attempts += 1;
         entry.travel.last = Some(("spill", reason.as_str()));
         let bytes = Bytes(size_of(entry));
-        let mut attempt = Attempt { id, site, bytes, reserved, began: now, reservation: None, noted: None };
-        let Some(known) = self.sites.get(site) else {
+        let known = self.sites.get(site).map(|known| (known.name.clone(), known.config.core));
+        let was = known.as_ref().map_or(Site::in_zone(Zone::Cloud), |(_, core)| *core);
+        let mut attempt = Attempt { id, site, was, bytes, reserved, began: now, reservation: None, noted: None };
+        let Some((name, Site { zone, price, .. })) = known else {
             return self.not_sent(&attempt, SiteFault::Unfit, "the site is not configured any more");
         };
-        let (name, zone, is_priced) = (
-            known.name.clone(),
-            known.config.core.zone,
-            known.config.core.price.is_some_and(|price| price != Price::default()),
-        );
-        // The core has asked; were it wrong, nothing leaves all the same.
-        if zone > entry.travel.class.farthest() {
-            let class = entry.travel.class.as_str();
-            tracing::error!(site = %name, class, "a request was to go farther than its class allows");
-            return self.not_sent(&attempt, SiteFault::Unfit, "its class forbids it");
+        if let Err(why) = self.may_still(id, site, was) {
+            return self.not_sent(&attempt, SiteFault::Unfit, &why);
         }
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let is_priced = price.is_some_and(|price| price != Price::default());
         entry.story.steps.push((now, Step::Sent { site: name.clone(), zone: zone.as_str(), reason: reason.as_str() }));
         if is_priced {
             attempt.reservation = self.book.reserve(&name, reserved);
@@ -56,6 +53,27 @@ impl Driver {
                     self.unaudited(ticket, &why);
                 }
             }
+        }
+    }
+
+    /// Whether an attempt may still leave by the configuration of now: the core has asked, and time may have passed since, in which
+    /// a reload has made the site another one, or the rules stricter. Asked at every step on the way out, so that nothing else is.
+    fn may_still(&mut self, id: RequestId, site: SiteId, was: Site) -> Result<(), String> {
+        let Some(core) = self.sites.get(site).map(|known| known.config.core) else {
+            return Err("the site is not configured any more".into());
+        };
+        if core != was {
+            return Err("a reload has changed the site".into());
+        }
+        self.judge_again(id);
+        // One that nobody wants any more is called off after this.
+        let Some(Entry { travel, .. }) = self.entries.get(&id) else { return Ok(()) };
+        if !travel.terms.capable.has(site) {
+            return Err("by the configuration of now it does not serve this request".into());
+        }
+        match confinement(travel.class, &travel.terms, site, &core) {
+            None => Ok(()),
+            Some(bar) => Err(format!("the rules that hold now forbid it ({})", bar.as_str())),
         }
     }
 
@@ -110,7 +128,11 @@ impl Driver {
             return self.return_unsent(ticket, SiteFault::CalledOff, "it was called off before it left");
         }
         let Some(Ticket::Attempt(attempt)) = self.sites.tickets.get(&ticket) else { return };
-        let (Some(entry), Some(known)) = (self.entries.get(&attempt.id), self.sites.get(attempt.site)) else {
+        let (id, site) = (attempt.id, attempt.site);
+        if let Err(why) = self.may_still(id, site, attempt.was) {
+            return self.return_unsent(ticket, SiteFault::Unfit, &why);
+        }
+        let (Some(entry), Some(known)) = (self.entries.get(&id), self.sites.get(site)) else {
             return self.return_unsent(ticket, SiteFault::CalledOff, "nobody wants it any more");
         };
         let order = match self.order_for(ticket, entry, known) {

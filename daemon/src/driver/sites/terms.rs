@@ -49,6 +49,8 @@ pub(in crate::driver) struct Looking {
     /// For counting alone.
     built_in: (Detectors, ClassRules),
     pub rules: Rules,
+    /// How often rules and detectors were taken over.
+    life: u64,
     /// What was learnt of which texts a stronger site answers better.
     learnt: Option<Learnt>,
     /// Room for reading texts; what is in it means nothing between two of them.
@@ -74,6 +76,7 @@ impl Looking {
             detectors: None,
             built_in: (Detectors::default(), ClassRules::new(0)),
             rules: Rules::default(),
+            life: 0,
             learnt: None,
             reader: RefCell::default(),
             difficulty_fault: String::new(),
@@ -101,6 +104,7 @@ struct About<'a> {
 impl Driver {
     /// What the configuration says of sites, rules and payloads is taken over.
     pub(in crate::driver) fn take_looking(&mut self) {
+        self.looking.life += 1;
         let number = |name: &str| self.sites.number(name);
         self.looking.rules = Rules::new(&self.config.rules, number);
         let detect = &self.config.detect;
@@ -149,6 +153,33 @@ impl Driver {
         travel
     }
 
+    /// A request that came before a reload of the rules is judged by those that hold now before it leaves. Its class gets no freer.
+    pub(in crate::driver) fn judge_again(&mut self, id: RequestId) {
+        let life = self.looking.life;
+        let Some(entry) = self.entries.get(&id).filter(|entry| entry.travel.judged_by != life) else { return };
+        let task = self.task_of(entry.setup);
+        let about = About {
+            model: &entry.info.model,
+            task: &task,
+            caller: &entry.story.caller,
+            claimed: entry.options.data_class.as_deref(),
+            payload: &entry.payload,
+            kind: entry.options.task.as_deref(),
+            is_pinned: entry.pinned,
+            is_handed_on: entry.options.hops > 0,
+            is_there: true,
+        };
+        let new = self.judge(about, entry.travel.terms.here, None, &mut Found::default());
+        let claim = crate::driver::pipeline::claim(about.claimed);
+        let origin = about.caller.origin();
+        let class = edge_core::classify::of_terms(claim, origin, &new.terms, &self.config.policy);
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let travel = &mut entry.travel;
+        travel.class = travel.class.min(class);
+        (travel.terms, travel.judged_by) = (new.terms, life);
+        (travel.rules, travel.redacted, travel.clean, travel.cap) = (new.rules, new.redacted, new.clean, new.cap);
+    }
+
     fn task_of(&self, id: ModelId) -> String {
         let of_model = self.models.get(id).map(|model| model.found.task.clone());
         of_model.or_else(|| self.pipelines.get(id).map(|served| served.found.task.clone())).unwrap_or_default()
@@ -179,6 +210,7 @@ impl Driver {
             Some(word) => format!("the caller says {word}"),
         };
         let mut travel = Travel {
+            judged_by: self.looking.life,
             rules: found.rules.iter().map(|(name, _)| Arc::from(name.as_str())).collect(),
             check: said.check,
             sample: said.sample,

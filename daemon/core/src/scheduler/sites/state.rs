@@ -129,14 +129,14 @@ impl SiteState {
 
     /// Another site has this place in the policy now. What is open at the old one is counted on.
     pub(super) fn forget(&mut self, site: &Site, now: Mono) {
-        let (mut places, reserved) = (self.places.clone(), self.reserved);
+        let (mut places, reserved, told) = (self.places.clone(), self.reserved, self.told);
         places.forget();
-        *self = SiteState { places, reserved, ..SiteState::new(site, now) };
+        *self = SiteState { places, reserved, told, ..SiteState::new(site, now) };
     }
 
     /// Whether a place there may be waited for.
     pub fn is_well(&self, now: Mono) -> bool {
-        !self.off && self.passes(now)
+        !self.off && self.passes(now) && self.was.max_open > 0
     }
 
     /// Spent there today, with what open requests are expected to cost.

@@ -1,7 +1,7 @@
 //! What is said of other sites, as text. A default is not written, and what is absent is the default, so that logs from before
 //! there were sites mean what they meant.
 //!
-//! A site of a policy is `zone:jurisdiction:retention:training:price:budget:cold_start:max_bytes:context:max_open:hedge`, with
+//! A site of a policy is `zone:jurisdiction:retention:training:price:budget:cold_start:max_bytes:context:max_open:hedge:identity`, with
 //! `-` for what nobody says, and a price as `request/input/output`.
 
 use core::fmt::Write;
@@ -165,7 +165,7 @@ fn site(site: &Site) -> String {
         Training::Unknown => "-",
     };
     format!(
-        "{}:{}:{retention}:{training}:{}:{}:{}:{}:{}:{}:{}",
+        "{}:{}:{retention}:{training}:{}:{}:{}:{}:{}:{}:{}:{}",
         site.zone.as_str(),
         known(site.jurisdiction, |it| it.as_str().to_owned()),
         known(site.price, |it| format!("{}/{}/{}", it.request.0, it.input_mtok.0, it.output_mtok.0)),
@@ -174,7 +174,8 @@ fn site(site: &Site) -> String {
         site.max_bytes.0,
         known(site.context, |it| it.to_string()),
         site.max_open,
-        site.may_hedge
+        site.may_hedge,
+        site.identity
     )
 }
 
@@ -184,11 +185,13 @@ fn read_known<T>(word: &str, read: impl Fn(&str) -> Option<T>) -> Option<Option<
 
 fn read_site(word: &str) -> Option<Site> {
     let parts: Vec<&str> = word.split(':').collect();
-    let [zone, jurisdiction, retention, training, price, budget, cold, bytes, context, open, hedge] = parts.as_slice()
+    let [zone, jurisdiction, retention, training, price, budget, cold, bytes, context, open, hedge, identity] =
+        parts.as_slice()
     else {
         return None;
     };
     Some(Site {
+        identity: identity.parse().ok()?,
         zone: ZONES.into_iter().find(|it| it.as_str() == *zone)?,
         jurisdiction: read_known(jurisdiction, Country::new)?,
         retention: match *retention {

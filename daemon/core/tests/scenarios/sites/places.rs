@@ -150,3 +150,15 @@ fn what_may_wait_for_long_does_not_do_so_in_memory() {
     world.run_out();
     assert_eq!(world.answer(2), spilled(0));
 }
+
+#[test]
+fn who_waits_for_a_site_that_is_another_one_now_goes_on_at_once() {
+    let hole = Site { max_open: 0, ..cloud() };
+    for next in [hole, Site { identity: 7, ..near() }] {
+        let mut world = one_place(&[near(), cloud()]);
+        (1..=2).for_each(|id| world.arrive(soon(&world, id, 10_000)));
+        assert_eq!(waiting(&world), (1, 1));
+        world.tell(Event::Policy(Box::new(policy(&[next, cloud()]))));
+        assert_eq!((spills(&world, 2), waiting(&world).1), (vec![(1, Reason::SiteDown)], 0), "{next:?}");
+    }
+}

@@ -102,3 +102,45 @@ fn what_is_known_of_a_site_outlives_a_reload() {
     reload(&mut world, Policy { routing, ..policy(&[Site { max_open: 3, ..cloud() }]) });
     assert_eq!(world.core().snapshot().sites[0], before);
 }
+
+#[test]
+fn another_server_under_the_same_promises_gets_nothing_that_was_meant_for_the_old_one() {
+    let [old, new] = [1, 2].map(|identity| Site { identity, ..premises() });
+    for (next, sent) in [(old, true), (new, false)] {
+        let mut world = waiting(policy(&[old]), to_any(1, 60_000));
+        reload(&mut world, policy(&[next]));
+        world.tell(Event::Held(true));
+        world.run_for(ms(500));
+        assert_eq!(!spills(&world, 1).is_empty(), sent, "{next:?}");
+    }
+}
+
+#[test]
+fn another_server_is_not_blamed_for_what_the_old_one_did() {
+    let [old, new] = [1, 2].map(|identity| Site { identity, ..premises() });
+    let mut world = world_of(policy(&[old]), 10);
+    does(&mut world, 0, Does::Fails(SiteFault::Connect, false));
+    (1..=5).for_each(|id| world.arrive(only_there(id, 60_000)));
+    world.run_for(ms(100));
+    assert_ne!(world.core().snapshot().sites[0].breaker, edge_core::breaker::State::Passing);
+    does(&mut world, 0, Does::Answers);
+    reload(&mut world, policy(&[new]));
+    let site = &world.core().snapshot().sites[0];
+    assert_eq!((site.breaker, site.failed), (edge_core::breaker::State::Passing, 0));
+    let now = world.now().as_nanos() / 1_000_000;
+    world.arrive(only_there(9, now + 5_000));
+    world.run_for(ms(200));
+    assert_eq!(world.outcome(9), spilled(0));
+}
+
+#[test]
+fn a_tripped_site_is_asked_at_once_after_a_reload_as_somebody_may_have_repaired_it() {
+    let mut world = world_of(policy(&[premises()]), 10);
+    does(&mut world, 0, Does::Fails(SiteFault::Credential, true));
+    world.arrive(only_there(1, 60_000));
+    world.run_for(ms(100));
+    does(&mut world, 0, Does::Answers);
+    reload(&mut world, policy(&[premises()]));
+    world.run_for(ms(50));
+    assert_eq!(world.core().snapshot().sites[0].breaker, edge_core::breaker::State::Passing);
+}
