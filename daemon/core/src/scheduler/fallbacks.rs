@@ -4,7 +4,7 @@
 use crate::action::Action;
 use crate::fallback::{Failure, Step};
 use crate::queue::Slot;
-use crate::route::here;
+use crate::route::{DEATHS, here};
 use crate::scheduler::Scheduler;
 use crate::scheduler::heat::meta_of;
 use crate::scheduler::table::{Role, Stage};
@@ -15,7 +15,7 @@ use crate::verdict::{Fault, Outcome, Reason, Refusal, Verdict};
 impl Scheduler {
     /// A place does not serve a request: what the operator's table says is tried, and if nothing can be, it ends by `outcome`.
     pub(super) fn fall_back(&mut self, now: Mono, slot: Slot, failure: Failure, outcome: Outcome) {
-        if self.table.get(slot).is_some_and(|live| live.role != Role::Single) {
+        if self.table.get(slot).is_some_and(|live| live.role != Role::Single || live.deaths >= DEATHS) {
             return self.drop_live(slot, outcome);
         }
         for step in self.policy.routing.fallbacks.after(failure) {

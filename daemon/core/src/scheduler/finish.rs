@@ -45,6 +45,13 @@ impl Scheduler {
             Some(Stage::Decoding) => {}
             // It left meanwhile, and is decoded for nobody.
             Some(Stage::Away) if result.is_ok() => return self.push(Action::Forget { id }),
+            // Nor is it innocent of the host's death: where it goes next it goes as a suspect.
+            Some(Stage::Away) if matches!(result, Err(Fault::HostLost | Fault::Hung)) => {
+                return self.table.change(slot, |live| {
+                    live.deaths = live.deaths.saturating_add(1);
+                    live.alone = true;
+                });
+            }
             Some(_) | None => return,
         }
         match result {

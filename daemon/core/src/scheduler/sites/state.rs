@@ -9,9 +9,13 @@ use crate::estimate::latency::{CLASSES, Latency, PROMPTS, SIZES};
 use crate::event::Trip;
 use crate::id::RequestId;
 use crate::site::{NanoUsd, Site, Tokens};
-use crate::spill::{ANSWER_TOKENS, SiteSeen, charged};
+use crate::spill::{SiteSeen, charged};
 use crate::units::{Bytes, Mono, Ratio, Span};
 use crate::verdict::SiteFault;
+
+/// Tokens of an answer that nobody limited, while none was seen of the site: a sentence. Were it a page, by what is believed of a zone
+/// no site would be in time for a usual deadline, none would be tried, and nothing would ever be learnt. Money is set aside for more.
+const TRIED_TOKENS: u32 = 16;
 
 /// An answer lost so much of the time that there was, counts as this slow.
 const LATE: u32 = 950;
@@ -294,7 +298,7 @@ fn failure(fault: SiteFault) -> Option<breaker::Failure> {
 /// Tokens that an answer is expected to have: what was asked for at most, or what its answers have.
 fn answer_of(tokens: Tokens, seen: Option<u32>) -> u32 {
     match (tokens.output, seen) {
-        (0, None) => ANSWER_TOKENS,
+        (0, None) => TRIED_TOKENS,
         (0, Some(usual)) => usual.max(1),
         (most, usual) => most.min(usual.unwrap_or(most)).max(1),
     }
@@ -328,9 +332,21 @@ mod tests {
     }
 
     #[test]
+    fn a_site_of_which_nothing_is_known_is_tried_with_a_chat_of_the_usual_deadline() {
+        let chat = Tokens { input: 40, output: 0 };
+        for zone in [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud] {
+            let site = Site::in_zone(zone);
+            let mut state = SiteState::new(&site, Mono::default());
+            state.known = Known::of(&state.latency, Mono::default(), Ratio::NEARLY_ALL);
+            let seen = state.seen(Mono::default(), &site, Bytes(200), chat);
+            assert!(seen.sure < Span::from_millis(5_000), "{zone:?}: {:?}", seen.sure);
+        }
+    }
+
+    #[test]
     fn an_answer_has_the_tokens_that_were_asked_for_or_that_answers_have() {
         for (output, seen, expected) in
-            [(0, None, ANSWER_TOKENS), (0, Some(40), 40), (10, Some(40), 10), (100, Some(40), 40), (100, None, 100)]
+            [(0, None, TRIED_TOKENS), (0, Some(40), 40), (10, Some(40), 10), (100, Some(40), 40), (100, None, 100)]
         {
             assert_eq!(answer_of(Tokens { input: 5, output }, seen), expected, "{output} {seen:?}");
         }

@@ -1,0 +1,104 @@
+//! What waits when a reload changes where requests may go is judged by what holds then: not a byte of it goes where the old
+//! configuration would have sent it. The real daemon; the servers are scripted.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use edge_tests::answer::{Outcome, Tensor, expect_yes, options};
+use edge_tests::client::bus::BusClient;
+use edge_tests::clock::{PATIENCE, eventually, within};
+use edge_tests::faulty::{Direction, Faulty};
+use edge_tests::recorded::{Answer, Recorded};
+use edge_tests::runner::block_on;
+use edge_tests::stack::Setup;
+use edge_wire::proxy::ManagerProxy;
+use serde_json::json;
+
+/// What the one request at the site is known by, and the one that waits for its place.
+const FIRST: f32 = 1234.5;
+const SECOND: f32 = -77.25;
+/// How long the site takes.
+const TAKES: Duration = Duration::from_millis(1500);
+
+fn marker(value: f32) -> Vec<u8> {
+    [value; 4].iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn server() -> Result<(Recorded, Faulty)> {
+    let server = Recorded::start()?;
+    server.answer("GET", "/v2/health/ready", [Answer::status(200, &[], b"{}")]);
+    let sum = json!({ "name": "c", "datatype": "FP32", "shape": [1, 4], "data": [0.5; 4] });
+    let body = json!({ "model_name": "add", "outputs": [sum] }).to_string();
+    let answer = Answer::status(200, &["Content-Type: application/json"], body.as_bytes());
+    server.answer("POST", "/v2/models/add/infer", [answer]);
+    let link = Faulty::to(server.port())?;
+    Ok((server, link))
+}
+
+fn site(name: &str, zone: &str, port: u16) -> String {
+    format!(
+        "[[site]]\nname = \"{name}\"\nzone = \"{zone}\"\nprotocol = \"oip\"\nurl = \"http://127.0.0.1:{port}\"\n\
+         allow_plain = true\nmodels = {{ add = \"add\" }}\nmax_open = 1\n"
+    )
+}
+
+async fn ask(client: &BusClient, value: f32) -> Result<Outcome> {
+    let inputs = [Tensor::fp32("a", &[1, 4], &[value; 4]), Tensor::fp32("b", &[1, 4], &[0.0; 4])];
+    client.infer("add", &inputs, &options(json!({ "data_class": "internal", "deadline_ms": 20_000 }))).await
+}
+
+#[test]
+fn what_waits_for_a_place_goes_nowhere_that_the_new_configuration_forbids() -> Result<()> {
+    block_on(async {
+        for case in ["nothing", "a rule without sites", "a ceiling", "another zone", "another server", "no site"] {
+            check(case).await.with_context(|| case.to_owned())?;
+        }
+        Ok(())
+    })?
+}
+
+async fn check(case: &str) -> Result<()> {
+    let ((_plant, plant), (_other, other)) = (server()?, server()?);
+    plant.change(|faults| faults.down.delay = TAKES);
+    let old = site("plant", "premises", plant.port());
+    let stack = Setup::new().bundles(&["add"]).without_broker().config(&old).start().await?;
+    let client = stack.client().await?;
+    let _held = ManagerProxy::new(&client.connection).await?.hold("a test").await?;
+    let [first, second] = [FIRST, SECOND].map(|value| {
+        let client = client.clone();
+        async move { ask(&client, value).await }
+    });
+    let first = tokio::spawn(first);
+    let open = async || Ok((client.status().await?.routing.sites.iter().any(|site| site.open == 1)).then_some(()));
+    eventually("the first is open there", PATIENCE, open).await?;
+    let second = tokio::spawn(second);
+    let waits = async || Ok((client.status().await?.routing.sites.iter().any(|site| site.waiting == 1)).then_some(()));
+    eventually("the second waits", PATIENCE, waits).await.with_context(|| stack.logs())?;
+
+    let rule = |says: &str| format!("{old}\n[[rule]]\nname = \"strict\"\nmodels = [\"add\"]\n{says}\n");
+    let new = match case {
+        "a rule without sites" => rule("sites = []"),
+        "a ceiling" => rule("ceiling = \"regulated\""),
+        "another zone" => site("plant", "cloud", plant.port()),
+        "another server" => site("plant", "premises", other.port()),
+        "no site" => String::new(),
+        _ => old.clone(),
+    };
+    fs::write(stack.dir().join("edged.toml.d/50-overlay.toml"), new)?;
+    ManagerProxy::new(&client.connection).await?.reload().await?;
+
+    expect_yes("the first was sent before", within("the first", PATIENCE, first).await???)?;
+    let second = within("the second", PATIENCE, second).await???;
+    let left = plant.carried(Direction::Up, &marker(SECOND))? || other.carried(Direction::Up, &marker(SECOND))?;
+    ensure!(plant.carried(Direction::Up, &marker(FIRST))?, "the first crossed the link");
+    if case == "nothing" {
+        expect_yes("the second", second)?;
+        ensure!(left, "where nothing changed it is sent");
+    } else {
+        ensure!(!left && second.is_err(), "{second:?}");
+    }
+    let sites = client.status().await?.routing.sites;
+    ensure!(sites.iter().all(|site| (site.open, site.waiting) == (0, 0)), "{sites:?}");
+    Ok(())
+}
