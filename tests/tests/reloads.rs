@@ -28,7 +28,7 @@ fn marker(value: f32) -> Vec<u8> {
 fn server() -> Result<(Recorded, Faulty)> {
     let server = Recorded::start()?;
     server.answer("GET", "/v2/health/ready", [Answer::status(200, &[], b"{}")]);
-    let sum = json!({ "name": "c", "datatype": "FP32", "shape": [1, 4], "data": [0.5; 4] });
+    let sum = json!({ "name": "c", "datatype": "FP32", "shape": [1, 4], "data": [0.5, 0.5, 0.5, 0.5] });
     let body = json!({ "model_name": "add", "outputs": [sum] }).to_string();
     let answer = Answer::status(200, &["Content-Type: application/json"], body.as_bytes());
     server.answer("POST", "/v2/models/add/infer", [answer]);
