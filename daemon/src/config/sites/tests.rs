@@ -372,6 +372,15 @@ fn files_are_looked_for_where_that_is_possible_and_secrets_must_not_be_open() {
 }
 
 #[test]
+fn a_site_with_the_name_of_this_box_is_a_fault_that_names_both_keys() {
+    let faults = read_text(&with(OIP, "name = 'box'")).unwrap_err();
+    assert_eq!(
+        faults,
+        ["e: site \"box\": name: \"box\" is this box itself, by its `node`: takes a name that `node` does not have"]
+    );
+}
+
+#[test]
 fn names_are_unique_over_all_files_and_there_are_at_most_32() {
     let around = Around { machine: &machine(), node: "box", broker: None };
     let mut values = Values::default();
