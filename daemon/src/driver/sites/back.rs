@@ -7,10 +7,10 @@ use edge_core::{Event as CoreEvent, Mono, NanoUsd, Outcome, SiteFault, SiteId, T
 use super::Ticket;
 use crate::driver::entry::Entry;
 use crate::driver::trace::Step;
-use crate::driver::Driver;
+use crate::driver::{Driver, resolve};
 use crate::ledger::audit;
 use crate::ledger::usage::{Key, Sample};
-use crate::request::{Blob, Output, TensorOut};
+use crate::request::{Blob, Output, Payload, TensorOut};
 use crate::uplink::{Answer, Done, Event, Kind, Probed, UplinkError, Usage};
 use edge_engine::protocol::Want;
 
@@ -34,6 +34,7 @@ impl Driver {
         let want = self.entries.get(&attempt.id).map_or(Want::Inline, |entry| entry.want);
         let result = done.result.map_err(|error| (fault(&error), error.to_string())).and_then(|answer| {
             let tokens = tokens(&answer);
+            self.has_its_batch(attempt.id, &answer).map_err(|why| (SiteFault::Garbage, why))?;
             output(answer, want).map(|output| (tokens, output)).map_err(|why| (SiteFault::Garbage, why))
         });
         let said = match &result {
@@ -87,6 +88,16 @@ impl Driver {
             self.heard(site, &name, result.as_ref().err().map(|(_, why)| why.as_str()));
         }
         self.core.handle(self.now, CoreEvent::SiteProbed { site, result: result.map_err(|(fault, _)| fault) });
+    }
+
+    /// Whether the answer has as many items as the request, where that can be told.
+    fn has_its_batch(&self, id: edge_core::RequestId, answer: &Answer) -> Result<(), String> {
+        let Answer::Tensors(tensors) = answer else { return Ok(()) };
+        let Some(entry) = self.entries.get(&id) else { return Ok(()) };
+        match (&entry.payload, self.models.spec(entry.setup)) {
+            (Payload::Tensors(given), Some(model)) => resolve::same_items(given, model, tensors),
+            _ => Ok(()),
+        }
     }
 
     /// What a site said last, for whoever looks at its state; a site of another name has its number since then.
