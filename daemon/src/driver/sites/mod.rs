@@ -24,6 +24,7 @@ use std::sync::Arc;
 use edge_core::{Bytes, Mono, NanoUsd, Price, RequestId, SiteId, Zone};
 
 pub(super) use self::compare::Compared;
+pub use self::deferred::FILE as SPOOL;
 pub(super) use self::deferred::{Callers, Deferred};
 pub(super) use self::evidence::Evidence;
 pub use self::known::Known;

@@ -77,8 +77,8 @@ impl Driver {
                 remedy: remedy(&known.last_error),
             });
         }
-        problems.extend(self.book.problem());
-        problems.extend(self.deferred.problem());
+        problems.extend(self.book.problems());
+        problems.extend(self.deferred.problems());
         problems.extend(self.config.warnings.iter().cloned());
         if self.looking.has_learnt() {
             problems.extend(self.evidence.problems());
@@ -94,8 +94,7 @@ impl Driver {
             problems.push(Problem {
                 subject: "audit".into(),
                 what: format!("what leaves the device cannot be noted, so nothing leaves: {}", self.sites.audit_fault),
-                remedy: "make room on the disk of the state directory; `routing.audit` says whether that is demanded"
-                    .into(),
+                remedy: format!("{}; `routing.audit` says whether that is demanded", self.book.remedy()),
             });
         }
         problems
