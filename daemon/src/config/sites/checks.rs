@@ -335,6 +335,10 @@ impl<'a> Reader<'a> {
         }
         let path = self.file(key)?;
         self.open_to_all(key, &path);
+        let kind = if key == "proxy_credential" { files::Secret::Proxy } else { files::Secret::Token };
+        if let Some(fault) = (self.around.machine.secret)(&path, kind) {
+            self.fault(key, fault);
+        }
         Some(path)
     }
 
