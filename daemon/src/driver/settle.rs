@@ -478,11 +478,15 @@ pub(super) fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
 
 /// What a request had not come to when its time was over.
 fn before(entry: &Entry, awaited: Option<&str>) -> String {
-    match awaited {
-        Some(site) => format!("site {site} answered"),
-        None if entry.travel.last.is_some_and(|(verdict, _)| verdict == "local") => "the model ran".into(),
-        None if entry.started.is_none() && entry.info.verdict == "spill" => "a site had a place for it".into(),
-        None => "the model ran".into(),
+    if let Some(site) = awaited {
+        return format!("site {site} answered");
+    }
+    // The last word on where it is served; without one, what it was accepted with.
+    let verdict = entry.travel.last.map_or(entry.info.verdict.as_str(), |(verdict, _)| verdict);
+    match (verdict, entry.travel.attempts) {
+        ("spill", 0) => "a site had a place for it".into(),
+        ("spill", _) => "another site answered".into(),
+        (_, _) => "the model ran".into(),
     }
 }
 
