@@ -112,7 +112,7 @@ fn main() -> ExitCode {
         eprintln!("edged: --root and --sim machine=NAME both say which machine is read: give one of them");
         return ExitCode::from(2);
     }
-    let config = match configure(&arguments) {
+    let config = match configure(&arguments, !arguments.check_config) {
         Ok(config) => config,
         Err(faults) => {
             for fault in faults {
@@ -176,7 +176,7 @@ fn serve(config: Config, arguments: Arguments) -> Result<(), (u8, anyhow::Error)
     ended.map_err(|error| (error.exit_code(), error.into()))
 }
 
-fn configure(arguments: &Arguments) -> Result<Config, Vec<Fault>> {
+fn configure(arguments: &Arguments, is_start: bool) -> Result<Config, Vec<Fault>> {
     let main = arguments.config.clone().unwrap_or_else(|| edge_wire::names::CONFIG_FILE.into());
     // Whoever reads in the status which files hold may stand in another directory.
     let main = std::path::absolute(&main).unwrap_or(main);
@@ -190,6 +190,7 @@ fn configure(arguments: &Arguments) -> Result<Config, Vec<Fault>> {
         credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         is_missing: if arguments.check_config { is_missing } else { |_| false },
         mode: files::mode,
+        secret: if is_start { |_, _| None } else { edged::uplink::secret_fault },
         user_id: users::id,
         models: None,
         today: u32::try_from(clock::unix_seconds() / (24 * 3600)).unwrap_or(u32::MAX),
@@ -203,7 +204,7 @@ fn configure(arguments: &Arguments) -> Result<Config, Vec<Fault>> {
 
 fn reload(arguments: &Arguments) -> Result<Config, String> {
     let words = |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    configure(arguments).map_err(words)
+    configure(arguments, false).map_err(words)
 }
 
 fn bundle(command: BundleCommand) -> ExitCode {

@@ -365,7 +365,7 @@ fn spool(config: &Config) -> Option<(Spool, mpsc::Receiver<spool::Report>)> {
         ..spool::Bounds::default()
     };
     let (sender, reports) = mpsc::channel(REPORTS);
-    Spool::start(&config.state_dir.join("spool.db"), bounds, crate::driver::ledger_time(), sender)
+    Spool::start(&config.state_dir.join(crate::driver::sites::SPOOL), bounds, crate::driver::ledger_time(), sender)
         .inspect_err(|error| tracing::error!(%error, "start the thread of the spool; nothing can be put off"))
         .ok()
         .map(|spool| (spool, reports))
@@ -380,7 +380,7 @@ fn records(config: &Config) -> Option<(Records, mpsc::Receiver<records::Report>)
     keep.usage.days_days = days(routing.usage_kept);
     keep.decisions.rows = routing.decisions_max_rows;
     let (sender, reports) = mpsc::channel(REPORTS);
-    Records::start(&config.state_dir.join("ledger.db"), keep, crate::driver::ledger_time(), sender)
+    Records::start(&config.state_dir.join(crate::driver::LEDGER), keep, crate::driver::ledger_time(), sender)
         .inspect_err(|error| tracing::error!(%error, "start the thread of the ledger; nothing is written down"))
         .ok()
         .map(|records| (records, reports))

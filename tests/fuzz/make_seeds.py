@@ -529,6 +529,8 @@ INSPECT = [
     '\2{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}',
     "\3\7\0\0\0a@b.com\2\0\0\0{}",
     '\5{"a":1}\n{"b":"a@b.com"}',
+    '\0here: {"b":"a\\u0040b.com"} \\\\u0040 \\ud835\\udfd2 \\u005cu0040 A\\u002d123456',
+    '\2{"content":"{\\"a\\":1}\\n\\"a\\\\u0040b.com\\""}',
     '\1{"score":0.4,"labels":[{"score":0.4},{"score":0.3}]}',
 ]
 

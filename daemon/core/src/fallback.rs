@@ -101,9 +101,13 @@ impl Failure {
             Fault::Runtime => Some(Failure::EngineFault),
             Fault::Full => Some(Failure::OutOfMemory),
             Fault::Late => Some(Failure::QueueFull),
-            Fault::HostLost | Fault::Hung | Fault::InvalidInput | Fault::TooLarge | Fault::Stopped | Fault::Site => {
-                None
-            }
+            Fault::HostLost
+            | Fault::Hung
+            | Fault::InvalidInput
+            | Fault::TooLarge
+            | Fault::Stopped
+            | Fault::Site
+            | Fault::Confined => None,
         }
     }
 

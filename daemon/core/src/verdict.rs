@@ -232,6 +232,8 @@ pub enum Fault {
     Stopped,
     /// No site that was asked gave an answer.
     Site,
+    /// It waited for a place at a site that may not have its data any more, and no other place may or can serve it.
+    Confined,
 }
 
 impl Fault {
@@ -247,6 +249,7 @@ impl Fault {
             Fault::Late => "late",
             Fault::Stopped => "stopped",
             Fault::Site => "site_fault",
+            Fault::Confined => "confined",
         }
     }
 }

@@ -4,6 +4,15 @@ use std::path::{Path, PathBuf};
 
 use super::validate::Machine;
 
+/// What a file of a secret has to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// A token for a site.
+    Token,
+    /// User and password for a proxy.
+    Proxy,
+}
+
 /// A file by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {

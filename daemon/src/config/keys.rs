@@ -39,6 +39,8 @@ pub enum Kind {
     Words(&'static [&'static str]),
     /// A table: to each name a text.
     TextByName,
+    /// As [`Kind::TextByName`], of any length: whoever reads it says what is wrong with each.
+    AnyTextByName,
     /// A table: to each name a list of texts.
     TextsByName,
     /// A table: to each name one of these words.
@@ -184,7 +186,7 @@ impl Kind {
             Kind::Word(words) => one_of(words),
             Kind::Texts => "a list of texts".into(),
             Kind::Words(words) => format!("a list of {}", one_of(words)),
-            Kind::TextByName => "a table: to each name a text".into(),
+            Kind::TextByName | Kind::AnyTextByName => "a table: to each name a text".into(),
             Kind::TextsByName => "a table: to each name a list of texts".into(),
             Kind::WordByName(words) => format!("a table: to each name {}", one_of(words)),
             Kind::IntOrWord { min, max, words } => {

@@ -141,6 +141,7 @@ pub fn fits(kind: Kind, value: &Value) -> bool {
         Kind::Word(words) => is_word(words, value),
         Kind::Texts => value.as_array().is_some_and(|list| list.iter().all(is_text)),
         Kind::TextByName => value.as_table().is_some_and(|table| table.values().all(is_text)),
+        Kind::AnyTextByName => value.as_table().is_some_and(|table| table.values().all(Value::is_str)),
         Kind::TextsByName => {
             let is_list = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(is_text));
             value.as_table().is_some_and(|table| table.values().all(is_list))

@@ -166,6 +166,7 @@ fn site(reader: &mut checks::Reader<'_>) -> Option<SiteConfig> {
     for key in ["name", "protocol"] {
         reader.need(key);
     }
+    reader.not_this_box();
     let core = core(reader);
     reader.models();
     let protocol = reader.protocol(core.zone);

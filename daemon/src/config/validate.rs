@@ -10,6 +10,7 @@ use edge_core::tune::choose::Objective;
 use edge_engine::protocol::DeviceOptions;
 use sha2::{Digest, Sha256};
 
+use super::files::Secret;
 pub use super::files::is_missing;
 use super::files::locate;
 use super::keys::NAME_LIMIT;
@@ -37,6 +38,9 @@ pub struct Machine {
     pub is_missing: fn(&Path) -> bool,
     /// The permissions of a file, if they can be looked at.
     pub mode: fn(&Path) -> Option<u32>,
+    /// Why what is in the file of a secret is none, if it can be read. Asked of a check and of a reload: a daemon that starts serves
+    /// without that site.
+    pub secret: fn(&Path, Secret) -> Option<String>,
     /// The number of a user, by its name.
     pub user_id: fn(&str) -> Option<u32>,
     /// Models of this box by their names, if somebody looked.
@@ -54,6 +58,7 @@ impl Default for Machine {
             credentials: None,
             is_missing: |_| false,
             mode: |_| None,
+            secret: |_, _| None,
             user_id: |_| None,
             models: None,
             today: 0,

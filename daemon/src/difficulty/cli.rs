@@ -142,13 +142,16 @@ fn done(command: &QualityCommand) -> Result<Learnt, QualityError> {
 }
 
 fn record(lesson: &Lesson, aim: &Aim, table: &Path) -> Learnt {
-    let Lesson { learnt, curve, certified } = lesson;
+    let Lesson { learnt, curve, certified, .. } = lesson;
     let about = &learnt.about;
     let mut remarks = Vec::new();
     if curve.is_none() {
-        remarks.push("the stronger site gains nothing over these rows: there is no curve".to_owned());
-    }
-    if certified.is_none() {
+        let super::learn::Gap { mean, error } = lesson.gap;
+        remarks.push(format!(
+            "the stronger site gains nothing over these rows that could be told from chance (on average {mean:.4}, give or \
+             take {error:.4}): there is nothing to recover, and no score to learn"
+        ));
+    } else if certified.is_none() {
         remarks.push(
             "no threshold keeps this promise: take more rows, a larger --target-loss, or a smaller --confidence"
                 .to_owned(),
@@ -305,6 +308,21 @@ mod cli_tests {
         assert!(record.guarantee.is_none() && record.remarks.len() == 1, "{record:?}");
         assert_eq!((record.path.as_str(), record.bytes, record.settings.len()), ("", 0, 0));
         assert!(!dir.path().join("model").exists() && dir.path().join("model.svg").exists());
+    }
+
+    #[test]
+    fn where_the_stronger_site_gains_nothing_that_is_said_and_nothing_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut text = String::from("prompt,weak,strong\n");
+        // Either is right half of the time, and one row more of the strong one is chance.
+        for at in 0..600 {
+            text.push_str(&format!("q{at} word{},{},{}\n", at % 7, at % 2, if at == 0 { 1 } else { at / 2 % 2 }));
+        }
+        std::fs::write(dir.path().join("table.csv"), text).unwrap();
+        let record = done(&asked(dir.path(), "model", 0.9)).unwrap();
+        assert!(record.guarantee.is_none() && record.apgr.is_none(), "{record:?}");
+        assert!(record.remarks.len() == 1 && record.remarks[0].contains("nothing to recover"), "{:?}", record.remarks);
+        assert!(!dir.path().join("model").exists() && !dir.path().join("model.svg").exists());
     }
 
     #[test]

@@ -36,9 +36,37 @@ pub struct Aim {
 #[derive(Clone, Debug)]
 pub struct Lesson {
     pub learnt: Learnt,
-    /// Quality over the share sent, each row scored by a model that had not seen it. `None` if the stronger site gains nothing.
+    /// Quality over the share sent, each row scored by a model that had not seen it. `None` if the stronger site gains nothing
+    /// that could be told from chance: then nothing is certified either.
     pub curve: Option<Curve>,
+    pub gap: Gap,
     pub certified: Option<Certified>,
+}
+
+/// Standard errors by which a gain must differ from none: less may be chance in one table of forty.
+const SURE: f64 = 2.0;
+
+/// What the stronger site gains over all rows: that is what there is to be recovered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gap {
+    pub mean: f64,
+    /// Standard error of the mean.
+    pub error: f64,
+}
+
+impl Gap {
+    fn of(rows: &[Row]) -> Gap {
+        let all = count(rows.len().max(1));
+        let gain = |row: &Row| row.strong - row.weak;
+        let mean = rows.iter().map(gain).sum::<f64>() / all;
+        let spread = rows.iter().map(|row| (gain(row) - mean).powi(2)).sum::<f64>() / all;
+        Gap { mean, error: (spread / all).sqrt() }
+    }
+
+    /// Whether there is any, beyond what chance makes.
+    pub fn is_there(&self) -> bool {
+        self.mean > 0.0 && self.mean > SURE * self.error
+    }
 }
 
 /// Learns, evaluates by cross-validation, certifies on the rows held out.
@@ -56,9 +84,11 @@ pub fn learn(rows: &[Row], aim: &Aim) -> Result<Lesson, TrainError> {
     let Trained { mut learnt, unseen, .. } = train(&rest, aim.seed)?;
     let call = |(row, score): (&Row, &f64)| Call { score: *score, weak: row.weak, strong: row.strong };
     let curve = Curve::of(&rest.iter().zip(&unseen).map(call).collect::<Vec<_>>());
-    let curve = curve.filter(|curve| curve.apgr().is_some());
+    let gap = Gap::of(rows);
+    let curve = curve.filter(|curve| gap.is_there() && curve.apgr().is_some());
     let delta = Ratio::new(1.0 - aim.confidence.get()).unwrap_or(Ratio::ZERO);
-    let certified = certify(&labelled(&learnt, &held), &thresholds(&unseen), aim.target_loss, delta);
+    let certified =
+        curve.as_ref().and_then(|_| certify(&labelled(&learnt, &held), &thresholds(&unseen), aim.target_loss, delta));
     let mean = |of: fn(&Row) -> f64| small(rows.iter().map(of).sum::<f64>() / count(rows.len().max(1)));
     let about = &mut learnt.about;
     (about.date, about.source) = (aim.date.clone(), aim.source.clone());
@@ -74,7 +104,7 @@ pub fn learn(rows: &[Row], aim: &Aim) -> Result<Lesson, TrainError> {
         kept: small(f64::from(found.kept) / f64::from(found.labelled.max(1))),
         loss: small(found.loss),
     });
-    Ok(Lesson { learnt, curve, certified })
+    Ok(Lesson { learnt, curve, gap, certified })
 }
 
 /// Rows that a table must have, so that enough of them are left to learn from.

@@ -19,6 +19,8 @@ use crate::ledger::time::Now;
 use crate::ledger::usage::{Key, Sample, Usage, UsageQuery};
 use crate::request::Failure;
 
+/// Name of the file in the state directory.
+pub const FILE: &str = "ledger.db";
 /// Decisions that are kept of one second; of more a weighted sample.
 const DECISIONS_PER_SECOND: u32 = 20;
 /// How often what is old is let go.
@@ -37,7 +39,17 @@ pub(super) struct Book {
     next_tick: edge_core::Mono,
     /// Why nothing can be written; empty if it can.
     fault: String,
+    /// What can be done about it, where that is known.
+    remedy: &'static str,
+    lost: super::lost::Lost,
 }
+
+/// What can be done where nothing better is known.
+const MAKE_ROOM: &str =
+    "make room on the disk of the state directory, and look whether it is writable; it is tried again by itself";
+/// What may be gone with an unreadable ledger.
+const LOSS: &str = "what was noted of departures, usage and decisions until then is not shown any more, and what was spent today \
+                    counts from 0";
 
 /// Who waits for an answer.
 pub(super) enum Asked {
@@ -57,6 +69,8 @@ impl Book {
             next_mark: 0,
             next_tick: edge_core::Mono::default(),
             fault: String::new(),
+            remedy: MAKE_ROOM,
+            lost: super::lost::Lost::default(),
         }
     }
 
@@ -158,13 +172,18 @@ impl Book {
     }
 
     /// What is not as it should be.
-    pub(super) fn problem(&self) -> Option<Problem> {
-        (!self.fault.is_empty()).then(|| Problem {
+    pub(super) fn problems(&self) -> impl Iterator<Item = Problem> {
+        let fault = (!self.fault.is_empty()).then(|| Problem {
             subject: "ledger".into(),
             what: format!("cannot be written: {}", self.fault),
-            remedy: "make room on the disk of the state directory, and look whether it is writable; it is tried again by itself"
-                .into(),
-        })
+            remedy: self.remedy.into(),
+        });
+        fault.into_iter().chain(self.lost.problem("ledger", LOSS))
+    }
+
+    /// What can be done so that it can be written again.
+    pub(super) fn remedy(&self) -> &'static str {
+        self.remedy
     }
 }
 
@@ -191,19 +210,20 @@ impl Driver {
                 if let Some((path, why)) = &found.moved {
                     tracing::error!(path = %path.display(), %why, "the ledger could not be read and was moved aside");
                 }
+                self.book.lost.opened(&self.config.state_dir.join(FILE), found.moved);
                 // One that was moved aside while it was used: what is known here is newer.
                 if self.book.spent.is_none() {
                     self.book.spent = Some(Spent::start(found.spent, now()));
                 }
                 self.tell_spent();
             }
-            Report::Shut(shut) => self.book.fault = format!("{} ({})", shut.what, shut.remedy),
+            Report::Shut(shut) => (self.book.fault, self.book.remedy) = (shut.what, shut.remedy),
             Report::Intended { mark, ticket } => self.intended(mark, Ok(ticket)),
             Report::NotIntended { mark, why } => self.intended(mark, Err(why)),
             Report::Answered { mark, answer } => self.ledger_answered(mark, answer),
             Report::Failing(why) => {
                 tracing::error!(%why, "the ledger cannot be written");
-                self.book.fault = why;
+                (self.book.fault, self.book.remedy) = (why, MAKE_ROOM);
             }
             Report::Works { lost } => {
                 tracing::info!(lost, "the ledger can be written again");
@@ -238,6 +258,9 @@ impl Driver {
         if let Ok(records) = self.book.records() {
             // The next minute does it as well.
             let _behind = records.tick(now());
+        }
+        if self.book.lost.look() {
+            self.touch();
         }
         self.tell_credentials();
         self.tell_spent();

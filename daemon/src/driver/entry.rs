@@ -95,6 +95,8 @@ pub struct Travel {
     pub cost: NanoUsd,
     /// Where it is served and why, if that is not what it was accepted with.
     pub last: Option<(&'static str, &'static str)>,
+    /// The site whose answer is its own, and where that was.
+    pub served: Option<(Arc<str>, Zone)>,
     /// Bytes that were sent to sites for it.
     pub sent_bytes: u64,
     /// What was read and written for its answer.
@@ -130,6 +132,7 @@ impl Default for Travel {
             said: Vec::new(),
             cost: NanoUsd::default(),
             sent_bytes: 0,
+            served: None,
             last: None,
             tokens: Tokens::default(),
             check: None,
@@ -146,7 +149,7 @@ impl Default for Travel {
 impl Travel {
     /// What the sites said that did not serve it, as one line.
     pub fn told(&self) -> String {
-        if self.said.is_empty() { "nothing was sent".into() } else { self.said.join("; ") }
+        self.said.join("; ")
     }
 }
 

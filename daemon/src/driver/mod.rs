@@ -18,6 +18,7 @@ mod hosts;
 mod intake;
 pub mod jobs;
 mod loading;
+mod lost;
 mod memory;
 mod messages;
 pub mod models;
@@ -49,6 +50,7 @@ use edge_core::{ClientId, Event, HostId, Mono, RequestId, Scheduler};
 use edge_wire::dto::{Counters, MqttStatus, Status};
 use tokio::sync::{mpsc, watch};
 
+pub use self::book::FILE as LEDGER;
 use self::clock::Clock;
 use self::duplicates::{Duplicates, Key};
 use self::entry::Entry;

@@ -2,7 +2,7 @@
 
 use edge_engine::protocol::{Datatype, LoadedModel, TensorSpec};
 
-use crate::request::{Failure, TensorIn};
+use crate::request::{Failure, TensorIn, TensorOut};
 
 /// An input in the model's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,31 @@ pub fn items(given: &[TensorIn], model: &LoadedModel) -> u32 {
     }
     let first = given.first().and_then(|tensor| tensor.shape.first()).copied().unwrap_or(1);
     u32::try_from(first).unwrap_or(1).max(1)
+}
+
+/// Whether an answer that another place gave has as many items as its request: where dimension 0 is the batch, of inputs as of outputs.
+/// The error names both shapes.
+pub fn same_items(given: &[TensorIn], model: &LoadedModel, answer: &[TensorOut]) -> Result<(), String> {
+    let Some((input, rows)) = given.iter().find_map(|tensor| Some((tensor, *tensor.shape.first()?))) else {
+        return Ok(());
+    };
+    let is_batch = |name: &str, specs: &[TensorSpec]| {
+        model.batched && specs.iter().any(|spec| spec.name == name && spec.shape.first() == Some(&-1))
+    };
+    if !is_batch(&input.name, &model.inputs) {
+        return Ok(());
+    }
+    let wrong = |tensor: &&TensorOut| is_batch(&tensor.name, &model.outputs) && tensor.shape.first() != Some(&rows);
+    match answer.iter().find(wrong) {
+        None => Ok(()),
+        Some(output) => Err(format!(
+            "output `{}`: shape {:?} has another batch than input `{}` with shape {:?}",
+            output.name,
+            output.shape,
+            shorten(&input.name),
+            input.shape
+        )),
+    }
 }
 
 fn same_batch(given: &[TensorIn], resolved: &[Resolved]) -> Result<(), Failure> {
@@ -205,6 +230,33 @@ mod tests {
             shape: shape.into(),
             data: Blob::Inline(vec![0; bytes].into()),
         }
+    }
+
+    #[test]
+    fn an_answer_with_another_batch_than_its_request_is_named_with_both_shapes() {
+        let output = |name: &str, shape: &[i64]| TensorOut {
+            name: name.into(),
+            datatype: Datatype::Fp32,
+            shape: shape.into(),
+            data: Blob::Inline(Vec::new().into()),
+        };
+        let spec =
+            |name: &str, shape: &[i64]| TensorSpec { name: name.into(), datatype: Datatype::Fp32, shape: shape.into() };
+        let batched = LoadedModel { outputs: vec![spec("c", &[-1, 4]), spec("fixed", &[9])], ..model() };
+        let given = [tensor("y", "INT64", &[2, 1], 16), tensor("x", "FP32", &[2, 3, 4], 96)];
+        for (answer, fault) in [
+            (vec![output("c", &[2, 4]), output("fixed", &[9])], None),
+            (vec![output("c", &[7, 4])], Some("shape [7, 4] has another batch than input `y` with shape [2, 1]")),
+            (vec![output("fixed", &[9]), output("c", &[])], Some("shape [] has another batch")),
+            (vec![output("unknown", &[5])], None),
+        ] {
+            let told = same_items(&given, &batched, &answer);
+            assert_eq!(told.is_err(), fault.is_some(), "{told:?}");
+            assert!(fault.is_none_or(|part| told.as_ref().unwrap_err().contains(part)), "{told:?}");
+        }
+        // Boxes that were found, say: their number is no batch.
+        let single = LoadedModel { batched: false, ..batched };
+        assert_eq!(same_items(&given, &single, &[output("c", &[7, 4])]), Ok(()));
     }
 
     #[test]

@@ -191,6 +191,9 @@ impl Driver {
             // The host has answered, so it reads nothing of this any more.
             self.scratch.give_back(entry.sent.drain(..));
         }
+        if outcome == Outcome::Failed(Fault::Site) && entry.travel.said.is_empty() {
+            entry.travel.said = self.why_no_site(&entry.info.model);
+        }
         match entry.place {
             Place::Child(child) => return self.stage_settled(child, entry, outcome),
             Place::Chunk(chunk) => return self.chunk_settled(chunk, entry, outcome),
@@ -427,13 +430,13 @@ pub(super) fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
         Outcome::Expired => Failure::new(
             ErrorCode::DeadlineExceeded,
             format!(
-                "deadline_ms: passed {:.1} ms after receipt, before {}",
+                "deadline_ms: {} {:.1} ms after receipt, before {}",
+                if now < entry.deadline { "could not be met any more" } else { "passed" },
                 now.since(entry.story.received).as_secs_f64() * 1e3,
                 match (&entry.place, entry.awaited()) {
                     (Place::Parent(_), _) => "all its stages had run".to_owned(),
                     (Place::Divided(_), _) => "all its chunks had run".to_owned(),
-                    (Place::Single | Place::Child(_) | Place::Chunk(_), Some(site)) => format!("site {site} answered"),
-                    (Place::Single | Place::Child(_) | Place::Chunk(_), None) => "the model ran".to_owned(),
+                    (Place::Single | Place::Child(_) | Place::Chunk(_), awaited) => before(entry, awaited),
                 }
             ),
         ),
@@ -441,9 +444,7 @@ pub(super) fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
         Outcome::Shed(Reason::Draining) => {
             Failure::new(ErrorCode::Unavailable, "the daemon is stopping, and there was no time left for this request")
         }
-        Outcome::Shed(reason) => {
-            Failure::new(ErrorCode::Unavailable, format!("accepted, then dropped: {}", reason.as_str()))
-        }
+        Outcome::Shed(reason) => shed(reason),
         Outcome::Failed(fault) => match fault {
             Fault::InvalidInput => Failure::invalid(text.unwrap_or("payload: not what the model takes")),
             Fault::TooLarge => Failure::new(ErrorCode::TooLarge, text.unwrap_or("payload: too large once decoded")),
@@ -461,10 +462,55 @@ pub(super) fn failure(outcome: Outcome, entry: &Entry, now: Mono) -> Failure {
             Fault::Site => {
                 Failure::new(ErrorCode::Unavailable, format!("no other site served it: {}", entry.travel.told()))
             }
-            Fault::Late => Failure::new(ErrorCode::DeadlineExceeded, "deadline_ms: passed before the model ran"),
+            Fault::Confined => Failure::new(
+                ErrorCode::Confined,
+                "the site that it waited for may not have its data any more since the configuration was read again, and no \
+                 other place can serve it",
+            ),
+            Fault::Late => Failure::new(
+                ErrorCode::DeadlineExceeded,
+                format!("deadline_ms: passed before {}", before(entry, entry.awaited())),
+            ),
             Fault::Stopped => Failure::new(ErrorCode::Cancelled, "stopped"),
         },
     }
+}
+
+/// What a request had not come to when its time was over.
+fn before(entry: &Entry, awaited: Option<&str>) -> String {
+    if let Some(site) = awaited {
+        return format!("site {site} answered");
+    }
+    // The last word on where it is served; without one, what it was accepted with.
+    let verdict = entry.travel.last.map_or(entry.info.verdict.as_str(), |(verdict, _)| verdict);
+    match (verdict, entry.travel.attempts) {
+        ("spill", 0) => "a site had a place for it".into(),
+        ("spill", _) => "another site answered".into(),
+        (_, _) => "the model ran".into(),
+    }
+}
+
+/// When to ask again after the box dropped what it had taken in: by then it may have room.
+const SHED_AGAIN: Duration = Duration::from_secs(1);
+
+/// It was accepted, and the box serves it no longer: the same code as if it had come only now.
+fn shed(reason: Reason) -> Failure {
+    let message = format!("accepted, then dropped: {}", super::words::explain(reason));
+    let is_passing = matches!(
+        reason,
+        Reason::QueueFull
+            | Reason::BytesFull
+            | Reason::ClientShare
+            | Reason::PredictedWait
+            | Reason::Throttled
+            | Reason::TooHot
+            | Reason::Held
+    );
+    if !is_passing {
+        return Failure::new(ErrorCode::Unavailable, message);
+    }
+    let retry_after_ms = u64::try_from(SHED_AGAIN.as_millis()).ok();
+    Failure { retry_after_ms, ..Failure::new(ErrorCode::Overloaded, message) }
 }
 
 /// When to ask again for a model that is being loaded.
@@ -491,4 +537,24 @@ fn refused(refusal: Refusal) -> Failure {
     let retry_after = refusal.retry_after.or(loading);
     let retry_after_ms = retry_after.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1));
     Failure { code, message, retry_after_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_for_load_may_be_asked_again_and_what_cannot_be_served_is_not() {
+        for (reason, code, part) in [
+            (Reason::Held, ErrorCode::Overloaded, "somebody holds the device"),
+            (Reason::TooHot, ErrorCode::Overloaded, "until the box is cooler"),
+            (Reason::PredictedWait, ErrorCode::Overloaded, "takes longer"),
+            (Reason::ModelUnavailable, ErrorCode::Unavailable, "cannot be served now"),
+            (Reason::HostDown, ErrorCode::Unavailable, "being restarted"),
+        ] {
+            let told = shed(reason);
+            assert_eq!((told.code, told.retry_after_ms.is_some()), (code, code == ErrorCode::Overloaded), "{reason:?}");
+            assert!(told.message.starts_with("accepted, then dropped: ") && told.message.contains(part), "{told:?}");
+        }
+    }
 }

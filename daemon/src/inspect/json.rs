@@ -33,7 +33,8 @@ fn nested(document: &[u8], name: &str, left: u8, take: &mut impl Take) -> Result
 
 /// Whether a string may be a document of its own.
 pub fn may_be_document(text: &str) -> bool {
-    text.trim_start().starts_with(['{', '['])
+    text.trim_start_matches(|character: char| character.is_whitespace() || character == '\u{feff}')
+        .starts_with(['{', '['])
 }
 
 struct Part<'a, T> {
@@ -66,8 +67,8 @@ impl<'de, T: Take> Visitor<'de> for Part<'_, T> {
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
         self.take.text(self.name, text);
         if self.left > 0 && may_be_document(text) {
-            // If it is none, it was told as a text.
-            nested(text.as_bytes(), self.name, self.left - 1, self.take).ok();
+            // If it is none, it was told as a text; whoever takes that undoes the escapes in it.
+            nested(text.trim_start_matches('\u{feff}').as_bytes(), self.name, self.left - 1, self.take).ok();
         }
         Ok(())
     }

@@ -50,7 +50,13 @@ pub enum RedactError {
 /// More findings than are told, or patterns that find the placeholders of others for ever.
 pub fn text(given: &str, detectors: &Detectors) -> Result<Redacted, RedactError> {
     let mut replaced = BTreeMap::new();
-    let text = clean(given, "", detectors, &mut replaced)?.unwrap_or_else(|| given.to_owned());
+    let mut text = clean(given, "", detectors, &mut replaced)?.unwrap_or_else(|| given.to_owned());
+    // What only shows with the escapes undone is replaced there, so that they are gone from what comes out.
+    if let Some(undone) = super::escapes::undone(&text)
+        && let Some(clean) = clean(&undone, "", detectors, &mut replaced)?
+    {
+        text = clean;
+    }
     Ok(Redacted { text, replaced })
 }
 
@@ -66,7 +72,9 @@ pub fn document(given: &[u8], detectors: &Detectors) -> Result<Redacted, RedactE
     let text = serde_json::to_string(&value).map_err(RedactError::Write)?;
     // Read as it would be read before it goes anywhere: half a document within a string, say, is opened there and not here.
     let mut left = KindSet::EMPTY;
-    super::text::texts(Source::Chat(text.as_bytes()), |name, text| left = left.union(detectors.kinds(text, name)));
+    super::text::texts(Source::Chat(text.as_bytes()), |name, text| {
+        left = left.union(super::kinds(text, name, detectors))
+    });
     if left.is_empty() { Ok(Redacted { text, replaced }) } else { Err(RedactError::NeverClean) }
 }
 
@@ -204,6 +212,8 @@ mod tests {
             redacted.replaced.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
         assert_eq!(counts, [("card", 2), ("email", 1), ("order_number", 1), ("phone", 1)]);
         assert_eq!(text("nothing here", &DETECTORS).unwrap().text, "nothing here");
+        assert_eq!(text(r"C:\temp", &DETECTORS).unwrap().text, r"C:\temp");
+        assert_eq!(text(r#""a\\u0040b.com""#, &DETECTORS).unwrap().text, r#""[email]""#);
     }
 
     #[test]
@@ -227,6 +237,7 @@ mod tests {
             (r#"{"card":4111111111111111}"#, "number of field card"),
             (r#"{"a@b.com":1}"#, "name of a field"),
             (r#"{"a":"{\"a@b.com\":1}"}"#, "name of a field"),
+            (r#"{"a":"here: {\"b\":\"a\\u0040b.com\"}"}"#, "still found"),
             ("{", "read the document"),
         ] {
             let fault = document(body.as_bytes(), &DETECTORS).unwrap_err().to_string();

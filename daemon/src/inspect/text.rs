@@ -32,6 +32,8 @@ pub enum Readable {
 pub enum Why {
     #[error("byte {at} is not UTF-8")]
     NotUtf8 { at: usize },
+    #[error("element {element} of tensor {name}: byte {at} is not UTF-8, and it is no picture or sound that is known")]
+    NotText { name: String, element: usize, at: usize },
     #[error("the charset {0} is not read; only utf-8 and us-ascii are")]
     Charset(String),
     #[error("the content type {0} is not known")]
@@ -201,11 +203,18 @@ impl<F: FnMut(&str, &str)> Reader<F> {
                     Take::text(self, name, text);
                     if json::may_be_document(text) {
                         // If it is none, it was told as a text.
-                        json::walk(content, self).ok();
+                        json::walk(text.trim_start_matches('\u{feff}').as_bytes(), self).ok();
                     }
                 }
-                // An encoded picture, say.
-                Err(_) => read = Readable::NotText,
+                Err(_) if is_picture_or_sound(content) => {
+                    if read == Readable::Text {
+                        read = Readable::NotText;
+                    }
+                }
+                Err(fault) => {
+                    let at = fault.valid_up_to();
+                    read = Readable::Unreadable(Why::NotText { name: name.to_owned(), element, at });
+                }
             }
             (bytes, element) = (rest, element + 1);
         }
@@ -230,6 +239,28 @@ fn parts(content_type: &str) -> (String, Option<String>) {
         name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"').to_ascii_lowercase())
     });
     (essence, charset)
+}
+
+/// Whether bytes begin as pictures and sounds do. What else is not UTF-8 may be a text in another charset.
+fn is_picture_or_sound(bytes: &[u8]) -> bool {
+    const BEGINNINGS: [&[u8]; 11] = [
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff",
+        b"GIF87a",
+        b"GIF89a",
+        b"II*\0",
+        b"MM\0*",
+        b"OggS",
+        b"fLaC",
+        b"ID3",
+        b"\xff\xfb",
+        b"\xff\xf3",
+    ];
+    let riff = bytes.starts_with(b"RIFF") && matches!(bytes.get(8..12), Some(b"WAVE" | b"WEBP"));
+    let bmp = bytes.strip_prefix(b"BM").and_then(<[u8]>::first_chunk::<4>);
+    let is_bmp = bmp.is_some_and(|len| usize::try_from(u32::from_le_bytes(*len)) == Ok(bytes.len()));
+    let is_mp4 = bytes.get(4..8) == Some(b"ftyp") && bytes.starts_with(&[0, 0]);
+    riff || is_bmp || is_mp4 || BEGINNINGS.iter().any(|begin| bytes.starts_with(begin))
 }
 
 /// `data:image/png;base64,...` with nothing but base64 in it.
@@ -295,7 +326,12 @@ mod tests {
                 Readable::Text,
                 "x=hi;x=!;",
             ),
-            (Source::Tensor { name: "x", datatype: "BYTES", bytes: b"\x01\0\0\0\xff" }, Readable::NotText, ""),
+            (Source::Tensor { name: "x", datatype: "BYTES", bytes: b"\x03\0\0\0\xff\xd8\xff" }, Readable::NotText, ""),
+            (
+                Source::Tensor { name: "x", datatype: "BYTES", bytes: b"\x01\0\0\0\xff\x02\0\0\0hi" },
+                Readable::Unreadable(Why::NotText { name: "x".to_owned(), element: 0, at: 0 }),
+                "x=hi;",
+            ),
             (
                 Source::Tensor { name: "x", datatype: "BYTES", bytes: b"\x02\0\0\0hi\x09\0\0\0!" },
                 Readable::Unreadable(Why::Element { name: "x".to_owned(), element: 1, announced: 9, left: 1 }),

@@ -114,6 +114,13 @@ fn attempt<T>(
     Ok((connection, content))
 }
 
+/// Where the file goes if it cannot be read.
+pub fn aside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".corrupt");
+    PathBuf::from(name)
+}
+
 /// Renames the file and its side files; an older one of that name is replaced, so that they cannot fill the disk.
 pub(super) fn move_aside(path: &Path) -> Result<PathBuf, LedgerError> {
     let named = |suffix: &str| {
@@ -121,7 +128,7 @@ pub(super) fn move_aside(path: &Path) -> Result<PathBuf, LedgerError> {
         name.push(suffix);
         PathBuf::from(name)
     };
-    let aside = named(".corrupt");
+    let aside = aside(path);
     for (from, to) in [
         (path.to_owned(), aside.clone()),
         (named("-wal"), named(".corrupt-wal")),

@@ -22,6 +22,8 @@ pub mod usage;
 
 use std::path::{Path, PathBuf};
 
+pub use database::aside;
+
 /// By what a reply is known: who asked (the reply topic stands for it), under which id, for which model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -68,6 +70,16 @@ impl LedgerError {
             {
                 "make room on the disk of the state directory"
             }
+            LedgerError::Directory { source, .. } | LedgerError::File { source, .. }
+                if matches!(
+                    source.kind(),
+                    std::io::ErrorKind::IsADirectory
+                        | std::io::ErrorKind::NotADirectory
+                        | std::io::ErrorKind::AlreadyExists
+                ) =>
+            {
+                "move away what lies in its place: the daemon makes the file and its directory by itself"
+            }
             LedgerError::Newer { .. } => "install the newer edged again, or move the file away",
             LedgerError::Thread { .. } => "raise the limit of threads (TasksMax, ulimit -u) and restart edged",
             LedgerError::Directory { .. }
@@ -82,4 +94,30 @@ impl LedgerError {
 
 fn file_name(path: &Path) -> std::borrow::Cow<'_, str> {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn the_remedy_fits_what_is_in_the_way() {
+        let path = || PathBuf::from("/state/spool.db");
+        let file = |kind: ErrorKind| LedgerError::File { path: path(), source: kind.into() };
+        for (error, part) in [
+            (file(ErrorKind::IsADirectory), "move away what lies in its place"),
+            (LedgerError::Directory { path: path(), source: ErrorKind::NotADirectory.into() }, "move away"),
+            (file(ErrorKind::StorageFull), "make room"),
+            (file(ErrorKind::PermissionDenied), "writable"),
+            (LedgerError::Newer { path: path(), found: 7, known: 1 }, "newer edged"),
+        ] {
+            assert!(error.remedy().contains(part), "{error}: {}", error.remedy());
+        }
+        // What the system says of a directory in the place of the file.
+        let dir = tempfile::tempdir().unwrap();
+        let refused = std::fs::OpenOptions::new().create(true).append(true).open(dir.path()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::IsADirectory);
+    }
 }

@@ -49,8 +49,11 @@ fn stamp(path: &Path) -> std::io::Result<Stamp> {
     })
 }
 
-fn read(path: &Path) -> Result<HeaderValue, String> {
-    let takes = "the token, or Bearer TOKEN";
+/// What a file of a token holds.
+pub(super) const TAKES: &str = "the token, or Bearer TOKEN";
+
+pub(super) fn read(path: &Path) -> Result<HeaderValue, String> {
+    let takes = TAKES;
     let line = secret::line(path, takes)?;
     let token = match line.split_once(' ') {
         None => line.as_str(),

@@ -8,6 +8,7 @@
 //! [`oip`] and [`openai`] (the protocols), [`meter`] (what was out).
 
 pub(crate) mod blob;
+mod check;
 mod connect;
 mod credential;
 mod error;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 use edge_engine::protocol::TensorSpec;
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::check::secret_fault;
 pub use self::error::{Kind, Phase, UplinkError};
 pub use self::meter::Sent;
 pub use self::probe::{Health, Metadata, Seen};

@@ -203,7 +203,7 @@ fn bare(alpn: &[&[u8]]) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-fn basic(path: &Path) -> Result<HeaderValue, String> {
+pub(super) fn basic(path: &Path) -> Result<HeaderValue, String> {
     use base64::Engine as _;
     let line = secret::line(path, "USER:PASSWORD")?;
     if !line.contains(':') {

@@ -135,7 +135,7 @@ impl Scheduler {
                 }
             }
             Fault::Runtime if !alone || self.may_do_better_elsewhere(slot) => self.retry(slot),
-            Fault::Runtime | Fault::InvalidInput | Fault::TooLarge | Fault::Full | Fault::Site => {
+            Fault::Runtime | Fault::InvalidInput | Fault::TooLarge | Fault::Full | Fault::Site | Fault::Confined => {
                 self.failed_here(self.clock, slot, fault, Outcome::Failed(fault));
             }
             Fault::Late => self.failed_here(self.clock, slot, fault, Outcome::Expired),

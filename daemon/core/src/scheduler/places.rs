@@ -171,7 +171,7 @@ impl Scheduler {
             }
             return;
         };
-        self.fall_back(now, slot, bar.map_or(Failure::SiteDown, of_bar), Outcome::Failed(Fault::Site));
+        self.fall_back(now, slot, bar.map_or(Failure::SiteDown, of_bar), ends_by(bar));
     }
 
     /// What a site would do for a request that waits if it had a place; `Err(None)`: it is not there any more.
@@ -201,6 +201,18 @@ impl Scheduler {
             self.taken.count(Failure::QueueFull, Some(Step::Site));
         } else {
             self.fall_back(now, slot, Failure::QueueFull, Outcome::Failed(Fault::Site));
+        }
+    }
+}
+
+/// How a request ends that waited for a site which must not have it now, if nothing else can serve it.
+fn ends_by(bar: Option<Bar>) -> Outcome {
+    match bar {
+        Some(Bar::TooSlow) => Outcome::Expired,
+        // When it began to wait the site served it: what has changed since is whose site it is, or where that lies.
+        Some(Bar::NotServed | Bar::Class | Bar::Unmet(_) | Bar::Rule) => Outcome::Failed(Fault::Confined),
+        Some(Bar::TooLarge | Bar::Context | Bar::Tried | Bar::Off | Bar::Tripped | Bar::Full | Bar::Budget) | None => {
+            Outcome::Failed(Fault::Site)
         }
     }
 }

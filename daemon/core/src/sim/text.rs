@@ -437,8 +437,8 @@ impl Fields<'_> {
 }
 
 fn fault(word: &str) -> Option<Fault> {
-    use Fault::{Full, HostLost, Hung, InvalidInput, Late, Runtime, Site, Stopped, TooLarge};
-    let all = [HostLost, Hung, Runtime, InvalidInput, TooLarge, Full, Late, Stopped, Site];
+    use Fault::{Confined, Full, HostLost, Hung, InvalidInput, Late, Runtime, Site, Stopped, TooLarge};
+    let all = [HostLost, Hung, Runtime, InvalidInput, TooLarge, Full, Late, Stopped, Site, Confined];
     all.into_iter().find(|fault| fault.as_str() == word)
 }
 

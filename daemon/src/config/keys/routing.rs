@@ -226,7 +226,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     live(
         "detect.patterns",
-        Kind::TextByName,
+        Kind::AnyTextByName,
         Absent::Unset("none"),
         "Patterns of your own, at most 32: to each name (a to z, digits, `_`) a regular expression, without look-around and back-references: `{ badge = 'B-[0-9]{6}' }`.",
     ),

@@ -246,6 +246,16 @@ fn routing_and_detection_are_held_against_their_ranges() {
 
 #[test]
 fn patterns_that_cannot_be_searched_for_are_all_named() {
+    let long = "x".repeat(1025);
+    let each = format!("[detect.patterns]\n'a b' = 'x'\nempty = ''\nlong = '{long}'\nfits = '{}'", &long[..1024]);
+    assert_eq!(
+        read_on(&machine(), &each).unwrap_err(),
+        [
+            "e: detect.patterns: \"a b\": a name of a pattern is 1 to 32 of a to z, 0 to 9 and _, a letter first",
+            "e: detect.patterns: \"empty\": 0 bytes; a pattern has 1 to 1024",
+            "e: detect.patterns: \"long\": 1025 bytes; a pattern has 1 to 1024",
+        ]
+    );
     let text = "[detect.patterns]\nahead = 'a(?=b)'\nall = 'a*'\nopen = '(a'\ngood = 'B-[0-9]{6}'";
     let faults = read_on(&machine(), text).unwrap_err();
     for name in ["ahead", "all", "open"] {

@@ -52,6 +52,17 @@ impl<'a> Reader<'a> {
         self.faults.extend(self.record.missing(key));
     }
 
+    /// Usage and answers say by this name where something ran.
+    pub fn not_this_box(&mut self) {
+        let node = self.around.node;
+        if self.record.name.as_deref() == Some(node) {
+            self.fault(
+                "name",
+                format!("{node:?} is this box itself, by its `node`: takes a name that `node` does not have"),
+            );
+        }
+    }
+
     fn protocol_word(&self) -> String {
         self.record.text("protocol").unwrap_or_default()
     }
@@ -324,6 +335,10 @@ impl<'a> Reader<'a> {
         }
         let path = self.file(key)?;
         self.open_to_all(key, &path);
+        let kind = if key == "proxy_credential" { files::Secret::Proxy } else { files::Secret::Token };
+        if let Some(fault) = (self.around.machine.secret)(&path, kind) {
+            self.fault(key, fault);
+        }
         Some(path)
     }
 

@@ -370,6 +370,22 @@ fn files_are_looked_for_where_that_is_possible_and_secrets_must_not_be_open() {
     assert_eq!(read_on(&open, &text).err(), None);
     let kept = Machine { mode: |_| Some(0o100_640), ..machine() };
     assert_eq!(read_on(&kept, &with(OIP, "credential = '/etc/token'")).err(), None);
+    let empty = Machine { secret: |path, kind| Some(format!("{} is no {kind:?}", path.display())), ..machine() };
+    let both = with(OIP, "credential = '/t'\nproxy = 'http://p:1'\nproxy_credential = '/p'");
+    let faults = read_on(&empty, &both).unwrap_err();
+    for fault in ["e: site \"a\": credential: /t is no Token", "e: site \"a\": proxy_credential: /p is no Proxy"] {
+        assert!(faults.contains(&fault.to_owned()), "{faults:?}");
+    }
+    assert_eq!(faults.len(), 2, "{faults:?}");
+}
+
+#[test]
+fn a_site_with_the_name_of_this_box_is_a_fault_that_names_both_keys() {
+    let faults = read_text(&with(OIP, "name = 'box'")).unwrap_err();
+    assert_eq!(
+        faults,
+        ["e: site \"box\": name: \"box\" is this box itself, by its `node`: takes a name that `node` does not have"]
+    );
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use edge_core::{Event as CoreEvent, Mono, NanoUsd, Outcome, SiteFault, SiteId, Tokens};
 
 use super::Ticket;
-use crate::driver::Driver;
 use crate::driver::entry::Entry;
 use crate::driver::trace::Step;
+use crate::driver::{Driver, resolve};
 use crate::ledger::audit;
 use crate::ledger::usage::{Key, Sample};
-use crate::request::{Blob, Output, TensorOut};
+use crate::request::{Blob, Output, Payload, TensorOut};
 use crate::uplink::{Answer, Done, Event, Kind, Probed, UplinkError, Usage};
 use edge_engine::protocol::Want;
 
@@ -27,13 +27,14 @@ impl Driver {
     pub(in crate::driver) fn came_back(&mut self, done: Done) {
         let Some(Ticket::Attempt(attempt)) = self.sites.tickets.remove(&done.ticket) else { return };
         let (took_us, sent) = (micros(done.took), done.sent.payload());
-        let (name, price) = match self.sites.get(attempt.site) {
-            Some(known) => (known.name.clone(), known.config.core.price),
-            None => (Arc::from("?"), None),
-        };
+        // As it was when it was asked: the configuration may know it no more.
+        let asked = self.sites.asked.remove(&done.ticket);
+        let name = asked.as_ref().map_or_else(|| Arc::from("?"), |asked| asked.name.clone());
+        let price = asked.as_ref().and_then(|asked| asked.price);
         let want = self.entries.get(&attempt.id).map_or(Want::Inline, |entry| entry.want);
         let result = done.result.map_err(|error| (fault(&error), error.to_string())).and_then(|answer| {
             let tokens = tokens(&answer);
+            self.has_its_batch(attempt.id, &answer).map_err(|why| (SiteFault::Garbage, why))?;
             output(answer, want).map(|output| (tokens, output)).map_err(|why| (SiteFault::Garbage, why))
         });
         let said = match &result {
@@ -57,7 +58,7 @@ impl Driver {
                 },
             );
         }
-        self.heard(attempt.site, result.as_ref().err().map(|(_, why)| why.as_str()));
+        self.heard(attempt.site, &name, result.as_ref().err().map(|(_, why)| why.as_str()));
         if let Some(entry) = self.entries.get_mut(&attempt.id) {
             entry.story.steps.push((self.now, Step::Returned { site: name.clone(), said: said.clone(), took_us }));
             entry.travel.cost = entry.travel.cost.plus(cost);
@@ -67,6 +68,7 @@ impl Driver {
             Ok((tokens, output)) => {
                 if let Some(entry) = self.entries.get_mut(&attempt.id) {
                     take(entry, output, tokens, done.took);
+                    entry.travel.served = asked.map(|asked| (asked.name, asked.zone));
                 }
                 self.trip(&attempt, Ok(tokens), sent);
             }
@@ -82,13 +84,26 @@ impl Driver {
     fn probed(&mut self, probed: Probed) {
         let Some(Ticket::Probe { site }) = self.sites.tickets.remove(&probed.ticket) else { return };
         let result = probed.result.map(|_| ()).map_err(|error| (fault(&error), error.to_string()));
-        self.heard(site, result.as_ref().err().map(|(_, why)| why.as_str()));
+        if let Some(name) = self.sites.get(site).map(|known| known.name.clone()) {
+            self.heard(site, &name, result.as_ref().err().map(|(_, why)| why.as_str()));
+        }
         self.core.handle(self.now, CoreEvent::SiteProbed { site, result: result.map_err(|(fault, _)| fault) });
     }
 
-    /// What a site said last, for whoever looks at its state.
-    fn heard(&mut self, site: SiteId, error: Option<&str>) {
-        if let Some(known) = self.sites.known.get_mut(usize::from(site.0)).and_then(Option::as_mut) {
+    /// Whether the answer has as many items as the request, where that can be told.
+    fn has_its_batch(&self, id: edge_core::RequestId, answer: &Answer) -> Result<(), String> {
+        let Answer::Tensors(tensors) = answer else { return Ok(()) };
+        let Some(entry) = self.entries.get(&id) else { return Ok(()) };
+        match (&entry.payload, self.models.spec(entry.setup)) {
+            (Payload::Tensors(given), Some(model)) => resolve::same_items(given, model, tensors),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a site said last, for whoever looks at its state; a site of another name has its number since then.
+    fn heard(&mut self, site: SiteId, name: &str, error: Option<&str>) {
+        let known = self.sites.known.get_mut(usize::from(site.0)).and_then(Option::as_mut);
+        if let Some(known) = known.filter(|known| *known.name == *name) {
             let error = error.unwrap_or_default();
             if known.last_error != error {
                 error.clone_into(&mut known.last_error);
@@ -118,9 +133,10 @@ impl Driver {
         }
         entry.info.cost_usd = usd(entry.travel.cost);
         let Outcome::Spilled(site) = outcome else { return };
-        let Some(known) = self.sites.get(site) else { return };
-        entry.info.site = known.name.to_string();
-        entry.info.zone = entry.reached.max(known.config.core.zone).as_str().into();
+        let known = || self.sites.get(site).map(|known| (known.name.clone(), known.config.core.zone));
+        let Some((name, zone)) = entry.travel.served.take().or_else(known) else { return };
+        entry.info.site = name.to_string();
+        entry.info.zone = entry.reached.max(zone).as_str().into();
         // What ran it there is not known here.
         entry.info.provider.clear();
         entry.info.variant.clear();
@@ -200,7 +216,8 @@ fn output(answer: Answer, want: Want) -> Result<Output, String> {
 
 fn usage(usage: Usage) -> serde_json::Value {
     let (input, output) = (usage.input_tokens, usage.output_tokens);
-    serde_json::json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output })
+    let total = input.saturating_add(output);
+    serde_json::json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": total })
 }
 
 /// The same tensor in a fresh sealed memfd.
@@ -238,4 +255,15 @@ pub(super) fn usd(amount: NanoUsd) -> f64 {
 
 fn micros(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_of_tokens_beyond_all_numbers_stays_the_greatest_one() {
+        let said = usage(Usage { input_tokens: 5, output_tokens: u64::MAX });
+        assert_eq!((said["total_tokens"].as_u64(), said["prompt_tokens"].as_u64()), (Some(u64::MAX), Some(5)));
+    }
 }

@@ -52,7 +52,16 @@ pub struct Deferred {
     rows: u64,
     next_sweep: Mono,
     fault: String,
+    /// What can be done about it; empty where nothing better is known than to make room.
+    remedy: &'static str,
+    lost: crate::driver::lost::Lost,
 }
+
+/// Name of the file in the state directory.
+pub const FILE: &str = "spool.db";
+/// What may be gone with an unreadable spool.
+const LOSS: &str =
+    "deferrable requests that waited in it are not served, and those that were answered before are not known any more";
 
 /// Who waits for a reply.
 #[derive(Debug, Default)]
@@ -116,12 +125,14 @@ impl Deferred {
         matches!(given, Some(Ok(())))
     }
 
-    pub fn problem(&self) -> Option<Problem> {
-        (!self.fault.is_empty()).then(|| Problem {
+    pub fn problems(&self) -> impl Iterator<Item = Problem> {
+        let remedy = if self.remedy.is_empty() { "make room on the disk of the state directory" } else { self.remedy };
+        let fault = (!self.fault.is_empty()).then(|| Problem {
             subject: "spool".into(),
             what: format!("nothing can be put off to the disk: {}", self.fault),
-            remedy: "make room on the disk of the state directory; requests are served all the same".into(),
-        })
+            remedy: format!("{remedy}; requests are served all the same"),
+        });
+        fault.into_iter().chain(self.lost.problem("spool", LOSS))
     }
 }
 
@@ -190,6 +201,7 @@ impl Driver {
                 if let Some((path, why)) = &found.moved {
                     tracing::error!(path = %path.display(), %why, "the spool could not be read and was moved aside");
                 }
+                self.deferred.lost.opened(&self.config.state_dir.join(FILE), found.moved);
                 if found.level.rows > 0 {
                     tracing::info!(requests = found.level.rows, "requests wait on the disk from before");
                 }
@@ -198,7 +210,7 @@ impl Driver {
                 }
                 self.count_rows(found.level.rows);
             }
-            Report::Shut(shut) => self.deferred.fault = format!("{} ({})", shut.what, shut.remedy),
+            Report::Shut(shut) => (self.deferred.fault, self.deferred.remedy) = (shut.what, shut.remedy),
             Report::Stored { mark, id } => {
                 if let Some(entry) = self.deferred.putting.remove(&mark) {
                     self.deferred.waiting.entry(id).or_default().join(callers(*entry));
@@ -247,7 +259,7 @@ impl Driver {
             }
             Report::Failing(why) => {
                 tracing::error!(%why, "the spool cannot be written");
-                self.deferred.fault = why;
+                (self.deferred.fault, self.deferred.remedy) = (why, "");
             }
             Report::Works => self.deferred.fault.clear(),
         }
@@ -410,6 +422,9 @@ impl Driver {
         if self.deferred.is_there() && self.deferred.next_sweep <= self.now {
             self.deferred.next_sweep = self.now.after(SWEEP);
             self.deferred.order(|spool| spool.sweep(now()));
+            if self.deferred.lost.look() {
+                self.touch();
+            }
         }
     }
 }

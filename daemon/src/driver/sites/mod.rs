@@ -19,10 +19,12 @@ mod stored;
 mod terms;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use edge_core::{Bytes, Mono, NanoUsd, RequestId, SiteId};
+use edge_core::{Bytes, Mono, NanoUsd, Price, RequestId, SiteId, Zone};
 
 pub(super) use self::compare::Compared;
+pub use self::deferred::FILE as SPOOL;
 pub(super) use self::deferred::{Callers, Deferred};
 pub(super) use self::evidence::Evidence;
 pub use self::known::Known;
@@ -46,6 +48,8 @@ pub struct Sites {
     /// `None` where no site is spoken to over HTTP.
     uplink: Option<Uplink>,
     tickets: HashMap<u64, Ticket>,
+    /// What the sites of these attempts were like when they began, by their tickets.
+    asked: HashMap<u64, Asked>,
     next_ticket: u64,
     /// Models that live on other sites only, by name, with the numbers that the core has for them.
     elsewhere: Vec<String>,
@@ -79,6 +83,14 @@ struct Attempt {
     noted: Option<audit::Ticket>,
 }
 
+/// A site as it was when an attempt at it began: a reload may change it meanwhile, remove it, or give its number to another one.
+#[derive(Clone, Debug, PartialEq)]
+struct Asked {
+    name: Arc<str>,
+    zone: Zone,
+    price: Option<Price>,
+}
+
 impl Sites {
     /// With what sends to them.
     pub fn new(uplink: Option<Uplink>, siblings: siblings::Siblings) -> Sites {
@@ -95,6 +107,17 @@ impl Sites {
 
     fn ticket(&mut self, of: Ticket) -> u64 {
         self.next_ticket += 1;
+        if let Ticket::Attempt(attempt) = &of
+            && let Some(known) = self.get(attempt.site)
+        {
+            let (name, site) = (known.name.clone(), &known.config.core);
+            let asked = Asked { name, zone: site.zone, price: site.price };
+            if self.asked.len() >= UNDER_WAY {
+                // Of those that ended before they left.
+                self.asked.retain(|ticket, _| self.tickets.contains_key(ticket));
+            }
+            self.asked.insert(self.next_ticket, asked);
+        }
         self.tickets.insert(self.next_ticket, of);
         self.next_ticket
     }
@@ -116,5 +139,60 @@ impl Sites {
     /// Those that there are, with their numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (SiteId, &Known)> {
         (0..u8::MAX).map(SiteId).zip(&self.known).filter_map(|(id, known)| Some((id, known.as_ref()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::sites::{Protocol, SiteConfig, Stronger};
+
+    fn site(name: &str) -> SiteConfig {
+        SiteConfig {
+            name: name.into(),
+            protocol: Protocol::Sibling { node: "press-2".into() },
+            models: Default::default(),
+            versions: Default::default(),
+            stronger: Stronger::Nowhere,
+            price_as_of: None,
+            core: edge_core::Site {
+                price: Some(Price { request: NanoUsd(7), ..Price::default() }),
+                ..edge_core::Site::in_zone(Zone::Cloud)
+            },
+        }
+    }
+
+    fn attempt(id: u64) -> Ticket {
+        Ticket::Attempt(Attempt {
+            id: RequestId(id),
+            site: SiteId(0),
+            bytes: Bytes(1),
+            reserved: NanoUsd(7),
+            began: Mono::default(),
+            reservation: None,
+            noted: None,
+        })
+    }
+
+    #[test]
+    fn what_an_attempt_began_with_is_kept_when_a_reload_removes_its_site() {
+        let mut sites = Sites::default();
+        sites.take(&[site("away")]).unwrap();
+        let ticket = sites.ticket(attempt(1));
+        sites.take(&[]).unwrap();
+        let asked = sites.asked.remove(&ticket).unwrap();
+        assert_eq!((&*asked.name, asked.zone, asked.price.unwrap().request), ("away", Zone::Cloud, NanoUsd(7)));
+    }
+
+    #[test]
+    fn attempts_that_never_left_do_not_pile_up() {
+        let mut sites = Sites::default();
+        sites.take(&[site("away")]).unwrap();
+        let kept = sites.ticket(attempt(0));
+        for id in 0..3 * UNDER_WAY as u64 {
+            let ticket = sites.ticket(attempt(id));
+            sites.tickets.remove(&ticket);
+        }
+        assert!(sites.asked.len() <= UNDER_WAY && sites.asked.contains_key(&kept));
     }
 }

@@ -62,6 +62,16 @@ impl Driver {
         }
     }
 
+    /// What is known of the sites that have a model, where none of them was sent a request for it.
+    pub(in crate::driver) fn why_no_site(&self, model: &str) -> Vec<String> {
+        let serving = self.sites.iter().filter(|(_, known)| known.model(model).is_some());
+        let said: Vec<String> = serving.filter_map(|(_, known)| no_site(&known.name, &known.last_error)).collect();
+        if !said.is_empty() {
+            return said;
+        }
+        vec!["the site that it waited for is not asked any more; `edgectl sites` shows those that there are".into()]
+    }
+
     /// What is not as it should be with other sites.
     pub(in crate::driver) fn site_problems(&self, snapshot: &Snapshot) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -77,8 +87,8 @@ impl Driver {
                 remedy: remedy(&known.last_error),
             });
         }
-        problems.extend(self.book.problem());
-        problems.extend(self.deferred.problem());
+        problems.extend(self.book.problems());
+        problems.extend(self.deferred.problems());
         problems.extend(self.config.warnings.iter().cloned());
         if self.looking.has_learnt() {
             problems.extend(self.evidence.problems());
@@ -94,11 +104,19 @@ impl Driver {
             problems.push(Problem {
                 subject: "audit".into(),
                 what: format!("what leaves the device cannot be noted, so nothing leaves: {}", self.sites.audit_fault),
-                remedy: "make room on the disk of the state directory; `routing.audit` says whether that is demanded"
-                    .into(),
+                remedy: format!("{}; `routing.audit` says whether that is demanded", self.book.remedy()),
             });
         }
         problems
+    }
+}
+
+/// What a site that is not well said last, with its name.
+fn no_site(name: &str, error: &str) -> Option<String> {
+    match error {
+        "" => None,
+        error if error.contains(name) => Some(error.to_owned()),
+        error => Some(format!("site {name}: {error}")),
     }
 }
 
@@ -129,4 +147,16 @@ pub(super) fn ms(time: Duration) -> f64 {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_that_is_not_well_is_named_once() {
+        assert_eq!(no_site("srv", ""), None);
+        assert_eq!(no_site("srv", "no connection").unwrap(), "site srv: no connection");
+        assert_eq!(no_site("srv", "no connection to site srv").unwrap(), "no connection to site srv");
+    }
 }

@@ -1,5 +1,5 @@
 //! Makes text plain before it is searched: digits of any script, full-width and ornamental characters become ASCII,
-//! invisible characters go, every space is a space and every dash a dash. Places in the plain text lead back to the text that came.
+//! invisible characters go, every space and tab is a space and every dash a dash. Places in the plain text lead back to the text that came.
 //! Must not know what is searched for. Letters of other alphabets that only look like Latin ones stay what they are.
 
 use std::borrow::Cow;
@@ -68,13 +68,14 @@ impl Folded<'_> {
 }
 
 fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')
+    matches!(byte, b' '..=b'~' | b'\n' | b'\r')
 }
 
 /// What a character becomes; `None` if it is dropped.
 fn plain_char(found: char) -> Option<char> {
     if found.is_ascii() {
-        return (found >= ' ' && found != '\x7f' || matches!(found, '\t' | '\n' | '\r')).then_some(found);
+        let found = if found == '\t' { ' ' } else { found };
+        return (found >= ' ' && found != '\x7f' || matches!(found, '\n' | '\r')).then_some(found);
     }
     let code = u32::from(found);
     if within(DROPPED.partition_point(|(from, _)| *from <= code), |at| DROPPED.get(at).map(|row| row.1), code) {
@@ -111,6 +112,7 @@ mod tests {
             ("a＠b．com", "a@b.com"),
             ("１２\u{a0}３４\u{2011}５６", "12 34-56"),
             ("Größe", "Größe"),
+            ("12\t34\n56", "12 34\n56"),
             ("4\u{336}1", "41"),
             ("①②", "12"),
         ] {

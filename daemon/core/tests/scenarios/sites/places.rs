@@ -142,6 +142,25 @@ fn who_waits_for_a_site_that_a_reload_takes_away_is_not_lost() {
 }
 
 #[test]
+fn how_one_ends_that_waited_says_what_barred_it_at_its_turn() {
+    let internal = |meta: RequestMeta| RequestMeta { class: ClassClaim::Claimed(DataClass::Internal), ..meta };
+    let mut moved = one_place(&[near()]);
+    (1..=2).for_each(|id| moved.arrive(internal(soon(&moved, id, 2_000))));
+    assert_eq!(waiting(&moved), (1, 1));
+    moved.tell(Event::Policy(Box::new(policy(&[Site { zone: Zone::Cloud, ..near() }]))));
+    moved.run_out();
+    assert_eq!((spills(&moved, 2), moved.outcome(2)), (vec![], Some(Outcome::Failed(Fault::Confined))));
+    // The place becomes free when too little is left of the deadline.
+    let mut late = one_place(&[near()]);
+    does(&mut late, 0, Does::Nothing);
+    late.arrive(soon(&late, 1, 300));
+    late.arrive(soon(&late, 2, 350));
+    assert_eq!(waiting(&late), (1, 1));
+    late.run_for(ms(320));
+    assert_eq!((spills(&late, 2), late.outcome(2)), (vec![], Some(Outcome::Expired)));
+}
+
+#[test]
 fn what_may_wait_for_long_does_not_do_so_in_memory() {
     let mut world = one_place(&[near()]);
     world.arrive(soon(&world, 1, 2_000));
