@@ -1,6 +1,7 @@
 //! The driver with the simulated engine host, on a paused clock: what a transport can count on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use edged::driver::{Driver, INBOX, Milestone, Outside};
 use edged::handle::{Handle, Message};
 use edged::request::{Blob, Caller, Options, Output, Payload, Reply, Request, TensorIn};
 use edged::store::Found;
+use edged::uplink::Uplink;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 
 struct Daemon {
@@ -36,9 +40,26 @@ async fn daemon() -> Daemon {
 
 /// A driver that reads these bundles.
 fn start(found: mpsc::Receiver<Found>) -> Daemon {
-    let machine = Machine { host_name: "box".into(), processors: 2, ..Machine::default() };
-    let config = validate(Values::default(), &machine).unwrap();
+    let config = config("");
     let later = Config { policy: Policy { max_waiting: 1, ..Policy::default() }, ..config.clone() };
+    start_with(found, config, later, Ways::default())
+}
+
+fn config(text: &str) -> Config {
+    let machine = Machine { host_name: "box".into(), processors: 2, ..Machine::default() };
+    let mut values = Values::default();
+    values.add(Path::new("test.toml"), text);
+    validate(values, &machine).unwrap()
+}
+
+/// Ways out of the driver.
+#[derive(Default)]
+struct Ways {
+    uplink: Option<Uplink>,
+}
+
+/// A driver with this configuration, and that one at a reload.
+fn start_with(found: mpsc::Receiver<Found>, config: Config, later: Config, ways: Ways) -> Daemon {
     let (inbox, receiver) = mpsc::channel(INBOX);
     let (status, watcher) = watch::channel(Arc::new(Status::default()));
     let (sender, milestones) = mpsc::channel(8);
@@ -61,7 +82,7 @@ fn start(found: mpsc::Receiver<Found>) -> Daemon {
         watchdog: None,
         platform: Platform::default(),
         samples: None,
-        uplink: None,
+        uplink: ways.uplink,
         siblings: None,
         spool: None,
         records: None,
@@ -369,4 +390,99 @@ async fn no_model_is_unknown_before_every_bundle_was_read() {
     drop(bundles);
     assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
     assert_eq!(ask(&daemon.handle).await.result.unwrap_err().code, ErrorCode::UnknownModel);
+}
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Bundles of the simulator, all of them found.
+fn simulated() -> mpsc::Receiver<Found> {
+    let (bundles, found) = mpsc::channel(16);
+    edged::store::simulated().into_iter().for_each(|model| bundles.try_send(model).unwrap());
+    found
+}
+
+/// Reads one request of HTTP; gives its first line, or nothing if the other end is gone.
+async fn asked(stream: &mut TcpStream) -> Option<String> {
+    let mut read = Vec::new();
+    let end = loop {
+        if let Some(at) = read.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if stream.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8_lossy(&read[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+    while read.len() < end + length {
+        if stream.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+    }
+    head.lines().next().map(str::to_owned)
+}
+
+/// A server of chats: the first one gets two pieces and is broken off, all others get three and the end.
+async fn chats() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut before = 0;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let Some(line) = asked(&mut stream).await else { continue };
+            if !line.starts_with("post") {
+                let body = r#"{"object":"list","data":[{"id":"m","object":"model"}]}"#;
+                let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length";
+                let _gone = stream.write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await;
+                continue;
+            }
+            let mut text = String::from(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream\r\nContent-Length: 100000\r\n\r\n",
+            );
+            for piece in 0..if before == 0 { 2 } else { 3 } {
+                text += &format!(
+                    "data: {{\"object\":\"chat.completion.chunk\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{before}.{piece}\"}}}}]}}\n\n"
+                );
+            }
+            text += if before == 0 { "" } else { "data: [DONE]\n\n" };
+            before += 1;
+            let _gone = stream.write_all(text.as_bytes()).await;
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_not_gone_on_with_by_another_site() {
+    let port = chats().await;
+    let site = |name: &str| {
+        format!(
+            "[[site]]\nname = '{name}'\nzone = 'device'\nprotocol = 'openai'\nurl = 'http://127.0.0.1:{port}'\n\
+             models = {{ chat = 'm' }}\n"
+        )
+    };
+    let config = config(&format!("{}{}", site("a"), site("b")));
+    let uplink = Some(Uplink::start(Clock::start(), 16).unwrap());
+    let daemon = start_with(simulated(), config.clone(), config, Ways { uplink });
+    let ask = async |id: &str| {
+        let (out, mut pieces) = mpsc::channel(64);
+        let body = r#"{"messages":[{"role":"user","content":"x"}],"max_tokens":5}"#;
+        let data = Blob::Inline(body.as_bytes().into());
+        let payload = Payload::Encoded { content_type: "application/json".into(), data };
+        let request = Request { payload, stream: Some(out), ..request(":1.1", "chat", Some(id)) };
+        let reply = tokio::time::timeout(PATIENCE, daemon.ask(request)).await.unwrap();
+        let mut told = Vec::new();
+        while let Some(piece) = pieces.recv().await {
+            told.push(String::from_utf8_lossy(&piece.json).into_owned());
+        }
+        (reply, told)
+    };
+    let (reply, told) = ask("broken").await;
+    assert!(told.len() == 2 && told.iter().all(|piece| piece.contains("\"0.")), "{told:?}");
+    assert_eq!(code(&reply), ErrorCode::Unavailable);
+    let message = reply.result.unwrap_err().message;
+    assert!(message.contains("site a") != message.contains("site b"), "{message}");
+    let (reply, told) = ask("whole").await;
+    assert!(reply.result.is_ok() && told.len() == 3 && told.iter().all(|piece| piece.contains("\"1.")), "{told:?}");
 }

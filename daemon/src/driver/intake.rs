@@ -220,7 +220,7 @@ impl Driver {
             error: None,
             place: self.place_of(checked.model, class),
             travel,
-            stream: request.stream,
+            stream: request.stream.map(|out| self.sites.pieces(out)),
             options: request.options,
             row: None,
         };

@@ -261,7 +261,7 @@ impl Driver {
                     None => return,
                 },
                 sensed = self.heat.next() => self.on_sensed(sensed),
-                event = self.sites.next() => self.on_uplink(event),
+                came = self.sites.next() => self.on_site(came),
                 report = self.book.next() => self.on_record(report),
                 report = self.deferred.next() => self.on_spool(report),
                 done = self.evidence.next() => self.on_evidence(done),

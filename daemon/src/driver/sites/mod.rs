@@ -2,10 +2,11 @@
 //! request goes; this carries it out.
 //!
 //! Read [`known`] (the table of sites), [`terms`] (where a request may go, by rules and by what is in it), [`send`] (out), [`back`]
-//! (what came back), [`answer`] (looking at answers of this box), [`compare`] (with a stronger site's), [`evidence`] (what that found, kept over restarts), [`deferred`] (what waits on the disk), [`explain`], [`status`].
+//! (what came back), [`begun`] (whose pieces a caller gets), [`answer`] (looking at answers of this box), [`compare`] (with a stronger site's), [`evidence`] (what that found, kept over restarts), [`deferred`] (what waits on the disk), [`explain`], [`status`].
 
 mod answer;
 mod back;
+mod begun;
 mod compare;
 mod deferred;
 mod evidence;
@@ -21,7 +22,9 @@ mod terms;
 use std::collections::{HashMap, HashSet};
 
 use edge_core::{Bytes, Mono, NanoUsd, RequestId, SiteId};
+use tokio::sync::mpsc;
 
+pub(super) use self::begun::Came;
 pub(super) use self::compare::Compared;
 pub(super) use self::deferred::{Callers, Deferred};
 pub(super) use self::evidence::Evidence;
@@ -31,7 +34,7 @@ pub(super) use self::terms::{Found, Looking};
 use crate::config::numbering::Numbering;
 use crate::ledger::audit;
 use crate::ledger::spent::Reservation;
-use crate::uplink::{Event, Uplink};
+use crate::uplink::{Chunk, Pieces, Uplink};
 
 /// Orders and probes that may be under way at once, all sites together: more than their `max_open` allow in all is not needed, and
 /// each costs a task and a buffer.
@@ -54,6 +57,7 @@ pub struct Sites {
     pub(super) audit_fault: String,
     /// Attempts that were called off while they waited to be noted.
     called_off: HashSet<u64>,
+    begun: begun::Begun,
 }
 
 /// What is under way.
@@ -84,11 +88,24 @@ impl Sites {
     }
 
     /// What comes next; waits for ever if nothing is under way. Safe to cancel.
-    pub async fn next(&mut self) -> Event {
-        match &mut self.uplink {
-            Some(uplink) => uplink.next().await,
-            None => std::future::pending().await,
+    pub async fn next(&mut self) -> Came {
+        let Sites { uplink, begun, .. } = self;
+        let ended = async {
+            match uplink {
+                Some(uplink) => uplink.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            ticket = begun.next() => Came::Begun(ticket),
+            event = ended => Came::Uplink(event),
         }
+    }
+
+    /// Where the pieces of one answer go.
+    pub(super) fn pieces(&self, out: mpsc::Sender<Chunk>) -> Pieces {
+        self.begun.tell(Pieces::new(out))
     }
 
     fn ticket(&mut self, of: Ticket) -> u64 {
