@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use edge_core::{Policy, Priority, Zone};
@@ -400,6 +401,41 @@ fn simulated() -> mpsc::Receiver<Found> {
     let (bundles, found) = mpsc::channel(16);
     edged::store::simulated().into_iter().for_each(|model| bundles.try_send(model).unwrap());
     found
+}
+
+#[tokio::test]
+async fn files_that_have_no_end_keep_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    let name = pipe.display();
+    let later = config(&format!(
+        "[routing]\ndifficulty_model = '{name}'\n[[site]]\nname = 'far'\nzone = 'device'\nprotocol = 'openai'\n\
+         url = 'http://127.0.0.1:9'\nmodels = {{ chat = 'm' }}\ncredential = '{name}'\n"
+    ));
+    let mut daemon = start_with(simulated(), config(""), later, Ways::default());
+    assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
+    let (over, waits) = std::sync::mpsc::channel::<()>();
+    let opens = pipe.clone();
+    // Whoever waits for the pipe is let go in the end, so that this test ends in any case.
+    let opener = std::thread::spawn(move || {
+        let late = waits.recv_timeout(PATIENCE).is_err();
+        while late && waits.recv_timeout(Duration::from_millis(10)) == Err(RecvTimeoutError::Timeout) {
+            drop(std::fs::File::options().read(true).write(true).open(&opens).unwrap());
+        }
+        late
+    });
+    let reloaded = daemon.handle.ask(|done| Message::Reload { done }).await;
+    over.send(()).unwrap();
+    assert!(!opener.join().unwrap(), "it waits for the pipe");
+    assert_eq!(reloaded.unwrap(), Ok(()));
+    let subjects = ["routing.difficulty_model", "site far"];
+    let all = |status: &Status| subjects.iter().all(|it| status.problems.iter().any(|problem| problem.subject == *it));
+    let status = tokio::time::timeout(PATIENCE, daemon.status(all)).await.unwrap();
+    for problem in status.problems.iter().filter(|problem| subjects.contains(&problem.subject.as_str())) {
+        let what = &problem.what;
+        assert!(what.contains(&name.to_string()) && what.contains("takes a regular file of at most"), "{what}");
+    }
 }
 
 /// Reads one request of HTTP; gives its first line, or nothing if the other end is gone.

@@ -239,7 +239,7 @@ impl Driver {
             // The next minute does it as well.
             let _behind = records.tick(now());
         }
-        self.tell_credentials();
+        self.look_at_credentials();
         self.tell_spent();
     }
 

@@ -248,7 +248,7 @@ impl Driver {
     /// Runs until every transport has dropped its handle.
     pub async fn run(mut self) {
         self.take_records();
-        self.begin_routing();
+        self.begin_routing().await;
         // Whatever models there are, the first host says what the library can do.
         self.start_host(HostId(0));
         loop {

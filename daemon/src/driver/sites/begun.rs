@@ -6,6 +6,7 @@ use std::sync::Arc;
 use edge_core::Event as CoreEvent;
 use tokio::sync::mpsc;
 
+use super::named::Credentials;
 use super::{Ticket, UNDER_WAY};
 use crate::driver::Driver;
 use crate::uplink::{Done, Event, Pieces, UplinkError};
@@ -16,6 +17,8 @@ pub enum Came {
     /// The first piece of the answer to the order with this ticket was passed on.
     Begun(u64),
     Uplink(Event),
+    /// Files of credentials were looked at.
+    Looked(Credentials),
 }
 
 /// Who says that an answer has begun.
@@ -53,6 +56,7 @@ impl Driver {
         self.now = self.clock.now();
         match came {
             Came::Begun(ticket) => self.answer_began(ticket),
+            Came::Looked(found) => self.tell_credentials(&found),
             Came::Uplink(mut event) => {
                 if let Event::Done(done) = &mut event {
                     self.settle_owner(done);

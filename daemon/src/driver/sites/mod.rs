@@ -1,7 +1,7 @@
 //! Other sites, as the driver has them: which there are, what is under way there, and what came of it. The core decides where a
 //! request goes; this carries it out.
 //!
-//! Read [`known`] (the table of sites), [`terms`] (where a request may go, by rules and by what is in it), [`send`] (out), [`back`]
+//! Read [`known`] (the table of sites), [`named`] (files that the configuration names), [`terms`] (where a request may go, by rules and by what is in it), [`send`] (out), [`back`]
 //! (what came back), [`begun`] (whose pieces a caller gets), [`answer`] (looking at answers of this box), [`compare`] (with a stronger site's), [`evidence`] (what that found, kept over restarts), [`deferred`] (what waits on the disk), [`explain`], [`status`].
 
 mod answer;
@@ -12,6 +12,7 @@ mod deferred;
 mod evidence;
 mod explain;
 mod known;
+mod named;
 mod replay;
 mod send;
 pub mod siblings;
@@ -29,6 +30,7 @@ pub(super) use self::compare::Compared;
 pub(super) use self::deferred::{Callers, Deferred};
 pub(super) use self::evidence::Evidence;
 pub use self::known::Known;
+pub(super) use self::named::Named;
 pub(super) use self::replay::Replaying;
 pub(super) use self::terms::{Found, Looking};
 use crate::config::numbering::Numbering;
@@ -58,6 +60,7 @@ pub struct Sites {
     /// Attempts that were called off while they waited to be noted.
     called_off: HashSet<u64>,
     begun: begun::Begun,
+    looks: named::Looks,
 }
 
 /// What is under way.
@@ -89,7 +92,7 @@ impl Sites {
 
     /// What comes next; waits for ever if nothing is under way. Safe to cancel.
     pub async fn next(&mut self) -> Came {
-        let Sites { uplink, begun, .. } = self;
+        let Sites { uplink, begun, looks, .. } = self;
         let ended = async {
             match uplink {
                 Some(uplink) => uplink.next().await,
@@ -100,6 +103,7 @@ impl Sites {
             biased;
             ticket = begun.next() => Came::Begun(ticket),
             event = ended => Came::Uplink(event),
+            found = looks.next() => Came::Looked(found),
         }
     }
 
