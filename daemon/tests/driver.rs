@@ -16,6 +16,7 @@ use edged::config::validate::{Machine, validate};
 use edged::driver::clock::Clock;
 use edged::driver::{Driver, INBOX, Milestone, Outside};
 use edged::handle::{Handle, Message};
+use edged::ledger::spool::{Bounds, Report, Spool};
 use edged::request::{Blob, Caller, Options, Output, Payload, Reply, Request, TensorIn};
 use edged::store::Found;
 use edged::uplink::Uplink;
@@ -57,6 +58,7 @@ fn config(text: &str) -> Config {
 #[derive(Default)]
 struct Ways {
     uplink: Option<Uplink>,
+    spool: Option<(Spool, mpsc::Receiver<Report>)>,
 }
 
 /// A driver with this configuration, and that one at a reload.
@@ -85,7 +87,7 @@ fn start_with(found: mpsc::Receiver<Found>, config: Config, later: Config, ways:
         samples: None,
         uplink: ways.uplink,
         siblings: None,
-        spool: None,
+        spool: ways.spool,
         records: None,
         power_mode_fault: None,
     };
@@ -500,7 +502,7 @@ async fn an_answer_that_breaks_off_is_not_gone_on_with_by_another_site() {
     };
     let config = config(&format!("{}{}", site("a"), site("b")));
     let uplink = Some(Uplink::start(Clock::start(), 16).unwrap());
-    let daemon = start_with(simulated(), config.clone(), config, Ways { uplink });
+    let daemon = start_with(simulated(), config.clone(), config, Ways { uplink, ..Ways::default() });
     let ask = async |id: &str| {
         let (out, mut pieces) = mpsc::channel(64);
         let body = r#"{"messages":[{"role":"user","content":"x"}],"max_tokens":5}"#;
@@ -521,4 +523,30 @@ async fn an_answer_that_breaks_off_is_not_gone_on_with_by_another_site() {
     assert!(message.contains("site a") != message.contains("site b"), "{message}");
     let (reply, told) = ask("whole").await;
     assert!(reply.result.is_ok() && told.len() == 3 && told.iter().all(|piece| piece.contains("\"1.")), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_a_set_clock_calls_too_late_is_answered_as_the_disk_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (said, reports) = mpsc::channel(64);
+    let spool = Spool::start(&dir.path().join("spool.db"), Bounds::default(), edged::driver::ledger_time(), said);
+    let ways = Ways { spool: Some((spool.unwrap(), reports)), ..Ways::default() };
+    let mut daemon = start_with(simulated(), config(""), config(""), ways);
+    assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
+    let held = daemon.handle.ask(|done| Message::Hold { why: "a test".into(), done }).await.unwrap().unwrap();
+    let waiting = |id: &str, deadline_ms| {
+        let request = request(":1.1", "text-line", Some(id));
+        let options = Options { deferrable: true, deadline_ms: Some(deadline_ms), ..request.options };
+        Request { options, ..request }
+    };
+    let first = daemon.submit(waiting("there", 3_600_000));
+    tokio::time::timeout(PATIENCE, daemon.status(|status| status.counters.deferred == 1)).await.unwrap();
+    let again = daemon.submit(waiting("there", 0));
+    let unknown = daemon.ask(waiting("unknown", 0)).await;
+    assert_eq!(code(&unknown), ErrorCode::DeadlineExceeded);
+    assert!(daemon.handle.offer(Message::Release { id: held }));
+    for reply in [first, again] {
+        let reply = tokio::time::timeout(PATIENCE, reply).await.unwrap().unwrap();
+        assert!(reply.result.is_ok(), "{reply:?}");
+    }
 }
