@@ -94,7 +94,7 @@ pub enum Payload {
 pub struct Options {
     pub version: Option<String>,
     pub task: Option<String>,
-    /// Relative to receipt.
+    /// Relative to receipt. 0, which no caller can give: it has passed, and only an answer that is there or on its way is given.
     pub deadline_ms: Option<u64>,
     /// As written; an unknown word is `regulated` and warned about by the driver.
     pub data_class: Option<String>,
@@ -131,6 +131,8 @@ pub struct Request {
 
 /// The content type of a chat: the body of chat completions.
 pub const CHAT: &str = "application/json";
+/// What one is told whose deadline passed by the wall clock before a daemon could look at it again.
+pub const PASSED: &str = "the deadline passed while the daemon was down";
 
 /// One output tensor.
 #[derive(Clone, Debug)]

@@ -1,7 +1,9 @@
 //! The driver with the simulated engine host, on a paused clock: what a transport can count on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use edge_core::{Policy, Priority, Zone};
@@ -14,8 +16,12 @@ use edged::config::validate::{Machine, validate};
 use edged::driver::clock::Clock;
 use edged::driver::{Driver, INBOX, Milestone, Outside};
 use edged::handle::{Handle, Message};
+use edged::ledger::spool::{Bounds, Report, Spool};
 use edged::request::{Blob, Caller, Options, Output, Payload, Reply, Request, TensorIn};
 use edged::store::Found;
+use edged::uplink::Uplink;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 
 struct Daemon {
@@ -36,9 +42,27 @@ async fn daemon() -> Daemon {
 
 /// A driver that reads these bundles.
 fn start(found: mpsc::Receiver<Found>) -> Daemon {
-    let machine = Machine { host_name: "box".into(), processors: 2, ..Machine::default() };
-    let config = validate(Values::default(), &machine).unwrap();
+    let config = config("");
     let later = Config { policy: Policy { max_waiting: 1, ..Policy::default() }, ..config.clone() };
+    start_with(found, config, later, Ways::default())
+}
+
+fn config(text: &str) -> Config {
+    let machine = Machine { host_name: "box".into(), processors: 2, ..Machine::default() };
+    let mut values = Values::default();
+    values.add(Path::new("test.toml"), text);
+    validate(values, &machine).unwrap()
+}
+
+/// Ways out of the driver.
+#[derive(Default)]
+struct Ways {
+    uplink: Option<Uplink>,
+    spool: Option<(Spool, mpsc::Receiver<Report>)>,
+}
+
+/// A driver with this configuration, and that one at a reload.
+fn start_with(found: mpsc::Receiver<Found>, config: Config, later: Config, ways: Ways) -> Daemon {
     let (inbox, receiver) = mpsc::channel(INBOX);
     let (status, watcher) = watch::channel(Arc::new(Status::default()));
     let (sender, milestones) = mpsc::channel(8);
@@ -61,9 +85,9 @@ fn start(found: mpsc::Receiver<Found>) -> Daemon {
         watchdog: None,
         platform: Platform::default(),
         samples: None,
-        uplink: None,
+        uplink: ways.uplink,
         siblings: None,
-        spool: None,
+        spool: ways.spool,
         records: None,
         power_mode_fault: None,
     };
@@ -369,4 +393,160 @@ async fn no_model_is_unknown_before_every_bundle_was_read() {
     drop(bundles);
     assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
     assert_eq!(ask(&daemon.handle).await.result.unwrap_err().code, ErrorCode::UnknownModel);
+}
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Bundles of the simulator, all of them found.
+fn simulated() -> mpsc::Receiver<Found> {
+    let (bundles, found) = mpsc::channel(16);
+    edged::store::simulated().into_iter().for_each(|model| bundles.try_send(model).unwrap());
+    found
+}
+
+#[tokio::test]
+async fn files_that_have_no_end_keep_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    let name = pipe.display();
+    let later = config(&format!(
+        "[routing]\ndifficulty_model = '{name}'\n[[site]]\nname = 'far'\nzone = 'device'\nprotocol = 'openai'\n\
+         url = 'http://127.0.0.1:9'\nmodels = {{ chat = 'm' }}\ncredential = '{name}'\n"
+    ));
+    let mut daemon = start_with(simulated(), config(""), later, Ways::default());
+    assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
+    let (over, waits) = std::sync::mpsc::channel::<()>();
+    let opens = pipe.clone();
+    // Whoever waits for the pipe is let go in the end, so that this test ends in any case.
+    let opener = std::thread::spawn(move || {
+        let late = waits.recv_timeout(PATIENCE).is_err();
+        while late && waits.recv_timeout(Duration::from_millis(10)) == Err(RecvTimeoutError::Timeout) {
+            drop(std::fs::File::options().read(true).write(true).open(&opens).unwrap());
+        }
+        late
+    });
+    let reloaded = daemon.handle.ask(|done| Message::Reload { done }).await;
+    over.send(()).unwrap();
+    assert!(!opener.join().unwrap(), "it waits for the pipe");
+    assert_eq!(reloaded.unwrap(), Ok(()));
+    let subjects = ["routing.difficulty_model", "site far"];
+    let all = |status: &Status| subjects.iter().all(|it| status.problems.iter().any(|problem| problem.subject == *it));
+    let status = tokio::time::timeout(PATIENCE, daemon.status(all)).await.unwrap();
+    for problem in status.problems.iter().filter(|problem| subjects.contains(&problem.subject.as_str())) {
+        let what = &problem.what;
+        assert!(what.contains(&name.to_string()) && what.contains("takes a regular file of at most"), "{what}");
+    }
+}
+
+/// Reads one request of HTTP; gives its first line, or nothing if the other end is gone.
+async fn asked(stream: &mut TcpStream) -> Option<String> {
+    let mut read = Vec::new();
+    let end = loop {
+        if let Some(at) = read.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if stream.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8_lossy(&read[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+    while read.len() < end + length {
+        if stream.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+    }
+    head.lines().next().map(str::to_owned)
+}
+
+/// A server of chats: the first one gets two pieces and is broken off, all others get three and the end.
+async fn chats() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut before = 0;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let Some(line) = asked(&mut stream).await else { continue };
+            if !line.starts_with("post") {
+                let body = r#"{"object":"list","data":[{"id":"m","object":"model"}]}"#;
+                let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length";
+                let _gone = stream.write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await;
+                continue;
+            }
+            let mut text = String::from(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream\r\nContent-Length: 100000\r\n\r\n",
+            );
+            for piece in 0..if before == 0 { 2 } else { 3 } {
+                text += &format!(
+                    "data: {{\"object\":\"chat.completion.chunk\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{before}.{piece}\"}}}}]}}\n\n"
+                );
+            }
+            text += if before == 0 { "" } else { "data: [DONE]\n\n" };
+            before += 1;
+            let _gone = stream.write_all(text.as_bytes()).await;
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_not_gone_on_with_by_another_site() {
+    let port = chats().await;
+    let site = |name: &str| {
+        format!(
+            "[[site]]\nname = '{name}'\nzone = 'device'\nprotocol = 'openai'\nurl = 'http://127.0.0.1:{port}'\n\
+             models = {{ chat = 'm' }}\n"
+        )
+    };
+    let config = config(&format!("{}{}", site("a"), site("b")));
+    let uplink = Some(Uplink::start(Clock::start(), 16).unwrap());
+    let daemon = start_with(simulated(), config.clone(), config, Ways { uplink, ..Ways::default() });
+    let ask = async |id: &str| {
+        let (out, mut pieces) = mpsc::channel(64);
+        let body = r#"{"messages":[{"role":"user","content":"x"}],"max_tokens":5}"#;
+        let data = Blob::Inline(body.as_bytes().into());
+        let payload = Payload::Encoded { content_type: "application/json".into(), data };
+        let request = Request { payload, stream: Some(out), ..request(":1.1", "chat", Some(id)) };
+        let reply = tokio::time::timeout(PATIENCE, daemon.ask(request)).await.unwrap();
+        let mut told = Vec::new();
+        while let Some(piece) = pieces.recv().await {
+            told.push(String::from_utf8_lossy(&piece.json).into_owned());
+        }
+        (reply, told)
+    };
+    let (reply, told) = ask("broken").await;
+    assert!(told.len() == 2 && told.iter().all(|piece| piece.contains("\"0.")), "{told:?}");
+    assert_eq!(code(&reply), ErrorCode::Unavailable);
+    let message = reply.result.unwrap_err().message;
+    assert!(message.contains("site a") != message.contains("site b"), "{message}");
+    let (reply, told) = ask("whole").await;
+    assert!(reply.result.is_ok() && told.len() == 3 && told.iter().all(|piece| piece.contains("\"1.")), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_a_set_clock_calls_too_late_is_answered_as_the_disk_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (said, reports) = mpsc::channel(64);
+    let spool = Spool::start(&dir.path().join("spool.db"), Bounds::default(), edged::driver::ledger_time(), said);
+    let ways = Ways { spool: Some((spool.unwrap(), reports)), ..Ways::default() };
+    let mut daemon = start_with(simulated(), config(""), config(""), ways);
+    assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
+    let held = daemon.handle.ask(|done| Message::Hold { why: "a test".into(), done }).await.unwrap().unwrap();
+    let waiting = |id: &str, deadline_ms| {
+        let request = request(":1.1", "text-line", Some(id));
+        let options = Options { deferrable: true, deadline_ms: Some(deadline_ms), ..request.options };
+        Request { options, ..request }
+    };
+    let first = daemon.submit(waiting("there", 3_600_000));
+    tokio::time::timeout(PATIENCE, daemon.status(|status| status.counters.deferred == 1)).await.unwrap();
+    let again = daemon.submit(waiting("there", 0));
+    let unknown = daemon.ask(waiting("unknown", 0)).await;
+    assert_eq!(code(&unknown), ErrorCode::DeadlineExceeded);
+    assert!(daemon.handle.offer(Message::Release { id: held }));
+    for reply in [first, again] {
+        let reply = tokio::time::timeout(PATIENCE, reply).await.unwrap().unwrap();
+        assert!(reply.result.is_ok(), "{reply:?}");
+    }
 }

@@ -189,6 +189,14 @@ pub enum Event {
     /// An attempt at a site ended; sent once for every [`Action::Spill`](crate::Action::Spill), also when it was called off
     /// or the request was settled meanwhile.
     SiteDone(Trip),
+    /// The first piece of a site's answer was given to the caller: the rest comes from that site, or not at all. Another one that
+    /// is at the request is called off, none is asked any more, and a fault of this one is the end.
+    SiteBegan {
+        /// Which request.
+        id: RequestId,
+        /// Whose answer it is.
+        site: SiteId,
+    },
     /// A site was asked how it is, and answered or did not.
     SiteProbed {
         /// Which one.

@@ -25,6 +25,7 @@
 //!   Spill ─► SiteDone ─ an answer ─► Settle(Spilled)        late: a second Spill (hedge); the first answer wins, the
 //!                     └ none ─► the operator's table:                other is called off
 //!                               another Spill; Stay, and this box as above; the disk; Settle(Failed)
+//!   A caller that has a first piece of a site's answer (SiteBegan) gets the rest from there, or Settle(Failed).
 //!
 //!   What waits here is sent when its last chance elsewhere has come, or when heat takes the box away from it. An answer of
 //!   this box may be looked at (Check, Checked) before Settle(Done): if it is doubtful, a stronger site is asked, and if that

@@ -241,6 +241,7 @@ fn every_event_comes_back_from_its_text() {
         Event::SiteDone(trip(Ok(Tokens { input: 12, output: 34 }), true)),
         Event::SiteDone(trip(Err(SiteFault::Busy(Some(took))), true)),
         Event::SiteDone(trip(Err(SiteFault::Connect), false)),
+        Event::SiteBegan { id, site: SiteId(3) },
         Event::SiteProbed { site: SiteId(3), result: Ok(()) },
         Event::SiteProbed { site: SiteId(3), result: Err(SiteFault::Credential) },
         Event::SiteLoad { site: SiteId(3), off: true, wait: took },

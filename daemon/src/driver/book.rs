@@ -262,7 +262,7 @@ impl Driver {
         if self.book.lost.look() {
             self.touch();
         }
-        self.tell_credentials();
+        self.look_at_credentials();
         self.tell_spent();
     }
 

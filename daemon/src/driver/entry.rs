@@ -6,7 +6,6 @@ use std::time::Duration;
 use edge_core::{DataClass, ModelId, Mono, NanoUsd, Ratio, Terms, Tokens, Zone};
 use edge_engine::protocol::{HostError, Part, Want};
 use edge_wire::dto::Info;
-use tokio::sync::mpsc;
 
 use super::chunks::{Chunk, Divided};
 use super::pipeline::{Child, Gathering};
@@ -63,7 +62,7 @@ pub struct Entry {
     /// What is known of it and other sites.
     pub travel: Travel,
     /// Where the pieces of a streamed answer go.
-    pub stream: Option<mpsc::Sender<uplink::Chunk>>,
+    pub stream: Option<uplink::Pieces>,
     /// As they were given.
     pub options: Options,
     /// Its row on the disk, if it waited there.

@@ -19,7 +19,7 @@ use super::shares::ShareKey;
 use super::sites::Callers;
 use super::trace::{Step, Story};
 use crate::handle::{Refused, ReplySender};
-use crate::request::{Blob, Failure, Payload, Reply, Request, TensorIn};
+use crate::request::{Blob, Failure, PASSED, Payload, Reply, Request, TensorIn};
 
 /// What the checks found out.
 pub(super) struct Checked {
@@ -79,6 +79,10 @@ impl Driver {
         let id = RequestId(self.next_id);
         self.next_id += 1;
         let mut info = self.new_info(id, &request);
+        if request.options.deadline_ms == Some(0) {
+            let failure = Failure::new(ErrorCode::DeadlineExceeded, PASSED);
+            return self.refuse_early(request, info, failure, reply);
+        }
         let here = self.check(&request, &mut info);
         let checked = match here.or_else(|failure| self.check_elsewhere(&request, &mut info, failure)) {
             Ok(checked) => checked,
@@ -220,7 +224,7 @@ impl Driver {
             error: None,
             place: self.place_of(checked.model, class),
             travel,
-            stream: request.stream,
+            stream: request.stream.map(|out| self.sites.pieces(out)),
             options: request.options,
             row: None,
         };

@@ -131,7 +131,7 @@ impl Driver {
             Message::Usage { filter, done } => self.usage(filter, done),
             Message::Replay { policy, since, done } => self.replay(&policy, since.as_deref(), done),
             Message::SiblingDone(done) => {
-                self.came_back(*done);
+                self.sibling_done(*done);
                 self.act();
             }
             Message::SiblingHeard(heard) => self.heard_of(&heard),

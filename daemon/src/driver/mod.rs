@@ -250,7 +250,7 @@ impl Driver {
     /// Runs until every transport has dropped its handle.
     pub async fn run(mut self) {
         self.take_records();
-        self.begin_routing();
+        self.begin_routing().await;
         // Whatever models there are, the first host says what the library can do.
         self.start_host(HostId(0));
         loop {
@@ -263,7 +263,7 @@ impl Driver {
                     None => return,
                 },
                 sensed = self.heat.next() => self.on_sensed(sensed),
-                event = self.sites.next() => self.on_uplink(event),
+                came = self.sites.next() => self.on_site(came),
                 report = self.book.next() => self.on_record(report),
                 report = self.deferred.next() => self.on_spool(report),
                 done = self.evidence.next() => self.on_evidence(done),

@@ -8,6 +8,7 @@ use edge_wire::dto::Problem;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::sites::Named;
 use super::{Driver, answer};
 use crate::config::Config;
 
@@ -20,10 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A caller who wants to know how it went.
 type Asked = oneshot::Sender<Result<(), String>>;
 
+/// The configuration, and what is in the files that it names.
+type Read = Result<(Config, Named), String>;
+
 /// What is under way, and how the last reload went.
 #[derive(Default)]
 pub(super) struct Reloading {
-    reading: Option<JoinHandle<Result<Config, String>>>,
+    reading: Option<JoinHandle<Read>>,
     /// Since when.
     since: Mono,
     /// For whom it is read.
@@ -38,7 +42,7 @@ pub(super) struct Reloading {
 
 impl Reloading {
     /// The configuration that is being read; waits for ever if none is.
-    pub(super) async fn read(&mut self) -> Result<Config, String> {
+    pub(super) async fn read(&mut self) -> Read {
         let Some(reading) = &mut self.reading else { return std::future::pending().await };
         let read = reading.await;
         self.reading = None;
@@ -48,7 +52,11 @@ impl Reloading {
     fn start(&mut self, now: Mono, read: &ReadConfig) {
         self.since = now;
         let read = read.clone();
-        self.reading = Some(tokio::task::spawn_blocking(move || read()));
+        self.reading = Some(tokio::task::spawn_blocking(move || {
+            let config = read()?;
+            let named = Named::read(&config);
+            Ok((config, named))
+        }));
     }
 
     /// What is wrong, while the file on disk is not what holds.
@@ -81,10 +89,10 @@ impl Driver {
     }
 
     /// Takes over what can change while running, and notes the rest.
-    pub(super) fn reloaded(&mut self, read: Result<Config, String>) {
+    pub(super) fn reloaded(&mut self, read: Read) {
         self.now = self.clock.now();
-        let result = read.and_then(|config| {
-            self.take_routing(&config)?;
+        let result = read.and_then(|(config, named)| {
+            self.take_routing(&config, named)?;
             self.reloading.pending = self.config.pending(&config);
             tracing::info!(waiting_for_a_restart = ?self.reloading.pending, "policy reloaded");
             self.config.files = config.files;

@@ -5,7 +5,7 @@
 //! Redirects are never followed, answers are bounded, and nothing of a body is handed out after its order has ended.
 //!
 //! Read [`site`] (where a site is), [`error`] (what can go wrong), [`worker`] (the thread), [`exchange`] (one question over HTTP),
-//! [`oip`] and [`openai`] (the protocols), [`meter`] (what was out).
+//! [`oip`] and [`openai`] (the protocols), [`pieces`] (streamed answers), [`meter`] (what was out).
 
 pub(crate) mod blob;
 mod check;
@@ -16,6 +16,7 @@ mod exchange;
 mod meter;
 pub mod oip;
 pub mod openai;
+mod pieces;
 mod probe;
 mod said;
 mod site;
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::check::secret_fault;
 pub use self::error::{Kind, Phase, UplinkError};
 pub use self::meter::Sent;
+pub use self::pieces::Pieces;
 pub use self::probe::{Health, Metadata, Seen};
 pub use self::site::{Identity, Protocol, SiteAddress, Version};
 use self::worker::{Job, Terms, Work};
@@ -57,7 +59,7 @@ pub struct Order {
     /// What leaves is noted: a digest of it is made.
     pub noted: bool,
     /// Where the chunks of a chat or completion go, which is then asked for as a stream. While there is no room, nothing is read.
-    pub stream: Option<mpsc::Sender<Chunk>>,
+    pub stream: Option<Pieces>,
 }
 
 /// What is sent.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use edged::uplink::{Answer, Chat, Chunk, Content, Done, Kind, Protocol, Question, Seen, Sent, Usage};
+use edged::uplink::{Answer, Chat, Chunk, Content, Done, Kind, Pieces, Protocol, Question, Seen, Sent, Usage};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
@@ -24,7 +24,7 @@ fn events() -> String {
 async fn streamed(url: &str, content: Content) -> (Vec<Bytes>, Done) {
     let (out, mut chunks) = mpsc::channel(1);
     let mut asked = order(site(Protocol::OpenAi, url), content);
-    asked.stream = Some(out);
+    asked.stream = Some(Pieces::new(out));
     let collect = async {
         let mut all = Vec::new();
         while let Some(Chunk { ticket: 7, json }) = chunks.recv().await {
@@ -114,7 +114,7 @@ async fn endless() -> (edged::uplink::Order, mpsc::Receiver<Chunk>) {
     .await;
     let (out, chunks) = mpsc::channel(2);
     let mut asked = order(site(Protocol::OpenAi, &server.url()), chat());
-    asked.stream = Some(out);
+    asked.stream = Some(Pieces::new(out));
     asked.max_answer_bytes = u64::MAX;
     (asked, chunks)
 }

@@ -5,6 +5,7 @@
 //!       ▲  │ failed, shed, too hot ──► the table of what ──►│  ▲
 //!       │  ▼                           is tried next        │  │ late: a second site (hedge)
 //!      Here ◄──────────────────────────── no answer ────────┘──┘
+//!             (once a piece of an answer was given, no answer is the end)
 //! ```
 //!
 //! Nothing leaves but by [`Scheduler::send`], which asks once more whether the data may go there.
@@ -146,6 +147,23 @@ impl Scheduler {
         }
     }
 
+    /// A caller has the first piece of a site's answer.
+    pub(super) fn site_began(&mut self, id: RequestId, site: SiteId) {
+        let Some(slot) = self.table.find(id) else { return };
+        let Some(live) = self.table.get(slot).filter(|live| live.travel.at.contains(&Some(site))) else { return };
+        let others = live.travel.at.into_iter().flatten().filter(|at| *at != site);
+        for site in others {
+            self.push(Action::CallOff { id, site });
+        }
+        self.look_at(slot, None);
+        self.table.change(slot, |live| {
+            live.travel.at = [Some(site), None];
+            live.travel.begun = true;
+            // The whole answer of this box does not fit behind it.
+            live.travel.answered_here = false;
+        });
+    }
+
     /// A connection that was kept and broke before anything of the request was sent says nothing of the site: it may be asked
     /// once more. What may have been served is not sent to the same site again.
     fn ask_again(&mut self, slot: Slot, trip: &Trip, fault: SiteFault) {
@@ -173,6 +191,11 @@ impl Scheduler {
         } else {
             Outcome::Failed(Fault::Site)
         };
+        if live.travel.begun {
+            // Nobody else's answer fits behind the pieces that the caller has.
+            self.taken.count(Failure::SiteDown, None);
+            return self.drop_live(slot, outcome);
+        }
         self.fall_back(now, slot, Failure::SiteDown, outcome);
     }
 

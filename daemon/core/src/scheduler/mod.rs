@@ -223,6 +223,7 @@ impl Scheduler {
             Event::HostDown { host } => self.host_down(now, host),
             Event::HostUp { host } => self.host_up(now, host),
             Event::SiteDone(trip) => self.site_done(now, &trip),
+            Event::SiteBegan { id, site } => self.site_began(id, site),
             Event::SiteProbed { site, result } => self.site_probed(now, site, result),
             Event::SiteLoad { site, off, wait } => self.site_load(now, site, off, wait),
             Event::Spent { site, today } => self.set_spent(site, today),

@@ -54,6 +54,8 @@ pub(super) struct Travel {
     pub answered_here: bool,
     /// It failed here.
     pub failed_here: bool,
+    /// A piece of an answer was given to the caller: no other place is asked any more.
+    pub begun: bool,
     /// A site was asked a second time, as nothing had reached it the first time.
     pub asked_again: bool,
     /// The site for a place at which it waits.

@@ -73,6 +73,7 @@ pub fn event(at: Mono, event: &Event) -> String {
         Event::HostDown { host } => format!("host_down host={}", host.0),
         Event::HostUp { host } => format!("host_up host={}", host.0),
         Event::SiteDone(trip) => sites::site_done(trip),
+        Event::SiteBegan { id, site } => format!("site_began id={} site={}", id.0, site.0),
         Event::SiteProbed { site, result } => sites::site_probed(*site, *result),
         Event::SiteLoad { site, off, wait } => format!("site_load site={} off={off} wait={}", site.0, nanos(*wait)),
         Event::Spent { site, today } => format!("spent site={} today={}", site.0, today.0),

@@ -126,6 +126,7 @@ fn away() -> impl Strategy<Value = Event> {
     });
     prop_oneof![
         6 => done,
+        2 => (id(), site()).prop_map(|(id, site)| Event::SiteBegan { id, site }),
         1 => asked,
         1 => load,
         1 => (site(), any::<u64>()).prop_map(|(site, today)| Event::Spent { site, today: NanoUsd(today) }),

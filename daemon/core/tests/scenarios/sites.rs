@@ -1,5 +1,6 @@
 //! Requests that other sites serve: who goes where and when, and what follows when a place does not serve.
 
+mod begun;
 mod budget;
 mod confine;
 mod disk;

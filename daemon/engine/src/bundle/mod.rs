@@ -239,14 +239,20 @@ fn open_regular(path: &Path) -> std::io::Result<File> {
     }
 }
 
-/// The text of a file of at most `limit` bytes.
-pub fn read_text(path: &Path, limit: u64) -> std::io::Result<String> {
-    let mut text = String::new();
-    open_regular(path)?.take(limit + 1).read_to_string(&mut text)?;
-    match text.len() as u64 > limit {
+/// The content of a regular file of at most `limit` bytes. A pipe or a device is not waited for: it is refused.
+pub fn read_bytes(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
         true => Err(std::io::Error::other(format!("larger than {limit} bytes"))),
-        false => Ok(text),
+        false => Ok(bytes),
     }
+}
+
+/// The text of such a file.
+pub fn read_text(path: &Path, limit: u64) -> std::io::Result<String> {
+    let text = String::from_utf8(read_bytes(path, limit)?);
+    text.map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
 /// Why `text` is no TOML of the wanted form, in one line that says where.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use edge_core::{Event, ModelId, Mono, SiteId, Sites as Set};
 
+use super::named::Named;
 use super::{Sites, Ticket};
 use crate::config::Config;
 use crate::config::numbering::NoRoom;
@@ -151,16 +152,17 @@ impl Ticket {
 
 impl Driver {
     /// At the start: the core is told which sites there are.
-    pub(in crate::driver) fn begin_routing(&mut self) {
+    pub(in crate::driver) async fn begin_routing(&mut self) {
         let config = self.config.clone();
-        if let Err(why) = self.take_routing(&config) {
+        let named = Named::read_apart(&config).await;
+        if let Err(why) = self.take_routing(&config, named) {
             // A configuration with more sites than there are numbers is refused before.
             tracing::error!(%why, "sites");
         }
     }
 
     /// Sites, rules, and all else that decides where requests go, taken over together or not at all. What is open at a site goes on.
-    pub(in crate::driver) fn take_routing(&mut self, config: &Config) -> Result<(), String> {
+    pub(in crate::driver) fn take_routing(&mut self, config: &Config, named: Named) -> Result<(), String> {
         let sites = self.sites.take(&config.sites).map_err(|no_room| no_room.to_string())?;
         let config = config.clone();
         self.config.policy = edge_core::Policy { sites, ..config.policy };
@@ -169,30 +171,10 @@ impl Driver {
         if !self.deferred.is_there() {
             self.config.policy.routing.max_deferred = 0;
         }
-        self.take_looking();
+        self.take_looking(named.learnt);
         self.core.handle(self.now, Event::Policy(Box::new(self.config.policy.clone())));
-        self.tell_credentials();
+        self.tell_credentials(&named.credentials);
         self.tell_spent();
         Ok(())
-    }
-
-    /// A site whose credential cannot be read is not asked; looked at once a minute, too.
-    pub(in crate::driver) fn tell_credentials(&mut self) {
-        let missing: Vec<(SiteId, bool, String)> = self
-            .sites
-            .iter()
-            .filter_map(|(id, known)| {
-                let path = known.config.http()?.credential.as_ref()?;
-                let fault = std::fs::File::open(path).err();
-                let why = fault.as_ref().map(|error| format!("credential {}: {error}", path.display()));
-                Some((id, fault.is_some(), why.unwrap_or_default()))
-            })
-            .collect();
-        for (site, off, why) in missing {
-            if let Some(Some(known)) = self.sites.known.get_mut(usize::from(site.0)).filter(|_| off) {
-                known.last_error = why;
-            }
-            self.core.handle(self.now, Event::SiteLoad { site, off, wait: Duration::ZERO });
-        }
     }
 }

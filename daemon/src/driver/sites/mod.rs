@@ -1,16 +1,18 @@
 //! Other sites, as the driver has them: which there are, what is under way there, and what came of it. The core decides where a
 //! request goes; this carries it out.
 //!
-//! Read [`known`] (the table of sites), [`terms`] (where a request may go, by rules and by what is in it), [`send`] (out), [`back`]
-//! (what came back), [`answer`] (looking at answers of this box), [`compare`] (with a stronger site's), [`evidence`] (what that found, kept over restarts), [`deferred`] (what waits on the disk), [`explain`], [`status`].
+//! Read [`known`] (the table of sites), [`named`] (files that the configuration names), [`terms`] (where a request may go, by rules and by what is in it), [`send`] (out), [`back`]
+//! (what came back), [`begun`] (whose pieces a caller gets), [`answer`] (looking at answers of this box), [`compare`] (with a stronger site's), [`evidence`] (what that found, kept over restarts), [`deferred`] (what waits on the disk), [`explain`], [`status`].
 
 mod answer;
 mod back;
+mod begun;
 mod compare;
 mod deferred;
 mod evidence;
 mod explain;
 mod known;
+mod named;
 mod replay;
 mod send;
 pub mod siblings;
@@ -22,18 +24,21 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use edge_core::{Bytes, Mono, NanoUsd, Price, RequestId, SiteId, Zone};
+use tokio::sync::mpsc;
 
+pub(super) use self::begun::Came;
 pub(super) use self::compare::Compared;
 pub use self::deferred::FILE as SPOOL;
 pub(super) use self::deferred::{Callers, Deferred};
 pub(super) use self::evidence::Evidence;
 pub use self::known::Known;
+pub(super) use self::named::Named;
 pub(super) use self::replay::Replaying;
 pub(super) use self::terms::{Found, Looking};
 use crate::config::numbering::Numbering;
 use crate::ledger::audit;
 use crate::ledger::spent::Reservation;
-use crate::uplink::{Event, Uplink};
+use crate::uplink::{Chunk, Pieces, Uplink};
 
 /// Orders and probes that may be under way at once, all sites together: more than their `max_open` allow in all is not needed, and
 /// each costs a task and a buffer.
@@ -58,6 +63,8 @@ pub struct Sites {
     pub(super) audit_fault: String,
     /// Attempts that were called off while they waited to be noted.
     called_off: HashSet<u64>,
+    begun: begun::Begun,
+    looks: named::Looks,
 }
 
 /// What is under way.
@@ -98,11 +105,25 @@ impl Sites {
     }
 
     /// What comes next; waits for ever if nothing is under way. Safe to cancel.
-    pub async fn next(&mut self) -> Event {
-        match &mut self.uplink {
-            Some(uplink) => uplink.next().await,
-            None => std::future::pending().await,
+    pub async fn next(&mut self) -> Came {
+        let Sites { uplink, begun, looks, .. } = self;
+        let ended = async {
+            match uplink {
+                Some(uplink) => uplink.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            ticket = begun.next() => Came::Begun(ticket),
+            event = ended => Came::Uplink(event),
+            found = looks.next() => Came::Looked(found),
         }
+    }
+
+    /// Where the pieces of one answer go.
+    pub(super) fn pieces(&self, out: mpsc::Sender<Chunk>) -> Pieces {
+        self.begun.tell(Pieces::new(out))
     }
 
     fn ticket(&mut self, of: Ticket) -> u64 {
@@ -166,6 +187,7 @@ mod tests {
         Ticket::Attempt(Attempt {
             id: RequestId(id),
             site: SiteId(0),
+            was: edge_core::Site::in_zone(Zone::Premises),
             bytes: Bytes(1),
             reserved: NanoUsd(7),
             began: Mono::default(),

@@ -103,7 +103,7 @@ struct About<'a> {
 
 impl Driver {
     /// What the configuration says of sites, rules and payloads is taken over.
-    pub(in crate::driver) fn take_looking(&mut self) {
+    pub(super) fn take_looking(&mut self, learnt: Option<super::named::Found>) {
         self.looking.life += 1;
         let number = |name: &str| self.sites.number(name);
         self.looking.rules = Rules::new(&self.config.rules, number);
@@ -116,8 +116,7 @@ impl Driver {
                 Err(why) => tracing::error!(%why, "detectors"),
             }
         }
-        let learnt = self.config.routing.difficulty_model.as_deref().map(learnt).transpose();
-        (self.looking.learnt, self.looking.difficulty_fault) = match learnt {
+        (self.looking.learnt, self.looking.difficulty_fault) = match learnt.transpose() {
             Ok(Some((learnt, digest))) => {
                 self.evidence.take(&digest);
                 (Some(learnt), String::new())
@@ -543,14 +542,6 @@ pub(super) fn takes_form(protocol: &Protocol, tensors: bool) -> bool {
         Protocol::OpenAi { .. } => !tensors,
         Protocol::Sibling { .. } => true,
     }
-}
-
-/// What was learnt, and the SHA-256 of its file, as `sha256sum` prints it.
-fn learnt(path: &std::path::Path) -> Result<(Learnt, String), String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
-    let read = Learnt::read(&bytes).map_err(|error| format!("{}: {}", path.display(), crate::driver::chain(&error)))?;
-    let digest = edge_engine::bundle::digest(&mut bytes.as_slice());
-    Ok((read, digest.map_err(|error| format!("{}: {error}", path.display()))?))
 }
 
 fn found_names<'a>(look: &Look, detectors: &'a Detectors) -> Vec<&'a str> {

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Response, Url};
-use tokio::sync::mpsc;
 
 use self::reader::{Broken, Reader};
 use super::error::UplinkError;
@@ -19,7 +18,7 @@ use super::exchange::{self, Question};
 use super::meter::Meter;
 use super::said::Quoted;
 use super::site::{Protocol, Reach};
-use super::{Answer, Chat, Chunk, Content, Order};
+use super::{Answer, Chat, Chunk, Content, Order, Pieces};
 
 /// The content type of a stream.
 const STREAM: &str = "text/event-stream";
@@ -73,7 +72,7 @@ async fn stream(
     mut answer: Response,
     most: u64,
     ticket: u64,
-    out: &mpsc::Sender<Chunk>,
+    out: &Pieces,
 ) -> Result<Chat, UplinkError> {
     let (mut reader, mut ready, mut bytes) = (Reader::default(), Vec::new(), 0_u64);
     while !reader.is_done() {
@@ -106,9 +105,9 @@ async fn stream(
     Ok(reader.told())
 }
 
-async fn pass_on(reach: &Reach, out: &mpsc::Sender<Chunk>, chunk: Chunk) -> Result<(), UplinkError> {
-    // Who does not listen any more has given it up.
-    out.send(chunk).await.map_err(|_| UplinkError::Cancelled { site: Arc::clone(&reach.name) })
+async fn pass_on(reach: &Reach, out: &Pieces, chunk: Chunk) -> Result<(), UplinkError> {
+    // Who does not listen any more has given it up, and who listens to another site wants nothing of this one.
+    if out.send(chunk).await { Ok(()) } else { Err(UplinkError::Cancelled { site: Arc::clone(&reach.name) }) }
 }
 
 fn of(reach: &Reach, broken: Broken) -> UplinkError {

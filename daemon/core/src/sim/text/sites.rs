@@ -270,6 +270,7 @@ pub(super) fn read(fields: &Fields<'_>, kind: &str) -> Result<Option<Event>, Str
             sent: fields.number("sent")?,
             took: fields.span("took")?,
         }),
+        "site_began" => Event::SiteBegan { id: id()?, site: site()? },
         "site_probed" => Event::SiteProbed {
             site: site()?,
             result: fields.one("result", |word| if word == "ok" { Some(Ok(())) } else { read_fault(word).map(Err) })?,

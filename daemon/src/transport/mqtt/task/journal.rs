@@ -214,7 +214,7 @@ impl Task {
         match ingress::read(&message, &open.model, &self.rules).request {
             Ok(mut request) => {
                 if let Some(deadline) = open.deadline_ms {
-                    request.options.deadline_ms = Some(u64::try_from(deadline - now_ms).unwrap_or(0).max(1));
+                    request.options.deadline_ms = Some(left_ms(open.received_ms, deadline, now_ms));
                 }
                 request.options.made_up_id = Some(open.known_as.clone());
                 let deaths = open.deaths;
@@ -264,6 +264,13 @@ impl Task {
         }
         self.session.kept(job);
     }
+}
+
+/// Time that is left by the wall clock, which may have been set since the receipt: never more than there was at first, and 0 if the
+/// deadline has passed.
+fn left_ms(received_ms: i64, deadline_ms: i64, now_ms: i64) -> u64 {
+    let left = deadline_ms.saturating_sub(now_ms).min(deadline_ms.saturating_sub(received_ms));
+    u64::try_from(left).unwrap_or(0)
 }
 
 /// The message that answers `open` with a stored reply; none if it deserves a new try.
@@ -366,5 +373,15 @@ mod tests {
         assert_eq!(read_head(&before), Some(head), "as the version before wrote it");
         assert_eq!(read_head(&[&[HEAD_VERSION + 1], &bytes[1..]].concat()), None);
         assert_eq!((read_head(&bytes[..3]), read_head(&[])), (None, None));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_leaves_no_more_time_than_there_was() {
+        let (received, deadline) = (1_000_000, 1_060_000);
+        for (now, left) in
+            [(1_000_000, 60_000), (1_050_000, 10_000), (1_060_000, 0), (1_000_000_000, 0), (-5_000, 60_000)]
+        {
+            assert_eq!(left_ms(received, deadline, now), left, "{now}");
+        }
     }
 }

@@ -227,8 +227,9 @@ impl Task {
             let text = format!("the request was open at {deaths} crashes and is not run again");
             return self.fail(now, job, Failure::new(ErrorCode::Internal, text));
         }
-        if open.left && open.deadline_ms.is_some_and(|deadline| deadline <= now_ms) {
-            let text = "the deadline passed while the daemon was down";
+        // By the wall clock, which may have been set meanwhile: of one that was put off the spool knows better.
+        if open.left && !open.patient && open.deadline_ms.is_some_and(|deadline| deadline <= now_ms) {
+            let text = crate::request::PASSED;
             return self.fail(now, job, Failure::new(ErrorCode::DeadlineExceeded, text));
         }
         let Some(mut request) = open.request.take() else { return self.fetch(now, job) };
