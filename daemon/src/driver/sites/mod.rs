@@ -5,7 +5,7 @@
 //! (what came back), [`answer`] (looking at answers of this box), [`compare`] (with a stronger site's), [`evidence`] (what that found, kept over restarts), [`deferred`] (what waits on the disk), [`explain`], [`status`].
 
 mod answer;
-mod back;
+pub(super) mod back;
 mod compare;
 mod deferred;
 mod evidence;
