@@ -485,7 +485,10 @@ fn before(entry: &Entry, awaited: Option<&str>) -> String {
     let verdict = entry.travel.last.map_or(entry.info.verdict.as_str(), |(verdict, _)| verdict);
     match (verdict, entry.travel.attempts) {
         ("spill", 0) => "a site had a place for it".into(),
-        ("spill", _) => "another site answered".into(),
+        ("spill", _) => match super::sites::back::asked_last(&entry.story.steps) {
+            Some(site) => format!("site {site} answered"),
+            None => "another site answered".into(),
+        },
         (_, _) => "the model ran".into(),
     }
 }

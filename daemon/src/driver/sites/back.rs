@@ -179,6 +179,14 @@ impl Entry {
     }
 }
 
+/// The site that was asked last. One whose time was over with the request's gave no answer either.
+pub(in crate::driver) fn asked_last(steps: &[(Mono, Step)]) -> Option<&str> {
+    steps.iter().rev().find_map(|(_, step)| match step {
+        Step::Sent { site, .. } => Some(&**site),
+        _ => None,
+    })
+}
+
 /// A site's answer is the request's.
 fn take(entry: &mut Entry, output: Output, tokens: Tokens, took: std::time::Duration) {
     entry.result = Some(output);
@@ -260,6 +268,15 @@ fn micros(time: std::time::Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_site_that_was_asked_last_is_known_after_its_time_was_over() {
+        let sent = |site: &str| Step::Sent { site: site.into(), zone: "premises", reason: "held" };
+        let over = Step::Returned { site: "b".into(), said: "no answer".into(), took_us: 9 };
+        let at = Mono::default();
+        assert_eq!(asked_last(&[(at, sent("a")), (at, sent("b")), (at, over)]), Some("b"));
+        assert_eq!(asked_last(&[]), None);
+    }
 
     #[test]
     fn a_sum_of_tokens_beyond_all_numbers_stays_the_greatest_one() {

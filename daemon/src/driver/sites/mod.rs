@@ -5,7 +5,7 @@
 //! (what came back), [`begun`] (whose pieces a caller gets), [`answer`] (looking at answers of this box), [`compare`] (with a stronger site's), [`evidence`] (what that found, kept over restarts), [`deferred`] (what waits on the disk), [`explain`], [`status`].
 
 mod answer;
-mod back;
+pub(super) mod back;
 mod begun;
 mod compare;
 mod deferred;
