@@ -214,9 +214,9 @@ impl Driver {
     pub(super) fn trip(&mut self, attempt: &Attempt, result: Result<Tokens, SiteFault>, sent: bool) {
         let Attempt { id, site, bytes, reserved, began, .. } = *attempt;
         let trip = Trip { id, site, bytes, reserved, result, sent, took: self.now.since(began) };
-        if let (Some(reservation), Some(known)) = (&attempt.reservation, self.sites.get(site)) {
-            let charged = edge_core::spill::charged(&known.config.core, &trip);
-            self.book.settle(reservation, charged);
+        if let Some(reservation) = &attempt.reservation {
+            // By what the site charged when it was chosen: a reload may have changed or removed it.
+            self.book.settle(reservation, edge_core::spill::charged(&attempt.was, &trip));
         }
         self.core.handle(self.now, Event::SiteDone(trip));
     }
