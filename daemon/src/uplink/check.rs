@@ -34,9 +34,9 @@ mod tests {
             (Secret::Token, b"Bearer abc", None),
             (Secret::Token, b"", Some("takes one line, the token, or Bearer TOKEN")),
             (Secret::Token, b"s3cret\nsecond", Some("takes one line")),
-            (Secret::Token, b"\xff\xfes3cret", Some("takes one line of at most 64 KiB, the token")),
+            (Secret::Token, b"\xff\xfes3cret", Some("takes a regular file of at most 64 KiB with one line, the token")),
             (Secret::Token, b"s3\x01cret", Some("characters that no header can have: takes one line")),
-            (Secret::Token, large.as_bytes(), Some("larger than 65536 bytes: takes one line")),
+            (Secret::Token, large.as_bytes(), Some("of at most 64 KiB with one line")),
             (Secret::Proxy, b"user:pass", None),
             (Secret::Proxy, b"s3cret", Some("USER:PASSWORD")),
         ] {

@@ -92,7 +92,7 @@ fn a_full_description_is_taken_word_for_word() {
 #[test]
 fn what_is_not_said_is_unknown_and_the_rest_has_its_default() {
     let site = read_text(OIP).unwrap().sites.remove(0);
-    assert_eq!(site.core, Site::in_zone(Zone::Premises));
+    assert_eq!(site.core, Site { identity: site.core.identity, ..Site::in_zone(Zone::Premises) });
     let http = site.http().unwrap();
     assert_eq!((http.connect_timeout, http.http2), (Duration::from_secs(3), Http2::Auto));
     assert!(matches!(site.protocol, Protocol::Oip { binary: true, .. }) && site.stronger == Stronger::Nowhere);
