@@ -156,7 +156,10 @@ fn what_is_refused_is_put_aside_with_its_reason_and_nothing_else_is_touched() ->
         left.sort();
         ensure!(names(&inbox(&stack)) == left, "{:?}", names(&inbox(&stack)));
         ensure!(signed.exists() && Path::new("/dev/zero").exists());
-        ensure!(ask(&stack.client().await?, MODEL).await.is_ok(), "{}", stack.logs());
+        // It is loaded when its installation has ended.
+        let client = stack.client().await?;
+        let serves = async || Ok(ask(&client, MODEL).await.ok());
+        eventually("what is good serves", PATIENCE, serves).await.with_context(|| stack.logs())?;
         let told = async || Ok(Some(problems(&stack.status().await?)).filter(|told| told.len() == expected.len()));
         let told = eventually("each is a problem", PATIENCE, told).await?;
         ensure!(told.iter().any(|what| what.contains("unsigned.edgemodel.refused: no model.toml.minisig")), "{told:?}");
