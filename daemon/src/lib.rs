@@ -26,3 +26,4 @@ pub mod telemetry;
 pub mod transport;
 pub mod uplink;
 pub mod watched;
+pub mod whole;

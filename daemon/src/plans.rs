@@ -1,11 +1,12 @@
 //! Measured plans on disk: one file for each version of a model, with the key that it holds for. A file is whole or not
 //! there; one that is damaged or of another key is not used, and why is said. Knows nothing of measuring.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use edge_wire::plan::Plan;
 use serde::{Deserialize, Serialize};
+
+use crate::whole;
 
 /// Grows when what is written means something else.
 const FORMAT: u32 = 1;
@@ -81,19 +82,7 @@ pub fn write(cache_dir: &Path, plan: &Plan) -> Result<(), PlanError> {
     std::fs::create_dir_all(dir).map_err(failed("make the directory", dir))?;
     let stored = Stored { format: FORMAT, plan: plan.clone() };
     let text = serde_json::to_vec_pretty(&stored).map_err(|source| PlanError::Json { path: path.clone(), source })?;
-    let new = path.with_extension("json.new");
-    let written = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        std::fs::rename(&new, &path)?;
-        std::fs::File::open(dir)?.sync_all()
-    };
-    written().map_err(|source| {
-        // What is left of it would only take room.
-        drop(std::fs::remove_file(&new));
-        failed("write", &path)(source)
-    })
+    whole::write(dir, &path, &text).map_err(failed("write", &path))
 }
 
 /// In what a plan of the key `made` differs from `now`; `None` if it holds.

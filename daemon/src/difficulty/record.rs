@@ -2,11 +2,13 @@
 //! and whether the guarantee was withdrawn. One file for each model, by the digest of the model's file, so that a record that cannot
 //! be read is still known to be this model's. It is whole or not there. Knows nothing of comparing.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use edge_core::quality::{Found, Withdrawn};
 use serde::{Deserialize, Serialize};
+
+use crate::whole;
 
 /// Grows when what is written means something else.
 const FORMAT: u32 = 1;
@@ -169,19 +171,7 @@ pub fn write(dir: &Path, model: &str, shares: &[Share]) -> Result<(), RecordErro
     let stored = Stored { format: FORMAT, model: model.to_owned(), shares };
     let text = serde_json::to_vec_pretty(&stored).map_err(|source| RecordError::Json { path: path.clone(), source })?;
     make(dir).map_err(failed("make the directory", dir))?;
-    let new = path.with_extension("json.new");
-    let written = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        std::fs::rename(&new, &path)?;
-        std::fs::File::open(dir)?.sync_all()
-    };
-    written().map_err(|source| {
-        // What is left of it would only take room.
-        drop(std::fs::remove_file(&new));
-        failed("write", &path)(source)
-    })
+    whole::write(dir, &path, &text).map_err(failed("write", &path))
 }
 
 /// The directory, so that it is still there after a loss of power.
