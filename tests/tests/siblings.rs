@@ -9,10 +9,11 @@ use edge_tests::client::bus::BusClient;
 use edge_tests::client::mqtt::{Device, Incoming, Outgoing, Protocol};
 use edge_tests::client::reply;
 use edge_tests::client::routes::{Example, tensor_body};
-use edge_tests::clock::{PATIENCE, eventually};
+use edge_tests::clock::{PATIENCE, eventually, within};
 use edge_tests::runner::block_on;
 use edge_tests::stack::{Setup, Stack};
 use edge_wire::names::MANAGER;
+use rustix::process::Signal;
 use serde_json::json;
 
 const MODEL: &str = "add";
@@ -92,6 +93,15 @@ async fn site_is(client: &BusClient, site: &str, passing: bool) -> Result<()> {
     .await
 }
 
+/// Waits until a request is at the site of this name.
+async fn open_at(client: &BusClient, site: &str) -> Result<()> {
+    eventually(&format!("a request is at {site}"), PATIENCE, || async {
+        let sites = client.status().await?.routing.sites;
+        Ok(sites.iter().any(|found| found.name == site && found.open > 0).then_some(()))
+    })
+    .await
+}
+
 async fn ask(client: &BusClient, good: &Example, given: serde_json::Value) -> Result<Outcome> {
     client.infer(MODEL, &good.inputs, &options(given)).await
 }
@@ -153,14 +163,25 @@ fn a_held_box_hands_over_to_another_one_and_a_killed_one_is_passed_over() -> Res
             let trace = second.trace("box/over-1").await?;
             ensure!(trace.outcome == "done" && trace.caller.contains("edge/box/peer/"), "{trace:?}");
 
-            // It dies without a word, and the broker says so for it.
-            line.boxes[1].daemon_mut()?.process.crash()?;
-            let given = json!({"data_class": "internal", "deadline_ms": 20_000});
-            let next = expect_yes("by the third", ask(&client, &good, given.clone()).await?)?;
+            // It dies without a word while a request is there, and the broker says so for it.
+            line.boxes[1].daemon_mut()?.process.signal(Signal::STOP)?;
+            let given = json!({"data_class": "internal", "deadline_ms": 100_000, "request_id": "left-behind"});
+            let asked = ask(&client, &good, given);
+            let killed = async {
+                open_at(&client, "at-box-b").await?;
+                line.boxes[1].daemon_mut()?.process.crash()
+            };
+            let (next, killed) = tokio::join!(within("an answer of who lives", PATIENCE, asked), killed);
+            killed?;
+            let next = expect_yes("by the third", next??).with_context(|| line.boxes[0].logs())?;
             ensure!(next.info["site"] == "at-box-c", "{}", next.info);
+            let trace = client.trace("left-behind").await?;
+            let said = serde_json::to_string(&trace.steps)?;
+            ensure!(said.contains("at-box-b") && said.contains("it has left the broker"), "{said}");
             alike("the answer", &next.outputs, &own.outputs)?;
             site_is(&client, "at-box-b", false).await?;
 
+            let given = json!({"data_class": "internal", "deadline_ms": 20_000});
             // With nobody left, the answer is this box's own "no".
             let third = line.client(2).await?;
             let also_held = hold(&third).await?;

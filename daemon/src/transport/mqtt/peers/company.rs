@@ -51,6 +51,11 @@ impl Company {
         self.seen.get(node).and_then(|seen| seen.load).is_some_and(|load| load.five)
     }
 
+    /// Whether a box has left the broker, by its last will or by its own word.
+    pub fn has_left(&self, node: &str) -> bool {
+        self.seen.get(node).is_some_and(|seen| seen.offline)
+    }
+
     /// A box said something; what is known of it now, if that is enough to know anything.
     pub fn hear(&mut self, node: &str, of: Spoken, payload: &[u8]) -> Option<Heard> {
         let seen = self.seen.get_mut(node)?;

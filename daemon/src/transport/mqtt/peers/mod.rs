@@ -69,6 +69,11 @@ impl Peers {
         self.flights.keys().copied().collect()
     }
 
+    /// The tickets of those that are with this box, or on their way there.
+    pub fn at(&self, node: &str) -> Vec<u64> {
+        self.flights.iter().filter(|(_, flight)| &*flight.node == node).map(|(ticket, _)| *ticket).collect()
+    }
+
     pub fn get(&self, ticket: u64) -> Option<&Flight> {
         self.flights.get(&ticket)
     }
@@ -190,7 +195,7 @@ impl Flight {
         UplinkError::Timeout { site: Arc::clone(&self.site), budget: self.budget, phase }
     }
 
-    /// The connection to the broker is gone, and with it the answer.
+    /// The connection to the broker is gone, this box's or the other one's, and with it the answer.
     pub fn lost(&self, cause: &str) -> UplinkError {
         let (site, cause) = (Arc::clone(&self.site), cause.to_owned());
         match self.out {

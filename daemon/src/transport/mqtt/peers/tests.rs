@@ -327,6 +327,10 @@ fn without_a_connection_one_that_was_out_is_told_from_one_that_was_not() {
     peers.begin(at(0), &order(2, "r2")).unwrap();
     let kind = |ticket| peers.get(ticket).map(|flight| flight.lost("gone").kind());
     assert_eq!((kind(1), kind(2)), (Some(Kind::Reset), Some(Kind::Connect)));
+    let elsewhere = Order { node: "box-c".into(), ..order(3, "r3") };
+    peers.begin(at(0), &elsewhere).unwrap();
+    let at_b: std::collections::BTreeSet<u64> = peers.at("box-b").into_iter().collect();
+    assert_eq!((at_b, peers.at("box-c"), peers.at("box-d")), ([1, 2].into(), vec![3], vec![]));
 }
 
 #[test]
@@ -362,9 +366,12 @@ fn a_box_serves_only_while_its_last_will_and_its_own_word_say_so() {
     assert_eq!(company.hear("b", Spoken::Capacity, b"garbage"), None);
     assert_eq!(company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30}"#), heard(true, 30));
     assert_eq!(company.hear("b", Spoken::Capacity, br#"{"serving":false,"wait_ms":0}"#), heard(false, 0));
+    assert!(!company.has_left("b") && !company.has_left("d"), "one that is held is still there");
     assert_eq!(company.hear("b", Spoken::Available, b"offline"), heard(false, 0));
+    assert!(company.has_left("b") && !company.has_left("c"));
     assert_eq!(company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30}"#), heard(false, 0));
     assert_eq!(company.hear("b", Spoken::Available, b"online"), heard(true, 30));
+    assert!(!company.has_left("b"), "it is back");
     assert!(!company.has_five("b") && !company.has_five("d"));
     company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30,"mqtt":"5"}"#);
     assert!(company.has_five("b"));

@@ -25,6 +25,8 @@ use crate::uplink::{Answer, Done, UplinkError};
 
 /// Payloads of more bytes are put together beside the loop: as JSON they take milliseconds.
 const BESIDE: usize = 64 << 10;
+/// Why a box that has left answers nothing.
+const LEFT: &str = "it has left the broker";
 /// When the driver had no room, it is told again after this.
 const TELL_AGAIN: Duration = Duration::from_millis(20);
 
@@ -101,21 +103,21 @@ impl Siblings {
     }
 
     /// Hands the driver what it has not been told; without room there it waits here: of answers as many as there were orders, of
-    /// each box one word.
+    /// each box one word. That goes first, so that what comes back from a box that has left is not sent there once more.
     pub fn tell(&mut self, now: Mono) {
         self.tell_at = None;
+        while let Some((node, heard)) = self.unheard.pop_first() {
+            if !self.handle.offer(Message::SiblingHeard(heard.clone())) {
+                self.unheard.insert(node, heard);
+                return self.tell_at = Some(now.after(TELL_AGAIN));
+            }
+        }
         while let Some(done) = self.untold.pop_front() {
             let Err(done) = self.handle.offer_back(Message::SiblingDone(Box::new(done))) else { continue };
             if let Message::SiblingDone(done) = done {
                 self.untold.push_front(*done);
             }
             return self.tell_at = Some(now.after(TELL_AGAIN));
-        }
-        while let Some((node, heard)) = self.unheard.pop_first() {
-            if !self.handle.offer(Message::SiblingHeard(heard.clone())) {
-                self.unheard.insert(node, heard);
-                return self.tell_at = Some(now.after(TELL_AGAIN));
-            }
         }
     }
 }
@@ -163,6 +165,7 @@ impl Task {
         let cause = match &self.siblings.deaf {
             _ if !self.speaker.is_connected() => "there is no connection to the broker".to_owned(),
             Some(why) => format!("the broker does not let its answers through: {why}"),
+            None if self.siblings.company.has_left(&order.node) => LEFT.to_owned(),
             None => {
                 let correlation = self.siblings.peers.correlation(ticket);
                 let mut sender = self.siblings.sender.clone();
@@ -283,10 +286,19 @@ impl Task {
         self.ask_for(now, filters.collect(), true);
     }
 
-    /// Another box says how it is.
-    pub(super) fn on_spoken(&mut self, node: &str, of: Spoken, payload: &[u8]) {
+    /// Another box says how it is. One that has left answers nothing: what is there is given up, rather than waited for until its
+    /// time is spent, when no other site could serve it any more.
+    pub(super) fn on_spoken(&mut self, now: Mono, node: &str, of: Spoken, payload: &[u8]) {
         if let Some(heard) = self.siblings.company.hear(node, of, payload) {
             self.siblings.unheard.insert(node.to_owned(), heard);
+        }
+        if !self.siblings.company.has_left(node) {
+            return;
+        }
+        for ticket in self.siblings.peers.at(node) {
+            if let Some(lost) = self.siblings.peers.get(ticket).map(|flight| flight.lost(LEFT)) {
+                self.give_up(now, ticket, lost);
+            }
         }
     }
 }
