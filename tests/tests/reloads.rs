@@ -21,7 +21,11 @@ const SECOND: f32 = -77.25;
 /// How long the site takes.
 const TAKES: Duration = Duration::from_millis(1500);
 
-fn marker(value: f32) -> Vec<u8> {
+/// What is looked for on the link: in numbers, or as a text.
+fn marker(value: f32, in_words: bool) -> Vec<u8> {
+    if in_words {
+        return format!("order-{value}").into_bytes();
+    }
     [value; 4].iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
@@ -31,7 +35,8 @@ fn server() -> Result<(Recorded, Faulty)> {
     let sum = json!({ "name": "c", "datatype": "FP32", "shape": [1, 4], "data": [0.5, 0.5, 0.5, 0.5] });
     let body = json!({ "model_name": "add", "outputs": [sum] }).to_string();
     let answer = Answer::status(200, &["Content-Type: application/json"], body.as_bytes());
-    server.answer("POST", "/v2/models/add/infer", [answer]);
+    server.answer("POST", "/v2/models/add/infer", [answer.clone()]);
+    server.answer("POST", "/v2/models/words/infer", [answer]);
     let link = Faulty::to(server.port())?;
     Ok((server, link))
 }
@@ -39,35 +44,56 @@ fn server() -> Result<(Recorded, Faulty)> {
 fn site(name: &str, zone: &str, port: u16) -> String {
     format!(
         "[[site]]\nname = \"{name}\"\nzone = \"{zone}\"\nprotocol = \"oip\"\nurl = \"http://127.0.0.1:{port}\"\n\
-         allow_plain = true\nmodels = {{ add = \"add\" }}\nmax_open = 1\n"
+         allow_plain = true\nmodels = {{ add = \"add\", words = \"words\" }}\nmax_open = 1\n"
     )
 }
 
-async fn ask(client: &BusClient, value: f32) -> Result<Outcome> {
+async fn ask(client: &BusClient, value: f32, in_words: bool) -> Result<Outcome> {
+    let given = options(json!({ "data_class": "internal", "deadline_ms": 20_000 }));
+    if in_words {
+        let text = marker(value, true);
+        let length = u32::try_from(text.len())?.to_le_bytes();
+        let inputs = [Tensor::new("text", "BYTES", &[1], [&length, &text[..]].concat())];
+        return client.infer("words", &inputs, &given).await;
+    }
     let inputs = [Tensor::fp32("a", &[1, 4], &[value; 4]), Tensor::fp32("b", &[1, 4], &[0.0; 4])];
-    client.infer("add", &inputs, &options(json!({ "data_class": "internal", "deadline_ms": 20_000 }))).await
+    client.infer("add", &inputs, &given).await
 }
 
 #[test]
 fn what_waits_for_a_place_goes_nowhere_that_the_new_configuration_forbids() -> Result<()> {
     block_on(async {
-        for case in ["nothing", "a rule without sites", "a ceiling", "another zone", "another server", "no site"] {
-            check(case).await.with_context(|| case.to_owned())?;
+        for (case, in_words) in [
+            ("nothing", false),
+            ("nothing", true),
+            ("a rule without sites", false),
+            ("a ceiling", false),
+            ("a pattern", true),
+            ("a pattern's class", true),
+            ("another zone", false),
+            ("another server", false),
+            ("no site", false),
+        ] {
+            check(case, in_words).await.with_context(|| case.to_owned())?;
         }
         Ok(())
     })?
 }
 
-async fn check(case: &str) -> Result<()> {
+async fn check(case: &str, in_words: bool) -> Result<()> {
     let ((_plant, plant), (_other, other)) = (server()?, server()?);
     plant.change(|faults| faults.down.delay = TAKES);
-    let old = site("plant", "premises", plant.port());
+    let mut old = site("plant", "premises", plant.port());
+    let found = "[detect]\npatterns = { order = 'order-' }\n";
+    if case == "a pattern's class" {
+        old.push_str(&format!("{found}pattern_classes = {{ order = \"internal\" }}\n"));
+    }
     let stack = Setup::new().bundles(&["add"]).without_broker().config(&old).start().await?;
     let client = stack.client().await?;
     let _held = ManagerProxy::new(&client.connection).await?.hold("a test").await?;
     let [first, second] = [FIRST, SECOND].map(|value| {
         let client = client.clone();
-        async move { ask(&client, value).await }
+        async move { ask(&client, value, in_words).await }
     });
     let first = tokio::spawn(first);
     let open = async || Ok((client.status().await?.routing.sites.iter().any(|site| site.open == 1)).then_some(()));
@@ -82,6 +108,8 @@ async fn check(case: &str) -> Result<()> {
         "a ceiling" => rule("ceiling = \"regulated\""),
         "another zone" => site("plant", "cloud", plant.port()),
         "another server" => site("plant", "premises", other.port()),
+        "a pattern" => format!("{old}{found}"),
+        "a pattern's class" => site("plant", "premises", plant.port()) + found,
         "no site" => String::new(),
         _ => old.clone(),
     };
@@ -90,8 +118,9 @@ async fn check(case: &str) -> Result<()> {
 
     expect_yes("the first was sent before", within("the first", PATIENCE, first).await???)?;
     let second = within("the second", PATIENCE, second).await???;
-    let left = plant.carried(Direction::Up, &marker(SECOND))? || other.carried(Direction::Up, &marker(SECOND))?;
-    ensure!(plant.carried(Direction::Up, &marker(FIRST))?, "the first crossed the link");
+    let [first, last] = [FIRST, SECOND].map(|value| marker(value, in_words));
+    let left = plant.carried(Direction::Up, &last)? || other.carried(Direction::Up, &last)?;
+    ensure!(plant.carried(Direction::Up, &first)?, "the first crossed the link");
     if case == "nothing" {
         expect_yes("the second", second)?;
         ensure!(left, "where nothing changed it is sent");
