@@ -133,6 +133,135 @@ fn a_server_that_takes_json_alone_serves_as_well() -> Result<()> {
     })?
 }
 
+/// A site of the Open Inference Protocol that serves these models under their own names.
+fn plant_of(port: u16, models: &[&str]) -> String {
+    let models: Vec<String> = models.iter().map(|name| format!("{name} = \"{name}\"")).collect();
+    format!(
+        "[[site]]\nname = \"plant\"\nzone = \"premises\"\nprotocol = \"oip\"\nurl = \"http://127.0.0.1:{port}\"\n\
+         models = {{ {} }}\n",
+        models.join(", ")
+    )
+}
+
+fn golden(path: &str) -> Result<Vec<u8>> {
+    let path = edge_tests::places::repository().join("onnx-models").join(path);
+    fs::read(&path).with_context(|| path.display().to_string())
+}
+
+const PAYLOADS: [(&str, &str, &str); 3] = [
+    ("text-direction", "image/jpeg", "text-direction/golden/upside-down.jpg"),
+    ("text-line", "image/jpeg", "text-line/golden/lot.jpg"),
+    ("file-type", "application/octet-stream", "text-line/golden/lot.jpg"),
+];
+
+#[test]
+fn a_picture_goes_to_a_server_of_tensors_as_the_tensor_that_its_model_takes() -> Result<()> {
+    block_on(async {
+        let dir = tempfile::tempdir()?;
+        let models = PAYLOADS.map(|(model, _, _)| model);
+        let Some(peer) = peers::kserve(dir.path(), &models)? else { return Ok(()) };
+        let link = Faulty::to(peer.port())?;
+        let config = plant_of(link.port(), &models);
+        let stack = Setup::new().bundles(&models).without_broker().config(&config).start().await?;
+        let client = stack.client().await?;
+        let given = options(json!({ "data_class": "internal", "deadline_ms": 20_000 }));
+        let mut here = Vec::new();
+        for (model, kind, path) in PAYLOADS {
+            here.push(expect_yes(model, client.infer_bytes(model, kind, &golden(path)?, &given).await?)?);
+        }
+        let held = hold(&client).await?;
+        for ((model, kind, path), here) in PAYLOADS.into_iter().zip(&here) {
+            let payload = golden(path)?;
+            let there = expect_yes(model, client.infer_bytes(model, kind, &payload, &given).await?)
+                .with_context(|| stack.logs())?;
+            ensure!(text(&there.info, "site") == "plant" && text(&there.info, "reason") == "held", "{}", there.info);
+            ensure!(there.document == here.document, "{} instead of {}", there.document, here.document);
+            ensure!(
+                !link.carried(Direction::Up, payload.get(..64).context("short")?)?,
+                "{model}: the file itself left"
+            );
+        }
+        let rows = audit(&client).await?;
+        // What left is what is noted: [1, 3, 48, 192] of FP32.
+        ensure!(rows.iter().any(|row| row.model == "text-direction" && row.bytes == 3 * 48 * 192 * 4), "{rows:?}");
+        ensure!(rows.len() == 3 && rows.iter().all(|row| row.outcome == "ok" && row.digest.len() == 64), "{rows:?}");
+
+        // What no server could serve is the caller's to mend, and nothing of it leaves.
+        let no = client.infer_bytes("text-line", "image/jpeg", b"no picture", &given).await?;
+        expect_no("no picture", &no, "invalid_input", &["no image/jpeg"])?;
+        let regulated = options(json!({ "data_class": "regulated", "deadline_ms": 20_000 }));
+        let stays =
+            client.infer_bytes("text-line", "image/jpeg", &golden("text-line/golden/lot.jpg")?, &regulated).await?;
+        ensure!(stays.is_err(), "it must not leave");
+        let profile =
+            HashMap::from([("content_type", Variant::from("image/jpeg")), ("data_class", Variant::from("internal"))]);
+        let explained = routing(&client).await?.explain("text-line", &profile).await?;
+        let explained: Explanation = serde_json::from_str(<&str>::try_from(&explained["json"])?)?;
+        ensure!(explained.verdict == "spill" && explained.site == "plant", "{explained:?}");
+        ensure!(audit(&client).await?.len() == 3, "nothing more left");
+
+        // Without the host nobody can make a tensor; with it again all is as before.
+        edge_tests::process::signal_pid(stack.host_pid().await?, rustix::process::Signal::KILL)?;
+        let again = async || {
+            let (model, kind, path) = PAYLOADS[0];
+            Ok(client.infer_bytes(model, kind, &golden(path)?, &given).await?.ok().map(drop))
+        };
+        eventually("served there again", PATIENCE, again).await.with_context(|| stack.logs())?;
+        drop(held);
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_doubtful_picture_is_answered_by_a_server_of_tensors() -> Result<()> {
+    block_on(async {
+        let dir = tempfile::tempdir()?;
+        let Some(peer) = peers::kserve(dir.path(), &["text-direction"])? else { return Ok(()) };
+        // Nothing is ever so sure.
+        let rule = "stronger = [\"text-direction\"]\n[[rule]]\nname = \"sure\"\nmodels = [\"text-direction\"]\n\
+                    check = { min_score = 1.0, min_margin = 1.0 }\n";
+        let config = plant_of(peer.port(), &["text-direction"]) + rule;
+        let stack = Setup::new().bundles(&["text-direction"]).without_broker().config(&config).start().await?;
+        let client = stack.client().await?;
+        let given = options(json!({ "data_class": "internal", "deadline_ms": 20_000 }));
+        let picture = golden("text-direction/golden/upright.jpg")?;
+        let yes = expect_yes("doubtful", client.infer_bytes("text-direction", "image/jpeg", &picture, &given).await?)
+            .with_context(|| stack.logs())?;
+        ensure!(text(&yes.info, "site") == "plant" && text(&yes.info, "reason") == "doubtful", "{}", yes.info);
+        ensure!(yes.document["label"] == "0", "{}", yes.document);
+        Ok(())
+    })?
+}
+
+#[test]
+fn tensors_that_mean_nothing_are_no_answer_to_a_picture() -> Result<()> {
+    block_on(async {
+        let recorded = Recorded::start()?;
+        recorded.answer("GET", "/v2/health/ready", [Answer::status(200, &[], b"{}")]);
+        let output = |name: &str, shape: Value, data: Value| json!({ "name": name, "datatype": "FP32", "shape": shape, "data": data });
+        let name = "save_infer_model/scale_0.tmp_1";
+        let config = plant_of(recorded.port(), &["text-direction"]);
+        let stack = Setup::new().bundles(&["text-direction"]).without_broker().config(&config).start().await?;
+        let client = stack.client().await?;
+        let _held = hold(&client).await?;
+        let given = options(json!({ "data_class": "internal", "deadline_ms": 20_000 }));
+        let picture = golden("text-direction/golden/upright.jpg")?;
+        for (outputs, part) in [
+            (json!([]), name),
+            (json!([output("other", json!([1, 2]), json!([0.5, 0.5]))]), name),
+            (json!([output(name, json!([2, 2]), json!([0.5, 0.5, 0.5, 0.5]))]), "items"),
+            (json!([output(name, json!([1, 3]), json!([0.5, 0.5, 0.5]))]), "shape"),
+        ] {
+            let body = json!({ "model_name": "text-direction", "outputs": outputs }).to_string();
+            let answer = Answer::status(200, &["Content-Type: application/json"], body.as_bytes());
+            recorded.answer("POST", "/v2/models/text-direction/infer", [answer]);
+            let no = client.infer_bytes("text-direction", "image/jpeg", &picture, &given).await?;
+            expect_no(part, &no, "unavailable", &["plant", part])?;
+        }
+        Ok(())
+    })?
+}
+
 /// The lines of a stream.
 async fn lines(stream: zbus::OwnedFd) -> Result<Vec<Value>> {
     let read = tokio::task::spawn_blocking(move || {

@@ -163,7 +163,12 @@ pub fn charged(site: &Site, trip: &Trip) -> NanoUsd {
     match trip.result {
         Ok(tokens) => site.price.map_or(NanoUsd(0), |price| price.of(tokens)),
         Err(
-            SiteFault::Timeout | SiteFault::Reset | SiteFault::CalledOff | SiteFault::Garbage | SiteFault::TooLarge,
+            SiteFault::Timeout
+            | SiteFault::Reset
+            | SiteFault::CalledOff
+            | SiteFault::Garbage
+            | SiteFault::TooLarge
+            | SiteFault::Unfit,
         ) if trip.sent => trip.reserved,
         Err(_) => NanoUsd(0),
     }

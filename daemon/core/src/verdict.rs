@@ -319,13 +319,17 @@ pub enum SiteFault {
     CalledOff,
     /// What leaves the device could not be noted, so nothing was sent.
     Unaudited,
-    /// It cannot be said as the site takes it; nothing was sent.
+    /// It cannot be said as the site takes it, so that nothing was sent; or what it said cannot be read here, which is not its fault.
     Unfit,
+    /// The payload is not what the model takes, wherever that runs; nothing was sent.
+    Invalid,
+    /// The same, as there is more in it than the model may be given.
+    Oversized,
 }
 
 impl SiteFault {
     /// All of them, `Busy` without a time.
-    pub const ALL: [SiteFault; 14] = [
+    pub const ALL: [SiteFault; 16] = [
         SiteFault::Connect,
         SiteFault::Tls,
         SiteFault::Credential,
@@ -340,6 +344,8 @@ impl SiteFault {
         SiteFault::CalledOff,
         SiteFault::Unaudited,
         SiteFault::Unfit,
+        SiteFault::Invalid,
+        SiteFault::Oversized,
     ];
 
     /// The word used on every surface.
@@ -359,6 +365,8 @@ impl SiteFault {
             SiteFault::CalledOff => "called_off",
             SiteFault::Unaudited => "unaudited",
             SiteFault::Unfit => "unfit",
+            SiteFault::Invalid => "invalid",
+            SiteFault::Oversized => "oversized",
         }
     }
 }

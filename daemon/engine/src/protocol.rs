@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::media::Frame;
+
 /// The largest packet, without descriptors. What does not fit inline goes into a memfd.
 pub const MAX_PACKET: usize = 160 << 10;
 /// Tensors up to this size may travel inside a packet; larger ones, or many of them, go into a memfd.
@@ -287,6 +289,11 @@ pub enum ToHost {
         /// Hand out the picture as well, so that it need not be decoded again for its parts.
         keep: bool,
     },
+    /// Decode a payload and hand out the tensor that it becomes, for a server that runs the same model elsewhere; nothing is
+    /// kept. Answered by `Filled`.
+    Fill { ticket: u64, model: u16, content_type: String, payload: Data },
+    /// Say what such a server's outputs mean: one for each of the model's. Answered by `Interpreted`.
+    Interpret { ticket: u64, model: u16, outputs: Vec<TensorData>, frame: Option<Frame> },
     /// Drop what is kept under `id`; it may be prepared again.
     Forget { id: u64 },
     /// Drop what is kept under `id`; if it runs alone, terminate the run (its member then fails with `Stopped`).
@@ -357,6 +364,15 @@ pub enum Output {
 pub struct MemberDone {
     pub id: u64,
     pub result: Result<Output, HostError>,
+}
+
+/// A payload as a model takes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filled {
+    /// The model's one input, in a sealed memfd.
+    pub tensor: TensorData,
+    /// Where a picture lies in it, if its answer needs to know.
+    pub frame: Option<Frame>,
 }
 
 /// An execution provider as it really is.
@@ -491,6 +507,15 @@ pub enum FromHost {
         took_ns: u64,
         /// The decoded picture, if it was asked for and there was memory for it.
         picture: Option<Picture>,
+    },
+    Filled {
+        ticket: u64,
+        result: Result<Filled, HostError>,
+    },
+    Interpreted {
+        ticket: u64,
+        /// The JSON document of the bundle's task.
+        result: Result<Data, HostError>,
     },
     Ran {
         lane: u16,

@@ -26,10 +26,11 @@ fn all_bundles_load_side_by_side_and_give_their_golden_answers() {
     assert_eq!(host.notes.iter().filter(|note| note.contains("onnxruntime")).count(), 0, "{:?}", host.notes);
 }
 
+const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../onnx-models");
+
 /// A file of the repository.
 fn golden(path: &str) -> Vec<u8> {
-    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../../onnx-models");
-    std::fs::read(format!("{models}/{path}")).unwrap()
+    std::fs::read(format!("{MODELS}/{path}")).unwrap()
 }
 
 #[test]
@@ -253,6 +254,63 @@ fn a_payload_that_is_not_sealed_is_read_if_it_is_a_file() {
         let said = host.prepared(id).err().map(|error| error.message).unwrap_or_default();
         assert!(said.starts_with(expected) && said.is_empty() == expected.is_empty(), "{said} instead of {expected}");
     }
+}
+
+#[test]
+fn a_payload_filled_here_and_run_elsewhere_gives_the_document_that_it_gives_here() {
+    let cases = [
+        (bundle("text-line"), "image/jpeg", golden("text-line/golden/lot.jpg")),
+        (bundle("text-direction"), "image/jpeg", golden("text-direction/golden/upside-down.jpg")),
+        (bundle("file-type"), "application/octet-stream", golden("text-line/golden/lot.jpg")),
+        (support::test_bundle("things"), "image/png", coloured(30, 60, [255, 0, 0])),
+        (support::test_bundle("areas"), "image/png", coloured(30, 60, [0, 0, 255])),
+        (support::test_bundle("shapes"), "image/png", coloured(31, 17, [0, 200, 255])),
+    ];
+    for (bundle, content_type, payload) in cases {
+        let Some(mut host) = Host::start() else { return };
+        host.load(&bundle);
+        let (here, _) = host.infer_encoded(content_type, &payload).unwrap();
+        let (filled, frame) = host.fill(content_type, &payload).unwrap();
+        // The server elsewhere: the same graph, asked for tensors.
+        let outputs = host.infer_sealed(&[filled]).unwrap();
+        assert_eq!(host.interpret(&outputs, frame).unwrap(), here, "{}", bundle.display());
+    }
+}
+
+#[test]
+fn what_a_server_elsewhere_answers_is_not_believed() {
+    let Some(mut host) = Host::start() else { return };
+    host.load(&bundle("text-direction"));
+    let (filled, frame) = host.fill("image/jpeg", &golden("text-direction/golden/upright.jpg")).unwrap();
+    let good = host.infer_sealed(&[filled]).unwrap();
+    let (shape, bytes) = good[0].clone();
+    let cases = [
+        (vec![], "0 outputs, the model has 1"),
+        (vec![good[0].clone(), good[0].clone()], "2 outputs, the model has 1"),
+        (vec![(vec![2, 2], bytes.repeat(2))], "of another number of items than one"),
+        (vec![(vec![1, 3], bytes.clone())], "does not fit the model's"),
+        (vec![(vec![2], bytes.clone())], "does not fit the model's"),
+        (vec![(vec![1, -2], bytes.clone())], "does not fit the model's"),
+        (vec![(shape.clone(), bytes[1..].to_vec())], "bytes do not fit the shape"),
+        (vec![(shape, Vec::new())], "bytes do not fit the shape"),
+    ];
+    for (outputs, expected) in cases {
+        let error = host.interpret(&outputs, frame).unwrap_err();
+        assert!(error.message.contains(expected), "{error:?} instead of {expected}");
+    }
+    let odd = vec![(vec![1, 2], f32::NAN.to_ne_bytes().repeat(2))];
+    // Numbers that are none are answered somehow, and never with a crash.
+    let _said = host.interpret(&odd, frame);
+    assert!(host.interpret(&good, frame).is_ok());
+
+    let no = host.fill("image/jpeg", b"no picture").unwrap_err();
+    assert_eq!((no.kind, no.message.contains("no image/jpeg")), (ErrorKind::InvalidInput, true), "{no:?}");
+    let Some(mut host) = Host::start() else { return };
+    host.load(&bundle("speech"));
+    let wave = std::fs::read_dir(format!("{MODELS}/speech/golden")).unwrap().flatten();
+    let wave = wave.map(|file| file.path()).find(|path| path.extension().is_some_and(|end| end == "wav")).unwrap();
+    let no = host.fill("audio/wav", &std::fs::read(wave).unwrap()).unwrap_err();
+    assert!(no.message.contains("no server elsewhere can serve it"), "{no:?}");
 }
 
 /// A PNG of one colour.

@@ -106,6 +106,8 @@ pub struct Travel {
     pub doubt: Option<&'static str>,
     /// How often such answers are compared with a stronger site's.
     pub sample: Ratio,
+    /// Its model makes one tensor of its payload, so that a server of tensors can run it.
+    pub fills: bool,
     /// Freest class that its payload allows.
     pub cap: Option<DataClass>,
     /// Which learnt model rated it, as the evidence counts them.
@@ -120,6 +122,7 @@ impl Default for Travel {
     fn default() -> Travel {
         Travel {
             judged_by: 0,
+            fills: false,
             // The strictest until the core has said.
             class: DataClass::Regulated,
             terms: Terms::default(),

@@ -64,6 +64,8 @@ pub(super) struct HostState {
     /// Batches that were sent, in order, so that each can be failed by name when the host ends.
     batches: Vec<(LaneId, Ids)>,
     preparing: Vec<RequestId>,
+    /// Tickets of attempts at sites for which it decodes a payload or reads an answer.
+    errands: Vec<u64>,
     /// A batch came back from this host.
     served: bool,
     /// When a host that has not started, or not loaded what it was asked for, counts as hung.
@@ -98,6 +100,7 @@ impl HostState {
             simulated,
             batches: Vec::new(),
             preparing: Vec::new(),
+            errands: Vec::new(),
             served: false,
             answer_by: None,
             unfit: None,
@@ -168,7 +171,8 @@ impl HostState {
 
     /// Something is under way there.
     pub(super) fn is_at_work(&self) -> bool {
-        !(self.batches.is_empty() && self.preparing.is_empty() && self.given_up.is_empty())
+        let is_idle = self.batches.is_empty() && self.preparing.is_empty() && self.errands.is_empty();
+        !(is_idle && self.given_up.is_empty())
     }
 
     /// Ends a host in good order: what is on it runs once more, and the next one is started as soon as a model wants it.
@@ -291,6 +295,17 @@ impl HostState {
     /// It said what became of a preparation.
     pub(super) fn has_prepared(&mut self, id: RequestId) {
         self.preparing.retain(|waiting| *waiting != id);
+    }
+
+    /// It does something for an attempt at a site.
+    pub(super) fn sent_errand(&mut self, ticket: u64) {
+        self.errands.push(ticket);
+        self.upkept.works();
+    }
+
+    /// It said what became of that.
+    pub(super) fn has_done_errand(&mut self, ticket: u64) {
+        self.errands.retain(|waiting| *waiting != ticket);
     }
 
     /// Batches that it runs now.
@@ -474,6 +489,8 @@ impl Driver {
             FromHost::Prepared { id, result, took_ns, picture } => {
                 self.prepared(host, RequestId(id), result, took_ns, (picture, fds))
             }
+            FromHost::Filled { ticket, result } => self.filled(host, ticket, result, fds),
+            FromHost::Interpreted { ticket, result } => self.interpreted(host, ticket, result, &fds),
             FromHost::Ran { lane, took_ns, members } => self.ran(host, LaneId(lane), took_ns, members, fds),
             FromHost::Checked { lane, result } => self.goldens_checked(LaneId(lane), result),
             FromHost::Measured { lane, .. } => tracing::warn!(lane, "a lane that serves was measured"),
@@ -539,6 +556,7 @@ impl Driver {
         state.answer_by = None;
         state.life = Phase::Down(if replaced { now } else { state.backoff.ended(now, state.served) });
         let (batches, preparing) = (std::mem::take(&mut state.batches), std::mem::take(&mut state.preparing));
+        let errands = std::mem::take(&mut state.errands);
         let busy = !batches.is_empty() || !preparing.is_empty();
         for (lane, ids) in batches {
             let mut results = Results::new();
@@ -551,6 +569,9 @@ impl Driver {
         for request in preparing {
             self.fault_step(request, fault);
             self.core.handle(now, Event::Prepared { id: request, result: Err(fault), took: Duration::ZERO });
+        }
+        for ticket in errands {
+            self.errand_lost(ticket);
         }
         self.core.handle(now, Event::HostDown { host: id });
         self.models_after_end(id, busy || replaced);

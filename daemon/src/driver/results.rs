@@ -1,6 +1,6 @@
 //! What the engine host made of requests: preparations and outputs, handed to the core and kept for the reply.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,7 +152,7 @@ pub(super) fn blob(data: Data, fds: &[Arc<OwnedFd>]) -> Option<Blob> {
     }
 }
 
-fn document(data: Data, fds: &[Arc<OwnedFd>]) -> Result<String, String> {
+pub(super) fn document(data: Data, fds: &[impl AsFd]) -> Result<String, String> {
     let bytes = match data {
         Data::Inline(bytes) => bytes,
         Data::Sealed { fd, offset, len } => {
@@ -164,11 +164,11 @@ fn document(data: Data, fds: &[Arc<OwnedFd>]) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| format!("the document: {error}"))
 }
 
-pub(super) fn read_all(fd: &OwnedFd, offset: u64, len: u64) -> std::io::Result<Vec<u8>> {
+pub(super) fn read_all(fd: impl AsFd, offset: u64, len: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(len).map_err(std::io::Error::other)?];
     let mut done = 0;
     while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::pread(fd, rest, offset + done as u64)? {
+        match rustix::io::pread(&fd, rest, offset + done as u64)? {
             0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
             count => done += count,
         }

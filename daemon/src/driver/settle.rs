@@ -348,7 +348,7 @@ fn member(
 
 /// A payload as the host takes it: in the packet up to `inline` bytes, else in a descriptor. A sealed memfd passes on as
 /// it is.
-fn to_data(
+pub(super) fn to_data(
     blob: &Blob,
     inline: usize,
     fds: &mut Vec<Arc<OwnedFd>>,

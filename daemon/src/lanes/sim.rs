@@ -131,6 +131,10 @@ impl Simulator {
             ToHost::Prepare { id, .. } => {
                 self.say(FromHost::Prepared { id: *id, result: Ok(1), took_ns: 100_000, picture: None })
             }
+            ToHost::Fill { ticket, .. } => self.say(FromHost::Filled { ticket: *ticket, result: Err(simulated()) }),
+            ToHost::Interpret { ticket, .. } => {
+                self.say(FromHost::Interpreted { ticket: *ticket, result: Err(simulated()) });
+            }
             ToHost::Forget { .. } | ToHost::Discard { .. } => {}
         }
     }
@@ -236,4 +240,7 @@ fn answer(model: &SimModel, input: &Input) -> Result<Output, HostError> {
         .map_err(|_| HostError { kind: ErrorKind::InvalidInput, message: "shape".into() })?;
     let data = Data::Inline(vec![0; elements * model.output.1.size()]);
     Ok(Output::Tensors(vec![TensorData { index: 0, shape, data }]))
+}
+fn simulated() -> HostError {
+    HostError { kind: ErrorKind::Runtime, message: "a simulated host decodes nothing".into() }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edge_core::tune::right::loses_little;
-use edge_engine::bundle::{Manifest, Need, PartKind, Pipeline, Task, Variant};
+use edge_engine::bundle::{InputRecipe, Manifest, Need, PartKind, Pipeline, Task, Variant};
 use edge_engine::protocol::{Precision, Setup};
 
 use crate::config::ModelsConfig;
@@ -37,6 +37,8 @@ pub struct Found {
     pub dir: PathBuf,
     pub default_deadline: Option<Duration>,
     pub max_payload_bytes: Option<u64>,
+    /// Its recipe makes one tensor of a payload, which is run once.
+    pub fills: bool,
     /// The ways to run it that its manifest names, the most wanted first.
     pub setups: Vec<Setup>,
     /// What its variants are stated to lose, and how much is accepted.
@@ -205,6 +207,7 @@ fn look(
         dir: dir.to_owned(),
         default_deadline: Some(Duration::from_millis(manifest.deadline_ms)),
         max_payload_bytes: Some(manifest.limits.payload_bytes),
+        fills: manifest.input.as_ref().is_some_and(InputRecipe::fills),
         max_batch: manifest.batching.map_or(0, |batching| batching.max),
         model_bytes: manifest
             .variant

@@ -186,6 +186,12 @@ impl Scheduler {
             self.taken.count(Failure::SiteDown, Some(Step::Here));
             return self.give_own(slot, Outcome::Done);
         }
+        // Whoever else is asked would find the same.
+        for (bad, why) in [(SiteFault::Invalid, Fault::InvalidInput), (SiteFault::Oversized, Fault::TooLarge)] {
+            if fault == bad {
+                return self.drop_live(slot, Outcome::Failed(why));
+            }
+        }
         let outcome = if fault == SiteFault::Timeout && live.key.deadline <= now {
             Outcome::Expired
         } else {

@@ -2,14 +2,15 @@
 //! the daemon's core did.
 //!
 //! Threads: this one reads the host's channel; up to as many loaders as there are cores, while models load; two that
-//! decode payloads; one per lane, which owns one session and reads that lane's own channel. All answers go straight from
-//! the thread that has them to the host's channel.
+//! decode payloads, for the models here and for servers elsewhere; one per lane, which owns one session and reads that
+//! lane's own channel. All answers go straight from the thread that has them to the host's channel.
 
 mod arena;
 mod buffers;
 mod clock;
 pub mod confine;
 mod device;
+mod errand;
 mod golden;
 mod lane;
 mod load;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use crate::channel::{ChannelError, Receiver};
 use crate::fault::{chain, cut, host_error, panicked};
 use crate::protocol::{ErrorKind, FromHost, LoadFault, LoadModel, ProviderSetup, ToHost};
+use errand::{Errand, What};
 use loaders::Loaders;
 use outbox::Outbox;
 use prepare::{Job, Preparers};
@@ -119,12 +121,22 @@ impl Host {
                     self.outbox.send(&FromHost::Prepared { id, result, took_ns: 0, picture: None }, &[]);
                 }
             },
+            ToHost::Fill { ticket, model, content_type, payload } => {
+                self.errand(ticket, model, What::Fill { content_type, payload }, fds);
+            }
+            ToHost::Interpret { ticket, model, outputs, frame } => {
+                self.errand(ticket, model, What::Interpret { outputs, frame }, fds);
+            }
             ToHost::Forget { id } => self.store.discard(id),
             ToHost::Discard { id } => {
                 self.store.discard(id);
                 self.registry.discard(id);
             }
         }
+    }
+
+    fn errand(&self, ticket: u64, model: u16, what: What, fds: Vec<OwnedFd>) {
+        self.preparers.run(Errand { ticket, model: self.registry.model(model), what, fds });
     }
 
     fn start(&mut self, library: &Path, provider: ProviderSetup) {

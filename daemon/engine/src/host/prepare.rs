@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::buffers::Buffers;
 use super::clock;
+use super::errand::{self, Errand};
 use super::lane::told;
 use super::memfd::Packer;
 use super::memory::Given;
@@ -33,9 +34,15 @@ pub struct Job {
     pub fds: Vec<OwnedFd>,
 }
 
+/// What these threads do.
+enum Work {
+    Prepare(Job),
+    Errand(Errand),
+}
+
 #[derive(Default)]
 struct Queue {
-    jobs: Mutex<VecDeque<Job>>,
+    jobs: Mutex<VecDeque<Work>>,
     arrived: Condvar,
 }
 
@@ -65,16 +72,29 @@ impl Preparers {
         if let Err(error) = self.store.promise(id) {
             return self.refuse(id, error);
         }
+        if let Err(error) = self.push(Work::Prepare(job)) {
+            self.store.discard(id);
+            self.refuse(id, error);
+        }
+    }
+
+    /// Takes what is to be done for a server elsewhere, or answers at once why not.
+    pub fn run(&self, errand: Errand) {
+        let refusal = errand.what.refusal(errand.ticket);
+        if let Err(error) = self.push(Work::Errand(errand)) {
+            self.outbox.send(&refusal(error), &[]);
+        }
+    }
+
+    fn push(&self, work: Work) -> Result<(), HostError> {
         let mut jobs = self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.len() >= MAX_WAITING {
-            drop(jobs);
-            self.store.discard(id);
-            let message = format!("{MAX_WAITING} payloads wait to be decoded");
-            return self.refuse(id, host_error(ErrorKind::Full, message));
+            return Err(host_error(ErrorKind::Full, format!("{MAX_WAITING} payloads wait to be decoded")));
         }
-        jobs.push_back(job);
+        jobs.push_back(work);
         drop(jobs);
         self.queue.arrived.notify_one();
+        Ok(())
     }
 
     fn refuse(&self, id: u64, error: HostError) {
@@ -85,13 +105,20 @@ impl Preparers {
 fn serve(queue: &Queue, store: &Store, outbox: &Outbox) {
     loop {
         let mut jobs = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let job = loop {
+        let work = loop {
             match jobs.pop_front() {
-                Some(job) => break job,
+                Some(work) => break work,
                 None => jobs = queue.arrived.wait(jobs).unwrap_or_else(PoisonError::into_inner),
             }
         };
         drop(jobs);
+        let job = match work {
+            Work::Prepare(job) => job,
+            Work::Errand(errand) => {
+                errand::run(errand, outbox);
+                continue;
+            }
+        };
         let (id, start) = (job.id, clock::now_ns());
         let mut kept = None;
         let result = catch_unwind(AssertUnwindSafe(|| prepare(job, store, &mut kept)));

@@ -1,7 +1,9 @@
 //! Where a picture lies in its tensor, so that what a model finds there can be told in the picture's own pixels.
 
+use serde::{Deserialize, Serialize};
+
 /// A picture in its tensor: what it does not cover is padding, what hangs over is cut off. All in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
     /// Size of the upright picture as it was sent.
     pub width: u32,

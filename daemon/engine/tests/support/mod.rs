@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use edge_engine::channel::{self, ChannelError, Receiver};
+use edge_engine::media::Frame;
 use edge_engine::protocol::{
     Data, DeviceOptions, FromHost, HostError, Input, LoadModel, LoadPhase, LoadedModel, Member, MemberDone, Output,
     Precision, ProviderSetup, Run, Setup, TensorData, ToHost, ToLane, Want,
@@ -391,6 +392,38 @@ impl Host {
         match members.remove(0).result? {
             Output::Document(data) => Ok((serde_json::from_slice(&bytes(&data, &fds)).unwrap(), cost)),
             Output::Tensors(_) => panic!("tensors for a document"),
+        }
+    }
+
+    /// The tensor that a payload becomes, as (shape, bytes), and where a picture lies in it.
+    pub fn fill(&mut self, content_type: &str, payload: &[u8]) -> Result<(Shaped, Option<Frame>), HostError> {
+        let (ticket, fd) = (self.id(), memfd(payload));
+        let payload = Data::Sealed { fd: 0, offset: 0, len: payload.len() as u64 };
+        self.send(&ToHost::Fill { ticket, model: 0, content_type: content_type.into(), payload }, &[&fd]);
+        match self.receive_when(|message| matches!(message, FromHost::Filled { ticket: it, .. } if *it == ticket)) {
+            (FromHost::Filled { result, .. }, fds) => result.map(|filled| {
+                assert_eq!(filled.tensor.index, 0);
+                ((filled.tensor.shape, bytes(&filled.tensor.data, &fds)), filled.frame)
+            }),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What outputs mean that come from elsewhere.
+    pub fn interpret(&mut self, outputs: &[Shaped], frame: Option<Frame>) -> Result<serde_json::Value, HostError> {
+        let fds: Vec<OwnedFd> = outputs.iter().map(|(_, bytes)| memfd(bytes)).collect();
+        let tensor = |(index, (shape, bytes)): (u16, &Shaped)| {
+            let data = Data::Sealed { fd: index, offset: 0, len: bytes.len() as u64 };
+            TensorData { index, shape: shape.clone(), data }
+        };
+        let (ticket, outputs) = (self.id(), (0..).zip(outputs).map(tensor).collect());
+        self.send(&ToHost::Interpret { ticket, model: 0, outputs, frame }, &fds.iter().collect::<Vec<_>>());
+        match self.receive_when(|message| matches!(message, FromHost::Interpreted { ticket: it, .. } if *it == ticket))
+        {
+            (FromHost::Interpreted { result, .. }, fds) => {
+                result.map(|data| serde_json::from_slice(&bytes(&data, &fds)).unwrap())
+            }
+            other => panic!("{other:?}"),
         }
     }
 

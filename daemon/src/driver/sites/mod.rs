@@ -1,7 +1,7 @@
 //! Other sites, as the driver has them: which there are, what is under way there, and what came of it. The core decides where a
 //! request goes; this carries it out.
 //!
-//! Read [`known`] (the table of sites), [`named`] (files that the configuration names), [`terms`] (where a request may go, by rules and by what is in it), [`send`] (out), [`back`]
+//! Read [`known`] (the table of sites), [`named`] (files that the configuration names), [`terms`] (where a request may go, by rules and by what is in it), [`send`] (out), [`filled`] (pictures and sounds at sites that take tensors), [`back`]
 //! (what came back), [`begun`] (whose pieces a caller gets), [`answer`] (looking at answers of this box), [`compare`] (with a stronger site's), [`evidence`] (what that found, kept over restarts), [`deferred`] (what waits on the disk), [`explain`], [`status`].
 
 mod answer;
@@ -11,6 +11,7 @@ mod compare;
 mod deferred;
 mod evidence;
 mod explain;
+mod filled;
 mod known;
 mod named;
 mod replay;
@@ -23,7 +24,7 @@ mod terms;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use edge_core::{Bytes, Mono, NanoUsd, Price, RequestId, SiteId, Zone};
+use edge_core::{Bytes, Mono, NanoUsd, Price, Reason, RequestId, SiteId, Zone};
 use tokio::sync::mpsc;
 
 pub(super) use self::begun::Came;
@@ -38,7 +39,7 @@ pub(super) use self::terms::{Found, Looking};
 use crate::config::numbering::Numbering;
 use crate::ledger::audit;
 use crate::ledger::spent::Reservation;
-use crate::uplink::{Chunk, Pieces, Uplink};
+use crate::uplink::{Chunk, Done, Pieces, Uplink};
 
 /// Orders and probes that may be under way at once, all sites together: more than their `max_open` allow in all is not needed, and
 /// each costs a task and a buffer.
@@ -65,6 +66,8 @@ pub struct Sites {
     called_off: HashSet<u64>,
     begun: begun::Begun,
     looks: named::Looks,
+    /// Answers that the engine host is asked the meaning of.
+    read: HashMap<u64, Done>,
 }
 
 /// What is under way.
@@ -84,6 +87,10 @@ struct Attempt {
     bytes: Bytes,
     reserved: NanoUsd,
     began: Mono,
+    /// Why it was sent.
+    reason: Reason,
+    /// What an encoded payload became, for a site that takes tensors.
+    tensor: Option<Box<filled::Tensor>>,
     /// Money that is set aside for it, if the site has a price.
     reservation: Option<Reservation>,
     /// The proof that its departure is on the disk.
@@ -191,6 +198,8 @@ mod tests {
             bytes: Bytes(1),
             reserved: NanoUsd(7),
             began: Mono::default(),
+            reason: Reason::Held,
+            tensor: None,
             reservation: None,
             noted: None,
         })

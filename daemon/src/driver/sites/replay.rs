@@ -38,6 +38,8 @@ pub(in crate::driver) struct Record {
     pub uid: Option<u32>,
     pub topic: Option<String>,
     pub tensors: bool,
+    /// Its model makes one tensor of its payload.
+    pub fills: bool,
     pub deferrable: bool,
     pub bytes: u64,
     pub input_tokens: u32,
@@ -147,6 +149,7 @@ impl Record {
                 Caller::Bus { .. } | Caller::Peer { .. } => None,
             },
             tensors: matches!(entry.payload, Payload::Tensors(_)),
+            fills: entry.travel.fills,
             deferrable: meta.deferrable,
             bytes: meta.bytes.0,
             input_tokens: meta.terms.tokens.input,
@@ -271,7 +274,7 @@ impl Replaying {
         };
         let asked = Asked { model: &row.model, task: &record.task, source, class: claimed };
         let said = self.rules.terms(&asked, self.policy.routing.objective);
-        let (capable, stronger) = self.capable(&row.model, record.tensors);
+        let (capable, stronger) = self.capable(&row.model, record);
         let mut terms = edge_core::Terms { capable, stronger, ..edge_core::Terms::default() };
         said.put(&mut terms);
         let cap = record.cap.as_deref().and_then(DataClass::from_word).unwrap_or(DataClass::Public);
@@ -327,10 +330,10 @@ impl Replaying {
     }
 
     /// Sites that serve a model in this form, and those whose answers are better.
-    fn capable(&self, model: &str, tensors: bool) -> (Set, Set) {
+    fn capable(&self, model: &str, record: &Record) -> (Set, Set) {
         let mut sets = (Set::NONE, Set::NONE);
         for (id, site) in (0..u8::MAX).map(SiteId).zip(&self.policy.sites) {
-            if site.model(model).is_some() && super::terms::takes_form(&site.protocol, tensors) {
+            if site.model(model).is_some() && super::terms::takes_form(&site.protocol, record.tensors, record.fills) {
                 sets.0 = sets.0.with(id);
                 sets.1 = if site.is_stronger(model) { sets.1.with(id) } else { sets.1 };
             }

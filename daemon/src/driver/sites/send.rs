@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes as Body;
 use edge_core::spill::confinement;
-use edge_core::{Bytes, Event, NanoUsd, Price, Reason, RequestId, Site, SiteFault, SiteId, Tokens, Trip, Zone};
+use edge_core::{
+    Bytes, Event, ModelId, NanoUsd, Price, Reason, RequestId, Site, SiteFault, SiteId, Tokens, Trip, Zone,
+};
 
+use super::filled::Tensor;
 use super::{Attempt, Known, Ticket};
 use crate::config::routing::Audit;
 use crate::config::sites::Protocol;
@@ -31,7 +34,18 @@ impl Driver {
         let bytes = Bytes(size_of(entry));
         let known = self.sites.get(site).map(|known| (known.name.clone(), known.config.core));
         let was = known.as_ref().map_or(Site::in_zone(Zone::Cloud), |(_, core)| *core);
-        let mut attempt = Attempt { id, site, was, bytes, reserved, began: now, reservation: None, noted: None };
+        let mut attempt = Attempt {
+            id,
+            site,
+            was,
+            bytes,
+            reserved,
+            began: now,
+            reason,
+            tensor: None,
+            reservation: None,
+            noted: None,
+        };
         let Some((name, Site { zone, price, .. })) = known else {
             return self.not_sent(&attempt, SiteFault::Unfit, "the site is not configured any more");
         };
@@ -44,8 +58,17 @@ impl Driver {
         if is_priced {
             attempt.reservation = self.book.reserve(&name, reserved);
         }
-        let leaves = (zone > Zone::Device).then(|| self.departure(&attempt, reason)).flatten();
         let ticket = self.sites.ticket(Ticket::Attempt(attempt));
+        if self.is_filled(id, site) { self.fill(ticket) } else { self.leave(ticket) }
+    }
+
+    /// What is sent is known: it is noted, if it leaves the device, and goes.
+    pub(super) fn leave(&mut self, ticket: u64) {
+        if self.sites.called_off.remove(&ticket) {
+            return self.return_unsent(ticket, SiteFault::CalledOff, "it was called off before it left");
+        }
+        let Some(Ticket::Attempt(attempt)) = self.sites.tickets.get(&ticket) else { return };
+        let leaves = (attempt.was.zone > Zone::Device).then(|| self.departure(attempt)).flatten();
         match leaves {
             None => self.order(ticket),
             Some(row) => {
@@ -77,8 +100,13 @@ impl Driver {
         }
     }
 
+    fn is_filled(&self, id: RequestId, site: SiteId) -> bool {
+        let (Some(entry), Some(known)) = (self.entries.get(&id), self.sites.get(site)) else { return false };
+        super::filled::is_filled(&known.config.protocol, &entry.payload)
+    }
+
     /// What is noted of a request that is about to leave.
-    fn departure(&self, attempt: &Attempt, reason: Reason) -> Option<Departure> {
+    fn departure(&self, attempt: &Attempt) -> Option<Departure> {
         let (entry, known) = (self.entries.get(&attempt.id)?, self.sites.get(attempt.site)?);
         let travel = &entry.travel;
         Some(Departure {
@@ -95,7 +123,7 @@ impl Driver {
             redacted: travel.redacted,
             bytes: attempt.bytes.0,
             attempt: travel.attempts,
-            kind: reason.as_str().into(),
+            kind: attempt.reason.as_str().into(),
         })
     }
 
@@ -128,14 +156,14 @@ impl Driver {
             return self.return_unsent(ticket, SiteFault::CalledOff, "it was called off before it left");
         }
         let Some(Ticket::Attempt(attempt)) = self.sites.tickets.get(&ticket) else { return };
-        let (id, site) = (attempt.id, attempt.site);
+        let (id, site, tensor) = (attempt.id, attempt.site, attempt.tensor.clone());
         if let Err(why) = self.may_still(id, site, attempt.was) {
             return self.return_unsent(ticket, SiteFault::Unfit, &why);
         }
         let (Some(entry), Some(known)) = (self.entries.get(&id), self.sites.get(site)) else {
             return self.return_unsent(ticket, SiteFault::CalledOff, "nobody wants it any more");
         };
-        let order = match self.order_for(ticket, entry, known) {
+        let order = match self.order_for(ticket, entry, known, tensor) {
             Ok(order) => order,
             Err(why) => return self.return_unsent(ticket, SiteFault::Unfit, &why),
         };
@@ -152,7 +180,7 @@ impl Driver {
     }
 
     /// An attempt ends before anything of it was sent.
-    fn return_unsent(&mut self, ticket: u64, fault: SiteFault, why: &str) {
+    pub(super) fn return_unsent(&mut self, ticket: u64, fault: SiteFault, why: &str) {
         if let Some(Ticket::Attempt(attempt)) = self.sites.tickets.remove(&ticket) {
             if let Some(noted) = attempt.noted {
                 self.book.outcome(noted, nothing_left(fault));
@@ -161,7 +189,13 @@ impl Driver {
         }
     }
 
-    fn order_for(&self, ticket: u64, entry: &Entry, known: &Known) -> Result<Sending, String> {
+    fn order_for(
+        &self,
+        ticket: u64,
+        entry: &Entry,
+        known: &Known,
+        tensor: Option<Box<Tensor>>,
+    ) -> Result<Sending, String> {
         let model = known.model(&entry.info.model).ok_or("the site does not serve the model any more")?;
         let payload = entry.travel.clean.as_ref().unwrap_or(&entry.payload);
         let budget = entry.deadline.since(self.now);
@@ -172,7 +206,7 @@ impl Driver {
                 node: node.as_str().into(),
                 model,
                 payload: payload.clone(),
-                outputs: self.outputs_of(entry),
+                outputs: self.outputs_of(entry.setup),
                 budget,
                 class: entry.travel.class,
                 priority: entry.options.priority,
@@ -180,7 +214,10 @@ impl Driver {
             }));
         }
         let address = known.address.clone().ok_or("the site has no address")?;
-        let content = content(payload, known, self.outputs_of(entry))?;
+        let content = match tensor {
+            Some(tensor) => Content::Tensors { inputs: vec![tensor.given], outputs: self.outputs_of(tensor.model) },
+            None => content(payload, known, self.outputs_of(entry.setup))?,
+        };
         Ok(Sending::Http(Box::new(Order {
             ticket,
             site: address,
@@ -195,8 +232,8 @@ impl Driver {
     }
 
     /// What the model gives, where this box knows it: the answer of a site is held against it.
-    fn outputs_of(&self, entry: &Entry) -> Vec<edge_engine::protocol::TensorSpec> {
-        let loaded = self.models.spec(entry.setup);
+    fn outputs_of(&self, model: ModelId) -> Vec<edge_engine::protocol::TensorSpec> {
+        let loaded = self.models.spec(model);
         loaded.map(|loaded| loaded.outputs.clone()).unwrap_or_default()
     }
 

@@ -186,7 +186,8 @@ impl Driver {
 
     fn judge(&self, about: About<'_>, here: Here, told: Option<Tokens>, found: &mut Found) -> Travel {
         let mut terms = Terms { here, ..Terms::default() };
-        let (serving, stronger) = self.serving(about.model, about.payload, about.is_handed_on);
+        let fills = self.fills(about.model, about.payload);
+        let (serving, stronger) = self.serving((about.model, fills), about.payload, about.is_handed_on);
         // Which version a site has, nobody tells.
         terms.capable = if about.is_pinned { Set::NONE } else { serving };
         terms.stronger = stronger.and(terms.capable);
@@ -210,6 +211,7 @@ impl Driver {
         };
         let mut travel = Travel {
             judged_by: self.looking.life,
+            fills,
             rules: found.rules.iter().map(|(name, _)| Arc::from(name.as_str())).collect(),
             check: said.check,
             sample: said.sample,
@@ -320,11 +322,11 @@ impl Driver {
 
     /// Sites that serve a model in the form of this payload, and those whose answers are better. What another box handed on stays on
     /// this device, or two boxes without room would hand it to and fro.
-    fn serving(&self, model: &str, payload: &Payload, is_handed_on: bool) -> (Set, Set) {
+    fn serving(&self, (model, fills): (&str, bool), payload: &Payload, is_handed_on: bool) -> (Set, Set) {
         let takes = |known: &Known| {
             let stays = known.config.core.zone == edge_core::Zone::Device
                 && !matches!(known.config.protocol, Protocol::Sibling { .. });
-            known.model(model).is_some() && takes(&known.config.protocol, payload) && (stays || !is_handed_on)
+            known.model(model).is_some() && takes(&known.config.protocol, payload, fills) && (stays || !is_handed_on)
         };
         let mut sets = (Set::NONE, Set::NONE);
         for (id, known) in self.sites.iter().filter(|(_, known)| takes(known)) {
@@ -525,20 +527,21 @@ fn tokens(look: &Look, payload: &Payload, before: Tokens) -> Tokens {
     Tokens { input: u32::try_from(look.tokens).unwrap_or(u32::MAX).max(1), output: output.unwrap_or(0) }
 }
 
-fn takes(protocol: &Protocol, payload: &Payload) -> bool {
+fn takes(protocol: &Protocol, payload: &Payload, fills: bool) -> bool {
     match (protocol, payload) {
         (Protocol::Oip { .. }, Payload::Tensors(_)) | (Protocol::Sibling { .. }, _) => true,
         (Protocol::OpenAi { .. }, Payload::Encoded { content_type, .. }) => {
             essence(content_type).eq_ignore_ascii_case(CHAT)
         }
-        (Protocol::Oip { .. }, Payload::Encoded { .. }) | (Protocol::OpenAi { .. }, Payload::Tensors(_)) => false,
+        (Protocol::Oip { .. }, Payload::Encoded { .. }) => fills,
+        (Protocol::OpenAi { .. }, Payload::Tensors(_)) => false,
     }
 }
 
 /// The same, of a request of which only the form is known.
-pub(super) fn takes_form(protocol: &Protocol, tensors: bool) -> bool {
+pub(super) fn takes_form(protocol: &Protocol, tensors: bool, fills: bool) -> bool {
     match protocol {
-        Protocol::Oip { .. } => tensors,
+        Protocol::Oip { .. } => tensors || fills,
         Protocol::OpenAi { .. } => !tensors,
         Protocol::Sibling { .. } => true,
     }

@@ -56,6 +56,8 @@ impl Driver {
             | FromHost::Checked { .. }
             | FromHost::Unloaded { .. }
             | FromHost::Prepared { .. }
+            | FromHost::Filled { .. }
+            | FromHost::Interpreted { .. }
             | FromHost::Ran { .. } => {}
         }
     }

@@ -40,7 +40,7 @@ pub fn v6(bytes: &[u8], colon: usize) -> Option<(usize, usize)> {
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(*byte, b':' | b'.');
     let len = bytes.iter().skip(start).take(LONGEST_V6 + 1).take_while(|byte| is_part(byte)).count();
     let mut end = start + len;
-    while end > colon && (at(bytes, end - 1) == b'.' || at(bytes, end - 1) == b':' && at(bytes, end - 2) != b':') {
+    while end > colon && (at(bytes, end - 1) == b'.' || at(bytes, end - 1) == b':' && before(bytes, end - 1) != b':') {
         end -= 1;
     }
     let text = std::str::from_utf8(bytes.get(start..end)?).ok()?;
@@ -91,6 +91,8 @@ mod tests {
             ("12:30:45", None),
             ("add::dec", None),
             ("::1", None),
+            (":", None),
+            (":r}", None),
             ("00:1b:44:11:3a:b7:00:01", None),
             ("00:1b:44:11:3a:b7", None),
         ] {

@@ -265,7 +265,8 @@ impl Topics {
             return Err(BadReplyTopic::Control);
         }
         let rest = below(topic, &self.prefix);
-        if rest.is_some_and(reserved) {
+        // Among them where this box takes what other boxes answer.
+        if rest.is_some_and(reserved) || self.parse(topic).is_some() {
             return Err(BadReplyTopic::Reserved);
         }
         if rest.is_some_and(|rest| !rest.is_empty()) || allow.iter().any(|filter| matches(filter, topic)) {
@@ -487,6 +488,11 @@ mod tests {
         assert_eq!((own.parse(&peer), other.parse(&peer)), (Some(Meaning::Peer { name: "4f" }), None));
         assert!(matches(&own.peer_filter(), &peer));
         assert_eq!(other.check_reply_topic(&peer, &[]), Ok(()), "the other box may answer there");
+        assert_eq!(
+            own.check_reply_topic(&peer, &["#".into()]),
+            Err(BadReplyTopic::Reserved),
+            "a box that answers itself"
+        );
         for none in [own.peer(""), own.peer("a/b")] {
             assert_eq!(own.parse(&none), None, "{none}");
         }

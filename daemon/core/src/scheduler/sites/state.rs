@@ -200,7 +200,7 @@ impl SiteState {
                 let missed = self.doubts.answered();
                 self.learn_missed(now, missed);
             }
-            Err(SiteFault::Unaudited | SiteFault::Unfit) => {}
+            Err(SiteFault::Unaudited | SiteFault::Unfit | SiteFault::Invalid | SiteFault::Oversized) => {}
             // That nobody waits any more is no fault of its, but it takes at least so long.
             Err(SiteFault::CalledOff | SiteFault::Timeout) if !wanted => self.missed((trip.bytes, prompt), took, began),
             Err(SiteFault::CalledOff) => {}
@@ -289,9 +289,13 @@ fn failure(fault: SiteFault) -> Option<breaker::Failure> {
         SiteFault::Busy(after) => Some(Busy { retry_after: after.map(Span::of) }),
         SiteFault::Server => Some(Server),
         SiteFault::Garbage | SiteFault::Redirected => Some(Garbage),
-        SiteFault::Rejected | SiteFault::TooLarge | SiteFault::CalledOff | SiteFault::Unaudited | SiteFault::Unfit => {
-            None
-        }
+        SiteFault::Rejected
+        | SiteFault::TooLarge
+        | SiteFault::CalledOff
+        | SiteFault::Unaudited
+        | SiteFault::Unfit
+        | SiteFault::Invalid
+        | SiteFault::Oversized => None,
     }
 }
 

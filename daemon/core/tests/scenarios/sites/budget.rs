@@ -44,6 +44,9 @@ fn what_was_not_served_is_given_back_and_what_may_have_been_is_not() {
         (SiteFault::Reset, true, 10),
         (SiteFault::Reset, false, 0),
         (SiteFault::Garbage, true, 10),
+        (SiteFault::Unfit, false, 0),
+        (SiteFault::Unfit, true, 10),
+        (SiteFault::Invalid, false, 0),
     ] {
         let mut world = start(priced(10, Some(35)));
         does(&mut world, 0, Does::Fails(fault, sent));

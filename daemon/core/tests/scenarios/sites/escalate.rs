@@ -34,10 +34,12 @@ fn where_no_stronger_site_answers_the_answer_of_this_box_is_given_and_why() {
     let fails: Prepare = |world| does(world, 1, Does::Fails(SiteFault::Server, true));
     let swallows: Prepare = |world| does(world, 1, Does::Nothing);
     let off: Prepare = |world| world.tell(Event::SiteLoad { site: SiteId(1), off: true, wait: Duration::ZERO });
+    let unfit: Prepare = |world| does(world, 1, Does::Fails(SiteFault::Invalid, false));
     let fine: Prepare = |_| {};
     for (name, prepare, request, why, attempts) in [
         ("it fails", fails, checked(1, 5000), Reason::SiteDown, 1),
         ("it never answers", swallows, checked(1, 500), Reason::SiteDown, 1),
+        ("it cannot be sent", unfit, checked(1, 5000), Reason::SiteDown, 1),
         ("it is off", off, checked(1, 5000), Reason::Doubtful, 0),
         ("there is no time", fine, checked(1, 30), Reason::Doubtful, 0),
     ] {

@@ -18,6 +18,16 @@ pub enum InputRecipe {
     Sound(SoundRecipe),
 }
 
+impl InputRecipe {
+    /// Whether it makes one tensor of a payload, which is run once; a sound is run window by window.
+    pub fn fills(&self) -> bool {
+        match self {
+            InputRecipe::Image(_) | InputRecipe::Picture(_) | InputRecipe::Scene(_) | InputRecipe::FileBytes(_) => true,
+            InputRecipe::Sound(_) => false,
+        }
+    }
+}
+
 /// A picture, scaled to one height with its aspect kept, padded to a width, normalised, `[1, 3, height, width]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
