@@ -404,6 +404,7 @@ mod tests {
     fn request() -> Request {
         Request {
             caller: Caller::Broker { reply_topic: "r".into() },
+            topic: "t".into(),
             model: "m".into(),
             options: Options::default(),
             payload: Payload::Tensors(Vec::new()),

@@ -115,6 +115,8 @@ pub struct Options {
 #[derive(Clone, Debug)]
 pub struct Request {
     pub caller: Caller,
+    /// The topic on which it came; empty for what came over the bus. Rules have ceilings by it.
+    pub topic: Arc<str>,
     /// `name` or `name:version`.
     pub model: String,
     pub options: Options,

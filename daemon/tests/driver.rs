@@ -98,6 +98,7 @@ fn start_with(found: mpsc::Receiver<Found>, config: Config, later: Config, ways:
 fn request(caller: &str, model: &str, id: Option<&str>) -> Request {
     Request {
         caller: Caller::Bus { name: caller.into(), uid: 0 },
+        topic: "".into(),
         model: model.into(),
         options: Options { request_id: id.map(Into::into), ..Options::default() },
         payload: Payload::Encoded { content_type: "image/jpeg".into(), data: Blob::Inline(vec![1].into()) },

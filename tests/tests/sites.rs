@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use edge_tests::answer::{Options, Tensor, expect_no, expect_yes, options};
 use edge_tests::client::bus::BusClient;
+use edge_tests::client::mqtt::{Device, Outgoing, Protocol, request_topic};
+use edge_tests::client::routes::tensor_body;
 use edge_tests::clock::{PATIENCE, eventually};
 use edge_tests::faulty::{Direction, Faulty};
 use edge_tests::peers;
@@ -406,6 +408,43 @@ fn a_site_that_cannot_be_used_is_not_asked_and_says_why() -> Result<()> {
             expect_no(name, &outcome, "unavailable", &[word])?;
         }
         ensure!(recorded.take().iter().all(|asked| asked.method == "GET"), "something was sent");
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_ceiling_for_a_topic_holds_for_what_came_on_it_wherever_the_reply_goes() -> Result<()> {
+    block_on(async {
+        let recorded = Recorded::start()?;
+        recorded.answer("GET", "/v2/health/ready", [Answer::status(200, &[], b"{}")]);
+        let sum = json!({ "name": "c", "datatype": "FP32", "shape": [1, 4], "data": [0.5, 0.5, 0.5, 0.5] });
+        let body = json!({ "model_name": "add", "outputs": [sum] }).to_string();
+        let answer = Answer::status(200, &["Content-Type: application/json"], body.as_bytes());
+        recorded.answer("POST", "/v2/models/add/infer", [answer]);
+        for (filter, leaves) in
+            [("edge/+/infer/#", false), ("edge/box/infer/add", false), ("edge/+/result/#", true), ("test/#", true)]
+        {
+            let config = format!(
+                "{}allow_plain = true\n\n[[rule]]\nname = \"cell\"\nsources = [\"mqtt:{filter}\"]\nceiling = \"regulated\"\n",
+                plant(recorded.port(), "").replace("\"premises\"", "\"cloud\"")
+            );
+            let stack = Setup::new().bundles(&["add"]).config(&config).start().await?;
+            let client = stack.client().await?;
+            let device = Device::connect(stack.mqtt_port()?, Protocol::V311).await?;
+            let _held = hold(&client).await?;
+            for (id, reply_to) in [("own", Some("edge/somewhere/else")), ("usual", None)] {
+                let mut body = tensor_body(&inputs(), &class("public"))?;
+                (body["id"], body["reply_to"]) = (json!(id), json!(reply_to.unwrap_or(&device.reply_topic)));
+                device.subscribe("edge/somewhere/else").await?;
+                let payload = serde_json::to_vec(&body)?.into();
+                let topic = request_topic("add");
+                device.publish(Outgoing { topic, payload, qos: 1, ..Outgoing::default() }).await?;
+                let said = device.reply_to_id(id).await?;
+                ensure!(said.is_ok() == leaves, "{filter} {id}: {said:?}");
+            }
+            let sent = recorded.take().into_iter().filter(|asked| asked.method == "POST").count();
+            ensure!(sent == if leaves { 2 } else { 0 }, "{filter}: {sent} were sent");
+        }
         Ok(())
     })?
 }

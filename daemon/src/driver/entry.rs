@@ -44,6 +44,8 @@ pub struct Entry {
     /// For tensors: which of them goes to which input.
     pub resolved: Vec<Resolved>,
     pub want: Want,
+    /// The topic on which it came; empty for what came over the bus.
+    pub topic: Arc<str>,
     /// The farthest zone that its bytes came through.
     pub reached: Zone,
     pub reply: ReplySender,
@@ -228,6 +230,7 @@ impl Entry {
             sent: Vec::new(),
             resolved: Vec::new(),
             want: Want::Inline,
+            topic: parent.topic.clone(),
             reached: parent.reached,
             reply: ReplySender::Nobody,
             waiters: Vec::new(),

@@ -211,6 +211,7 @@ impl Driver {
             sent: Vec::new(),
             resolved: checked.resolved,
             want: request.want,
+            topic: request.topic,
             reached: request.reached,
             reply,
             waiters: Vec::new(),

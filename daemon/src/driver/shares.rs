@@ -111,6 +111,7 @@ mod tests {
         let payload = Payload::Tensors(Vec::new());
         let request = Request {
             caller,
+            topic: "".into(),
             model: "m".into(),
             options,
             payload,

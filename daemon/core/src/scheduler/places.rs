@@ -209,10 +209,19 @@ impl Scheduler {
 fn ends_by(bar: Option<Bar>) -> Outcome {
     match bar {
         Some(Bar::TooSlow) => Outcome::Expired,
-        // When it began to wait the site served it: what has changed since is whose site it is, or where that lies.
-        Some(Bar::NotServed | Bar::Class | Bar::Unmet(_) | Bar::Rule) => Outcome::Failed(Fault::Confined),
-        Some(Bar::TooLarge | Bar::Context | Bar::Tried | Bar::Off | Bar::Tripped | Bar::Full | Bar::Budget) | None => {
-            Outcome::Failed(Fault::Site)
-        }
+        // When it began to wait the site might have it: what has changed since is where that lies, or what it promises.
+        Some(Bar::Class | Bar::Unmet(_) | Bar::Rule) => Outcome::Failed(Fault::Confined),
+        // It is another site now, or none.
+        Some(
+            Bar::NotServed
+            | Bar::TooLarge
+            | Bar::Context
+            | Bar::Tried
+            | Bar::Off
+            | Bar::Tripped
+            | Bar::Full
+            | Bar::Budget,
+        )
+        | None => Outcome::Failed(Fault::Site),
     }
 }

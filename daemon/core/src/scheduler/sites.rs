@@ -12,10 +12,9 @@ use crate::event::Trip;
 use crate::fallback::Failure;
 use crate::id::{ModelId, SiteId};
 use crate::queue::Slot;
-use crate::request::Zone;
 use crate::scheduler::Scheduler;
 use crate::scheduler::heat::meta_of;
-use crate::site::{Country, NanoUsd, Retention, Site, Sites, Tokens, Training};
+use crate::site::{NanoUsd, Site, Sites, Tokens};
 use crate::spill::SiteSeen;
 use crate::units::{Bytes, Mono, Span};
 use crate::verdict::{Fault, Outcome, SiteFault};
@@ -23,11 +22,6 @@ use state::{FRESH, Known, Probe};
 
 pub(super) use places::Waiting;
 pub(super) use state::SiteState;
-
-/// What a request is let go to a site by: which one it is, and what is said of it.
-fn promises(site: &Site) -> (u64, Zone, Option<Country>, Retention, Training) {
-    (site.identity, site.zone, site.jurisdiction, site.retention, site.training)
-}
 
 fn first_places(count: usize) -> Sites {
     (0..32_u8).map(SiteId).take(count).collect()
@@ -56,7 +50,8 @@ impl Scheduler {
     }
 
     /// The sites of the policy have a state each; one that is another one now starts anew. What is open at one that is gone is
-    /// counted on, and no request that came before goes to a place that has another site now: its terms speak of the old one.
+    /// counted on, and no request that came before goes to a place that has another site now: its terms speak of the old one. What
+    /// is said of the same site (its zone, what it promises) is asked for each time that a request may leave, and need not be here.
     /// `before`: how many there were.
     pub(super) fn set_sites(&mut self, before: usize) {
         let now = self.clock;
@@ -64,7 +59,7 @@ impl Scheduler {
         for (place, site) in self.policy.sites.iter().enumerate() {
             match self.sites.get_mut(place) {
                 Some(state) => {
-                    if promises(&state.was) != promises(site) {
+                    if state.was.identity != site.identity {
                         other = other.with(SiteId(u8::try_from(place).unwrap_or(u8::MAX)));
                     }
                     if (state.was.identity, state.was.zone) != (site.identity, site.zone) {

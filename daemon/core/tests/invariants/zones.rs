@@ -209,13 +209,10 @@ fn check(world: &World) -> Result<usize, String> {
             let (Some(sent), Some((since, meta))) = (reached.get(&(*id, *site)), came.get(id)) else { continue };
             may_hold(meta, *site, policies[policies.len() - 1]).map_err(|why| format!("{sent:?}: {why}"))?;
             // Nor does it get what was meant for another site in its place.
-            let promises = |policy: &Policy| {
-                let site = policy.sites.get(usize::from(site.0))?;
-                Some((site.zone, site.jurisdiction, site.retention, site.training))
-            };
-            let first = promises(policies[*since]);
-            let others = || policies[*since..].iter().filter_map(|policy| promises(policy));
-            if first.is_none() || others().any(|promised| Some(promised) != first) {
+            let whose = |policy: &Policy| Some(policy.sites.get(usize::from(site.0))?.identity);
+            let first = whose(policies[*since]);
+            let others = || policies[*since..].iter().filter_map(|policy| whose(policy));
+            if first.is_none() || others().any(|other| Some(other) != first) {
                 return Err(format!("{sent:?}: another site had this place when it came"));
             }
             // A ceiling that fell in between holds, even if it was lifted again; and a site is where the fake says that it is.

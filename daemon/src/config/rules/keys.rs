@@ -81,7 +81,7 @@ const KEYS: &[Key] = &[
         "sources",
         Kind::Texts,
         ANY,
-        "Where requests come from: `bus`, `bus:user=NAME`, `bus:uid=NUMBER`, `mqtt`, `mqtt:TOPIC FILTER`.",
+        "Where requests come from: `bus`, `bus:user=NAME`, `bus:uid=NUMBER`, `mqtt`, or `mqtt:TOPIC FILTER` for those on such topics (not where their replies go).",
     ),
     live(
         "classes",

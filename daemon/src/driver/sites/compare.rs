@@ -79,6 +79,7 @@ impl Driver {
         };
         let request = Request {
             caller: entry.story.caller.clone(),
+            topic: entry.topic.clone(),
             model: entry.info.model.clone(),
             options,
             payload: entry.payload.clone(),

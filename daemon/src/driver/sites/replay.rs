@@ -144,10 +144,7 @@ impl Record {
                 Caller::Bus { uid, .. } | Caller::Peer { uid, .. } => Some(*uid),
                 Caller::Broker { .. } => None,
             },
-            topic: match caller {
-                Caller::Broker { reply_topic } => Some(reply_topic.to_string()),
-                Caller::Bus { .. } | Caller::Peer { .. } => None,
-            },
+            topic: matches!(caller, Caller::Broker { .. }).then(|| entry.topic.to_string()),
             tensors: matches!(entry.payload, Payload::Tensors(_)),
             fills: entry.travel.fills,
             deferrable: meta.deferrable,

@@ -30,9 +30,23 @@ struct Head {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum By {
-    Bus { name: String, uid: u32 },
-    Peer { name: String, uid: u32, connection: u64 },
-    Broker { reply_topic: String },
+    Bus {
+        name: String,
+        uid: u32,
+    },
+    Peer {
+        name: String,
+        uid: u32,
+        connection: u64,
+    },
+    /// As written before the topic was kept on which a request came.
+    Broker {
+        reply_topic: String,
+    },
+    Topic {
+        reply_topic: String,
+        topic: String,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,7 +100,9 @@ pub fn deferred(entry: &Entry, at: Mono) -> Result<Deferred, String> {
             Caller::Peer { name, uid, connection } => {
                 By::Peer { name: name.to_string(), uid: *uid, connection: *connection }
             }
-            Caller::Broker { reply_topic } => By::Broker { reply_topic: reply_topic.to_string() },
+            Caller::Broker { reply_topic } => {
+                By::Topic { reply_topic: reply_topic.to_string(), topic: entry.topic.to_string() }
+            }
         },
         client: options.client.clone(),
         sealed: entry.want == Want::Sealed,
@@ -184,14 +200,17 @@ pub fn request(row: &Waiting, payload: Bytes) -> Result<Request, String> {
         deadline_ms: Some(u64::try_from(row.left_ms).unwrap_or(0).max(1)),
         ..Options::default()
     };
-    let caller = match head.caller {
-        By::Bus { name, uid } => Caller::Bus { name: name.into(), uid },
-        By::Peer { name, uid, connection } => Caller::Peer { name: name.into(), uid, connection },
-        By::Broker { reply_topic } => Caller::Broker { reply_topic: reply_topic.into() },
+    let broker = |reply_topic: String| Caller::Broker { reply_topic: reply_topic.into() };
+    let (caller, topic) = match head.caller {
+        By::Bus { name, uid } => (Caller::Bus { name: name.into(), uid }, String::new()),
+        By::Peer { name, uid, connection } => (Caller::Peer { name: name.into(), uid, connection }, String::new()),
+        By::Broker { reply_topic } => (broker(reply_topic), String::new()),
+        By::Topic { reply_topic, topic } => (broker(reply_topic), topic),
     };
+    let topic = topic.into();
     let want = if head.sealed { Want::Sealed } else { Want::Inline };
     let reached = ZONES.get(usize::from(head.reached)).copied().unwrap_or(Zone::Cloud);
-    Ok(Request { caller, model: head.model, options, payload, want, deaths: row.deaths, reached, stream: None })
+    Ok(Request { caller, topic, model: head.model, options, payload, want, deaths: row.deaths, reached, stream: None })
 }
 
 /// A reply as it is kept; `None` if it cannot be.

@@ -90,6 +90,8 @@ struct About<'a> {
     model: &'a str,
     task: &'a str,
     caller: &'a Caller,
+    /// On which it came; empty for what came over the bus.
+    topic: &'a str,
     claimed: Option<&'a str>,
     payload: &'a Payload,
     /// What kind of work the caller says that it is.
@@ -138,6 +140,7 @@ impl Driver {
             model,
             task: &task,
             caller: &request.caller,
+            topic: &request.topic,
             claimed: request.options.data_class.as_deref(),
             payload: &request.payload,
             kind: request.options.task.as_deref(),
@@ -161,6 +164,7 @@ impl Driver {
             model: &entry.info.model,
             task: &task,
             caller: &entry.story.caller,
+            topic: &entry.topic,
             claimed: entry.options.data_class.as_deref(),
             payload: &entry.payload,
             kind: entry.options.task.as_deref(),
@@ -198,7 +202,7 @@ impl Driver {
         );
         let source = match about.caller {
             Caller::Bus { uid, .. } | Caller::Peer { uid, .. } => Source::Bus { uid: *uid },
-            Caller::Broker { reply_topic } => Source::Mqtt { topic: reply_topic },
+            Caller::Broker { .. } => Source::Mqtt { topic: about.topic },
         };
         let ask = Ask { model: about.model, task: about.task, source, class };
         let said = self.looking.rules.terms(&ask, self.config.routing.objective);
@@ -356,7 +360,7 @@ impl Driver {
                 None => (self.sites.model_elsewhere(&name).ok_or(unknown)?, Here::NoModel),
             },
         };
-        let caller = source(profile.source.as_deref())?;
+        let (caller, topic) = source(profile.source.as_deref())?;
         let content_type = profile.content_type.clone();
         let payload = match (&profile.text, &content_type) {
             (Some(text), kind) => Payload::Encoded {
@@ -373,6 +377,7 @@ impl Driver {
             model: &name,
             task: &task,
             caller: &caller,
+            topic,
             claimed: profile.options.data_class.as_deref(),
             payload: &payload,
             kind: profile.options.task.as_deref(),
@@ -420,15 +425,16 @@ impl Driver {
     }
 }
 
-/// Who would ask.
-fn source(word: Option<&str>) -> Result<Caller, Failure> {
-    let bus = |uid| Caller::Bus { name: "".into(), uid };
+/// Who would ask, and on which topic.
+fn source(word: Option<&str>) -> Result<(Caller, &str), Failure> {
+    let bus = |uid| (Caller::Bus { name: "".into(), uid }, "");
+    let broker = |topic| (Caller::Broker { reply_topic: "".into() }, topic);
     match word {
         None | Some("bus") => Ok(bus(rustix::process::getuid().as_raw())),
-        Some("mqtt") => Ok(Caller::Broker { reply_topic: "".into() }),
+        Some("mqtt") => Ok(broker("")),
         Some(word) => match (word.strip_prefix("bus:"), word.strip_prefix("mqtt:")) {
             (Some(uid), _) => uid.parse().map(bus).map_err(|_| bad_source(word)),
-            (None, Some(topic)) => Ok(Caller::Broker { reply_topic: topic.into() }),
+            (None, Some(topic)) => Ok(broker(topic)),
             (None, None) => Err(bad_source(word)),
         },
     }

@@ -25,7 +25,8 @@ impl Parts {
     /// The request of `caller`.
     pub fn request(self, caller: Caller) -> Request {
         let Parts { model, payload, options, want } = self;
-        Request { caller, model, options, payload, want, deaths: 0, reached: Zone::Device, stream: None }
+        let topic = "".into();
+        Request { caller, topic, model, options, payload, want, deaths: 0, reached: Zone::Device, stream: None }
     }
 }
 

@@ -243,6 +243,7 @@ mod tests {
     async fn a_pipe_that_says_nothing_is_given_up_in_time_and_its_time_counts() {
         let request = |fd: OwnedFd, deadline_ms| Request {
             caller: crate::request::Caller::Bus { name: ":1.1".into(), uid: 0 },
+            topic: "".into(),
             model: "m".into(),
             options: crate::request::Options { deadline_ms, ..Default::default() },
             payload: Payload::Encoded {

@@ -100,7 +100,8 @@ fn asked(message: &Inbound, model: &str, rules: &Rules, content: Result<Content,
         },
     };
     let target = Target { topic: topic.into(), qos: message.qos, correlation };
-    let request = content.and_then(|(options, payload)| request(model, options, payload, &target, rules.zone));
+    let request =
+        content.and_then(|(options, payload)| request(model, options, payload, (&target, &message.topic), rules.zone));
     Asked { model: model.to_owned(), id: envelope.id, target, request }
 }
 
@@ -117,7 +118,7 @@ fn request(
     model: &str,
     options: Options,
     payload: Payload,
-    target: &Target,
+    (target, topic): (&Target, &str),
     reached: Zone,
 ) -> Result<Request, Failure> {
     let by_task = model.is_empty() && options.task.is_some();
@@ -129,6 +130,7 @@ fn request(
     }
     Ok(Request {
         caller: Caller::Broker { reply_topic: target.topic.clone() },
+        topic: topic.into(),
         model: model.to_owned(),
         options,
         payload,

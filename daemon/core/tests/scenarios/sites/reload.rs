@@ -44,13 +44,12 @@ fn what_is_open_at_a_site_is_still_open_when_it_comes_back_into_the_list() {
 
 #[test]
 fn a_site_in_the_place_of_another_learns_nothing_from_it_and_gets_nothing_that_was_meant_for_it() {
-    let mut world = waiting(
-        policy(&[premises()]),
-        RequestMeta { class: ClassClaim::Claimed(DataClass::Public), ..to_any(1, 1000) },
-    );
+    let [old, new] = [(1, premises()), (2, cloud())].map(|(identity, site)| Site { identity, ..site });
+    let mut world =
+        waiting(policy(&[old]), RequestMeta { class: ClassClaim::Claimed(DataClass::Public), ..to_any(1, 1000) });
     world.arrive(only_there(2, 1000));
     world.run_for(ms(1));
-    reload(&mut world, policy(&[cloud()]));
+    reload(&mut world, policy(&[new]));
     world.run_until(at(2000));
     assert_eq!(world.outcome(2), spilled(0));
     let site = &world.core().snapshot().sites[0];
@@ -86,12 +85,30 @@ fn a_stricter_ceiling_holds_for_what_waits_and_a_freer_one_does_not() {
 }
 
 #[test]
-fn a_site_that_promises_less_than_it_did_gets_nothing_that_waits() {
+fn a_site_that_promises_less_than_it_did_gets_nothing_that_waits_and_demands_more() {
     let strict = Site { retention: Retention::None, ..cloud() };
-    let mut world = waiting(policy(&[strict]), to_any(1, 1000));
-    reload(&mut world, policy(&[Site { retention: Retention::Days(30), ..cloud() }]));
-    world.run_until(at(2000));
-    assert_eq!(spills(&world, 1), []);
+    let demand = Demands { retention_days: Some(0), ..Demands::default() };
+    for (demands, sent) in [(demand, false), (Demands::default(), true)] {
+        let meta = with_terms(to_any(1, 60_000), |terms| terms.demands = demands);
+        let mut world = waiting(policy(&[strict]), meta);
+        reload(&mut world, policy(&[Site { retention: Retention::Days(30), ..cloud() }]));
+        world.tell(Event::Held(true));
+        world.run_for(ms(500));
+        assert_eq!(!spills(&world, 1).is_empty(), sent, "{demands:?}");
+    }
+}
+
+#[test]
+fn what_may_not_go_as_far_as_a_site_lies_now_stays() {
+    for (class, sent) in [(DataClass::Internal, false), (DataClass::Public, true)] {
+        let meta = RequestMeta { class: ClassClaim::Claimed(class), ..to_any(1, 60_000) };
+        let mut world = waiting(policy(&[premises()]), meta);
+        reload(&mut world, policy(&[cloud()]));
+        world.site(0, FakeSite::new(Zone::Cloud, ms(20)));
+        world.tell(Event::Held(true));
+        world.run_for(ms(500));
+        assert_eq!(!spills(&world, 1).is_empty(), sent, "{class:?}");
+    }
 }
 
 #[test]
