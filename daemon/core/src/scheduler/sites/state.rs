@@ -13,7 +13,11 @@ use crate::spill::{SiteSeen, charged};
 use crate::units::{Bytes, Mono, Ratio, Span};
 use crate::verdict::SiteFault;
 
-/// Tokens of an answer that nobody limited, while none was seen of the site: a sentence. Were it a page, by what is believed of a zone
+/// While fewer answers were seen of a site, and none stayed away, it is judged by the median of what is believed of it: by the tail of
+/// a belief it would not be in time for a usual deadline, would not be tried, and nothing would ever be learnt. Behind a dozen
+/// the median is the site's own.
+const TRIED: u64 = 12;
+/// Tokens of an answer, while none was seen of the site, however many are allowed: a sentence. Were it a page, by what is believed of a zone
 /// no site would be in time for a usual deadline, none would be tried, and nothing would ever be learnt. Money is set aside for more.
 const TRIED_TOKENS: u32 = 16;
 
@@ -150,7 +154,8 @@ impl SiteState {
 
     pub(super) fn seen(&self, now: Mono, site: &Site, bytes: Bytes, tokens: Tokens) -> SiteSeen {
         let answer = if tokens.input > 0 { answer_of(tokens, self.answer) } else { 0 };
-        let (likely, sure) = self.known.time(bytes, tokens.input, answer);
+        let (likely, known) = self.known.time(bytes, tokens.input, answer);
+        let sure = if self.done < TRIED && self.failed == 0 { likely } else { known };
         let cold = if self.done == 0 { site.cold_start } else { Span::ZERO };
         let beside = self.wait.plus(cold);
         SiteSeen {
@@ -302,9 +307,8 @@ fn failure(fault: SiteFault) -> Option<breaker::Failure> {
 /// Tokens that an answer is expected to have: what was asked for at most, or what its answers have.
 fn answer_of(tokens: Tokens, seen: Option<u32>) -> u32 {
     match (tokens.output, seen) {
-        (0, None) => TRIED_TOKENS,
-        (0, Some(usual)) => usual.max(1),
-        (most, usual) => most.min(usual.unwrap_or(most)).max(1),
+        (0, usual) => usual.unwrap_or(TRIED_TOKENS).max(1),
+        (most, usual) => most.min(usual.unwrap_or(TRIED_TOKENS)).max(1),
     }
 }
 
@@ -336,22 +340,34 @@ mod tests {
     }
 
     #[test]
-    fn a_site_of_which_nothing_is_known_is_tried_with_a_chat_of_the_usual_deadline() {
-        let chat = Tokens { input: 40, output: 0 };
-        for zone in [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud] {
-            let site = Site::in_zone(zone);
-            let mut state = SiteState::new(&site, Mono::default());
-            state.known = Known::of(&state.latency, Mono::default(), Ratio::NEARLY_ALL);
-            let seen = state.seen(Mono::default(), &site, Bytes(200), chat);
-            assert!(seen.sure < Span::from_millis(5_000), "{zone:?}: {:?}", seen.sure);
+    fn a_site_of_which_little_is_known_is_tried_with_a_chat_of_the_usual_deadline() {
+        for (zone, output) in [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud].map(|zone| (zone, [0, 20, 200]))
+        {
+            for chat in output.map(|output| Tokens { input: 40, output }) {
+                let site = Site::in_zone(zone);
+                let mut state = SiteState::new(&site, Mono::default());
+                state.known = Known::of(&state.latency, Mono::default(), Ratio::NEARLY_ALL);
+                let seen = |state: &SiteState| state.seen(Mono::default(), &site, Bytes(200), chat);
+                assert!(seen(&state).sure <= Span::from_millis(1_500), "{zone:?}: {:?}", seen(&state).sure);
+                // Once one stayed away, or enough are known, it has to be sure.
+                state.failed = 1;
+                assert!(seen(&state).sure > seen(&state).likely);
+                (state.failed, state.done) = (0, TRIED);
+                assert!(seen(&state).sure > seen(&state).likely);
+            }
         }
     }
 
     #[test]
     fn an_answer_has_the_tokens_that_were_asked_for_or_that_answers_have() {
-        for (output, seen, expected) in
-            [(0, None, TRIED_TOKENS), (0, Some(40), 40), (10, Some(40), 10), (100, Some(40), 40), (100, None, 100)]
-        {
+        for (output, seen, expected) in [
+            (0, None, TRIED_TOKENS),
+            (0, Some(40), 40),
+            (10, Some(40), 10),
+            (100, Some(40), 40),
+            (100, None, TRIED_TOKENS),
+            (5, None, 5),
+        ] {
             assert_eq!(answer_of(Tokens { input: 5, output }, seen), expected, "{output} {seen:?}");
         }
     }
