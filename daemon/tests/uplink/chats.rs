@@ -11,9 +11,10 @@ use tokio::sync::mpsc;
 use crate::desk::{carry_out, chat, next, order, probe, site, uplink};
 use crate::server::{answering, closing, json, read, response, serve};
 
-const FIRST: &str = r#"{"id":"c","choices":[{"index":0,"delta":{"content":"LO"},"finish_reason":null}]}"#;
-const LAST: &str = r#"{"id":"c","choices":[{"index":0,"delta":{"content":"T"},"finish_reason":"stop"}]}"#;
-const USAGE: &str = r#"{"id":"c","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#;
+const FIRST: &str = r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"LO"},"finish_reason":null}]}"#;
+const LAST: &str = r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"T"},"finish_reason":"stop"}]}"#;
+const USAGE: &str =
+    r#"{"id":"c","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#;
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n";
 
 fn events() -> String {
