@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,7 +14,7 @@ use edge_tests::faulty::{Direction, Faulty};
 use edge_tests::recorded::{Answer, Pace, Recorded};
 use edge_tests::runner::block_on;
 use edge_tests::stack::{Setup, Stack};
-use edge_tests::peers;
+use edge_tests::{memfd, peers};
 use edge_wire::proxy::{InferenceProxy, ManagerProxy, RoutingProxy};
 use edge_wire::sites::{AuditEntry, Explanation, UsageRow};
 use serde_json::{Value, json};
@@ -456,6 +456,53 @@ fn what_a_stream_gives_is_chunks_with_usage_and_info_at_the_end_however_the_site
             ensure!(!pieces.iter().any(is_ours) && last["choices"] == json!([]), "{what}: {lines:?}");
             ensure!(text(&last["info"], "site") == "writer", "{what}: {last}");
             ensure!(last.get("usage").context("usage")?["total_tokens"].as_u64() == told, "{what}: {last}");
+        }
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_chat_in_any_descriptor_reaches_a_site_and_is_looked_into_first() -> Result<()> {
+    block_on(async {
+        let recorded = Recorded::start()?;
+        recorded.answer("GET", "/v1/models", [Answer::status(200, &[], b"{\"data\":[]}")]);
+        let answer = json!({ "object": "chat.completion", "choices": [{ "index": 0, "finish_reason": "stop",
+            "message": { "role": "assistant", "content": "ok" } }] });
+        let answer = Answer::status(200, &["Content-Type: application/json"], answer.to_string().as_bytes());
+        recorded.answer("POST", "/v1/chat/completions", [answer]);
+        let config = format!("[detect]\nenabled = true\n\n{}", writer(&recorded, "cloud"));
+        let stack = Setup::new().bundles(&["add"]).without_broker().config(&config).start().await?;
+        let client = stack.client().await?;
+        let given = options(json!({ "data_class": "public", "deadline_ms": 20_000 }));
+        let clean = json!({ "messages": [{ "role": "user", "content": "what is the weather" }] }).to_string();
+        let card = json!({ "messages": [{ "role": "user", "content": "card 4111 1111 1111 1111" }] }).to_string();
+        for kind in ["a file", "a memfd", "a sealed memfd", "a pipe"] {
+            let descriptor = |text: &str| -> Result<OwnedFd> {
+                match kind {
+                    "a file" => {
+                        let path = stack.dir().join("question.json");
+                        fs::write(&path, text)?;
+                        memfd::open(path.to_str().context("a path of UTF-8")?)
+                    }
+                    "a memfd" => memfd::unsealed(text.as_bytes()),
+                    "a sealed memfd" => memfd::sealed(text.as_bytes()),
+                    _ => {
+                        let (reading, writing) = memfd::silent_pipe()?;
+                        std::io::Write::write_all(&mut fs::File::from(writing), text.as_bytes())?;
+                        Ok(reading)
+                    }
+                }
+            };
+            let ask = async |text: &str| {
+                client.infer_encoded("chat", "application/json", descriptor(text)?.as_fd(), &given).await
+            };
+            let yes = expect_yes(kind, ask(&clean).await?)?;
+            ensure!(text(&yes.info, "site") == "writer", "{kind}: {}", yes.info);
+            expect_no(kind, &ask(&card).await?, "confined", &["data_class"])?;
+            let sent: Vec<_> = recorded.take().into_iter().filter(|asked| asked.method == "POST").collect();
+            ensure!(sent.len() == 1, "{kind}: {sent:?}");
+            let said: Value = serde_json::from_slice(&sent[0].body)?;
+            ensure!(said["messages"][0]["content"] == "what is the weather", "{kind}: {said}");
         }
         Ok(())
     })?

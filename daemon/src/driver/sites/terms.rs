@@ -252,7 +252,7 @@ impl Driver {
             if self.looking.detectors.is_some() && leaves {
                 terms.ceiling = DataClass::Regulated;
                 travel.cap = Some(DataClass::Regulated);
-                found.detected.push("too large to look into: regulated".into());
+                found.detected.push("too large to look into, or in a descriptor that cannot be: regulated".into());
             }
             return;
         };
@@ -458,7 +458,8 @@ impl Owned {
     }
 }
 
-/// The parts of a payload that may be text; `None` if one is too large, or cannot be read.
+/// The parts of a payload that may be text; `None` if one is too large, or cannot be read. What is read here is what leaves: no
+/// caller can change what is in memory or in a sealed file.
 fn read(payload: &Payload) -> Option<Vec<Owned>> {
     match payload {
         Payload::Encoded { content_type, data } => {

@@ -18,7 +18,7 @@ use super::exchange::{self, Question};
 use super::meter::Meter;
 use super::said::Quoted;
 use super::site::{Protocol, Reach};
-use super::{Answer, Chat, Chunk, Content, Order, Pieces};
+use super::{Answer, Chat, Chunk, Content, Order, Pieces, blob};
 
 /// The content type of a stream.
 const STREAM: &str = "text/event-stream";
@@ -29,7 +29,10 @@ pub(super) async fn complete(reach: &Reach, meter: &Arc<Meter>, order: Order) ->
         return Err(reach.unfit("it speaks oip, which has no chats"));
     }
     let (path, body, object) = match order.content {
-        Content::Chat { body } => (&["chat", "completions"][..], body, reader::OF_CHAT),
+        Content::Chat { body } => {
+            let body = blob::bytes(body).map_err(|why| reach.unfit(format!("request: {why}")))?;
+            (&["chat", "completions"][..], body, reader::OF_CHAT)
+        }
         Content::Completion { body } => (&["completions"][..], body, reader::OF_COMPLETION),
         Content::Tensors { .. } | Content::Encoded { .. } => {
             return Err(reach.unfit("it speaks openai, which has no tensors"));

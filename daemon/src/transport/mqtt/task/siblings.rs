@@ -306,7 +306,7 @@ impl Task {
 /// Puts a request together: what is large, beside the loop.
 async fn write(order: Order, sender: Sender, correlation: String) -> Written {
     let ticket = order.ticket;
-    let content = match Content::of(order.payload.clone()).await {
+    let content = match Content::of(order.payload.clone()) {
         Ok(content) => content,
         Err(why) => return (ticket, Err(why)),
     };
