@@ -51,8 +51,8 @@ pub enum Blob {
     Inline(Bytes),
     /// In a sealed memfd (SHRINK, GROW and WRITE; checked by the transport), within its size.
     Sealed { fd: Arc<OwnedFd>, offset: u64, len: u64 },
-    /// In a descriptor of any other kind, at most `max_len` bytes: pipes and sockets are read by the transport, files by
-    /// the engine host.
+    /// In a descriptor of any other kind, at most `max_len` bytes, which the engine host reads. What may change is not looked into and
+    /// goes nowhere else: the transport copies files, pipes and sockets into sealed memfds.
     Unsealed { fd: Arc<OwnedFd>, max_len: u64 },
 }
 

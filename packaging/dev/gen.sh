@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes what follows from the code: manual pages, completions, the key reference, the default configuration.
+# Writes what follows from the code: manual pages, completions, the key reference, the default configuration; and the table of
+# characters that detectors fold, which follows from Unicode.
 # With --check nothing is written; files that differ from what the code says are named. Run at the root of the tree.
 set -eu
 
@@ -12,6 +13,14 @@ mkdir -p "$made/docs" "$made/packaging/man"
 "$bin/edged" --config-reference >"$made/docs/config.md"
 "$bin/edged" --config-reference=man >"$made/packaging/man/edged.toml.5"
 "$bin/edged" --config-reference=toml >"$made/packaging/edged.toml"
+
+table=daemon/src/inspect/detect/fold_table.rs
+if python3 -c 'import sys, unicodedata; sys.exit(unicodedata.unidata_version != "14.0.0")' 2>/dev/null; then
+    mkdir -p "$made/$(dirname "$table")"
+    python3 packaging/dev/fold-table.py >"$made/$table"
+else
+    echo "SKIPPED: $table is made by Python 3.11, which has Unicode 14" >&2
+fi
 
 stale=0
 for file in $(cd "$made" && find . -type f | sort | sed 's,^\./,,'); do

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,10 +13,10 @@ use edge_tests::client::mqtt::{Device, Outgoing, Protocol, request_topic};
 use edge_tests::client::routes::tensor_body;
 use edge_tests::clock::{PATIENCE, eventually};
 use edge_tests::faulty::{Direction, Faulty};
-use edge_tests::peers;
 use edge_tests::recorded::{Answer, Pace, Recorded};
 use edge_tests::runner::block_on;
 use edge_tests::stack::{Setup, Stack};
+use edge_tests::{memfd, peers};
 use edge_wire::proxy::{InferenceProxy, ManagerProxy, RoutingProxy};
 use edge_wire::sites::{AuditEntry, Explanation, UsageRow};
 use serde_json::{Value, json};
@@ -408,6 +408,104 @@ fn a_site_that_cannot_be_used_is_not_asked_and_says_why() -> Result<()> {
             expect_no(name, &outcome, "unavailable", &[word])?;
         }
         ensure!(recorded.take().iter().all(|asked| asked.method == "GET"), "something was sent");
+        Ok(())
+    })?
+}
+
+/// A site of OpenAI's protocol for the model `chat`, which answers as scripted.
+fn writer(recorded: &Recorded, zone: &str) -> String {
+    format!(
+        "[[site]]\nname = \"writer\"\nzone = \"{zone}\"\nprotocol = \"openai\"\nurl = \"{}\"\nallow_plain = true\n\
+         models = {{ chat = \"m\" }}\n",
+        recorded.url()
+    )
+}
+
+#[test]
+fn what_a_stream_gives_is_chunks_with_usage_and_info_at_the_end_however_the_site_answers() -> Result<()> {
+    block_on(async {
+        let recorded = Recorded::start()?;
+        recorded.answer("GET", "/v1/models", [Answer::status(200, &[], b"{\"data\":[]}")]);
+        let stack =
+            Setup::new().bundles(&["add"]).without_broker().config(&writer(&recorded, "device")).start().await?;
+        let client = stack.client().await?;
+        let inference = InferenceProxy::new(&client.connection).await?;
+        let body = json!({ "messages": [{ "role": "user", "content": "x" }], "max_tokens": 8 }).to_string();
+        let given = HashMap::from([("deadline_ms", Variant::from(20_000_u32))]);
+        let usage = json!({ "prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6 });
+        let whole = json!({ "object": "chat.completion", "id": "c", "usage": usage, "choices": [{ "index": 0, "finish_reason": "stop",
+            "message": { "role": "assistant", "content": "ok" } }] });
+        let spoof = json!({ "choices": [{ "index": 0, "delta": { "role": "assistant", "content": "ok" }, "finish_reason": "stop" }],
+            "info": { "site": "evil" }, "error": null });
+        let events = |events: &str| Answer::status(200, &["Content-Type: text/event-stream"], events.as_bytes());
+        for (what, answer, text_of_it, told) in [
+            (
+                "whole",
+                Answer::status(200, &["Content-Type: application/json"], whole.to_string().as_bytes()),
+                "ok",
+                Some(6),
+            ),
+            ("nothing", events("data: [DONE]\n\n"), "", None),
+            ("as another", events(&format!("data: {spoof}\n\ndata: [DONE]\n\n")), "ok", None),
+        ] {
+            recorded.answer("POST", "/v1/chat/completions", [answer]);
+            let lines = lines(inference.generate("chat", &body, &given).await?).await.context(what)?;
+            ensure!(lines.iter().all(|line| line["object"] == "chat.completion.chunk"), "{what}: {lines:?}");
+            let (last, pieces) = lines.split_last().context("nothing came")?;
+            let said = |piece: &Value| Some(piece["choices"][0]["delta"]["content"].as_str()?.to_owned());
+            ensure!(pieces.iter().filter_map(said).collect::<String>() == text_of_it, "{what}: {lines:?}");
+            let is_ours = |line: &Value| line.get("info").is_some() || line.get("error").is_some();
+            ensure!(!pieces.iter().any(is_ours) && last["choices"] == json!([]), "{what}: {lines:?}");
+            ensure!(text(&last["info"], "site") == "writer", "{what}: {last}");
+            ensure!(last.get("usage").context("usage")?["total_tokens"].as_u64() == told, "{what}: {last}");
+        }
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_chat_in_any_descriptor_reaches_a_site_and_is_looked_into_first() -> Result<()> {
+    block_on(async {
+        let recorded = Recorded::start()?;
+        recorded.answer("GET", "/v1/models", [Answer::status(200, &[], b"{\"data\":[]}")]);
+        let answer = json!({ "object": "chat.completion", "choices": [{ "index": 0, "finish_reason": "stop",
+            "message": { "role": "assistant", "content": "ok" } }] });
+        let answer = Answer::status(200, &["Content-Type: application/json"], answer.to_string().as_bytes());
+        recorded.answer("POST", "/v1/chat/completions", [answer]);
+        let config = format!("[detect]\nenabled = true\n\n{}", writer(&recorded, "cloud"));
+        let stack = Setup::new().bundles(&["add"]).without_broker().config(&config).start().await?;
+        let client = stack.client().await?;
+        let given = options(json!({ "data_class": "public", "deadline_ms": 20_000 }));
+        let clean = json!({ "messages": [{ "role": "user", "content": "what is the weather" }] }).to_string();
+        let card = json!({ "messages": [{ "role": "user", "content": "card 4111 1111 1111 1111" }] }).to_string();
+        for kind in ["a file", "a memfd", "a sealed memfd", "a pipe"] {
+            let descriptor = |text: &str| -> Result<OwnedFd> {
+                match kind {
+                    "a file" => {
+                        let path = stack.dir().join("question.json");
+                        fs::write(&path, text)?;
+                        memfd::open(path.to_str().context("a path of UTF-8")?)
+                    }
+                    "a memfd" => memfd::unsealed(text.as_bytes()),
+                    "a sealed memfd" => memfd::sealed(text.as_bytes()),
+                    _ => {
+                        let (reading, writing) = memfd::silent_pipe()?;
+                        std::io::Write::write_all(&mut fs::File::from(writing), text.as_bytes())?;
+                        Ok(reading)
+                    }
+                }
+            };
+            let ask = async |text: &str| {
+                client.infer_encoded("chat", "application/json", descriptor(text)?.as_fd(), &given).await
+            };
+            let yes = expect_yes(kind, ask(&clean).await?)?;
+            ensure!(text(&yes.info, "site") == "writer", "{kind}: {}", yes.info);
+            expect_no(kind, &ask(&card).await?, "confined", &["data_class"])?;
+            let sent: Vec<_> = recorded.take().into_iter().filter(|asked| asked.method == "POST").collect();
+            ensure!(sent.len() == 1, "{kind}: {sent:?}");
+            let said: Value = serde_json::from_slice(&sent[0].body)?;
+            ensure!(said["messages"][0]["content"] == "what is the weather", "{kind}: {said}");
+        }
         Ok(())
     })?
 }

@@ -434,7 +434,7 @@ impl Driver {
                 Ok(Checked { model: id, resolved, cost, most_rows, bytes, work, stages: None, here: Here::Yes })
             }
             Payload::Encoded { content_type, data } => {
-                check_encoded(content_type, data, loaded)?;
+                check_encoded(content_type, size_of(data), loaded)?;
                 let bytes = self.check_bytes(limit, size_of(data))?;
                 let (resolved, work) = (Vec::new(), Work::Encoded);
                 let (cost, most_rows, stages, here) = (Cost::ONE, None, None, Here::Yes);
@@ -506,7 +506,8 @@ pub(super) fn essence(content_type: &str) -> &str {
     content_type.split(';').next().unwrap_or_default().trim()
 }
 
-fn check_encoded(content_type: &str, data: &Blob, loaded: &LoadedModel) -> Result<(), Failure> {
+/// Whether a model takes a payload of this type and size.
+pub(super) fn check_encoded(content_type: &str, bytes: u64, loaded: &LoadedModel) -> Result<(), Failure> {
     if loaded.content_types.is_empty() {
         let text = format!(
             "content_type: `{}` given: the model takes tensors, not an image, text or messages",
@@ -514,18 +515,18 @@ fn check_encoded(content_type: &str, data: &Blob, loaded: &LoadedModel) -> Resul
         );
         return Err(Failure::invalid(text));
     }
-    check_content(content_type, data, &loaded.content_types)
+    check_content(content_type, bytes, &loaded.content_types)
 }
 
 /// Whether a payload may be of this type, and is not empty.
-pub(super) fn check_content(content_type: &str, data: &Blob, accepted: &[impl AsRef<str>]) -> Result<(), Failure> {
+pub(super) fn check_content(content_type: &str, bytes: u64, accepted: &[impl AsRef<str>]) -> Result<(), Failure> {
     let kind = essence(content_type);
     if !accepted.iter().any(|known| known.as_ref().eq_ignore_ascii_case(kind)) {
         let accepted: Vec<&str> = accepted.iter().map(AsRef::as_ref).collect();
         let text = format!("content_type: `{}` given: takes {}", shorten(content_type), accepted.join(", "));
         return Err(Failure::invalid(text));
     }
-    if size_of(data) == 0 {
+    if bytes == 0 {
         return Err(Failure::invalid("payload: empty: takes at least 1 byte"));
     }
     Ok(())

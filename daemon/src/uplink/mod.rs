@@ -70,7 +70,7 @@ pub enum Content {
     /// For `oip`: the payload as the one element of the input of that name.
     Encoded { input: String, content_type: String, data: Blob },
     /// For `openai`: the body of a chat completion. `model` and `stream` are replaced.
-    Chat { body: Bytes },
+    Chat { body: Blob },
     /// For `openai`: the body of a completion, likewise.
     Completion { body: Bytes },
 }

@@ -89,13 +89,13 @@ async fn inputs(reach: &Reach, content: Content) -> Result<(Vec<Input>, Vec<Tens
                 let known = Datatype::from_name(&datatype).ok_or_else(|| {
                     named(format!("{} is no datatype: takes {}", Quoted(&datatype), Element::names()))
                 })?;
-                let data = blob::bytes(data).await.map_err(named)?;
+                let data = blob::bytes(data).map_err(named)?;
                 ready.push(Input { name, datatype: known, shape, data, content_type: None });
             }
             Ok((ready, outputs, false))
         }
         Content::Encoded { input, content_type, data } => {
-            let data = blob::bytes(data).await.map_err(|why| reach.unfit(format!("payload: {why}")))?;
+            let data = blob::bytes(data).map_err(|why| reach.unfit(format!("payload: {why}")))?;
             let len = u32::try_from(data.len()).map_err(|_| reach.unfit("payload: more than 4 GiB"))?;
             let mut element = Vec::with_capacity(data.len() + 4);
             element.extend_from_slice(&len.to_le_bytes());

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
@@ -75,10 +76,13 @@ async fn infer_encoded_takes_sealed_memfds_files_and_pipes() {
     let (pipe, writer) = rustix::pipe::pipe().unwrap();
     rustix::io::write(&writer, b"abcd").unwrap();
     drop(writer);
-    let cases: [(OwnedFd, &str); 3] = [
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"abcde").unwrap();
+    let cases: [(OwnedFd, &str); 4] = [
         (memfd(b"abc", SEALS), "sealed 3"),
-        (memfd(b"abc", SealFlags::SHRINK), "unsealed 1048576"),
+        (memfd(b"abc", SealFlags::SHRINK), "sealed 3"),
         (pipe, "sealed 4"),
+        (file.into(), "sealed 5"),
     ];
     for (fd, expected) in cases {
         let options = no_options();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use edged::request::Blob;
 use edged::uplink::{Answer, Chat, Chunk, Content, Done, Kind, Pieces, Protocol, Question, Seen, Sent, Usage};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
@@ -11,9 +12,10 @@ use tokio::sync::mpsc;
 use crate::desk::{carry_out, chat, next, order, probe, site, uplink};
 use crate::server::{answering, closing, json, read, response, serve};
 
-const FIRST: &str = r#"{"id":"c","choices":[{"index":0,"delta":{"content":"LO"},"finish_reason":null}]}"#;
-const LAST: &str = r#"{"id":"c","choices":[{"index":0,"delta":{"content":"T"},"finish_reason":"stop"}]}"#;
-const USAGE: &str = r#"{"id":"c","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#;
+const FIRST: &str = r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"LO"},"finish_reason":null}]}"#;
+const LAST: &str = r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"T"},"finish_reason":"stop"}]}"#;
+const USAGE: &str =
+    r#"{"id":"c","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#;
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n";
 
 fn events() -> String {
@@ -177,7 +179,7 @@ async fn what_is_no_chat_is_garbage_and_a_body_that_is_none_never_leaves() {
         assert!(error.kind() == Kind::Garbage && error.to_string().contains(says), "{error}");
     }
     let server = answering(|_| json("{}")).await;
-    let content = Content::Chat { body: Bytes::from_static(b"[1]") };
+    let content = Content::Chat { body: Blob::Inline(Bytes::from_static(b"[1]")) };
     let done = carry_out(order(site(Protocol::OpenAi, &server.url()), content)).await;
     assert_eq!((done.result.unwrap_err().kind(), done.sent, server.connections()), (Kind::Unfit, Sent::Nothing, 0));
 }

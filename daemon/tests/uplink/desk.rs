@@ -68,7 +68,7 @@ pub fn two() -> Content {
 }
 
 pub fn chat() -> Content {
-    Content::Chat { body: Bytes::from_static(br#"{"messages":[{"role":"user","content":"hello"}]}"#) }
+    Content::Chat { body: Blob::Inline(Bytes::from_static(br#"{"messages":[{"role":"user","content":"hello"}]}"#)) }
 }
 
 pub fn spec(name: &str, datatype: Datatype, shape: &[i64]) -> TensorSpec {

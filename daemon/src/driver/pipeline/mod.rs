@@ -108,14 +108,19 @@ impl Driver {
             Missing::Loading(why) => Failure { retry_after_ms: Some(500), ..unavailable(&why) },
         })?;
         self.warn_of_options(request, info);
-        let Payload::Encoded { content_type, data } = &request.payload else {
+        let bytes = self.check_picture(served, &request.payload, size(&request.payload))?;
+        let (model, resolved, cost, work) = (served.id, Vec::new(), Cost::ONE, Work::Encoded);
+        Ok(Checked { model, resolved, cost, most_rows: None, bytes, work, stages: Some(stages), here: Here::Yes })
+    }
+
+    /// Whether a pipeline takes a payload of this form and size.
+    pub(super) fn check_picture(&self, served: &Served, payload: &Payload, bytes: u64) -> Result<u64, Failure> {
+        let Payload::Encoded { content_type, .. } = payload else {
             let takes = CONTENT_TYPES.join(" or ");
             return Err(Failure::invalid(format!("inputs: tensors given: the model takes a picture, {takes}")));
         };
-        intake::check_content(content_type, data, &CONTENT_TYPES)?;
-        let bytes = self.check_bytes(served.found.max_payload_bytes, intake::size_of(data))?;
-        let (model, resolved, cost, work) = (served.id, Vec::new(), Cost::ONE, Work::Encoded);
-        Ok(Checked { model, resolved, cost, most_rows: None, bytes, work, stages: Some(stages), here: Here::Yes })
+        intake::check_content(content_type, bytes, &CONTENT_TYPES)?;
+        self.check_bytes(served.found.max_payload_bytes, bytes)
     }
 
     /// What an accepted request for a pipeline begins with.

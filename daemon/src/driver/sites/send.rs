@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes as Body;
 use edge_core::spill::confinement;
 use edge_core::{
     Bytes, Event, ModelId, NanoUsd, Price, Reason, RequestId, Site, SiteFault, SiteId, Tokens, Trip, Zone,
@@ -16,7 +15,7 @@ use crate::driver::Driver;
 use crate::driver::entry::Entry;
 use crate::driver::trace::Step;
 use crate::ledger::audit::{self, Departure};
-use crate::request::{Blob, Payload};
+use crate::request::Payload;
 use crate::uplink::{Content, Order, Probe, Question, Refusal};
 
 /// Most of an answer that is read, bytes.
@@ -310,13 +309,7 @@ fn content(
 ) -> Result<Content, String> {
     match (payload, &known.config.protocol) {
         (Payload::Tensors(given), Protocol::Oip { .. }) => Ok(Content::Tensors { inputs: given.clone(), outputs }),
-        (Payload::Encoded { data, .. }, Protocol::OpenAi { .. }) => match data {
-            Blob::Inline(body) => Ok(Content::Chat { body: body.clone() }),
-            Blob::Sealed { fd, offset, len } => crate::driver::results::read_all(fd, *offset, *len)
-                .map(|bytes| Content::Chat { body: Body::from(bytes) })
-                .map_err(|error| format!("read the request: {error}")),
-            Blob::Unsealed { .. } => Err("its body was not read".into()),
-        },
+        (Payload::Encoded { data, .. }, Protocol::OpenAi { .. }) => Ok(Content::Chat { body: data.clone() }),
         (Payload::Tensors(_), _) => Err("the site takes no tensors".into()),
         (Payload::Encoded { .. }, _) => Err("the site takes no encoded payload".into()),
     }

@@ -15,7 +15,8 @@ use crate::difficulty::features::Reader;
 use crate::difficulty::model::{Guarantee, Learnt, Score};
 use crate::driver::Driver;
 use crate::driver::entry::Travel;
-use crate::driver::intake::essence;
+use crate::driver::intake::{check_encoded, essence};
+use crate::driver::models::Kind;
 use crate::driver::pipeline::table::Served;
 use crate::driver::resolve;
 use crate::handle::Profile;
@@ -256,7 +257,7 @@ impl Driver {
             if self.looking.detectors.is_some() && leaves {
                 terms.ceiling = DataClass::Regulated;
                 travel.cap = Some(DataClass::Regulated);
-                found.detected.push("too large to look into: regulated".into());
+                found.detected.push("too large to look into, or in a descriptor that cannot be: regulated".into());
             }
             return;
         };
@@ -352,14 +353,6 @@ impl Driver {
     pub(super) fn meta_of_profile(&mut self, profile: &Profile) -> Result<(RequestMeta, Found), Failure> {
         let (name, version) = resolve::model_name(&profile.model, profile.options.version.as_deref())?;
         let (name, version) = (name.to_owned(), version.map(str::to_owned));
-        let (model, here) = match self.models.find(&name, version.as_deref()) {
-            Ok(bundle) => (bundle.serves(crate::driver::models::Kind::Encoded), Here::Yes),
-            Err(unknown) => match self.pipelines.find(&name, version.as_deref()) {
-                // It is told of its first stage.
-                Some(served) => (self.first_stage(served), Here::Yes),
-                None => (self.sites.model_elsewhere(&name).ok_or(unknown)?, Here::NoModel),
-            },
-        };
         let (caller, topic) = source(profile.source.as_deref())?;
         let content_type = profile.content_type.clone();
         let payload = match (&profile.text, &content_type) {
@@ -371,6 +364,29 @@ impl Driver {
                 Payload::Encoded { content_type: kind.clone(), data: Blob::Inline(bytes::Bytes::new()) }
             }
             (None, None) => Payload::Tensors(Vec::new()),
+        };
+        let is_tensors = matches!(payload, Payload::Tensors(_));
+        let told = profile.bytes.or(profile.text.as_ref().map(|text| text.len() as u64));
+        let bytes = told.unwrap_or(0);
+        // What is refused before anything is decided is refused here likewise, by the same checks. A size that nobody told is not 0.
+        let given = told.unwrap_or(1);
+        let (model, here) = match self.models.find(&name, version.as_deref()) {
+            Ok(bundle) => {
+                let model = bundle.serves(if is_tensors { Kind::Tensors } else { Kind::Encoded });
+                (self.check_told(model, &payload, given)?, Here::Yes)
+            }
+            Err(unknown) => match self.pipelines.find(&name, version.as_deref()) {
+                // It is told of its first stage.
+                Some(served) => {
+                    self.check_picture(served, &payload, given)?;
+                    (self.first_stage(served), Here::Yes)
+                }
+                None => {
+                    let model = self.sites.model_elsewhere(&name).ok_or(unknown)?;
+                    self.check_bytes(None, given)?;
+                    (model, Here::NoModel)
+                }
+            },
         };
         let task = self.task_of(model);
         let about = About {
@@ -388,8 +404,6 @@ impl Driver {
         let mut found = Found::default();
         let tokens = Tokens { input: profile.input_tokens, output: profile.output_tokens };
         let terms = self.judge(about, here, Some(tokens), &mut found).terms;
-        let bytes = profile.bytes.or(profile.text.as_ref().map(|text| text.len() as u64)).unwrap_or(0);
-        let is_tensors = matches!(payload, Payload::Tensors(_));
         let deadline = profile.options.deadline_ms.map(|ms| self.now.after(std::time::Duration::from_millis(ms)));
         let meta = RequestMeta {
             id: RequestId(0),
@@ -410,6 +424,18 @@ impl Driver {
             terms,
         };
         Ok((meta, found))
+    }
+
+    /// Whether a model takes a payload that is only told of, as far as that can be said without its content. The model, if so.
+    fn check_told(&self, id: ModelId, payload: &Payload, bytes: u64) -> Result<ModelId, Failure> {
+        let Some((model, loaded)) = self.models.get(id).zip(self.models.spec(id)) else {
+            // Only other sites could serve it now, and whether they take it is theirs to say.
+            return self.check_bytes(None, bytes).map(|_| id);
+        };
+        if let Payload::Encoded { content_type, .. } = payload {
+            check_encoded(content_type, bytes, loaded)?;
+        }
+        self.check_bytes(model.found.max_payload_bytes, bytes).map(|_| id)
     }
 
     /// A decision as it is kept, before it is made.
@@ -464,7 +490,8 @@ impl Owned {
     }
 }
 
-/// The parts of a payload that may be text; `None` if one is too large, or cannot be read.
+/// The parts of a payload that may be text; `None` if one is too large, or cannot be read. What is read here is what leaves: no
+/// caller can change what is in memory or in a sealed file.
 fn read(payload: &Payload) -> Option<Vec<Owned>> {
     match payload {
         Payload::Encoded { content_type, data } => {

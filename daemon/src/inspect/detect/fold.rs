@@ -78,6 +78,9 @@ fn plain_char(found: char) -> Option<char> {
         return (found >= ' ' && found != '\x7f' || matches!(found, '\n' | '\r')).then_some(found);
     }
     let code = u32::from(found);
+    if !is_touched(code) {
+        return Some(found);
+    }
     if within(DROPPED.partition_point(|(from, _)| *from <= code), |at| DROPPED.get(at).map(|row| row.1), code) {
         return None;
     }
@@ -88,6 +91,42 @@ fn plain_char(found: char) -> Option<char> {
     }
     let step = if *rises { code - from } else { 0 };
     char::from_u32(u32::from(*first) + step)
+}
+
+/// Blocks of 64 characters, a bit each, in which any is folded or dropped. The letters of most alphabets lie in others, so that most
+/// characters cost one look; those beyond are rare and looked up.
+const TOUCHED: [u64; 32] = touched();
+/// Characters that the blocks tell of.
+const TOLD: u32 = 64 * 64 * 32;
+
+fn is_touched(code: u32) -> bool {
+    let block = code / 64;
+    let bits = usize::try_from(block / 64).ok().and_then(|at| TOUCHED.get(at));
+    bits.is_none_or(|bits| bits >> (block % 64) & 1 == 1)
+}
+
+const fn touched() -> [u64; 32] {
+    let mut blocks = [0; 32];
+    let mut at = 0;
+    while at < FOLDED.len() {
+        blocks = with(blocks, FOLDED[at].0, FOLDED[at].1);
+        at += 1;
+    }
+    at = 0;
+    while at < DROPPED.len() {
+        blocks = with(blocks, DROPPED[at].0, DROPPED[at].1);
+        at += 1;
+    }
+    blocks
+}
+
+const fn with(mut blocks: [u64; 32], from: u32, to: u32) -> [u64; 32] {
+    let mut block = from / 64;
+    while block <= to / 64 && block < TOLD / 64 {
+        blocks[(block / 64) as usize] |= 1 << (block % 64);
+        block += 1;
+    }
+    blocks
 }
 
 fn within(after: usize, to: impl Fn(usize) -> Option<u32>, code: u32) -> bool {
@@ -115,8 +154,25 @@ mod tests {
             ("12\t34\n56", "12 34\n56"),
             ("4\u{336}1", "41"),
             ("①②", "12"),
+            ("⑴⒉⓷❹➄➏🄈᧚🄋", "123456710"),
+            ("፩፱𐩁𐹨𑁒", "19291"),
+            ("4\u{5b0}1\u{64b}1\u{483}1\u{488}1", "41111"),
+            ("4\u{903}1\u{bbe}1\u{302e}1\u{1d165}1\u{1e944}1", "411111"),
+            // One character of two digits would be two, and what a numeral means is not looked for.
+            ("⑩⒑⓾❿ⅳ四〤", "⑩⒑⓾❿ⅳ四〤"),
         ] {
             assert_eq!(fold(given).text(), expected, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn every_character_that_is_folded_or_dropped_is_looked_up() {
+        let rows = FOLDED.iter().map(|row| (row.0, row.1)).chain(DROPPED.iter().copied());
+        for code in rows.flat_map(|(from, to)| from..=to) {
+            assert!(is_touched(code), "{code:x}");
+        }
+        for letter in ['ß', 'ё', '我', '한'] {
+            assert!(!is_touched(u32::from(letter)), "{letter}");
         }
     }
 

@@ -21,6 +21,8 @@ const MAX_CLIENTS: usize = 8192;
 
 /// Pipes and sockets of one caller that payloads are read from at once; they may give nothing for seconds.
 const MAX_STREAMS: usize = 16;
+/// Files of one caller that payloads are copied from at once. It takes as long as their disk does, and a disk may hang.
+const MAX_FILES: usize = 4;
 
 /// A caller, from its first call until it leaves.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub struct Client {
     max_ended: usize,
     /// Payloads that are read from pipes and sockets.
     streams: Arc<Semaphore>,
+    /// Those that are copied from files.
+    files: Arc<Semaphore>,
     left: watch::Sender<bool>,
 }
 
@@ -56,6 +60,7 @@ impl Client {
             ended: Mutex::default(),
             max_ended: limits.max_submitted,
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            files: Arc::new(Semaphore::new(MAX_FILES)),
             left: watch::Sender::new(false),
         }
     }
@@ -100,6 +105,12 @@ impl Client {
         place(&self.streams, "payloads of this caller are being read from pipes and sockets")
     }
 
+    /// A place for one payload that is copied from a file, once there is one: as many wait as calls and submissions may be open.
+    pub async fn open_file(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let gone = |_| Failure::new(ErrorCode::Cancelled, "the caller has left");
+        self.files.clone().acquire_owned().await.map_err(gone)
+    }
+
     /// Whether the caller is gone.
     pub fn has_left(&self) -> bool {
         *self.left.borrow()
@@ -117,6 +128,7 @@ impl Client {
         self.calls.close();
         self.submitted.close();
         self.streams.close();
+        self.files.close();
         self.left.send_replace(true);
     }
 }

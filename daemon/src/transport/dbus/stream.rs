@@ -1,8 +1,9 @@
-//! Payloads in pipes and sockets: read to their end before the request is handed in, into a sealed memfd.
+//! Payloads in pipes, sockets and files: copied to their end before the request is handed in, into a sealed memfd.
 //!
-//! Such a descriptor gives its bytes when whoever holds the other end likes, and gives them once. So nothing that
-//! serves others waits for it: not a decoder of the engine host, nor a place in the queue. From here on the request is
-//! like any other: its size is known, and after a crash of the host its payload is still there.
+//! A pipe gives its bytes when whoever holds the other end likes, and gives them once; a file may change at any time, and its disk may
+//! be slow. So nothing that serves others waits for them: not a decoder of the engine host, nor a place in the queue. From here on the
+//! request is like any other: its size is known, what is looked into is what runs or leaves, and after a crash of the host its payload
+//! is still there.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -32,6 +33,8 @@ const MOST: usize = 64;
 /// As many payloads of the largest size may lie half read.
 const MOST_LARGE: u64 = 4;
 const CHUNK: usize = 64 << 10;
+/// Files that are copied at once for all callers together; those of others wait. Of one caller see [`Client::open_file`].
+const MOST_FILES: usize = 16;
 
 /// What may be read at once.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ pub struct Streams {
     places: Arc<Semaphore>,
     /// Chunks that lie half read.
     chunks: Arc<Semaphore>,
+    files: Arc<Semaphore>,
 }
 
 impl Streams {
@@ -46,20 +50,38 @@ impl Streams {
     pub fn new(largest: u64) -> Streams {
         let chunks = usize::try_from(largest.saturating_mul(MOST_LARGE)).unwrap_or(usize::MAX).div_ceil(CHUNK);
         let chunks = chunks.min(Semaphore::MAX_PERMITS);
-        Streams { places: Arc::new(Semaphore::new(MOST)), chunks: Arc::new(Semaphore::new(chunks)) }
+        Streams {
+            places: Arc::new(Semaphore::new(MOST)),
+            chunks: Arc::new(Semaphore::new(chunks)),
+            files: Arc::new(Semaphore::new(MOST_FILES)),
+        }
     }
 }
 
-/// Hands a request in, once its payload has been read if that comes from a pipe or socket.
+/// What a payload is copied from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Stream,
+    File,
+}
+
+/// Hands a request in, once its payload has been copied if that may change or is yet to come.
 pub fn submit(
     service: &Arc<Service>,
     client: &Arc<Client>,
     request: Request,
 ) -> Result<oneshot::Receiver<Reply>, Failure> {
-    let Some((fd, most)) = stream_of(&request) else { return service.handle.submit(request) };
-    let of_one = client.open_stream()?;
-    let place = service.streams.places.clone().try_acquire_owned();
-    let place = place.map_err(|_| overloaded("too many payloads are being read from pipes and sockets"))?;
+    let Some((source, fd, most)) = source_of(&request) else { return service.handle.submit(request) };
+    let places = match source {
+        // Pipes may give nothing for seconds: nobody waits for those of others.
+        Source::Stream => {
+            let of_one = client.open_stream()?;
+            let place = service.streams.places.clone().try_acquire_owned();
+            let full = |_| overloaded("too many payloads are being read from pipes and sockets");
+            Some((of_one, place.map_err(full)?))
+        }
+        Source::File => None,
+    };
     let (reply, receiver) = oneshot::channel();
     let (service, client) = (service.clone(), client.clone());
     tokio::spawn(async move {
@@ -68,12 +90,18 @@ pub fn submit(
             received_at: rfc3339(wall()),
             ..Info::default()
         };
+        let copied = async {
+            match source {
+                Source::Stream => read(fd, most, &service.streams).await,
+                Source::File => file(fd, most, &service.streams, &client).await.map(|copy| (copy, None)),
+            }
+        };
         let read = tokio::select! {
-            read = read_in_time(request, fd, most, &service.streams) => read,
+            read = in_time(request, copied) => read,
             // Nobody wants it any more.
             () = client.left() => return,
         };
-        drop((of_one, place));
+        drop(places);
         let result = match read.and_then(|request| service.handle.submit(request)) {
             Ok(answer) => answer.await.unwrap_or_else(|_| Reply { result: Err(internal("no reply")), info }),
             Err(failure) => Reply { result: Err(failure), info },
@@ -84,25 +112,27 @@ pub fn submit(
     Ok(receiver)
 }
 
-/// The pipe or socket that a request's payload comes from, and how much it may give.
-fn stream_of(request: &Request) -> Option<(Arc<OwnedFd>, u64)> {
+/// What a request's payload is to be copied from, if it is, and how much it may give.
+fn source_of(request: &Request) -> Option<(Source, Arc<OwnedFd>, u64)> {
     let Payload::Encoded { data: Blob::Unsealed { fd, max_len }, .. } = &request.payload else { return None };
-    let kind = FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode);
-    matches!(kind, FileType::Fifo | FileType::Socket).then(|| (fd.clone(), *max_len))
+    let source = match FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode) {
+        FileType::Fifo | FileType::Socket => Source::Stream,
+        FileType::RegularFile => Source::File,
+        _ => return None,
+    };
+    Some((source, fd.clone(), *max_len))
 }
 
 /// The same request with its payload at hand and its deadline nearer.
-async fn read_in_time(
+async fn in_time(
     mut request: Request,
-    fd: Arc<OwnedFd>,
-    most: u64,
-    streams: &Streams,
+    copied: impl Future<Output = Result<(Blob, Option<OwnedSemaphorePermit>), Failure>>,
 ) -> Result<Request, Failure> {
     let clock = Clock::start();
     let start = clock.now();
     let deadline = request.options.deadline_ms.map(Duration::from_millis);
     let patience = deadline.unwrap_or(PATIENCE).min(PATIENCE);
-    let (read, _held) = match tokio::time::timeout(patience, read(fd, most, streams)).await {
+    let (read, _held) = match tokio::time::timeout(patience, copied).await {
         Ok(read) => read?,
         Err(_) if patience < PATIENCE => {
             let text = "deadline_ms: passed before the payload's descriptor gave its end";
@@ -126,9 +156,7 @@ async fn read_in_time(
 /// The descriptor cannot be made non-blocking, because its owner shares it; and another reader of the same pipe may
 /// take what was announced. So every single read is told not to wait.
 async fn read(fd: Arc<OwnedFd>, most: u64, streams: &Streams) -> Result<(Blob, Option<OwnedSemaphorePermit>), Failure> {
-    let failed = |what: &str, error: &dyn std::fmt::Display| internal(format!("{what} for a payload: {error}"));
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let file = rustix::fs::memfd_create("edged-payload", flags).map_err(|error| failed("make a memfd", &error))?;
+    let file = fresh()?;
     // SAFETY: the `Arc` in it keeps the descriptor open, and the same, until the `AsyncFd` is dropped.
     let source = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
         .map_err(|error| failed("watch a descriptor", &std::io::Error::from(error)))?;
@@ -156,17 +184,63 @@ async fn read(fd: Arc<OwnedFd>, most: u64, streams: &Streams) -> Result<(Blob, O
             Err(error) => return Err(Failure::invalid(format!("payload: read its descriptor: {error}"))),
         }
         if len > most {
-            return Err(Failure::new(
-                ErrorCode::TooLarge,
-                format!("payload: more than the {most} bytes that it takes"),
-            ));
+            return Err(too_large(most));
         }
     }
+    Ok((finished(file, len, most)?, held))
+}
+
+/// All bytes of a file in a sealed memfd, once others have been copied. A disk that hangs keeps its thread, and its places with it.
+async fn file(fd: Arc<OwnedFd>, most: u64, streams: &Streams, client: &Client) -> Result<Blob, Failure> {
+    let of_one = client.open_file().await?;
+    let place = streams.files.clone().acquire_owned().await;
+    let place = place.map_err(|error| failed("wait for others", &error))?;
+    let copied = tokio::task::spawn_blocking(move || {
+        let copied = copy(&fd, most);
+        drop((of_one, place));
+        copied
+    });
+    copied.await.map_err(|error| failed("copy a file", &error))?
+}
+
+/// Where its owner reads next does not matter: a file is copied from its beginning.
+fn copy(fd: &OwnedFd, most: u64) -> Result<Blob, Failure> {
+    let file = fresh()?;
+    let (mut chunk, mut len) = (vec![0; CHUNK], 0_u64);
+    loop {
+        let read = match rustix::io::pread(fd, &mut chunk[..], len) {
+            Ok(0) => return finished(file, len, most),
+            Ok(read) => read,
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(Failure::invalid(format!("payload: read its descriptor: {error}"))),
+        };
+        len += read as u64;
+        if len > most {
+            return Err(too_large(most));
+        }
+        write_all(&file, chunk.get(..read).unwrap_or_default()).map_err(|error| failed("fill a memfd", &error))?;
+    }
+}
+
+fn fresh() -> Result<OwnedFd, Failure> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    rustix::fs::memfd_create("edged-payload", flags).map_err(|error| failed("make a memfd", &error))
+}
+
+fn finished(file: OwnedFd, len: u64, most: u64) -> Result<Blob, Failure> {
     if len == 0 {
         return Err(Failure::invalid(format!("the payload is empty; it takes 1 to {most} bytes")));
     }
     memfile::seal(&file).map_err(|error| failed("seal a memfd", &error))?;
-    Ok((Blob::Sealed { fd: Arc::new(file), offset: 0, len }, held))
+    Ok(Blob::Sealed { fd: Arc::new(file), offset: 0, len })
+}
+
+fn failed(what: &str, error: &dyn std::fmt::Display) -> Failure {
+    internal(format!("{what} for a payload: {error}"))
+}
+
+fn too_large(most: u64) -> Failure {
+    Failure::new(ErrorCode::TooLarge, format!("payload: more than the {most} bytes that it takes"))
 }
 
 /// Moves what is there, `most` bytes of it, to the end of `file`; 0 at the end.
@@ -178,12 +252,16 @@ fn pull(source: impl AsFd, file: &OwnedFd, most: usize, chunk: &mut Vec<u8>) -> 
     }
     chunk.resize(most, 0);
     let (read, _) = rustix::net::recv(&source, &mut chunk[..], RecvFlags::DONTWAIT)?;
-    let mut rest = chunk.get(..read).unwrap_or_default();
+    write_all(file, chunk.get(..read).unwrap_or_default())?;
+    Ok(read)
+}
+
+fn write_all(file: &OwnedFd, mut rest: &[u8]) -> Result<(), Errno> {
     while !rest.is_empty() {
         let written = rustix::io::write(file, rest)?;
         rest = rest.get(written..).unwrap_or_default();
     }
-    Ok(read)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -229,6 +307,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_file_is_copied_once_from_its_beginning_and_changes_no_more() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[3; 300_000]).unwrap();
+        let fd = OwnedFd::from(file.try_clone().unwrap());
+        let copied = copy(&fd, 300_000).unwrap();
+        assert!(matches!(&copied, Blob::Sealed { fd, len: 300_000, .. } if memfile::check(fd).unwrap() == 300_000));
+        file.set_len(0).unwrap();
+        assert_eq!(descriptor::read("payload", &copied).unwrap(), vec![3; 300_000]);
+        for (most, code) in [(10, ErrorCode::InvalidInput), (2, ErrorCode::TooLarge)] {
+            let no = copy(&fd, most).unwrap_err();
+            assert!(no.code == code && no.message.contains(&most.to_string()), "{}", no.message);
+            // Behind the place where it is read next, it has three bytes now.
+            file.set_len(3).unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn what_lies_half_read_is_bounded_for_all_together() {
         let streams = Streams::new(10);
@@ -259,8 +354,9 @@ mod tests {
         for (deadline, code) in [(Some(100), ErrorCode::DeadlineExceeded), (None, ErrorCode::InvalidInput)] {
             let (from, _into) = rustix::pipe::pipe().unwrap();
             let request = request(from, deadline);
-            let (fd, most) = stream_of(&request).unwrap();
-            let no = read_in_time(request, fd, most, &streams).await.unwrap_err();
+            let (source, fd, most) = source_of(&request).unwrap();
+            assert_eq!(source, Source::Stream);
+            let no = in_time(request, read(fd, most, &streams)).await.unwrap_err();
             assert_eq!(no.code, code, "{}", no.message);
         }
     }

@@ -1,5 +1,5 @@
-//! Chats and completions as OpenAI's protocol has them, streamed or whole. The chunks of a stream are passed on as they came; while
-//! nobody takes them, nothing is read. Decides nothing: what a text means is not looked at.
+//! Chats and completions as OpenAI's protocol has them, streamed or whole. The chunks of a stream are passed on as they came, but for their
+//! name and for what only this box says; while nobody takes them, nothing is read. Decides nothing: what a text means is not looked at.
 //!
 //! [`body`] makes the request's body, [`reader`] reads answers.
 
@@ -18,7 +18,7 @@ use super::exchange::{self, Question};
 use super::meter::Meter;
 use super::said::Quoted;
 use super::site::{Protocol, Reach};
-use super::{Answer, Chat, Chunk, Content, Order, Pieces};
+use super::{Answer, Chat, Chunk, Content, Order, Pieces, blob};
 
 /// The content type of a stream.
 const STREAM: &str = "text/event-stream";
@@ -28,9 +28,12 @@ pub(super) async fn complete(reach: &Reach, meter: &Arc<Meter>, order: Order) ->
     if reach.protocol != Protocol::OpenAi {
         return Err(reach.unfit("it speaks oip, which has no chats"));
     }
-    let (path, body) = match order.content {
-        Content::Chat { body } => (&["chat", "completions"][..], body),
-        Content::Completion { body } => (&["completions"][..], body),
+    let (path, body, object) = match order.content {
+        Content::Chat { body } => {
+            let body = blob::bytes(body).map_err(|why| reach.unfit(format!("request: {why}")))?;
+            (&["chat", "completions"][..], body, reader::OF_CHAT)
+        }
+        Content::Completion { body } => (&["completions"][..], body, reader::OF_COMPLETION),
         Content::Tensors { .. } | Content::Encoded { .. } => {
             return Err(reach.unfit("it speaks openai, which has no tensors"));
         }
@@ -49,7 +52,7 @@ pub(super) async fn complete(reach: &Reach, meter: &Arc<Meter>, order: Order) ->
     let streams = content_type.trim_start().to_ascii_lowercase().starts_with(STREAM);
     let most = order.max_answer_bytes;
     let chat = match order.stream {
-        Some(out) if streams => stream(reach, meter, answer, most, order.ticket, &out).await?,
+        Some(out) if streams => stream(reach, meter, answer, (object, most), order.ticket, &out).await?,
         // Some servers cannot stream, and answer whole.
         _ => {
             let body = exchange::whole(reach, meter, answer, most).await?;
@@ -70,11 +73,11 @@ async fn stream(
     reach: &Reach,
     meter: &Arc<Meter>,
     mut answer: Response,
-    most: u64,
+    (object, most): (&'static str, u64),
     ticket: u64,
     out: &Pieces,
 ) -> Result<Chat, UplinkError> {
-    let (mut reader, mut ready, mut bytes) = (Reader::default(), Vec::new(), 0_u64);
+    let (mut reader, mut ready, mut bytes) = (Reader::new(object), Vec::new(), 0_u64);
     while !reader.is_done() {
         let piece = match exchange::more(reach, meter, &mut answer).await {
             Ok(piece) => piece,

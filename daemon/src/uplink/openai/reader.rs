@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::super::said::{Quoted, sentence};
 use super::super::sse::{self, Splitter};
@@ -14,6 +16,11 @@ use super::on_one_line;
 
 /// What ends a stream.
 const DONE: &[u8] = b"[DONE]";
+/// What the chunks of a chat call themselves, and those of a completion.
+pub const OF_CHAT: &str = "chat.completion.chunk";
+pub const OF_COMPLETION: &str = "text_completion";
+/// Fields that stand for this box in what callers get: what became of the request. A site that has them would be taken for it.
+const OURS: [&str; 2] = ["info", "error"];
 /// Choices that one answer may have.
 const MOST_CHOICES: usize = 128;
 
@@ -31,7 +38,31 @@ pub enum Broken {
 struct Document {
     choices: Option<Vec<Choice>>,
     usage: Option<Told>,
+    object: Option<Value>,
+    /// `null` if it is there and says nothing.
+    #[serde(default, deserialize_with = "given")]
     error: Option<Value>,
+    #[serde(default, deserialize_with = "is_there")]
+    info: bool,
+}
+
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
+}
+
+fn is_there<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(value).map(|_| true)
+}
+
+impl Document {
+    fn failed(&self) -> Option<&Value> {
+        self.error.as_ref().filter(|error| !error.is_null())
+    }
+
+    /// Whether it may be passed on as a chunk as it came.
+    fn is_chunk(&self, object: &str) -> bool {
+        self.error.is_none() && !self.info && self.object.as_ref().is_some_and(|name| name == object)
+    }
 }
 
 #[derive(Deserialize)]
@@ -67,10 +98,10 @@ pub fn whole(body: &Bytes) -> Result<Chat, Broken> {
 /// A document without an error in it.
 fn parse(json: &[u8]) -> Result<Document, Broken> {
     let document: Document = serde_json::from_slice(json).map_err(|error| Broken::Garbage(format!("JSON: {error}")))?;
-    match document.error {
+    match document.failed() {
         // With status 200, nothing else says that it failed.
         Some(error) => {
-            let said = sentence(&error).unwrap_or_else(|| error.to_string());
+            let said = sentence(error).unwrap_or_else(|| error.to_string());
             Err(Broken::Garbage(format!("it says that all is well (200), and then: {}", Quoted(&said))))
         }
         None => Ok(document),
@@ -78,8 +109,10 @@ fn parse(json: &[u8]) -> Result<Document, Broken> {
 }
 
 /// Reads a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reader {
+    /// What its chunks call themselves.
+    object: &'static str,
     splitter: Splitter,
     /// Which choices have come, and whether each has ended.
     choices: BTreeMap<u64, bool>,
@@ -88,6 +121,11 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Of a stream whose chunks are passed on as [`OF_CHAT`] or [`OF_COMPLETION`].
+    pub fn new(object: &'static str) -> Reader {
+        Reader { object, splitter: Splitter::default(), choices: BTreeMap::new(), chat: Chat::default(), done: false }
+    }
+
     /// Takes the next bytes; chunks that are whole by them go into `out`, also those before a fault.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Bytes>) -> Result<(), Broken> {
         let mut events = Vec::new();
@@ -144,15 +182,19 @@ impl Reader {
         }
         let document: Result<Document, _> = serde_json::from_slice(&event.data);
         let document = match document {
-            Ok(Document { error: None, .. }) if event.name == "error" => return Err(failed(&event.data)),
-            Ok(Document { error: Some(_), .. }) => return Err(failed(&event.data)),
+            Ok(document) if event.name == "error" || document.failed().is_some() => return Err(failed(&event.data)),
             Ok(document) => document,
             Err(_) if event.name == "error" => return Err(failed(&event.data)),
             Err(error) => return Err(Broken::Garbage(format!("chunk {}: JSON: {error}", self.chat.chunks))),
         };
+        let data = match document.is_chunk(self.object) {
+            true => event.data,
+            false => as_chunk(&event.data, self.object)
+                .map_err(|error| Broken::Garbage(format!("chunk {}: JSON: {error}", self.chat.chunks)))?,
+        };
         self.note(document)?;
         self.chat.chunks += 1;
-        out.push(on_one_line(event.data));
+        out.push(on_one_line(data));
         Ok(())
     }
 
@@ -177,6 +219,16 @@ impl Reader {
     }
 }
 
+/// A chunk under its right name, without what only this box says. The rest of it stays to the digit.
+fn as_chunk(data: &[u8], object: &str) -> Result<Vec<u8>, serde_json::Error> {
+    let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(data)?;
+    for name in OURS {
+        fields.remove(name);
+    }
+    fields.insert("object".into(), to_raw_value(object)?);
+    serde_json::to_vec(&fields)
+}
+
 /// The site says in the midst that it failed.
 fn failed(data: &[u8]) -> Broken {
     let text = String::from_utf8_lossy(data);
@@ -189,14 +241,17 @@ mod tests {
     use super::*;
 
     fn chunk(text: &str, finish: &str) -> String {
-        format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":{finish}}}]}}"#)
+        format!(
+            r#"{{"object":"chat.completion.chunk","choices":[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":{finish}}}]}}"#
+        )
     }
 
-    const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+    const USAGE: &str =
+        r#"{"object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
 
     /// Everything that comes of a stream.
     fn read(parts: &[&[u8]]) -> (Vec<String>, Result<Chat, Broken>) {
-        let (mut reader, mut out) = (Reader::default(), Vec::new());
+        let (mut reader, mut out) = (Reader::new(OF_CHAT), Vec::new());
         let mut result = Ok(());
         for part in parts {
             result = result.and_then(|()| reader.push(part, &mut out));
@@ -273,9 +328,34 @@ mod tests {
 
     #[test]
     fn data_on_several_lines_become_one_line() {
-        let (came, told) = read(&[b"data: {\"choices\":\ndata: []}\n\ndata: [DONE]\n\n"]);
-        assert_eq!(came, ["{\"choices\": []}"]);
+        let text = "data: {\"object\":\"chat.completion.chunk\",\"choices\":\ndata: []}\n\ndata: [DONE]\n\n";
+        let (came, told) = read(&[text.as_bytes()]);
+        assert_eq!(came, ["{\"object\":\"chat.completion.chunk\",\"choices\": []}"]);
         assert!(told.is_ok());
+    }
+
+    #[test]
+    fn each_chunk_has_its_name_and_none_speaks_for_this_box() {
+        let delta = r#""choices":[{"index":0,"delta":{"content":"1"},"logprobs":{"value":-0.10}}]"#;
+        let rest = format!(r#"{{{delta},"object":"chat.completion.chunk"}}"#);
+        for (came, passed) in [
+            (format!(r#"{{{delta}}}"#), &rest),
+            (format!(r#"{{"object":"chat.completion",{delta}}}"#), &rest),
+            (format!(r#"{{"object":7,{delta}}}"#), &rest),
+            (format!(r#"{{"object":"chat.completion.chunk",{delta},"error":null}}"#), &rest),
+            (format!(r#"{{"object":"chat.completion.chunk",{delta},"info":null}}"#), &rest),
+            (format!(r#"{{"\u0069nfo":{{"site":"evil"}},"object":"chat.completion.chunk",{delta}}}"#), &rest),
+            (format!("{{\"info\":\ndata: 1,{delta}}}"), &rest),
+            (rest.clone(), &rest),
+        ] {
+            let (chunks, told) = read(&[format!("data: {came}\n\ndata: [DONE]\n\n").as_bytes()]);
+            assert!(told.is_ok_and(|chat| chat.chunks == 1), "{came}");
+            assert_eq!(chunks, std::slice::from_ref(passed), "{came}");
+        }
+        let mut reader = Reader::new(OF_COMPLETION);
+        let mut out = Vec::new();
+        reader.push(b"data: {\"object\":\"text_completion\",\"choices\":[]}\n\n", &mut out).unwrap();
+        assert_eq!(out, ["{\"object\":\"text_completion\",\"choices\":[]}"], "a completion is no chat");
     }
 
     #[test]

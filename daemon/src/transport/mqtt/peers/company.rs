@@ -1,7 +1,9 @@
 //! What other boxes say of themselves, put together: whether each is there, takes requests, and how long one would wait. Pure.
 //!
 //! Two topics tell of it, and the broker keeps what each said last: a record of how much a box can take may be older than its
-//! last will, so that a box counts as serving only while both say so.
+//! last will, so that a box counts as serving only while both say so. But anybody may publish `offline` in its name, and a will that
+//! the broker sends late comes behind the box's return: a box that goes on speaking is there. What a broker has kept it marks as such
+//! (by MQTT 3.1.1 and 5 alike), so that what a box says now can be told from it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,11 +13,17 @@ use edge_wire::mqtt::topic::Spoken;
 
 use crate::driver::sites::siblings::Heard;
 
+/// Records that a box sends after its last will until it counts as there. A single one may have been under way, or have been kept by
+/// another broker whose messages a bridge brings as new ones.
+const RECORDS_AGAINST_WILL: u8 = 2;
+
 /// One box.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     /// By its last will, or its own word when it left.
     offline: bool,
+    /// Records that it sent since then.
+    spoken: u8,
     load: Option<LoadReport>,
 }
 
@@ -56,13 +64,19 @@ impl Company {
         self.seen.get(node).is_some_and(|seen| seen.offline)
     }
 
-    /// A box said something; what is known of it now, if that is enough to know anything.
-    pub fn hear(&mut self, node: &str, of: Spoken, payload: &[u8]) -> Option<Heard> {
+    /// A box said something, now or (`kept` by the broker) at an earlier time; what is known of it now, if that is enough to know anything.
+    pub fn hear(&mut self, node: &str, of: Spoken, payload: &[u8], kept: bool) -> Option<Heard> {
         let seen = self.seen.get_mut(node)?;
         match of {
-            Spoken::Available => seen.offline = payload == OFFLINE.as_bytes(),
-            // What is none of its records says nothing.
-            Spoken::Capacity => seen.load = Some(load_report(payload)?),
+            Spoken::Available => (seen.offline, seen.spoken) = (payload == OFFLINE.as_bytes(), 0),
+            Spoken::Capacity => {
+                // What is none of its records says nothing.
+                seen.load = Some(load_report(payload)?);
+                if !kept {
+                    seen.spoken = seen.spoken.saturating_add(1);
+                    seen.offline &= seen.spoken < RECORDS_AGAINST_WILL;
+                }
+            }
         }
         let node = node.to_owned();
         match (seen.offline, seen.load) {

@@ -65,16 +65,16 @@ pub struct Encoded {
 
 impl Content {
     /// Reads the bytes of a payload, wherever they are; the error names what cannot be had.
-    pub async fn of(payload: Payload) -> Result<Content, String> {
+    pub fn of(payload: Payload) -> Result<Content, String> {
         match payload {
             Payload::Encoded { content_type, data } => {
-                let data = blob::bytes(data).await.map_err(|why| format!("payload: {why}"))?;
+                let data = blob::bytes(data).map_err(|why| format!("payload: {why}"))?;
                 Ok(Content::Encoded { content_type, data })
             }
             Payload::Tensors(given) => {
                 let mut parts = Vec::with_capacity(given.len());
                 for tensor in given {
-                    let data = blob::bytes(tensor.data).await.map_err(|why| format!("input {}: {why}", tensor.name))?;
+                    let data = blob::bytes(tensor.data).map_err(|why| format!("input {}: {why}", tensor.name))?;
                     parts.push(Part { name: tensor.name, datatype: tensor.datatype, shape: tensor.shape, data });
                 }
                 Ok(Content::Tensors(parts))

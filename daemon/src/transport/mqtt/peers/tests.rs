@@ -359,27 +359,50 @@ fn no_more_are_under_way_than_may_be() {
 fn a_box_serves_only_while_its_last_will_and_its_own_word_say_so() {
     let heard = |is_serving, wait| Some(Heard { node: "b".into(), is_serving, wait: Duration::from_millis(wait) });
     let mut company = Company::default();
-    assert_eq!(company.hear("b", Spoken::Available, b"online"), None, "nobody listens to it");
+    assert_eq!(company.hear("b", Spoken::Available, b"online", false), None, "nobody listens to it");
     let (new, gone) = company.follow(["b", "c"].into_iter());
     assert_eq!((new, gone), (vec!["b".to_owned(), "c".to_owned()], vec![]));
-    assert_eq!(company.hear("b", Spoken::Available, b"online"), None);
-    assert_eq!(company.hear("b", Spoken::Capacity, b"garbage"), None);
-    assert_eq!(company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30}"#), heard(true, 30));
-    assert_eq!(company.hear("b", Spoken::Capacity, br#"{"serving":false,"wait_ms":0}"#), heard(false, 0));
+    assert_eq!(company.hear("b", Spoken::Available, b"online", false), None);
+    assert_eq!(company.hear("b", Spoken::Capacity, b"garbage", false), None);
+    assert_eq!(company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30}"#, false), heard(true, 30));
+    assert_eq!(company.hear("b", Spoken::Capacity, br#"{"serving":false,"wait_ms":0}"#, false), heard(false, 0));
     assert!(!company.has_left("b") && !company.has_left("d"), "one that is held is still there");
-    assert_eq!(company.hear("b", Spoken::Available, b"offline"), heard(false, 0));
+    assert_eq!(company.hear("b", Spoken::Available, b"offline", false), heard(false, 0));
     assert!(company.has_left("b") && !company.has_left("c"));
-    assert_eq!(company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30}"#), heard(false, 0));
-    assert_eq!(company.hear("b", Spoken::Available, b"online"), heard(true, 30));
+    assert_eq!(company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30}"#, true), heard(false, 0));
+    assert_eq!(company.hear("b", Spoken::Available, b"online", false), heard(true, 30));
     assert!(!company.has_left("b"), "it is back");
     assert!(!company.has_five("b") && !company.has_five("d"));
-    company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30,"mqtt":"5"}"#);
+    company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30,"mqtt":"5"}"#, false);
     assert!(company.has_five("b"));
-    company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30,"mqtt":"3.1.1"}"#);
+    company.hear("b", Spoken::Capacity, br#"{"serving":true,"wait_ms":30,"mqtt":"3.1.1"}"#, false);
     assert!(!company.has_five("b"));
     assert_eq!(company.follow(["b"].into_iter()), (vec![], vec!["c".to_owned()]));
     company.forget();
     assert_eq!(company.follow(["b"].into_iter()).0, ["b"]);
+}
+
+#[test]
+fn a_box_that_goes_on_speaking_after_its_last_will_is_there() {
+    const SERVES: &[u8] = br#"{"serving":true,"wait_ms":30}"#;
+    let serves = |company: &mut Company, of, payload: &[u8], kept| {
+        company.hear("b", of, payload, kept).is_some_and(|heard| heard.is_serving)
+    };
+    // Whether `offline` was kept by the broker or comes now, as anybody may send either.
+    for kept in [true, false] {
+        let mut company = Company::default();
+        company.follow(["b"].into_iter());
+        assert!(serves(&mut company, Spoken::Capacity, SERVES, true));
+        assert!(!serves(&mut company, Spoken::Available, b"offline", kept));
+        for _ in 0..5 {
+            assert!(!serves(&mut company, Spoken::Capacity, SERVES, true), "what was kept may be older than the will");
+        }
+        assert!(!serves(&mut company, Spoken::Capacity, SERVES, false), "one may have been under way");
+        assert!(!serves(&mut company, Spoken::Capacity, b"garbage", false) && company.has_left("b"));
+        assert!(serves(&mut company, Spoken::Capacity, SERVES, false) && !company.has_left("b"));
+        assert!(!serves(&mut company, Spoken::Available, b"offline", kept), "each will is one of its own");
+        assert!(!serves(&mut company, Spoken::Capacity, SERVES, false) && company.has_left("b"));
+    }
 }
 
 proptest! {

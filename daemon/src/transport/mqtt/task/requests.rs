@@ -71,7 +71,7 @@ impl Task {
                 None
             }
             Some(Meaning::Spoke { node, of }) => {
-                self.on_spoken(now, node, of, &message.payload);
+                self.on_spoken(now, node, of, &message);
                 None
             }
             // A retained request is a leftover of the broker, delivered again at every subscription.

@@ -288,8 +288,8 @@ impl Task {
 
     /// Another box says how it is. One that has left answers nothing: what is there is given up, rather than waited for until its
     /// time is spent, when no other site could serve it any more.
-    pub(super) fn on_spoken(&mut self, now: Mono, node: &str, of: Spoken, payload: &[u8]) {
-        if let Some(heard) = self.siblings.company.hear(node, of, payload) {
+    pub(super) fn on_spoken(&mut self, now: Mono, node: &str, of: Spoken, message: &Inbound) {
+        if let Some(heard) = self.siblings.company.hear(node, of, &message.payload, message.retained) {
             self.siblings.unheard.insert(node.to_owned(), heard);
         }
         if !self.siblings.company.has_left(node) {
@@ -306,7 +306,7 @@ impl Task {
 /// Puts a request together: what is large, beside the loop.
 async fn write(order: Order, sender: Sender, correlation: String) -> Written {
     let ticket = order.ticket;
-    let content = match Content::of(order.payload.clone()).await {
+    let content = match Content::of(order.payload.clone()) {
         Ok(content) => content,
         Err(why) => return (ticket, Err(why)),
     };
