@@ -285,6 +285,12 @@ fn echo(request: &Request) -> Output {
                 })
                 .collect(),
         ),
+        Payload::Encoded { content_type, .. } if content_type == "application/json" => {
+            let said = r#"{"index":0,"message":{"role":"assistant","content":"oil"},"finish_reason":"stop"}"#;
+            Output::Document(format!(
+                r#"{{"object":"chat.completion","choices":[{said}],"usage":{{"total_tokens":3}}}}"#
+            ))
+        }
         Payload::Encoded { content_type, data } => {
             let kind = match data {
                 Blob::Inline(_) => "inline",

@@ -96,7 +96,7 @@ async fn a_chat_that_is_none_is_refused_before_anything_is_asked() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_whole_is_a_line_with_its_info_behind() {
+async fn an_answer_that_comes_whole_is_one_chunk_with_usage_and_info_behind() {
     let client = client().await;
     let inference = InferenceProxy::new(&client.connection).await.unwrap();
     let stream = inference.generate("echo", "{\"messages\":[]}", &HashMap::new()).await.unwrap();
@@ -109,5 +109,8 @@ async fn an_answer_that_comes_whole_is_a_line_with_its_info_behind() {
     .unwrap();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines.iter().all(|line| line["object"] == "chat.completion.chunk"), "{text}");
+    assert_eq!(lines[0]["choices"][0]["delta"]["content"], "oil", "{text}");
+    assert_eq!(lines[1]["usage"]["total_tokens"], 3, "{text}");
     assert!(lines[1]["info"]["request_id"].is_string(), "{text}");
 }
