@@ -150,7 +150,7 @@ impl Driver {
         if let Some(row) = entry.row {
             return self.back_to_disk(row, callers(entry));
         }
-        match stored::deferred(&entry, self.now) {
+        match stored::deferred(&entry, self.class_now(&entry), self.now) {
             Ok(row) => {
                 let mark = self.deferred.mark();
                 if self.deferred.order(|spool| spool.put(mark, now(), row)) {

@@ -1,7 +1,7 @@
 //! Requests and replies as they lie on the disk. Says what is written and reads it again; decides nothing.
 
 use bytes::{Bytes, BytesMut};
-use edge_core::{Mono, Priority, Zone};
+use edge_core::{DataClass, Mono, Priority, Zone};
 use edge_engine::protocol::{Datatype, Want};
 use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
@@ -67,8 +67,8 @@ enum Said {
 
 const ZONES: [Zone; 4] = [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud];
 
-/// A request as it is put on the disk, at `at`.
-pub fn deferred(entry: &Entry, at: Mono) -> Result<Deferred, String> {
+/// A request as it is put on the disk, at `at` and as data of `class`.
+pub fn deferred(entry: &Entry, class: DataClass, at: Mono) -> Result<Deferred, String> {
     let (content, payload) = content(&entry.payload)?;
     let caller = &entry.story.caller;
     let options = &entry.options;
@@ -103,13 +103,19 @@ pub fn deferred(entry: &Entry, at: Mono) -> Result<Deferred, String> {
             Priority::Normal => Rank::Normal,
             Priority::Low => Rank::Low,
         },
-        class: entry.travel.class.as_str().into(),
+        class: class.as_str().into(),
         model: entry.info.model.clone(),
         caller: self::caller(caller),
         request_id: entry.info.request_id.clone(),
         head,
         payload,
     })
+}
+
+/// The class that a row was put on the disk with; `None` where the file does not tell. A word that is no class is taken for the
+/// strictest, as everywhere.
+pub fn class(row: &Waiting) -> Option<DataClass> {
+    (!row.class.is_empty()).then(|| DataClass::from_word(&row.class).unwrap_or(DataClass::Regulated))
 }
 
 /// Whose requests count as one caller's over restarts: a user of the bus, a reply topic.
@@ -182,6 +188,7 @@ pub fn request(row: &Waiting, payload: Bytes) -> Result<Request, String> {
         client: head.client,
         // By both clocks, whatever was set meanwhile.
         deadline_ms: Some(u64::try_from(row.left_ms).unwrap_or(0).max(1)),
+        put_off_as: class(row),
         ..Options::default()
     };
     let caller = match head.caller {

@@ -12,7 +12,7 @@ use super::{Deferred, Level, MAX_DEATHS, Rank, Recalled, Waiting, Wish};
 use crate::ledger::database::count;
 use crate::ledger::schema::Schema;
 
-pub(super) const SCHEMA: Schema = Schema { steps: &[FIRST], synchronous: "FULL", shrinks: true };
+pub(super) const SCHEMA: Schema = Schema { steps: &[FIRST, SECOND], synchronous: "FULL", shrinks: true };
 
 /// `due_ms` and `due_ran_ms`: when it expires, by the wall clock and by the running time. The index has all that
 /// choosing needs.
@@ -33,6 +33,9 @@ const FIRST: &str = "
     CREATE UNIQUE INDEX reply_key ON reply (caller, request_id);
     CREATE TABLE life (clean INTEGER NOT NULL, ran_ms INTEGER NOT NULL) STRICT;
     INSERT INTO life VALUES (1, 0);";
+
+/// Those that were put off at once were written down as `regulated`, whatever their class was: of them it is not known.
+const SECOND: &str = "UPDATE request SET class = '' WHERE class = 'regulated';";
 
 /// Bytes of a piece.
 const PIECE: usize = 256 << 10;

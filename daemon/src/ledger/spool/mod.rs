@@ -104,6 +104,7 @@ pub struct Waiting {
     /// Milliseconds until it expires, by both clocks; 0 if it has. The driver goes by this, not by `deadline_ms`.
     pub left_ms: i64,
     pub rank: Rank,
+    /// The word of its data class; empty in a file of a time that did not tell.
     pub class: String,
     pub model: String,
     pub caller: String,

@@ -379,7 +379,7 @@ fn a_corrupt_spool_is_moved_aside_and_a_newer_one_is_refused_and_kept() {
     let (sender, mut reports) = mpsc::channel(8);
     let spool = Spool::start(&path, small(), at(0), sender).unwrap();
     let Some(Report::Shut(shut)) = reports.blocking_recv() else { panic!("opened a newer file") };
-    assert_eq!(shut.what, "spool.db has schema 7, this edged knows 1");
+    assert_eq!(shut.what, "spool.db has schema 7, this edged knows 2");
     assert!(shut.remedy.contains("newer edged"));
     spool.put(3, at(0), row("b")).unwrap();
     let Some(Report::Refused { mark: 3, refusal: Refusal::Shut(why) }) = reports.blocking_recv() else {
@@ -387,7 +387,7 @@ fn a_corrupt_spool_is_moved_aside_and_a_newer_one_is_refused_and_kept() {
     };
     assert!(why.contains("schema 7"), "{why}");
     assert_eq!(spool.close(reports), []);
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version=1").unwrap();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version=2").unwrap();
     assert_eq!(Desk::open(&path, small(), at(0)).1.level.rows, 1);
 }
 
@@ -448,6 +448,25 @@ fn a_file_of_version_1_is_served() {
     assert_eq!(desk.next(), Report::Fetched { id: 41, payload: Ok(Some(Bytes::from_static(b"abcdef"))) });
     assert_eq!(desk.put(at(0), row("z")), Report::Repeated { mark: 0, reply: Bytes::from_static(b"z") });
     assert_eq!(desk.stored(at(0), row("new")), 42);
+}
+
+#[test]
+fn of_a_file_of_version_1_no_class_is_believed_that_it_wrote_of_all_that_was_put_off_at_once() {
+    let (_dir, path) = file();
+    let more = "UPDATE request SET deaths = 0, alive = 0;
+        INSERT INTO request VALUES (42, 1728000000000, NULL, 1728086400001, 86400000, 1, 'regulated', 'm', 'c', 'b', 0, 0, 0, x'');";
+    Connection::open(&path).unwrap().execute_batch(&format!("{V1}{more}")).unwrap();
+    let classes = |desk: &mut Desk| {
+        let rows = desk.take(at(0), 9, Wish::default()).into_iter();
+        rows.map(|row| (row.request_id, row.class)).collect::<Vec<_>>()
+    };
+    let of = |id: &str, class: &str| (id.to_owned(), class.to_owned());
+    let (mut desk, _) = Desk::open(&path, small(), at(0));
+    assert_eq!(classes(&mut desk), [of("a", "internal"), of("b", "")]);
+    desk.stored(at(0), Deferred { class: "regulated".into(), ..row("new") });
+    desk.crash();
+    let (mut desk, _) = Desk::open(&path, small(), at(0));
+    assert_eq!(classes(&mut desk), [of("a", "internal"), of("b", ""), of("new", "regulated")]);
 }
 
 #[test]
