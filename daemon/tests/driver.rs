@@ -528,12 +528,7 @@ async fn an_answer_that_breaks_off_is_not_gone_on_with_by_another_site() {
 #[tokio::test]
 async fn what_a_set_clock_calls_too_late_is_answered_as_the_disk_has_it() {
     let dir = tempfile::tempdir().unwrap();
-    let (said, reports) = mpsc::channel(64);
-    let spool = Spool::start(&dir.path().join("spool.db"), Bounds::default(), edged::driver::ledger_time(), said);
-    let ways = Ways { spool: Some((spool.unwrap(), reports)), ..Ways::default() };
-    let mut daemon = start_with(simulated(), config(""), config(""), ways);
-    assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
-    let held = daemon.handle.ask(|done| Message::Hold { why: "a test".into(), done }).await.unwrap().unwrap();
+    let (daemon, held) = held(dir.path()).await;
     let waiting = |id: &str, deadline_ms| {
         let request = request(":1.1", "text-line", Some(id));
         let options = Options { deferrable: true, deadline_ms: Some(deadline_ms), ..request.options };
@@ -548,5 +543,41 @@ async fn what_a_set_clock_calls_too_late_is_answered_as_the_disk_has_it() {
     for reply in [first, again] {
         let reply = tokio::time::timeout(PATIENCE, reply).await.unwrap().unwrap();
         assert!(reply.result.is_ok(), "{reply:?}");
+    }
+}
+
+/// A driver with a disk for what may wait, which runs nothing until that is released.
+async fn held(dir: &Path) -> (Daemon, u64) {
+    let (said, reports) = mpsc::channel(64);
+    let spool = Spool::start(&dir.join("spool.db"), Bounds::default(), edged::driver::ledger_time(), said);
+    let ways = Ways { spool: Some((spool.unwrap(), reports)), ..Ways::default() };
+    let mut daemon = start_with(simulated(), config(""), config(""), ways);
+    assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
+    let held = daemon.handle.ask(|done| Message::Hold { why: "a test".into(), done }).await.unwrap().unwrap();
+    (daemon, held)
+}
+
+fn patient(caller: &str, model: &str, id: &str) -> Request {
+    let request = request(caller, model, Some(id));
+    let options = Options { deferrable: true, deadline_ms: Some(3_600_000), ..request.options };
+    Request { options, ..request }
+}
+
+#[tokio::test]
+async fn the_same_id_for_another_model_waits_on_the_disk_for_an_answer_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (daemon, held) = held(dir.path()).await;
+    let models = ["text-line", "text-direction"];
+    let mut waiting = Vec::new();
+    for (n, model) in (1..).zip(models) {
+        waiting.push(daemon.submit(patient(":1.1", model, "a")));
+        tokio::time::timeout(PATIENCE, daemon.status(|status| status.counters.deferred == n)).await.unwrap();
+    }
+    assert!(daemon.handle.offer(Message::Release { id: held }));
+    for (model, reply) in models.into_iter().zip(waiting) {
+        let reply = tokio::time::timeout(PATIENCE, reply).await.unwrap().unwrap();
+        assert!(reply.result.is_ok() && reply.info.model == model, "{reply:?}");
+        let again = daemon.ask(patient(":1.2", model, "a")).await;
+        assert!(again.info.duplicate && again.info.model == model, "{again:?}");
     }
 }

@@ -23,9 +23,9 @@ use super::stored;
 use crate::driver::book::now;
 use crate::driver::entry::{Entry, MAX_WAITERS};
 use crate::driver::trace::Step;
-use crate::driver::{Driver, clock};
+use crate::driver::{Driver, clock, resolve};
 use crate::handle::ReplySender;
-use crate::ledger::spool::{Recalled, Report, Spool, Waiting, Wish};
+use crate::ledger::spool::{Key, Recalled, Report, Spool, Waiting, Wish};
 use crate::request::{Failure, Reply, Request};
 
 /// How often what has expired is looked for.
@@ -104,10 +104,12 @@ impl Deferred {
 
     /// The request of the same caller and id that was put off after the disk was asked whether it knows it: it is on its way
     /// there. Run beside it, this one could get another answer.
-    fn put_since(&mut self, request: &Request) -> Option<&mut Entry> {
-        let (caller, id) = (stored::caller(&request.caller), row_id(request));
-        let is_same =
-            |entry: &&mut Box<Entry>| entry.info.request_id == id && stored::caller(&entry.story.caller) == caller;
+    fn put_since(&mut self, of: &Key) -> Option<&mut Entry> {
+        let is_same = |entry: &&mut Box<Entry>| {
+            entry.info.request_id == of.request_id
+                && entry.info.model == of.model
+                && stored::caller(&entry.story.caller) == of.caller
+        };
         self.putting.values_mut().find(is_same).map(|entry| &mut **entry)
     }
 
@@ -346,25 +348,39 @@ impl Driver {
         request: Request,
         reply: ReplySender,
     ) -> Option<(Request, ReplySender)> {
-        // One by the broker that names none has the id that the journal knows it by.
-        let request_id = row_id(&request);
-        if !request.options.deferrable || request_id.is_empty() {
-            return Some((request, reply));
-        }
         // Also while nothing can be written: what was answered before can be read.
-        if !self.deferred.is_there() {
+        if !request.options.deferrable || !self.deferred.is_there() {
             return Some((request, reply));
         }
-        let (mark, caller) = (self.deferred.mark(), stored::caller(&request.caller));
-        if !self.deferred.order(|spool| spool.recall(mark, now(), caller, request_id)) {
+        let Some(of) = self.key_on_disk(&request) else { return Some((request, reply)) };
+        let mark = self.deferred.mark();
+        if !self.deferred.order(|spool| spool.recall(mark, now(), of)) {
             return Some((request, reply));
         }
         self.deferred.asking.insert(mark, (request, reply));
         None
     }
 
+    /// What a request would be known by on the disk; `None` if nobody would know it again, or it is for no model.
+    fn key_on_disk(&self, request: &Request) -> Option<Key> {
+        // One by the broker that names none has the id that the journal knows it by.
+        let request_id = row_id(request);
+        if request_id.is_empty() {
+            return None;
+        }
+        let (name, _) = resolve::model_name(&request.model, request.options.version.as_deref()).ok()?;
+        let mut info = Info { model: name.to_owned(), ..Info::default() };
+        if name.is_empty() {
+            // By its task: what is said of it else is found out when it goes on.
+            let _found = self.check(request, &mut info);
+        }
+        let (caller, model) = (stored::caller(&request.caller), info.model);
+        (!model.is_empty()).then_some(Key { caller, request_id, model })
+    }
+
     fn recalled(&mut self, mark: u64, found: Result<Recalled, String>) {
         let Some((request, reply)) = self.deferred.asking.remove(&mark) else { return };
+        let of = self.key_on_disk(&request);
         match found {
             Ok(Recalled::Answered(bytes)) => {
                 self.counters.duplicates += 1;
@@ -380,7 +396,7 @@ impl Driver {
                     too_often(request, reply);
                 }
             }
-            Ok(Recalled::Unknown) | Err(_) => match self.deferred.put_since(&request) {
+            Ok(Recalled::Unknown) | Err(_) => match of.and_then(|of| self.deferred.put_since(&of)) {
                 Some(first) if first.waiters.len() < MAX_WAITERS => {
                     self.counters.duplicates += 1;
                     first.story.steps.push((self.now, Step::Duplicate));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::driver::book::now;
 use crate::driver::entry::Entry;
 use crate::driver::results::read_all;
-use crate::ledger::spool::{Deferred, Rank, Waiting};
+use crate::ledger::spool::{Deferred, Key, Rank, Waiting};
 use crate::request::{Blob, Caller, Failure, Options, Output, Payload, Reply, Request, TensorIn, TensorOut};
 
 /// A request without its payload.
@@ -104,9 +104,11 @@ pub fn deferred(entry: &Entry, class: DataClass, at: Mono) -> Result<Deferred, S
             Priority::Low => Rank::Low,
         },
         class: class.as_str().into(),
-        model: entry.info.model.clone(),
-        caller: self::caller(caller),
-        request_id: entry.info.request_id.clone(),
+        key: Key {
+            caller: self::caller(caller),
+            request_id: entry.info.request_id.clone(),
+            model: entry.info.model.clone(),
+        },
         head,
         payload,
     })
@@ -184,7 +186,7 @@ pub fn request(row: &Waiting, payload: Bytes) -> Result<Request, String> {
         data_class: head.data_class,
         priority,
         deferrable: true,
-        request_id: Some(row.request_id.clone()),
+        request_id: Some(row.key.request_id.clone()),
         client: head.client,
         // By both clocks, whatever was set meanwhile.
         deadline_ms: Some(u64::try_from(row.left_ms).unwrap_or(0).max(1)),

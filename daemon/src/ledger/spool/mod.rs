@@ -2,7 +2,7 @@
 //!
 //! What is [`Report::Stored`] survives kill -9 and the loss of power. A row leaves only by [`Spool::answered`], in the
 //! same transaction that keeps its reply, so a request is never lost and never gets two answers that differ: whoever
-//! asks again with the same caller and id gets the bytes of the first. A request that was handed out
+//! asks again with the same caller, id and model gets the bytes of the first. A request that was handed out
 //! ([`Spool::alive`]) when the daemon crashed has one death more; after [`MAX_DEATHS`] it is never handed out again.
 //!
 //! Time is told with each order ([`Now`]). A request expires when its span of running time is over or its deadline by
@@ -76,6 +76,15 @@ pub enum Rank {
     Low,
 }
 
+/// What a request is known by: asked again with the same, it is the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Key {
+    /// Whose `request_id` it is.
+    pub caller: String,
+    pub request_id: String,
+    pub model: String,
+}
+
 /// A request to keep until it can be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deferred {
@@ -86,10 +95,7 @@ pub struct Deferred {
     pub rank: Rank,
     /// The word of its data class.
     pub class: String,
-    pub model: String,
-    /// Whose `request_id` it is.
-    pub caller: String,
-    pub request_id: String,
+    pub key: Key,
     /// What the driver needs to take it up again.
     pub head: Vec<u8>,
     pub payload: Bytes,
@@ -106,9 +112,7 @@ pub struct Waiting {
     pub rank: Rank,
     /// The word of its data class; empty in a file of a time that did not tell.
     pub class: String,
-    pub model: String,
-    pub caller: String,
-    pub request_id: String,
+    pub key: Key,
     /// Crashes of the daemon at which it was handed out.
     pub deaths: u8,
     pub head: Vec<u8>,
@@ -181,7 +185,7 @@ impl Refusal {
     }
 }
 
-/// What is known of a caller's id.
+/// What is known of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recalled {
     Unknown,
@@ -206,12 +210,12 @@ pub enum Report {
         mark: u64,
         id: i64,
     },
-    /// The same caller's request of this id waits already; nothing was stored.
+    /// The same request waits already; nothing was stored.
     Same {
         mark: u64,
         id: i64,
     },
-    /// The same caller's request of this id was answered by this; nothing was stored.
+    /// The same request was answered by this; nothing was stored.
     Repeated {
         mark: u64,
         reply: Bytes,
@@ -271,7 +275,7 @@ enum Order {
     Alive(i64),
     Back(i64),
     Answered { id: i64, now: Now, reply: Option<Bytes> },
-    Recall { mark: u64, now: Now, caller: String, request_id: String },
+    Recall { mark: u64, now: Now, of: Key },
     Sweep(Now),
 }
 
@@ -332,9 +336,9 @@ impl Spool {
         self.desk.order(Order::Answered { id, now, reply })
     }
 
-    /// What is known of a caller's id: [`Report::Recalled`].
-    pub fn recall(&self, mark: u64, now: Now, caller: String, request_id: String) -> Result<(), NotTaken> {
-        self.desk.order(Order::Recall { mark, now, caller, request_id })
+    /// What is known of a key: [`Report::Recalled`].
+    pub fn recall(&self, mark: u64, now: Now, of: Key) -> Result<(), NotTaken> {
+        self.desk.order(Order::Recall { mark, now, of })
     }
 
     /// Looks for what has expired, and lets old replies go: [`Report::Swept`]. To be ordered every few seconds.

@@ -85,8 +85,8 @@ impl Worker {
                 Report::Taken { mark, rows: rows.map_err(&mut told) }
             }
             Order::Fetch(id) => Report::Fetched { id, payload: file::fetch(&file.connection, id).map_err(&mut told) },
-            Order::Recall { mark, caller, request_id, .. } => {
-                let found = file::recall(&file.connection, &caller, &request_id, times);
+            Order::Recall { mark, of, .. } => {
+                let found = file::recall(&file.connection, &of, times);
                 Report::Recalled { mark, found: found.map_err(&mut told).map(|found| self.known(found)) }
             }
             Order::Sweep(_) => match self.sweep(file, times) {
