@@ -34,6 +34,21 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// Whether both are one user of the bus, or the same source on the broker: whose requests on the disk are its own, over
+    /// connections and restarts.
+    pub fn is_user_of(&self, other: &Caller) -> bool {
+        match (self, other) {
+            (
+                Caller::Bus { uid, .. } | Caller::Peer { uid, .. },
+                Caller::Bus { uid: of, .. } | Caller::Peer { uid: of, .. },
+            ) => uid == of,
+            (Caller::Broker { reply_topic }, Caller::Broker { reply_topic: of }) => reply_topic == of,
+            (Caller::Broker { .. }, _) | (_, Caller::Broker { .. }) => false,
+        }
+    }
+}
+
 impl std::fmt::Display for Caller {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -581,3 +581,36 @@ async fn the_same_id_for_another_model_waits_on_the_disk_for_an_answer_of_its_ow
         assert!(again.info.duplicate && again.info.model == model, "{again:?}");
     }
 }
+
+#[tokio::test]
+async fn what_may_wait_on_the_disk_is_given_up_by_its_user_alone_wherever_it_is_and_never_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (daemon, held) = held(dir.path()).await;
+    let bus = |name: &str, uid| Caller::Bus { name: name.into(), uid };
+    let cancel = async |caller: Caller, id: &str| {
+        let ask = daemon.handle.ask(|found| Message::Cancel { caller, request_id: id.into(), found });
+        tokio::time::timeout(PATIENCE, ask).await.unwrap().unwrap()
+    };
+    let waiting = daemon.submit(patient(":1.1", "text-line", "a"));
+    tokio::time::timeout(PATIENCE, daemon.status(|status| status.routing.deferred == 1)).await.unwrap();
+    for (caller, id) in
+        [(bus(":1.1", 7), "a"), (Caller::Broker { reply_topic: "uid 0".into() }, "a"), (bus(":1.1", 0), "b")]
+    {
+        assert!(!cancel(caller, id).await);
+    }
+    assert!(cancel(bus(":1.2", 0), "a").await);
+    assert_eq!(code(&waiting.await.unwrap()), ErrorCode::Cancelled);
+    assert!(!cancel(bus(":1.1", 0), "a").await, "it is gone");
+    // The disk is still being asked, and it is on its way there.
+    let asked = ["text-line", "text-direction"].map(|model| daemon.submit(patient(":1.1", model, "c")));
+    assert!(cancel(bus(":1.1", 0), "c").await);
+    for asked in asked {
+        assert_eq!(code(&asked.await.unwrap()), ErrorCode::Cancelled);
+    }
+    assert!(daemon.handle.offer(Message::Release { id: held }));
+    let anew = daemon.ask(patient(":1.1", "text-line", "a")).await;
+    assert!(anew.result.is_ok() && !anew.info.duplicate, "{anew:?}");
+    let over = |status: &Status| status.routing.deferred == 0 && status.counters.done > 0;
+    let status = tokio::time::timeout(PATIENCE, daemon.status(over)).await.unwrap();
+    assert_eq!((status.counters.done, status.counters.cancelled), (1, 3));
+}

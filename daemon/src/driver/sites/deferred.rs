@@ -17,16 +17,16 @@ use std::time::Duration;
 use edge_core::{Event, Mono, Reason};
 use edge_wire::dto::{Info, Problem};
 use edge_wire::error::ErrorCode;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::stored;
 use crate::driver::book::now;
 use crate::driver::entry::{Entry, MAX_WAITERS};
 use crate::driver::trace::Step;
-use crate::driver::{Driver, clock, resolve};
+use crate::driver::{Driver, answer, clock, resolve};
 use crate::handle::ReplySender;
 use crate::ledger::spool::{Key, Recalled, Report, Spool, Waiting, Wish};
-use crate::request::{Failure, Reply, Request};
+use crate::request::{Caller, Failure, Reply, Request};
 
 /// How often what has expired is looked for.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -45,6 +45,8 @@ pub struct Deferred {
     fetching: HashMap<i64, Waiting>,
     /// Asked whether they were answered before; they go on when that is known.
     asking: HashMap<u64, (Request, ReplySender)>,
+    /// Who has given something up that may be on the disk, and is told whether it was there.
+    giving_up: HashMap<u64, oneshot::Sender<bool>>,
     /// Answered; the reply goes out when it is on the disk.
     replying: HashMap<i64, (Reply, Callers)>,
     /// The order to take is under way.
@@ -253,6 +255,7 @@ impl Driver {
                 }
             }
             Report::Recalled { mark, found } => self.recalled(mark, found),
+            Report::Named { mark, rows } => self.give_up(mark, rows),
             Report::Swept { expired, level, .. } => {
                 for row in expired {
                     self.answer_row(row.id, expired_there());
@@ -273,11 +276,85 @@ impl Driver {
         self.core.handle(self.now, Event::Deferred { waiting: rows });
     }
 
+    /// A caller gives up what it has under an id: what is asked of the disk, and what waits there. `hit`: it had something else under
+    /// it, too. Whoever asked is told when the disk has said what is there; what was there is gone from it before its own callers
+    /// are told.
+    pub(in crate::driver) fn cancel_deferred(
+        &mut self,
+        caller: &Caller,
+        request_id: &str,
+        mut hit: bool,
+        found: oneshot::Sender<bool>,
+    ) {
+        let of = stored::caller(caller);
+        let is_its =
+            |request: &Request| stored::caller(&request.caller) == of && row_id(request).as_str() == request_id;
+        let asking = self.deferred.asking.extract_if(|_, (request, _)| is_its(request));
+        for (request, reply) in asking.map(|(_, asking)| asking).collect::<Vec<_>>() {
+            let failure = given_up();
+            let info = Info {
+                request_id: request_id.to_owned(),
+                model: request.model,
+                verdict: "refuse".into(),
+                reason: failure.code.as_str().into(),
+                completed_at: clock::rfc3339(clock::wall()),
+                ..Info::default()
+            };
+            self.counters.cancelled += 1;
+            hit = true;
+            reply.send(Reply { result: Err(failure), info });
+        }
+        let mark = self.deferred.mark();
+        let there = self.deferred.is_there()
+            && self.deferred.order(|spool| spool.named(mark, now(), of, request_id.to_owned()));
+        if there && !hit {
+            self.deferred.giving_up.insert(mark, found);
+        } else {
+            answer(found, hit);
+        }
+    }
+
+    fn give_up(&mut self, mark: u64, rows: Result<Vec<Waiting>, String>) {
+        let rows = rows.unwrap_or_else(|why| {
+            tracing::warn!(%why, "what waits on the disk cannot be given up");
+            Vec::new()
+        });
+        let mut hit = false;
+        for row in rows {
+            hit |= self.give_up_row(&row);
+        }
+        if let Some(found) = self.deferred.giving_up.remove(&mark) {
+            answer(found, hit);
+        }
+        self.taken_up_if_done();
+    }
+
+    /// `false` if it has an answer already.
+    fn give_up_row(&mut self, row: &Waiting) -> bool {
+        if self.deferred.replying.contains_key(&row.id) {
+            return false;
+        }
+        if let Some((id, _)) = self.entries.iter().find(|(_, entry)| entry.row == Some(row.id)) {
+            // It was taken up meanwhile.
+            self.core.handle(self.now, Event::Cancelled { id: *id });
+            return true;
+        }
+        self.counters.cancelled += 1;
+        self.deferred.fetching.remove(&row.id);
+        self.count_rows(self.deferred.rows.saturating_sub(1));
+        self.answer_row(row.id, given_up());
+        true
+    }
+
     fn taken(&mut self, rows: Result<Vec<Waiting>, String>) {
         match rows {
             Ok(rows) => {
                 for row in rows {
                     let id = row.id;
+                    if self.deferred.replying.contains_key(&id) {
+                        // It was given up since.
+                        continue;
+                    }
                     if self.deferred.order(|spool| spool.fetch(id)) {
                         self.deferred.fetching.insert(id, row);
                     } else {
@@ -328,8 +405,10 @@ impl Driver {
 
     /// A request that was taken up has its answer.
     pub(in crate::driver) fn answer_taken(&mut self, row: i64, reply: Reply, callers: Callers) {
-        let bytes = stored::bytes(&reply);
-        if bytes.is_none() {
+        // Of what was given up nothing is kept: asked again, it is a new request.
+        let is_kept = !matches!(&reply.result, Err(failure) if failure.code == ErrorCode::Cancelled);
+        let bytes = if is_kept { stored::bytes(&reply) } else { None };
+        if is_kept && bytes.is_none() {
             tracing::warn!(row, "an answer cannot be kept: asked again, it is made again");
         }
         if self.deferred.order(|spool| spool.answered(row, now(), bytes)) {
@@ -469,6 +548,10 @@ fn too_often(request: Request, reply: ReplySender) {
     let failure = Failure { retry_after_ms: Some(1000), ..Failure::new(ErrorCode::Overloaded, text) };
     let info = Info { request_id: row_id(&request), model: request.model, ..Info::default() };
     reply.send(Reply { result: Err(failure), info });
+}
+
+fn given_up() -> Failure {
+    Failure::new(ErrorCode::Cancelled, "cancelled by the caller")
 }
 
 fn died_twice() -> Failure {

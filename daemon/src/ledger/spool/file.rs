@@ -228,6 +228,18 @@ pub(super) fn recall(connection: &Connection, of: &Key, now: Times) -> rusqlite:
     Ok(reply.optional()?.map_or(Recalled::Unknown, |bytes| Recalled::Answered(bytes.into())))
 }
 
+/// What waits under a caller's id, whatever the model.
+pub(super) fn named(
+    connection: &Connection,
+    now: Times,
+    n: usize,
+    (caller, request_id): (&str, &str),
+) -> rusqlite::Result<Vec<Waiting>> {
+    let sql = format!("SELECT {COLUMNS} FROM request WHERE caller = ?1 AND request_id = ?2 ORDER BY id");
+    let mut find = connection.prepare_cached(&sql)?;
+    find.query_map([caller, request_id], |row| read(row, now))?.take(n).collect()
+}
+
 /// Makes room for a reply to the same key. Bytes that are free by that.
 pub(super) fn forget_reply(connection: &Connection, of: &Key) -> rusqlite::Result<Option<u64>> {
     let sql = "DELETE FROM reply WHERE caller = ?1 AND request_id = ?2 AND model = ?3 RETURNING length(bytes)";

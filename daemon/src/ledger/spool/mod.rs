@@ -254,6 +254,11 @@ pub enum Report {
         mark: u64,
         found: Result<Recalled, String>,
     },
+    /// What waits under a caller's id, at most [`PAGE`] of it.
+    Named {
+        mark: u64,
+        rows: Result<Vec<Waiting>, String>,
+    },
     /// These have expired and are to be answered; each is named once in a life. `more`: there are others.
     Swept {
         expired: Vec<Waiting>,
@@ -276,6 +281,7 @@ enum Order {
     Back(i64),
     Answered { id: i64, now: Now, reply: Option<Bytes> },
     Recall { mark: u64, now: Now, of: Key },
+    Named { mark: u64, now: Now, caller: String, request_id: String },
     Sweep(Now),
 }
 
@@ -339,6 +345,12 @@ impl Spool {
     /// What is known of a key: [`Report::Recalled`].
     pub fn recall(&self, mark: u64, now: Now, of: Key) -> Result<(), NotTaken> {
         self.desk.order(Order::Recall { mark, now, of })
+    }
+
+    /// What waits under a caller's id, whatever the model: [`Report::Named`]. It is answered already, or on its way here, if it is
+    /// not among them.
+    pub fn named(&self, mark: u64, now: Now, caller: String, request_id: String) -> Result<(), NotTaken> {
+        self.desk.order(Order::Named { mark, now, caller, request_id })
     }
 
     /// Looks for what has expired, and lets old replies go: [`Report::Swept`]. To be ordered every few seconds.

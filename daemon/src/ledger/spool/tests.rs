@@ -244,7 +244,7 @@ fn the_same_id_for_another_model_is_another_request_with_an_answer_of_its_own() 
     desk.crash();
     let (mut desk, found) = Desk::open(&path, small(), at(1));
     assert_eq!(found.level.rows, 2);
-    let mut known = |desk: &mut Desk, model| {
+    let known = |desk: &mut Desk, model| {
         desk.spool.recall(0, at(2), of(model)).unwrap();
         let Report::Recalled { found, .. } = desk.next() else { panic!("not recalled") };
         found.unwrap()

@@ -29,7 +29,12 @@ impl Draft<'_> {
     ) -> rusqlite::Result<()> {
         let known = match file::recall(connection, &row.key, self.times)? {
             Recalled::Waits(id) => match unkept(backlog, id) {
-                Some(reply) => Some(Report::Repeated { mark, reply }),
+                Some(Some(reply)) => Some(Report::Repeated { mark, reply }),
+                // It has ended, and there was no room to say so: it makes room for the new one.
+                Some(None) => {
+                    self.answered(connection, id, None)?;
+                    None
+                }
                 None => Some(Report::Same { mark, id }),
             },
             Recalled::Answered(reply) => Some(Report::Repeated { mark, reply }),
