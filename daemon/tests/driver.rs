@@ -549,7 +549,8 @@ async fn what_a_set_clock_calls_too_late_is_answered_as_the_disk_has_it() {
 /// A driver with a disk for what may wait, which runs nothing until that is released.
 async fn held(dir: &Path) -> (Daemon, u64) {
     let (said, reports) = mpsc::channel(64);
-    let spool = Spool::start(&dir.join("spool.db"), Bounds::default(), edged::driver::ledger_time(), said);
+    let bounds = Bounds { bytes: 32 << 10, ..Bounds::default() };
+    let spool = Spool::start(&dir.join("spool.db"), bounds, edged::driver::ledger_time(), said);
     let ways = Ways { spool: Some((spool.unwrap(), reports)), ..Ways::default() };
     let mut daemon = start_with(simulated(), config(""), config(""), ways);
     assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
@@ -599,7 +600,8 @@ async fn what_may_wait_on_the_disk_is_given_up_by_its_user_alone_wherever_it_is_
         assert!(!cancel(caller, id).await);
     }
     assert!(cancel(bus(":1.2", 0), "a").await);
-    assert_eq!(code(&waiting.await.unwrap()), ErrorCode::Cancelled);
+    let reply = waiting.await.unwrap();
+    assert_eq!((code(&reply), reply.info.request_id.as_str()), (ErrorCode::Cancelled, "a"));
     assert!(!cancel(bus(":1.1", 0), "a").await, "it is gone");
     // The disk is still being asked, and it is on its way there.
     let asked = ["text-line", "text-direction"].map(|model| daemon.submit(patient(":1.1", model, "c")));
@@ -613,4 +615,35 @@ async fn what_may_wait_on_the_disk_is_given_up_by_its_user_alone_wherever_it_is_
     let over = |status: &Status| status.routing.deferred == 0 && status.counters.done > 0;
     let status = tokio::time::timeout(PATIENCE, daemon.status(over)).await.unwrap();
     assert_eq!((status.counters.done, status.counters.cancelled), (1, 3));
+}
+
+#[tokio::test]
+async fn what_expires_on_the_disk_is_told_at_its_deadline_and_what_was_refused_there_does_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let (daemon, _held) = held(dir.path()).await;
+    let soon = |id: &str| {
+        let request = patient(":1.1", "text-line", id);
+        Request { options: Options { deadline_ms: Some(1_000), ..request.options }, ..request }
+    };
+    // The sweep that comes in any case is behind it.
+    let long = daemon.submit(patient(":1.1", "text-line", "long"));
+    tokio::time::timeout(PATIENCE, daemon.status(|status| status.routing.deferred == 1)).await.unwrap();
+    for id in ["a", "b"] {
+        let began = std::time::Instant::now();
+        let reply = daemon.ask(soon(id)).await;
+        let took = began.elapsed();
+        assert_eq!(code(&reply), ErrorCode::DeadlineExceeded);
+        let info = &reply.info;
+        assert_eq!((info.request_id.as_str(), info.model.as_str()), (id, "text-line"));
+        assert!(info.data_class == "internal" && info.received_at < info.completed_at, "{info:?}");
+        assert!(took >= Duration::from_millis(990) && took < Duration::from_millis(2_500), "{took:?}");
+    }
+    let large = patient(":1.1", "text-line", "large");
+    let payload = vec![1; 40 << 10].into();
+    let payload = Payload::Encoded { content_type: "image/jpeg".into(), data: Blob::Inline(payload) };
+    let refused = daemon.ask(Request { payload, ..large }).await;
+    assert_eq!(code(&refused), ErrorCode::Overloaded);
+    let counted = |status: &Status| status.counters.expired == 2 && status.routing.deferred == 1;
+    tokio::time::timeout(Duration::from_secs(3), daemon.status(counted)).await.unwrap();
+    drop(long);
 }

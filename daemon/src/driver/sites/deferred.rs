@@ -28,8 +28,10 @@ use crate::handle::ReplySender;
 use crate::ledger::spool::{Key, Recalled, Report, Spool, Waiting, Wish};
 use crate::request::{Caller, Failure, Reply, Request};
 
-/// How often what has expired is looked for.
+/// How often what has expired is looked for at least: a clock that is set may bring it nearer.
 const SWEEP: Duration = Duration::from_secs(5);
+/// And at most.
+const SWEEP_LEAST: Duration = Duration::from_millis(10);
 
 /// What the driver has of them.
 #[derive(Default)]
@@ -115,6 +117,11 @@ impl Deferred {
         self.putting.values_mut().find(is_same).map(|entry| &mut **entry)
     }
 
+    /// Something expires then.
+    fn sweep_by(&mut self, due: Mono) {
+        self.next_sweep = self.next_sweep.min(due);
+    }
+
     fn mark(&mut self) -> u64 {
         self.next_mark += 1;
         self.next_mark
@@ -152,7 +159,7 @@ impl Driver {
             self.duplicates.settle(self.now, key, None, 0);
         }
         if let Some(row) = entry.row {
-            return self.back_to_disk(row, callers(entry));
+            return self.back_to_disk(row, entry.deadline, callers(entry));
         }
         match stored::deferred(&entry, self.class_now(&entry), self.now) {
             Ok(row) => {
@@ -167,8 +174,9 @@ impl Driver {
         }
     }
 
-    /// A request that was taken up goes back as it was.
-    pub(in crate::driver) fn back_to_disk(&mut self, row: i64, callers: Callers) {
+    /// A request that was taken up goes back as it was; `due`: when it expires.
+    pub(in crate::driver) fn back_to_disk(&mut self, row: i64, due: Mono, callers: Callers) {
+        self.deferred.sweep_by(due);
         self.deferred.order(|spool| spool.back(row));
         self.deferred.waiting.entry(row).or_default().join(callers);
         self.count_rows(self.deferred.rows + 1);
@@ -185,6 +193,8 @@ impl Driver {
         entry.story.outcome = "refused";
         self.stories.keep(entry.story);
         entry.waiters.into_iter().chain([entry.reply]).for_each(|sender| sender.send(reply.clone()));
+        // The core has counted it as one that waits there.
+        self.count_rows(self.deferred.rows);
     }
 
     /// The core has room.
@@ -210,13 +220,16 @@ impl Driver {
                     tracing::info!(requests = found.level.rows, "requests wait on the disk from before");
                 }
                 for row in found.dead {
-                    self.answer_row(row.id, died_twice());
+                    self.answer_row(&row, died_twice());
                 }
-                self.count_rows(found.level.rows);
+                self.count_level(found.level.rows);
             }
             Report::Shut(shut) => (self.deferred.fault, self.deferred.remedy) = (shut.what, shut.remedy),
             Report::Stored { mark, id } => {
                 if let Some(entry) = self.deferred.putting.remove(&mark) {
+                    if entry.options.deadline_ms.is_some() {
+                        self.deferred.sweep_by(entry.deadline);
+                    }
                     self.deferred.waiting.entry(id).or_default().join(callers(*entry));
                     self.count_rows(self.deferred.rows + 1);
                 }
@@ -224,11 +237,13 @@ impl Driver {
             Report::Same { mark, id } => {
                 if let Some(entry) = self.deferred.putting.remove(&mark) {
                     self.join_row(id, callers(*entry));
+                    self.count_rows(self.deferred.rows);
                 }
             }
             Report::Repeated { mark, reply } => {
                 if let Some(entry) = self.deferred.putting.remove(&mark) {
                     callers(*entry).send(&stored::reply(&reply));
+                    self.count_rows(self.deferred.rows);
                 }
             }
             Report::Refused { mark, refusal } => {
@@ -256,11 +271,16 @@ impl Driver {
             }
             Report::Recalled { mark, found } => self.recalled(mark, found),
             Report::Named { mark, rows } => self.give_up(mark, rows),
-            Report::Swept { expired, level, .. } => {
+            Report::Swept { expired, next_ms, level } => {
                 for row in expired {
-                    self.answer_row(row.id, expired_there());
+                    self.counters.expired += 1;
+                    self.answer_row(&row, expired_there());
                 }
-                self.count_rows(level.rows);
+                self.count_level(level.rows);
+                if let Some(next_ms) = next_ms {
+                    let next = Duration::from_millis(u64::try_from(next_ms).unwrap_or(0)).max(SWEEP_LEAST);
+                    self.deferred.sweep_by(self.now.after(next));
+                }
             }
             Report::Failing(why) => {
                 tracing::error!(%why, "the spool cannot be written");
@@ -271,9 +291,18 @@ impl Driver {
         self.touch();
     }
 
+    /// So many wait there; those on their way count, too.
     fn count_rows(&mut self, rows: u64) {
         self.deferred.rows = rows;
-        self.core.handle(self.now, Event::Deferred { waiting: rows });
+        let putting = u64::try_from(self.deferred.putting.len()).unwrap_or(u64::MAX);
+        self.core.handle(self.now, Event::Deferred { waiting: rows.saturating_add(putting) });
+    }
+
+    /// By what the file has: what is served now, and what is answered, is in it until that is written down.
+    fn count_level(&mut self, rows: u64) {
+        let served = self.entries.values().filter(|entry| entry.row.is_some()).count();
+        let at_work = u64::try_from(served + self.deferred.replying.len()).unwrap_or(u64::MAX);
+        self.count_rows(rows.saturating_sub(at_work));
     }
 
     /// A caller gives up what it has under an id: what is asked of the disk, and what waits there. `hit`: it had something else under
@@ -342,7 +371,7 @@ impl Driver {
         self.counters.cancelled += 1;
         self.deferred.fetching.remove(&row.id);
         self.count_rows(self.deferred.rows.saturating_sub(1));
-        self.answer_row(row.id, given_up());
+        self.answer_row(row, given_up());
         true
     }
 
@@ -384,7 +413,8 @@ impl Driver {
                 self.submit_again(request, id, callers);
             }
             Ok(Some(Err(why))) => {
-                self.answer_row(id, Failure::new(ErrorCode::Internal, format!("read it from the disk: {why}")))
+                self.count_rows(self.deferred.rows.saturating_sub(1));
+                self.answer_row(&row, Failure::new(ErrorCode::Internal, format!("read it from the disk: {why}")));
             }
             Ok(None) => {}
             Err(why) => {
@@ -397,10 +427,23 @@ impl Driver {
     }
 
     /// A row is answered without being served.
-    fn answer_row(&mut self, row: i64, failure: Failure) {
-        let callers = self.deferred.waiting.remove(&row).unwrap_or_default();
-        let info = Info { verdict: "refuse".into(), reason: failure.code.as_str().into(), ..Info::default() };
-        self.answer_taken(row, Reply { result: Err(failure), info }, callers);
+    fn answer_row(&mut self, row: &Waiting, failure: Failure) {
+        let callers = self.deferred.waiting.remove(&row.id).unwrap_or_default();
+        let received = || {
+            let since_1970 = Duration::from_millis(u64::try_from(row.received_ms).unwrap_or(0));
+            clock::rfc3339(std::time::UNIX_EPOCH + since_1970)
+        };
+        let info = Info {
+            request_id: row.key.request_id.clone(),
+            model: row.key.model.clone(),
+            verdict: "refuse".into(),
+            reason: failure.code.as_str().into(),
+            data_class: stored::class(row).map(|class| class.as_str().to_owned()).unwrap_or_default(),
+            received_at: callers.received.as_ref().map_or_else(received, |(_, at)| at.clone()),
+            completed_at: clock::rfc3339(clock::wall()),
+            ..Info::default()
+        };
+        self.answer_taken(row.id, Reply { result: Err(failure), info }, callers);
     }
 
     /// A request that was taken up has its answer.

@@ -95,8 +95,9 @@ pub fn deferred(entry: &Entry, class: DataClass, at: Mono) -> Result<Deferred, S
     };
     let head = postcard::to_stdvec(&head).map_err(|error| format!("write it down: {error}"))?;
     let left = i64::try_from(entry.deadline.since(at).as_millis()).unwrap_or(i64::MAX);
+    let waited = i64::try_from(at.since(entry.story.received).as_millis()).unwrap_or(i64::MAX);
     Ok(Deferred {
-        received_ms: now().wall_ms,
+        received_ms: now().wall_ms.saturating_sub(waited),
         deadline_ms: entry.options.deadline_ms.map(|_| now().wall_ms.saturating_add(left)),
         rank: match options.priority {
             Priority::High => Rank::High,

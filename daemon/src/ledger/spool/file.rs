@@ -299,6 +299,24 @@ pub(super) fn expired(
     rows.filter(|row| row.as_ref().is_ok_and(|row| free(row.id)) || row.is_err()).take(n).collect()
 }
 
+/// In how many milliseconds the next one expires that `free` lets pass.
+pub(super) fn next_due(
+    connection: &Connection,
+    now: Times,
+    free: impl Fn(i64) -> bool,
+) -> rusqlite::Result<Option<i64>> {
+    let mut find = connection.prepare_cached("SELECT id, due_ms, due_ran_ms FROM request")?;
+    let mut rows = find.query([])?;
+    let mut next: Option<i64> = None;
+    while let Some(row) = rows.next()? {
+        let left = now.left_until(Times { wall_ms: row.get(1)?, ran_ms: row.get(2)? });
+        if next.is_none_or(|next| left < next) && free(row.get(0)?) {
+            next = Some(left);
+        }
+    }
+    Ok(next)
+}
+
 fn read(row: &Row<'_>, now: Times) -> rusqlite::Result<Waiting> {
     let due = Times { wall_ms: row.get(3)?, ran_ms: row.get(4)? };
     Ok(Waiting {

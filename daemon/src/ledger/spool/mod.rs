@@ -259,10 +259,11 @@ pub enum Report {
         mark: u64,
         rows: Result<Vec<Waiting>, String>,
     },
-    /// These have expired and are to be answered; each is named once in a life. `more`: there are others.
+    /// These have expired and are to be answered; each is named once in a life. `next_ms`: in how many milliseconds the next of
+    /// them does that is not handed out; 0 if there are others already, `None` if nothing waits.
     Swept {
         expired: Vec<Waiting>,
-        more: bool,
+        next_ms: Option<i64>,
         level: Level,
     },
     /// Nothing can be written now, and why. Comes once.

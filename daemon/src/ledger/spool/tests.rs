@@ -324,6 +324,32 @@ fn a_clock_that_is_set_in_this_life_neither_expires_anything_nor_keeps_it_longer
 }
 
 #[test]
+fn a_sweep_says_when_the_next_one_expires_that_is_not_handed_out() {
+    let (_dir, path) = file();
+    let (mut desk, _) = Desk::open(&path, Bounds { rows: 1000, ..small() }, at(0));
+    let due = |id: &str, ms: i64| Deferred { deadline_ms: Some(T0 + ms), ..row(id) };
+    let next = |desk: &mut Desk, ms: i64| {
+        desk.spool.sweep(at(ms)).unwrap();
+        let Report::Swept { expired, next_ms, .. } = desk.next() else { panic!("not swept") };
+        (expired.len(), next_ms)
+    };
+    assert_eq!(next(&mut desk, 0), (0, None));
+    desk.stored(at(0), due("late", 9_000));
+    let soon = desk.stored(at(0), due("soon", 2_000));
+    assert_eq!(next(&mut desk, 500), (0, Some(1_500)));
+    desk.spool.alive(soon).unwrap();
+    assert_eq!(next(&mut desk, 500), (0, Some(8_500)));
+    desk.spool.back(soon).unwrap();
+    assert_eq!(next(&mut desk, 2_000), (1, Some(7_000)));
+    assert_eq!(next(&mut desk, 9_000), (1, None));
+    for n in 0..=PAGE {
+        desk.stored(at(9_000), Deferred { received_ms: T0 + 9_000, ..due(&n.to_string(), 10_000) });
+    }
+    assert_eq!(next(&mut desk, 10_000), (PAGE, Some(0)));
+    assert_eq!(next(&mut desk, 10_000), (1, None));
+}
+
+#[test]
 fn over_a_restart_the_wall_clock_counts_and_running_time_bounds_what_it_says() {
     let (_dir, path) = file();
     let hour = Deferred { deadline_ms: Some(T0 + 3_600_000), ..row("hour") };

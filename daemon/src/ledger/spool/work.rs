@@ -100,7 +100,7 @@ impl Worker {
                 Ok(report) => report,
                 Err(error) => {
                     told(error);
-                    Report::Swept { expired: Vec::new(), more: false, level: file.level }
+                    Report::Swept { expired: Vec::new(), next_ms: None, level: file.level }
                 }
             },
             Order::Put { .. } | Order::Alive(_) | Order::Back(_) | Order::Answered { .. } => return Ok(()),
@@ -129,12 +129,11 @@ impl Worker {
             }
             database::shrink(&file.connection)?;
         }
-        let mut expired = file::expired(&file.connection, times, PAGE + 1, |id| !self.out.contains(&id))?;
-        let more = expired.len() > PAGE;
-        expired.truncate(PAGE);
+        let expired = file::expired(&file.connection, times, PAGE, |id| !self.out.contains(&id))?;
         self.out.extend(expired.iter().map(|row| row.id));
+        let next_ms = file::next_due(&file.connection, times, |id| !self.out.contains(&id))?;
         file.level.oldest_ms = file::oldest_ms(&file.connection)?;
-        Ok(Report::Swept { expired, more, level: file.level })
+        Ok(Report::Swept { expired, next_ms, level: file.level })
     }
 
     /// Sorts the orders, and takes note of what they say.
