@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use edge_core::{Origin, Priority, Zone};
+use edge_core::{DataClass, Origin, Priority, Zone};
 use edge_engine::protocol::{Datatype, Want};
 use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
@@ -30,6 +30,21 @@ impl Caller {
         match self {
             Caller::Bus { .. } | Caller::Peer { .. } => Origin::Bus,
             Caller::Broker { .. } => Origin::Broker,
+        }
+    }
+}
+
+impl Caller {
+    /// Whether both are one user of the bus, or the same source on the broker: whose requests on the disk are its own, over
+    /// connections and restarts.
+    pub fn is_user_of(&self, other: &Caller) -> bool {
+        match (self, other) {
+            (
+                Caller::Bus { uid, .. } | Caller::Peer { uid, .. },
+                Caller::Bus { uid: of, .. } | Caller::Peer { uid: of, .. },
+            ) => uid == of,
+            (Caller::Broker { reply_topic }, Caller::Broker { reply_topic: of }) => reply_topic == of,
+            (Caller::Broker { .. }, _) | (_, Caller::Broker { .. }) => false,
         }
     }
 }
@@ -107,6 +122,8 @@ pub struct Options {
     pub client: Option<String>,
     /// What it is called if the caller gave no id: a transport that may have to answer it again after a crash says so.
     pub made_up_id: Option<String>,
+    /// Of one that waited on the disk: the class that it was put there with. It gets no freer, whatever was reloaded since.
+    pub put_off_as: Option<DataClass>,
     /// Said so far: unknown options and the like.
     pub warnings: Vec<String>,
 }

@@ -529,12 +529,7 @@ async fn an_answer_that_breaks_off_is_not_gone_on_with_by_another_site() {
 #[tokio::test]
 async fn what_a_set_clock_calls_too_late_is_answered_as_the_disk_has_it() {
     let dir = tempfile::tempdir().unwrap();
-    let (said, reports) = mpsc::channel(64);
-    let spool = Spool::start(&dir.path().join("spool.db"), Bounds::default(), edged::driver::ledger_time(), said);
-    let ways = Ways { spool: Some((spool.unwrap(), reports)), ..Ways::default() };
-    let mut daemon = start_with(simulated(), config(""), config(""), ways);
-    assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
-    let held = daemon.handle.ask(|done| Message::Hold { why: "a test".into(), done }).await.unwrap().unwrap();
+    let (daemon, held) = held(dir.path()).await;
     let waiting = |id: &str, deadline_ms| {
         let request = request(":1.1", "text-line", Some(id));
         let options = Options { deferrable: true, deadline_ms: Some(deadline_ms), ..request.options };
@@ -550,4 +545,106 @@ async fn what_a_set_clock_calls_too_late_is_answered_as_the_disk_has_it() {
         let reply = tokio::time::timeout(PATIENCE, reply).await.unwrap().unwrap();
         assert!(reply.result.is_ok(), "{reply:?}");
     }
+}
+
+/// A driver with a disk for what may wait, which runs nothing until that is released.
+async fn held(dir: &Path) -> (Daemon, u64) {
+    let (said, reports) = mpsc::channel(64);
+    let bounds = Bounds { bytes: 32 << 10, ..Bounds::default() };
+    let spool = Spool::start(&dir.join("spool.db"), bounds, edged::driver::ledger_time(), said);
+    let ways = Ways { spool: Some((spool.unwrap(), reports)), ..Ways::default() };
+    let mut daemon = start_with(simulated(), config(""), config(""), ways);
+    assert_eq!(daemon.milestones.recv().await, Some(Milestone::Warm));
+    let held = daemon.handle.ask(|done| Message::Hold { why: "a test".into(), done }).await.unwrap().unwrap();
+    (daemon, held)
+}
+
+fn patient(caller: &str, model: &str, id: &str) -> Request {
+    let request = request(caller, model, Some(id));
+    let options = Options { deferrable: true, deadline_ms: Some(3_600_000), ..request.options };
+    Request { options, ..request }
+}
+
+#[tokio::test]
+async fn the_same_id_for_another_model_waits_on_the_disk_for_an_answer_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (daemon, held) = held(dir.path()).await;
+    let models = ["text-line", "text-direction"];
+    let mut waiting = Vec::new();
+    for (n, model) in (1..).zip(models) {
+        waiting.push(daemon.submit(patient(":1.1", model, "a")));
+        tokio::time::timeout(PATIENCE, daemon.status(|status| status.counters.deferred == n)).await.unwrap();
+    }
+    assert!(daemon.handle.offer(Message::Release { id: held }));
+    for (model, reply) in models.into_iter().zip(waiting) {
+        let reply = tokio::time::timeout(PATIENCE, reply).await.unwrap().unwrap();
+        assert!(reply.result.is_ok() && reply.info.model == model, "{reply:?}");
+        let again = daemon.ask(patient(":1.2", model, "a")).await;
+        assert!(again.info.duplicate && again.info.model == model, "{again:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_may_wait_on_the_disk_is_given_up_by_its_user_alone_wherever_it_is_and_never_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (daemon, held) = held(dir.path()).await;
+    let bus = |name: &str, uid| Caller::Bus { name: name.into(), uid };
+    let cancel = async |caller: Caller, id: &str| {
+        let ask = daemon.handle.ask(|found| Message::Cancel { caller, request_id: id.into(), found });
+        tokio::time::timeout(PATIENCE, ask).await.unwrap().unwrap()
+    };
+    let waiting = daemon.submit(patient(":1.1", "text-line", "a"));
+    tokio::time::timeout(PATIENCE, daemon.status(|status| status.routing.deferred == 1)).await.unwrap();
+    for (caller, id) in
+        [(bus(":1.1", 7), "a"), (Caller::Broker { reply_topic: "uid 0".into() }, "a"), (bus(":1.1", 0), "b")]
+    {
+        assert!(!cancel(caller, id).await);
+    }
+    assert!(cancel(bus(":1.2", 0), "a").await);
+    let reply = waiting.await.unwrap();
+    assert_eq!((code(&reply), reply.info.request_id.as_str()), (ErrorCode::Cancelled, "a"));
+    assert!(!cancel(bus(":1.1", 0), "a").await, "it is gone");
+    // The disk is still being asked, and it is on its way there.
+    let asked = ["text-line", "text-direction"].map(|model| daemon.submit(patient(":1.1", model, "c")));
+    assert!(cancel(bus(":1.1", 0), "c").await);
+    for asked in asked {
+        assert_eq!(code(&asked.await.unwrap()), ErrorCode::Cancelled);
+    }
+    assert!(daemon.handle.offer(Message::Release { id: held }));
+    let anew = daemon.ask(patient(":1.1", "text-line", "a")).await;
+    assert!(anew.result.is_ok() && !anew.info.duplicate, "{anew:?}");
+    let over = |status: &Status| status.routing.deferred == 0 && status.counters.done > 0;
+    let status = tokio::time::timeout(PATIENCE, daemon.status(over)).await.unwrap();
+    assert_eq!((status.counters.done, status.counters.cancelled), (1, 3));
+}
+
+#[tokio::test]
+async fn what_expires_on_the_disk_is_told_at_its_deadline_and_what_was_refused_there_does_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let (daemon, _held) = held(dir.path()).await;
+    let soon = |id: &str| {
+        let request = patient(":1.1", "text-line", id);
+        Request { options: Options { deadline_ms: Some(1_000), ..request.options }, ..request }
+    };
+    // The sweep that comes in any case is behind it.
+    let long = daemon.submit(patient(":1.1", "text-line", "long"));
+    tokio::time::timeout(PATIENCE, daemon.status(|status| status.routing.deferred == 1)).await.unwrap();
+    for id in ["a", "b"] {
+        let began = std::time::Instant::now();
+        let reply = daemon.ask(soon(id)).await;
+        let took = began.elapsed();
+        assert_eq!(code(&reply), ErrorCode::DeadlineExceeded);
+        let info = &reply.info;
+        assert_eq!((info.request_id.as_str(), info.model.as_str()), (id, "text-line"));
+        assert!(info.data_class == "internal" && info.received_at < info.completed_at, "{info:?}");
+        assert!(took >= Duration::from_millis(990) && took < Duration::from_millis(2_500), "{took:?}");
+    }
+    let large = patient(":1.1", "text-line", "large");
+    let payload = vec![1; 40 << 10].into();
+    let payload = Payload::Encoded { content_type: "image/jpeg".into(), data: Blob::Inline(payload) };
+    let refused = daemon.ask(Request { payload, ..large }).await;
+    assert_eq!(code(&refused), ErrorCode::Overloaded);
+    let counted = |status: &Status| status.counters.expired == 2 && status.routing.deferred == 1;
+    tokio::time::timeout(Duration::from_secs(3), daemon.status(counted)).await.unwrap();
+    drop(long);
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use edged::ledger::audit::{AuditQuery, Departure};
 use edged::ledger::records::{Answer, Query, Records, Report as Told, Retention};
-use edged::ledger::spool::{Bounds, Deferred, Rank, Recalled, Refusal, Report, Spool, Waiting, Wish};
+use edged::ledger::spool::{Bounds, Deferred, Key, Rank, Recalled, Refusal, Report, Spool, Waiting, Wish};
 use edged::ledger::time::Now;
 use tokio::sync::mpsc;
 
@@ -49,15 +49,17 @@ fn payload(name: &str) -> Bytes {
     name.bytes().cycle().take(len).collect()
 }
 
+fn key(name: &str) -> Key {
+    Key { caller: "c".into(), request_id: name.into(), model: "m".into() }
+}
+
 fn row(name: &str) -> Deferred {
     Deferred {
         received_ms: NOW.wall_ms,
         deadline_ms: None,
         rank: Rank::Normal,
         class: "internal".into(),
-        model: "m".into(),
-        caller: "c".into(),
-        request_id: name.into(),
+        key: key(name),
         head: vec![1; 30],
         payload: payload(name),
     }
@@ -121,7 +123,7 @@ impl Open {
     }
 
     fn recall(&mut self, name: &str) -> Recalled {
-        self.spool.recall(0, NOW, "c".into(), name.into()).unwrap();
+        self.spool.recall(0, NOW, key(name)).unwrap();
         match self.next() {
             Report::Recalled { found, .. } => found.unwrap(),
             other => panic!("{other:?}"),
@@ -158,10 +160,10 @@ fn work_until_killed(dir: &Path, life: &str) {
     let (mut open, (records, mut told)) = (open_spool(dir, 0), open_records(dir));
     let mut dice = Dice(life.parse().unwrap());
     let answer = |open: &mut Open, waiting: &Waiting| {
-        let reply = format!("{life}-{}", waiting.request_id);
+        let reply = format!("{life}-{}", waiting.key.request_id);
         open.spool.answered(waiting.id, NOW, Some(Bytes::from(reply.clone()))).unwrap();
         match open.next() {
-            Report::Kept { id } if id == waiting.id => say(&format!("kept {} {reply}", waiting.request_id)),
+            Report::Kept { id } if id == waiting.id => say(&format!("kept {} {reply}", waiting.key.request_id)),
             other => panic!("{other:?}"),
         }
     };
@@ -193,8 +195,8 @@ fn work_until_killed(dir: &Path, life: &str) {
         let Report::Taken { rows, .. } = open.next() else { panic!("not taken") };
         for waiting in rows.unwrap() {
             open.spool.alive(waiting.id).unwrap();
-            assert_eq!(open.fetch(waiting.id), Some(payload(&waiting.request_id)));
-            say(&format!("out {}", waiting.request_id));
+            assert_eq!(open.fetch(waiting.id), Some(payload(&waiting.key.request_id)));
+            say(&format!("out {}", waiting.key.request_id));
             if dice.roll(4) > 0 {
                 answer(&mut open, &waiting);
             } else {

@@ -11,9 +11,9 @@ use edge_tests::clock::{PATIENCE, eventually, within};
 use edge_tests::faulty::{Direction, Faulty};
 use edge_tests::recorded::{Answer, Recorded};
 use edge_tests::runner::block_on;
-use edge_tests::stack::Setup;
+use edge_tests::stack::{Setup, Stack};
 use edge_wire::proxy::ManagerProxy;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What the one request at the site is known by, and the one that waits for its place.
 const FIRST: f32 = 1234.5;
@@ -129,5 +129,75 @@ async fn check(case: &str, in_words: bool) -> Result<()> {
     }
     let sites = client.status().await?.routing.sites;
     ensure!(sites.iter().all(|site| (site.open, site.waiting) == (0, 0)), "{sites:?}");
+    Ok(())
+}
+
+/// A daemon that is killed, and started again with this configuration.
+async fn killed(stack: &mut Stack, config: &str) -> Result<()> {
+    let daemon = stack.daemon_mut()?;
+    daemon.process.signal(rustix::process::Signal::KILL)?;
+    daemon.process.wait(PATIENCE)?;
+    fs::write(stack.dir().join("edged.toml.d/50-overlay.toml"), config)?;
+    stack.start_daemon().await
+}
+
+/// So often requests were put on the disk, or back there.
+async fn put_off(client: &BusClient, times: u64) -> Result<()> {
+    let tried = async || Ok((client.status().await?.counters.deferred >= times).then_some(()));
+    eventually("it is tried, and put off", PATIENCE, tried).await
+}
+
+#[test]
+fn what_waits_on_the_disk_gets_no_freer_than_it_was_put_there() -> Result<()> {
+    block_on(async {
+        let order = "[detect]\npatterns = { order = 'order-' }\n";
+        for (case, old, new, claim) in [
+            ("the ceiling of the bus", "[policy]\nbus_ceiling = \"regulated\"\n", "", json!("public")),
+            ("a rule's ceiling", "[[rule]]\nname = \"strict\"\nceiling = \"regulated\"\n", "", json!("public")),
+            ("what is found", order, &format!("{order}pattern_classes = {{ order = \"public\" }}\n"), json!("public")),
+            ("the default", "", "[policy]\nunlabelled = \"public\"\n", Value::Null),
+        ] {
+            on_disk(case, old, new, &claim).await.with_context(|| case.to_owned())?;
+        }
+        Ok(())
+    })?
+}
+
+async fn on_disk(case: &str, old: &str, new: &str, claim: &Value) -> Result<()> {
+    let (_plant, plant) = server()?;
+    let far = site("plant", "cloud", plant.port());
+    let mut stack = Setup::new().bundles(&["add"]).without_broker().config(&format!("{far}{old}")).start().await?;
+    let client = stack.client().await?;
+    let mut given = json!({ "request_id": "w", "deferrable": true, "deadline_ms": 600_000 });
+    if !claim.is_null() {
+        given["data_class"] = claim.clone();
+    }
+    let given = options(given);
+    let text = marker(FIRST, true);
+    let length = u32::try_from(text.len())?.to_le_bytes();
+    let inputs = [Tensor::new("text", "BYTES", &[1], [&length, &text[..]].concat())];
+    let first = tokio::spawn({
+        let (client, inputs, given) = (client.clone(), inputs.clone(), given.clone());
+        async move { client.infer("words", &inputs, &given).await }
+    });
+    put_off(&client, 1).await?;
+    let left = || plant.carried(Direction::Up, &text);
+
+    fs::write(stack.dir().join("edged.toml.d/50-overlay.toml"), format!("{far}{new}"))?;
+    ManagerProxy::new(&client.connection).await?.reload().await?;
+    put_off(&client, 2).await?;
+    ensure!(!left()?, "it left after a reload");
+    killed(&mut stack, &format!("{far}{new}")).await?;
+    first.abort();
+    let client = stack.client().await?;
+    put_off(&client, 1).await?;
+    ensure!(!left()?, "it left after a restart");
+
+    let near = site("near", "device", plant.port());
+    fs::write(stack.dir().join("edged.toml.d/50-overlay.toml"), format!("{far}{near}{new}"))?;
+    ManagerProxy::new(&client.connection).await?.reload().await?;
+    let yes = expect_yes("where it may go", client.infer("words", &inputs, &given).await?)?;
+    let class = if case == "the default" { "internal" } else { "regulated" };
+    ensure!(yes.info["site"] == "near" && yes.info["data_class"] == class, "{}", yes.info);
     Ok(())
 }

@@ -655,3 +655,39 @@ fn deferred_requests_outlive_the_daemon_and_are_answered_with_the_same_bytes() -
         Ok(())
     })?
 }
+
+#[test]
+fn what_waits_on_the_disk_is_given_up_over_mqtt_also_after_the_daemon_was_killed() -> Result<()> {
+    block_on(async {
+        let nowhere = "[[site]]\nname = \"far\"\nzone = \"premises\"\nprotocol = \"oip\"\nurl = \"http://127.0.0.1:9\"\n\
+                       models = { far = \"far\" }\n";
+        let mut stack = Setup::new().bundles(&["add"]).config(nowhere).start().await?;
+        stack.connected().await?;
+        let device = stack.device(Protocol::V311).await?;
+        let given = |id: &str| options(json!({ "request_id": id, "deferrable": true, "deadline_ms": 600_000 }));
+        let give_up = async |stack: &Stack, id: &str| {
+            let topic = request_topic("far").replace("infer/far", &format!("cancel/{id}"));
+            device.publish(Outgoing { topic, qos: 1, ..Outgoing::default() }).await?;
+            expect_no(id, &device.reply_to_id(id).await?, "cancelled", &["by the caller"])?;
+            let client = stack.client().await?;
+            let gone = async || Ok((client.status().await?.routing.deferred == 0).then_some(()));
+            eventually("it is gone from the disk", PATIENCE, gone).await
+        };
+        for (id, kill) in [("alive", false), ("killed", true)] {
+            let body = tensor_body(&inputs(), &given(id))?;
+            let mut body = body.as_object().context("a body is an object")?.clone();
+            body.insert("reply_to".into(), device.reply_topic.clone().into());
+            let payload = serde_json::to_vec(&body)?.into();
+            device.publish(Outgoing { topic: request_topic("far"), payload, qos: 1, ..Outgoing::default() }).await?;
+            let client = stack.client().await?;
+            let on_disk = async || Ok((client.status().await?.routing.deferred == 1).then_some(()));
+            eventually("it waits on the disk", PATIENCE, on_disk).await?;
+            if kill {
+                killed(&mut stack).await?;
+                stack.connected().await?;
+            }
+            give_up(&stack, id).await.with_context(|| stack.logs())?;
+        }
+        Ok(())
+    })?
+}

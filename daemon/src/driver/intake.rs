@@ -67,7 +67,8 @@ impl Driver {
             }
             // What is only not there yet may come back.
             Err(failure) if matches!(failure.code, ErrorCode::Unavailable | ErrorCode::Overloaded) => {
-                self.back_to_disk(row, callers);
+                let left = Duration::from_millis(request.options.deadline_ms.unwrap_or(0));
+                self.back_to_disk(row, self.now.after(left), callers);
             }
             Err(failure) => self.answer_taken(row, Reply { result: Err(failure), info }, callers),
         }

@@ -2,7 +2,9 @@
 //! what becomes of it.
 
 use edge_core::{Event, Origin, RequestId};
+use tokio::sync::oneshot;
 
+use super::entry::Entry;
 use super::jobs::{JobId, JobState, Operation};
 use super::trace::{Step, Story};
 use super::{Driver, answer};
@@ -31,10 +33,7 @@ impl Driver {
                 self.submit(*request, reply);
                 self.act();
             }
-            Message::Cancel { caller, request_id, found } => {
-                let hit = self.cancel(&caller, &request_id);
-                answer(found, hit);
-            }
+            Message::Cancel { caller, request_id, found } => self.cancel(&caller, &request_id, found),
             Message::ClientLeft { caller } => {
                 if let Some((client, _)) = self.clients.get(&caller) {
                     self.core.handle(self.now, Event::ClientLeft { client: *client });
@@ -167,19 +166,21 @@ impl Driver {
         self.act();
     }
 
-    fn cancel(&mut self, caller: &Caller, request_id: &str) -> bool {
-        let hit = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| !entry.place.is_child())
-            .find(|(_, entry)| entry.story.caller == *caller && entry.story.request_id == request_id);
-        match hit.map(|(id, _)| *id) {
-            Some(id) => {
-                self.core.handle(self.now, Event::Cancelled { id });
-                true
-            }
-            None => false,
+    /// Gives up what a caller has open under an id, wherever it is. What may wait on the disk is its user's, whatever connection it
+    /// came on.
+    fn cancel(&mut self, caller: &Caller, request_id: &str, found: oneshot::Sender<bool>) {
+        let is_its = |entry: &Entry| {
+            let asked = &entry.story;
+            let same = asked.caller == *caller || entry.options.deferrable && asked.caller.is_user_of(caller);
+            same && asked.request_id == request_id && !entry.place.is_child()
+        };
+        let its = self.entries.iter().filter(|(_, entry)| is_its(entry));
+        let mut ids: Vec<RequestId> = its.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        for id in &ids {
+            self.core.handle(self.now, Event::Cancelled { id: *id });
         }
+        self.cancel_deferred(caller, request_id, !ids.is_empty(), found);
     }
 
     /// Gives up a job on request.

@@ -236,6 +236,7 @@ mod tests {
             hops: 0,
             client: None,
             made_up_id: None,
+            put_off_as: None,
             warnings: vec![],
         };
         assert_eq!(options.unwrap(), expected);

@@ -17,19 +17,21 @@ use std::time::Duration;
 use edge_core::{Event, Mono, Reason};
 use edge_wire::dto::{Info, Problem};
 use edge_wire::error::ErrorCode;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::stored;
 use crate::driver::book::now;
 use crate::driver::entry::{Entry, MAX_WAITERS};
 use crate::driver::trace::Step;
-use crate::driver::{Driver, clock};
+use crate::driver::{Driver, answer, clock, resolve};
 use crate::handle::ReplySender;
-use crate::ledger::spool::{Recalled, Report, Spool, Waiting, Wish};
-use crate::request::{Failure, Reply, Request};
+use crate::ledger::spool::{Key, Recalled, Report, Spool, Waiting, Wish};
+use crate::request::{Caller, Failure, Reply, Request};
 
-/// How often what has expired is looked for.
+/// How often what has expired is looked for at least: a clock that is set may bring it nearer.
 const SWEEP: Duration = Duration::from_secs(5);
+/// And at most.
+const SWEEP_LEAST: Duration = Duration::from_millis(10);
 
 /// What the driver has of them.
 #[derive(Default)]
@@ -45,6 +47,8 @@ pub struct Deferred {
     fetching: HashMap<i64, Waiting>,
     /// Asked whether they were answered before; they go on when that is known.
     asking: HashMap<u64, (Request, ReplySender)>,
+    /// Who has given something up that may be on the disk, and is told whether it was there.
+    giving_up: HashMap<u64, oneshot::Sender<bool>>,
     /// Answered; the reply goes out when it is on the disk.
     replying: HashMap<i64, (Reply, Callers)>,
     /// The order to take is under way.
@@ -104,11 +108,18 @@ impl Deferred {
 
     /// The request of the same caller and id that was put off after the disk was asked whether it knows it: it is on its way
     /// there. Run beside it, this one could get another answer.
-    fn put_since(&mut self, request: &Request) -> Option<&mut Entry> {
-        let (caller, id) = (stored::caller(&request.caller), row_id(request));
-        let is_same =
-            |entry: &&mut Box<Entry>| entry.info.request_id == id && stored::caller(&entry.story.caller) == caller;
+    fn put_since(&mut self, of: &Key) -> Option<&mut Entry> {
+        let is_same = |entry: &&mut Box<Entry>| {
+            entry.info.request_id == of.request_id
+                && entry.info.model == of.model
+                && stored::caller(&entry.story.caller) == of.caller
+        };
         self.putting.values_mut().find(is_same).map(|entry| &mut **entry)
+    }
+
+    /// Something expires then.
+    fn sweep_by(&mut self, due: Mono) {
+        self.next_sweep = self.next_sweep.min(due);
     }
 
     fn mark(&mut self) -> u64 {
@@ -148,9 +159,9 @@ impl Driver {
             self.duplicates.settle(self.now, key, None, 0);
         }
         if let Some(row) = entry.row {
-            return self.back_to_disk(row, callers(entry));
+            return self.back_to_disk(row, entry.deadline, callers(entry));
         }
-        match stored::deferred(&entry, self.now) {
+        match stored::deferred(&entry, self.class_now(&entry), self.now) {
             Ok(row) => {
                 let mark = self.deferred.mark();
                 if self.deferred.order(|spool| spool.put(mark, now(), row)) {
@@ -163,8 +174,9 @@ impl Driver {
         }
     }
 
-    /// A request that was taken up goes back as it was.
-    pub(in crate::driver) fn back_to_disk(&mut self, row: i64, callers: Callers) {
+    /// A request that was taken up goes back as it was; `due`: when it expires.
+    pub(in crate::driver) fn back_to_disk(&mut self, row: i64, due: Mono, callers: Callers) {
+        self.deferred.sweep_by(due);
         self.deferred.order(|spool| spool.back(row));
         self.deferred.waiting.entry(row).or_default().join(callers);
         self.count_rows(self.deferred.rows + 1);
@@ -181,6 +193,8 @@ impl Driver {
         entry.story.outcome = "refused";
         self.stories.keep(entry.story);
         entry.waiters.into_iter().chain([entry.reply]).for_each(|sender| sender.send(reply.clone()));
+        // The core has counted it as one that waits there.
+        self.count_rows(self.deferred.rows);
     }
 
     /// The core has room.
@@ -206,13 +220,16 @@ impl Driver {
                     tracing::info!(requests = found.level.rows, "requests wait on the disk from before");
                 }
                 for row in found.dead {
-                    self.answer_row(row.id, died_twice());
+                    self.answer_row(&row, died_twice());
                 }
-                self.count_rows(found.level.rows);
+                self.count_level(found.level.rows);
             }
             Report::Shut(shut) => (self.deferred.fault, self.deferred.remedy) = (shut.what, shut.remedy),
             Report::Stored { mark, id } => {
                 if let Some(entry) = self.deferred.putting.remove(&mark) {
+                    if entry.options.deadline_ms.is_some() {
+                        self.deferred.sweep_by(entry.deadline);
+                    }
                     self.deferred.waiting.entry(id).or_default().join(callers(*entry));
                     self.count_rows(self.deferred.rows + 1);
                 }
@@ -220,11 +237,13 @@ impl Driver {
             Report::Same { mark, id } => {
                 if let Some(entry) = self.deferred.putting.remove(&mark) {
                     self.join_row(id, callers(*entry));
+                    self.count_rows(self.deferred.rows);
                 }
             }
             Report::Repeated { mark, reply } => {
                 if let Some(entry) = self.deferred.putting.remove(&mark) {
                     callers(*entry).send(&stored::reply(&reply));
+                    self.count_rows(self.deferred.rows);
                 }
             }
             Report::Refused { mark, refusal } => {
@@ -251,11 +270,17 @@ impl Driver {
                 }
             }
             Report::Recalled { mark, found } => self.recalled(mark, found),
-            Report::Swept { expired, level, .. } => {
+            Report::Named { mark, rows } => self.give_up(mark, rows),
+            Report::Swept { expired, next_ms, level } => {
                 for row in expired {
-                    self.answer_row(row.id, expired_there());
+                    self.counters.expired += 1;
+                    self.answer_row(&row, expired_there());
                 }
-                self.count_rows(level.rows);
+                self.count_level(level.rows);
+                if let Some(next_ms) = next_ms {
+                    let next = Duration::from_millis(u64::try_from(next_ms).unwrap_or(0)).max(SWEEP_LEAST);
+                    self.deferred.sweep_by(self.now.after(next));
+                }
             }
             Report::Failing(why) => {
                 tracing::error!(%why, "the spool cannot be written");
@@ -266,9 +291,88 @@ impl Driver {
         self.touch();
     }
 
+    /// So many wait there; those on their way count, too.
     fn count_rows(&mut self, rows: u64) {
         self.deferred.rows = rows;
-        self.core.handle(self.now, Event::Deferred { waiting: rows });
+        let putting = u64::try_from(self.deferred.putting.len()).unwrap_or(u64::MAX);
+        self.core.handle(self.now, Event::Deferred { waiting: rows.saturating_add(putting) });
+    }
+
+    /// By what the file has: what is served now, and what is answered, is in it until that is written down.
+    fn count_level(&mut self, rows: u64) {
+        let served = self.entries.values().filter(|entry| entry.row.is_some()).count();
+        let at_work = u64::try_from(served + self.deferred.replying.len()).unwrap_or(u64::MAX);
+        self.count_rows(rows.saturating_sub(at_work));
+    }
+
+    /// A caller gives up what it has under an id: what is asked of the disk, and what waits there. `hit`: it had something else under
+    /// it, too. Whoever asked is told when the disk has said what is there; what was there is gone from it before its own callers
+    /// are told.
+    pub(in crate::driver) fn cancel_deferred(
+        &mut self,
+        caller: &Caller,
+        request_id: &str,
+        mut hit: bool,
+        found: oneshot::Sender<bool>,
+    ) {
+        let of = stored::caller(caller);
+        let is_its =
+            |request: &Request| stored::caller(&request.caller) == of && row_id(request).as_str() == request_id;
+        let asking = self.deferred.asking.extract_if(|_, (request, _)| is_its(request));
+        for (request, reply) in asking.map(|(_, asking)| asking).collect::<Vec<_>>() {
+            let failure = given_up();
+            let info = Info {
+                request_id: request_id.to_owned(),
+                model: request.model,
+                verdict: "refuse".into(),
+                reason: failure.code.as_str().into(),
+                completed_at: clock::rfc3339(clock::wall()),
+                ..Info::default()
+            };
+            self.counters.cancelled += 1;
+            hit = true;
+            reply.send(Reply { result: Err(failure), info });
+        }
+        let mark = self.deferred.mark();
+        let there = self.deferred.is_there()
+            && self.deferred.order(|spool| spool.named(mark, now(), of, request_id.to_owned()));
+        if there && !hit {
+            self.deferred.giving_up.insert(mark, found);
+        } else {
+            answer(found, hit);
+        }
+    }
+
+    fn give_up(&mut self, mark: u64, rows: Result<Vec<Waiting>, String>) {
+        let rows = rows.unwrap_or_else(|why| {
+            tracing::warn!(%why, "what waits on the disk cannot be given up");
+            Vec::new()
+        });
+        let mut hit = false;
+        for row in rows {
+            hit |= self.give_up_row(&row);
+        }
+        if let Some(found) = self.deferred.giving_up.remove(&mark) {
+            answer(found, hit);
+        }
+        self.taken_up_if_done();
+    }
+
+    /// `false` if it has an answer already.
+    fn give_up_row(&mut self, row: &Waiting) -> bool {
+        if self.deferred.replying.contains_key(&row.id) {
+            return false;
+        }
+        if let Some((id, _)) = self.entries.iter().find(|(_, entry)| entry.row == Some(row.id)) {
+            // It was taken up meanwhile.
+            self.core.handle(self.now, Event::Cancelled { id: *id });
+            return true;
+        }
+        self.counters.cancelled += 1;
+        self.deferred.fetching.remove(&row.id);
+        self.count_rows(self.deferred.rows.saturating_sub(1));
+        self.answer_row(row, given_up());
+        true
     }
 
     fn taken(&mut self, rows: Result<Vec<Waiting>, String>) {
@@ -276,6 +380,10 @@ impl Driver {
             Ok(rows) => {
                 for row in rows {
                     let id = row.id;
+                    if self.deferred.replying.contains_key(&id) {
+                        // It was given up since.
+                        continue;
+                    }
                     if self.deferred.order(|spool| spool.fetch(id)) {
                         self.deferred.fetching.insert(id, row);
                     } else {
@@ -305,7 +413,8 @@ impl Driver {
                 self.submit_again(request, id, callers);
             }
             Ok(Some(Err(why))) => {
-                self.answer_row(id, Failure::new(ErrorCode::Internal, format!("read it from the disk: {why}")))
+                self.count_rows(self.deferred.rows.saturating_sub(1));
+                self.answer_row(&row, Failure::new(ErrorCode::Internal, format!("read it from the disk: {why}")));
             }
             Ok(None) => {}
             Err(why) => {
@@ -318,16 +427,31 @@ impl Driver {
     }
 
     /// A row is answered without being served.
-    fn answer_row(&mut self, row: i64, failure: Failure) {
-        let callers = self.deferred.waiting.remove(&row).unwrap_or_default();
-        let info = Info { verdict: "refuse".into(), reason: failure.code.as_str().into(), ..Info::default() };
-        self.answer_taken(row, Reply { result: Err(failure), info }, callers);
+    fn answer_row(&mut self, row: &Waiting, failure: Failure) {
+        let callers = self.deferred.waiting.remove(&row.id).unwrap_or_default();
+        let received = || {
+            let since_1970 = Duration::from_millis(u64::try_from(row.received_ms).unwrap_or(0));
+            clock::rfc3339(std::time::UNIX_EPOCH + since_1970)
+        };
+        let info = Info {
+            request_id: row.key.request_id.clone(),
+            model: row.key.model.clone(),
+            verdict: "refuse".into(),
+            reason: failure.code.as_str().into(),
+            data_class: stored::class(row).map(|class| class.as_str().to_owned()).unwrap_or_default(),
+            received_at: callers.received.as_ref().map_or_else(received, |(_, at)| at.clone()),
+            completed_at: clock::rfc3339(clock::wall()),
+            ..Info::default()
+        };
+        self.answer_taken(row.id, Reply { result: Err(failure), info }, callers);
     }
 
     /// A request that was taken up has its answer.
     pub(in crate::driver) fn answer_taken(&mut self, row: i64, reply: Reply, callers: Callers) {
-        let bytes = stored::bytes(&reply);
-        if bytes.is_none() {
+        // Of what was given up nothing is kept: asked again, it is a new request.
+        let is_kept = !matches!(&reply.result, Err(failure) if failure.code == ErrorCode::Cancelled);
+        let bytes = if is_kept { stored::bytes(&reply) } else { None };
+        if is_kept && bytes.is_none() {
             tracing::warn!(row, "an answer cannot be kept: asked again, it is made again");
         }
         if self.deferred.order(|spool| spool.answered(row, now(), bytes)) {
@@ -346,25 +470,39 @@ impl Driver {
         request: Request,
         reply: ReplySender,
     ) -> Option<(Request, ReplySender)> {
-        // One by the broker that names none has the id that the journal knows it by.
-        let request_id = row_id(&request);
-        if !request.options.deferrable || request_id.is_empty() {
-            return Some((request, reply));
-        }
         // Also while nothing can be written: what was answered before can be read.
-        if !self.deferred.is_there() {
+        if !request.options.deferrable || !self.deferred.is_there() {
             return Some((request, reply));
         }
-        let (mark, caller) = (self.deferred.mark(), stored::caller(&request.caller));
-        if !self.deferred.order(|spool| spool.recall(mark, now(), caller, request_id)) {
+        let Some(of) = self.key_on_disk(&request) else { return Some((request, reply)) };
+        let mark = self.deferred.mark();
+        if !self.deferred.order(|spool| spool.recall(mark, now(), of)) {
             return Some((request, reply));
         }
         self.deferred.asking.insert(mark, (request, reply));
         None
     }
 
+    /// What a request would be known by on the disk; `None` if nobody would know it again, or it is for no model.
+    fn key_on_disk(&self, request: &Request) -> Option<Key> {
+        // One by the broker that names none has the id that the journal knows it by.
+        let request_id = row_id(request);
+        if request_id.is_empty() {
+            return None;
+        }
+        let (name, _) = resolve::model_name(&request.model, request.options.version.as_deref()).ok()?;
+        let mut info = Info { model: name.to_owned(), ..Info::default() };
+        if name.is_empty() {
+            // By its task: what is said of it else is found out when it goes on.
+            let _found = self.check(request, &mut info);
+        }
+        let (caller, model) = (stored::caller(&request.caller), info.model);
+        (!model.is_empty()).then_some(Key { caller, request_id, model })
+    }
+
     fn recalled(&mut self, mark: u64, found: Result<Recalled, String>) {
         let Some((request, reply)) = self.deferred.asking.remove(&mark) else { return };
+        let of = self.key_on_disk(&request);
         match found {
             Ok(Recalled::Answered(bytes)) => {
                 self.counters.duplicates += 1;
@@ -380,7 +518,7 @@ impl Driver {
                     too_often(request, reply);
                 }
             }
-            Ok(Recalled::Unknown) | Err(_) => match self.deferred.put_since(&request) {
+            Ok(Recalled::Unknown) | Err(_) => match of.and_then(|of| self.deferred.put_since(&of)) {
                 Some(first) if first.waiters.len() < MAX_WAITERS => {
                     self.counters.duplicates += 1;
                     first.story.steps.push((self.now, Step::Duplicate));
@@ -453,6 +591,10 @@ fn too_often(request: Request, reply: ReplySender) {
     let failure = Failure { retry_after_ms: Some(1000), ..Failure::new(ErrorCode::Overloaded, text) };
     let info = Info { request_id: row_id(&request), model: request.model, ..Info::default() };
     reply.send(Reply { result: Err(failure), info });
+}
+
+fn given_up() -> Failure {
+    Failure::new(ErrorCode::Cancelled, "cancelled by the caller")
 }
 
 fn died_twice() -> Failure {

@@ -1,7 +1,7 @@
 //! Requests and replies as they lie on the disk. Says what is written and reads it again; decides nothing.
 
 use bytes::{Bytes, BytesMut};
-use edge_core::{Mono, Priority, Zone};
+use edge_core::{DataClass, Mono, Priority, Zone};
 use edge_engine::protocol::{Datatype, Want};
 use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::driver::book::now;
 use crate::driver::entry::Entry;
 use crate::driver::results::read_all;
-use crate::ledger::spool::{Deferred, Rank, Waiting};
+use crate::ledger::spool::{Deferred, Key, Rank, Waiting};
 use crate::request::{Blob, Caller, Failure, Options, Output, Payload, Reply, Request, TensorIn, TensorOut};
 
 /// A request without its payload.
@@ -81,8 +81,8 @@ enum Said {
 
 const ZONES: [Zone; 4] = [Zone::Device, Zone::Premises, Zone::Region, Zone::Cloud];
 
-/// A request as it is put on the disk, at `at`.
-pub fn deferred(entry: &Entry, at: Mono) -> Result<Deferred, String> {
+/// A request as it is put on the disk, at `at` and as data of `class`.
+pub fn deferred(entry: &Entry, class: DataClass, at: Mono) -> Result<Deferred, String> {
     let (content, payload) = content(&entry.payload)?;
     let caller = &entry.story.caller;
     let options = &entry.options;
@@ -111,21 +111,30 @@ pub fn deferred(entry: &Entry, at: Mono) -> Result<Deferred, String> {
     };
     let head = postcard::to_stdvec(&head).map_err(|error| format!("write it down: {error}"))?;
     let left = i64::try_from(entry.deadline.since(at).as_millis()).unwrap_or(i64::MAX);
+    let waited = i64::try_from(at.since(entry.story.received).as_millis()).unwrap_or(i64::MAX);
     Ok(Deferred {
-        received_ms: now().wall_ms,
+        received_ms: now().wall_ms.saturating_sub(waited),
         deadline_ms: entry.options.deadline_ms.map(|_| now().wall_ms.saturating_add(left)),
         rank: match options.priority {
             Priority::High => Rank::High,
             Priority::Normal => Rank::Normal,
             Priority::Low => Rank::Low,
         },
-        class: entry.travel.class.as_str().into(),
-        model: entry.info.model.clone(),
-        caller: self::caller(caller),
-        request_id: entry.info.request_id.clone(),
+        class: class.as_str().into(),
+        key: Key {
+            caller: self::caller(caller),
+            request_id: entry.info.request_id.clone(),
+            model: entry.info.model.clone(),
+        },
         head,
         payload,
     })
+}
+
+/// The class that a row was put on the disk with; `None` where the file does not tell. A word that is no class is taken for the
+/// strictest, as everywhere.
+pub fn class(row: &Waiting) -> Option<DataClass> {
+    (!row.class.is_empty()).then(|| DataClass::from_word(&row.class).unwrap_or(DataClass::Regulated))
 }
 
 /// Whose requests count as one caller's over restarts: a user of the bus, a reply topic.
@@ -189,10 +198,11 @@ pub fn request(row: &Waiting, payload: Bytes) -> Result<Request, String> {
         data_class: head.data_class,
         priority,
         deferrable: true,
-        request_id: Some(row.request_id.clone()),
+        request_id: Some(row.key.request_id.clone()),
         client: head.client,
         // By both clocks, whatever was set meanwhile.
         deadline_ms: Some(u64::try_from(row.left_ms).unwrap_or(0).max(1)),
+        put_off_as: class(row),
         ..Options::default()
     };
     let broker = |reply_topic: String| Caller::Broker { reply_topic: reply_topic.into() };

@@ -14,7 +14,7 @@ use crate::config::terms::{Ask, Rules, Said};
 use crate::difficulty::features::Reader;
 use crate::difficulty::model::{Guarantee, Learnt, Score};
 use crate::driver::Driver;
-use crate::driver::entry::Travel;
+use crate::driver::entry::{Entry, Travel};
 use crate::driver::intake::{check_encoded, essence};
 use crate::driver::models::Kind;
 use crate::driver::pipeline::table::Served;
@@ -25,7 +25,7 @@ use crate::inspect::detect::kind::BUILT_IN;
 use crate::inspect::detect::rules::ClassRules;
 use crate::inspect::text::Source as Part;
 use crate::inspect::{self, Look, redact};
-use crate::request::{Blob, CHAT, Caller, Failure, Payload, Request};
+use crate::request::{Blob, CHAT, Caller, Failure, Options, Payload, Request};
 
 /// Text beyond this is not looked into here; it counts as what nobody could read. It would hold up everybody else.
 const MOST_TEXT: u64 = 4 << 20;
@@ -134,7 +134,9 @@ impl Driver {
     pub(in crate::driver) fn terms(&self, request: &Request, model: &str, id: ModelId, here: Here) -> Travel {
         let claimed = request.options.data_class.clone().unwrap_or_default();
         if self.sites.is_empty() {
-            return Travel { terms: Terms { here, ..Terms::default() }, claimed, ..Travel::default() };
+            let mut terms = Terms { here, ..Terms::default() };
+            cap(&mut terms, &request.options);
+            return Travel { terms, claimed, ..Travel::default() };
         }
         let task = self.task_of(id);
         let about = About {
@@ -151,9 +153,19 @@ impl Driver {
         };
         let mut found = Found::default();
         let mut travel = self.judge(about, here, None, &mut found);
+        cap(&mut travel.terms, &request.options);
         travel.claimed = claimed;
         travel.found = found;
         travel
+    }
+
+    /// The class of a request as it goes to the disk: by what holds now, and no freer than what it was accepted with.
+    pub(super) fn class_now(&self, entry: &Entry) -> DataClass {
+        let claim = crate::driver::pipeline::claim(entry.options.data_class.as_deref());
+        let origin = entry.story.caller.origin();
+        let class = edge_core::classify::of_terms(claim, origin, &entry.travel.terms, &self.config.policy);
+        // One that was put off at once was never accepted with a class.
+        if entry.accepted.is_some() { class.min(entry.travel.class) } else { class }
     }
 
     /// A request that came before a reload of the rules is judged by those that hold now before it leaves. Its class gets no freer.
@@ -173,7 +185,8 @@ impl Driver {
             is_handed_on: entry.options.hops > 0,
             is_there: true,
         };
-        let new = self.judge(about, entry.travel.terms.here, None, &mut Found::default());
+        let mut new = self.judge(about, entry.travel.terms.here, None, &mut Found::default());
+        cap(&mut new.terms, &entry.options);
         let claim = crate::driver::pipeline::claim(about.claimed);
         let origin = about.caller.origin();
         let class = edge_core::classify::of_terms(claim, origin, &new.terms, &self.config.policy);
@@ -449,6 +462,11 @@ impl Driver {
             Err(error) => tracing::debug!(%error, "a decision could not be written down"),
         }
     }
+}
+
+/// What waited on the disk has no freer class than it was put there with.
+fn cap(terms: &mut Terms, options: &Options) {
+    terms.ceiling = options.put_off_as.map_or(terms.ceiling, |class| class.min(terms.ceiling));
 }
 
 /// Who would ask, and on which topic.

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Deferred, Level, MAX_DEATHS, Rank, Recalled, Waiting, Wish};
+use super::{Deferred, Key, Level, MAX_DEATHS, Rank, Recalled, Waiting, Wish};
 use crate::ledger::database::count;
 use crate::ledger::schema::Schema;
 
-pub(super) const SCHEMA: Schema = Schema { steps: &[FIRST], synchronous: "FULL", shrinks: true };
+pub(super) const SCHEMA: Schema = Schema { steps: &[FIRST, SECOND, THIRD], synchronous: "FULL", shrinks: true };
 
 /// `due_ms` and `due_ran_ms`: when it expires, by the wall clock and by the running time. The index has all that
 /// choosing needs.
@@ -33,6 +33,18 @@ const FIRST: &str = "
     CREATE UNIQUE INDEX reply_key ON reply (caller, request_id);
     CREATE TABLE life (clean INTEGER NOT NULL, ran_ms INTEGER NOT NULL) STRICT;
     INSERT INTO life VALUES (1, 0);";
+
+/// Those that were put off at once were written down as `regulated`, whatever their class was: of them it is not known.
+const SECOND: &str = "UPDATE request SET class = '' WHERE class = 'regulated';";
+
+/// The same id for another model is another request. Which model an older reply is of is not known: it stands for any, for as long
+/// as replies are kept.
+const THIRD: &str = "
+    DROP INDEX request_key;
+    CREATE UNIQUE INDEX request_key ON request (caller, request_id, model);
+    ALTER TABLE reply ADD COLUMN model TEXT NOT NULL DEFAULT '';
+    DROP INDEX reply_key;
+    CREATE UNIQUE INDEX reply_key ON reply (caller, request_id, model);";
 
 /// Bytes of a piece.
 const PIECE: usize = 256 << 10;
@@ -115,9 +127,9 @@ pub(super) fn put(connection: &Connection, row: &Deferred, due: Times) -> rusqli
         due.ran_ms,
         number(row.rank),
         row.class,
-        row.model,
-        row.caller,
-        row.request_id,
+        row.key.model,
+        row.key.caller,
+        row.key.request_id,
         len,
         row.head
     ])?;
@@ -152,17 +164,18 @@ pub(super) fn set_alive(connection: &Connection, id: i64, alive: bool) -> rusqli
 
 /// What a request is known by and what it takes, if it is there.
 pub(super) struct Place {
-    pub(super) caller: String,
-    pub(super) request_id: String,
+    pub(super) key: Key,
     pub(super) bytes: u64,
 }
 
 /// Takes a request out.
 pub(super) fn remove(connection: &Connection, id: i64) -> rusqlite::Result<Option<Place>> {
-    let sql = "DELETE FROM request WHERE id = ?1 RETURNING caller, request_id, payload_len + length(head)";
+    let sql = "DELETE FROM request WHERE id = ?1 RETURNING caller, request_id, model, payload_len + length(head)";
     let mut delete = connection.prepare_cached(sql)?;
-    let place =
-        delete.query_row([id], |row| Ok(Place { caller: row.get(0)?, request_id: row.get(1)?, bytes: count(row, 2)? }));
+    let place = delete.query_row([id], |row| {
+        let key = Key { caller: row.get(0)?, request_id: row.get(1)?, model: row.get(2)? };
+        Ok(Place { key, bytes: count(row, 3)? })
+    });
     let Some(place) = place.optional()? else { return Ok(None) };
     connection
         .prepare_cached("DELETE FROM piece WHERE id BETWEEN ?1 AND ?2")?
@@ -170,9 +183,10 @@ pub(super) fn remove(connection: &Connection, id: i64) -> rusqlite::Result<Optio
     Ok(Some(place))
 }
 
-pub(super) fn keep(connection: &Connection, id: i64, of: &Place, due: Times, reply: &[u8]) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO reply VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let values = params![id, of.caller, of.request_id, due.wall_ms, due.ran_ms, reply];
+pub(super) fn keep(connection: &Connection, id: i64, of: &Key, due: Times, reply: &[u8]) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO reply (id, caller, request_id, model, due_ms, due_ran_ms, bytes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let values = params![id, of.caller, of.request_id, of.model, due.wall_ms, due.ran_ms, reply];
     connection.prepare_cached(sql)?.execute(values).map(drop)
 }
 
@@ -198,28 +212,39 @@ pub(super) fn drop_reply(connection: &Connection, now: Option<Times>) -> rusqlit
     }
 }
 
-/// What is known of a caller's id. A reply whose window is over is let go, as its id may be used anew.
-pub(super) fn recall(
-    connection: &Connection,
-    caller: &str,
-    request_id: &str,
-    now: Times,
-) -> rusqlite::Result<Recalled> {
-    let sql = "SELECT id FROM request WHERE caller = ?1 AND request_id = ?2";
-    let waits = connection.prepare_cached(sql)?.query_row([caller, request_id], |row| row.get(0)).optional()?;
+/// What is known of a key. A reply whose window is over is let go, as its id may be used anew.
+pub(super) fn recall(connection: &Connection, of: &Key, now: Times) -> rusqlite::Result<Recalled> {
+    let sql = "SELECT id FROM request WHERE caller = ?1 AND request_id = ?2 AND model = ?3";
+    let key = [&of.caller, &of.request_id, &of.model];
+    let waits = connection.prepare_cached(sql)?.query_row(key, |row| row.get(0)).optional()?;
     if let Some(id) = waits {
         return Ok(Recalled::Waits(id));
     }
-    let sql = "SELECT bytes FROM reply WHERE caller = ?1 AND request_id = ?2 AND due_ms > ?3 AND due_ran_ms > ?4";
+    let sql = "SELECT bytes FROM reply WHERE caller = ?1 AND request_id = ?2 AND model IN (?3, '')
+         AND due_ms > ?4 AND due_ran_ms > ?5 ORDER BY id DESC";
     let mut find = connection.prepare_cached(sql)?;
-    let reply = find.query_row(params![caller, request_id, now.wall_ms, now.ran_ms], |row| row.get::<_, Vec<u8>>(0));
+    let values = params![of.caller, of.request_id, of.model, now.wall_ms, now.ran_ms];
+    let reply = find.query_row(values, |row| row.get::<_, Vec<u8>>(0));
     Ok(reply.optional()?.map_or(Recalled::Unknown, |bytes| Recalled::Answered(bytes.into())))
 }
 
-/// Makes room for a reply to the same id. Bytes that are free by that.
-pub(super) fn forget_reply(connection: &Connection, caller: &str, request_id: &str) -> rusqlite::Result<Option<u64>> {
-    let sql = "DELETE FROM reply WHERE caller = ?1 AND request_id = ?2 RETURNING length(bytes)";
-    connection.prepare_cached(sql)?.query_row([caller, request_id], |row| count(row, 0)).optional()
+/// What waits under a caller's id, whatever the model.
+pub(super) fn named(
+    connection: &Connection,
+    now: Times,
+    n: usize,
+    (caller, request_id): (&str, &str),
+) -> rusqlite::Result<Vec<Waiting>> {
+    let sql = format!("SELECT {COLUMNS} FROM request WHERE caller = ?1 AND request_id = ?2 ORDER BY id");
+    let mut find = connection.prepare_cached(&sql)?;
+    find.query_map([caller, request_id], |row| read(row, now))?.take(n).collect()
+}
+
+/// Makes room for a reply to the same key. Bytes that are free by that.
+pub(super) fn forget_reply(connection: &Connection, of: &Key) -> rusqlite::Result<Option<u64>> {
+    let sql = "DELETE FROM reply WHERE caller = ?1 AND request_id = ?2 AND model = ?3 RETURNING length(bytes)";
+    let key = [&of.caller, &of.request_id, &of.model];
+    connection.prepare_cached(sql)?.query_row(key, |row| count(row, 0)).optional()
 }
 
 /// The next requests in their order that `free` lets pass.
@@ -274,6 +299,24 @@ pub(super) fn expired(
     rows.filter(|row| row.as_ref().is_ok_and(|row| free(row.id)) || row.is_err()).take(n).collect()
 }
 
+/// In how many milliseconds the next one expires that `free` lets pass.
+pub(super) fn next_due(
+    connection: &Connection,
+    now: Times,
+    free: impl Fn(i64) -> bool,
+) -> rusqlite::Result<Option<i64>> {
+    let mut find = connection.prepare_cached("SELECT id, due_ms, due_ran_ms FROM request")?;
+    let mut rows = find.query([])?;
+    let mut next: Option<i64> = None;
+    while let Some(row) = rows.next()? {
+        let left = now.left_until(Times { wall_ms: row.get(1)?, ran_ms: row.get(2)? });
+        if next.is_none_or(|next| left < next) && free(row.get(0)?) {
+            next = Some(left);
+        }
+    }
+    Ok(next)
+}
+
 fn read(row: &Row<'_>, now: Times) -> rusqlite::Result<Waiting> {
     let due = Times { wall_ms: row.get(3)?, ran_ms: row.get(4)? };
     Ok(Waiting {
@@ -287,9 +330,7 @@ fn read(row: &Row<'_>, now: Times) -> rusqlite::Result<Waiting> {
             2.. => Rank::Low,
         },
         class: row.get(6)?,
-        model: row.get(7)?,
-        caller: row.get(8)?,
-        request_id: row.get(9)?,
+        key: Key { model: row.get(7)?, caller: row.get(8)?, request_id: row.get(9)? },
         deaths: row.get(10)?,
         payload_len: count(row, 11)?,
         head: row.get(12)?,

@@ -2,7 +2,7 @@
 //!
 //! What is [`Report::Stored`] survives kill -9 and the loss of power. A row leaves only by [`Spool::answered`], in the
 //! same transaction that keeps its reply, so a request is never lost and never gets two answers that differ: whoever
-//! asks again with the same caller and id gets the bytes of the first. A request that was handed out
+//! asks again with the same caller, id and model gets the bytes of the first. A request that was handed out
 //! ([`Spool::alive`]) when the daemon crashed has one death more; after [`MAX_DEATHS`] it is never handed out again.
 //!
 //! Time is told with each order ([`Now`]). A request expires when its span of running time is over or its deadline by
@@ -76,6 +76,15 @@ pub enum Rank {
     Low,
 }
 
+/// What a request is known by: asked again with the same, it is the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Key {
+    /// Whose `request_id` it is.
+    pub caller: String,
+    pub request_id: String,
+    pub model: String,
+}
+
 /// A request to keep until it can be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deferred {
@@ -86,10 +95,7 @@ pub struct Deferred {
     pub rank: Rank,
     /// The word of its data class.
     pub class: String,
-    pub model: String,
-    /// Whose `request_id` it is.
-    pub caller: String,
-    pub request_id: String,
+    pub key: Key,
     /// What the driver needs to take it up again.
     pub head: Vec<u8>,
     pub payload: Bytes,
@@ -104,10 +110,9 @@ pub struct Waiting {
     /// Milliseconds until it expires, by both clocks; 0 if it has. The driver goes by this, not by `deadline_ms`.
     pub left_ms: i64,
     pub rank: Rank,
+    /// The word of its data class; empty in a file of a time that did not tell.
     pub class: String,
-    pub model: String,
-    pub caller: String,
-    pub request_id: String,
+    pub key: Key,
     /// Crashes of the daemon at which it was handed out.
     pub deaths: u8,
     pub head: Vec<u8>,
@@ -180,7 +185,7 @@ impl Refusal {
     }
 }
 
-/// What is known of a caller's id.
+/// What is known of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recalled {
     Unknown,
@@ -205,12 +210,12 @@ pub enum Report {
         mark: u64,
         id: i64,
     },
-    /// The same caller's request of this id waits already; nothing was stored.
+    /// The same request waits already; nothing was stored.
     Same {
         mark: u64,
         id: i64,
     },
-    /// The same caller's request of this id was answered by this; nothing was stored.
+    /// The same request was answered by this; nothing was stored.
     Repeated {
         mark: u64,
         reply: Bytes,
@@ -249,10 +254,16 @@ pub enum Report {
         mark: u64,
         found: Result<Recalled, String>,
     },
-    /// These have expired and are to be answered; each is named once in a life. `more`: there are others.
+    /// What waits under a caller's id, at most [`PAGE`] of it.
+    Named {
+        mark: u64,
+        rows: Result<Vec<Waiting>, String>,
+    },
+    /// These have expired and are to be answered; each is named once in a life. `next_ms`: in how many milliseconds the next of
+    /// them does that is not handed out; 0 if there are others already, `None` if nothing waits.
     Swept {
         expired: Vec<Waiting>,
-        more: bool,
+        next_ms: Option<i64>,
         level: Level,
     },
     /// Nothing can be written now, and why. Comes once.
@@ -270,7 +281,8 @@ enum Order {
     Alive(i64),
     Back(i64),
     Answered { id: i64, now: Now, reply: Option<Bytes> },
-    Recall { mark: u64, now: Now, caller: String, request_id: String },
+    Recall { mark: u64, now: Now, of: Key },
+    Named { mark: u64, now: Now, caller: String, request_id: String },
     Sweep(Now),
 }
 
@@ -331,9 +343,15 @@ impl Spool {
         self.desk.order(Order::Answered { id, now, reply })
     }
 
-    /// What is known of a caller's id: [`Report::Recalled`].
-    pub fn recall(&self, mark: u64, now: Now, caller: String, request_id: String) -> Result<(), NotTaken> {
-        self.desk.order(Order::Recall { mark, now, caller, request_id })
+    /// What is known of a key: [`Report::Recalled`].
+    pub fn recall(&self, mark: u64, now: Now, of: Key) -> Result<(), NotTaken> {
+        self.desk.order(Order::Recall { mark, now, of })
+    }
+
+    /// What waits under a caller's id, whatever the model: [`Report::Named`]. It is answered already, or on its way here, if it is
+    /// not among them.
+    pub fn named(&self, mark: u64, now: Now, caller: String, request_id: String) -> Result<(), NotTaken> {
+        self.desk.order(Order::Named { mark, now, caller, request_id })
     }
 
     /// Looks for what has expired, and lets old replies go: [`Report::Swept`]. To be ordered every few seconds.

@@ -22,12 +22,14 @@ fn row(id: &str) -> Deferred {
         deadline_ms: None,
         rank: Rank::Normal,
         class: "internal".into(),
-        model: "m".into(),
-        caller: "c".into(),
-        request_id: id.into(),
+        key: key(id),
         head: vec![1, 2],
         payload: Bytes::copy_from_slice(id.as_bytes()),
     }
+}
+
+fn key(id: &str) -> Key {
+    Key { caller: "c".into(), request_id: id.into(), model: "m".into() }
 }
 
 struct Desk {
@@ -68,13 +70,15 @@ impl Desk {
     }
 
     fn names(&mut self, now: Now, wish: Wish) -> Vec<String> {
-        self.take(now, 99, wish).into_iter().map(|row| row.request_id).collect()
+        self.take(now, 99, wish).into_iter().map(|row| row.key.request_id).collect()
     }
 
     fn sweep(&mut self, now: Now) -> (Vec<String>, Level) {
         self.spool.sweep(now).unwrap();
         match self.next() {
-            Report::Swept { expired, level, .. } => (expired.into_iter().map(|row| row.request_id).collect(), level),
+            Report::Swept { expired, level, .. } => {
+                (expired.into_iter().map(|row| row.key.request_id).collect(), level)
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -115,9 +119,7 @@ fn what_is_stored_waits_for_the_next_daemon_with_its_payload() {
         left_ms: DAY - 10,
         rank: Rank::Normal,
         class: "internal".into(),
-        model: "m".into(),
-        caller: "c".into(),
-        request_id: "a".into(),
+        key: key("a"),
         deaths: 0,
         head: vec![1, 2],
         payload_len: 700_000,
@@ -136,7 +138,7 @@ fn the_next_ones_come_by_priority_then_deadline_then_receipt_and_only_those_that
     let due = |id: &str, rank, deadline: Option<i64>, model: &str, class: &str| Deferred {
         rank,
         deadline_ms: deadline.map(|ms| T0 + ms),
-        model: model.into(),
+        key: Key { model: model.into(), ..key(id) },
         class: class.into(),
         ..row(id)
     };
@@ -208,7 +210,7 @@ fn who_asks_again_gets_the_first_answer_until_its_window_is_over() {
     let (mut desk, _) = Desk::open(&path, small(), at(0));
     let id = desk.stored(at(0), row("a"));
     assert_eq!(desk.put(at(1), row("a")), Report::Same { mark: 0, id });
-    let other = desk.stored(at(1), Deferred { caller: "d".into(), ..row("a") });
+    let other = desk.stored(at(1), Deferred { key: Key { caller: "d".into(), ..key("a") }, ..row("a") });
     assert_ne!(other, id);
     assert_eq!(desk.answer(id, at(100), b"first"), Report::Kept { id });
     let first = Bytes::from_static(b"first");
@@ -220,7 +222,7 @@ fn who_asks_again_gets_the_first_answer_until_its_window_is_over() {
     for (ms, id, expected) in
         [(201, "a", Recalled::Answered(first)), (201, "b", Recalled::Unknown), (600_101, "a", Recalled::Unknown)]
     {
-        desk.spool.recall(7, at(ms), "c".into(), id.into()).unwrap();
+        desk.spool.recall(7, at(ms), key(id)).unwrap();
         assert_eq!(desk.next(), Report::Recalled { mark: 7, found: Ok(expected) });
     }
     // The id may be used anew, also before the old reply is swept away.
@@ -231,6 +233,31 @@ fn who_asks_again_gets_the_first_answer_until_its_window_is_over() {
     desk.spool.answered(other, at(1_300_000), None).unwrap();
     assert_eq!(desk.next(), Report::Kept { id: other });
     assert_eq!(desk.sweep(at(1_300_000)).1, Level::default());
+}
+
+#[test]
+fn the_same_id_for_another_model_is_another_request_with_an_answer_of_its_own() {
+    let (_dir, path) = file();
+    let (mut desk, _) = Desk::open(&path, small(), at(0));
+    let of = |model: &str| Key { model: model.into(), ..key("a") };
+    let ids = ["m", "n"].map(|model| desk.stored(at(0), Deferred { key: of(model), ..row("a") }));
+    desk.crash();
+    let (mut desk, found) = Desk::open(&path, small(), at(1));
+    assert_eq!(found.level.rows, 2);
+    let known = |desk: &mut Desk, model| {
+        desk.spool.recall(0, at(2), of(model)).unwrap();
+        let Report::Recalled { found, .. } = desk.next() else { panic!("not recalled") };
+        found.unwrap()
+    };
+    assert_eq!(desk.answer(ids[1], at(1), b"of n"), Report::Kept { id: ids[1] });
+    assert_eq!(known(&mut desk, "m"), Recalled::Waits(ids[0]));
+    assert_eq!(desk.answer(ids[0], at(1), b"of m"), Report::Kept { id: ids[0] });
+    for (model, reply) in [("m", &b"of m"[..]), ("n", b"of n")] {
+        assert_eq!(known(&mut desk, model), Recalled::Answered(Bytes::from_static(reply)));
+        let repeated = Report::Repeated { mark: 0, reply: Bytes::from_static(reply) };
+        assert_eq!(desk.put(at(2), Deferred { key: of(model), ..row("a") }), repeated);
+    }
+    assert_eq!(known(&mut desk, "o"), Recalled::Unknown);
 }
 
 #[test]
@@ -294,6 +321,32 @@ fn a_clock_that_is_set_in_this_life_neither_expires_anything_nor_keeps_it_longer
         assert_eq!(desk.sweep(moved(DAY + 1)).0, ["none"], "{set}");
         assert_eq!(desk.sweep(moved(DAY + 60_001)).0, ["new"], "{set}");
     }
+}
+
+#[test]
+fn a_sweep_says_when_the_next_one_expires_that_is_not_handed_out() {
+    let (_dir, path) = file();
+    let (mut desk, _) = Desk::open(&path, Bounds { rows: 1000, ..small() }, at(0));
+    let due = |id: &str, ms: i64| Deferred { deadline_ms: Some(T0 + ms), ..row(id) };
+    let next = |desk: &mut Desk, ms: i64| {
+        desk.spool.sweep(at(ms)).unwrap();
+        let Report::Swept { expired, next_ms, .. } = desk.next() else { panic!("not swept") };
+        (expired.len(), next_ms)
+    };
+    assert_eq!(next(&mut desk, 0), (0, None));
+    desk.stored(at(0), due("late", 9_000));
+    let soon = desk.stored(at(0), due("soon", 2_000));
+    assert_eq!(next(&mut desk, 500), (0, Some(1_500)));
+    desk.spool.alive(soon).unwrap();
+    assert_eq!(next(&mut desk, 500), (0, Some(8_500)));
+    desk.spool.back(soon).unwrap();
+    assert_eq!(next(&mut desk, 2_000), (1, Some(7_000)));
+    assert_eq!(next(&mut desk, 9_000), (1, None));
+    for n in 0..=PAGE {
+        desk.stored(at(9_000), Deferred { received_ms: T0 + 9_000, ..due(&n.to_string(), 10_000) });
+    }
+    assert_eq!(next(&mut desk, 10_000), (PAGE, Some(0)));
+    assert_eq!(next(&mut desk, 10_000), (1, None));
 }
 
 #[test]
@@ -362,7 +415,7 @@ fn a_full_disk_is_a_named_refusal_and_what_waits_can_be_read_and_answered_later(
     file.limit_pages(1 << 20);
     let told = carry(&mut file, vec![]);
     assert!(matches!(&told[..], [Report::Works, Report::Kept { .. }] | [Report::Kept { .. }]), "{told:?}");
-    let recall = Order::Recall { mark: 2, now: at(2), caller: "c".into(), request_id: "a".into() };
+    let recall = Order::Recall { mark: 2, now: at(2), of: key("a") };
     let told = carry(&mut file, vec![recall]);
     assert_eq!(told, [Report::Recalled { mark: 2, found: Ok(Recalled::Answered(reply)) }]);
 }
@@ -379,7 +432,7 @@ fn a_corrupt_spool_is_moved_aside_and_a_newer_one_is_refused_and_kept() {
     let (sender, mut reports) = mpsc::channel(8);
     let spool = Spool::start(&path, small(), at(0), sender).unwrap();
     let Some(Report::Shut(shut)) = reports.blocking_recv() else { panic!("opened a newer file") };
-    assert_eq!(shut.what, "spool.db has schema 7, this edged knows 1");
+    assert_eq!(shut.what, "spool.db has schema 7, this edged knows 3");
     assert!(shut.remedy.contains("newer edged"));
     spool.put(3, at(0), row("b")).unwrap();
     let Some(Report::Refused { mark: 3, refusal: Refusal::Shut(why) }) = reports.blocking_recv() else {
@@ -387,7 +440,7 @@ fn a_corrupt_spool_is_moved_aside_and_a_newer_one_is_refused_and_kept() {
     };
     assert!(why.contains("schema 7"), "{why}");
     assert_eq!(spool.close(reports), []);
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version=1").unwrap();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version=3").unwrap();
     assert_eq!(Desk::open(&path, small(), at(0)).1.level.rows, 1);
 }
 
@@ -447,7 +500,30 @@ fn a_file_of_version_1_is_served() {
     desk.spool.fetch(41).unwrap();
     assert_eq!(desk.next(), Report::Fetched { id: 41, payload: Ok(Some(Bytes::from_static(b"abcdef"))) });
     assert_eq!(desk.put(at(0), row("z")), Report::Repeated { mark: 0, reply: Bytes::from_static(b"z") });
-    assert_eq!(desk.stored(at(0), row("new")), 42);
+    assert_eq!(desk.put(at(0), row("a")), Report::Same { mark: 0, id: 41 });
+    let other = Deferred { key: Key { model: "n".into(), ..key("a") }, ..row("a") };
+    assert_eq!(desk.stored(at(0), other), 42);
+    assert_eq!(desk.answer(41, at(1), b"internal"), Report::Kept { id: 41 });
+    assert_eq!(desk.put(at(1), row("a")), Report::Repeated { mark: 0, reply: Bytes::from_static(b"internal") });
+}
+
+#[test]
+fn of_a_file_of_version_1_no_class_is_believed_that_it_wrote_of_all_that_was_put_off_at_once() {
+    let (_dir, path) = file();
+    let more = "UPDATE request SET deaths = 0, alive = 0;
+        INSERT INTO request VALUES (42, 1728000000000, NULL, 1728086400001, 86400000, 1, 'regulated', 'm', 'c', 'b', 0, 0, 0, x'');";
+    Connection::open(&path).unwrap().execute_batch(&format!("{V1}{more}")).unwrap();
+    let classes = |desk: &mut Desk| {
+        let rows = desk.take(at(0), 9, Wish::default()).into_iter();
+        rows.map(|row| (row.key.request_id, row.class)).collect::<Vec<_>>()
+    };
+    let of = |id: &str, class: &str| (id.to_owned(), class.to_owned());
+    let (mut desk, _) = Desk::open(&path, small(), at(0));
+    assert_eq!(classes(&mut desk), [of("a", "internal"), of("b", "")]);
+    desk.stored(at(0), Deferred { class: "regulated".into(), ..row("new") });
+    desk.crash();
+    let (mut desk, _) = Desk::open(&path, small(), at(0));
+    assert_eq!(classes(&mut desk), [of("a", "internal"), of("b", ""), of("new", "regulated")]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use rusqlite::Connection;
 
 use self::write::{Write, unkept};
 use super::file::{self, Times};
-use super::{Bounds, Deferred, Found, Level, Moved, Now, Order, PAGE, Recalled, Refusal, Report};
+use super::{Bounds, Deferred, Found, Level, Moved, Now, Order, PAGE, Recalled, Refusal, Report, Waiting};
 use crate::ledger::journal::Shut;
 use crate::ledger::thread::{REOPEN_PAUSE, Trouble, Work};
 use crate::ledger::time::Steady;
@@ -85,15 +85,22 @@ impl Worker {
                 Report::Taken { mark, rows: rows.map_err(&mut told) }
             }
             Order::Fetch(id) => Report::Fetched { id, payload: file::fetch(&file.connection, id).map_err(&mut told) },
-            Order::Recall { mark, caller, request_id, .. } => {
-                let found = file::recall(&file.connection, &caller, &request_id, times);
+            Order::Recall { mark, of, .. } => {
+                let found = file::recall(&file.connection, &of, times);
                 Report::Recalled { mark, found: found.map_err(&mut told).map(|found| self.known(found)) }
+            }
+            Order::Named { mark, caller, request_id, .. } => {
+                let rows = file::named(&file.connection, times, PAGE, (&caller, &request_id));
+                let open = |rows: Vec<Waiting>| {
+                    rows.into_iter().filter(|row| unkept(&self.backlog, row.id).is_none()).collect()
+                };
+                Report::Named { mark, rows: rows.map_err(&mut told).map(open) }
             }
             Order::Sweep(_) => match self.sweep(file, times) {
                 Ok(report) => report,
                 Err(error) => {
                     told(error);
-                    Report::Swept { expired: Vec::new(), more: false, level: file.level }
+                    Report::Swept { expired: Vec::new(), next_ms: None, level: file.level }
                 }
             },
             Order::Put { .. } | Order::Alive(_) | Order::Back(_) | Order::Answered { .. } => return Ok(()),
@@ -105,7 +112,11 @@ impl Worker {
     /// An answer that could not be written yet is an answer.
     fn known(&self, found: Recalled) -> Recalled {
         match found {
-            Recalled::Waits(id) => unkept(&self.backlog, id).map_or(found, Recalled::Answered),
+            Recalled::Waits(id) => match unkept(&self.backlog, id) {
+                Some(Some(reply)) => Recalled::Answered(reply),
+                Some(None) => Recalled::Unknown,
+                None => found,
+            },
             Recalled::Unknown | Recalled::Answered(_) => found,
         }
     }
@@ -118,12 +129,11 @@ impl Worker {
             }
             database::shrink(&file.connection)?;
         }
-        let mut expired = file::expired(&file.connection, times, PAGE + 1, |id| !self.out.contains(&id))?;
-        let more = expired.len() > PAGE;
-        expired.truncate(PAGE);
+        let expired = file::expired(&file.connection, times, PAGE, |id| !self.out.contains(&id))?;
         self.out.extend(expired.iter().map(|row| row.id));
+        let next_ms = file::next_due(&file.connection, times, |id| !self.out.contains(&id))?;
         file.level.oldest_ms = file::oldest_ms(&file.connection)?;
-        Ok(Report::Swept { expired, more, level: file.level })
+        Ok(Report::Swept { expired, next_ms, level: file.level })
     }
 
     /// Sorts the orders, and takes note of what they say.
@@ -148,7 +158,9 @@ impl Worker {
                     self.out.insert(id);
                     writes.push(Write::Answered { id, reply });
                 }
-                Order::Take { .. } | Order::Fetch(_) | Order::Recall { .. } | Order::Sweep(_) => reads.push(order),
+                Order::Take { .. } | Order::Fetch(_) | Order::Recall { .. } | Order::Named { .. } | Order::Sweep(_) => {
+                    reads.push(order)
+                }
             }
         }
         (writes, reads)
@@ -197,6 +209,7 @@ impl Work for Worker {
             Order::Fetch(id) => Report::Fetched { id, payload: Err(why) },
             Order::Answered { id, .. } => Report::NotKept { id, why },
             Order::Recall { mark, .. } => Report::Recalled { mark, found: Err(why) },
+            Order::Named { mark, .. } => Report::Named { mark, rows: Err(why) },
             Order::Alive(_) | Order::Back(_) | Order::Sweep(_) => return None,
         })
     }
@@ -273,6 +286,7 @@ impl Order {
             | Order::Take { now, .. }
             | Order::Answered { now, .. }
             | Order::Recall { now, .. }
+            | Order::Named { now, .. }
             | Order::Sweep(now) => Some(*now),
             Order::Fetch(_) | Order::Alive(_) | Order::Back(_) => None,
         }

@@ -27,9 +27,14 @@ impl Draft<'_> {
         row: &Deferred,
         backlog: &[Write],
     ) -> rusqlite::Result<()> {
-        let known = match file::recall(connection, &row.caller, &row.request_id, self.times)? {
+        let known = match file::recall(connection, &row.key, self.times)? {
             Recalled::Waits(id) => match unkept(backlog, id) {
-                Some(reply) => Some(Report::Repeated { mark, reply }),
+                Some(Some(reply)) => Some(Report::Repeated { mark, reply }),
+                // It has ended, and there was no room to say so: it makes room for the new one.
+                Some(None) => {
+                    self.answered(connection, id, None)?;
+                    None
+                }
                 None => Some(Report::Same { mark, id }),
             },
             Recalled::Answered(reply) => Some(Report::Repeated { mark, reply }),
@@ -94,11 +99,11 @@ impl Draft<'_> {
         self.level.rows = self.level.rows.saturating_sub(1);
         self.level.bytes = self.level.bytes.saturating_sub(place.bytes);
         if let Some(reply) = reply {
-            let stale = file::forget_reply(connection, &place.caller, &place.request_id)?;
+            let stale = file::forget_reply(connection, &place.key)?;
             self.level.drop_replies(stale.as_slice());
             let age = self.bounds.reply_age_ms;
             let due = Times { wall_ms: self.times.wall_ms + age, ran_ms: self.times.ran_ms + age };
-            file::keep(connection, id, &place, due, reply)?;
+            file::keep(connection, id, &place.key, due, reply)?;
             self.level.replies += 1;
             self.level.reply_bytes += u64::try_from(reply.len()).unwrap_or(u64::MAX);
             // The youngest stays, however large it is.

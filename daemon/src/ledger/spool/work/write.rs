@@ -206,10 +206,10 @@ impl Write {
     }
 }
 
-/// The answer to a request that could not be written yet.
-pub(super) fn unkept(backlog: &[Write], id: i64) -> Option<Bytes> {
+/// The answer to a request that could not be written yet; `Some(None)` if none is kept of it.
+pub(super) fn unkept(backlog: &[Write], id: i64) -> Option<Option<Bytes>> {
     backlog.iter().find_map(|write| match write {
-        Write::Answered { id: of, reply } if *of == id => reply.clone(),
+        Write::Answered { id: of, reply } if *of == id => Some(reply.clone()),
         Write::Put { .. } | Write::Alive(_) | Write::Back(_) | Write::Answered { .. } => None,
     })
 }

@@ -314,16 +314,20 @@ impl Task {
     fn cancel(&mut self, now: Mono, request_id: &str) {
         for job in self.session.jobs_called(request_id) {
             let Some(open) = self.open.get_mut(&job) else { continue };
+            let caller = Caller::Broker { reply_topic: open.target.topic.clone() };
             if !open.submitted {
-                // It waits for the journal, or for its turn after a crash.
+                // It waits for the journal, or for its turn after a crash. A former daemon may have put it off: then it is on the
+                // disk, and goes from there, too.
                 open.cancelled = true;
+                let put_off = open.left && open.patient;
                 if std::mem::take(&mut open.fetching) {
                     open.message = None;
                     self.run_job(now, job, 0);
                 }
-                continue;
+                if !put_off {
+                    continue;
+                }
             }
-            let caller = Caller::Broker { reply_topic: open.target.topic.clone() };
             // Whether it was found shows in the request's own reply.
             let (found, _) = oneshot::channel();
             if !self.handle.offer(Message::Cancel { caller, request_id: request_id.to_owned(), found }) {
