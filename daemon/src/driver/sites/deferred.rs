@@ -83,6 +83,11 @@ impl Callers {
 }
 
 impl Deferred {
+    /// Requests that are being put on the disk.
+    pub(super) fn on_their_way(&self) -> u64 {
+        u64::try_from(self.putting.len()).unwrap_or(u64::MAX)
+    }
+
     pub fn new(spool: Option<(Spool, mpsc::Receiver<Report>)>) -> Deferred {
         Deferred { spool, ..Deferred::default() }
     }
@@ -294,8 +299,8 @@ impl Driver {
     /// So many wait there; those on their way count, too.
     fn count_rows(&mut self, rows: u64) {
         self.deferred.rows = rows;
-        let putting = u64::try_from(self.deferred.putting.len()).unwrap_or(u64::MAX);
-        self.core.handle(self.now, Event::Deferred { waiting: rows.saturating_add(putting) });
+        let waiting = rows.saturating_add(self.deferred.on_their_way());
+        self.core.handle(self.now, Event::Deferred { waiting });
     }
 
     /// By what the file has: what is served now, and what is answered, is in it until that is written down.

@@ -20,7 +20,8 @@ impl Driver {
             sites: places.map(|(seen, known)| self.site_status(seen, known)).collect(),
             fallbacks: fallbacks(snapshot),
             away: u32::try_from(snapshot.away).unwrap_or(u32::MAX),
-            deferred: snapshot.deferred,
+            // The core counts those on their way there, too; whoever reads this takes them for safe.
+            deferred: snapshot.deferred.saturating_sub(self.deferred.on_their_way()),
             spilled: self.counters.spilled,
             audit_fault: self.sites.audit_fault.clone(),
             serving: self.runs_requests(snapshot),
