@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use edge_core::{DataClass, Origin, Priority, Zone};
+use edge_core::{DataClass, Origin, Priority, Sites, Zone};
 use edge_engine::protocol::{Datatype, Want};
 use edge_wire::dto::Info;
 use edge_wire::error::ErrorCode;
@@ -124,6 +124,8 @@ pub struct Options {
     pub made_up_id: Option<String>,
     /// Of one that waited on the disk: the class that it was put there with. It gets no freer, whatever was reloaded since.
     pub put_off_as: Option<DataClass>,
+    /// Sites that said of it before it waited there what they would say again.
+    pub rejected: Sites,
     /// Said so far: unknown options and the like.
     pub warnings: Vec<String>,
 }

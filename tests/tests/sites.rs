@@ -6,12 +6,12 @@ use std::io::{BufRead as _, BufReader};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use edge_tests::answer::{Options, Tensor, expect_no, expect_yes, options};
 use edge_tests::client::bus::BusClient;
 use edge_tests::client::mqtt::{Device, Outgoing, Protocol, request_topic};
 use edge_tests::client::routes::tensor_body;
-use edge_tests::clock::{PATIENCE, eventually};
+use edge_tests::clock::{PATIENCE, Stopwatch, eventually, pace, within};
 use edge_tests::faulty::{Direction, Faulty};
 use edge_tests::recorded::{Answer, Pace, Recorded};
 use edge_tests::runner::block_on;
@@ -687,6 +687,92 @@ fn what_waits_on_the_disk_is_given_up_over_mqtt_also_after_the_daemon_was_killed
                 stack.connected().await?;
             }
             give_up(&stack, id).await.with_context(|| stack.logs())?;
+        }
+        Ok(())
+    })?
+}
+
+#[test]
+fn what_may_wait_is_not_sent_over_and_over_to_a_site_that_cannot_serve_it() -> Result<()> {
+    block_on(async {
+        let recorded = Recorded::start()?;
+        recorded.answer("GET", "/v2/health/ready", [Answer::status(200, &[], b"{}")]);
+        let good = json!({ "model_name": "near", "outputs": [{ "name": "sum", "datatype": "FP32", "shape": [1, 4], "data": [1.0, 1.0, 1.0, 1.0] }] });
+        let good = Answer::status(200, &["Content-Type: application/json"], good.to_string().as_bytes());
+        recorded.answer("POST", "/v2/models/near/infer", [good.clone()]);
+        let site = |name: &str, url: &str, models: &str| {
+            format!(
+                "[[site]]\nname = \"{name}\"\nzone = \"premises\"\nprotocol = \"oip\"\nurl = \"{url}\"\nmodels = {{ {models} }}\n"
+            )
+        };
+        let config = site("far", &recorded.url(), "near = \"near\", far = \"far\", both = \"both\"")
+            + &site("gone", "http://127.0.0.1:9", "both = \"both\"");
+        let stack = Setup::new().bundles(&["add"]).without_broker().config(&config).start().await?;
+        let client = stack.client().await?;
+        let given = |id: &str| {
+            let class = "internal";
+            options(json!({ "request_id": id, "deferrable": true, "deadline_ms": 600_000, "data_class": class }))
+        };
+        let sent = |model: &str| {
+            let path = format!("/v2/models/{model}/infer");
+            recorded.take().into_iter().filter(|asked| asked.path == path).count()
+        };
+        let no = Answer::status(400, &[], b"{\"error\":\"a has the wrong shape\"}");
+
+        // Rejected by the one site that serves it: it ends, by that site's words.
+        recorded.answer("POST", "/v2/models/far/infer", [no.clone()]);
+        let outcome = client.infer("far", &inputs(), &given("far")).await?;
+        expect_no("rejected", &outcome, "unavailable", &["site far", "wrong shape"])?;
+        ensure!(client.status().await?.routing.deferred == 0 && sent("far") == 1);
+
+        // By one of two: it waits for the other, and only for that. A model that is not there may come.
+        recorded.answer("POST", "/v2/models/both/infer", [no]);
+        let missing = Answer::status(404, &[], b"{\"error\":\"no such model\"}");
+        recorded.answer("POST", "/v2/models/far/infer", [missing]);
+        let waiting = ["both", "far"].map(|model| {
+            let (client, inputs, given) = (client.clone(), inputs(), given(&format!("{model}-waits")));
+            tokio::spawn(async move { client.infer(model, &inputs, &given).await })
+        });
+        let watch = Stopwatch::start();
+        let (mut both, mut far, mut ticks) = (0, 0, pace(Duration::from_millis(50)));
+        while watch.elapsed() < Duration::from_secs(8) {
+            // Others are served there all the time, and each answer is a reason to try what waits.
+            expect_yes("others", client.infer("near", &inputs(), &class("internal")).await?)?;
+            ticks.tick().await;
+            let asked = recorded.take();
+            let of = |model: &str| asked.iter().filter(|asked| asked.path.contains(model)).count();
+            (both, far) = (both + of("/both/"), far + of("/far/"));
+        }
+        ensure!(both == 1 && (2..=5).contains(&far), "{both} {far}");
+        let [both, far] = waiting;
+        ensure!(!both.is_finished() && !far.is_finished());
+        both.abort();
+        recorded.answer("POST", "/v2/models/far/infer", [good]);
+        ManagerProxy::new(&client.connection).await?.reload().await?;
+        expect_yes("it is there now", within("far", PATIENCE, far).await???)?;
+        Ok(())
+    })?
+}
+
+#[test]
+fn what_was_submitted_without_an_id_is_not_taken_for_what_a_former_daemon_has_on_its_disk() -> Result<()> {
+    block_on(async {
+        let nowhere = "[[site]]\nname = \"far\"\nzone = \"premises\"\nprotocol = \"openai\"\nurl = \"http://127.0.0.1:9\"\n\
+                       models = { chat = \"m\" }\n";
+        let mut stack = Setup::new().bundles(&["add"]).without_broker().config(nowhere).start().await?;
+        for waiting in 1..=2 {
+            let client = stack.client().await?;
+            let body = json!({ "messages": [{ "role": "user", "content": format!("the {waiting}th") }] }).to_string();
+            let given = options(json!({ "deferrable": true, "deadline_ms": 600_000 }));
+            client
+                .submit("chat", "application/json", body.as_bytes(), &given)
+                .await?
+                .map_err(|no| anyhow!("{no:?}"))?;
+            let on_disk = async || Ok((client.status().await?.routing.deferred == waiting).then_some(()));
+            eventually("it waits by itself", PATIENCE, on_disk).await?;
+            if waiting == 1 {
+                killed(&mut stack).await?;
+            }
         }
         Ok(())
     })?

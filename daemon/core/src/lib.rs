@@ -45,7 +45,7 @@
 //! The words: [`units`], [`id`], [`request`], [`site`], [`policy`], [`verdict`], [`event`], [`action`], [`members`], [`stages`].
 //! The rules, each without knowing the others: [`classify`] (how far may the data go, until when has the reply a
 //! value), [`route`] (where), [`admit`] (is there room, can it be in time), [`spill`] (may a site have it, and which one gets
-//! it), [`breaker`] (may a site be asked now), [`fallback`] (what is tried when a place does not serve), [`turns`] (whose turn is it), [`pace`] (how much of the lanes' time may be used), [`queue`] and
+//! it), [`breaker`] (may a site be asked now), [`fallback`] (what is tried when a place does not serve), [`rest`] (how long what fails waits on the disk), [`turns`] (whose turn is it), [`pace`] (how much of the lanes' time may be used), [`queue`] and
 //! [`fair`] (in which order), [`batch`] (which together), [`chunks`] (in how many pieces), [`linger`] (is one more waited for), [`estimate`] (how long will it take), [`setups`] (by which of
 //! the ways to run it is a model served), [`recovery`] (when is one that failed tried again), [`memory`] (is there room for
 //! it), [`upkeep`] (when is an engine host ended or replaced), [`tune`] (how are these ways measured, and which is kept), [`probation`] (does a version that
@@ -103,6 +103,7 @@ pub mod quality;
 pub mod queue;
 pub mod recovery;
 pub mod request;
+pub mod rest;
 pub mod rollout;
 pub mod route;
 pub mod scheduler;

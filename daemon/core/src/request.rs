@@ -190,6 +190,8 @@ pub struct Terms {
     pub freed: Option<DataClass>,
     /// Sites that serve its model in this form.
     pub capable: Sites,
+    /// Sites that have said of it what they would say again: they are not asked for it.
+    pub rejected: Sites,
     /// Sites that the rules let it go to.
     pub allowed: Sites,
     /// What the rules demand of a site.
@@ -217,6 +219,7 @@ impl Default for Terms {
             ceiling: DataClass::Public,
             freed: None,
             capable: Sites::NONE,
+            rejected: Sites::NONE,
             allowed: Sites::ALL,
             demands: Demands::default(),
             objective: Objective::CheapestWithinSlo,

@@ -15,7 +15,7 @@ use crate::id::SiteId;
 use crate::policy::Policy;
 use crate::request::{DataClass, Difficulty, Here, Objective, RequestMeta};
 use crate::site::Sites;
-use crate::spill::{Ask, Bar, Offer, SiteSeen, best, worth_waiting};
+use crate::spill::{Ask, Bar, Offer, SiteSeen, best, is_left, worth_waiting};
 use crate::units::{Mono, Span};
 use crate::verdict::{Reason, Refusal, RefusalCode, Verdict};
 use crate::wait::Place;
@@ -108,7 +108,7 @@ fn preferred(here: &Local, ask: &Ask<'_>, around: Around<'_>, policy: &Policy) -
         Difficulty::Unrated | Difficulty::Easy => {}
         Difficulty::Hard | Difficulty::Unknown => match stronger() {
             Ok(offer) => return Verdict::Spill(offer.site, Reason::Difficult),
-            Err(bar) => return instead(local, bar, around, policy),
+            Err(bar) => return instead(local, bar, ask, around, policy),
         },
     }
     if terms.objective == Objective::FastestWithinBudget
@@ -131,7 +131,7 @@ fn preferred(here: &Local, ask: &Ask<'_>, around: Around<'_>, policy: &Policy) -
 }
 
 /// A stronger site is worth asking and cannot be: what the operator's table says, and never without a word.
-fn instead(local: Verdict, bar: Option<Bar>, around: Around<'_>, policy: &Policy) -> Verdict {
+fn instead(local: Verdict, bar: Option<Bar>, ask: &Ask<'_>, around: Around<'_>, policy: &Policy) -> Verdict {
     let (Some(bar), Verdict::Local(reason)) = (bar, local) else { return local };
     if bar.confines() || bar == Bar::NotServed {
         // Nobody wants it to go there.
@@ -141,7 +141,11 @@ fn instead(local: Verdict, bar: Option<Bar>, around: Around<'_>, policy: &Policy
     for step in policy.routing.fallbacks.after(failure) {
         match step {
             Step::Here => return Verdict::Local(failure.reason()),
-            Step::Wait if reason == Reason::Deferrable && around.deferred < policy.routing.max_deferred => {
+            Step::Wait
+                if reason == Reason::Deferrable
+                    && around.deferred < policy.routing.max_deferred
+                    && is_left(&policy.sites, ask.terms.stronger, ask) =>
+            {
                 return Verdict::Defer(failure.reason());
             }
             Step::Site | Step::Wait => {}
@@ -197,7 +201,8 @@ fn away(deferrable: bool, refusal: Refusal, ask: &Ask<'_>, around: Around<'_>, p
             Step::Wait
                 if deferrable
                     && around.deferred < policy.routing.max_deferred
-                    && refusal.reason != Reason::DeadlineTooShort =>
+                    && refusal.reason != Reason::DeadlineTooShort
+                    && (ask.terms.here == Here::Yes || is_left(&policy.sites, Sites::ALL, ask)) =>
             {
                 return Verdict::Defer(reason);
             }

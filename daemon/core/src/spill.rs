@@ -174,24 +174,38 @@ pub fn charged(site: &Site, trip: &Trip) -> NanoUsd {
     }
 }
 
-/// What a site would do for a request, or what bars it.
-pub fn judge(id: SiteId, site: &Site, seen: &SiteSeen, ask: &Ask<'_>) -> Result<Offer, Bar> {
+/// What bars a site from a request however long one waits, but for what it said of it itself.
+fn unfit(id: SiteId, site: &Site, ask: &Ask<'_>) -> Option<Bar> {
     if !ask.terms.capable.has(id) {
-        return Err(Bar::NotServed);
+        return Some(Bar::NotServed);
     }
     if let Some(bar) = confinement(ask.class, ask.terms, id, site) {
-        return Err(bar);
+        return Some(bar);
     }
     if ask.bytes > site.max_bytes {
-        return Err(Bar::TooLarge);
+        return Some(Bar::TooLarge);
     }
     let tokens = ask.terms.tokens;
-    if site.context.is_some_and(|most| tokens.input.saturating_add(tokens.output) > most) {
-        return Err(Bar::Context);
+    site.context.is_some_and(|most| tokens.input.saturating_add(tokens.output) > most).then_some(Bar::Context)
+}
+
+/// Whether waiting for one of the sites in `among` can help a request: one that may have it has not said no to it for good. Where
+/// none has, waiting may help in any case, as what is said of sites changes.
+pub fn is_left(sites: &[Site], among: Sites, ask: &Ask<'_>) -> bool {
+    let open =
+        |(id, site): (SiteId, &Site)| among.has(id) && !ask.terms.rejected.has(id) && unfit(id, site, ask).is_none();
+    ask.terms.rejected.and(among).is_empty() || (0..32_u8).map(SiteId).zip(sites).any(open)
+}
+
+/// What a site would do for a request, or what bars it.
+pub fn judge(id: SiteId, site: &Site, seen: &SiteSeen, ask: &Ask<'_>) -> Result<Offer, Bar> {
+    if let Some(bar) = unfit(id, site, ask) {
+        return Err(bar);
     }
-    if ask.tried.has(id) {
+    if ask.tried.has(id) || ask.terms.rejected.has(id) {
         return Err(Bar::Tried);
     }
+    let tokens = ask.terms.tokens;
     if seen.off {
         return Err(Bar::Off);
     }

@@ -309,6 +309,8 @@ pub enum SiteFault {
     Server,
     /// It says that the request is wrong.
     Rejected,
+    /// It has no such model, or nothing where it was asked: who runs it may put it there.
+    Missing,
     /// What it said is no answer.
     Garbage,
     /// Its answer is larger than what is taken.
@@ -328,8 +330,36 @@ pub enum SiteFault {
 }
 
 impl SiteFault {
+    /// Whether it is the request: the site would say so again whenever it is asked for it.
+    pub const fn is_for_good(self) -> bool {
+        matches!(self, SiteFault::Rejected | SiteFault::TooLarge)
+    }
+
+    /// Whether it may be the request, however well the site is for others: it is not sent there again at once.
+    pub const fn may_be_of_request(self) -> bool {
+        match self {
+            SiteFault::Reset
+            | SiteFault::Server
+            | SiteFault::Rejected
+            | SiteFault::Missing
+            | SiteFault::Garbage
+            | SiteFault::TooLarge
+            | SiteFault::Redirected
+            | SiteFault::Unfit
+            | SiteFault::Invalid
+            | SiteFault::Oversized => true,
+            SiteFault::Connect
+            | SiteFault::Tls
+            | SiteFault::Credential
+            | SiteFault::Timeout
+            | SiteFault::Busy(_)
+            | SiteFault::CalledOff
+            | SiteFault::Unaudited => false,
+        }
+    }
+
     /// All of them, `Busy` without a time.
-    pub const ALL: [SiteFault; 16] = [
+    pub const ALL: [SiteFault; 17] = [
         SiteFault::Connect,
         SiteFault::Tls,
         SiteFault::Credential,
@@ -338,6 +368,7 @@ impl SiteFault {
         SiteFault::Busy(None),
         SiteFault::Server,
         SiteFault::Rejected,
+        SiteFault::Missing,
         SiteFault::Garbage,
         SiteFault::TooLarge,
         SiteFault::Redirected,
@@ -359,6 +390,7 @@ impl SiteFault {
             SiteFault::Busy(_) => "busy",
             SiteFault::Server => "server",
             SiteFault::Rejected => "rejected",
+            SiteFault::Missing => "missing",
             SiteFault::Garbage => "garbage",
             SiteFault::TooLarge => "too_large",
             SiteFault::Redirected => "redirected",

@@ -271,6 +271,7 @@ fn particular_terms() -> Terms {
         freed: None,
         ceiling: DataClass::Internal,
         capable: Sites::from_bits(5),
+        rejected: Sites::from_bits(1),
         allowed: Sites::from_bits(7),
         demands: Demands { jurisdictions, retention_days: Some(0), no_training: true },
         objective: Objective::FastestWithinBudget,

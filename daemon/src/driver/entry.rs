@@ -98,6 +98,8 @@ pub struct Travel {
     pub last: Option<(&'static str, &'static str)>,
     /// The site whose answer is its own, and where that was.
     pub served: Option<(Arc<str>, Zone)>,
+    /// A place failed on it, and it may be by its own fault.
+    pub failed: bool,
     /// Bytes that were sent to sites for it.
     pub sent_bytes: u64,
     /// What was read and written for its answer.
@@ -135,6 +137,7 @@ impl Default for Travel {
             attempts: 0,
             said: Vec::new(),
             cost: NanoUsd::default(),
+            failed: false,
             sent_bytes: 0,
             served: None,
             last: None,

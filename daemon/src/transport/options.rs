@@ -237,6 +237,7 @@ mod tests {
             client: None,
             made_up_id: None,
             put_off_as: None,
+            rejected: edge_core::Sites::NONE,
             warnings: vec![],
         };
         assert_eq!(options.unwrap(), expected);

@@ -141,6 +141,9 @@ impl Scheduler {
                 self.may_take_up(now);
             }
             Err(fault) => {
+                if fault.is_for_good() {
+                    self.table.change(slot, |live| live.terms.rejected = live.terms.rejected.with(trip.site));
+                }
                 self.ask_again(slot, trip, fault);
                 self.not_served_there(now, slot, fault);
             }

@@ -4,11 +4,14 @@
 use crate::action::Action;
 use crate::fallback::{Failure, Step};
 use crate::queue::Slot;
+use crate::request::Here;
 use crate::route::{DEATHS, here};
 use crate::scheduler::Scheduler;
+use crate::scheduler::away::ask_of;
 use crate::scheduler::heat::meta_of;
 use crate::scheduler::table::{Role, Stage};
-use crate::spill::Bar;
+use crate::site::Sites;
+use crate::spill::{Bar, is_left};
 use crate::units::{Mono, Span};
 use crate::verdict::{Fault, Outcome, Reason, Refusal, Verdict};
 
@@ -26,8 +29,10 @@ impl Scheduler {
                     None => false,
                 },
                 Step::Here => self.stay(now, slot, failure),
-                // On the disk it would only be later.
-                Step::Wait => outcome != Outcome::Expired && self.put_off(slot, failure.reason()),
+                // On the disk it would only be later, or for nothing.
+                Step::Wait => {
+                    outcome != Outcome::Expired && self.is_worth_it(now, slot) && self.put_off(slot, failure.reason())
+                }
             };
             if taken {
                 return self.taken.count(failure, Some(step));
@@ -101,6 +106,14 @@ impl Scheduler {
             self.drop_live(slot, Outcome::Deferred(reason));
         }
         may
+    }
+
+    /// Whether waiting can help a request: this box may serve it yet, or another site.
+    fn is_worth_it(&self, now: Mono, slot: Slot) -> bool {
+        self.table.get(slot).is_some_and(|live| {
+            let here = live.terms.here == Here::Yes && !live.travel.failed_here;
+            here || is_left(&self.policy.sites, Sites::ALL, &ask_of(now, live))
+        })
     }
 
     /// Whether a request can wait on the disk.

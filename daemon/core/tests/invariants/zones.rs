@@ -101,6 +101,7 @@ fn terms(dice: &mut Dice) -> Terms {
         ceiling: if chance(dice, 70) { DataClass::Public } else { one_of(dice, &CLASSES) },
         freed: chance(dice, 15).then(|| one_of(dice, &CLASSES)),
         capable: if chance(dice, 80) { Sites::ALL } else { sites(dice) },
+        rejected: if chance(dice, 90) { Sites::NONE } else { sites(dice) },
         allowed: if chance(dice, 70) { Sites::ALL } else { sites(dice) },
         demands: Demands {
             jurisdictions,

@@ -244,6 +244,9 @@ fn sealed(tensor: TensorOut) -> Result<TensorOut, String> {
 
 /// The core's word for what went wrong.
 fn fault(error: &UplinkError) -> SiteFault {
+    if let UplinkError::Rejected { status: 404 | 405 | 410, .. } = error {
+        return SiteFault::Missing;
+    }
     match error.kind() {
         Kind::Connect => SiteFault::Connect,
         Kind::Tls => SiteFault::Tls,

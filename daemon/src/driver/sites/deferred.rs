@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use edge_core::{Event, Mono, Reason};
+use edge_core::{Event, Mono, Reason, Sites};
 use edge_wire::dto::{Info, Problem};
 use edge_wire::error::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
@@ -49,6 +49,8 @@ pub struct Deferred {
     asking: HashMap<u64, (Request, ReplySender)>,
     /// Who has given something up that may be on the disk, and is told whether it was there.
     giving_up: HashMap<u64, oneshot::Sender<bool>>,
+    /// Rows on which a place failed, in this life.
+    resting: HashMap<i64, Rest>,
     /// Answered; the reply goes out when it is on the disk.
     replying: HashMap<i64, (Reply, Callers)>,
     /// The order to take is under way.
@@ -74,6 +76,18 @@ pub(in crate::driver) struct Callers {
     /// Of its first arrival.
     pub received: Option<(Mono, String)>,
     pub steps: Vec<(Mono, Step)>,
+}
+
+/// How a row fared that was tried, by the configuration of that time: a reload may have put right what failed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rest {
+    judged_by: u64,
+    /// How often a place failed on it.
+    times: u32,
+    /// It is not taken up before.
+    until: Mono,
+    /// Sites that would say again what they said.
+    rejected: Sites,
 }
 
 impl Callers {
@@ -164,6 +178,7 @@ impl Driver {
             self.duplicates.settle(self.now, key, None, 0);
         }
         if let Some(row) = entry.row {
+            self.rest_row(row, &entry);
             return self.back_to_disk(row, entry.deadline, callers(entry));
         }
         match stored::deferred(&entry, self.class_now(&entry), self.now) {
@@ -177,6 +192,27 @@ impl Driver {
             }
             Err(why) => self.refuse_deferred(entry, &why, None),
         }
+    }
+
+    /// What a place failed on rests before it is taken up again, and what a site rejected is not sent there again.
+    fn rest_row(&mut self, row: i64, entry: &Entry) {
+        let life = self.looking.life();
+        let failed = entry.travel.failed || entry.error.is_some();
+        // Of an older configuration the numbers may mean other sites by now.
+        let is_of_now = entry.travel.judged_by == life;
+        let rejected = if is_of_now { entry.travel.terms.rejected } else { Sites::NONE };
+        if !failed && rejected.is_empty() {
+            return;
+        }
+        let known = self.deferred.resting.get(&row).filter(|known| known.judged_by == life).copied();
+        let mut rest = Rest { judged_by: life, rejected, ..known.unwrap_or_default() };
+        if failed {
+            rest.times = rest.times.saturating_add(1);
+            let number = row.unsigned_abs() ^ self.config.policy.routing.seed;
+            let jitter = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;
+            rest.until = self.now.after(edge_core::rest::rest(rest.times, jitter).duration());
+        }
+        self.deferred.resting.insert(row, rest);
     }
 
     /// A request that was taken up goes back as it was; `due`: when it expires.
@@ -205,7 +241,10 @@ impl Driver {
     /// The core has room.
     pub(in crate::driver) fn take_up(&mut self, most: u16) {
         let mark = self.deferred.mark();
-        self.deferred.taking = self.deferred.order(|spool| spool.take(mark, now(), usize::from(most), Wish::default()));
+        let life = self.looking.life();
+        let rests = self.deferred.resting.iter().filter(|(_, rest)| rest.judged_by == life && rest.until > self.now);
+        let wish = Wish { except: rests.map(|(row, _)| *row).collect(), ..Wish::default() };
+        self.deferred.taking = self.deferred.order(|spool| spool.take(mark, now(), usize::from(most), wish));
         if !self.deferred.taking {
             self.core.handle(self.now, Event::TakenUp);
         }
@@ -232,6 +271,7 @@ impl Driver {
             Report::Shut(shut) => (self.deferred.fault, self.deferred.remedy) = (shut.what, shut.remedy),
             Report::Stored { mark, id } => {
                 if let Some(entry) = self.deferred.putting.remove(&mark) {
+                    self.rest_row(id, &entry);
                     if entry.options.deadline_ms.is_some() {
                         self.deferred.sweep_by(entry.deadline);
                     }
@@ -411,7 +451,9 @@ impl Driver {
     fn fetched(&mut self, id: i64, payload: Result<Option<bytes::Bytes>, String>) {
         let Some(row) = self.deferred.fetching.remove(&id) else { return };
         match payload.map(|payload| payload.map(|payload| stored::request(&row, payload))) {
-            Ok(Some(Ok(request))) => {
+            Ok(Some(Ok(mut request))) => {
+                let rest = self.deferred.resting.get(&id).filter(|rest| rest.judged_by == self.looking.life());
+                request.options.rejected = rest.map_or(Sites::NONE, |rest| rest.rejected);
                 let callers = self.deferred.waiting.remove(&id).unwrap_or_default();
                 self.count_rows(self.deferred.rows.saturating_sub(1));
                 self.deferred.order(|spool| spool.alive(id));
@@ -453,6 +495,7 @@ impl Driver {
 
     /// A request that was taken up has its answer.
     pub(in crate::driver) fn answer_taken(&mut self, row: i64, reply: Reply, callers: Callers) {
+        self.deferred.resting.remove(&row);
         // Of what was given up nothing is kept: asked again, it is a new request.
         let is_kept = !matches!(&reply.result, Err(failure) if failure.code == ErrorCode::Cancelled);
         let bytes = if is_kept { stored::bytes(&reply) } else { None };

@@ -254,6 +254,12 @@ impl Driver {
             // By what the site charged when it was chosen: a reload may have changed or removed it.
             self.book.settle(reservation, edge_core::spill::charged(&attempt.was, &trip));
         }
+        if let (Err(fault), Some(entry)) = (result, self.entries.get_mut(&id)) {
+            entry.travel.failed |= fault.may_be_of_request();
+            if fault.is_for_good() {
+                entry.travel.terms.rejected = entry.travel.terms.rejected.with(site);
+            }
+        }
         self.core.handle(self.now, Event::SiteDone(trip));
     }
 

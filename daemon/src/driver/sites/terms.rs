@@ -61,6 +61,11 @@ pub(in crate::driver) struct Looking {
 }
 
 impl Looking {
+    /// How often rules and detectors were taken over.
+    pub fn life(&self) -> u64 {
+        self.life
+    }
+
     /// Whether a learnt model is in use.
     pub fn has_learnt(&self) -> bool {
         self.learnt.is_some()
@@ -154,6 +159,7 @@ impl Driver {
         let mut found = Found::default();
         let mut travel = self.judge(about, here, None, &mut found);
         cap(&mut travel.terms, &request.options);
+        travel.terms.rejected = request.options.rejected;
         travel.claimed = claimed;
         travel.found = found;
         travel

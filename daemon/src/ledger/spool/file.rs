@@ -264,7 +264,7 @@ pub(super) fn next(
     {
         let (id, due) = (row.get(0)?, Times { wall_ms: row.get(1)?, ran_ms: row.get(2)? });
         let (deaths, model, class): (u8, _, _) = (row.get(3)?, text(row, 4)?, text(row, 5)?);
-        if deaths < MAX_DEATHS && now.left_until(due) > 0 && wish.allows(model, class) && free(id) {
+        if deaths < MAX_DEATHS && now.left_until(due) > 0 && wish.allows(id, model, class) && free(id) {
             chosen.push(id);
         }
     }
@@ -346,11 +346,12 @@ fn number(rank: Rank) -> i64 {
 }
 
 impl Wish {
-    fn allows(&self, model: &str, class: &str) -> bool {
+    fn allows(&self, id: i64, model: &str, class: &str) -> bool {
         let names = |list: &[String], word: &str| list.iter().any(|one| one == word);
         self.models.as_ref().is_none_or(|models| names(models, model))
             && !names(&self.except_models, model)
             && self.classes.as_ref().is_none_or(|classes| names(classes, class))
+            && !self.except.contains(&id)
     }
 }
 

@@ -14,6 +14,7 @@
 mod file;
 mod work;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -128,6 +129,8 @@ pub struct Wish {
     pub except_models: Vec<String>,
     /// Only these data classes.
     pub classes: Option<Vec<String>>,
+    /// None of these.
+    pub except: HashSet<i64>,
 }
 
 /// How full it is.

@@ -161,6 +161,8 @@ fn the_next_ones_come_by_priority_then_deadline_then_receipt_and_only_those_that
     assert_eq!(desk.names(at(1), except), ["none", "low"]);
     assert_eq!(desk.names(at(1), Wish { models: Some(vec![]), ..Wish::default() }), [""; 0]);
     let ids: Vec<i64> = desk.take(at(1), 2, Wish::default()).iter().map(|row| row.id).collect();
+    let rest = Wish { except: [ids[0], ids[1] + 77].into(), ..Wish::default() };
+    assert_eq!(desk.names(at(1), rest), ["soon", "also", "late", "none", "low"]);
     for id in &ids {
         desk.spool.alive(*id).unwrap();
     }
@@ -511,7 +513,7 @@ fn a_file_of_version_1_is_served() {
 fn of_a_file_of_version_1_no_class_is_believed_that_it_wrote_of_all_that_was_put_off_at_once() {
     let (_dir, path) = file();
     let more = "UPDATE request SET deaths = 0, alive = 0;
-        INSERT INTO request VALUES (42, 1728000000000, NULL, 1728086400001, 86400000, 1, 'regulated', 'm', 'c', 'b', 0, 0, 0, x'');";
+        INSERT INTO request VALUES (42, 1728000000000, NULL, 1728086400000, 86400000, 1, 'regulated', 'm', 'c', 'b', 0, 0, 0, x'');";
     Connection::open(&path).unwrap().execute_batch(&format!("{V1}{more}")).unwrap();
     let classes = |desk: &mut Desk| {
         let rows = desk.take(at(0), 9, Wish::default()).into_iter();

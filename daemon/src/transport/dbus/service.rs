@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
 
 use rustix::process::Resource;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -11,6 +12,7 @@ use super::error::overloaded;
 use super::peers::Peers;
 use super::stream::Streams;
 use crate::config::LimitsConfig;
+use crate::driver::clock;
 use crate::handle::{Handle, Message};
 use crate::request::{Caller, Failure};
 use crate::transport::options;
@@ -28,6 +30,8 @@ pub struct Service {
     descriptors: Arc<Semaphore>,
     all_descriptors: u32,
     numbers: AtomicU64,
+    /// Of this life: what was put on the disk under such an id outlives it.
+    id_prefix: String,
 }
 
 impl std::fmt::Debug for Service {
@@ -39,6 +43,7 @@ impl std::fmt::Debug for Service {
 impl Service {
     /// Raises the soft limit of open files to the hard one, because callers bring descriptors; half of it is for them.
     pub fn new(handle: Handle, limits: LimitsConfig, authority: Arc<dyn Authority>) -> Arc<Service> {
+        let since_epoch = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
         let half = u32::try_from(raise_descriptor_limit() / 2).unwrap_or(u32::MAX).min(MOST_DESCRIPTORS);
         Arc::new(Service {
             handle,
@@ -49,6 +54,7 @@ impl Service {
             descriptors: Arc::new(Semaphore::new(usize::try_from(half).unwrap_or(Semaphore::MAX_PERMITS))),
             all_descriptors: half,
             numbers: AtomicU64::new(1),
+            id_prefix: format!("s{:x}", since_epoch.as_millis()),
         })
     }
 
@@ -77,6 +83,11 @@ impl Service {
             true => Ok(()),
             false => Err(Failure::invalid(format!("request_id \"{id}\" names no open request of this caller"))),
         }
+    }
+
+    /// The id of a request that was submitted without one: none that a former daemon gave.
+    pub fn id_of(&self, number: u64) -> String {
+        format!("{}-{number}", self.id_prefix)
     }
 
     /// A number that was never given before.

@@ -50,7 +50,7 @@ impl Submission {
     ) -> Result<Submission, Failure> {
         let place = client.open_submission()?;
         let number = service.next_number();
-        let id = request.options.request_id.get_or_insert_with(|| format!("submitted-{number}")).clone();
+        let id = request.options.request_id.get_or_insert_with(|| service.id_of(number)).clone();
         let path = OwnedObjectPath::try_from(format!("{REQUESTS_PATH}/{number}"))
             .map_err(|error| internal(format!("name a request object: {error}")))?;
         let (outcome, seen) = watch::channel(None);

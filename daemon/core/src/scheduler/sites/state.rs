@@ -295,6 +295,7 @@ fn failure(fault: SiteFault) -> Option<breaker::Failure> {
         SiteFault::Server => Some(Server),
         SiteFault::Garbage | SiteFault::Redirected => Some(Garbage),
         SiteFault::Rejected
+        | SiteFault::Missing
         | SiteFault::TooLarge
         | SiteFault::CalledOff
         | SiteFault::Unaudited

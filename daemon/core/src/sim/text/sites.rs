@@ -36,6 +36,7 @@ pub(super) fn terms(terms: &Terms) -> String {
     put(out, "ceiling", terms.ceiling, none.ceiling, |it| it.as_str().to_owned());
     put(out, "freed", terms.freed, None, |it| it.map_or("-", DataClass::as_str).to_owned());
     put(out, "capable", terms.capable, none.capable, |it| it.bits().to_string());
+    put(out, "rejected", terms.rejected, none.rejected, |it| it.bits().to_string());
     put(out, "allowed", terms.allowed, none.allowed, |it| it.bits().to_string());
     put(out, "jurisdictions", terms.demands.jurisdictions, none.demands.jurisdictions, |it| {
         let words: Vec<&str> = it.iter().flatten().map(Country::as_str).collect();
@@ -62,6 +63,7 @@ pub(super) fn read_terms(fields: &Fields<'_>) -> Result<Terms, String> {
         ceiling: fields.or("ceiling", none.ceiling, DataClass::from_word)?,
         freed: fields.or("freed", None, |word| DataClass::from_word(word).map(Some))?,
         capable: fields.or("capable", none.capable, bits)?,
+        rejected: fields.or("rejected", none.rejected, bits)?,
         allowed: fields.or("allowed", none.allowed, bits)?,
         demands: Demands {
             jurisdictions: fields.or("jurisdictions", none.demands.jurisdictions, countries)?,

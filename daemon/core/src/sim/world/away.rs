@@ -236,7 +236,14 @@ impl World {
             return;
         }
         self.away.attempts.remove(&(id, site));
-        let bytes = self.requests.get(&id).map_or(Bytes(0), |meta| meta.bytes);
+        let meta = self.requests.get_mut(&id);
+        let bytes = meta.as_ref().map_or(Bytes(0), |meta| meta.bytes);
+        if let (Some(meta), Err(fault)) = (meta, result)
+            && fault.is_for_good()
+        {
+            // Like the shell, which knows it over the disk.
+            meta.terms.rejected = meta.terms.rejected.with(site);
+        }
         let (reserved, sent) = (attempt.reserved, attempt.sent);
         let took: Duration = Span::between(attempt.began, self.now).duration();
         self.feed(Event::SiteDone(Trip { id, site, bytes, reserved, result, sent, took }));

@@ -222,3 +222,47 @@ fn what_a_site_fails_to_serve_waits_on_the_disk_while_nothing_is_run_here() {
         assert_eq!(world.outcome(1), Some(expected), "held: {held}");
     }
 }
+
+#[test]
+fn what_every_site_rejects_ends_and_what_may_be_put_right_waits() {
+    for (fault, ends) in [
+        (SiteFault::Rejected, true),
+        (SiteFault::TooLarge, true),
+        (SiteFault::Missing, false),
+        (SiteFault::Unfit, false),
+        (SiteFault::Server, false),
+    ] {
+        let mut world = world_of(policy(&[cloud(), cloud()]), 10);
+        (0..2).for_each(|site| does(&mut world, site, Does::Fails(fault, true)));
+        world.arrive(patient(1));
+        world.run_for(ms(400));
+        let expected = if ends { Outcome::Failed(Fault::Site) } else { Outcome::Deferred(Reason::SiteDown) };
+        assert_eq!((world.outcome(1), world.away.sites_of(1)), (Some(expected), vec![0, 1]), "{fault:?}");
+        assert_eq!(world.core().snapshot().deferred, u64::from(!ends), "{fault:?}");
+    }
+}
+
+#[test]
+fn what_one_site_rejects_waits_for_another_and_is_not_sent_to_the_first_again() {
+    let mut world = world_of(policy(&[cloud(), cloud()]), 10);
+    does(&mut world, 0, Does::Fails(SiteFault::Rejected, true));
+    world.tell(Event::SiteLoad { site: SiteId(1), off: true, wait: Duration::ZERO });
+    world.arrive(patient(1));
+    world.run_for(ms(100_000));
+    assert!(take_ups(&world) > 3, "it was looked at again");
+    assert_eq!((world.away.on_disk(), world.away.sites_of(1)), (1, vec![0]));
+    world.tell(Event::SiteLoad { site: SiteId(1), off: false, wait: Duration::ZERO });
+    world.run_out();
+    assert_eq!((world.answer(1), world.away.sites_of(1)), (spilled(1), vec![0, 1]));
+
+    // One that this box can serve waits for it.
+    let mut world = world_of(policy(&[cloud()]), 10);
+    does(&mut world, 0, Does::Fails(SiteFault::Rejected, true));
+    world.tell(Event::Held(true));
+    world.arrive(deferrable(to_any(1, 500_000)));
+    world.run_for(ms(100_000));
+    assert_eq!((world.away.on_disk(), world.away.sites_of(1)), (1, vec![0]));
+    world.tell(Event::Held(false));
+    world.run_out();
+    assert_eq!((world.answer(1), world.away.sites_of(1)), (Some(Outcome::Done), vec![0]));
+}
