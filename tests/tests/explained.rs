@@ -15,7 +15,7 @@ use zbus::Variant;
 const FIVE: [[&str; 6]; 5] = [
     ["part-picture.toml", "refuse", "only_there", "", "press-8", "data_class"],
     ["office-chat.toml", "spill", "only_there", "plant-llm", "cloud-a", "data_class"],
-    ["urgent-picture.toml", "local", "feasible", "press-7", "press-8", "too_slow"],
+    ["urgent-picture.toml", "local", "feasible", "press-7", "press-8", ""],
     ["long-prompt.toml", "spill", "only_there", "cloud-a", "plant-llm", "context"],
     ["night-batch.toml", "defer", "budget_spent", "", "cloud-a", "budget"],
 ];
@@ -63,10 +63,10 @@ fn what_a_model_does_not_take_is_refused_by_an_explanation_in_the_same_words() -
             let asked = asked.err().with_context(|| format!("{model}, {kind}: served"))?;
             ensure!(asked.code == no && said.contains(&asked.message), "{model}, {kind}: {said} instead of {asked:?}");
         }
-        // Above all limits, and of a model that takes tensors alone: told of nothing but its size.
+        // Of a request of tensors nothing is told but their size.
         let huge = HashMap::from([("bytes", Variant::from(100_u64 << 20))]);
         let said = routing.explain("add", &huge).await.err().context("explained")?.to_string();
-        ensure!(said.contains("TooLarge") && said.contains("at most 35651584"), "{said}");
+        ensure!(said.contains("TooLarge") && said.contains("payload: 104857600 bytes given: takes at most"), "{said}");
         routing.explain("add", &HashMap::new()).await?;
         Ok(())
     })?
