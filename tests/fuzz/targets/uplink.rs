@@ -6,7 +6,7 @@ use bytes::Bytes;
 use edge_engine::protocol::Datatype;
 use edged::request::Blob;
 use edged::uplink::oip;
-use edged::uplink::openai::reader::{Broken, Reader, whole};
+use edged::uplink::openai::reader::{Broken, OF_CHAT, Reader, whole};
 use edged::uplink::sse::{Event, Splitter};
 use libfuzzer_sys::fuzz_target;
 
@@ -39,7 +39,7 @@ fn events(parts: &[&[u8]]) -> (Vec<Event>, Option<Event>) {
 }
 
 fn chunks(parts: &[&[u8]]) -> (Vec<Bytes>, bool) {
-    let (mut reader, mut out) = (Reader::default(), Vec::new());
+    let (mut reader, mut out) = (Reader::new(OF_CHAT), Vec::new());
     for part in parts {
         if let Err(broken) = reader.push(part, &mut out) {
             let (Broken::Garbage(why) | Broken::Failed(why)) = broken;

@@ -95,6 +95,8 @@ pub(in crate::scheduler) struct SiteState {
     pub last_fault: Option<SiteFault>,
     pub done: u64,
     pub failed: u64,
+    /// It did not answer once, or not as it should, and not for the request's own fault.
+    failed_itself: bool,
 }
 
 /// A question how a site is.
@@ -128,6 +130,7 @@ impl SiteState {
             last_fault: None,
             done: 0,
             failed: 0,
+            failed_itself: false,
         }
     }
 
@@ -155,7 +158,7 @@ impl SiteState {
     pub(super) fn seen(&self, now: Mono, site: &Site, bytes: Bytes, tokens: Tokens) -> SiteSeen {
         let answer = if tokens.input > 0 { answer_of(tokens, self.answer) } else { 0 };
         let (likely, known) = self.known.time(bytes, tokens.input, answer);
-        let sure = if self.done < TRIED && self.failed == 0 { likely } else { known };
+        let sure = if self.done < TRIED && !self.failed_itself { likely } else { known };
         let cold = if self.done == 0 { site.cold_start } else { Span::ZERO };
         let beside = self.wait.plus(cold);
         SiteSeen {
@@ -210,7 +213,10 @@ impl SiteState {
             Err(SiteFault::CalledOff | SiteFault::Timeout) if !wanted => self.missed((trip.bytes, prompt), took, began),
             Err(SiteFault::CalledOff) => {}
             Err(fault) => {
-                self.latency.learn_failed(now);
+                // A "no" to one request is an answer: the site is no worse for others.
+                if failure(fault).is_some() {
+                    self.latency.learn_failed(now);
+                }
                 if fault == SiteFault::Timeout {
                     self.missed((trip.bytes, prompt), took, began);
                 }
@@ -225,6 +231,7 @@ impl SiteState {
         self.last_fault = Some(fault);
         // Without one the site is well: it looked at the request.
         let Some(failure) = failure(fault) else { return self.breaker.succeeded(now) };
+        self.failed_itself = true;
         let passed = self.breaker.state() == State::Passing;
         self.breaker.failed(now, failure, jitter);
         if passed && self.breaker.state() != State::Passing {
@@ -351,11 +358,33 @@ mod tests {
                 let seen = |state: &SiteState| state.seen(Mono::default(), &site, Bytes(200), chat);
                 assert!(seen(&state).sure <= Span::from_millis(1_500), "{zone:?}: {:?}", seen(&state).sure);
                 // Once one stayed away, or enough are known, it has to be sure.
-                state.failed = 1;
+                state.failed(Mono::default(), SiteFault::Server, 0);
                 assert!(seen(&state).sure > seen(&state).likely);
-                (state.failed, state.done) = (0, TRIED);
+                (state.failed_itself, state.done) = (false, TRIED);
                 assert!(seen(&state).sure > seen(&state).likely);
             }
+        }
+    }
+
+    #[test]
+    fn what_a_site_refuses_for_its_own_fault_leaves_the_site_as_it_was_for_others() {
+        let site = Site::in_zone(Zone::Premises);
+        let (begun, now) = (Mono::from_nanos(1_000_000_000), Mono::from_nanos(1_100_000_000));
+        for (fault, worse) in [(SiteFault::Rejected, false), (SiteFault::TooLarge, false), (SiteFault::Server, true)] {
+            let mut state = SiteState::new(&site, Mono::default());
+            let before = state.latency.clone();
+            state.began(begun, RequestId(1), (Bytes(10), 0), NanoUsd(0));
+            let trip = Trip {
+                id: RequestId(1),
+                site: crate::id::SiteId(0),
+                bytes: Bytes(10),
+                reserved: NanoUsd(0),
+                result: Err(fault),
+                sent: true,
+                took: core::time::Duration::from_millis(100),
+            };
+            state.ended(now, Some(&site), &trip, true, 0);
+            assert_eq!((state.latency != before, state.failed), (worse, 1), "{fault:?}");
         }
     }
 
