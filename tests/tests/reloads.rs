@@ -98,6 +98,9 @@ async fn check(case: &str, in_words: bool) -> Result<()> {
     let first = tokio::spawn(first);
     let open = async || Ok((client.status().await?.routing.sites.iter().any(|site| site.open == 1)).then_some(()));
     eventually("the first is open there", PATIENCE, open).await?;
+    // It is open before it has left: a reload in between would hold it, too.
+    let left = async || Ok(plant.carried(Direction::Up, &marker(FIRST, in_words))?.then_some(()));
+    eventually("the first has left", PATIENCE, left).await?;
     let second = tokio::spawn(second);
     let waits = async || Ok((client.status().await?.routing.sites.iter().any(|site| site.waiting == 1)).then_some(()));
     eventually("the second waits", PATIENCE, waits).await.with_context(|| stack.logs())?;
