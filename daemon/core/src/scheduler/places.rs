@@ -210,18 +210,7 @@ fn ends_by(bar: Option<Bar>) -> Outcome {
     match bar {
         Some(Bar::TooSlow) => Outcome::Expired,
         // When it began to wait the site might have it: what has changed since is where that lies, or what it promises.
-        Some(Bar::Class | Bar::Unmet(_) | Bar::Rule) => Outcome::Failed(Fault::Confined),
-        // It is another site now, or none.
-        Some(
-            Bar::NotServed
-            | Bar::TooLarge
-            | Bar::Context
-            | Bar::Tried
-            | Bar::Off
-            | Bar::Tripped
-            | Bar::Full
-            | Bar::Budget,
-        )
-        | None => Outcome::Failed(Fault::Site),
+        Some(bar) if bar.confines() => Outcome::Failed(Fault::Confined),
+        Some(_) | None => Outcome::Failed(Fault::Site),
     }
 }

@@ -73,7 +73,7 @@ pub struct Sites {
 /// What is under way.
 #[derive(Debug)]
 enum Ticket {
-    Attempt(Attempt),
+    Attempt(Box<Attempt>),
     Probe { site: SiteId },
 }
 
@@ -89,6 +89,8 @@ struct Attempt {
     began: Mono,
     /// Why it was sent.
     reason: Reason,
+    /// By which rules and detectors it was judged when it was chosen.
+    judged_by: u64,
     /// What an encoded payload became, for a site that takes tensors.
     tensor: Option<Box<filled::Tensor>>,
     /// Money that is set aside for it, if the site has a price.
@@ -191,7 +193,7 @@ mod tests {
     }
 
     fn attempt(id: u64) -> Ticket {
-        Ticket::Attempt(Attempt {
+        Ticket::Attempt(Box::new(Attempt {
             id: RequestId(id),
             site: SiteId(0),
             was: edge_core::Site::in_zone(Zone::Premises),
@@ -199,10 +201,11 @@ mod tests {
             reserved: NanoUsd(7),
             began: Mono::default(),
             reason: Reason::Held,
+            judged_by: 0,
             tensor: None,
             reservation: None,
             noted: None,
-        })
+        }))
     }
 
     #[test]

@@ -41,6 +41,7 @@ impl Driver {
             reserved,
             began: now,
             reason,
+            judged_by: 0,
             tensor: None,
             reservation: None,
             noted: None,
@@ -52,12 +53,13 @@ impl Driver {
             return self.not_sent(&attempt, SiteFault::Unfit, &why);
         }
         let Some(entry) = self.entries.get_mut(&id) else { return };
+        attempt.judged_by = entry.travel.judged_by;
         let is_priced = price.is_some_and(|price| price != Price::default());
         entry.story.steps.push((now, Step::Sent { site: name.clone(), zone: zone.as_str(), reason: reason.as_str() }));
         if is_priced {
             attempt.reservation = self.book.reserve(&name, reserved);
         }
-        let ticket = self.sites.ticket(Ticket::Attempt(attempt));
+        let ticket = self.sites.ticket(Ticket::Attempt(Box::new(attempt)));
         if self.is_filled(id, site) { self.fill(ticket) } else { self.leave(ticket) }
     }
 
@@ -155,13 +157,18 @@ impl Driver {
             return self.return_unsent(ticket, SiteFault::CalledOff, "it was called off before it left");
         }
         let Some(Ticket::Attempt(attempt)) = self.sites.tickets.get(&ticket) else { return };
-        let (id, site, tensor) = (attempt.id, attempt.site, attempt.tensor.clone());
+        let (id, site, tensor, judged_by) = (attempt.id, attempt.site, attempt.tensor.clone(), attempt.judged_by);
         if let Err(why) = self.may_still(id, site, attempt.was) {
             return self.return_unsent(ticket, SiteFault::Unfit, &why);
         }
         let (Some(entry), Some(known)) = (self.entries.get(&id), self.sites.get(site)) else {
             return self.return_unsent(ticket, SiteFault::CalledOff, "nobody wants it any more");
         };
+        if tensor.is_some() && entry.travel.judged_by != judged_by {
+            // The tensor is made of what older rules let leave: they may have left in it what is to be taken out now.
+            let why = "the rules were read again while its tensor was made";
+            return self.return_unsent(ticket, SiteFault::Unfit, why);
+        }
         let order = match self.order_for(ticket, entry, known, tensor) {
             Ok(order) => order,
             Err(why) => return self.return_unsent(ticket, SiteFault::Unfit, &why),
