@@ -1,7 +1,7 @@
 //! MQTT, 5 or 3.1.1, one connection.
 //!
 //! Read [`packet`] (what travels), [`codec`] (bytes), [`link`] with [`dial`] and [`reconnect`] (one connection, and when
-//! there is another), [`session`] with [`acks`] and [`outbox`] (the rules: order, journal, redelivery, bounds),
+//! there is another), [`session`] with [`acks`] and [`window`] (the rules: order, journal, redelivery, bounds),
 //! [`ingress`] and [`egress`] (messages to requests, replies to messages), [`peers`] (requests of ours to other boxes), [`task`] (the one loop that ties them),
 //! [`supervise`] (which starts it again should it fail).
 //!
@@ -16,13 +16,13 @@ mod dial;
 mod egress;
 mod ingress;
 mod link;
-mod outbox;
 mod packet;
 mod peers;
 mod reconnect;
 mod session;
 mod supervise;
 mod task;
+mod window;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -26,8 +26,8 @@ use edge_core::Mono;
 use self::job::{Job, Journaled, Phase};
 pub use self::terms::{Action, Arrival, JobId, Limits, Noted, Numbers, Taken, Why};
 use super::acks::{Acks, Owed};
-use super::outbox::{Answer, Fate, Outbox, Tag};
 use super::packet::{Granted, Outbound, Qos, ToBroker};
+use super::window::{Answer, Fate, Tag, Window};
 use crate::ledger::Key;
 
 /// Requests from the journal of a former daemon that are open at once.
@@ -58,7 +58,7 @@ pub struct Session {
     /// Payload bytes of requests that are not answered.
     open_bytes: u64,
     acks: Acks,
-    outbox: Outbox,
+    window: Window,
     unsent: HashMap<u16, Unsent>,
     /// QoS 2 messages that were taken and that the broker has not released yet.
     unreleased: HashSet<u16>,
@@ -91,7 +91,7 @@ impl Session {
             unowed: 0,
             open_bytes: 0,
             acks: Acks::default(),
-            outbox: Outbox::default(),
+            window: Window::default(),
             unsent: HashMap::new(),
             unreleased: HashSet::new(),
             control: VecDeque::new(),
@@ -118,7 +118,7 @@ impl Session {
             // What the broker sends from now on was never with a daemon that crashed.
             self.suspicious = false;
         }
-        self.outbox.connected(now, granted);
+        self.window.connected(now, granted);
     }
 
     /// The connection is gone.
@@ -127,7 +127,7 @@ impl Session {
         self.suspicious &= !self.connected;
         self.subscribing_since = None;
         self.connected = false;
-        self.outbox.lost();
+        self.window.lost();
         self.control.clear();
         self.completions.clear();
         for owed in self.acks.clear() {
@@ -194,19 +194,19 @@ impl Session {
 
     /// PUBACK.
     pub fn puback(&mut self, now: Mono, packet_id: u16, answer: Answer) {
-        let done = self.outbox.puback(now, packet_id, answer);
+        let done = self.window.puback(now, packet_id, answer);
         self.finish(now, done);
     }
 
     /// PUBREC.
     pub fn pubrec(&mut self, now: Mono, packet_id: u16, answer: Answer) {
-        let done = self.outbox.pubrec(now, packet_id, answer);
+        let done = self.window.pubrec(now, packet_id, answer);
         self.finish(now, done);
     }
 
     /// PUBCOMP.
     pub fn pubcomp(&mut self, now: Mono, packet_id: u16) {
-        let done = self.outbox.pubcomp(now, packet_id);
+        let done = self.window.pubcomp(now, packet_id);
         self.finish(now, done);
     }
 
@@ -218,23 +218,23 @@ impl Session {
 
     /// A message of the box about itself.
     pub fn publish_status(&mut self, message: Outbound) {
-        self.outbox.push_status(message);
+        self.window.push_status(message);
     }
 
     /// A request to another box. Its answer, and how long it is waited for, is somebody else's matter.
     pub fn order(&mut self, ticket: u64, message: Outbound) {
-        self.outbox.push_order(ticket, message);
+        self.window.push_order(ticket, message);
     }
 
     /// Takes a request to another box back; `false` if it is out.
     pub fn withdraw(&mut self, ticket: u64) -> bool {
-        self.outbox.withdraw(ticket)
+        self.window.withdraw(ticket)
     }
 
     /// Subscribes to filters on this connection. The answer must come before the connection counts as stalled.
     pub fn subscribe(&mut self, now: Mono, filters: Vec<(String, Qos)>, retained: bool) {
         self.subscribing_since.get_or_insert(now);
-        let packet_id = self.outbox.subscription_id();
+        let packet_id = self.window.subscription_id();
         self.control.push_back(ToBroker::Subscribe { packet_id, filters, retained });
     }
 
@@ -245,7 +245,7 @@ impl Session {
 
     /// Ends subscriptions.
     pub fn unsubscribe(&mut self, filters: Vec<String>) {
-        let packet_id = self.outbox.subscription_id();
+        let packet_id = self.window.subscription_id();
         self.control.push_back(ToBroker::Unsubscribe { packet_id, filters });
     }
 
@@ -256,7 +256,7 @@ impl Session {
 
     /// Time passed: requests that have been unsettled for too long go to the journal.
     pub fn tick(&mut self, now: Mono) {
-        self.outbox.tick(now);
+        self.window.tick(now);
         while let Some((due, job)) = self.due.front().copied()
             && due <= now
         {
@@ -277,14 +277,14 @@ impl Session {
 
     /// Since when the broker has owed an answer without giving any.
     fn stalled_since(&self) -> Option<Mono> {
-        let owed = [self.outbox.stalled_since(), self.subscribing_since];
+        let owed = [self.window.stalled_since(), self.subscribing_since];
         owed.into_iter().flatten().min().filter(|_| self.connected)
     }
 
     /// When to call [`tick`](Session::tick) next.
     pub fn next_tick(&self) -> Option<Mono> {
         let stalled = self.stalled_since().map(|since| since.after(STALLED_AFTER));
-        [self.due.front().map(|(due, _)| *due), stalled, self.outbox.held_until()].into_iter().flatten().min()
+        [self.due.front().map(|(due, _)| *due), stalled, self.window.held_until()].into_iter().flatten().min()
     }
 
     /// The next thing to do.
@@ -313,7 +313,7 @@ impl Session {
             });
         }
         loop {
-            let (packet, done) = self.outbox.next(now)?;
+            let (packet, done) = self.window.next(now)?;
             self.finish(now, done);
             if packet.is_some() {
                 return packet;
@@ -324,7 +324,7 @@ impl Session {
     /// Whether [`poll_packet`](Session::poll_packet) would give something.
     pub fn has_packet(&self) -> bool {
         let own = !self.control.is_empty() || !self.completions.is_empty();
-        self.connected && (own || self.acks.is_ready() || self.outbox.is_ready())
+        self.connected && (own || self.acks.is_ready() || self.window.is_ready())
     }
 
     /// Open requests with this id, for a cancellation.
@@ -341,7 +341,7 @@ impl Session {
 
     /// Whether every request that was taken is answered, and the broker has the answers.
     pub fn is_drained(&self) -> bool {
-        self.outbox.is_empty() && self.jobs.values().all(|job| job.phase == Phase::Parked)
+        self.window.is_empty() && self.jobs.values().all(|job| job.phase == Phase::Parked)
     }
 
     /// Whether every request that was taken has its answer, be it with the broker or not.
@@ -351,7 +351,7 @@ impl Session {
 
     /// The numbers now.
     pub fn numbers(&self) -> Numbers {
-        Numbers { replies_waiting: self.outbox.waiting(), journaled: self.rows, ..self.numbers }
+        Numbers { replies_waiting: self.window.waiting(), journaled: self.rows, ..self.numbers }
     }
 
     /// Why a request of this size would not be taken now, apart from one that is known already.
@@ -465,11 +465,11 @@ impl Session {
     fn send(&mut self, job: JobId, message: Outbound) {
         let Some(open) = self.jobs.get_mut(&job) else { return };
         open.phase = Phase::Sending;
-        if message.qos == Qos::AtMostOnce && self.outbox.waiting() >= self.limits.replies_waiting {
+        if message.qos == Qos::AtMostOnce && self.window.waiting() >= self.limits.replies_waiting {
             self.numbers.dropped += 1;
             return self.settle(job, None);
         }
-        self.outbox.push_reply(job, message);
+        self.window.push_reply(job, message);
     }
 
     fn finish(&mut self, now: Mono, done: Option<(Tag, Fate)>) {

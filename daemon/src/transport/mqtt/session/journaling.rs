@@ -86,7 +86,7 @@ impl Session {
         let Some(open) = self.jobs.get_mut(&job) else { return false };
         let bytes = open.bytes as u64;
         let room = self.rows < self.limits.journal_rows && self.row_bytes + bytes <= self.limits.journal_bytes;
-        if !room || self.outbox.waiting() >= self.limits.replies_waiting {
+        if !room || self.window.waiting() >= self.limits.replies_waiting {
             return false;
         }
         open.journal = Journaled::Writing;

@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 
 use super::{BURST, GOODBYE, Stage, Task};
 use crate::transport::mqtt::link::Link;
-use crate::transport::mqtt::outbox::Answer;
 use crate::transport::mqtt::packet::{FromBroker, NotTaken, Qos, ToBroker};
 use crate::transport::mqtt::reconnect::End;
+use crate::transport::mqtt::window::Answer;
 
 impl Task {
     pub(super) async fn on_packet(&mut self, packet: Option<FromBroker>) {

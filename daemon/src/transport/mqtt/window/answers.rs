@@ -6,7 +6,7 @@ use std::time::Duration;
 use edge_core::Mono;
 
 use super::super::packet::ToBroker;
-use super::{Answer, Fate, Flying, Outbox, Tag};
+use super::{Answer, Fate, Flying, Tag, Window};
 
 /// First pause after the broker did not take a reply for the time being; doubles while that goes on.
 const FIRST_HOLD: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ const LONGEST_HOLD: Duration = Duration::from_secs(30);
 /// How long one and the same reply is offered to a broker that does not take it.
 const GIVE_UP: Duration = Duration::from_secs(300);
 
-impl Outbox {
+impl Window {
     /// A QoS 1 message was taken or refused.
     pub fn puback(&mut self, now: Mono, packet_id: u16, answer: Answer) -> Option<(Tag, Fate)> {
         self.progress = now;
@@ -91,54 +91,54 @@ mod tests {
     use super::super::super::packet::Qos;
     use super::super::super::session::JobId;
     use super::super::LAST_QOS2_ID;
-    use super::super::tests::{NOW, message, outbox, sent};
+    use super::super::tests::{NOW, message, sent, window};
     use super::*;
 
     #[test]
     fn a_broker_that_takes_nothing_for_a_while_gets_everything_later_in_its_order() {
         let one = Qos::AtLeastOnce;
-        let mut outbox = outbox(false, &[("a", one), ("b", Qos::ExactlyOnce), ("c", one), ("d", one)]);
-        assert_eq!(sent(&mut outbox), ["a", "b", "c"]);
+        let mut window = window(false, &[("a", one), ("b", Qos::ExactlyOnce), ("c", one), ("d", one)]);
+        assert_eq!(sent(&mut window), ["a", "b", "c"]);
         let (mut now, mut pauses) = (NOW, Vec::new());
         // What was under way comes back in the order of sending, and holds the others once.
-        assert_eq!(outbox.puback(now, LAST_QOS2_ID + 1, Answer::NotNow), None);
-        assert_eq!(outbox.pubrec(now, 1, Answer::NotNow), None);
-        assert_eq!(outbox.puback(now, LAST_QOS2_ID + 2, Answer::NotNow), None);
+        assert_eq!(window.puback(now, LAST_QOS2_ID + 1, Answer::NotNow), None);
+        assert_eq!(window.pubrec(now, 1, Answer::NotNow), None);
+        assert_eq!(window.puback(now, LAST_QOS2_ID + 2, Answer::NotNow), None);
         for _ in 0..8 {
             // What the box says of itself is not held back.
-            outbox.push_status(message("state", one));
-            assert_eq!((sent(&mut outbox), outbox.is_ready(), outbox.waiting()), (vec!["state".into()], false, 4));
-            outbox.flying.clear();
-            let until = outbox.held_until().unwrap();
+            window.push_status(message("state", one));
+            assert_eq!((sent(&mut window), window.is_ready(), window.waiting()), (vec!["state".into()], false, 4));
+            window.flying.clear();
+            let until = window.held_until().unwrap();
             pauses.push(until.since(now).as_secs());
             now = until;
-            outbox.tick(now);
+            window.tick(now);
             // One shows whether the others may follow.
-            let Some((Some(ToBroker::Publish { packet_id, message, .. }), None)) = outbox.next(now) else {
+            let Some((Some(ToBroker::Publish { packet_id, message, .. }), None)) = window.next(now) else {
                 panic!("not sent")
             };
-            assert_eq!((message.topic.as_str(), outbox.next(now)), ("a", None));
-            assert_eq!(outbox.puback(now, packet_id, Answer::NotNow), None);
+            assert_eq!((message.topic.as_str(), window.next(now)), ("a", None));
+            assert_eq!(window.puback(now, packet_id, Answer::NotNow), None);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
-        outbox.tick(now.after(LONGEST_HOLD));
-        let Some((Some(ToBroker::Publish { packet_id, .. }), None)) = outbox.next(now) else { panic!("not sent") };
-        assert_eq!(outbox.puback(now, packet_id, Answer::Taken), Some((Tag::Reply(JobId(0)), Fate::Accepted)));
-        assert_eq!(sent(&mut outbox), ["b", "c", "d"]);
+        window.tick(now.after(LONGEST_HOLD));
+        let Some((Some(ToBroker::Publish { packet_id, .. }), None)) = window.next(now) else { panic!("not sent") };
+        assert_eq!(window.puback(now, packet_id, Answer::Taken), Some((Tag::Reply(JobId(0)), Fate::Accepted)));
+        assert_eq!(sent(&mut window), ["b", "c", "d"]);
     }
 
     #[test]
     fn one_reply_that_is_never_taken_is_given_up_in_the_end() {
-        let mut outbox = outbox(false, &[("a", Qos::AtLeastOnce), ("b", Qos::AtLeastOnce)]);
+        let mut window = window(false, &[("a", Qos::AtLeastOnce), ("b", Qos::AtLeastOnce)]);
         let mut now = NOW;
         let fate = loop {
-            outbox.tick(now);
-            let Some((Some(ToBroker::Publish { packet_id, .. }), None)) = outbox.next(now) else {
-                now = outbox.held_until().unwrap_or(now);
-                outbox.flying.clear();
+            window.tick(now);
+            let Some((Some(ToBroker::Publish { packet_id, .. }), None)) = window.next(now) else {
+                now = window.held_until().unwrap_or(now);
+                window.flying.clear();
                 continue;
             };
-            if let Some(fate) = outbox.puback(now, packet_id, Answer::NotNow) {
+            if let Some(fate) = window.puback(now, packet_id, Answer::NotNow) {
                 break fate;
             }
         };
