@@ -29,6 +29,7 @@ use edge_wire::dto::{MqttStatus, Problem};
 use self::routing::{DetectConfig, RoutingConfig};
 use self::rules::Rule;
 use self::sites::SiteConfig;
+use crate::transport::mqtt::outbox::Bounds;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -268,6 +269,8 @@ pub struct MqttConfig {
     pub max_inflight: u16,
     /// Bytes of requests that are not yet answered, at most.
     pub max_inflight_bytes: u64,
+    /// Of results and events that wait for the broker.
+    pub outbox: Bounds,
 }
 
 impl MqttConfig {

@@ -22,7 +22,11 @@ use super::{
     MqttProtocol, PullConfig, TlsConfig, Tune,
 };
 use crate::pull::Address;
+use crate::transport::mqtt::outbox::Bounds;
 use crate::pull::address::mirror_fault;
+
+/// Bytes of messages for subscribers that stay in memory besides lying on disk: a few seconds of what a broker takes.
+const OUTBOX_IN_MEMORY: u64 = 4 << 20;
 
 /// What the configuration takes from the machine it runs on; passed in, so that tests need no machine.
 #[derive(Clone, Debug)]
@@ -203,6 +207,14 @@ fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
         max_replies_waiting: size(values.int("mqtt.max_replies_waiting")),
         max_inflight: small(values.int("mqtt.max_inflight")),
         max_inflight_bytes: values.int("mqtt.max_inflight_mib") << 20,
+        outbox: Bounds {
+            rows: values.int("mqtt.outbox_max_rows"),
+            bytes: values.int("mqtt.outbox_max_mib") << 20,
+            age: Duration::from_secs(values.int("mqtt.outbox_max_age_s")),
+            memory_bytes: OUTBOX_IN_MEMORY,
+            pause_connected: millis(values, "mqtt.journal_after_ms"),
+            pause_alone: millis(values, "mqtt.outbox_commit_ms"),
+        },
         host,
     }
 }

@@ -11,6 +11,7 @@ mod database;
 pub mod decisions;
 pub mod histogram;
 pub mod journal;
+pub mod outbox;
 pub mod records;
 pub mod replies;
 mod schema;

@@ -284,6 +284,36 @@ pub struct MqttStatus {
     pub problems: Vec<Problem>,
     /// Whether reports of other boxes of the fleet come in.
     pub hears_fleet: bool,
+    /// Results and events that wait for the broker.
+    pub outbox: OutboxStatus,
+}
+
+/// Results and events for subscribers, and what became of them since the daemon started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutboxStatus {
+    /// They wait for the broker.
+    pub waiting: u64,
+    /// Bytes of them.
+    pub waiting_bytes: u64,
+    /// Of those that wait, the ones on disk.
+    pub stored: u64,
+    /// The broker took them.
+    pub sent: u64,
+    /// Of these, sent more than two seconds after they were made, and marked historical.
+    pub late: u64,
+    /// Given up because the outbox was full.
+    pub dropped: u64,
+    /// Given up because they were too old.
+    pub expired: u64,
+    /// Not sent, as a newer one of the same topic came before the broker was there.
+    pub replaced: u64,
+    /// The broker refused them.
+    pub refused: u64,
+    /// They could not be read from the disk.
+    pub unreadable: u64,
+    /// Of QoS 0, made while there was no broker.
+    pub unsent: u64,
 }
 
 /// Sums since start.

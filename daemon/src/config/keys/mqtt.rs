@@ -98,6 +98,30 @@ pub(super) const KEYS: &[Key] = &[
         "Payloads of requests that are not yet answered, all together; a single larger one is taken when it is alone.",
     ),
     key(
+        "mqtt.outbox_max_rows",
+        Kind::Int { min: 100, max: 10_000_000 },
+        Absent::Int(100_000),
+        "Results and events that wait for the broker at most; beyond, the oldest of the lowest priority goes.",
+    ),
+    key(
+        "mqtt.outbox_max_mib",
+        Kind::Int { min: 1, max: 65_536 },
+        Absent::Int(64),
+        "Bytes of them; beyond, the oldest of the lowest priority goes.",
+    ),
+    key(
+        "mqtt.outbox_max_age_s",
+        Kind::Int { min: 10, max: 366 * 86_400 },
+        Absent::Int(7 * 86_400),
+        "How long one of them waits at most.",
+    ),
+    key(
+        "mqtt.outbox_commit_ms",
+        Kind::Int { min: 10, max: 60 * SECOND },
+        Absent::Int(SECOND),
+        "While there is no broker, what was made within this time is written to the disk together: longer wears the disk less, and a power failure loses more of what no sender keeps.",
+    ),
+    key(
         "mqtt.tls.ca",
         Kind::Path,
         Absent::Unset("no TLS"),

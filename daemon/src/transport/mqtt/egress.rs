@@ -42,7 +42,7 @@ pub fn message(target: &Target, stored: &Stored) -> Outbound {
         retain: false,
         correlation: target.correlation.clone(),
         content_type: JSON.into(),
-        request: None,
+        ..Outbound::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! MQTT, 5 or 3.1.1, one connection.
 //!
 //! Read [`packet`] (what travels), [`codec`] (bytes), [`link`] with [`dial`] and [`reconnect`] (one connection, and when
-//! there is another), [`session`] with [`acks`] and [`window`] (the rules: order, journal, redelivery, bounds),
+//! there is another), [`session`] with [`acks`], [`window`] and [`outbox`] (the rules: order, journal, redelivery, bounds, what waits for the broker),
 //! [`ingress`] and [`egress`] (messages to requests, replies to messages), [`peers`] (requests of ours to other boxes), [`task`] (the one loop that ties them),
 //! [`supervise`] (which starts it again should it fail).
 //!
@@ -16,6 +16,7 @@ mod dial;
 mod egress;
 mod ingress;
 mod link;
+pub mod outbox;
 mod packet;
 mod peers;
 mod reconnect;
@@ -32,6 +33,7 @@ use edge_wire::dto::Problem;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use self::task::outbox::Shelf;
 use self::task::{Ledger, Stop, Task, speak};
 use crate::config::MqttConfig;
 use crate::driver::chain;
@@ -94,18 +96,23 @@ pub fn spawn(setup: Setup) -> Mqtt {
 
 /// One life of the transport, after so many that ended by a fault.
 async fn live(setup: Setup, stopped: watch::Receiver<Option<Stop>>, faults: u32) {
-    let (ledger, problems) = open(&setup.state_dir.join("journal.db"), setup.runtime_dir.clone()).await;
+    let (ledger, problems) = open(&setup.state_dir, setup.runtime_dir.clone()).await;
     let orders = Arc::clone(&setup.orders).lock_owned().await;
     let mut task = Task::new(setup, ledger, orders);
     for problem in problems.into_iter().chain((faults > 0).then(|| failed_before(faults))) {
         tracing::error!(subject = %problem.subject, what = %problem.what, "mqtt");
         task.report_problem(problem);
     }
-    if let Some(journal) = task.run(stopped).await {
-        let closed = tokio::time::timeout(DISK_LIMIT, tokio::task::spawn_blocking(move || journal.close())).await;
-        if !matches!(closed, Ok(Ok(()))) {
-            tracing::error!("the journal was not closed: its disk does not answer; answered requests may be run again");
+    let Ledger { journal, shelf, .. } = task.run(stopped).await;
+    let close = move || {
+        if let Some(journal) = journal {
+            journal.close();
         }
+        shelf.close();
+    };
+    let closed = tokio::time::timeout(DISK_LIMIT, tokio::task::spawn_blocking(close)).await;
+    if !matches!(closed, Ok(Ok(()))) {
+        tracing::error!("the journal was not closed: its disk does not answer; answered requests may be run again");
     }
 }
 
@@ -131,10 +138,10 @@ impl Mqtt {
 
 /// Waits for the first word of the journal, so that what it holds is known before the broker sends anything again; but
 /// not for ever.
-async fn open(journal_file: &Path, replies_dir: PathBuf) -> (Ledger, Vec<Problem>) {
+async fn open(state_dir: &Path, replies_dir: PathBuf) -> (Ledger, Vec<Problem>) {
     let mut problems = Vec::new();
     let (journal_sender, mut journal_reports) = mpsc::channel(REPORTS);
-    let journal = Journal::start(journal_file, journal_sender).map_err(|error| {
+    let journal = Journal::start(&state_dir.join("journal.db"), journal_sender).map_err(|error| {
         problems.push(no_journal(&Shut { what: chain(&error), remedy: error.remedy() }));
     });
     let found = match tokio::time::timeout(DISK_LIMIT, journal_reports.recv()).await {
@@ -165,7 +172,9 @@ async fn open(journal_file: &Path, replies_dir: PathBuf) -> (Ledger, Vec<Problem
         // A panic there is one of this life.
         Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
     };
-    (Ledger { journal: journal.ok(), replies, journal_reports, found }, problems)
+    let (shelf, no_shelf) = Shelf::start(&state_dir.join("outbox.db"));
+    problems.extend(no_shelf);
+    (Ledger { journal: journal.ok(), replies, journal_reports, found, shelf }, problems)
 }
 
 /// The disk of the journal has said nothing for this long.

@@ -88,7 +88,7 @@ pub struct Properties {
 }
 
 /// A message of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outbound {
     pub topic: String,
     pub payload: Bytes,
@@ -97,6 +97,8 @@ pub struct Outbound {
     pub correlation: Option<Bytes>,
     /// Content type, under MQTT 5.
     pub content_type: Cow<'static, str>,
+    /// User properties, under MQTT 5.
+    pub user: Vec<(String, String)>,
     /// What a request says besides, under MQTT 5.
     pub request: Option<Box<Asking>>,
 }
@@ -107,25 +109,19 @@ pub struct Asking {
     pub response_topic: String,
     /// After so many seconds the broker need not deliver it any more.
     pub expiry_s: u32,
-    pub user: Vec<(String, String)>,
 }
 
 impl Outbound {
     /// Upper bound of the packet's size.
     pub fn packet_bytes(&self) -> usize {
         const HEADERS: usize = 32;
-        let correlation = self.correlation.as_ref().map_or(0, Bytes::len);
-        let request = self.request.as_ref().map_or(0, |request| request.bytes());
-        HEADERS + self.topic.len() + self.payload.len() + correlation + self.content_type.len() + request
-    }
-}
-
-impl Asking {
-    fn bytes(&self) -> usize {
         /// Of each property: its kind and two lengths.
         const AROUND: usize = 5;
+        let correlation = self.correlation.as_ref().map_or(0, Bytes::len);
+        let request = self.request.as_ref().map_or(0, |request| 2 * AROUND + request.response_topic.len());
         let pair = |(name, value): &(String, String)| AROUND + name.len() + value.len();
-        2 * AROUND + self.response_topic.len() + self.user.iter().map(pair).sum::<usize>()
+        let user = self.user.iter().map(pair).sum::<usize>();
+        HEADERS + self.topic.len() + self.payload.len() + correlation + self.content_type.len() + request + user
     }
 }
 

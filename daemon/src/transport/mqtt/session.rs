@@ -21,12 +21,13 @@ mod terms;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use edge_core::Mono;
+use edge_core::{Mono, Priority};
 
 use self::job::{Job, Journaled, Phase};
 pub use self::terms::{Action, Arrival, JobId, Limits, Noted, Numbers, Taken, Why};
 use super::acks::{Acks, Owed};
 use super::packet::{Granted, Outbound, Qos, ToBroker};
+use super::outbox::{self, End, Letter, Outbox};
 use super::window::{Answer, Fate, Tag, Window};
 use crate::ledger::Key;
 
@@ -59,6 +60,7 @@ pub struct Session {
     open_bytes: u64,
     acks: Acks,
     window: Window,
+    outbox: Outbox,
     unsent: HashMap<u16, Unsent>,
     /// QoS 2 messages that were taken and that the broker has not released yet.
     unreleased: HashSet<u16>,
@@ -92,6 +94,7 @@ impl Session {
             open_bytes: 0,
             acks: Acks::default(),
             window: Window::default(),
+            outbox: Outbox::new(limits.outbox),
             unsent: HashMap::new(),
             unreleased: HashSet::new(),
             control: VecDeque::new(),
@@ -119,6 +122,7 @@ impl Session {
             self.suspicious = false;
         }
         self.window.connected(now, granted);
+        self.outbox.connected();
     }
 
     /// The connection is gone.
@@ -128,6 +132,7 @@ impl Session {
         self.subscribing_since = None;
         self.connected = false;
         self.window.lost();
+        self.outbox.lost();
         self.control.clear();
         self.completions.clear();
         for owed in self.acks.clear() {
@@ -183,6 +188,23 @@ impl Session {
             _ => self.send(job, message),
         }
         self.tick(now);
+    }
+
+    /// The results of a request for subscribers: it is over when the broker or the disk has them all.
+    pub fn posted(&mut self, now: Mono, job: JobId, rank: Priority, letters: Vec<Letter>) {
+        let Some(open) = self.jobs.get_mut(&job) else { return };
+        open.phase = Phase::Sending;
+        self.outbox.post(now, rank, letters, Some(job));
+    }
+
+    /// Messages for subscribers that answer no request.
+    pub fn post(&mut self, now: Mono, rank: Priority, letters: Vec<Letter>) {
+        self.outbox.post(now, rank, letters, None);
+    }
+
+    /// The messages that wait for the broker, for what the disk says of them.
+    pub fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
     }
 
     /// The reply is stored.
@@ -257,6 +279,7 @@ impl Session {
     /// Time passed: requests that have been unsettled for too long go to the journal.
     pub fn tick(&mut self, now: Mono) {
         self.window.tick(now);
+        self.outbox.tick(now);
         while let Some((due, job)) = self.due.front().copied()
             && due <= now
         {
@@ -284,11 +307,18 @@ impl Session {
     /// When to call [`tick`](Session::tick) next.
     pub fn next_tick(&self) -> Option<Mono> {
         let stalled = self.stalled_since().map(|since| since.after(STALLED_AFTER));
-        [self.due.front().map(|(due, _)| *due), stalled, self.window.held_until()].into_iter().flatten().min()
+        let due = self.due.front().map(|(due, _)| *due);
+        [due, stalled, self.window.held_until(), self.outbox.next_tick()].into_iter().flatten().min()
     }
 
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action> {
+        while let Some(action) = self.outbox.poll() {
+            match action {
+                outbox::Action::Safe(job) => self.settle(job, Some(Noted::Replied)),
+                other => self.actions.push_back(Action::Outbox(other)),
+            }
+        }
         self.actions.pop_front()
     }
 
@@ -313,6 +343,11 @@ impl Session {
             });
         }
         loop {
+            if self.takes_letters()
+                && let Some((place, message)) = self.outbox.next(now)
+            {
+                self.window.push_letter(place, message);
+            }
             let (packet, done) = self.window.next(now)?;
             self.finish(now, done);
             if packet.is_some() {
@@ -324,7 +359,13 @@ impl Session {
     /// Whether [`poll_packet`](Session::poll_packet) would give something.
     pub fn has_packet(&self) -> bool {
         let own = !self.control.is_empty() || !self.completions.is_empty();
-        self.connected && (own || self.acks.is_ready() || self.window.is_ready())
+        let letter = || self.takes_letters() && self.outbox.is_ready();
+        self.connected && (own || self.acks.is_ready() || self.window.is_ready() || letter())
+    }
+
+    /// Whether messages of the outbox may leave: not while the daemon stops, if the disk takes them.
+    fn takes_letters(&self) -> bool {
+        self.window.wants_letter() && !(self.stopping && self.outbox.has_disk())
     }
 
     /// Open requests with this id, for a cancellation.
@@ -336,22 +377,24 @@ impl Session {
     /// From now on nothing that the broker would keep is taken.
     pub fn stop(&mut self) {
         self.stopping = true;
+        self.outbox.stop();
         self.parked.clear();
     }
 
-    /// Whether every request that was taken is answered, and the broker has the answers.
+    /// Whether every request that was taken is answered, the broker has the answers, and what it does not have is on the disk.
     pub fn is_drained(&self) -> bool {
-        self.window.is_empty() && self.jobs.values().all(|job| job.phase == Phase::Parked)
+        self.window.is_empty() && self.outbox.is_safe() && self.jobs.values().all(|job| job.phase == Phase::Parked)
     }
 
     /// Whether every request that was taken has its answer, be it with the broker or not.
     pub fn is_answered(&self) -> bool {
-        self.jobs.values().all(|job| matches!(job.phase, Phase::Parked | Phase::Sending))
+        self.outbox.is_safe() && self.jobs.values().all(|job| matches!(job.phase, Phase::Parked | Phase::Sending))
     }
 
     /// The numbers now.
     pub fn numbers(&self) -> Numbers {
-        Numbers { replies_waiting: self.window.waiting(), journaled: self.rows, ..self.numbers }
+        let outbox = self.outbox.level();
+        Numbers { replies_waiting: self.window.waiting(), journaled: self.rows, outbox, ..self.numbers }
     }
 
     /// Why a request of this size would not be taken now, apart from one that is known already.
@@ -480,6 +523,10 @@ impl Session {
                 }
                 self.settle(job, Some(if fate == Fate::Accepted { Noted::Replied } else { Noted::ReplyRefused }));
                 self.unpark(now);
+            }
+            Some((Tag::Letter(place), fate)) => {
+                let end = if fate == Fate::Accepted { End::Accepted } else { End::Refused };
+                self.outbox.end(place, end);
             }
             Some((Tag::Order(ticket), Fate::Refused)) => self.actions.push_back(Action::OrderRefused(ticket)),
             Some((Tag::Order(_), Fate::Accepted) | (Tag::Status, _)) | None => {}

@@ -6,6 +6,7 @@
 
 mod connection;
 mod journal;
+pub mod outbox;
 mod requests;
 mod siblings;
 pub mod speak;
@@ -23,6 +24,7 @@ use tokio::task::JoinError;
 use tokio::time::{Sleep, sleep};
 
 use self::connection::{receive, room};
+use self::outbox::Shelf;
 use self::requests::Open;
 use self::siblings::Siblings;
 use self::speak::Speaker;
@@ -64,6 +66,7 @@ pub struct Ledger {
     pub journal_reports: mpsc::Receiver<journal_file::Report>,
     /// What a former daemon left, until it is handed to the session; `None` while the journal is not open.
     pub found: Option<Found>,
+    pub shelf: Shelf,
 }
 
 /// Why the loop turns.
@@ -72,6 +75,8 @@ enum Wake {
     /// The link takes packets again.
     Room,
     Answer(Numbered),
+    /// The outbox's disk.
+    Shelf(crate::ledger::outbox::Report),
     /// `None`: its thread has ended.
     Journal(Option<journal_file::Report>),
     Status {
@@ -151,6 +156,7 @@ impl Task {
             replies_waiting: config.max_replies_waiting,
             inflight: config.max_inflight.into(),
             inflight_bytes: config.max_inflight_bytes,
+            outbox: config.outbox,
         };
         let topics = Topics::new(&config.prefix, &node);
         let rules = Rules {
@@ -205,8 +211,8 @@ impl Task {
         self.speaker.set_problem(problem);
     }
 
-    /// Runs until stopped; gives the journal back to be closed.
-    pub async fn run(mut self, mut stop: watch::Receiver<Option<Stop>>) -> Option<Journal> {
+    /// Runs until stopped; gives the ledger back to be closed.
+    pub async fn run(mut self, mut stop: watch::Receiver<Option<Stop>>) -> Ledger {
         let timer = sleep(Duration::ZERO);
         tokio::pin!(timer);
         let (mut armed, mut driver_gone) = (None, false);
@@ -230,6 +236,7 @@ impl Task {
                 () = room(packets), if wants_room => Wake::Room,
                 Some(answer) = self.answers.recv() => Wake::Answer(answer),
                 report = self.ledger.journal_reports.recv(), if !journal_gone => Wake::Journal(report),
+                Some(report) = self.ledger.shelf.reports.recv() => Wake::Shelf(report),
                 changed = self.status.changed(), if !driver_gone => Wake::Status { driver_is_gone: changed.is_err() },
                 Some(ask) = self.siblings.orders.recv() => Wake::Ask(ask),
                 Some(written) = self.siblings.writing.join_next() => Wake::Written(written),
@@ -239,6 +246,7 @@ impl Task {
             match wake {
                 Wake::Packet(packet) => self.on_packet(packet).await,
                 Wake::Answer(answer) => self.on_answer(answer),
+                Wake::Shelf(report) => self.on_shelf(report),
                 Wake::Journal(Some(report)) => self.on_journal(report),
                 Wake::Journal(None) => {
                     journal_gone = true;
@@ -254,7 +262,7 @@ impl Task {
         }
         self.tell_notes();
         self.leave().await;
-        self.ledger.journal
+        self.ledger
     }
 
     /// What is due by the clock.
@@ -316,6 +324,7 @@ impl Task {
             Action::Remove(job) => self.remove(job),
             Action::Note { job, step } => self.note(now, job, step),
             Action::Forget(job) => drop(self.open.remove(&job)),
+            Action::Outbox(action) => self.act_outbox(action),
             Action::OrderRefused(ticket) => self.on_order_refused(now, ticket),
             Action::Reconnect => {
                 if let Some(link) = self.link.take() {

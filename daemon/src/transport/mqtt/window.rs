@@ -1,7 +1,8 @@
 //! Messages of ours on their way to the broker: they wait here until it has taken them, over reconnects.
 //!
-//! Decides what is sent next, under which packet id, and what is sent again. Replies keep their order; what the box says of itself
-//! and requests to other boxes go before them and are given up with the connection. Packet ids of
+//! Decides what is sent next, under which packet id, and what is sent again. Replies keep their order, and so do messages of the
+//! outbox, which take turns with them; what the box says of itself and requests to other boxes go before both and are given up
+//! with the connection. Packet ids of
 //! QoS 2 come from a small range of their own: a broker that kept the session of a daemon that died may hold one of
 //! ours half-received, and would take a new message under that id for the old one; the first connection of a daemon
 //! therefore releases the whole range before any of it is used.
@@ -12,6 +13,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use edge_core::Mono;
 
+use super::outbox::Place;
 use super::packet::{Granted, Outbound, Qos, ToBroker};
 use super::session::JobId;
 
@@ -24,6 +26,8 @@ const LAST_QOS2_ID: u16 = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
     Reply(JobId),
+    /// Of the outbox.
+    Letter(Place),
     /// A request to another box, by its ticket. Nobody waits for it over a reconnect.
     Order(u64),
     /// What the box says of itself; put together anew for each connection.
@@ -54,22 +58,23 @@ struct Flying {
     message: Outbound,
     /// The broker has it and was told so (QoS 2): only its last word is missing.
     released: bool,
-    /// Place in the order of replies.
+    /// Place in the order of what is kept.
     order: u64,
     /// Since when the broker has not taken it.
     refused_since: Option<Mono>,
 }
 
 impl Flying {
-    fn is_reply(&self) -> bool {
-        matches!(self.tag, Tag::Reply(_))
+    /// Whether it outlives the connection.
+    fn is_kept(&self) -> bool {
+        matches!(self.tag, Tag::Reply(_) | Tag::Letter(_))
     }
 }
 
-/// A reply that waits for its turn.
+/// A message that waits for its turn.
 #[derive(Debug)]
 struct Waiting {
-    job: JobId,
+    tag: Tag,
     message: Outbound,
     order: u64,
     refused_since: Option<Mono>,
@@ -86,9 +91,13 @@ pub struct Window {
     status: VecDeque<Outbound>,
     orders: VecDeque<(u64, Outbound)>,
     replies: VecDeque<Waiting>,
-    /// Until then no reply is sent, as the broker would not take one.
+    /// Few: the outbox keeps the others.
+    letters: VecDeque<Waiting>,
+    /// Whose turn it is.
+    letter_next: bool,
+    /// Until then neither is sent, as the broker would not take one.
     held_until: Option<Mono>,
-    /// Pauses in a row; after one, a single reply is offered before the others follow.
+    /// Pauses in a row; after one, a single message is offered before the others follow.
     holds: u32,
     flying: HashMap<u16, Flying>,
     next_order: u64,
@@ -105,12 +114,20 @@ pub type Step = (Option<ToBroker>, Option<(Tag, Fate)>);
 impl Window {
     /// Replies that wait for the broker, sent or not.
     pub fn waiting(&self) -> usize {
-        self.replies.len() + self.flying.values().filter(|flying| flying.is_reply()).count()
+        self.replies.len() + self.flying.values().filter(|flying| matches!(flying.tag, Tag::Reply(_))).count()
+    }
+
+    /// Whether one more message of the outbox can leave soon.
+    pub fn wants_letter(&self) -> bool {
+        self.granted.is_some_and(|granted| self.has_window(Qos::AtLeastOnce, granted))
+            && self.letters.is_empty()
+            && self.held_until.is_none()
+            && !self.is_probing()
     }
 
     /// Whether nothing is left that the broker should have.
     pub fn is_empty(&self) -> bool {
-        self.replies.is_empty() && self.status.is_empty() && self.orders.is_empty() && self.flying.is_empty()
+        self.replies.is_empty() && self.letters.is_empty() && self.status.is_empty() && self.orders.is_empty() && self.flying.is_empty()
     }
 
     /// Since when the broker has owed an acknowledgement without giving any.
@@ -120,8 +137,19 @@ impl Window {
 
     /// Adds a reply.
     pub fn push_reply(&mut self, job: JobId, message: Outbound) {
-        self.replies.push_back(Waiting { job, message, order: self.next_order, refused_since: None });
+        let order = self.take_order();
+        self.replies.push_back(Waiting { tag: Tag::Reply(job), message, order, refused_since: None });
+    }
+
+    /// Adds a message of the outbox.
+    pub fn push_letter(&mut self, place: Place, message: Outbound) {
+        let order = self.take_order();
+        self.letters.push_back(Waiting { tag: Tag::Letter(place), message, order, refused_since: None });
+    }
+
+    fn take_order(&mut self) -> u64 {
         self.next_order += 1;
+        self.next_order
     }
 
     /// Adds a message of the box about itself; one that waits for the same topic is replaced.
@@ -163,11 +191,7 @@ impl Window {
             }
         } else {
             // The broker has forgotten us. What it was told to release may be lost with the session, so it goes again.
-            for (_, flying) in flying {
-                if let Tag::Reply(job) = flying.tag {
-                    self.put_back(job, flying);
-                }
-            }
+            flying.into_iter().filter(|(_, flying)| flying.is_kept()).for_each(|(_, flying)| self.put_back(flying));
             self.haunted.clear();
         }
         self.known = true;
@@ -181,7 +205,7 @@ impl Window {
         self.status.clear();
         self.orders.clear();
         (self.held_until, self.holds) = (None, 0);
-        self.flying.retain(|_, flying| flying.is_reply());
+        self.flying.retain(|_, flying| flying.is_kept());
     }
 
     /// The next packet, and the message that is done with once it is sent.
@@ -221,10 +245,11 @@ impl Window {
             || self.has_window(front.qos, granted)
     }
 
-    fn put_back(&mut self, job: JobId, flying: Flying) {
-        let Flying { message, order, refused_since, .. } = flying;
-        let place = self.replies.partition_point(|waiting| waiting.order < order);
-        self.replies.insert(place, Waiting { job, message, order, refused_since });
+    fn put_back(&mut self, flying: Flying) {
+        let Flying { tag, message, order, refused_since, .. } = flying;
+        let queue = if matches!(tag, Tag::Letter(_)) { &mut self.letters } else { &mut self.replies };
+        let place = queue.partition_point(|waiting| waiting.order < order);
+        queue.insert(place, Waiting { tag, message, order, refused_since });
     }
 
     /// A packet id for a subscription.
@@ -233,14 +258,19 @@ impl Window {
     }
 
     fn front(&self) -> Option<&Outbound> {
-        let reply = || self.replies.front().filter(|_| self.held_until.is_none() && !self.is_probing());
+        let kept = || if self.is_letters_turn() { self.letters.front() } else { self.replies.front() };
+        let kept = || kept().filter(|_| self.held_until.is_none() && !self.is_probing());
         let order = || self.orders.front().map(|(_, message)| message);
-        self.status.front().or_else(order).or_else(|| reply().map(|waiting| &waiting.message))
+        self.status.front().or_else(order).or_else(|| kept().map(|waiting| &waiting.message))
     }
 
-    /// Whether a reply is under way that shows if the broker takes replies again.
+    fn is_letters_turn(&self) -> bool {
+        !self.letters.is_empty() && (self.letter_next || self.replies.is_empty())
+    }
+
+    /// Whether a message is under way that shows if the broker takes any again.
     fn is_probing(&self) -> bool {
-        self.holds > 0 && self.flying.values().any(Flying::is_reply)
+        self.holds > 0 && self.flying.values().any(Flying::is_kept)
     }
 
     fn pop(&mut self) -> Option<(Tag, Outbound, u64, Option<Mono>)> {
@@ -250,8 +280,11 @@ impl Window {
         if let Some((ticket, message)) = self.orders.pop_front() {
             return Some((Tag::Order(ticket), message, 0, None));
         }
-        let Waiting { job, message, order, refused_since } = self.replies.pop_front()?;
-        Some((Tag::Reply(job), message, order, refused_since))
+        let letter = self.is_letters_turn();
+        self.letter_next = !letter;
+        let queue = if letter { &mut self.letters } else { &mut self.replies };
+        let Waiting { tag, message, order, refused_since } = queue.pop_front()?;
+        Some((tag, message, order, refused_since))
     }
 
     fn has_window(&self, qos: Qos, granted: Granted) -> bool {
@@ -301,7 +334,7 @@ mod tests {
             retain: false,
             correlation: None,
             content_type: "application/json".into(),
-            request: None,
+            ..Outbound::default()
         }
     }
 

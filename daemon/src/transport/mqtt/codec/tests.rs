@@ -14,7 +14,7 @@ fn message(qos: Qos, payload: usize) -> Outbound {
         retain: false,
         correlation: Some(Bytes::from_static(b"c7")),
         content_type: "application/json".into(),
-        request: None,
+        ..Outbound::default()
     }
 }
 

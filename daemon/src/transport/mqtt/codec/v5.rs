@@ -161,7 +161,7 @@ fn publish(packet_id: u16, again: bool, message: &Outbound) -> Publish {
             content_type: Some(message.content_type.clone().into_owned()),
             response_topic: message.request.as_ref().map(|request| request.response_topic.clone()),
             message_expiry_interval: message.request.as_ref().map(|request| request.expiry_s),
-            user_properties: message.request.as_ref().map(|request| request.user.clone()).unwrap_or_default(),
+            user_properties: message.user.clone(),
             ..PublishProperties::default()
         }),
     }

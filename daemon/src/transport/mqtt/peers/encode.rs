@@ -115,15 +115,15 @@ pub fn encode(order: &Order, content: &Content, sender: &Sender, correlation: St
     if order.priority != Priority::Normal {
         options.push(("priority", order.priority.as_str().to_owned()));
     }
-    let (payload, request) = match sender.protocol {
+    let (payload, request, user) = match sender.protocol {
         MqttProtocol::V5 => {
             options.push(("client", sender.node.clone()));
             options.extend(form.header.map(|len| ("inference_header_content_length", len.to_string())));
             let user = options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             let expiry_s = u32::try_from(deadline_ms(order).div_ceil(1000)).unwrap_or(u32::MAX);
-            (form.body.end(), Some(Box::new(Asking { response_topic, expiry_s, user })))
+            (form.body.end(), Some(Box::new(Asking { response_topic, expiry_s })), user)
         }
-        MqttProtocol::V311 => (form.body.end_with(&options, &response_topic), None),
+        MqttProtocol::V311 => (form.body.end_with(&options, &response_topic), None, Vec::new()),
     };
     let out = Out { request_id, name, bytes: payload.len() as u64, digest: Sha256::digest(&payload).into() };
     let message = Outbound {
@@ -133,6 +133,7 @@ pub fn encode(order: &Order, content: &Content, sender: &Sender, correlation: St
         retain: false,
         correlation: (sender.protocol == MqttProtocol::V5).then(|| correlation.into()),
         content_type: form.content_type,
+        user,
         request,
     };
     Ok(Encoded { message, out })

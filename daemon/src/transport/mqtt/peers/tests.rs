@@ -65,7 +65,7 @@ fn received(encoded: &Encoded, protocol: MqttProtocol) -> (Request, ingress::Tar
         response_topic: Some(asking.response_topic.clone()),
         correlation: message.correlation.as_ref().map(|data| data.to_vec()),
         expiry_s: Some(asking.expiry_s),
-        user: asking.user.clone(),
+        user: message.user.clone(),
     });
     let inbound = Inbound {
         topic: message.topic.clone(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::RESTORED_AT_ONCE;
 use crate::ledger::Key;
+use crate::transport::mqtt::outbox;
 use crate::transport::mqtt::packet::Qos;
 
 /// One request, by its number in the journal.
@@ -20,6 +21,7 @@ pub struct Limits {
     pub inflight: usize,
     /// Payloads of requests that are not answered, together.
     pub inflight_bytes: u64,
+    pub outbox: outbox::Bounds,
 }
 
 impl Limits {
@@ -92,6 +94,8 @@ pub enum Action {
     Forget(JobId),
     /// The broker does not take a request to another box.
     OrderRefused(u64),
+    /// What the outbox has for the disk.
+    Outbox(outbox::Action),
     /// Make the connection anew.
     Reconnect,
 }
@@ -115,4 +119,6 @@ pub struct Numbers {
     pub refused_by_broker: u64,
     /// Requests that the journal had no room for.
     pub unjournaled: u64,
+    /// Messages for subscribers.
+    pub outbox: outbox::Level,
 }

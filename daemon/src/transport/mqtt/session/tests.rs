@@ -20,6 +20,7 @@ fn limits() -> Limits {
         replies_waiting: 8,
         inflight: 20,
         inflight_bytes: 1 << 20,
+        outbox: outbox::tests::BOUNDS,
     }
 }
 
@@ -56,7 +57,7 @@ fn reply(qos: Qos) -> Outbound {
         retain: false,
         correlation: None,
         content_type: "application/json".into(),
-        request: None,
+        ..Outbound::default()
     }
 }
 

@@ -329,6 +329,6 @@ fn cancellation(topic: String) -> Outbound {
         retain: false,
         correlation: None,
         content_type: JSON.into(),
-        request: None,
+        ..Outbound::default()
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use edge_core::Mono;
-use edge_wire::dto::{MqttStatus, Problem, Status};
+use edge_wire::dto::{MqttStatus, OutboxStatus, Problem, Status};
 use edge_wire::mqtt::retained;
 use edge_wire::mqtt::topic::Topics;
 
@@ -16,6 +16,7 @@ use crate::config::{FIRST_ATTEMPT, MqttConfig};
 use crate::driver::clock;
 use crate::handle::{Handle, Message};
 use crate::transport::mqtt::egress::JSON;
+use crate::transport::mqtt::outbox::Level;
 use crate::transport::mqtt::packet::{Granted, Outbound, Qos};
 use crate::transport::mqtt::session::Session;
 
@@ -184,6 +185,7 @@ impl Speaker {
         self.now_status.replies_dropped = numbers.dropped;
         self.now_status.replies_refused = numbers.refused_by_broker;
         self.now_status.unjournaled = numbers.unjournaled;
+        self.now_status.outbox = outbox(&numbers.outbox);
         if self.now_status.problems != self.problems {
             self.now_status.problems.clone_from(&self.problems);
         }
@@ -254,6 +256,22 @@ impl Speaker {
     }
 }
 
+fn outbox(level: &Level) -> OutboxStatus {
+    OutboxStatus {
+        waiting: level.rows,
+        waiting_bytes: level.bytes,
+        stored: level.stored,
+        sent: level.sent,
+        late: level.late,
+        dropped: level.dropped,
+        expired: level.expired,
+        replaced: level.replaced,
+        refused: level.refused,
+        unreadable: level.unreadable,
+        unsent: level.unsent,
+    }
+}
+
 /// The last full beat before this, so that a record with this time differs from the one before by a beat only.
 fn on_the_beat(wall: SystemTime) -> SystemTime {
     let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -263,5 +281,5 @@ fn on_the_beat(wall: SystemTime) -> SystemTime {
 
 fn message(topic: String, text: String, qos: Qos, retain: bool) -> Outbound {
     let content_type = if text.starts_with('{') { JSON } else { "text/plain" }.into();
-    Outbound { topic, payload: Bytes::from(text), qos, retain, correlation: None, content_type, request: None }
+    Outbound { topic, payload: Bytes::from(text), qos, retain, content_type, ..Outbound::default() }
 }

@@ -27,24 +27,24 @@ impl Window {
     }
 
     fn taken(&mut self, tag: Tag) -> (Tag, Fate) {
-        if matches!(tag, Tag::Reply(_)) {
+        if matches!(tag, Tag::Reply(_) | Tag::Letter(_)) {
             self.holds = 0;
         }
         (tag, Fate::Accepted)
     }
 
-    /// A reply that the broker may take later goes back to its place in the order, and the others wait with it.
+    /// A message that the broker may take later goes back to its place in the order, and the others wait with it.
     fn not_taken(&mut self, now: Mono, packet_id: u16, answer: Answer) -> Option<(Tag, Fate)> {
         let flying = self.flying.remove(&packet_id)?;
         let since = flying.refused_since.unwrap_or(now);
         match flying.tag {
-            Tag::Reply(job) if answer == Answer::NotNow && now.since(since) < GIVE_UP => {
+            Tag::Reply(_) | Tag::Letter(_) if answer == Answer::NotNow && now.since(since) < GIVE_UP => {
                 if self.held_until.is_none() {
                     let pause = FIRST_HOLD.saturating_mul(1 << self.holds.min(8)).min(LONGEST_HOLD);
                     self.held_until = Some(now.after(pause));
                     self.holds += 1;
                 }
-                self.put_back(job, Flying { refused_since: Some(since), ..flying });
+                self.put_back(Flying { refused_since: Some(since), ..flying });
                 None
             }
             tag => Some((tag, Fate::Refused)),
