@@ -2,9 +2,10 @@
 //! `driver` (the one loop and the only clock), `lanes` (the daemon's end of the engine host), `store` (bundles on disk),
 //! `cache` (what providers compiled), `pull` (bundles fetched from elsewhere), `uplink` (requests sent to other sites), `http`
 //! (what both have in common), `inspect` (what is in a payload and in an answer: pure functions), `difficulty` (whether a
-//! stronger site would answer a text better), `ledger` (what must survive), `transport` (bus and broker), `telemetry`,
-//! `service` (the init system).
+//! stronger site would answer a text better), `binding` (which frames are asked for, and where their answers go), `ledger`
+//! (what must survive), `transport` (bus and broker), `telemetry`, `service` (the init system).
 
+pub mod binding;
 pub mod bring;
 pub mod cache;
 pub mod config;

@@ -1,0 +1,169 @@
+//! What was published last of each source, so that only what has changed is published again, and when the values of a source
+//! go stale. Bounded: of more sources the one that was heard of least recently is forgotten, and its next answer is all new.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use edge_core::Mono;
+use serde_json::Value;
+
+use super::points::State;
+use super::{Facts, Field, Format, Point, Quality, Rules, facts};
+
+/// What the daemon answered.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// The document of the task.
+    Answer(&'a Value),
+    /// The code of the failure.
+    Failure(&'a str),
+}
+
+/// What is to be published of one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub source: Arc<str>,
+    pub points: Vec<Point>,
+}
+
+/// What was published of the sources of one binding.
+#[derive(Debug)]
+pub struct Memory {
+    rules: Rules,
+    most: usize,
+    sources: HashMap<Arc<str>, Last>,
+    /// Turn in which each was heard of last, the longest ago first.
+    heard: BTreeMap<u64, Arc<str>>,
+    turn: u64,
+    /// When each goes stale.
+    due: BTreeSet<(Mono, Arc<str>)>,
+}
+
+#[derive(Debug)]
+struct Last {
+    state: State,
+    /// As it was published last.
+    said: HashMap<Field, Value>,
+    turn: u64,
+    due: Option<Mono>,
+}
+
+impl Memory {
+    /// Of at most so many sources.
+    pub fn new(rules: Rules, most: usize) -> Memory {
+        let (sources, heard, due) = (HashMap::new(), BTreeMap::new(), BTreeSet::new());
+        Memory { rules, most: most.max(1), sources, heard, turn: 0, due }
+    }
+
+    /// What is to be published because a frame of `at` was answered.
+    pub fn answered(&mut self, now: Mono, source: &str, seen: Seen<'_>, at: SystemTime) -> Told {
+        let source = self.touch(source, at);
+        let Some(last) = self.sources.get_mut(&source) else { return Told { source, points: Vec::new() } };
+        match seen {
+            Seen::Answer(document) => {
+                let facts = facts(document);
+                let is_ok = self.rules.verdict.is_ok(&facts);
+                last.state = State { facts, is_ok, quality: Quality::Good, reason: String::new(), at };
+                let due = self.rules.stale_after.map(|span| now.after(span));
+                self.due.extend(due.map(|due| (due, Arc::clone(&source))));
+                if let Some(due) = std::mem::replace(&mut last.due, due).filter(|old| Some(*old) != due) {
+                    self.due.remove(&(due, Arc::clone(&source)));
+                }
+            }
+            Seen::Failure(code) => {
+                last.state.is_ok = false;
+                last.state.quality = Quality::Bad;
+                last.state.reason = code.to_owned();
+                last.state.at = at;
+                // A source that never had an answer goes stale too.
+                if let (None, true, Some(span)) = (last.due, last.said.is_empty(), self.rules.stale_after) {
+                    last.due = Some(now.after(span));
+                    self.due.insert((now.after(span), Arc::clone(&source)));
+                }
+            }
+        }
+        let points = last.points(&self.rules);
+        Told { source, points }
+    }
+
+    /// When something goes stale next.
+    pub fn next_tick(&self) -> Option<Mono> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// What is to be published because it has gone stale by now.
+    pub fn woke(&mut self, now: Mono) -> Vec<Told> {
+        let mut told = Vec::new();
+        while let Some((due, source)) = self.due.pop_first() {
+            if due > now {
+                self.due.insert((due, source));
+                break;
+            }
+            let Some(last) = self.sources.get_mut(&source) else { continue };
+            last.due = None;
+            last.state.is_ok = false;
+            last.state.quality = Quality::Stale;
+            last.state.reason = "stale".into();
+            told.push(Told { points: last.points(&self.rules), source });
+        }
+        told
+    }
+
+    /// How many sources are known.
+    pub fn sources(&self) -> usize {
+        self.sources.len()
+    }
+
+    fn touch(&mut self, source: &str, at: SystemTime) -> Arc<str> {
+        self.turn += 1;
+        let known = self.sources.get_key_value(source).map(|(name, _)| Arc::clone(name));
+        let name = known.unwrap_or_else(|| Arc::from(source));
+        if !self.sources.contains_key(&name) && self.sources.len() >= self.most {
+            self.forget_one();
+        }
+        let state =
+            || State { facts: Facts::default(), is_ok: false, quality: Quality::Bad, reason: String::new(), at };
+        let fresh = || Last { state: state(), said: HashMap::new(), turn: 0, due: None };
+        let last = self.sources.entry(Arc::clone(&name)).or_insert_with(fresh);
+        self.heard.remove(&last.turn);
+        last.turn = self.turn;
+        self.heard.insert(self.turn, Arc::clone(&name));
+        name
+    }
+
+    fn forget_one(&mut self) {
+        let Some((_, source)) = self.heard.pop_first() else { return };
+        if let Some(due) = self.sources.remove(&source).and_then(|last| last.due) {
+            self.due.remove(&(due, source));
+        }
+    }
+}
+
+impl Last {
+    /// What is to be said now, and is from now on what was said last.
+    fn points(&mut self, rules: &Rules) -> Vec<Point> {
+        let quality_changed = self.said.get(&Field::Quality) != self.state.value(Field::Quality).as_ref();
+        let reason_changed = self.said.get(&Field::Reason) != self.state.value(Field::Reason).as_ref();
+        let mut changed: Vec<Field> = Vec::new();
+        for field in rules.fields.iter().copied().filter(|field| *field != Field::Time) {
+            let is_other = self.state.value(field).as_ref() != self.said.get(&field);
+            // Behind each value stands how good it is.
+            let is_marked = rules.format == Format::Json && (quality_changed || reason_changed);
+            if is_other || is_marked || !rules.on_change {
+                changed.push(field);
+            }
+        }
+        // The time is that of the values beside it.
+        if rules.fields.contains(&Field::Time) && (!changed.is_empty() || !rules.on_change || quality_changed) {
+            changed.push(Field::Time);
+        }
+        for field in rules.fields.iter().copied().chain([Field::Quality, Field::Reason]) {
+            match self.state.value(field) {
+                Some(value) => self.said.insert(field, value),
+                None => self.said.remove(&field),
+            };
+        }
+        changed.into_iter().filter_map(|field| self.state.point(field, rules.format)).collect()
+    }
+}
