@@ -4,9 +4,11 @@
 //! are given as ranges of the caller's buffer, so that nothing large is copied to be taken apart.
 //!
 //! Read [`topic`] (names), [`body`] (a request in JSON, with or without binary tensors behind it), [`tensor`] (numbers
-//! to bytes and back), [`reply`] (answers) and [`retained`] (what a box says of itself).
+//! to bytes and back), [`reply`] (answers), [`retained`] (what a box says of itself) and [`events`] (what it says when that
+//! changes).
 
 pub mod body;
+pub mod events;
 pub mod reply;
 pub mod retained;
 pub mod tensor;

@@ -286,8 +286,11 @@ impl Task {
         }
         self.tell_reports();
         self.look_at_siblings(now);
+        let status = self.status.borrow().clone();
+        if !matches!(self.stage, Stage::Waiting) {
+            self.speaker.watch(now, &status, self.wall, &mut self.session);
+        }
         if self.speaker.is_connected() {
-            let status = self.status.borrow().clone();
             self.speaker.speak(now, &status, self.wall, &mut self.session);
         }
     }

@@ -297,7 +297,7 @@ pub fn telemetry(status: &Status, at: &str) -> String {
     })
 }
 
-fn text(record: &impl Serialize) -> String {
+pub(super) fn text(record: &impl Serialize) -> String {
     // Plain records with text keys: nothing here can fail to serialize.
     serde_json::to_string(record).unwrap_or_default()
 }

@@ -11,8 +11,9 @@ const PEER: &str = "peer";
 const AVAILABLE: &str = "available";
 const CAPACITY: &str = "capacity";
 const TELEMETRY: &str = "telemetry";
+const EVENTS: &str = "events";
 /// Topics that a box speaks on of its own accord.
-const SPOKEN: [&str; 6] = [AVAILABLE, "state", TELEMETRY, CAPACITY, "models", FLEET];
+const SPOKEN: [&str; 7] = [AVAILABLE, "state", TELEMETRY, CAPACITY, "models", FLEET, EVENTS];
 /// The protocol's limit of a topic, in bytes.
 const MAX_TOPIC_BYTES: usize = 65_535;
 
@@ -179,6 +180,11 @@ impl Topics {
     /// Readings, every few seconds.
     pub fn telemetry(&self) -> String {
         format!("{}/{TELEMETRY}", self.base)
+    }
+
+    /// One message for each change of what the box says of itself.
+    pub fn events(&self) -> String {
+        format!("{}/{EVENTS}", self.base)
     }
 
     /// Retained: whether the box takes requests, and how long one would wait.

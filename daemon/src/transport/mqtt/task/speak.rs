@@ -4,11 +4,13 @@
 //! all while nothing changes; but how much the box can take every ten seconds at least, where other boxes may want to know.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use edge_core::Mono;
+use edge_core::{Mono, Priority};
 use edge_wire::dto::{MqttStatus, OutboxStatus, Problem, Status};
+use edge_wire::mqtt::events::{self, Event};
 use edge_wire::mqtt::retained;
 use edge_wire::mqtt::topic::Topics;
 
@@ -16,7 +18,7 @@ use crate::config::{FIRST_ATTEMPT, MqttConfig};
 use crate::driver::clock;
 use crate::handle::{Handle, Message};
 use crate::transport::mqtt::egress::JSON;
-use crate::transport::mqtt::outbox::Level;
+use crate::transport::mqtt::outbox::{Letter, Level};
 use crate::transport::mqtt::packet::{Granted, Outbound, Qos};
 use crate::transport::mqtt::session::Session;
 
@@ -50,6 +52,9 @@ pub struct Speaker {
     /// Retained topics of this connection and what they hold.
     published: HashMap<String, String>,
     looked: Option<Mono>,
+    /// What was looked at for changes last, and when that is due again.
+    watched: Option<Arc<Status>>,
+    watch_at: Mono,
     telemetry_at: Option<Mono>,
 }
 
@@ -70,6 +75,8 @@ impl Speaker {
             connected_at: None,
             published: HashMap::new(),
             looked: None,
+            watched: None,
+            watch_at: Mono::default(),
             telemetry_at: None,
         }
     }
@@ -159,6 +166,29 @@ impl Speaker {
             self.telemetry_at = Some(now.after(self.telemetry_interval));
             let text = retained::telemetry(status, &clock::rfc3339(wall()));
             session.publish_status(message(self.topics.telemetry(), text, Qos::AtMostOnce, false));
+        }
+    }
+
+    /// Says what has changed, with a connection or without.
+    pub fn watch(&mut self, now: Mono, status: &Arc<Status>, wall: fn() -> SystemTime, session: &mut Session) {
+        if now < self.watch_at || self.watched.as_ref().is_some_and(|watched| Arc::ptr_eq(watched, status)) {
+            return;
+        }
+        self.watch_at = now.after(PAUSE);
+        let events = match self.watched.replace(Arc::clone(status)) {
+            Some(before) => events::between(&before, status),
+            None => vec![events::started(status)],
+        };
+        let wall = wall();
+        let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let (at, made_ms) = (clock::rfc3339(wall), i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+        let letter = |event: &Event| {
+            let text = events::text(event, &status.node, &at);
+            Letter { message: message(self.topics.events(), text, Qos::AtLeastOnce, false), newest: false, made_ms }
+        };
+        let letters: Vec<Letter> = events.iter().map(letter).collect();
+        if !letters.is_empty() {
+            session.post(now, Priority::High, letters);
         }
     }
 
