@@ -286,6 +286,50 @@ pub struct MqttStatus {
     pub hears_fleet: bool,
     /// Results and events that wait for the broker.
     pub outbox: OutboxStatus,
+    /// In the order of the configuration.
+    pub bindings: Vec<BindingStatus>,
+}
+
+/// A binding: a source of frames, a model, and topics for what it answers; and what it did since the daemon started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BindingStatus {
+    /// Name.
+    pub name: String,
+    /// In words: from where, to which model, to which topics.
+    pub words: String,
+    /// The model that its frames are given to.
+    pub model: String,
+    /// Frames that came.
+    pub received: u64,
+    /// Frames that the model was asked about.
+    pub submitted: u64,
+    /// Frames that it answered.
+    pub done: u64,
+    /// Frames that it could not answer.
+    pub failed: u64,
+    /// Frames that were not asked about, as a newer one of their source came first.
+    pub skipped: u64,
+    /// Frames for which there was no room.
+    pub overloaded: u64,
+    /// Messages that had come through this binding before, or were this box's own.
+    pub circular: u64,
+    /// Messages that the broker kept from an earlier time.
+    pub retained: u64,
+    /// Frames that wait for their turn.
+    pub waiting: u64,
+    /// Frames that are with the model.
+    pub open: u64,
+    /// Sources that are known.
+    pub sources: u64,
+    /// When the last frame was answered; RFC 3339, UTC; empty if none was.
+    pub last_at: String,
+    /// From its receipt to its answer.
+    pub last_age_us: u64,
+    /// Code of the last failure; empty if there was none.
+    pub last_error_code: String,
+    /// What it said.
+    pub last_error: String,
 }
 
 /// Results and events for subscribers, and what became of them since the daemon started.

@@ -145,8 +145,7 @@ fn content(message: &Inbound, rules: &Rules) -> Result<Content, Failure> {
     let limit = rules.max_request_bytes;
     let bytes = message.oversized.unwrap_or(message.payload.len());
     if message.oversized.is_some() || u64::try_from(bytes).unwrap_or(u64::MAX) > limit {
-        let text = format!("payload: {bytes} bytes: takes up to {limit} (`mqtt.max_request_kib`)");
-        return Err(Failure::new(ErrorCode::TooLarge, text));
+        return Err(too_large(bytes, limit));
     }
     let properties = &message.properties;
     let content_type = properties.content_type.as_deref().map(essence).unwrap_or_default();
@@ -168,6 +167,18 @@ fn content(message: &Inbound, rules: &Rules) -> Result<Content, Failure> {
     Ok(Content { id: property_id(properties), options: options(properties, &[]), payload, reply_to: None })
 }
 
+/// Why a message is not read.
+pub fn too_large(bytes: usize, limit: u64) -> Failure {
+    let text = format!("payload: {bytes} bytes: takes up to {limit} (`mqtt.max_request_kib`)");
+    Failure::new(ErrorCode::TooLarge, text)
+}
+
+/// The input in a JSON body, without its options.
+pub fn json_payload(bytes: &Bytes) -> Result<Payload, Failure> {
+    let body = body::parse(bytes).map_err(|fault| Failure::invalid(fault.to_string()))?;
+    payload(bytes, body.input)
+}
+
 /// The type without its parameters, in lower case.
 fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
@@ -183,19 +194,23 @@ fn header_length(properties: &Properties) -> Result<Option<usize>, Failure> {
 
 fn from_body(message: &Inbound, body: Body<'_>) -> Result<Content, Failure> {
     let options = options(&message.properties, &body.options);
-    let mut fault = None;
     let id = property_id(&message.properties).or_else(|| body_id(&body)).filter(|id| id.len() <= MAX_ID_BYTES);
-    let payload = match body.input {
+    let (payload, options) = match payload(&message.payload, body.input) {
+        Ok(payload) => (payload, options),
+        Err(failure) => (Payload::Tensors(Vec::new()), Err(failure)),
+    };
+    Ok(Content { id, options, payload, reply_to: body.reply_to })
+}
+
+fn payload(packet: &Bytes, input: Input) -> Result<Payload, Failure> {
+    Ok(match input {
         Input::Tensors(tensors) => {
-            Payload::Tensors(tensors.into_iter().map(|tensor| tensor_in(&message.payload, tensor)).collect())
+            Payload::Tensors(tensors.into_iter().map(|tensor| tensor_in(packet, tensor)).collect())
         }
         Input::Encoded { content_type, image, data } => {
             let content_type = match (content_type, image) {
                 (Some(given), _) => essence(&given),
-                (None, true) => image_type(&data).unwrap_or_else(|failure| {
-                    fault = Some(failure);
-                    String::new()
-                }),
+                (None, true) => image_type(&data)?,
                 (None, false) => "application/octet-stream".into(),
             };
             Payload::Encoded { content_type, data: Blob::Inline(data.into()) }
@@ -207,9 +222,7 @@ fn from_body(message: &Inbound, body: Body<'_>) -> Result<Content, Failure> {
             let data = Blob::Inline(format!("{{\"messages\":{messages}}}").into_bytes().into());
             Payload::Encoded { content_type: CHAT.into(), data }
         }
-    };
-    let options = fault.map_or(options, Err);
-    Ok(Content { id, options, payload, reply_to: body.reply_to })
+    })
 }
 
 fn tensor_in(packet: &Bytes, tensor: Tensor) -> TensorIn {

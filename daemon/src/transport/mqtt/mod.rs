@@ -11,9 +11,11 @@
 //! neither retransmission nor the release of what a former daemon left can be done right.
 
 mod acks;
+mod bindings;
 mod codec;
 mod dial;
 mod egress;
+mod former;
 mod ingress;
 mod link;
 pub mod outbox;
@@ -36,6 +38,7 @@ use tokio::task::JoinHandle;
 use self::task::outbox::Shelf;
 use self::task::{Ledger, Stop, Task, speak};
 use crate::config::MqttConfig;
+use crate::config::bindings::BindingConfig;
 use crate::driver::chain;
 use crate::driver::clock::Clock;
 use crate::driver::sites::siblings::Ask;
@@ -52,6 +55,7 @@ const REPORTS: usize = 256;
 #[derive(Clone)]
 pub struct Setup {
     pub config: MqttConfig,
+    pub bindings: Vec<BindingConfig>,
     pub node: String,
     pub handle: Handle,
     pub clock: Clock,

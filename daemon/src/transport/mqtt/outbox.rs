@@ -25,7 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use edge_core::{Mono, Priority};
 
-pub use self::letter::Letter;
+pub use self::letter::{Letter, digest};
 use self::segment::{Content, Disk, Segment, Slot};
 use self::shelf::Shelf;
 use super::packet::Outbound;
@@ -192,15 +192,22 @@ impl Outbox {
         }
     }
 
-    /// Takes messages in; `job` is over when all of them are safe.
+    /// A request is over when it was posted for so many times, and all its messages are safe.
+    pub fn expect(&mut self, job: JobId, parts: u32) {
+        *self.jobs.entry(job).or_default() += parts;
+    }
+
+    /// One part less of what was expected for a request: nothing comes of it.
+    pub fn part_over(&mut self, job: JobId) {
+        self.release(job);
+    }
+
+    /// Takes messages in; with a `job` they are one part of what is expected for it.
     pub fn post(&mut self, now: Mono, rank: Priority, letters: Vec<Letter>, job: Option<JobId>) {
         let rank = index(rank);
-        let durable = letters.iter().filter(|letter| letter.is_durable()).count();
         if let Some(job) = job {
-            match u32::try_from(durable) {
-                Ok(0) | Err(_) => self.actions.push_back(Action::Safe(job)),
-                Ok(count) => *self.jobs.entry(job).or_default() += count,
-            }
+            let durable = letters.iter().filter(|letter| letter.is_durable()).count();
+            self.expect(job, u32::try_from(durable).unwrap_or(u32::MAX));
         }
         for letter in letters {
             if !letter.is_durable() && !self.connected {
@@ -209,6 +216,9 @@ impl Outbox {
             }
             let jobs = job.filter(|_| letter.is_durable()).into_iter().collect();
             self.push(now, rank, Slot { jobs, ..Slot::new(letter, now) });
+        }
+        if let Some(job) = job {
+            self.release(job);
         }
         self.keep_bounds();
     }
@@ -453,13 +463,15 @@ impl Outbox {
                 covers.extend(covered.covers);
             }
         }
-        for job in jobs {
-            let Some(left) = self.jobs.get_mut(&job) else { continue };
-            *left -= 1;
-            if *left == 0 {
-                self.jobs.remove(&job);
-                self.actions.push_back(Action::Safe(job));
-            }
+        jobs.into_iter().for_each(|job| self.release(job));
+    }
+
+    fn release(&mut self, job: JobId) {
+        let Some(left) = self.jobs.get_mut(&job) else { return };
+        *left -= 1;
+        if *left == 0 {
+            self.jobs.remove(&job);
+            self.actions.push_back(Action::Safe(job));
         }
     }
 

@@ -190,16 +190,20 @@ impl Session {
         self.tick(now);
     }
 
-    /// The results of a request for subscribers: it is over when the broker or the disk has them all.
-    pub fn posted(&mut self, now: Mono, job: JobId, rank: Priority, letters: Vec<Letter>) {
-        let Some(open) = self.jobs.get_mut(&job) else { return };
-        open.phase = Phase::Sending;
-        self.outbox.post(now, rank, letters, Some(job));
+    /// Messages for subscribers: one part of what is expected for `job`, or of no request.
+    pub fn post(&mut self, now: Mono, rank: Priority, letters: Vec<Letter>, job: Option<JobId>) {
+        self.outbox.post(now, rank, letters, job);
     }
 
-    /// Messages for subscribers that answer no request.
-    pub fn post(&mut self, now: Mono, rank: Priority, letters: Vec<Letter>) {
-        self.outbox.post(now, rank, letters, None);
+    /// A request is not answered to whoever sent it: it is over when so many parts of results for subscribers were posted, and
+    /// the broker or the disk has them all.
+    pub fn expect(&mut self, job: JobId, parts: u32) {
+        self.outbox.expect(job, parts);
+    }
+
+    /// Nothing becomes of one part of what is expected for `job`.
+    pub fn part_over(&mut self, job: JobId) {
+        self.outbox.part_over(job);
     }
 
     /// The messages that wait for the broker, for what the disk says of them.
@@ -315,7 +319,8 @@ impl Session {
     pub fn poll_action(&mut self) -> Option<Action> {
         while let Some(action) = self.outbox.poll() {
             match action {
-                outbox::Action::Safe(job) => self.settle(job, Some(Noted::Replied)),
+                outbox::Action::Safe(job) if self.jobs.contains_key(&job) => self.settle(job, None),
+                outbox::Action::Safe(job) => self.actions.push_back(Action::Posted(job)),
                 other => self.actions.push_back(Action::Outbox(other)),
             }
         }

@@ -4,6 +4,7 @@
 //! It contains no rule about acknowledgement, order or bounds; those are the session's. Nothing in it waits: what finds
 //! no room stays where its bound is, and the loop comes back to it.
 
+mod bindings;
 mod connection;
 mod journal;
 pub mod outbox;
@@ -20,15 +21,17 @@ use edge_core::Mono;
 use edge_wire::dto::{FleetReport, Status};
 use edge_wire::mqtt::topic::Topics;
 use tokio::sync::{OwnedMutexGuard, mpsc, watch};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Sleep, sleep};
 
+use self::bindings::Resolved;
 use self::connection::{receive, room};
 use self::outbox::Shelf;
 use self::requests::Open;
 use self::siblings::Siblings;
 use self::speak::Speaker;
 use super::Setup;
+use super::bindings::Binder;
 use super::ingress::Rules;
 use super::link::{self, Link};
 use super::packet::FromBroker;
@@ -85,6 +88,8 @@ enum Wake {
     Ask(Ask),
     /// A request to another box was put together.
     Written(Result<(u64, Result<Encoded, String>), JoinError>),
+    /// A frame that a message names was read.
+    Resolved(Result<Resolved, JoinError>),
     Time,
     Stop(Option<Stop>),
 }
@@ -142,13 +147,21 @@ pub struct Task {
     reports: Vec<FleetReport>,
     /// Requests to other boxes, and what those say of themselves.
     siblings: Siblings,
+    binder: Binder,
+    /// When their counters are told.
+    binder_due: Option<Mono>,
+    /// Frames that messages name, while they are read.
+    resolving: JoinSet<Resolved>,
     /// Start of the ids that are made up here: differs from one life of the daemon to the next.
     id_prefix: String,
 }
 
 impl Task {
     pub fn new(setup: Setup, ledger: Ledger, orders: OwnedMutexGuard<mpsc::Receiver<Ask>>) -> Task {
-        let Setup { config, node, handle, clock, wall, telemetry_interval, .. } = setup;
+        let Setup { config, node, handle, clock, wall, telemetry_interval, bindings, .. } = setup;
+        let since_epoch = wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let id_prefix = format!("m{:x}", since_epoch.as_millis());
+        let binder = Binder::new(&bindings, &node, &config.prefix, config.zone, &id_prefix);
         let limits = Limits {
             journal_after: config.journal_after,
             journal_rows: config.journal_max_rows,
@@ -166,16 +179,17 @@ impl Task {
             zone: config.zone,
         };
         let status = handle.watch();
-        let (answer_to, answers) = mpsc::channel(limits.most_open());
+        let (answer_to, answers) = mpsc::channel(limits.most_open() + binder.most_open());
         let first_job = ledger.found.as_ref().map_or(UNKEPT, journal::first_number);
         // A journal that is not open may be one of a daemon that crashed.
         let crashed = ledger.found.as_ref().is_none_or(|found| found.crashed);
-        let since_epoch = wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let id_prefix = format!("m{:x}", since_epoch.as_millis());
         let sender = Sender { topics: topics.clone(), node, protocol: config.protocol };
         Task {
             session: Session::new(limits, first_job, crashed),
             siblings: Siblings::new(orders, sender, id_prefix.clone(), handle.clone(), clock),
+            binder,
+            binder_due: None,
+            resolving: JoinSet::new(),
             id_prefix,
             speaker: Speaker::new(&config, topics, telemetry_interval),
             config,
@@ -240,6 +254,7 @@ impl Task {
                 changed = self.status.changed(), if !driver_gone => Wake::Status { driver_is_gone: changed.is_err() },
                 Some(ask) = self.siblings.orders.recv() => Wake::Ask(ask),
                 Some(written) = self.siblings.writing.join_next() => Wake::Written(written),
+                Some(resolved) = self.resolving.join_next() => Wake::Resolved(resolved),
                 () = timer.as_mut() => Wake::Time,
                 asked = stop.wait_for(Option::is_some), if may_stop => Wake::Stop(asked.ok().and_then(|asked| *asked)),
             };
@@ -254,6 +269,7 @@ impl Task {
                 }
                 Wake::Status { driver_is_gone } => driver_gone |= self.on_status(driver_is_gone),
                 Wake::Ask(ask) => self.on_ask(ask),
+                Wake::Resolved(resolved) => self.on_resolved(resolved),
                 Wake::Written(written) => self.on_written(written),
                 Wake::Stop(asked) => self.on_stop(asked),
                 Wake::Time => armed = None,
@@ -285,6 +301,7 @@ impl Task {
             self.link = Some(link::start(self.config.clone(), self.rules.topics.available(), self.clock));
         }
         self.tell_reports();
+        self.look_at_binder(now);
         self.look_at_siblings(now);
         let status = self.status.borrow().clone();
         if !matches!(self.stage, Stage::Waiting) {
@@ -298,7 +315,7 @@ impl Task {
     /// Carries out all that the session has.
     fn drive(&mut self, now: Mono) {
         loop {
-            let mut acted = false;
+            let mut acted = self.drive_binder(now);
             while let Some(action) = self.session.poll_action() {
                 acted = true;
                 self.act(now, action);
@@ -327,6 +344,7 @@ impl Task {
             Action::Remove(job) => self.remove(job),
             Action::Note { job, step } => self.note(now, job, step),
             Action::Forget(job) => drop(self.open.remove(&job)),
+            Action::Posted(job) => self.on_posted(job),
             Action::Outbox(action) => self.act_outbox(action),
             Action::OrderRefused(ticket) => self.on_order_refused(now, ticket),
             Action::Reconnect => {
@@ -382,9 +400,9 @@ impl Task {
             let connected = self.speaker.is_connected();
             // Who waits for another box waits for this link.
             let done = if connected {
-                self.session.is_drained() && self.siblings.is_idle()
+                self.session.is_drained() && self.siblings.is_idle() && self.binder.is_idle()
             } else {
-                self.session.is_answered()
+                self.session.is_answered() && self.binder.is_idle()
             };
             if !done && now < limit {
                 return false;
@@ -407,7 +425,7 @@ impl Task {
             Stage::Stopping(at) | Stage::Leaving(at) => Some(at),
             Stage::Waiting | Stage::Serving => None,
         };
-        let own = [self.journal_due(), self.notes_due, self.siblings.next_due(), end];
+        let own = [self.next_of_binder(), self.journal_due(), self.notes_due, self.siblings.next_due(), end];
         let due = [self.session.next_tick(), self.next_attempt, self.speaker.next_due()];
         let next = due.into_iter().chain(own).flatten().min().unwrap_or(Mono::MAX);
         if *armed != Some(next) {

@@ -39,6 +39,12 @@ fn opened(bounds: Bounds) -> Outbox {
     outbox
 }
 
+/// Posts the one part of a request.
+fn post(outbox: &mut Outbox, now: Mono, rank: Priority, letters: Vec<Letter>, job: i64) {
+    outbox.expect(JobId(job), 1);
+    outbox.post(now, rank, letters, Some(JobId(job)));
+}
+
 fn payload(message: &Outbound) -> String {
     String::from_utf8(message.payload.to_vec()).unwrap()
 }
@@ -52,10 +58,24 @@ fn actions(outbox: &mut Outbox) -> Vec<Action> {
 }
 
 #[test]
+fn a_request_is_over_when_all_its_parts_are() {
+    let mut outbox = opened(BOUNDS);
+    outbox.connected();
+    outbox.expect(JobId(1), 3);
+    outbox.post(at(0), Priority::Normal, vec![letter("a", "1")], Some(JobId(1)));
+    let (place, _) = outbox.next(at(0)).unwrap();
+    outbox.end(place, End::Accepted);
+    outbox.part_over(JobId(1));
+    assert_eq!(actions(&mut outbox), []);
+    outbox.post(at(0), Priority::Normal, Vec::new(), Some(JobId(1)));
+    assert_eq!(actions(&mut outbox), [Action::Safe(JobId(1))]);
+}
+
+#[test]
 fn what_the_broker_takes_soon_never_sees_the_disk() {
     let mut outbox = opened(BOUNDS);
     outbox.connected();
-    outbox.post(at(0), Priority::Normal, vec![letter("a", "1"), letter("b", "2")], Some(JobId(7)));
+    post(&mut outbox, at(0), Priority::Normal, vec![letter("a", "1"), letter("b", "2")], 7);
     let places: Vec<Place> = std::iter::from_fn(|| outbox.next(at(1))).map(|(place, _)| place).collect();
     assert_eq!(places.len(), 2);
     outbox.end(places[0], End::Accepted);
@@ -71,7 +91,7 @@ fn what_the_broker_takes_soon_never_sees_the_disk() {
 fn what_it_does_not_take_goes_to_the_disk_together_and_is_then_safe() {
     let mut outbox = opened(BOUNDS);
     for n in 0..3 {
-        outbox.post(at(n * 100), Priority::Normal, vec![letter("a", &n.to_string())], Some(JobId(n.try_into().unwrap())));
+        post(&mut outbox, at(n * 100), Priority::Normal, vec![letter("a", &n.to_string())], n.try_into().unwrap());
     }
     assert_eq!(outbox.next_tick(), Some(at(1000)));
     outbox.tick(at(999));
@@ -130,8 +150,8 @@ fn what_an_earlier_daemon_left_comes_first_says_that_it_is_late_and_leaves_out_w
 #[test]
 fn only_the_newest_of_a_topic_waits_where_that_is_all_that_counts() {
     let mut outbox = opened(BOUNDS);
-    outbox.post(at(0), Priority::Normal, vec![newest("x", "1")], Some(JobId(1)));
-    outbox.post(at(1), Priority::Normal, vec![newest("y", "2"), newest("x", "3")], Some(JobId(2)));
+    post(&mut outbox, at(0), Priority::Normal, vec![newest("x", "1")], 1);
+    post(&mut outbox, at(1), Priority::Normal, vec![newest("y", "2"), newest("x", "3")], 2);
     assert_eq!(actions(&mut outbox), [], "nor is the first request over before the message that replaced its own is safe");
     outbox.connected();
     assert_eq!(sent(&mut outbox, at(2)), ["2", "3"]);
@@ -166,7 +186,7 @@ fn the_higher_rank_goes_first_and_at_the_bound_the_oldest_of_the_lowest_goes() {
 #[test]
 fn what_is_too_old_is_given_up_whatever_the_wall_clock_says() {
     let mut outbox = opened(BOUNDS);
-    outbox.post(at(0), Priority::Normal, vec![letter("a", "1")], Some(JobId(1)));
+    post(&mut outbox, at(0), Priority::Normal, vec![letter("a", "1")], 1);
     outbox.tick(at(3_599_999));
     assert_eq!(outbox.level().expired, 0);
     outbox.tick(at(3_600_000));
@@ -185,7 +205,7 @@ fn a_disk_that_takes_nothing_is_tried_again_and_the_memory_stays_bounded() {
     let mut outbox = opened(Bounds { memory_bytes: 1000, ..BOUNDS });
     let mut now = 0;
     for n in 0..200 {
-        outbox.post(at(now), Priority::Normal, vec![letter("t", &"x".repeat(100))], Some(JobId(n)));
+        post(&mut outbox, at(now), Priority::Normal, vec![letter("t", &"x".repeat(100))], n);
         outbox.tick(at(now));
         for action in actions(&mut outbox) {
             if let Action::Write(head, _) = action {
@@ -207,7 +227,7 @@ fn messages_of_qos_0_wait_for_no_connection_and_no_disk() {
         letter
     };
     let mut outbox = opened(BOUNDS);
-    outbox.post(at(0), Priority::Normal, vec![unkept("1")], Some(JobId(1)));
+    post(&mut outbox, at(0), Priority::Normal, vec![unkept("1")], 1);
     assert_eq!((actions(&mut outbox), outbox.level().unsent), (vec![Action::Safe(JobId(1))], 1));
     outbox.connected();
     outbox.post(at(0), Priority::Normal, vec![unkept("2"), unkept("3")], None);
@@ -313,6 +333,7 @@ proptest! {
                     let letter = Letter { newest, ..letter(&topic, &number.to_string()) };
                     let job = JobId(number.into());
                     world.posted.insert(job, (source, newest, number));
+                    world.outbox.expect(job, 1);
                     world.outbox.post(at(world.now), Priority::ALL[usize::from(source % 3)], vec![letter], Some(job));
                 }
                 Event::Pass(ms) => {

@@ -94,6 +94,8 @@ pub enum Action {
     Forget(JobId),
     /// The broker does not take a request to another box.
     OrderRefused(u64),
+    /// The results of what came by no message of the broker are with it or on the disk.
+    Posted(JobId),
     /// What the outbox has for the disk.
     Outbox(outbox::Action),
     /// Make the connection anew.

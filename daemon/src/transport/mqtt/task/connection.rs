@@ -119,6 +119,10 @@ impl Task {
         // The records of this box are looked at once, for those of models that are not there any more.
         let records = topics.own_records().map(|filter| (filter, Qos::AtMostOnce)).to_vec();
         self.ask_for(now, filters, false);
+        let frames: Vec<(String, Qos)> = self.binder.filters().into_iter().filter(|(filter, _)| !is_shared(filter)).collect();
+        if !frames.is_empty() {
+            self.ask_for(now, frames, false);
+        }
         self.ask_for(now, records, true);
         self.follow_group(now);
         self.follow_fleet(now);
@@ -130,20 +134,22 @@ impl Task {
         self.session.subscribe(now, filters, retained);
     }
 
-    /// Takes the group's requests while the box takes any; else the broker gives them to the other boxes.
+    /// Takes what it shares with other boxes (the group's requests, frames of shared subscriptions) while the box takes any; else
+    /// the broker gives it to the others.
     pub(super) fn follow_group(&mut self, now: Mono) {
-        let Some(group) = &self.config.group else { return };
-        let filter = self.rules.topics.group_filter(group);
+        let group = self.config.group.as_ref().map(|group| (self.rules.topics.group_filter(group), Qos::ExactlyOnce));
+        let frames = self.binder.filters().into_iter().filter(|(filter, _)| is_shared(filter));
+        let shared: Vec<(String, Qos)> = group.into_iter().chain(frames).collect();
         let connected = self.speaker.is_connected() || !self.subscribing.is_empty();
         let wanted = matches!(self.stage, Stage::Serving) && !self.is_draining();
-        if !connected || self.in_group == Some(wanted) {
+        if !connected || self.in_group == Some(wanted) || shared.is_empty() {
             return;
         }
         self.in_group = Some(wanted);
         if wanted {
-            self.ask_for(now, vec![(filter, Qos::ExactlyOnce)], false);
+            self.ask_for(now, shared, false);
         } else {
-            self.session.unsubscribe(vec![filter]);
+            self.session.unsubscribe(shared.into_iter().map(|(filter, _)| filter).collect());
         }
     }
 
@@ -205,6 +211,11 @@ impl Task {
             abort.abort();
         }
     }
+}
+
+/// Whether the broker gives what matches to one of several boxes.
+fn is_shared(filter: &str) -> bool {
+    filter.starts_with("$share/")
 }
 
 /// The next packet; `None` when the connection ended. Waits for ever without one.

@@ -18,9 +18,9 @@ use crate::transport::mqtt::session::JobId;
 use crate::transport::mqtt::{DISK_LIMIT, no_journal, silent};
 
 /// First byte of a head: the version of its form.
-const HEAD_VERSION: u8 = 3;
-/// The one before, which lacks the last field.
-const HEAD_BEFORE: u8 = 2;
+const HEAD_VERSION: u8 = 4;
+/// Those before, each of which lacks one more of the last fields.
+const HEADS_BEFORE: [u8; 2] = [3, 2];
 
 /// What the journal keeps of a request besides its payload.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ struct Head {
     known_as: String,
     /// It may wait on the disk of those that are put off, which counts its deaths itself: a crash while it only waits is none.
     patient: bool,
+    /// It is for bindings.
+    bound: bool,
 }
 
 impl Task {
@@ -211,6 +213,9 @@ impl Task {
         open.fetching = false;
         let Some(message) = open.message.take() else { return };
         let message = Inbound { payload, ..*message };
+        if open.is_bound {
+            return self.fetched_bound(now, job, &message);
+        }
         match ingress::read(&message, &open.model, &self.rules).request {
             Ok(mut request) => {
                 if let Some(deadline) = open.deadline_ms {
@@ -293,8 +298,10 @@ fn write_head(head: &Head) -> Option<Vec<u8>> {
 fn read_head(bytes: &[u8]) -> Option<Head> {
     match bytes.split_first()? {
         (&HEAD_VERSION, head) => postcard::from_bytes(head).ok(),
-        (&HEAD_BEFORE, head) => postcard::from_bytes(&[head, &[0]].concat()).ok(),
-        _ => None,
+        (version, head) => {
+            let lacking = HEADS_BEFORE.iter().position(|before| before == version)? + 1;
+            postcard::from_bytes(&[head, &vec![0; lacking]].concat()).ok()
+        }
     }
 }
 
@@ -312,6 +319,7 @@ fn row(job: JobId, open: &Open, message: Inbound, deaths: u8) -> Option<Row> {
         id: open.id.clone(),
         known_as: open.known_as.clone(),
         patient: open.patient,
+        bound: open.is_bound,
     };
     Some(Row {
         id: job.0,
@@ -348,6 +356,8 @@ fn open_left(now: Mono, row: Left, head: Head) -> Open {
         patient: head.patient,
         fetching: false,
         stored: None,
+        is_bound: head.bound,
+        parts: None,
     }
 }
 
@@ -365,12 +375,15 @@ mod tests {
             reply_topic: "edge/r".into(),
             id: Some("a".into()),
             known_as: "a".into(),
-            patient: false,
+            patient: true,
+            bound: false,
         };
         let bytes = write_head(&head).unwrap();
         assert_eq!(read_head(&bytes).as_ref(), Some(&head));
-        let before = [&[HEAD_BEFORE], &bytes[1..bytes.len() - 1]].concat();
-        assert_eq!(read_head(&before), Some(head), "as the version before wrote it");
+        let before = [&[3], &bytes[1..bytes.len() - 1]].concat();
+        assert_eq!(read_head(&before).as_ref(), Some(&head), "as the version before wrote it");
+        let first = [&[2], &bytes[1..bytes.len() - 2]].concat();
+        assert_eq!(read_head(&first), Some(Head { patient: false, ..head }), "as the first version wrote it");
         assert_eq!(read_head(&[&[HEAD_VERSION + 1], &bytes[1..]].concat()), None);
         assert_eq!((read_head(&bytes[..3]), read_head(&[])), (None, None));
     }

@@ -12,6 +12,7 @@ use crate::driver::clock;
 use crate::handle::{Deed, Message, Note, Numbered, Refused};
 use crate::ledger::replies::Stored;
 use crate::request::{Caller, Failure, Reply, Request};
+use crate::transport::mqtt::bindings::frame::Part;
 use crate::transport::mqtt::egress;
 use crate::transport::mqtt::ingress::{self, Asked, Target};
 use crate::transport::mqtt::packet::{Inbound, Qos};
@@ -20,7 +21,7 @@ use crate::transport::mqtt::session::{Arrival, JobId, Noted, Taken, Why};
 /// When a sender whose request was refused for lack of room may try again.
 const RETRY_MS: u64 = 500;
 /// Deaths at which a request is not run again.
-const MAX_DEATHS: u8 = 2;
+pub(super) const MAX_DEATHS: u8 = 2;
 
 /// What the task keeps for a request while the session decides.
 pub struct Open {
@@ -53,6 +54,37 @@ pub struct Open {
     pub(super) fetching: bool,
     /// The reply, while it is being stored.
     pub(super) stored: Option<Stored>,
+    /// It is for bindings and answered to nobody.
+    pub(super) is_bound: bool,
+    /// The frames that it is, until they are handed to them.
+    pub(super) parts: Option<Vec<Part>>,
+}
+
+impl Open {
+    /// A message of which bindings have frames.
+    pub(super) fn bound(now: Mono, received_ms: i64, parts: Vec<Part>) -> Open {
+        Open {
+            model: String::new(),
+            id: None,
+            known_as: String::new(),
+            target: Target { topic: "".into(), qos: Qos::AtMostOnce, correlation: None },
+            request: None,
+            message: None,
+            received_ms,
+            received: now,
+            submitted: false,
+            cancelled: false,
+            deadline_ms: None,
+            redelivered: false,
+            left: false,
+            deaths: 0,
+            patient: false,
+            fetching: false,
+            stored: None,
+            is_bound: true,
+            parts: Some(parts),
+        }
+    }
 }
 
 impl Task {
@@ -75,7 +107,12 @@ impl Task {
                 None
             }
             // A retained request is a leftover of the broker, delivered again at every subscription.
-            _ if message.retained => None,
+            _ if message.retained => {
+                if self.on_bound(now, &message) {
+                    return;
+                }
+                None
+            }
             Some(Meaning::Cancel { request_id }) => {
                 self.cancel(now, request_id);
                 None
@@ -87,6 +124,7 @@ impl Task {
             Some(Meaning::Infer { model, group }) if group.is_none() || group == self.config.group.as_deref() => {
                 Some(model.to_owned())
             }
+            _ if self.on_bound(now, &message) => return,
             _ => self.of_former_subscription(&message.topic),
         };
         match model {
@@ -126,7 +164,7 @@ impl Task {
         Some(former.model.to_owned())
     }
 
-    fn discard(&mut self, now: Mono, message: &Inbound) {
+    pub(super) fn discard(&mut self, now: Mono, message: &Inbound) {
         if message.retained {
             tracing::debug!(topic = %message.topic, "retained message ignored");
         }
@@ -196,6 +234,8 @@ impl Task {
             deaths: 0,
             fetching: false,
             stored: None,
+            is_bound: false,
+            parts: None,
         };
         self.open.insert(job, open);
         if let Some(failure) = failure {
@@ -219,6 +259,9 @@ impl Task {
     pub(super) fn run_job(&mut self, now: Mono, job: JobId, deaths: u8) {
         let now_ms = self.now_ms();
         let Some(open) = self.open.get_mut(&job) else { return };
+        if open.is_bound {
+            return self.run_bound(now, job, deaths);
+        }
         if open.cancelled {
             return self.fail(now, job, Failure::new(ErrorCode::Cancelled, "cancelled by the caller"));
         }
@@ -246,6 +289,16 @@ impl Task {
         let mut next = Some(first);
         let mut left = super::BURST;
         while let Some((job, reply)) = next {
+            match self.answer_bound(now, job, reply) {
+                None => {}
+                Some(reply) => self.on_reply(now, job, reply),
+            }
+            left -= 1;
+            next = if left > 0 { self.answers.try_recv().ok() } else { None };
+        }
+    }
+
+    fn on_reply(&mut self, now: Mono, job: i64, reply: Option<Reply>) {
             match reply {
                 Some(reply) => self.answer(now, JobId(job), &reply),
                 None => {
@@ -253,9 +306,6 @@ impl Task {
                     self.fail(now, JobId(job), Failure::new(ErrorCode::Unavailable, text));
                 }
             }
-            left -= 1;
-            next = if left > 0 { self.answers.try_recv().ok() } else { None };
-        }
     }
 
     pub(super) fn refuse_deferrable(&mut self, now: Mono, job: JobId) {
@@ -265,6 +315,10 @@ impl Task {
     /// Answers with a failure of the transport's own.
     pub(super) fn fail(&mut self, now: Mono, job: JobId, failure: Failure) {
         let Some(open) = self.open.get(&job) else { return };
+        if open.is_bound {
+            tracing::error!(code = %failure.code, why = %failure.message, "a message for bindings is let go");
+            return self.session.discard(job);
+        }
         let instant =
             |ms: i64| std::time::UNIX_EPOCH + std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         let info = Info {
@@ -337,7 +391,7 @@ impl Task {
     }
 }
 
-fn arrival(message: &Inbound) -> Arrival {
+pub(super) fn arrival(message: &Inbound) -> Arrival {
     Arrival {
         packet_id: message.packet_id,
         qos: message.qos,

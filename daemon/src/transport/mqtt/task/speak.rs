@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use edge_core::{Mono, Priority};
-use edge_wire::dto::{MqttStatus, OutboxStatus, Problem, Status};
+use edge_wire::dto::{BindingStatus, MqttStatus, OutboxStatus, Problem, Status};
 use edge_wire::mqtt::events::{self, Event};
 use edge_wire::mqtt::retained;
 use edge_wire::mqtt::topic::Topics;
@@ -188,7 +188,7 @@ impl Speaker {
         };
         let letters: Vec<Letter> = events.iter().map(letter).collect();
         if !letters.is_empty() {
-            session.post(now, Priority::High, letters);
+            session.post(now, Priority::High, letters, None);
         }
     }
 
@@ -246,6 +246,11 @@ impl Speaker {
         if !status.fleet.models.iter().any(|wanted| wanted.name == model) {
             session.publish_status(message(self.topics.fleet(model), String::new(), Qos::AtLeastOnce, true));
         }
+    }
+
+    /// What the bindings did.
+    pub fn set_bindings(&mut self, bindings: Vec<BindingStatus>) {
+        self.now_status.bindings = bindings;
     }
 
     /// Whether reports of other boxes come in.

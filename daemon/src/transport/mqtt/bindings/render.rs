@@ -1,0 +1,152 @@
+//! What is published of an answer: the JSON, the same retained as the last of its source, and flat values.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use edge_core::Mono;
+
+use super::circle::PATH;
+use super::frame::Frame;
+use super::{Answered, Binder, Bound, Todo};
+use crate::binding::flat::{Field, Seen, Told};
+use crate::binding::template::Values;
+use crate::config::bindings::BindingConfig;
+use crate::driver::clock;
+use crate::request::{Output, Reply};
+use crate::transport::mqtt::egress::{self, JSON};
+use crate::transport::mqtt::outbox::Letter;
+use crate::transport::mqtt::packet::{Outbound, Qos};
+use crate::transport::mqtt::session::JobId;
+
+impl Binder {
+    /// An answer leaves, in the order of its source.
+    pub(super) fn release(&mut self, now: Mono, binding: usize, source: &str, answered: Answered) {
+        let most = self.max_reply_bytes;
+        let Answered { frame, id, reply } = answered;
+        let Some(bound) = self.all.get_mut(binding) else { return };
+        bound.tally.answered(now, &frame, &reply);
+        bound.remember(source, &frame);
+        let config = std::sync::Arc::clone(&bound.config);
+        let seen = bound.flat.as_mut().map(|flat| match &reply.result {
+            Ok(output) => flat.answered(now, source, Seen::Answer(&document(output)), frame.at),
+            Err(failure) => flat.answered(now, source, Seen::Failure(failure.code.as_str()), frame.at),
+        });
+        let body = body(&config, source, &frame.path, frame.at, &id, &reply, most);
+        let captures = frame.captures();
+        let user = vec![(PATH.to_owned(), frame.path.to_string())];
+        let mut letters = Vec::new();
+        if let Some(topic) = self.result_topic(&config, &captures, source) {
+            letters.push(self.letter(topic, body.clone(), JSON, (qos(config.qos), config.retain), false, user.clone()));
+        }
+        if config.last {
+            let topic = self.topics.last(&config.model, source);
+            letters.push(self.letter(topic, body, JSON, (qos(config.qos), true), true, user.clone()));
+        }
+        if let Some(told) = seen {
+            letters.extend(self.points(&config, &captures, told, &user));
+        }
+        self.todo.push_back(Todo::Post { job: frame.job, rank: config.priority, letters });
+    }
+
+    /// Values that have changed though no answer came.
+    pub(super) fn publish_stale(&mut self, binding: usize, told: Told) {
+        let Some(bound) = self.all.get(binding) else { return };
+        let config = std::sync::Arc::clone(&bound.config);
+        let captures = bound.captures.get(&told.source).cloned().unwrap_or_default();
+        let captures: Vec<&str> = captures.iter().map(String::as_str).collect();
+        let user = vec![(PATH.to_owned(), self.circle.start(&config.name))];
+        let letters = self.points(&config, &captures, told, &user);
+        self.todo.push_back(Todo::Post { job: None::<JobId>, rank: config.priority, letters });
+    }
+
+    pub(super) fn result_topic(&self, config: &BindingConfig, captures: &[&str], source: &str) -> Option<String> {
+        let fixed = config.fixed(&self.node, &self.prefix);
+        config.result.expand(&Values { captures, source, fixed, field: None })
+    }
+
+    fn points(
+        &mut self,
+        config: &BindingConfig,
+        captures: &[&str],
+        told: Told,
+        user: &[(String, String)],
+    ) -> Vec<Letter> {
+        let Some(flat) = &config.flat else { return Vec::new() };
+        let topic = |field: Field| {
+            let fixed = config.fixed(&self.node, &self.prefix);
+            flat.topic.expand(&Values { captures, source: &told.source, fixed, field: Some(field) })
+        };
+        let points: Vec<(String, String)> =
+            told.points.iter().filter_map(|point| Some((topic(point.field)?, point.payload.clone()))).collect();
+        let how = (qos(config.qos), flat.retain);
+        let mut letters = Vec::new();
+        for (topic, payload) in points {
+            let content_type = if payload.starts_with('{') { JSON } else { "text/plain" };
+            letters.push(self.letter(topic, payload.into(), content_type, how, true, user.to_vec()));
+        }
+        letters
+    }
+
+    fn letter(
+        &mut self,
+        topic: String,
+        payload: Bytes,
+        content_type: &'static str,
+        (qos, retain): (Qos, bool),
+        newest: bool,
+        user: Vec<(String, String)>,
+    ) -> Letter {
+        self.circle.publishes(&topic);
+        let content_type = content_type.into();
+        let message = Outbound { topic, payload, qos, retain, content_type, user, ..Outbound::default() };
+        Letter { message, newest, made_ms: self.now_ms }
+    }
+}
+
+impl Bound {
+    fn remember(&mut self, source: &str, frame: &Frame) {
+        if self.captures.get(source).is_some_and(|known| *known == frame.captures) {
+            return;
+        }
+        // Of sources that were forgotten everywhere else.
+        if self.captures.len() > self.config.limits.max_sources.saturating_mul(2) {
+            self.captures.clear();
+        }
+        self.captures.insert(source.into(), frame.captures.clone());
+    }
+}
+
+/// The JSON of an answer: as that of a request, with whose it is before it.
+fn body(
+    config: &BindingConfig,
+    source: &str,
+    path: &str,
+    at: SystemTime,
+    id: &str,
+    reply: &Reply,
+    most: usize,
+) -> Bytes {
+    let own = serde_json::json!({ "binding": config.name, "source": source, "time": clock::rfc3339(at) });
+    let own = own.to_string();
+    let path = serde_json::Value::from(path).to_string();
+    let head = format!("{{\"{PATH}\":{path},{},", own.trim_start_matches('{').trim_end_matches('}'));
+    let stored = egress::encode(Some(id), reply, most.saturating_sub(head.len()));
+    let rest = stored.body.strip_prefix(b"{").unwrap_or(&stored.body);
+    [head.as_bytes(), rest].concat().into()
+}
+
+/// The document of an answer; tensors say nothing that fits on a topic of its own.
+fn document(output: &Output) -> serde_json::Value {
+    match output {
+        Output::Document(text) => serde_json::from_str(text).unwrap_or_default(),
+        Output::Tensors(_) => serde_json::Value::Null,
+    }
+}
+
+fn qos(number: u8) -> Qos {
+    match number {
+        0 => Qos::AtMostOnce,
+        1 => Qos::AtLeastOnce,
+        _ => Qos::ExactlyOnce,
+    }
+}

@@ -1,0 +1,183 @@
+//! Frames of bindings: from the broker and from other sources to the driver, and what is published of the answers.
+//!
+//! A message whose every frame counts is acknowledged when its results are with the broker or on the disk; one of which only
+//! the newest counts, at once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use edge_core::Mono;
+use edge_wire::error::ErrorCode;
+
+use super::requests::{Open, arrival};
+use super::{Stage, Task};
+use crate::binding::reference::Allowed;
+use crate::request::{Failure, Reply};
+use crate::transport::mqtt::bindings::frame::Part;
+use crate::transport::mqtt::bindings::{self, Binder, Todo};
+use crate::transport::mqtt::packet::{Inbound, Qos};
+use crate::transport::mqtt::session::{Arrival, JobId, Taken, Why};
+
+/// Counters are told this often.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a frame that a message names may take to be read.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What was found of a frame that a message names, by the number of what was asked.
+pub(super) type Resolved = (i64, Result<(Bytes, Option<String>), Failure>);
+
+impl Task {
+    /// A message that may be for bindings; `false` if it is for none.
+    pub(super) fn on_bound(&mut self, now: Mono, message: &Inbound) -> bool {
+        if message.retained {
+            let old = self.binder.old(&message.topic);
+            if old {
+                self.discard(now, message);
+            }
+            return old;
+        }
+        let parts = self.binder.parts(now, (self.wall)(), message, self.rules.max_request_bytes);
+        if parts.is_empty() {
+            return false;
+        }
+        self.speaker.count_received();
+        let (kept, others): (Vec<Part>, Vec<Part>) =
+            parts.into_iter().partition(|part| message.qos != Qos::AtMostOnce && bindings::is_kept(part.take));
+        if kept.is_empty() {
+            self.discard(now, message);
+        } else {
+            self.keep(now, message, kept);
+        }
+        if !self.is_stopping() {
+            others.into_iter().for_each(|part| self.binder.arrived(now, part, None));
+        }
+        true
+    }
+
+    fn keep(&mut self, now: Mono, message: &Inbound, parts: Vec<Part>) {
+        match self.session.arrived(now, arrival(message)) {
+            Taken::New(job) => {
+                self.session.expect(job, u32::try_from(parts.len()).unwrap_or(u32::MAX));
+                let open = Open { message: Some(Box::new(message.clone())), ..Open::bound(now, self.now_ms(), parts) };
+                self.open.insert(job, open);
+            }
+            Taken::Known | Taken::Left(Why::Stopping) => {}
+            Taken::Left(why @ (Why::Full | Why::Heavy)) => {
+                tracing::warn!(topic = %message.topic, ?why, "no room for a frame that the broker keeps");
+                self.binder.crowded(&parts);
+                let refused = Arrival { refused: true, ..arrival(message) };
+                if let Taken::New(job) = self.session.arrived(now, refused) {
+                    self.session.discard(job);
+                }
+            }
+        }
+    }
+
+    /// Hands the frames of a message to their bindings.
+    pub(super) fn run_bound(&mut self, now: Mono, job: JobId, deaths: u8) {
+        let Some(parts) = self.open.get_mut(&job).and_then(|open| open.parts.take()) else { return self.fetch(now, job) };
+        for mut part in parts {
+            part.frame.deaths = deaths;
+            if deaths >= super::requests::MAX_DEATHS {
+                part.frame.fault = Some(Binder::too_deadly(deaths));
+            }
+            self.binder.arrived(now, part, Some(job));
+        }
+    }
+
+    /// A message that a former daemon left was read from the journal.
+    pub(super) fn fetched_bound(&mut self, now: Mono, job: JobId, message: &Inbound) {
+        let parts = self.binder.parts(now, (self.wall)(), message, self.rules.max_request_bytes);
+        let parts: Vec<Part> = parts.into_iter().filter(|part| bindings::is_kept(part.take)).collect();
+        let Some(open) = self.open.get_mut(&job) else { return };
+        if parts.is_empty() {
+            tracing::warn!(topic = %message.topic, "no binding is for a message that a former daemon left");
+            return self.session.discard(job);
+        }
+        self.session.expect(job, u32::try_from(parts.len()).unwrap_or(u32::MAX));
+        open.parts = Some(parts);
+        let deaths = open.deaths;
+        self.run_bound(now, job, deaths);
+    }
+
+    /// An answer of the driver; gives it back if no binding asked for it.
+    pub(super) fn answer_bound(&mut self, now: Mono, number: i64, reply: Option<Reply>) -> Option<Option<Reply>> {
+        if !self.binder.has_asked(number) {
+            return Some(reply);
+        }
+        match reply {
+            Some(reply) => self.binder.answered(now, number, reply),
+            None => {
+                let text = "the daemon stopped before it was answered";
+                self.binder.fail(now, number, Failure::new(ErrorCode::Unavailable, text));
+            }
+        }
+        None
+    }
+
+    /// Carries out what the bindings want; `false` if that was nothing.
+    pub(super) fn drive_binder(&mut self, now: Mono) -> bool {
+        let mut acted = false;
+        self.binder.look_up(self.now_ms(), self.speaker.max_reply_bytes());
+        while let Some(todo) = self.binder.poll() {
+            acted = true;
+            match todo {
+                Todo::Submit { number, request } => {
+                    if let Err(failure) = self.handle.submit_numbered(*request, number, &self.answer_to) {
+                        self.binder.fail(now, number, failure);
+                    }
+                }
+                Todo::Resolve { number, allowed } => self.resolve(number, allowed),
+                Todo::Post { job, rank, letters } => self.session.post(now, rank, letters, job),
+                Todo::Over(job, _) => self.session.part_over(job),
+            }
+        }
+        acted
+    }
+
+    /// What is due by the clock.
+    pub(super) fn look_at_binder(&mut self, now: Mono) {
+        if matches!(self.stage, Stage::Waiting) {
+            return;
+        }
+        if self.binder.next_tick().is_some_and(|due| due <= now) {
+            self.binder.tick(now);
+        }
+        if self.binder_due.is_some_and(|due| due <= now) {
+            self.binder_due = None;
+            self.speaker.set_bindings(self.binder.status());
+        }
+        if self.binder.take_changed() {
+            self.binder_due.get_or_insert(now.after(PAUSE));
+        }
+    }
+
+    /// When there is something to do again.
+    pub(super) fn next_of_binder(&self) -> Option<Mono> {
+        [self.binder.next_tick(), self.binder_due].into_iter().flatten().min()
+    }
+
+    fn resolve(&mut self, number: i64, allowed: Allowed) {
+        let most = self.rules.max_request_bytes;
+        self.resolving.spawn(async move {
+            let found = tokio::time::timeout(RESOLVE_LIMIT, crate::binding::reference::read(allowed, most)).await;
+            let found = match found {
+                Ok(Ok(frame)) => Ok(frame),
+                Ok(Err(error)) => Err(Failure::invalid(format!("reference: {}", crate::driver::chain(&error)))),
+                Err(_) => Err(Failure::new(
+                    ErrorCode::Unavailable,
+                    format!("reference: it was not read within {} s", RESOLVE_LIMIT.as_secs()),
+                )),
+            };
+            (number, found)
+        });
+    }
+
+    pub(super) fn on_resolved(&mut self, resolved: Result<Resolved, tokio::task::JoinError>) {
+        match resolved {
+            Ok((number, found)) => self.binder.resolved(self.clock.now(), number, found),
+            // A panic there is one of this task.
+            Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
+        }
+    }
+}
