@@ -104,6 +104,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     let mqtt = config.mqtt.clone().map(|mqtt| {
         mqtt::spawn(Setup {
             config: mqtt,
+            bindings: config.bindings.clone(),
             node: config.node.clone(),
             handle: handle.clone(),
             clock,

@@ -188,7 +188,8 @@ fn read_heads(connection: &mut Connection) -> rusqlite::Result<Vec<Head>> {
 }
 
 fn fetch(connection: &Connection, id: i64) -> Result<Option<Bytes>, String> {
-    let mut select = connection.prepare_cached("SELECT data FROM chunk WHERE id = ?1").map_err(|error| chain(&error))?;
+    let mut select =
+        connection.prepare_cached("SELECT data FROM chunk WHERE id = ?1").map_err(|error| chain(&error))?;
     let data: Option<Vec<u8>> = select.query_row([id], |row| row.get(0)).optional().map_err(|error| chain(&error))?;
     let Some(data) = data else { return Ok(None) };
     let content = zstd::bulk::decompress(&data, MAX_CHUNK).map_err(|error| chain(&error))?;
@@ -302,7 +303,9 @@ mod tests {
         std::fs::write(dir.path().join("outbox.db"), vec![7; 5000]).unwrap();
         let (sender, mut reports) = mpsc::channel(64);
         let file = OutboxFile::start(&dir.path().join("outbox.db"), sender).unwrap();
-        let Some(Report::Opened { moved: Some((aside, _)), .. }) = reports.blocking_recv() else { panic!("not opened") };
+        let Some(Report::Opened { moved: Some((aside, _)), .. }) = reports.blocking_recv() else {
+            panic!("not opened")
+        };
         assert!(aside.ends_with("outbox.db.corrupt"));
         file.close(reports);
         std::fs::create_dir(dir.path().join("directory")).unwrap();

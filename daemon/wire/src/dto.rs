@@ -330,6 +330,8 @@ pub struct BindingStatus {
     pub last_error_code: String,
     /// What it said.
     pub last_error: String,
+    /// What is wrong with its source now; empty if nothing is, and where it is a topic.
+    pub problem: String,
 }
 
 /// Results and events for subscribers, and what became of them since the daemon started.

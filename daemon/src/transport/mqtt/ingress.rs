@@ -202,7 +202,7 @@ fn from_body(message: &Inbound, body: Body<'_>) -> Result<Content, Failure> {
     Ok(Content { id, options, payload, reply_to: body.reply_to })
 }
 
-fn payload(packet: &Bytes, input: Input) -> Result<Payload, Failure> {
+fn payload(packet: &Bytes, input: Input<'_>) -> Result<Payload, Failure> {
     Ok(match input {
         Input::Tensors(tensors) => {
             Payload::Tensors(tensors.into_iter().map(|tensor| tensor_in(packet, tensor)).collect())

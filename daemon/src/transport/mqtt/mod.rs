@@ -35,6 +35,7 @@ use edge_wire::dto::Problem;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use self::former::Former;
 use self::task::outbox::Shelf;
 use self::task::{Ledger, Stop, Task, speak};
 use crate::config::MqttConfig;
@@ -100,7 +101,8 @@ pub fn spawn(setup: Setup) -> Mqtt {
 
 /// One life of the transport, after so many that ended by a fault.
 async fn live(setup: Setup, stopped: watch::Receiver<Option<Stop>>, faults: u32) {
-    let (ledger, problems) = open(&setup.state_dir, setup.runtime_dir.clone()).await;
+    let filters = setup.bindings.iter().filter_map(|binding| Some(binding.filter()?.as_str().to_owned())).collect();
+    let (ledger, problems) = open(&setup.state_dir, setup.runtime_dir.clone(), filters).await;
     let orders = Arc::clone(&setup.orders).lock_owned().await;
     let mut task = Task::new(setup, ledger, orders);
     for problem in problems.into_iter().chain((faults > 0).then(|| failed_before(faults))) {
@@ -142,7 +144,7 @@ impl Mqtt {
 
 /// Waits for the first word of the journal, so that what it holds is known before the broker sends anything again; but
 /// not for ever.
-async fn open(state_dir: &Path, replies_dir: PathBuf) -> (Ledger, Vec<Problem>) {
+async fn open(state_dir: &Path, replies_dir: PathBuf, filters: Vec<String>) -> (Ledger, Vec<Problem>) {
     let mut problems = Vec::new();
     let (journal_sender, mut journal_reports) = mpsc::channel(REPORTS);
     let journal = Journal::start(&state_dir.join("journal.db"), journal_sender).map_err(|error| {
@@ -176,9 +178,21 @@ async fn open(state_dir: &Path, replies_dir: PathBuf) -> (Ledger, Vec<Problem>) 
         // A panic there is one of this life.
         Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
     };
+    let file = state_dir.join("subscriptions");
+    let former = tokio::task::spawn_blocking(move || Former::open(&file, filters.into_iter())).await;
+    let former = former.map_err(std::io::Error::other).and_then(|former| former).unwrap_or_else(|error| {
+        problems.push(Problem {
+            subject: "subscriptions".into(),
+            what: format!("it cannot be noted which topics bindings are subscribed to: {error}"),
+            remedy: "make the state directory writable for the daemon; until then a binding that is taken out of the \
+                     configuration leaves its subscription with the broker"
+                .into(),
+        });
+        Former::default()
+    });
     let (shelf, no_shelf) = Shelf::start(&state_dir.join("outbox.db"));
     problems.extend(no_shelf);
-    (Ledger { journal: journal.ok(), replies, journal_reports, found, shelf }, problems)
+    (Ledger { journal: journal.ok(), replies, journal_reports, found, shelf, former }, problems)
 }
 
 /// The disk of the journal has said nothing for this long.

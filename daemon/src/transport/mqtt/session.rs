@@ -26,8 +26,8 @@ use edge_core::{Mono, Priority};
 use self::job::{Job, Journaled, Phase};
 pub use self::terms::{Action, Arrival, JobId, Limits, Noted, Numbers, Taken, Why};
 use super::acks::{Acks, Owed};
-use super::packet::{Granted, Outbound, Qos, ToBroker};
 use super::outbox::{self, End, Letter, Outbox};
+use super::packet::{Granted, Outbound, Qos, ToBroker};
 use super::window::{Answer, Fate, Tag, Window};
 use crate::ledger::Key;
 

@@ -10,6 +10,7 @@ mod journal;
 pub mod outbox;
 mod requests;
 mod siblings;
+mod sources;
 pub mod speak;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -29,9 +30,11 @@ use self::connection::{receive, room};
 use self::outbox::Shelf;
 use self::requests::Open;
 use self::siblings::Siblings;
+use self::sources::Sources;
 use self::speak::Speaker;
 use super::Setup;
 use super::bindings::Binder;
+use super::former::Former;
 use super::ingress::Rules;
 use super::link::{self, Link};
 use super::packet::FromBroker;
@@ -70,6 +73,7 @@ pub struct Ledger {
     /// What a former daemon left, until it is handed to the session; `None` while the journal is not open.
     pub found: Option<Found>,
     pub shelf: Shelf,
+    pub former: Former,
 }
 
 /// Why the loop turns.
@@ -88,6 +92,8 @@ enum Wake {
     Ask(Ask),
     /// A request to another box was put together.
     Written(Result<(u64, Result<Encoded, String>), JoinError>),
+    /// A source of a binding has a frame.
+    Given(crate::binding::sources::Frame),
     /// A frame that a message names was read.
     Resolved(Result<Resolved, JoinError>),
     Time,
@@ -152,12 +158,15 @@ pub struct Task {
     binder_due: Option<Mono>,
     /// Frames that messages name, while they are read.
     resolving: JoinSet<Resolved>,
+    /// Of bindings that are fed by no topic.
+    sources: Sources,
     /// Start of the ids that are made up here: differs from one life of the daemon to the next.
     id_prefix: String,
 }
 
 impl Task {
     pub fn new(setup: Setup, ledger: Ledger, orders: OwnedMutexGuard<mpsc::Receiver<Ask>>) -> Task {
+        let sources = Sources::start(&setup);
         let Setup { config, node, handle, clock, wall, telemetry_interval, bindings, .. } = setup;
         let since_epoch = wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let id_prefix = format!("m{:x}", since_epoch.as_millis());
@@ -190,6 +199,7 @@ impl Task {
             binder,
             binder_due: None,
             resolving: JoinSet::new(),
+            sources,
             id_prefix,
             speaker: Speaker::new(&config, topics, telemetry_interval),
             config,
@@ -241,6 +251,7 @@ impl Task {
             self.speaker.report(now, &self.handle, &self.session);
             self.arm(timer.as_mut(), &mut armed);
             let (wants_room, may_stop) = (self.session.has_packet(), !self.is_stopping());
+            let serving = matches!(self.stage, Stage::Serving);
             let (received, packets) = match &mut self.link {
                 Some(link) => (Some(&mut link.received), Some(&link.packets)),
                 None => (None, None),
@@ -254,6 +265,7 @@ impl Task {
                 changed = self.status.changed(), if !driver_gone => Wake::Status { driver_is_gone: changed.is_err() },
                 Some(ask) = self.siblings.orders.recv() => Wake::Ask(ask),
                 Some(written) = self.siblings.writing.join_next() => Wake::Written(written),
+                Some(frame) = self.sources.frames.recv(), if serving => Wake::Given(frame),
                 Some(resolved) = self.resolving.join_next() => Wake::Resolved(resolved),
                 () = timer.as_mut() => Wake::Time,
                 asked = stop.wait_for(Option::is_some), if may_stop => Wake::Stop(asked.ok().and_then(|asked| *asked)),
@@ -269,6 +281,7 @@ impl Task {
                 }
                 Wake::Status { driver_is_gone } => driver_gone |= self.on_status(driver_is_gone),
                 Wake::Ask(ask) => self.on_ask(ask),
+                Wake::Given(frame) => self.on_given(frame),
                 Wake::Resolved(resolved) => self.on_resolved(resolved),
                 Wake::Written(written) => self.on_written(written),
                 Wake::Stop(asked) => self.on_stop(asked),

@@ -127,7 +127,11 @@ impl Window {
 
     /// Whether nothing is left that the broker should have.
     pub fn is_empty(&self) -> bool {
-        self.replies.is_empty() && self.letters.is_empty() && self.status.is_empty() && self.orders.is_empty() && self.flying.is_empty()
+        self.replies.is_empty()
+            && self.letters.is_empty()
+            && self.status.is_empty()
+            && self.orders.is_empty()
+            && self.flying.is_empty()
     }
 
     /// Since when the broker has owed an acknowledgement without giving any.

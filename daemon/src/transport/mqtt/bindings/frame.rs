@@ -138,7 +138,9 @@ fn left(now: Mono, deadline: Option<Duration>, received: Mono) -> Result<Option<
     let Some(deadline) = deadline else { return Ok(None) };
     let left = deadline.saturating_sub(now.since(received));
     match u64::try_from(left.as_millis()) {
-        Ok(0) | Err(_) => Err(Failure::new(ErrorCode::DeadlineExceeded, "the frame waited for its turn until its deadline")),
+        Ok(0) | Err(_) => {
+            Err(Failure::new(ErrorCode::DeadlineExceeded, "the frame waited for its turn until its deadline"))
+        }
         Ok(ms) => Ok(Some(ms)),
     }
 }

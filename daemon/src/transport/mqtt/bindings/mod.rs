@@ -28,6 +28,7 @@ use super::session::JobId;
 use crate::binding::flat::Memory;
 use crate::binding::gate::{Gate, Skipped, Step, Take, Ticket};
 use crate::binding::reference::{Allowed, Reference};
+use crate::binding::sources;
 use crate::config::bindings::BindingConfig;
 use crate::request::{Failure, Reply, Request};
 
@@ -144,11 +145,6 @@ impl Binder {
         self.all.iter().map(|bound| bound.config.limits.max_open).sum()
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
     /// The time by the wall clock, and the largest answer that the broker takes.
     pub fn look_up(&mut self, now_ms: i64, max_reply_bytes: usize) {
         (self.now_ms, self.max_reply_bytes) = (now_ms, max_reply_bytes);
@@ -158,7 +154,9 @@ impl Binder {
     pub fn parts(&mut self, now: Mono, at: SystemTime, message: &Inbound, most_bytes: u64) -> Vec<Part> {
         let mut parts = Vec::new();
         for (binding, bound) in self.all.iter_mut().enumerate() {
-            let Some(captures) = bound.config.filter().and_then(|filter| filter.captures(&message.topic)) else { continue };
+            let Some(captures) = bound.config.filter().and_then(|filter| filter.captures(&message.topic)) else {
+                continue;
+            };
             bound.tally.received += 1;
             self.changed = true;
             let Some(path) = self.circle.path(message, &bound.config.name) else {
@@ -189,6 +187,24 @@ impl Binder {
         let Some(bound) = self.all.get_mut(part.binding) else { return };
         bound.gate.arrived(now, &part.source, Frame { job, ..part.frame });
         self.turn(now, part.binding);
+    }
+
+    /// A number for what is given by a source that is no topic.
+    pub fn next_job(&mut self) -> JobId {
+        self.next += 1;
+        JobId(self.next - 1)
+    }
+
+    /// A frame of such a source.
+    pub fn given(&mut self, now: Mono, given: sources::Frame, job: Option<JobId>) {
+        let Some(binding) = self.all.iter().position(|bound| bound.config.name == *given.binding) else { return };
+        let Some(bound) = self.all.get_mut(binding) else { return };
+        bound.tally.received += 1;
+        let captures: Vec<&str> = given.captures.iter().map(String::as_str).collect();
+        let path = self.circle.start(&bound.config.name);
+        let frame = frame::of_source(now, given.at, &captures, given.payload, given.content_type, path);
+        let part = Part { binding, source: given.source, take: bound.config.limits.take, frame };
+        self.arrived(now, part, job);
     }
 
     /// Whether this was asked for here.
@@ -286,9 +302,11 @@ impl Binder {
         let number = self.next;
         self.next += 1;
         let id = format!("{}-{}-{}", self.id_prefix, bound.config.name, number - FIRST);
-        let wanted = bound.config.reference.as_ref().map(|allow| {
-            Reference::parse(&frame.payload).and_then(|reference| allow.hold(reference))
-        });
+        let wanted = bound
+            .config
+            .reference
+            .as_ref()
+            .map(|allow| Reference::parse(&frame.payload).and_then(|reference| allow.hold(reference)));
         let fault = frame.fault.clone();
         self.asked.insert(number, Asked { binding, ticket, source, frame, id });
         match (fault, wanted) {
@@ -339,6 +357,3 @@ pub fn is_kept(take: Take) -> bool {
         Take::Newest => false,
     }
 }
-
-#[cfg(test)]
-mod tests;

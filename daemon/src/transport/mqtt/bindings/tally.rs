@@ -50,7 +50,7 @@ impl Tally {
         let count = |number: usize| number as u64;
         BindingStatus {
             name: config.name.clone(),
-            words: words::binding(config),
+            words: words::sentences(config),
             model: config.model.clone(),
             received: self.received,
             submitted: counts.submitted,
@@ -67,6 +67,7 @@ impl Tally {
             last_age_us: self.last_age_us,
             last_error_code: self.code.clone(),
             last_error: self.message.clone(),
+            problem: String::new(),
         }
     }
 }

@@ -152,7 +152,11 @@ fn only_the_newest_of_a_topic_waits_where_that_is_all_that_counts() {
     let mut outbox = opened(BOUNDS);
     post(&mut outbox, at(0), Priority::Normal, vec![newest("x", "1")], 1);
     post(&mut outbox, at(1), Priority::Normal, vec![newest("y", "2"), newest("x", "3")], 2);
-    assert_eq!(actions(&mut outbox), [], "nor is the first request over before the message that replaced its own is safe");
+    assert_eq!(
+        actions(&mut outbox),
+        [],
+        "nor is the first request over before the message that replaced its own is safe"
+    );
     outbox.connected();
     assert_eq!(sent(&mut outbox, at(2)), ["2", "3"]);
     outbox.end(Place { rank: 1, number: 2 }, End::Accepted);
@@ -241,7 +245,10 @@ fn messages_of_qos_0_wait_for_no_connection_and_no_disk() {
 /// What happens to it, in any order.
 #[derive(Clone, Debug)]
 enum Event {
-    Post { source: u8, newest: bool },
+    Post {
+        source: u8,
+        newest: bool,
+    },
     Pass(u16),
     Send(u8),
     Connect,

@@ -10,8 +10,11 @@ use edge_core::Mono;
 use edge_wire::error::ErrorCode;
 
 use super::requests::{Open, arrival};
+use super::sources::read;
 use super::{Stage, Task};
+use crate::binding::gate::Skipped;
 use crate::binding::reference::Allowed;
+use crate::binding::sources::Fate;
 use crate::request::{Failure, Reply};
 use crate::transport::mqtt::bindings::frame::Part;
 use crate::transport::mqtt::bindings::{self, Binder, Todo};
@@ -46,7 +49,7 @@ impl Task {
         if kept.is_empty() {
             self.discard(now, message);
         } else {
-            self.keep(now, message, kept);
+            self.keep_frames(now, message, kept);
         }
         if !self.is_stopping() {
             others.into_iter().for_each(|part| self.binder.arrived(now, part, None));
@@ -54,7 +57,7 @@ impl Task {
         true
     }
 
-    fn keep(&mut self, now: Mono, message: &Inbound, parts: Vec<Part>) {
+    fn keep_frames(&mut self, now: Mono, message: &Inbound, parts: Vec<Part>) {
         match self.session.arrived(now, arrival(message)) {
             Taken::New(job) => {
                 self.session.expect(job, u32::try_from(parts.len()).unwrap_or(u32::MAX));
@@ -75,7 +78,9 @@ impl Task {
 
     /// Hands the frames of a message to their bindings.
     pub(super) fn run_bound(&mut self, now: Mono, job: JobId, deaths: u8) {
-        let Some(parts) = self.open.get_mut(&job).and_then(|open| open.parts.take()) else { return self.fetch(now, job) };
+        let Some(parts) = self.open.get_mut(&job).and_then(|open| open.parts.take()) else {
+            return self.fetch(now, job);
+        };
         for mut part in parts {
             part.frame.deaths = deaths;
             if deaths >= super::requests::MAX_DEATHS {
@@ -101,12 +106,17 @@ impl Task {
     }
 
     /// An answer of the driver; gives it back if no binding asked for it.
-    pub(super) fn answer_bound(&mut self, now: Mono, number: i64, reply: Option<Reply>) -> Option<Option<Reply>> {
+    pub(super) fn answer_bound(
+        &mut self,
+        now: Mono,
+        number: i64,
+        reply: Option<Box<Reply>>,
+    ) -> Option<Option<Box<Reply>>> {
         if !self.binder.has_asked(number) {
             return Some(reply);
         }
         match reply {
-            Some(reply) => self.binder.answered(now, number, reply),
+            Some(reply) => self.binder.answered(now, number, *reply),
             None => {
                 let text = "the daemon stopped before it was answered";
                 self.binder.fail(now, number, Failure::new(ErrorCode::Unavailable, text));
@@ -129,7 +139,10 @@ impl Task {
                 }
                 Todo::Resolve { number, allowed } => self.resolve(number, allowed),
                 Todo::Post { job, rank, letters } => self.session.post(now, rank, letters, job),
-                Todo::Over(job, _) => self.session.part_over(job),
+                Todo::Over(job, why) => {
+                    self.sources.tell(job, fate(why));
+                    self.session.part_over(job);
+                }
             }
         }
         acted
@@ -145,7 +158,11 @@ impl Task {
         }
         if self.binder_due.is_some_and(|due| due <= now) {
             self.binder_due = None;
-            self.speaker.set_bindings(self.binder.status());
+            let mut status = self.binder.status();
+            for binding in &mut status {
+                binding.problem = self.sources.problem_of(&binding.name);
+            }
+            self.speaker.set_bindings(status);
         }
         if self.binder.take_changed() {
             self.binder_due.get_or_insert(now.after(PAUSE));
@@ -158,12 +175,10 @@ impl Task {
     }
 
     fn resolve(&mut self, number: i64, allowed: Allowed) {
-        let most = self.rules.max_request_bytes;
+        let (most, clock) = (self.rules.max_request_bytes, self.clock);
         self.resolving.spawn(async move {
-            let found = tokio::time::timeout(RESOLVE_LIMIT, crate::binding::reference::read(allowed, most)).await;
-            let found = match found {
-                Ok(Ok(frame)) => Ok(frame),
-                Ok(Err(error)) => Err(Failure::invalid(format!("reference: {}", crate::driver::chain(&error)))),
+            let found = match tokio::time::timeout(RESOLVE_LIMIT, read(allowed, most, clock)).await {
+                Ok(found) => found.map_err(|why| Failure::invalid(format!("reference: {why}"))),
                 Err(_) => Err(Failure::new(
                     ErrorCode::Unavailable,
                     format!("reference: it was not read within {} s", RESOLVE_LIMIT.as_secs()),
@@ -179,5 +194,13 @@ impl Task {
             // A panic there is one of this task.
             Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
         }
+    }
+}
+
+/// A source that keeps what there was no room for gives it again; what a newer frame replaced is not wanted again.
+fn fate(why: Skipped) -> Fate {
+    match why {
+        Skipped::Newer => Fate::Settled,
+        Skipped::Overloaded => Fate::Dropped,
     }
 }

@@ -119,7 +119,8 @@ impl Task {
         // The records of this box are looked at once, for those of models that are not there any more.
         let records = topics.own_records().map(|filter| (filter, Qos::AtMostOnce)).to_vec();
         self.ask_for(now, filters, false);
-        let frames: Vec<(String, Qos)> = self.binder.filters().into_iter().filter(|(filter, _)| !is_shared(filter)).collect();
+        let frames: Vec<(String, Qos)> =
+            self.binder.filters().into_iter().filter(|(filter, _)| !is_shared(filter)).collect();
         if !frames.is_empty() {
             self.ask_for(now, frames, false);
         }
@@ -190,6 +191,19 @@ impl Task {
             tracing::info!(broker = %self.speaker.broker(), "connected to the broker");
         }
         self.speaker.subscribed(refused);
+        self.end_former();
+    }
+
+    /// Ends what bindings of an earlier configuration are still subscribed to.
+    fn end_former(&mut self) {
+        let Some((filters, rest)) = self.ledger.former.take() else { return };
+        tracing::info!(?filters, "subscriptions of former bindings are ended");
+        self.session.unsubscribe(filters);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = rest.write() {
+                tracing::warn!(%error, "note which topics bindings are subscribed to");
+            }
+        });
     }
 
     /// Ends the connection in good order, so that the broker does not speak the last will.

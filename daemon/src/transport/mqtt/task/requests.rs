@@ -298,14 +298,14 @@ impl Task {
         }
     }
 
-    fn on_reply(&mut self, now: Mono, job: i64, reply: Option<Reply>) {
-            match reply {
-                Some(reply) => self.answer(now, JobId(job), &reply),
-                None => {
-                    let text = "the daemon stopped before it was answered";
-                    self.fail(now, JobId(job), Failure::new(ErrorCode::Unavailable, text));
-                }
+    fn on_reply(&mut self, now: Mono, job: i64, reply: Option<Box<Reply>>) {
+        match reply {
+            Some(reply) => self.answer(now, JobId(job), &reply),
+            None => {
+                let text = "the daemon stopped before it was answered";
+                self.fail(now, JobId(job), Failure::new(ErrorCode::Unavailable, text));
             }
+        }
     }
 
     pub(super) fn refuse_deferrable(&mut self, now: Mono, job: JobId) {
