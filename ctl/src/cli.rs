@@ -132,6 +132,11 @@ pub enum Command {
         after_help = "Examples:\n  edgectl sites\n  edgectl sites --json | jq '.sites[] | {name, state, reason}'"
     )]
     Sites,
+    /// Show what each binding did: frames that came, were answered, failed, were skipped or dropped, and how the last one went
+    #[command(
+        after_help = "Examples:\n  edgectl bindings\n  edgectl bindings --json | jq '.[] | {name, received, done, failed}'"
+    )]
+    Bindings,
     /// Explain where requests go, try another policy, and learn which texts may stay
     #[command(
         subcommand,

@@ -409,13 +409,14 @@ fn a_command_line_that_cannot_be_used_exits_with_2() {
 fn every_verb_explains_itself() {
     let bus = PrivateBus::start();
     let edgectl = Edgectl::on(&bus);
-    let verbs: [&[&str]; 37] = [
+    let verbs: [&[&str]; 38] = [
         &[],
         &["status"],
         &["top"],
         &["governor"],
         &["governor", "show"],
         &["sites"],
+        &["bindings"],
         &["route"],
         &["route", "explain"],
         &["route", "replay"],

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bench;
+mod bindings;
 mod bring;
 mod carry;
 mod completions;
@@ -50,6 +51,7 @@ pub async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Doctor(args) => doctor::run(common, args).await,
         Command::Governor(args) => governor::run(common, args).await,
         Command::Sites => sites::run(common).await,
+        Command::Bindings => bindings::run(common).await,
         Command::Route(command) => route::run(common, command).await,
         Command::Audit(args) => audit::run(common, args).await,
         Command::Usage(args) => usage::run(common, args).await,

@@ -10,6 +10,7 @@
 pub mod body;
 pub mod events;
 pub mod reply;
+pub mod home;
 pub mod retained;
 pub mod tensor;
 pub mod topic;

@@ -1,6 +1,7 @@
 //! The form for people: aligned, calm, 80 columns. May change from release to release; scripts use `--json`.
 
 pub mod bench;
+pub mod bindings;
 pub mod bring;
 pub mod cache;
 pub mod checks;

@@ -1,6 +1,9 @@
 //! `edgectl status`: one screen that tells the story of the box.
 
-use edge_wire::dto::{EngineStatus, HostStatus, JobStatus, MqttStatus, Platform, Problem, ReadingInfo, Status};
+use edge_wire::dto::{
+    BindingStatus, EngineStatus, HostStatus, JobStatus, MqttStatus, OutboxStatus, Platform, Problem, ReadingInfo,
+    Status,
+};
 
 use super::{hardware, models, sites};
 use crate::render::table::{Align, clean, field, paragraph, table};
@@ -117,7 +120,7 @@ fn broker(mqtt: &MqttStatus) -> String {
         return field("broker", "off (no [mqtt] in the configuration)");
     }
     let reason = if mqtt.reason.is_empty() { String::new() } else { format!(" ({})", mqtt.reason) };
-    let lines = [
+    let mut lines = vec![
         format!("{}{reason}, {}, MQTT {}, zone {}", mqtt.state, mqtt.broker, mqtt.protocol, mqtt.zone),
         format!("client id {}, {} since start", mqtt.client_id, count(mqtt.connects, "connection")),
         format!(
@@ -127,7 +130,40 @@ fn broker(mqtt: &MqttStatus) -> String {
             mqtt.journaled
         ),
     ];
+    lines.extend(outbox(&mqtt.outbox));
+    lines.extend(bindings(&mqtt.bindings));
     block("broker", &lines)
+}
+
+/// Results and events for subscribers, if there were any.
+fn outbox(outbox: &OutboxStatus) -> Option<String> {
+    let OutboxStatus { waiting, stored, sent, late, .. } = outbox;
+    if waiting + sent + outbox.dropped + outbox.expired + outbox.refused == 0 {
+        return None;
+    }
+    let mut text = format!("{sent} results and events sent ({late} late), {waiting} waiting ({stored} on disk)");
+    let lost = [
+        ("dropped as the outbox was full", outbox.dropped),
+        ("too old", outbox.expired),
+        ("refused by the broker", outbox.refused),
+        ("unreadable", outbox.unreadable),
+    ];
+    for (why, number) in lost.into_iter().filter(|(_, number)| *number > 0) {
+        text.push_str(&format!(", {number} {why}"));
+    }
+    Some(text)
+}
+
+fn bindings(bindings: &[BindingStatus]) -> Option<String> {
+    let sum = |of: fn(&BindingStatus) -> u64| bindings.iter().map(of).sum::<u64>();
+    let (received, done, failed) = (sum(|one| one.received), sum(|one| one.done), sum(|one| one.failed));
+    let number = bindings.len() as u64;
+    (number > 0).then(|| {
+        format!(
+            "{}: {received} frames received, {done} answered, {failed} failed (see edgectl bindings)",
+            count(number, "binding")
+        )
+    })
 }
 
 fn requests(status: &Status) -> String {
