@@ -149,6 +149,9 @@ fn verdict(config: &Config) -> String {
             "; not looked for, as only the service can: the systemd credential of {keys} (LoadCredential= in the unit)"
         ));
     }
+    for binding in &config.bindings {
+        verdict.push_str(&format!("\n{}", edged::binding::words::sentences(binding)));
+    }
     verdict
 }
 

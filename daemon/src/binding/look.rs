@@ -7,8 +7,6 @@ pub enum Payload {
     Auto,
     /// This content type, whatever the sender says.
     Type(String),
-    /// The path or address of the frame.
-    Reference,
 }
 
 /// What is neither a picture nor a sound nor text.
@@ -19,8 +17,8 @@ pub fn content_type(configured: &Payload, said: Option<&str>, payload: &[u8]) ->
     let said = said.map(essence).filter(|said| !said.is_empty() && said != BYTES);
     match (configured, said) {
         (Payload::Type(configured), _) => configured.clone(),
-        (Payload::Auto | Payload::Reference, Some(said)) => said,
-        (Payload::Auto | Payload::Reference, None) => looks_like(payload).to_owned(),
+        (Payload::Auto, Some(said)) => said,
+        (Payload::Auto, None) => looks_like(payload).to_owned(),
     }
 }
 
@@ -79,7 +77,6 @@ mod tests {
             (&Payload::Auto, Some("application/octet-stream"), "image/jpeg"),
             (&Payload::Auto, Some(""), "image/jpeg"),
             (&Payload::Auto, None, "image/jpeg"),
-            (&Payload::Reference, None, "image/jpeg"),
         ] {
             assert_eq!(content_type(configured, said, &jpeg), expected, "{configured:?} {said:?}");
         }

@@ -95,7 +95,7 @@ pub(super) const fn live(path: &'static str, kind: Kind, absent: Absent, meaning
     Key { path, kind, absent, meaning, reload: true }
 }
 
-/// Tables that may stand many times, each with a name: `[[site]]`, `[[rule]]`.
+/// Tables that may stand many times, each with a name: `[[site]]`, `[[rule]]`, `[[binding]]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
     pub name: &'static str,
@@ -108,8 +108,15 @@ pub struct Group {
     pub example: &'static str,
 }
 
+impl Group {
+    /// Whether a reload takes them over, all of each.
+    pub fn is_live(&self) -> bool {
+        self.keys.iter().all(|key| key.reload)
+    }
+}
+
 /// All of them.
-pub const GROUPS: [&Group; 2] = [&super::sites::GROUP, &super::rules::GROUP];
+pub const GROUPS: [&Group; 3] = [&super::sites::GROUP, &super::rules::GROUP, &super::bindings::GROUP];
 
 /// Longest [`Kind::Name`].
 pub const NAME_LIMIT: usize = 64;

@@ -1,5 +1,6 @@
 //! What the operator said, typed and validated.
 
+pub mod bindings;
 pub mod date;
 pub mod files;
 pub mod keys;
@@ -26,6 +27,7 @@ use edge_core::{Policy, Zone};
 use edge_engine::protocol::DeviceOptions;
 use edge_wire::dto::{MqttStatus, Problem};
 
+use self::bindings::BindingConfig;
 use self::routing::{DetectConfig, RoutingConfig};
 use self::rules::Rule;
 use self::sites::SiteConfig;
@@ -50,6 +52,8 @@ pub struct Config {
     pub fleet: FleetConfig,
     pub cache: CacheConfig,
     pub mqtt: Option<MqttConfig>,
+    /// In the order of the files; none without the broker.
+    pub bindings: Vec<BindingConfig>,
     pub limits: LimitsConfig,
     /// Power mode that is asked for by name, and put back at the end.
     pub power_mode: Option<String>,

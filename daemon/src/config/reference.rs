@@ -83,7 +83,8 @@ pub fn default_file() -> String {
         file.push_str(&format!("\n{}#{name} ={value}\n", comment(&text)));
     }
     for group in GROUPS {
-        file.push_str(&format!("\n{}#\n", comment(&format!("{} One of them, as an example (live):", group.meaning))));
+        let live = if group.is_live() { " (live)" } else { "" };
+        file.push_str(&format!("\n{}#\n", comment(&format!("{} One of them, as an example{live}:", group.meaning))));
         group.example.lines().for_each(|line| file.push_str(&format!("#   {line}\n")));
     }
     file
@@ -174,20 +175,22 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_a_site_and_a_rule_are_taken() {
+    fn the_examples_of_a_site_a_rule_and_a_binding_are_taken() {
         let file = default_file();
         let text: String =
             file.lines().filter_map(|line| line.strip_prefix("#   ")).map(|line| format!("{line}\n")).collect();
-        let config = config(&text);
-        assert_eq!((config.sites.len(), config.rules.len(), config.warnings), (1, 1, Vec::new()));
+        let config = config(&format!("[mqtt]\nhost = 'b'\n{text}"));
+        assert_eq!((config.sites.len(), config.rules.len(), config.bindings.len()), (1, 1, 1));
+        assert_eq!(config.warnings, Vec::new());
     }
 
     #[test]
     fn every_key_is_in_the_manual_and_in_the_default_file() {
         let (manual, file) = (man_page(), default_file());
-        for key in GROUPS.iter().flat_map(|group| group.keys) {
-            let line = format!(".B {} (live)\n", roff(key.path));
-            assert!(key.reload && manual.contains(&line), "{}", key.path);
+        for (group, key) in GROUPS.iter().flat_map(|group| group.keys.iter().map(move |key| (group, key))) {
+            let live = if group.is_live() { " (live)" } else { "" };
+            let line = format!(".B {}{live}\n", roff(key.path));
+            assert!(key.reload == group.is_live() && manual.contains(&line), "{}", key.path);
         }
         for key in KEYS {
             let name = parts(key).1;

@@ -10,6 +10,7 @@ use edge_core::tune::choose::Objective;
 use edge_engine::protocol::DeviceOptions;
 use sha2::{Digest, Sha256};
 
+use super::bindings::{self, BindingConfig};
 use super::files::Secret;
 pub use super::files::is_missing;
 use super::files::locate;
@@ -81,6 +82,8 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
     let around = Around { machine, node: &node, broker: mqtt.as_ref().map(|mqtt| mqtt.zone) };
     let PolicyFile { policy, sites, rules, routing, detect, warnings, unseen } =
         super::policy::read(&mut values, &around);
+    let around = bindings::Around { machine, node: &node, mqtt: mqtt.as_ref() };
+    let bindings::Read { bindings, unseen: of_bindings } = bindings::read(&mut values, &around);
     let config = Config {
         bus: match values.text("bus.kind").as_deref() {
             Some("session") => BusConfig::Session,
@@ -133,12 +136,18 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
         state_dir: path(&values, "paths.state_dir"),
         runtime_dir: path(&values, "paths.runtime_dir"),
         files: values.files.clone(),
-        fixed: values.fixed(),
-        credentials: credentials(&values, machine).map(str::to_owned).chain(unseen).collect(),
+        fixed: values.fixed().into_iter().chain(text_of(&bindings)).collect(),
+        credentials: credentials(&values, machine).map(str::to_owned).chain(unseen).chain(of_bindings).collect(),
         warnings,
+        bindings,
         node,
     };
     if values.faults.is_empty() { Ok(config) } else { Err(values.faults) }
+}
+
+/// Bindings hold from the start on; a reload that would change any of them says so.
+fn text_of(bindings: &[BindingConfig]) -> Option<(&'static str, String)> {
+    (!bindings.is_empty()).then(|| (bindings::GROUP.name, format!("{bindings:?}")))
 }
 
 fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {

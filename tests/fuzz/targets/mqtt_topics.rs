@@ -6,7 +6,7 @@ use edge_wire::mqtt::topic::{Topics, matches};
 use libfuzzer_sys::fuzz_target;
 
 /// Where boxes below the prefix take requests or speak.
-const TAKEN: [&str; 7] = [
+const TAKEN: [&str; 9] = [
     "edge/+/infer/#",
     "edge/+/cancel/#",
     "edge/_group/+/infer/#",
@@ -14,6 +14,8 @@ const TAKEN: [&str; 7] = [
     "edge/+/state/#",
     "edge/+/telemetry/#",
     "edge/+/models/#",
+    "edge/+/last/#",
+    "edge/+/binding/#",
 ];
 
 fuzz_target!(|text: &str| {

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-/// Longest text that is told, characters.
+/// Longest text or class that is told, characters.
 const MOST_TEXT: usize = 1024;
 
 /// What an answer says. What its task does not tell is absent.
@@ -48,6 +48,7 @@ pub fn facts(document: &Value) -> Facts {
         Facts { class: text(document, "label"), score, count: None, text: text(document, "text") }
     };
     facts.count = count(document);
+    facts.class = facts.class.map(|class| one_line(&class));
     facts.text = facts.text.map(|text| one_line(&text));
     facts
 }
@@ -68,7 +69,7 @@ fn found(things: &[Value]) -> Facts {
 fn count(document: &Value) -> Option<u64> {
     const LISTS: [&str; 6] = ["lines", "boxes", "objects", "regions", "segments", "matches"];
     let listed = LISTS.iter().find_map(|key| list(document, key))?.len() as u64;
-    Some(listed + document.get("left_out").and_then(Value::as_u64).unwrap_or_default())
+    Some(listed.saturating_add(document.get("left_out").and_then(Value::as_u64).unwrap_or_default()))
 }
 
 fn best(things: &[Value], key: &str) -> Option<f64> {

@@ -11,8 +11,10 @@ const PEER: &str = "peer";
 const AVAILABLE: &str = "available";
 const CAPACITY: &str = "capacity";
 const TELEMETRY: &str = "telemetry";
+const LAST: &str = "last";
+const BINDING: &str = "binding";
 /// Topics that a box speaks on of its own accord.
-const SPOKEN: [&str; 6] = [AVAILABLE, "state", TELEMETRY, CAPACITY, "models", FLEET];
+const SPOKEN: [&str; 8] = [AVAILABLE, "state", TELEMETRY, CAPACITY, "models", FLEET, LAST, BINDING];
 /// The protocol's limit of a topic, in bytes.
 const MAX_TOPIC_BYTES: usize = 65_535;
 
@@ -139,6 +141,25 @@ impl Topics {
     /// Where replies go when the request names no topic.
     pub fn result(&self, model: &str) -> String {
         format!("{}/result/{model}", self.base)
+    }
+
+    /// Retained: the last answer of `model` about one source of a binding.
+    pub fn last(&self, model: &str, source: &str) -> String {
+        format!("{}/{LAST}/{model}/{source}", self.base)
+    }
+
+    /// Filter of everything that this box says or takes of its own.
+    pub fn own_filter(&self) -> String {
+        format!("{}/#", self.base)
+    }
+
+    /// Filters of where any box takes requests or answers, or speaks of itself: no output of a binding may be there. What
+    /// bindings say by default has a place of its own.
+    pub fn taken_filters(&self) -> Vec<String> {
+        let prefix = &self.prefix;
+        let words = SPOKEN.into_iter().filter(|word| *word != BINDING).chain([INFER, CANCEL, PEER, "result"]);
+        let shared = format!("{prefix}/{GROUP}/+/{INFER}/#");
+        words.map(|word| format!("{prefix}/+/{word}/#")).chain([shared]).collect()
     }
 
     /// Retained `online` or `offline`.
@@ -412,6 +433,33 @@ mod tests {
     }
 
     #[test]
+    fn the_filters_of_what_is_taken_match_what_boxes_take_and_say_and_leave_room_for_bindings() {
+        let topics = topics();
+        let is_taken = |topic: &str| topics.taken_filters().iter().any(|filter| matches(filter, topic));
+        let other = Topics::new("plant/edge", "box-8");
+        for taken in [
+            topics.infer_at("box-8", "m"),
+            topics.cancel_at("box-7", "a/b"),
+            topics.peer("4f"),
+            topics.result("m"),
+            topics.last("m", "cam-1"),
+            topics.available(),
+            other.state(),
+            other.telemetry(),
+            topics.capacity(),
+            topics.model("m"),
+            other.fleet("m"),
+            "plant/edge/_group/ocr/infer/m".into(),
+        ] {
+            assert!(is_taken(&taken), "{taken}");
+        }
+        for free in ["plant/edge/box-7/binding/sorting/cam-1", "plant/edge/vision", "vision/7/result"] {
+            assert!(!is_taken(free), "{free}");
+        }
+        assert!(matches(&topics.own_filter(), &topics.last("m", "cam-1")));
+    }
+
+    #[test]
     fn every_filter_matches_the_topics_it_is_for() {
         let topics = topics();
         assert!(matches(&topics.infer_filter(), "plant/edge/box-7/infer/text-line"));
@@ -447,6 +495,8 @@ mod tests {
             ("plant/edge/box-7/available", Err(Reserved)),
             ("plant/edge/box-7/models/x", Err(Reserved)),
             ("plant/edge/other/fleet/x", Err(Reserved)),
+            ("plant/edge/other/last/screws/cam-1", Err(Reserved)),
+            ("plant/edge/box-7/binding/sorting/cam-1", Err(Reserved)),
             ("plant/edge/", foreign()),
             ("plant/edge", foreign()),
             ("plant", foreign()),
