@@ -183,7 +183,7 @@ fn each_fault_of_one_binding_is_named_with_what_is_taken() {
             ": reference: \"srv\": takes http:// or https:// with a host, without user, password and fragment, nothing escaped that leads elsewhere",
         ),
         ("topic = 'a'\nqos = 3", ": qos: 3 is not accepted: takes a whole number from 0 to 2"),
-        ("topic = 'a'\nflat.topik = 'x'", ": flat.topik: unknown key; did you mean `flat.topic`?"),
+        ("topic = 'a'\nflat.forma = 'x'", ": flat.forma: unknown key; did you mean `flat.format`?"),
     ] {
         check(lines, says);
     }
