@@ -1,7 +1,7 @@
 //! MQTT, 5 or 3.1.1, one connection.
 //!
-//! Read [`packet`] (what travels), [`codec`] (bytes), [`link`] with [`dial`] and [`reconnect`] (one connection, and when
-//! there is another), [`session`] with [`acks`] and [`outbox`] (the rules: order, journal, redelivery, bounds),
+//! Read [`packet`] (what travels), [`codec`] (bytes), [`link`] with [`dial`], [`tls`], [`certificate`] and [`vigil`] (one
+//! connection, how it is secured, when it is dead, and what is [`told`] of it), [`brokers`] with [`reconnect`] (when there is another, and where), [`session`] with [`acks`] and [`outbox`] (the rules: order, journal, redelivery, bounds),
 //! [`ingress`] and [`egress`] (messages to requests, replies to messages), [`peers`] (requests of ours to other boxes), [`task`] (the one loop that ties them),
 //! [`supervise`] (which starts it again should it fail).
 //!
@@ -11,6 +11,8 @@
 //! neither retransmission nor the release of what a former daemon left can be done right.
 
 mod acks;
+mod brokers;
+mod certificate;
 mod codec;
 mod dial;
 mod egress;
@@ -20,9 +22,13 @@ mod outbox;
 mod packet;
 mod peers;
 mod reconnect;
+mod refusals;
 mod session;
 mod supervise;
 mod task;
+mod tls;
+mod told;
+mod vigil;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -118,6 +118,11 @@ impl Outbox {
         (self.granted.is_some() && !self.flying.is_empty()).then_some(self.progress)
     }
 
+    /// The topic of a message that the broker has not acknowledged.
+    pub fn topic_of(&self, packet_id: u16) -> Option<&str> {
+        self.flying.get(&packet_id).map(|flying| flying.message.topic.as_str())
+    }
+
     /// Adds a reply.
     pub fn push_reply(&mut self, job: JobId, message: Outbound) {
         self.replies.push_back(Waiting { job, message, order: self.next_order, refused_since: None });

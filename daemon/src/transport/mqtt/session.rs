@@ -32,8 +32,6 @@ use crate::ledger::Key;
 
 /// Requests from the journal of a former daemon that are open at once.
 const RESTORED_AT_ONCE: usize = 32;
-/// A connection on which the broker owes acknowledgements for this long without giving any is made anew.
-const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// Shortest pause before a request that the journal had no room for is offered to it again.
 const RETRY_WRITE: Duration = Duration::from_millis(20);
 
@@ -226,6 +224,11 @@ impl Session {
         self.outbox.push_order(ticket, message);
     }
 
+    /// The topic of a message that the broker has not acknowledged.
+    pub fn topic_of(&self, packet_id: u16) -> Option<&str> {
+        self.outbox.topic_of(packet_id)
+    }
+
     /// Takes a request to another box back; `false` if it is out.
     pub fn withdraw(&mut self, ticket: u64) -> bool {
         self.outbox.withdraw(ticket)
@@ -269,7 +272,7 @@ impl Session {
                 self.due.push_back((now.after(self.limits.journal_after.max(RETRY_WRITE)), job));
             }
         }
-        if self.stalled_since().is_some_and(|since| now.since(since) >= STALLED_AFTER) {
+        if self.stalled_since().is_some_and(|since| now.since(since) >= self.limits.stalled_after) {
             self.connected = false;
             self.actions.push_back(Action::Reconnect);
         }
@@ -283,7 +286,7 @@ impl Session {
 
     /// When to call [`tick`](Session::tick) next.
     pub fn next_tick(&self) -> Option<Mono> {
-        let stalled = self.stalled_since().map(|since| since.after(STALLED_AFTER));
+        let stalled = self.stalled_since().map(|since| since.after(self.limits.stalled_after));
         [self.due.front().map(|(due, _)| *due), stalled, self.outbox.held_until()].into_iter().flatten().min()
     }
 

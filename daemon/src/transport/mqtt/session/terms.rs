@@ -20,6 +20,8 @@ pub struct Limits {
     pub inflight: usize,
     /// Payloads of requests that are not answered, together.
     pub inflight_bytes: u64,
+    /// A broker that acknowledges nothing for so long, while it owes something, is left.
+    pub stalled_after: Duration,
 }
 
 impl Limits {

@@ -20,6 +20,7 @@ fn limits() -> Limits {
         replies_waiting: 8,
         inflight: 20,
         inflight_bytes: 1 << 20,
+        stalled_after: Duration::from_secs(30),
     }
 }
 
