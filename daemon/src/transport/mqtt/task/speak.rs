@@ -159,9 +159,6 @@ impl Speaker {
     pub fn accepted(&mut self, granted: Granted) {
         self.granted = Some(granted);
         self.now_status.connects += 1;
-        self.now_status.broker = self.broker().to_owned();
-        self.now_status.connected_since = clock::rfc3339((self.wall)());
-        self.failed_at(self.at, "");
         self.refusals.clear();
         self.published.clear();
         self.looked = None;
@@ -171,7 +168,12 @@ impl Speaker {
 
     /// The subscriptions stand, but for those that were refused.
     pub fn subscribed(&mut self, refused: Vec<String>) {
-        self.connected = true;
+        if !self.connected {
+            self.connected = true;
+            self.now_status.broker = self.broker().to_owned();
+            self.now_status.connected_since = clock::rfc3339((self.wall)());
+            self.failed_at(self.at, "");
+        }
         self.now_status.state = "connected".into();
         if !self.contested {
             self.now_status.reason.clear();
@@ -192,7 +194,7 @@ impl Speaker {
         self.granted = None;
         self.contested |= contested;
         self.now_status.state = if contested { "taken_over" } else { "connecting" }.into();
-        self.now_status.connected_since.clear();
+        self.forget_link();
         self.now_status.broker = self.broker().to_owned();
         self.failed_at(self.at, &reason);
         self.now_status.last_error.clone_from(&reason);
@@ -200,12 +202,18 @@ impl Speaker {
         self.now_status.reason = reason;
     }
 
+    /// What is known of a connection that is gone, apart from the certificates.
+    fn forget_link(&mut self) {
+        self.now_status.connected_since.clear();
+        (self.now_status.tls, self.now_status.ping_us, self.now_status.keep_alive_s) = (None, None, 0);
+    }
+
     /// The connection was left for another one: nothing is wrong.
     pub fn left(&mut self, reason: String) {
         (self.connected, self.granted) = (false, None);
         self.now_status.hears_fleet = false;
         self.now_status.state = "connecting".into();
-        self.now_status.connected_since.clear();
+        self.forget_link();
         self.now_status.reason = reason;
     }
 
