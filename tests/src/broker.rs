@@ -12,7 +12,7 @@ use tokio::net::TcpSocket;
 
 use crate::clock::{PATIENCE, eventually_blocking};
 use crate::process::{Life, Process};
-use crate::secrets::Secrets;
+use crate::secrets::{Pair, Secrets};
 
 /// Largest payload that the broker passes on; above the daemon's packet limit, so that the daemon meets such messages.
 pub const MESSAGE_LIMIT: u64 = 16 << 20;
@@ -28,14 +28,17 @@ pub struct Broker {
     dir: PathBuf,
     life: Life,
     port: Port,
-    guarded: Option<Guarded>,
+    second: Option<Second>,
 }
 
-/// A port that speaks TLS only, and only with clients that have both a certificate of the authority and the password.
+/// Another port, with rules of its own.
 #[derive(Debug)]
-struct Guarded {
+struct Second {
     port: Port,
-    secrets: Secrets,
+    /// Lines of its configuration.
+    lines: String,
+    /// A file of settings for its TLS library.
+    openssl: Option<PathBuf>,
 }
 
 impl Broker {
@@ -47,17 +50,34 @@ impl Broker {
     /// Starts one on this port.
     pub fn start_on(dir: &Path, life: Life, port: Port) -> Result<Broker> {
         let process = listen(dir, life, port.number(), None)?;
-        Ok(Broker { process, dir: dir.to_path_buf(), life, port, guarded: None })
+        Ok(Broker { process, dir: dir.to_path_buf(), life, port, second: None })
     }
 
     /// Starts it again with a second port that is guarded by these secrets. Gives that port.
     pub fn guard(&mut self, secrets: Secrets) -> Result<u16> {
+        self.listen_too(&guarded_lines(&secrets))
+    }
+
+    /// Starts it again with a second port on which these lines hold, or other lines on that port. Gives the port.
+    pub fn listen_too(&mut self, lines: &str) -> Result<u16> {
         self.stop()?;
-        let port = Port::reserve()?;
-        let number = port.number();
-        self.guarded = Some(Guarded { port, secrets });
+        let second = match self.second.take() {
+            Some(second) => Second { lines: lines.into(), ..second },
+            None => Second { port: Port::reserve()?, lines: lines.into(), openssl: None },
+        };
+        let number = second.port.number();
+        self.second = Some(second);
         self.start_again()?;
         Ok(number)
+    }
+
+    /// From its next start on the second port speaks TLS up to this version: `TLSv1.2` or `TLSv1.3`.
+    pub fn speak_up_to(&mut self, version: &str) -> Result<()> {
+        let file = self.dir.join("openssl-broker.cnf");
+        let text = "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = most\n[most]\nMaxProtocol = ";
+        fs::write(&file, format!("{text}{version}\n"))?;
+        self.second.as_mut().context("no second port")?.openssl = Some(file);
+        Ok(())
     }
 
     /// Port on 127.0.0.1.
@@ -73,7 +93,7 @@ impl Broker {
 
     /// Starts it again on the same port with what was saved.
     pub fn start_again(&mut self) -> Result<()> {
-        self.process = listen(&self.dir, self.life, self.port(), self.guarded.as_ref())?;
+        self.process = listen(&self.dir, self.life, self.port(), self.second.as_ref())?;
         Ok(())
     }
 }
@@ -102,12 +122,13 @@ impl Port {
     }
 }
 
-fn listen(dir: &Path, life: Life, port: u16, guarded: Option<&Guarded>) -> Result<Process> {
+fn listen(dir: &Path, life: Life, port: u16, second: Option<&Second>) -> Result<Process> {
     let config = dir.join("mosquitto.conf");
-    let text = configuration(dir, port) + &guarded.map(guarded_listener).unwrap_or_default();
+    let text = configuration(dir, port) + &second.map(second_listener).unwrap_or_default();
     fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
     let mut command = Command::new(program());
     command.arg("-c").arg(&config);
+    command.envs(second.and_then(|second| second.openssl.as_ref()).map(|file| ("OPENSSL_CONF", file)));
     let mut process = Process::spawn("mosquitto", command, dir, life)?;
     eventually_blocking("the broker listens", PATIENCE, || match process.exited()? {
         Some(_) => bail!("mosquitto ended at once\n{}", process.log_tail(20)),
@@ -133,15 +154,25 @@ fn configuration(dir: &Path, port: u16) -> String {
     )
 }
 
-fn guarded_listener(guarded: &Guarded) -> String {
-    let Guarded { port, secrets } = guarded;
+fn second_listener(second: &Second) -> String {
+    format!("listener {} 127.0.0.1\n{}", second.port.number(), second.lines)
+}
+
+/// Only clients that have both a certificate of the authority and the password.
+fn guarded_lines(secrets: &Secrets) -> String {
     format!(
-        "listener {} 127.0.0.1\nallow_anonymous false\npassword_file {}\nrequire_certificate true\n\
-         cafile {}\ncertfile {}\nkeyfile {}\n",
-        port.number(),
+        "allow_anonymous false\npassword_file {}\nrequire_certificate true\n{}",
         secrets.password_file.display(),
-        secrets.authority.certificate.display(),
-        secrets.server.certificate.display(),
-        secrets.server.key.display(),
+        tls_lines(&secrets.authority, &secrets.server),
+    )
+}
+
+/// TLS with this certificate, and clients' certificates by this authority, for who shows one.
+pub fn tls_lines(authority: &Pair, server: &Pair) -> String {
+    format!(
+        "cafile {}\ncertfile {}\nkeyfile {}\n",
+        authority.certificate.display(),
+        server.certificate.display(),
+        server.key.display(),
     )
 }

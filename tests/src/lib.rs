@@ -32,5 +32,6 @@ pub mod secrets;
 pub mod soak;
 pub mod spin;
 pub mod stack;
+pub mod tamper;
 pub mod usage;
 pub mod versions;

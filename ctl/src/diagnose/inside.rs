@@ -2,7 +2,7 @@
 
 use edge_wire::dto::{EngineStatus, ModelStatus, Problem, Status};
 
-use super::away;
+use super::{away, link};
 use crate::check::Check;
 use crate::render::units::{bytes, count, whole};
 
@@ -19,7 +19,9 @@ pub fn parts(status: &Status, unix_seconds: u64) -> Vec<Check> {
     for one in &status.models {
         part(&format!("model {}:{}", one.name, one.version), model(one));
     }
-    part("broker", broker(status));
+    for (subject, check) in link::parts(&status.mqtt, unix_seconds) {
+        part(&subject, check);
+    }
     part("state", storage(status));
     for (subject, check) in away::parts(&status.routing, unix_seconds) {
         part(&subject, check);
@@ -104,24 +106,6 @@ fn model(model: &ModelStatus) -> Check {
 /// A state, and why.
 fn told(state: &str, reason: &str) -> String {
     if reason.is_empty() { state.into() } else { format!("{state}: {reason}") }
-}
-
-fn broker(status: &Status) -> Check {
-    let mqtt = &status.mqtt;
-    match mqtt.state.as_str() {
-        "off" | "" => Check::skip("broker", "off: no [mqtt] in the configuration"),
-        "connected" if mqtt.reason.is_empty() => {
-            Check::ok("broker", format!("connected to {} as {}, MQTT {}", mqtt.broker, mqtt.client_id, mqtt.protocol))
-        }
-        // The connection stands, and was contested a moment ago: the only thing that is remembered into the next one.
-        "connected" => Check::warn(
-            "broker",
-            format!("connected to {}, but lately: {}", mqtt.broker, mqtt.reason),
-            "give each box its own `mqtt.client_id`, or leave it unset",
-        ),
-        // The daemon lists a connection that does not stand among its problems, with the remedy for its cause.
-        state => Check::fail("broker", format!("{}: {state}: {}", mqtt.broker, mqtt.reason), "`edgectl status`"),
-    }
 }
 
 /// Somebody holds the device.

@@ -4,6 +4,7 @@
 
 mod away;
 mod inside;
+mod link;
 mod place;
 
 use edge_wire::dto::Status;

@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "the tests of the renderers use these records, too, and not all of them")]
 
 use edge_wire::dto::{
-    CacheEntry, Counters, EngineStatus, Info, JobStatus, ModelStatus, MqttStatus, Platform, Problem, ProviderInfo,
-    ReadingInfo, Status, TensorInfo, Trace, TraceStep,
+    BrokerStatus, CacheEntry, CertificateStatus, Counters, EngineStatus, Info, JobStatus, ModelStatus, MqttStatus,
+    MqttTls, Platform, Problem, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace, TraceStep,
 };
 use edge_wire::governor::{
     CapacityInfo, GovernedZone, GovernorPoint, GovernorReport, GovernorStatus, RegimeChange, SlowModel, ThermalModel,
@@ -180,6 +180,27 @@ fn mqtt() -> MqttStatus {
         received: 611,
         replies_waiting: 1,
         connects: 2,
+        brokers: ["10.0.0.5:1883", "10.0.8.5:1883"]
+            .map(|address| BrokerStatus { address: address.into(), ..BrokerStatus::default() })
+            .into(),
+        connected_since: "2026-11-28T06:12:40.000311Z".into(),
+        last_error: "the broker is shutting down".into(),
+        last_error_at: "2026-11-28T06:12:31.204112Z".into(),
+        keep_alive_s: 30,
+        ping_us: Some(812),
+        tls: Some(MqttTls {
+            version: "1.3".into(),
+            cipher: "TLS13_AES_256_GCM_SHA384".into(),
+            pin: "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into(),
+        }),
+        certificates: [("authority", "/etc/edged/plant-ca.pem", 2100), ("broker", "", 2090)]
+            .map(|(of, file, year)| CertificateStatus {
+                of: of.into(),
+                file: file.into(),
+                not_after: format!("{year}-05-01T00:00:00Z"),
+                not_after_s: (year - 1970) * 365 * 24 * 3600,
+            })
+            .into(),
         ..MqttStatus::default()
     }
 }

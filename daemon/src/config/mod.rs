@@ -1,6 +1,7 @@
 //! What the operator said, typed and validated.
 
 pub mod bindings;
+pub mod brokers;
 pub mod date;
 pub mod files;
 pub mod keys;
@@ -25,7 +26,7 @@ use edge_core::pull::window::Window;
 use edge_core::tune::choose::Objective;
 use edge_core::{Policy, Zone};
 use edge_engine::protocol::DeviceOptions;
-use edge_wire::dto::{MqttStatus, Problem};
+use edge_wire::dto::{BrokerStatus, MqttStatus, Problem};
 
 use self::bindings::BindingConfig;
 use self::routing::{DetectConfig, RoutingConfig};
@@ -242,6 +243,10 @@ pub const FIRST_ATTEMPT: &str = "not connected yet";
 pub struct MqttConfig {
     pub host: String,
     pub port: u16,
+    /// More brokers, in the order in which they are tried.
+    pub fallback: Vec<(String, u16)>,
+    /// How long a fallback is kept before the first broker is looked for; `None` as long as it lasts.
+    pub return_after: Option<Duration>,
     pub protocol: MqttProtocol,
     /// Topic prefix, without a slash at the end.
     pub prefix: String,
@@ -278,12 +283,35 @@ pub struct MqttConfig {
 }
 
 impl MqttConfig {
+    /// Brokers of the list: `host` and the others.
+    pub fn brokers(&self) -> usize {
+        1 + self.fallback.len()
+    }
+
+    /// The same connection to the broker at this place of the list.
+    pub fn at(&self, place: usize) -> MqttConfig {
+        let other = place.checked_sub(1).and_then(|place| self.fallback.get(place));
+        let (host, port) = other.cloned().unwrap_or_else(|| (self.host.clone(), self.port));
+        MqttConfig { host, port, ..self.clone() }
+    }
+
+    /// Where it leads, as people write it.
+    pub fn address(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
     /// The link's state before anything is known of it.
     pub fn first_status(&self) -> MqttStatus {
         MqttStatus {
             state: "connecting".into(),
             reason: WAITING_FOR_MODELS.into(),
-            broker: format!("{}:{}", self.host, self.port),
+            broker: self.address(),
+            brokers: (0..self.brokers())
+                .map(|place| BrokerStatus { address: self.at(place).address(), ..BrokerStatus::default() })
+                .collect(),
             protocol: match self.protocol {
                 MqttProtocol::V5 => "5".into(),
                 MqttProtocol::V311 => "3.1.1".into(),
@@ -304,8 +332,10 @@ pub enum MqttProtocol {
 /// Certificates of the broker connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// PEM file of the authority that signed the broker's certificate.
-    pub ca: PathBuf,
+    /// PEM file of the authority that signed the broker's certificate; without one a pin is all that is asked for.
+    pub ca: Option<PathBuf>,
+    /// SHA-256 of the public keys that the broker may have; any, if there is none.
+    pub pins: Vec<[u8; 32]>,
     /// PEM files of the client's certificate and key.
     pub client: Option<(PathBuf, PathBuf)>,
 }

@@ -11,6 +11,7 @@ use edge_engine::protocol::DeviceOptions;
 use sha2::{Digest, Sha256};
 
 use super::bindings::{self, BindingConfig};
+use super::brokers::fallback;
 use super::files::Secret;
 pub use super::files::is_missing;
 use super::files::locate;
@@ -162,6 +163,7 @@ fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
         0 => 1883,
         port => small(port),
     };
+    let fallback = fallback(values, (&host, port));
     let prefix = values.text("mqtt.prefix").unwrap_or_default();
     if prefix.contains(['+', '#', '\0']) || prefix.starts_with(['$', '/']) || prefix.ends_with('/') {
         values.fault_at(
@@ -189,12 +191,16 @@ fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
     }
     let zone = values.text("mqtt.zone");
     MqttConfig {
-        zone: zone.as_deref().and_then(zone_of).unwrap_or(if is_loopback(&host) {
-            Zone::Device
-        } else {
-            Zone::Premises
-        }),
+        zone: zone.as_deref().and_then(zone_of).unwrap_or(
+            if is_loopback(&host) && fallback.iter().all(|(host, _)| is_loopback(host)) {
+                Zone::Device
+            } else {
+                Zone::Premises
+            },
+        ),
         port,
+        fallback,
+        return_after: Some(values.int("mqtt.return_after_s")).filter(|s| *s > 0).map(Duration::from_secs),
         protocol: if values.text("mqtt.protocol").as_deref() == Some("3.1.1") {
             MqttProtocol::V311
         } else {
@@ -244,14 +250,15 @@ fn tls(values: &mut Values, machine: &Machine) -> Option<TlsConfig> {
             None
         }
     };
-    match ca {
-        Some(ca) => Some(TlsConfig { ca, client }),
-        None if client.is_some() => {
-            values.fault_at("mqtt.tls.client_cert", "set without `mqtt.tls.ca`, which turns TLS on".into());
-            None
+    let pins = super::brokers::pins(values);
+    if ca.is_none() && !values.is_set("mqtt.tls.pin") {
+        if client.is_some() {
+            let text = "set without `mqtt.tls.ca` or `mqtt.tls.pin`, which turn TLS on";
+            values.fault_at("mqtt.tls.client_cert", text.into());
         }
-        None => None,
+        return None;
     }
+    Some(TlsConfig { ca, pins, client })
 }
 
 fn pull(values: &mut Values, machine: &Machine) -> PullConfig {
@@ -539,6 +546,8 @@ mod tests {
             ("127.0.0.9", Zone::Device),
             ("::1", Zone::Device),
             ("broker", Zone::Premises),
+            ("::1' \nfallback=['127.0.0.1:1884', '[::1]:1885']#", Zone::Device),
+            ("::1' \nfallback=['127.0.0.1:1884', 'broker']#", Zone::Premises),
         ] {
             assert_eq!(check(&format!("[mqtt]\nhost='{host}'")).unwrap().mqtt.unwrap().zone, zone);
         }

@@ -256,14 +256,24 @@ impl Driver {
 /// What to do about a broker that is not connected, by what the connection said when it ended. The words are those of
 /// `transport/mqtt`, of the system and of the broker; one that is not known gets the remedy that fits all.
 fn broker_remedy(state: &str, reason: &str) -> &'static str {
-    const CAUSES: [(&[&str], &str); 9] = [
+    const CAUSES: [(&[&str], &str); 12] = [
         (
             &["read the password"],
             "put the password into this file, or correct `mqtt.password_file`; the user edged must be able to read it",
         ),
         (
+            &["mqtt.tls.pin"],
+            "if the broker has a new key, put it into `mqtt.tls.pin`; if nobody knows of one, somebody else answers in its place",
+        ),
+        (
+            &["alert: CertificateExpired"],
+            "renew the client certificate in `mqtt.tls.client_cert`; it is taken without a restart. Is the clock right?",
+        ),
+        (&["certificate expired", "Expired"], "renew the broker's certificate; is the clock right?"),
+        (
             &["BadUserNamePassword", "NotAuthorized", "Banned"],
-            "correct `mqtt.username` and `mqtt.password_file`, or let this user in at the broker",
+            "correct `mqtt.username` and `mqtt.password_file`, which are read again for each attempt, or let this user in at the \
+             broker: it must also be allowed to write to the topic `available` of this box, which is that of the last will",
         ),
         (&["ClientId", "IdentifierNotValid"], "set a `mqtt.client_id` that the broker accepts"),
         (&["ProtocolVersion"], "set `mqtt.protocol` to the version that the broker speaks: \"5\" or \"3.1.1\""),
@@ -318,6 +328,13 @@ mod tests {
             ("connecting", "speak TLS with b:8883: invalid peer certificate: UnknownIssuer", "`mqtt.tls.ca`"),
             ("connecting", "use the client certificate /c.pem with its key: mismatch", "`mqtt.tls.client_cert`"),
             ("connecting", "read from the broker: received fatal alert: CertificateRequired", "`mqtt.tls.client_cert`"),
+            ("connecting", "the key of b:1 is sha256/A, which is not among `mqtt.tls.pin`", "somebody else"),
+            ("connecting", "read from the broker: received fatal alert: CertificateExpired", "`mqtt.tls.client_cert`"),
+            (
+                "connecting",
+                "speak TLS with b:1: invalid peer certificate: certificate expired: verification",
+                "broker's",
+            ),
             ("connecting", "the broker closed the connection", "the broker's log"),
             ("connecting", "", "the broker's log"),
         ] {

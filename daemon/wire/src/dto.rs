@@ -288,6 +288,65 @@ pub struct MqttStatus {
     pub outbox: OutboxStatus,
     /// In the order of the configuration.
     pub bindings: Vec<BindingStatus>,
+    /// The list of brokers, in the order in which they are tried; the first is the one that is gone back to.
+    pub brokers: Vec<BrokerStatus>,
+    /// Since when it is connected (RFC 3339, UTC); empty while it is not.
+    pub connected_since: String,
+    /// Why the last connection ended, or was not made; stays when there is another one.
+    pub last_error: String,
+    /// When that was (RFC 3339, UTC).
+    pub last_error_at: String,
+    /// Keep-alive that holds, which the broker may have chosen. A link that is dead is noticed within this time.
+    pub keep_alive_s: u32,
+    /// Round trip of the last ping.
+    pub ping_us: Option<u64>,
+    /// TLS of this connection; absent without.
+    pub tls: Option<MqttTls>,
+    /// Certificates of the connection, and how long they hold.
+    pub certificates: Vec<CertificateStatus>,
+}
+
+impl MqttStatus {
+    /// Whether it is connected to the first broker of the list, or tries to.
+    pub fn is_preferred(&self) -> bool {
+        self.brokers.first().is_none_or(|first| first.address == self.broker)
+    }
+}
+
+/// One broker of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BrokerStatus {
+    /// Host and port.
+    pub address: String,
+    /// Why the last attempt there failed, or the last connection ended; empty if it is connected now or was not tried.
+    pub fault: String,
+}
+
+/// TLS of the connection to the broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MqttTls {
+    /// `1.2` or `1.3`.
+    pub version: String,
+    /// Cipher suite, by its registered name.
+    pub cipher: String,
+    /// The broker's key, in the form of `mqtt.tls.pin`.
+    pub pin: String,
+}
+
+/// How long a certificate holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CertificateStatus {
+    /// Whose: `broker`, `client` or `authority`.
+    pub of: String,
+    /// The file that it was read from; empty for the broker's.
+    pub file: String,
+    /// Its end (RFC 3339, UTC).
+    pub not_after: String,
+    /// The same in seconds since 1970.
+    pub not_after_s: i64,
 }
 
 /// A binding: a source of frames, a model, and topics for what it answers; and what it did since the daemon started.

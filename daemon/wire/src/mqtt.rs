@@ -9,8 +9,8 @@
 
 pub mod body;
 pub mod events;
-pub mod reply;
 pub mod home;
+pub mod reply;
 pub mod retained;
 pub mod tensor;
 pub mod topic;

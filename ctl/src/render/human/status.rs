@@ -1,13 +1,13 @@
 //! `edgectl status`: one screen that tells the story of the box.
 
 use edge_wire::dto::{
-    BindingStatus, EngineStatus, HostStatus, JobStatus, MqttStatus, OutboxStatus, Platform, Problem, ReadingInfo,
-    Status,
+    BindingStatus, BrokerStatus, EngineStatus, HostStatus, JobStatus, MqttStatus, OutboxStatus, Platform, Problem,
+    ReadingInfo, Status,
 };
 
 use super::{hardware, models, sites};
 use crate::render::table::{Align, clean, field, paragraph, table};
-use crate::render::units::{age, bytes, count, span, whole};
+use crate::render::units::{age, bytes, count, micros, span, whole};
 
 /// The whole state.
 pub fn status(status: &Status) -> String {
@@ -122,7 +122,7 @@ fn broker(mqtt: &MqttStatus) -> String {
     let reason = if mqtt.reason.is_empty() { String::new() } else { format!(" ({})", mqtt.reason) };
     let mut lines = vec![
         format!("{}{reason}, {}, MQTT {}, zone {}", mqtt.state, mqtt.broker, mqtt.protocol, mqtt.zone),
-        format!("client id {}, {} since start", mqtt.client_id, count(mqtt.connects, "connection")),
+        format!("client id {}, {} since start{}", mqtt.client_id, count(mqtt.connects, "connection"), since(mqtt)),
         format!(
             "{} received, {} waiting for the broker, {} in the journal",
             count(mqtt.received, "request"),
@@ -132,6 +132,7 @@ fn broker(mqtt: &MqttStatus) -> String {
     ];
     lines.extend(outbox(&mqtt.outbox));
     lines.extend(bindings(&mqtt.bindings));
+    lines.extend(link(mqtt));
     block("broker", &lines)
 }
 
@@ -164,6 +165,52 @@ fn bindings(bindings: &[BindingStatus]) -> Option<String> {
             count(number, "binding")
         )
     })
+}
+
+/// Since when this connection stands, and what ended the one before.
+fn since(mqtt: &MqttStatus) -> String {
+    let since = match mqtt.connected_since.as_str() {
+        "" => String::new(),
+        since => format!(", this one since {}", second(since)),
+    };
+    match (mqtt.last_error.as_str(), mqtt.last_error_at.as_str()) {
+        ("", _) => since,
+        (_, _) if mqtt.state != "connected" => since,
+        (error, at) => format!("{since}; the last fault, {}: {error}", second(at)),
+    }
+}
+
+/// How the connection is secured and watched; nothing of one that does not stand.
+fn link(mqtt: &MqttStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    if mqtt.state == "connected" && mqtt.keep_alive_s > 0 {
+        let tls = mqtt.tls.as_ref().map_or("no TLS".into(), |tls| format!("TLS {}, {}", tls.version, tls.cipher));
+        let ping = mqtt.ping_us.map_or(String::new(), |us| format!(", last ping {}", micros(us)));
+        lines.push(format!("{tls}; keep-alive {} s{ping}", mqtt.keep_alive_s));
+    }
+    let ends: Vec<String> = mqtt.certificates.iter().map(|one| format!("{} {}", one.of, day(&one.not_after))).collect();
+    if !ends.is_empty() {
+        lines.push(format!("certificates hold until: {}", ends.join(", ")));
+    }
+    if mqtt.brokers.len() > 1 {
+        let named = |broker: &BrokerStatus| match broker.fault.as_str() {
+            "" => broker.address.clone(),
+            fault => format!("{} ({fault})", broker.address),
+        };
+        let all: Vec<String> = mqtt.brokers.iter().map(named).collect();
+        lines.push(format!("the list: {}", all.join(", ")));
+    }
+    lines
+}
+
+/// A time to the second.
+fn second(time: &str) -> String {
+    time.split_once('.').map_or(time.to_owned(), |(second, _)| format!("{second}Z"))
+}
+
+/// The day of a time.
+fn day(time: &str) -> &str {
+    time.split_once('T').map_or(time, |(day, _)| day)
 }
 
 fn requests(status: &Status) -> String {

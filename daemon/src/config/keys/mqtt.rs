@@ -6,6 +6,20 @@ pub(super) const KEYS: &[Key] = &[
     key("mqtt.host", Kind::Text, Absent::Unset("MQTT is off"), "Host name or address of the broker."),
     key("mqtt.port", Kind::Int { min: 1, max: 65_535 }, Absent::Unset("1883, with TLS 8883"), "Port of the broker."),
     key(
+        "mqtt.fallback",
+        Kind::Texts,
+        Absent::Texts(&[]),
+        "Up to 7 more brokers, `HOST` or `HOST:PORT`, tried in this order when `mqtt.host` fails; the port is that of `mqtt.host` \
+         unless named. All other settings hold for each.",
+    ),
+    key(
+        "mqtt.return_after_s",
+        Kind::Int { min: 0, max: 24 * 3600 },
+        Absent::Int(300),
+        "How long a connection to a broker of `mqtt.fallback` stands before `mqtt.host` is looked for again, and gone back to when it \
+         answers. 0 stays until the connection ends.",
+    ),
+    key(
         "mqtt.protocol",
         Kind::Word(&["5", "3.1.1"]),
         Absent::Text("5"),
@@ -126,6 +140,13 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Path,
         Absent::Unset("no TLS"),
         "PEM file of the authority that signed the broker's certificate; its presence turns TLS on.",
+    ),
+    key(
+        "mqtt.tls.pin",
+        Kind::Texts,
+        Absent::Texts(&[]),
+        "Keys that the broker's certificate may have, each `sha256/` and the base64 of the SHA-256 of its public key \
+         (SubjectPublicKeyInfo). With `mqtt.tls.ca` besides what that asks for; without, such a key is all that is asked for. Turns TLS on.",
     ),
     key(
         "mqtt.tls.client_cert",

@@ -3,6 +3,9 @@
 //! Framing is done here because a packet above the limit must not end the connection: under MQTT 3.1.1 nothing can tell
 //! the broker our limit, so it would deliver the same packet after every reconnect, for ever. Such a packet's header is
 //! read, its payload is thrown away as it arrives, and it is reported like any other message.
+//!
+//! Topic aliases of MQTT 5 are neither offered nor used: they end with the connection, so that a message that is sent again after a
+//! reconnect would name a topic that the broker does not know.
 
 mod v311;
 mod v5;

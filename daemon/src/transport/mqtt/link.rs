@@ -1,15 +1,15 @@
 //! One connection to the broker, in a task of its own that only forwards: packets in, packets out.
 //!
-//! Decides when the connection is dead. Must not know what a packet is for. Nothing here waits for the rest of the
-//! transport while the broker waits for us: received packets that find no room stop the reading, never the writing, so
-//! that neither side can wait for itself.
+//! Decides when the connection is dead (the rule is [`Vigil`]'s). Must not know what a packet is for. Nothing here waits for
+//! the rest of the transport while the broker waits for us: received packets that find no room stop the reading, never the
+//! writing, so that neither side can wait for itself.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -17,6 +17,8 @@ use super::codec::{Codec, CodecError};
 use super::dial::{DialError, Stream, dial};
 use super::packet::{FromBroker, Granted, Hello, ToBroker};
 use super::reconnect::End;
+use super::told::Told;
+use super::vigil::{Dead, Vigil};
 use crate::config::MqttConfig;
 use crate::driver::chain;
 use crate::driver::clock::Clock;
@@ -43,6 +45,8 @@ pub struct Link {
     pub packets: mpsc::Sender<ToBroker>,
     /// From the broker; closed when the connection ends.
     pub received: mpsc::Receiver<FromBroker>,
+    /// What is known of it besides.
+    pub told: watch::Receiver<Told>,
     /// How it ended.
     pub task: JoinHandle<End>,
 }
@@ -56,12 +60,12 @@ enum LinkError {
     Codec(#[from] CodecError),
     #[error("the broker did not accept the connection within {} s", CONNECT_LIMIT.as_secs())]
     Slow,
-    #[error("the broker refused the connection: {0}")]
-    Refused(String),
+    #[error("the broker refused the connection of {who}: {why}")]
+    Refused { who: String, why: String },
     #[error("the broker closed the connection")]
     Closed,
-    #[error("the broker does not answer")]
-    Silent,
+    #[error("the broker does not answer: {0}")]
+    Dead(Dead),
     #[error("read from the broker")]
     Read(#[source] std::io::Error),
     #[error("write to the broker")]
@@ -78,9 +82,11 @@ enum LinkError {
 pub fn start(config: MqttConfig, will_topic: String, clock: Clock) -> Link {
     let (packets, to_send) = mpsc::channel(TO_SEND);
     let (sender, received) = mpsc::channel(RECEIVED);
+    let (tell, told) = watch::channel(Told::default());
     let task = tokio::spawn(async move {
         let mut up_since = None;
-        let result = live(&config, will_topic, to_send, sender, || up_since = Some(clock.now())).await;
+        let ends = Ends { to_send, received: sender, told: tell, clock };
+        let result = live(&config, will_topic, ends, || up_since = Some(clock.now())).await;
         let error = match result {
             Ok(()) => LinkError::Unwanted,
             Err(error) => error,
@@ -88,24 +94,40 @@ pub fn start(config: MqttConfig, will_topic: String, clock: Clock) -> Link {
         End {
             stood: up_since.map(|since| clock.now().since(since)),
             taken_over: matches!(error, LinkError::Disconnected { taken_over: true, .. }),
+            refused: matches!(error, LinkError::Refused { .. }),
             closed: matches!(error, LinkError::Closed | LinkError::Read(_)),
             reason: chain(&error),
         }
     });
-    Link { packets, received, task }
+    Link { packets, received, told, task }
 }
 
-async fn live(
-    config: &MqttConfig,
-    will_topic: String,
+/// Looks whether a broker answers, beside any connection to it: TCP, and TLS where it is set up.
+///
+/// # Errors
+/// Why it does not, in words.
+pub async fn probe(config: &MqttConfig) -> Result<(), String> {
+    let (tell, _told) = watch::channel(Told::default());
+    match timeout(CONNECT_LIMIT, dial(config, &tell)).await {
+        Ok(Ok(_stream)) => Ok(()),
+        Ok(Err(error)) => Err(chain(&error)),
+        Err(_) => Err(chain(&LinkError::Slow)),
+    }
+}
+
+/// What a connection has of the transport.
+struct Ends {
     to_send: mpsc::Receiver<ToBroker>,
     received: mpsc::Sender<FromBroker>,
-    up: impl FnOnce(),
-) -> Result<(), LinkError> {
+    told: watch::Sender<Told>,
+    clock: Clock,
+}
+
+async fn live(config: &MqttConfig, will_topic: String, ends: Ends, up: impl FnOnce()) -> Result<(), LinkError> {
     let max_packet = usize::try_from(config.max_packet_bytes).unwrap_or(usize::MAX);
     let mut wire = Wire::new(Codec::new(config.protocol, max_packet));
     let connecting = async {
-        let (mut stream, password) = dial(config).await?;
+        let (mut stream, password) = dial(config, &ends.told).await?;
         let hello = hello(config, will_topic, password);
         let granted = match &mut stream {
             Stream::Plain(stream) => wire.introduce(stream, &hello).await?,
@@ -116,17 +138,18 @@ async fn live(
     let (stream, granted) = timeout(CONNECT_LIMIT, connecting).await.map_err(|_| LinkError::Slow)??;
     up();
     let keep_alive = granted.keep_alive_s.map_or(config.keep_alive, |s| Duration::from_secs(s.max(2).into()));
-    if received.send(FromBroker::Connected(Ok(granted))).await.is_err() {
+    ends.told.send_modify(|told| told.keep_alive_s = u32::try_from(keep_alive.as_secs()).unwrap_or(u32::MAX));
+    if ends.received.send(FromBroker::Connected(Ok(granted))).await.is_err() {
         return Ok(());
     }
     match stream {
         Stream::Plain(stream) => {
             let (reader, writer) = stream.into_split();
-            wire.forward(reader, writer, to_send, received, keep_alive).await
+            wire.forward(reader, writer, ends, keep_alive).await
         }
         Stream::Tls(stream) => {
             let (reader, writer) = tokio::io::split(stream);
-            wire.forward(reader, writer, to_send, received, keep_alive).await
+            wire.forward(reader, writer, ends, keep_alive).await
         }
     }
 }
@@ -170,7 +193,13 @@ impl Wire {
         loop {
             match self.codec.decode(&mut self.inbound)? {
                 Some(FromBroker::Connected(Ok(granted))) => return Ok(granted),
-                Some(FromBroker::Connected(Err(why))) => return Err(LinkError::Refused(why)),
+                Some(FromBroker::Connected(Err(why))) => {
+                    let who = hello
+                        .username
+                        .as_ref()
+                        .map_or("a box without a user name".into(), |user| format!("user {user:?}"));
+                    return Err(LinkError::Refused { who, why });
+                }
                 Some(_) => return Err(LinkError::Protocol),
                 None => {}
             }
@@ -184,15 +213,14 @@ impl Wire {
         mut self,
         mut reader: R,
         mut writer: W,
-        mut to_send: mpsc::Receiver<ToBroker>,
-        received: mpsc::Sender<FromBroker>,
+        ends: Ends,
         keep_alive: Duration,
     ) -> Result<(), LinkError> {
-        // Twice as often as promised: a lost broker is noticed within one keep-alive.
-        let mut ping = interval(keep_alive / 2);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ping.tick().await;
-        let (mut heard, mut unflushed) = (true, false);
+        let Ends { mut to_send, received, told, clock } = ends;
+        let mut look = interval(keep_alive / Vigil::LOOKS);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.tick().await;
+        let (mut vigil, mut unflushed) = (Vigil::new(clock.now(), keep_alive), false);
         // What came together with CONNACK.
         self.take_packets(&received)?;
         loop {
@@ -200,8 +228,16 @@ impl Wire {
             let (unwritten, takes_more) = (!self.outbound.is_empty(), self.outbound.len() < WRITE_AHEAD);
             tokio::select! {
                 biased;
+                // First: whatever else there is to do, a ping is owed in time, and a dead link is noticed in time.
+                _ = look.tick() => {
+                    // What was not read, as there was no room for it, was not listened for either.
+                    if vigil.look(clock.now(), unwritten, !self.held.is_empty()).map_err(LinkError::Dead)? {
+                        self.codec.encode(&ToBroker::Ping, &mut self.outbound)?;
+                    }
+                }
                 pushed = push(&mut writer, &mut self.outbound), if unflushed || unwritten => {
                     unflushed = pushed.map_err(LinkError::Write)?;
+                    vigil.wrote(clock.now(), !self.outbound.is_empty());
                 }
                 packet = to_send.recv(), if takes_more => match packet {
                     Some(packet) => {
@@ -209,27 +245,23 @@ impl Wire {
                             return self.finish(writer).await;
                         }
                     }
-                    None => return Ok(()),
+                    // Left without a good-bye, but not with what was handed over.
+                    None => return self.finish(writer).await,
                 },
                 read = reader.read_buf(&mut self.inbound), if self.held.is_empty() => {
                     if read.map_err(LinkError::Read)? == 0 {
                         return Err(LinkError::Closed);
                     }
-                    heard = true;
-                    self.take_packets(&received)?;
+                    vigil.heard(clock.now());
+                    if let Some(round_trip) = self.take_packets(&received)?.then(|| vigil.pong(clock.now())).flatten() {
+                        told.send_modify(|told| told.ping_us = u64::try_from(round_trip.as_micros()).ok());
+                    }
                 }
                 permit = received.reserve(), if !self.held.is_empty() => match (permit, self.held.pop_front()) {
                     (Ok(permit), Some(packet)) => permit.send(packet),
                     (Ok(_), None) => {}
                     (Err(_), _) => return Ok(()),
                 },
-                _ = ping.tick() => {
-                    if !heard && self.held.is_empty() {
-                        return Err(LinkError::Silent);
-                    }
-                    heard = false;
-                    self.codec.encode(&ToBroker::Ping, &mut self.outbound)?;
-                }
             }
         }
     }
@@ -247,12 +279,12 @@ impl Wire {
         Ok(true)
     }
 
-    /// Hands on every packet that is complete.
-    fn take_packets(&mut self, received: &mpsc::Sender<FromBroker>) -> Result<(), LinkError> {
-        let before = self.inbound.len();
+    /// Hands on every packet that is complete. Gives whether a ping was answered.
+    fn take_packets(&mut self, received: &mpsc::Sender<FromBroker>) -> Result<bool, LinkError> {
+        let (before, mut answered) = (self.inbound.len(), false);
         while let Some(packet) = self.codec.decode(&mut self.inbound)? {
             match packet {
-                FromBroker::Pong => {}
+                FromBroker::Pong => answered = true,
                 FromBroker::Disconnect { taken_over, reason } => {
                     return Err(LinkError::Disconnected { taken_over, reason });
                 }
@@ -269,7 +301,7 @@ impl Wire {
             // Follows the traffic: one large packet is read into one piece, and small ones do not hold large buffers.
             self.room = (self.room / 2).max(taken + 1024).clamp(READ_ROOM, MAX_READ_ROOM);
         }
-        Ok(())
+        Ok(answered)
     }
 
     fn make_room(&mut self) {
@@ -305,3 +337,6 @@ async fn push<W: AsyncWrite + Unpin>(writer: &mut W, outbound: &mut BytesMut) ->
         writer.write_buf(outbound).await.map(|_| true)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! MQTT, 5 or 3.1.1, one connection.
 //!
-//! Read [`packet`] (what travels), [`codec`] (bytes), [`link`] with [`dial`] and [`reconnect`] (one connection, and when
-//! there is another), [`session`] with [`acks`], [`window`] and [`outbox`] (the rules: order, journal, redelivery, bounds, what waits for the broker),
+//! Read [`packet`] (what travels), [`codec`] (bytes), [`link`] with [`dial`], [`tls`], [`certificate`] and [`vigil`] (one
+//! connection, how it is secured, when it is dead, and what is [`told`] of it), [`brokers`] with [`reconnect`] (when there is another, and where), [`session`] with [`acks`], [`window`] and [`outbox`] (the
+//! rules: order, journal, redelivery, bounds, what waits for the broker),
 //! [`ingress`] and [`egress`] (messages to requests, replies to messages), [`peers`] (requests of ours to other boxes), [`task`] (the one loop that ties them),
 //! [`supervise`] (which starts it again should it fail).
 //!
@@ -12,6 +13,8 @@
 
 mod acks;
 mod bindings;
+mod brokers;
+mod certificate;
 mod codec;
 mod dial;
 mod egress;
@@ -22,9 +25,13 @@ pub mod outbox;
 mod packet;
 mod peers;
 mod reconnect;
+mod refusals;
 mod session;
 mod supervise;
 mod task;
+mod tls;
+mod told;
+mod vigil;
 mod window;
 
 use std::path::{Path, PathBuf};

@@ -10,6 +10,8 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(250);
 /// Longest pause between attempts.
 const LONGEST: Duration = Duration::from_secs(30);
+/// Shortest pause after the broker did not let us in: whoever guesses fast is locked out by some brokers.
+const REFUSED: Duration = Duration::from_secs(5);
 /// Pause while another client uses the client id.
 const CONTESTED: Duration = Duration::from_secs(15);
 /// A connection that stood this long was a good one.
@@ -26,6 +28,8 @@ pub struct End {
     pub stood: Option<Duration>,
     /// The broker said that another client took over.
     pub taken_over: bool,
+    /// The broker does not let us in: user, password or access rules.
+    pub refused: bool,
     /// The broker closed it without a word.
     pub closed: bool,
     pub reason: String,
@@ -75,12 +79,13 @@ impl Reconnect {
         }
         let doublings = self.failures.saturating_sub(1).min(16);
         let pause = FIRST.saturating_mul(1 << doublings).min(LONGEST);
+        let pause = if end.refused { pause.max(REFUSED) } else { pause };
         Next { pause: spread(pause, dice), contested: false, reason: end.reason }
     }
 }
 
 /// Between three quarters of `pause` and five quarters.
-fn spread(pause: Duration, dice: u64) -> Duration {
+pub(super) fn spread(pause: Duration, dice: u64) -> Duration {
     let half = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX) / 2;
     pause - Duration::from_millis(half / 2) + Duration::from_millis(dice % (half + 1))
 }
@@ -90,7 +95,8 @@ mod tests {
     use super::*;
 
     fn end(stood_s: Option<u64>, closed: bool) -> End {
-        End { stood: stood_s.map(Duration::from_secs), taken_over: false, closed, reason: "why".into() }
+        let stood = stood_s.map(Duration::from_secs);
+        End { stood, taken_over: false, refused: false, closed, reason: "why".into() }
     }
 
     #[test]
@@ -122,6 +128,17 @@ mod tests {
             assert!(pause >= Duration::from_millis(22_500) && pause <= Duration::from_millis(37_500), "{pause:?}");
         }
         assert_eq!(spread(Duration::ZERO, 7), Duration::ZERO);
+    }
+
+    #[test]
+    fn who_is_not_let_in_asks_again_slowly_from_the_first_time_on() {
+        let refused = End { refused: true, ..end(None, false) };
+        let mut reconnect = Reconnect::default();
+        assert_eq!(reconnect.after(refused.clone(), "box", 0).pause.as_millis(), 3_750);
+        for _ in 0..10 {
+            reconnect.after(refused.clone(), "box", 0);
+        }
+        assert_eq!(reconnect.after(refused, "box", 0).pause.as_millis(), 22_500);
     }
 
     #[test]

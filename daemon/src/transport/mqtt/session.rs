@@ -33,8 +33,6 @@ use crate::ledger::Key;
 
 /// Requests from the journal of a former daemon that are open at once.
 const RESTORED_AT_ONCE: usize = 32;
-/// A connection on which the broker owes acknowledgements for this long without giving any is made anew.
-const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// Shortest pause before a request that the journal had no room for is offered to it again.
 const RETRY_WRITE: Duration = Duration::from_millis(20);
 
@@ -252,6 +250,11 @@ impl Session {
         self.window.push_order(ticket, message);
     }
 
+    /// The topic of a message that the broker has not acknowledged.
+    pub fn topic_of(&self, packet_id: u16) -> Option<&str> {
+        self.window.topic_of(packet_id)
+    }
+
     /// Takes a request to another box back; `false` if it is out.
     pub fn withdraw(&mut self, ticket: u64) -> bool {
         self.window.withdraw(ticket)
@@ -296,7 +299,7 @@ impl Session {
                 self.due.push_back((now.after(self.limits.journal_after.max(RETRY_WRITE)), job));
             }
         }
-        if self.stalled_since().is_some_and(|since| now.since(since) >= STALLED_AFTER) {
+        if self.stalled_since().is_some_and(|since| now.since(since) >= self.limits.stalled_after) {
             self.connected = false;
             self.actions.push_back(Action::Reconnect);
         }
@@ -310,7 +313,7 @@ impl Session {
 
     /// When to call [`tick`](Session::tick) next.
     pub fn next_tick(&self) -> Option<Mono> {
-        let stalled = self.stalled_since().map(|since| since.after(STALLED_AFTER));
+        let stalled = self.stalled_since().map(|since| since.after(self.limits.stalled_after));
         let due = self.due.front().map(|(due, _)| *due);
         [due, stalled, self.window.held_until(), self.outbox.next_tick()].into_iter().flatten().min()
     }

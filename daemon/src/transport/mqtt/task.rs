@@ -6,6 +6,7 @@
 
 mod bindings;
 mod connection;
+mod home;
 mod journal;
 pub mod outbox;
 mod requests;
@@ -27,6 +28,7 @@ use tokio::time::{Sleep, sleep};
 
 use self::bindings::Resolved;
 use self::connection::{receive, room};
+use self::home::Home;
 use self::outbox::Shelf;
 use self::requests::Open;
 use self::siblings::Siblings;
@@ -34,12 +36,13 @@ use self::sources::Sources;
 use self::speak::Speaker;
 use super::Setup;
 use super::bindings::Binder;
+use super::brokers::Brokers;
 use super::former::Former;
 use super::ingress::Rules;
 use super::link::{self, Link};
 use super::packet::FromBroker;
 use super::peers::encode::{Encoded, Sender};
-use super::reconnect::{End, Reconnect};
+use super::reconnect::End;
 use super::session::{Action, JobId, Limits, Session};
 use crate::config::MqttConfig;
 use crate::driver::clock::Clock;
@@ -58,6 +61,9 @@ const NOTES_PAUSE: Duration = Duration::from_millis(100);
 const UNKEPT: i64 = i64::MIN / 2;
 /// How long the last words may take, once nothing else is left.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A broker that answers pings and acknowledges nothing for so many keep-alives is left.
+const STALLED_KEEP_ALIVES: u32 = 2;
 
 /// Asks the task to end within a time.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +87,8 @@ enum Wake {
     Packet(Option<FromBroker>),
     /// The link takes packets again.
     Room,
+    /// The link told something of itself.
+    Told,
     Answer(Numbered),
     /// The outbox's disk.
     Shelf(crate::ledger::outbox::Report),
@@ -90,6 +98,8 @@ enum Wake {
         driver_is_gone: bool,
     },
     Ask(Ask),
+    /// Something that was looked at beside the connection.
+    Seen(Result<home::Seen, JoinError>),
     /// A request to another box was put together.
     Written(Result<(u64, Result<Encoded, String>), JoinError>),
     /// A source of a binding has a frame.
@@ -134,7 +144,8 @@ pub struct Task {
     status: watch::Receiver<Arc<Status>>,
     speaker: Speaker,
     link: Option<Link>,
-    reconnect: Reconnect,
+    brokers: Brokers,
+    home: Home,
     dice: RandomState,
     /// When to connect again.
     next_attempt: Option<Mono>,
@@ -179,6 +190,7 @@ impl Task {
             inflight: config.max_inflight.into(),
             inflight_bytes: config.max_inflight_bytes,
             outbox: config.outbox,
+            stalled_after: config.keep_alive * STALLED_KEEP_ALIVES,
         };
         let topics = Topics::new(&config.prefix, &node);
         let rules = Rules {
@@ -201,8 +213,7 @@ impl Task {
             resolving: JoinSet::new(),
             sources,
             id_prefix,
-            speaker: Speaker::new(&config, topics, telemetry_interval),
-            config,
+            speaker: Speaker::new(&config, topics, telemetry_interval, wall),
             rules,
             handle,
             clock,
@@ -217,7 +228,9 @@ impl Task {
             ledger,
             status,
             link: None,
-            reconnect: Reconnect::default(),
+            brokers: Brokers::new(config.brokers(), config.return_after),
+            home: Home::default(),
+            config,
             dice: RandomState::new(),
             next_attempt: None,
             stage: Stage::Waiting,
@@ -252,9 +265,9 @@ impl Task {
             self.arm(timer.as_mut(), &mut armed);
             let (wants_room, may_stop) = (self.session.has_packet(), !self.is_stopping());
             let serving = matches!(self.stage, Stage::Serving);
-            let (received, packets) = match &mut self.link {
-                Some(link) => (Some(&mut link.received), Some(&link.packets)),
-                None => (None, None),
+            let (received, packets, told) = match &mut self.link {
+                Some(link) => (Some(&mut link.received), Some(&link.packets), Some(&mut link.told)),
+                None => (None, None, None),
             };
             let wake = tokio::select! {
                 packet = receive(received) => Wake::Packet(packet),
@@ -267,6 +280,8 @@ impl Task {
                 Some(written) = self.siblings.writing.join_next() => Wake::Written(written),
                 Some(frame) = self.sources.frames.recv(), if serving => Wake::Given(frame),
                 Some(resolved) = self.resolving.join_next() => Wake::Resolved(resolved),
+                Some(seen) = self.home.looking.join_next() => Wake::Seen(seen),
+                () = home::news(told) => Wake::Told,
                 () = timer.as_mut() => Wake::Time,
                 asked = stop.wait_for(Option::is_some), if may_stop => Wake::Stop(asked.ok().and_then(|asked| *asked)),
             };
@@ -283,6 +298,8 @@ impl Task {
                 Wake::Ask(ask) => self.on_ask(ask),
                 Wake::Given(frame) => self.on_given(frame),
                 Wake::Resolved(resolved) => self.on_resolved(resolved),
+                Wake::Seen(seen) => self.on_seen(seen),
+                Wake::Told => self.on_told(),
                 Wake::Written(written) => self.on_written(written),
                 Wake::Stop(asked) => self.on_stop(asked),
                 Wake::Time => armed = None,
@@ -311,8 +328,11 @@ impl Task {
         }
         if self.link.is_none() && self.next_attempt.is_some_and(|at| at <= now) {
             self.next_attempt = None;
-            self.link = Some(link::start(self.config.clone(), self.rules.topics.available(), self.clock));
+            let config = self.config.at(self.brokers.at());
+            self.speaker.trying(self.brokers.at());
+            self.link = Some(link::start(config, self.rules.topics.available(), self.clock));
         }
+        self.look_homeward(now);
         self.tell_reports();
         self.look_at_binder(now);
         self.look_at_siblings(now);
@@ -367,8 +387,12 @@ impl Task {
                 let end = End {
                     stood: Some(Duration::ZERO),
                     taken_over: false,
+                    refused: false,
                     closed: false,
-                    reason: "the broker acknowledged nothing for too long".into(),
+                    reason: format!(
+                        "the broker acknowledged nothing for {} s, two keep-alives",
+                        (self.config.keep_alive * STALLED_KEEP_ALIVES).as_secs()
+                    ),
                 };
                 self.ended(now, end);
             }
@@ -438,7 +462,8 @@ impl Task {
             Stage::Stopping(at) | Stage::Leaving(at) => Some(at),
             Stage::Waiting | Stage::Serving => None,
         };
-        let own = [self.next_of_binder(), self.journal_due(), self.notes_due, self.siblings.next_due(), end];
+        let own =
+            [self.next_of_binder(), self.journal_due(), self.notes_due, self.siblings.next_due(), end, self.home_due()];
         let due = [self.session.next_tick(), self.next_attempt, self.speaker.next_due()];
         let next = due.into_iter().chain(own).flatten().min().unwrap_or(Mono::MAX);
         if *armed != Some(next) {

@@ -139,6 +139,11 @@ impl Window {
         (self.granted.is_some() && !self.flying.is_empty()).then_some(self.progress)
     }
 
+    /// The topic of a message that the broker has not acknowledged.
+    pub fn topic_of(&self, packet_id: u16) -> Option<&str> {
+        self.flying.get(&packet_id).map(|flying| flying.message.topic.as_str())
+    }
+
     /// Adds a reply.
     pub fn push_reply(&mut self, job: JobId, message: Outbound) {
         let order = self.take_order();

@@ -53,7 +53,13 @@ pub fn entities(status: &Status, topics: &Topics, prefix: &str, flat: &[Flat]) -
     let told = Told { status, topics, prefix };
     let mut all = vec![
         told.sensor("state", "State", &topics.state(), "{{ value_json.state }}", json!({ "icon": "mdi:chip" })),
-        told.sensor("regime", "Regime", &topics.telemetry(), "{{ value_json.regime }}", json!({ "icon": "mdi:thermometer-alert" })),
+        told.sensor(
+            "regime",
+            "Regime",
+            &topics.telemetry(),
+            "{{ value_json.regime }}",
+            json!({ "icon": "mdi:thermometer-alert" }),
+        ),
         told.problem(),
         told.sensor(
             "requests",
@@ -68,7 +74,13 @@ pub fn entities(status: &Status, topics: &Topics, prefix: &str, flat: &[Flat]) -
         let name = &model.name;
         let topic = topics.model(name);
         let icon = json!({ "icon": "mdi:brain", "json_attributes_topic": topic });
-        all.push(told.sensor(&format!("model_{name}"), &format!("Model {name}"), &topic, "{{ value_json.state }}", icon));
+        all.push(told.sensor(
+            &format!("model_{name}"),
+            &format!("Model {name}"),
+            &topic,
+            "{{ value_json.state }}",
+            icon,
+        ));
         let icon = json!({ "icon": "mdi:tag" });
         let (key, title) = (format!("model_{name}_version"), format!("Model {name} version"));
         all.push(told.sensor(&key, &title, &topic, "{{ value_json.version }}", icon));
@@ -107,7 +119,9 @@ impl Told<'_> {
         // By the end of the name: its unit, what it is, and how its value becomes one of that unit.
         let (unit, class, scale) = match () {
             () if name.ends_with("_milli_c") => ("°C", Some("temperature"), " / 1000"),
-            () if name.ends_with("_c") || name.ends_with("_celsius") || name == "temperature_c" => ("°C", Some("temperature"), ""),
+            () if name.ends_with("_c") || name.ends_with("_celsius") || name == "temperature_c" => {
+                ("°C", Some("temperature"), "")
+            }
             () if name.ends_with("_milli_w") => ("W", Some("power"), " / 1000"),
             () if name.ends_with("_w") => ("W", Some("power"), ""),
             () if name.ends_with("_percent") => ("%", None, ""),

@@ -251,6 +251,7 @@ pub fn telemetry(status: &Status, at: &str) -> String {
         headroom_c: Option<f64>,
         capacity: &'a crate::governor::CapacityInfo,
         mqtt: &'a str,
+        link: Link<'a>,
         serving: bool,
         wait_ms: u64,
         load: f64,
@@ -264,6 +265,21 @@ pub fn telemetry(status: &Status, at: &str) -> String {
         done: u64,
         service_us: u64,
     }
+    /// What whoever reads this by the broker cannot know of the way it took.
+    #[derive(Serialize)]
+    struct Link<'a> {
+        broker: &'a str,
+        preferred: bool,
+        since: &'a str,
+        connects: u64,
+        last_error: &'a str,
+        last_error_at: &'a str,
+        keep_alive_s: u32,
+        ping_us: Option<u64>,
+        tls: Option<&'a crate::dto::MqttTls>,
+        certificates: &'a [crate::dto::CertificateStatus],
+    }
+    let mqtt = &status.mqtt;
     text(&Telemetry {
         at,
         node: &status.node,
@@ -289,7 +305,19 @@ pub fn telemetry(status: &Status, at: &str) -> String {
         regime_reason: &status.governor.reason,
         headroom_c: status.governor.headroom_c,
         capacity: &status.governor.capacity,
-        mqtt: &status.mqtt.protocol,
+        mqtt: &mqtt.protocol,
+        link: Link {
+            broker: &mqtt.broker,
+            preferred: mqtt.is_preferred(),
+            since: &mqtt.connected_since,
+            connects: mqtt.connects,
+            last_error: &mqtt.last_error,
+            last_error_at: &mqtt.last_error_at,
+            keep_alive_s: mqtt.keep_alive_s,
+            ping_us: mqtt.ping_us,
+            tls: mqtt.tls.as_ref(),
+            certificates: &mqtt.certificates,
+        },
         serving: status.routing.serving,
         wait_ms: status.routing.wait_ms,
         load: status.governor.load,
@@ -379,6 +407,18 @@ mod tests {
         let record: serde_json::Value = serde_json::from_str(&telemetry(&status(), "2026-01-01T00:00:00Z")).unwrap();
         assert_eq!(record["at"], "2026-01-01T00:00:00Z");
         assert_eq!(record["counters"]["done"], 0);
+    }
+
+    #[test]
+    fn telemetry_says_by_which_broker_of_the_list_it_comes() {
+        let mut status = status();
+        let named = |address: &str| crate::dto::BrokerStatus { address: address.into(), ..Default::default() };
+        status.mqtt.brokers = vec![named("a:1883"), named("b:1883")];
+        for (broker, preferred) in [("a:1883", true), ("b:1883", false)] {
+            status.mqtt.broker = broker.into();
+            let record: serde_json::Value = serde_json::from_str(&telemetry(&status, "")).unwrap();
+            assert_eq!((&record["link"]["broker"], &record["link"]["preferred"]), (&broker.into(), &preferred.into()));
+        }
     }
 
     #[test]

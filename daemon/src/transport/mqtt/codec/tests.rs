@@ -168,3 +168,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn each_side_says_how_many_messages_it_takes_unacknowledged() {
+    let hello = Hello {
+        client_id: "box".into(),
+        keep_alive_s: 30,
+        username: None,
+        password: None,
+        will: ("edge/box/available".into(), "offline"),
+        receive_max: 0x0102,
+        max_packet: 1 << 20,
+    };
+    let (codec, mut bytes) = (Codec::new(MqttProtocol::V5, 1 << 20), BytesMut::new());
+    codec.encode_hello(&hello, &mut bytes).unwrap();
+    // The property "receive maximum".
+    assert!(bytes.windows(3).any(|part| part == [0x21, 1, 2]), "{bytes:?}");
+    let ack = [0x20, 6, 1, 0, 3, 0x21, 0, 7];
+    let packets = feed(&mut Codec::new(MqttProtocol::V5, 1 << 20), &ack, 3);
+    let [FromBroker::Connected(Ok(granted))] = &packets[..] else { panic!("{packets:?}") };
+    assert_eq!((granted.session_present, granted.receive_max), (true, 7));
+}

@@ -22,6 +22,8 @@ pub struct Limits {
     /// Payloads of requests that are not answered, together.
     pub inflight_bytes: u64,
     pub outbox: outbox::Bounds,
+    /// A broker that acknowledges nothing for so long, while it owes something, is left.
+    pub stalled_after: Duration,
 }
 
 impl Limits {

@@ -21,6 +21,7 @@ fn limits() -> Limits {
         inflight: 20,
         inflight_bytes: 1 << 20,
         outbox: outbox::tests::BOUNDS,
+        stalled_after: Duration::from_secs(30),
     }
 }
 

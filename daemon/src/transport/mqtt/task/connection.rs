@@ -3,7 +3,6 @@
 use std::hash::BuildHasher as _;
 
 use edge_core::Mono;
-use edge_wire::dto::Problem;
 use tokio::sync::mpsc;
 
 use super::{BURST, GOODBYE, Stage, Task};
@@ -33,9 +32,11 @@ impl Task {
 
     async fn on_link_end(&mut self) {
         let Some(link) = self.link.take() else { return };
+        self.speaker.told(&link.told.borrow());
         let end = link.task.await.unwrap_or_else(|error| End {
             stood: None,
             taken_over: false,
+            refused: false,
             closed: false,
             reason: format!("the task of the connection ended: {error}"),
         });
@@ -43,15 +44,8 @@ impl Task {
     }
 
     pub(super) fn ended(&mut self, now: Mono, end: End) {
-        self.lose_siblings(now, &end.reason);
-        self.session.lost();
-        self.subscribing.clear();
-        self.unsubscribed.clear();
-        self.former.clear();
-        self.in_group = None;
-        self.in_fleet = false;
-        let dice = self.dice.hash_one(now.as_nanos());
-        let next = self.reconnect.after(end, &self.config.client_id, dice);
+        self.forget_connection(now, &end.reason);
+        let next = self.brokers.after(end, &self.config.client_id, self.throw(now));
         let stopping = self.is_stopping();
         if !stopping {
             tracing::warn!(broker = %self.speaker.broker(), reason = %next.reason, retry_in = ?next.pause, "no connection to the broker");
@@ -64,20 +58,39 @@ impl Task {
         self.next_attempt = Some(now.after(next.pause));
     }
 
+    /// Nothing of a connection outlives it.
+    pub(super) fn forget_connection(&mut self, now: Mono, why: &str) {
+        self.home.connection_is_gone();
+        self.lose_siblings(now, why);
+        self.session.lost();
+        self.subscribing.clear();
+        self.unsubscribed.clear();
+        self.former.clear();
+        self.in_group = None;
+        self.in_fleet = false;
+    }
+
+    /// A number that differs from box to box and from time to time.
+    pub(super) fn throw(&self, now: Mono) -> u64 {
+        self.dice.hash_one(now.as_nanos())
+    }
+
     fn handle_packet(&mut self, now: Mono, packet: FromBroker) {
         match packet {
             FromBroker::Connected(Ok(granted)) => {
                 self.session.connected(now, granted);
                 self.speaker.accepted(granted);
+                self.brokers.accepted(now, self.throw(now));
+                self.on_told();
                 self.subscribe(now);
             }
             FromBroker::Publish(message) => self.on_message(now, message),
             FromBroker::PubAck(id, taken) => {
-                let answer = self.word_of_broker(taken);
+                let answer = self.word_of_broker(now, id, taken);
                 self.session.puback(now, id, answer);
             }
             FromBroker::PubRec(id, taken) => {
-                let answer = self.word_of_broker(taken);
+                let answer = self.word_of_broker(now, id, taken);
                 self.session.pubrec(now, id, answer);
             }
             FromBroker::PubRel(id) => self.session.pubrel(id),
@@ -89,25 +102,19 @@ impl Task {
         }
     }
 
-    /// What the broker's word means; the status tells of a refusal until something is taken again.
-    fn word_of_broker(&mut self, taken: Result<(), NotTaken>) -> Answer {
+    /// What the broker's word means; the status tells of a refusal, with its topic.
+    fn word_of_broker(&mut self, now: Mono, id: u16, taken: Result<(), NotTaken>) -> Answer {
+        let topic = self.session.topic_of(id);
         let Err(NotTaken { reason, passing }) = taken else {
-            self.speaker.clear_problem("replies to the broker");
+            if let Some(topic) = topic {
+                self.speaker.refusals.taken(topic);
+            }
             return Answer::Taken;
         };
-        tracing::warn!(%reason, passing, "the broker did not take a message");
-        let (what, remedy, answer) = match passing {
-            true => {
-                ("for the time being", "it is offered again; look at the broker's quotas and its log", Answer::NotNow)
-            }
-            false => ("for good", "let this box write to the reply topics in the broker's access rules", Answer::Never),
-        };
-        self.speaker.set_problem(Problem {
-            subject: "replies to the broker".into(),
-            what: format!("the broker refused the last message {what}: {reason}"),
-            remedy: remedy.into(),
-        });
-        answer
+        let topic = topic.unwrap_or_default();
+        tracing::warn!(%reason, passing, topic, "the broker did not take a message");
+        self.speaker.refusals.refused(now, topic, &reason, passing);
+        if passing { Answer::NotNow } else { Answer::Never }
     }
 
     fn subscribe(&mut self, now: Mono) {
@@ -208,7 +215,7 @@ impl Task {
 
     /// Ends the connection in good order, so that the broker does not speak the last will.
     pub(super) async fn leave(&mut self) {
-        let Some(Link { packets, task, received }) = self.link.take() else { return };
+        let Some(Link { packets, task, received, .. }) = self.link.take() else { return };
         let good_bye = async {
             // What is owed goes first; the link ends with this packet.
             while let Some(packet) = self.session.poll_packet(self.clock.now()) {

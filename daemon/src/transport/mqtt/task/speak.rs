@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use edge_core::{Mono, Priority};
-use edge_wire::dto::{BindingStatus, MqttStatus, OutboxStatus, Problem, Status};
+use edge_wire::dto::{BindingStatus, CertificateStatus, MqttStatus, OutboxStatus, Problem, Status};
 use edge_wire::mqtt::events::{self, Event};
 use edge_wire::mqtt::retained;
 use edge_wire::mqtt::topic::Topics;
@@ -20,7 +20,9 @@ use crate::handle::{Handle, Message};
 use crate::transport::mqtt::egress::JSON;
 use crate::transport::mqtt::outbox::{Letter, Level};
 use crate::transport::mqtt::packet::{Granted, Outbound, Qos};
+use crate::transport::mqtt::refusals::Refusals;
 use crate::transport::mqtt::session::Session;
+use crate::transport::mqtt::told::Told;
 
 /// Pause between two publications of the same kind, and between two reports of counters.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -28,6 +30,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// After this, a connection no longer carries the memory of a contested client id.
 const FORGIVEN: Duration = Duration::from_secs(60);
+
+/// A certificate that ends within so many seconds (14 days) is about to end.
+pub const SOON: i64 = 14 * 24 * 3600;
 
 /// The link's state between a fault of the transport and its next start.
 pub fn failed(config: &MqttConfig, why: &str) -> MqttStatus {
@@ -44,6 +49,13 @@ pub struct Speaker {
     /// What the driver was told last, and when.
     told: Option<(MqttStatus, Mono)>,
     problems: Vec<Problem>,
+    /// Topics that the broker refused.
+    pub refusals: Refusals,
+    wall: fn() -> SystemTime,
+    /// The broker of the list that is connected, or tried.
+    at: usize,
+    /// Addresses of the list.
+    addresses: Vec<String>,
     granted: Option<Granted>,
     /// Subscribed: requests can come.
     connected: bool,
@@ -59,16 +71,20 @@ pub struct Speaker {
 }
 
 impl Speaker {
-    pub fn new(config: &MqttConfig, topics: Topics, telemetry_interval: Duration) -> Speaker {
+    pub fn new(config: &MqttConfig, topics: Topics, telemetry_interval: Duration, wall: fn() -> SystemTime) -> Speaker {
         let now_status = config.first_status();
+        let addresses = now_status.brokers.iter().map(|broker| broker.address.clone()).collect();
         Speaker {
-            topics,
             telemetry_interval,
             in_group: config.group.is_some(),
             max_packet_bytes: config.max_packet_bytes,
             now_status,
             told: None,
             problems: Vec::new(),
+            refusals: Refusals::new(&topics, config),
+            wall,
+            at: 0,
+            addresses,
             granted: None,
             connected: false,
             contested: false,
@@ -78,11 +94,43 @@ impl Speaker {
             watched: None,
             watch_at: Mono::default(),
             telemetry_at: None,
+            topics,
         }
     }
 
+    /// The broker that is connected, or tried.
     pub fn broker(&self) -> &str {
-        &self.now_status.broker
+        self.addresses.get(self.at).map_or(&self.now_status.broker, |address| address)
+    }
+
+    /// This broker of the list is tried next.
+    pub fn trying(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    /// What is known of the connection.
+    pub fn told(&mut self, told: &Told) {
+        let Told { tls, certificates, keep_alive_s, ping_us, files: _ } = told;
+        self.now_status.tls.clone_from(tls);
+        self.now_status.certificates.clone_from(certificates);
+        (self.now_status.keep_alive_s, self.now_status.ping_us) = (*keep_alive_s, *ping_us);
+        self.watch_certificates();
+    }
+
+    /// Names those that have ended.
+    fn watch_certificates(&mut self) {
+        let since = (self.wall)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now_s = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        self.problems.retain(|problem| !problem.subject.starts_with(CERTIFICATE));
+        let ended = self.now_status.certificates.iter().filter(|certificate| certificate.not_after_s < now_s);
+        self.problems.extend(ended.map(ended_certificate));
+    }
+
+    /// What failed at a broker of the list.
+    pub fn failed_at(&mut self, at: usize, why: &str) {
+        if let Some(broker) = self.now_status.brokers.get_mut(at) {
+            why.clone_into(&mut broker.fault);
+        }
     }
 
     pub fn is_connected(&self) -> bool {
@@ -119,6 +167,7 @@ impl Speaker {
     pub fn accepted(&mut self, granted: Granted) {
         self.granted = Some(granted);
         self.now_status.connects += 1;
+        self.refusals.clear();
         self.published.clear();
         self.looked = None;
         self.telemetry_at = None;
@@ -127,7 +176,12 @@ impl Speaker {
 
     /// The subscriptions stand, but for those that were refused.
     pub fn subscribed(&mut self, refused: Vec<String>) {
-        self.connected = true;
+        if !self.connected {
+            self.connected = true;
+            self.now_status.broker = self.broker().to_owned();
+            self.now_status.connected_since = clock::rfc3339((self.wall)());
+            self.failed_at(self.at, "");
+        }
         self.now_status.state = "connected".into();
         if !self.contested {
             self.now_status.reason.clear();
@@ -148,6 +202,26 @@ impl Speaker {
         self.granted = None;
         self.contested |= contested;
         self.now_status.state = if contested { "taken_over" } else { "connecting" }.into();
+        self.forget_link();
+        self.now_status.broker = self.broker().to_owned();
+        self.failed_at(self.at, &reason);
+        self.now_status.last_error.clone_from(&reason);
+        self.now_status.last_error_at = clock::rfc3339((self.wall)());
+        self.now_status.reason = reason;
+    }
+
+    /// What is known of a connection that is gone, apart from the certificates.
+    fn forget_link(&mut self) {
+        self.now_status.connected_since.clear();
+        (self.now_status.tls, self.now_status.ping_us, self.now_status.keep_alive_s) = (None, None, 0);
+    }
+
+    /// The connection was left for another one: nothing is wrong.
+    pub fn left(&mut self, reason: String) {
+        (self.connected, self.granted) = (false, None);
+        self.now_status.hears_fleet = false;
+        self.now_status.state = "connecting".into();
+        self.forget_link();
         self.now_status.reason = reason;
     }
 
@@ -160,6 +234,8 @@ impl Speaker {
         }
         if self.looked.is_none_or(|looked| now.since(looked) >= PAUSE) {
             self.looked = Some(now);
+            self.watch_certificates();
+            self.refusals.forget_old(now);
             self.look(status, wall(), session);
         }
         if self.telemetry_at.is_none_or(|at| at <= now) {
@@ -216,6 +292,10 @@ impl Speaker {
         self.now_status.replies_refused = numbers.refused_by_broker;
         self.now_status.unjournaled = numbers.unjournaled;
         self.now_status.outbox = outbox(&numbers.outbox);
+        if let Some(problem) = self.refusals.news() {
+            self.clear_problem(crate::transport::mqtt::refusals::SUBJECT);
+            self.problems.extend(problem);
+        }
         if self.now_status.problems != self.problems {
             self.now_status.problems.clone_from(&self.problems);
         }
@@ -305,6 +385,27 @@ fn outbox(level: &Level) -> OutboxStatus {
         unreadable: level.unreadable,
         unsent: level.unsent,
     }
+}
+
+const CERTIFICATE: &str = "certificate of the ";
+
+fn ended_certificate(certificate: &CertificateStatus) -> Problem {
+    let CertificateStatus { of, file, not_after, .. } = certificate;
+    let (what, remedy) = match of.as_str() {
+        "broker" => (
+            "the connection that stands goes on, the next one fails unless it was renewed or the key alone is pinned",
+            "renew it at the broker; it is looked at again at the next connection".to_owned(),
+        ),
+        "client" => (
+            "the connection that stands goes on, the next one is refused",
+            format!("put a renewed certificate into {file}; it is taken within seconds, without a restart"),
+        ),
+        _ => (
+            "what it signed is still taken here, but others may refuse it",
+            format!("put the renewed authority into {file}"),
+        ),
+    };
+    Problem { subject: format!("{CERTIFICATE}{of}"), what: format!("it ended at {not_after}: {what}"), remedy }
 }
 
 /// The last full beat before this, so that a record with this time differs from the one before by a beat only.
