@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::codec::{Codec, CodecError};
 use super::dial::{DialError, Stream, dial};
-use super::packet::{FromBroker, Granted, Hello, ToBroker};
+use super::packet::{FromBroker, Granted, Hello, Manner, ToBroker};
 use super::reconnect::End;
 use crate::config::MqttConfig;
 use crate::driver::chain;
@@ -75,12 +75,12 @@ enum LinkError {
 }
 
 /// Starts a connection. The first packet that comes is [`FromBroker::Connected`].
-pub fn start(config: MqttConfig, will_topic: String, clock: Clock) -> Link {
+pub fn start(config: MqttConfig, manner: Manner, clock: Clock) -> Link {
     let (packets, to_send) = mpsc::channel(TO_SEND);
     let (sender, received) = mpsc::channel(RECEIVED);
     let task = tokio::spawn(async move {
         let mut up_since = None;
-        let result = live(&config, will_topic, to_send, sender, || up_since = Some(clock.now())).await;
+        let result = live(&config, manner, to_send, sender, || up_since = Some(clock.now())).await;
         let error = match result {
             Ok(()) => LinkError::Unwanted,
             Err(error) => error,
@@ -97,7 +97,7 @@ pub fn start(config: MqttConfig, will_topic: String, clock: Clock) -> Link {
 
 async fn live(
     config: &MqttConfig,
-    will_topic: String,
+    manner: Manner,
     to_send: mpsc::Receiver<ToBroker>,
     received: mpsc::Sender<FromBroker>,
     up: impl FnOnce(),
@@ -106,7 +106,7 @@ async fn live(
     let mut wire = Wire::new(Codec::new(config.protocol, max_packet));
     let connecting = async {
         let (mut stream, password) = dial(config).await?;
-        let hello = hello(config, will_topic, password);
+        let hello = hello(config, manner, password);
         let granted = match &mut stream {
             Stream::Plain(stream) => wire.introduce(stream, &hello).await?,
             Stream::Tls(stream) => wire.introduce(stream, &hello).await?,
@@ -131,13 +131,13 @@ async fn live(
     }
 }
 
-fn hello(config: &MqttConfig, will_topic: String, password: Option<String>) -> Hello {
+fn hello(config: &MqttConfig, manner: Manner, password: Option<String>) -> Hello {
     Hello {
         client_id: config.client_id.clone(),
         keep_alive_s: u16::try_from(config.keep_alive.as_secs()).unwrap_or(u16::MAX),
         username: config.username.clone(),
         password,
-        will: (will_topic, edge_wire::mqtt::retained::OFFLINE),
+        manner,
         receive_max: config.max_inflight,
         max_packet: u32::try_from(config.max_packet_bytes).unwrap_or(u32::MAX),
     }
@@ -239,7 +239,7 @@ impl Wire {
         let mut next = Some(first);
         while let Some(packet) = next {
             self.codec.encode(&packet, &mut self.outbound)?;
-            if packet == ToBroker::Disconnect {
+            if packet.is_last() {
                 return Ok(false);
             }
             next = if self.outbound.len() < WRITE_AHEAD { more.try_recv().ok() } else { None };

@@ -15,13 +15,13 @@ mod codec;
 mod dial;
 mod egress;
 mod ingress;
-mod link;
+pub(super) mod link;
 mod outbox;
-mod packet;
+pub(super) mod packet;
 mod peers;
-mod reconnect;
+pub(super) mod reconnect;
 mod session;
-mod supervise;
+pub(super) mod supervise;
 mod task;
 
 use std::path::{Path, PathBuf};

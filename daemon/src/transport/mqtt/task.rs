@@ -15,6 +15,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use edge_core::Mono;
 use edge_wire::dto::{FleetReport, Status};
 use edge_wire::mqtt::topic::Topics;
@@ -29,7 +30,7 @@ use self::speak::Speaker;
 use super::Setup;
 use super::ingress::Rules;
 use super::link::{self, Link};
-use super::packet::FromBroker;
+use super::packet::{FromBroker, Manner, Qos, Will};
 use super::peers::encode::{Encoded, Sender};
 use super::reconnect::{End, Reconnect};
 use super::session::{Action, JobId, Limits, Session};
@@ -274,7 +275,7 @@ impl Task {
         }
         if self.link.is_none() && self.next_attempt.is_some_and(|at| at <= now) {
             self.next_attempt = None;
-            self.link = Some(link::start(self.config.clone(), self.rules.topics.available(), self.clock));
+            self.link = Some(link::start(self.config.clone(), self.manner(), self.clock));
         }
         self.tell_reports();
         self.look_at_siblings(now);
@@ -282,6 +283,13 @@ impl Task {
             let status = self.status.borrow().clone();
             self.speaker.speak(now, &status, self.wall, &mut self.session);
         }
+    }
+
+    /// The broker keeps what it has for us while we are away, and tells everybody that we are.
+    fn manner(&self) -> Manner {
+        let payload = Bytes::from_static(edge_wire::mqtt::retained::OFFLINE.as_bytes());
+        let will = Will { topic: self.rules.topics.available(), payload, qos: Qos::AtLeastOnce, retain: true };
+        Manner { will, clean: false }
     }
 
     /// Carries out all that the session has.

@@ -88,6 +88,9 @@ pub(super) fn write(packet: &ToBroker, out: &mut BytesMut) -> Result<(), CodecEr
         }
         ToBroker::Ping => Packet::PingReq(PingReq),
         ToBroker::Disconnect => Packet::Disconnect(Disconnect::new(DisconnectReasonCode::NormalDisconnection)),
+        ToBroker::DisconnectWithWill => {
+            Packet::Disconnect(Disconnect::new(DisconnectReasonCode::DisconnectWithWillMessage))
+        }
     };
     packet.write(out, None).map(drop).map_err(CodecError::Write5)
 }
@@ -96,15 +99,16 @@ pub(super) fn write_hello(hello: &Hello, out: &mut BytesMut) -> Result<(), Codec
     let connect = Connect {
         keep_alive: hello.keep_alive_s,
         client_id: hello.client_id.clone(),
-        clean_start: false,
+        clean_start: hello.manner.clean,
         properties: Some(ConnectProperties {
-            session_expiry_interval: Some(SESSION_EXPIRY_S),
+            session_expiry_interval: Some(if hello.manner.clean { 0 } else { SESSION_EXPIRY_S }),
             receive_maximum: Some(hello.receive_max),
             max_packet_size: Some(hello.max_packet),
             ..ConnectProperties::new()
         }),
     };
-    let will = LastWill::new(hello.will.0.clone(), hello.will.1, QoS::AtLeastOnce, true, None);
+    let will = &hello.manner.will;
+    let will = LastWill::new(will.topic.clone(), will.payload.to_vec(), to_qos(will.qos), will.retain, None);
     let password = || hello.password.clone().unwrap_or_default();
     let login = hello.username.as_ref().map(|username| Login { username: username.clone(), password: password() });
     connect.write(&Some(will), &login, out).map(drop).map_err(CodecError::Write5)
