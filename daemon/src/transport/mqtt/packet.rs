@@ -95,7 +95,7 @@ pub struct Outbound {
     pub qos: Qos,
     pub retain: bool,
     pub correlation: Option<Bytes>,
-    /// Content type, under MQTT 5.
+    /// Content type, under MQTT 5; an empty one is not said, and the payload is then bytes of any kind.
     pub content_type: Cow<'static, str>,
     /// What a request says besides, under MQTT 5.
     pub request: Option<Box<Asking>>,

@@ -75,8 +75,7 @@ pub(super) fn write_hello(hello: &Hello, out: &mut BytesMut) -> Result<(), Codec
     connect.keep_alive = hello.keep_alive_s;
     connect.clean_session = hello.manner.clean;
     let will = &hello.manner.will;
-    connect.last_will =
-        Some(LastWill::new(will.topic.clone(), will.payload.to_vec(), to_qos(will.qos), will.retain));
+    connect.last_will = Some(LastWill::new(will.topic.clone(), will.payload.to_vec(), to_qos(will.qos), will.retain));
     connect.login = hello.username.as_ref().map(|name| Login::new(name, hello.password.clone().unwrap_or_default()));
     connect.write(out).map(drop).map_err(CodecError::Write311)
 }

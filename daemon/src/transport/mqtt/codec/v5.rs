@@ -151,6 +151,7 @@ fn inbound(publish: Publish) -> Result<Inbound, CodecError> {
 }
 
 fn publish(packet_id: u16, again: bool, message: &Outbound) -> Publish {
+    let is_typed = !message.content_type.is_empty();
     Publish {
         dup: again,
         qos: to_qos(message.qos),
@@ -160,9 +161,9 @@ fn publish(packet_id: u16, again: bool, message: &Outbound) -> Publish {
         payload: message.payload.clone(),
         properties: Some(PublishProperties {
             // Only of what is text for certain.
-            payload_format_indicator: message.request.is_none().then_some(1),
+            payload_format_indicator: (message.request.is_none() && is_typed).then_some(1),
             correlation_data: message.correlation.clone(),
-            content_type: Some(message.content_type.clone().into_owned()),
+            content_type: is_typed.then(|| message.content_type.clone().into_owned()),
             response_topic: message.request.as_ref().map(|request| request.response_topic.clone()),
             message_expiry_interval: message.request.as_ref().map(|request| request.expiry_s),
             user_properties: message.request.as_ref().map(|request| request.user.clone()).unwrap_or_default(),
