@@ -12,6 +12,7 @@ pub mod routing;
 pub mod rules;
 pub mod set;
 pub mod sites;
+pub mod sparkplug;
 pub mod terms;
 pub mod users;
 pub mod validate;
@@ -29,6 +30,7 @@ use edge_wire::dto::{MqttStatus, Problem};
 use self::routing::{DetectConfig, RoutingConfig};
 use self::rules::Rule;
 use self::sites::SiteConfig;
+use self::sparkplug::SparkplugConfig;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub fleet: FleetConfig,
     pub cache: CacheConfig,
     pub mqtt: Option<MqttConfig>,
+    /// Only where there is `mqtt`.
+    pub sparkplug: Option<SparkplugConfig>,
     pub limits: LimitsConfig,
     /// Power mode that is asked for by name, and put back at the end.
     pub power_mode: Option<String>,
