@@ -1,6 +1,7 @@
 //! What the daemon says of itself: its problems, and a line for each part that has none.
 
 use edge_wire::dto::{EngineStatus, ModelStatus, Problem, Status};
+use edge_wire::sparkplug::SparkplugStatus;
 
 use super::away;
 use crate::check::Check;
@@ -20,6 +21,9 @@ pub fn parts(status: &Status, unix_seconds: u64) -> Vec<Check> {
         part(&format!("model {}:{}", one.name, one.version), model(one));
     }
     part("broker", broker(status));
+    if !matches!(status.sparkplug.state.as_str(), "" | "off") {
+        part("sparkplug", edge_node(&status.sparkplug));
+    }
     part("state", storage(status));
     for (subject, check) in away::parts(&status.routing, unix_seconds) {
         part(&subject, check);
@@ -121,6 +125,15 @@ fn broker(status: &Status) -> Check {
         ),
         // The daemon lists a connection that does not stand among its problems, with the remedy for its cause.
         state => Check::fail("broker", format!("{}: {state}: {}", mqtt.broker, mqtt.reason), "`edgectl status`"),
+    }
+}
+
+/// The edge node for SCADA hosts. What keeps it from being born the daemon lists among its problems.
+fn edge_node(node: &SparkplugStatus) -> Check {
+    let name = format!("{}/{}", node.group, node.edge_node);
+    match node.state.as_str() {
+        "born" => Check::ok("sparkplug", format!("{name} is born at {}", node.broker)),
+        state => Check::warn("sparkplug", format!("{name}: {}", told(state, &node.reason)), "wait, then ask again"),
     }
 }
 
