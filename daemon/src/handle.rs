@@ -313,6 +313,8 @@ pub enum Message {
     SiblingHeard(crate::driver::sites::siblings::Heard),
     /// The broker link's state changed.
     Mqtt(Box<edge_wire::dto::MqttStatus>),
+    /// The state of the edge node for SCADA hosts changed.
+    Sparkplug(Box<edge_wire::sparkplug::SparkplugStatus>),
 }
 
 /// A cheap clone for each transport.

@@ -28,6 +28,7 @@ use crate::telemetry::rail::{Meter, Rail};
 use crate::telemetry::{self, Sampler, Watch};
 use crate::transport::dbus::{self, Bus, BusError};
 use crate::transport::mqtt::{self, Setup};
+use crate::transport::sparkplug;
 use crate::uplink::Uplink;
 
 /// What a daemon that ends for a fault gives the broker to take what is said already, and what one whose drain took too
@@ -115,6 +116,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
             orders: Arc::new(tokio::sync::Mutex::new(orders)),
         })
     });
+    let edge_node = edge_node(&config, &handle, clock);
     tracing::info!(node = %config.node, name = edge_wire::names::BUS_NAME, "serving on the bus");
 
     let result = serve(&handle, &mut signals, &mut reached, &bus, driver).await;
@@ -134,6 +136,10 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
         }
     };
     tokio::join!(driver, broker);
+    // Last, so that hosts see the drain.
+    if let Some(edge_node) = edge_node {
+        edge_node.stop().await;
+    }
     bus.close().await;
     if let Some(asked) = mode
         && let Err(error) = asked.restore().await
@@ -141,6 +147,21 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
         tracing::error!(error = %crate::driver::chain(&error), "put the power mode back");
     }
     result
+}
+
+/// This box as an edge node for SCADA hosts, where that is set up.
+fn edge_node(config: &Config, handle: &Handle, clock: Clock) -> Option<sparkplug::Sparkplug> {
+    let (sparkplug, mqtt) = (config.sparkplug.clone()?, config.mqtt.clone()?);
+    let (_news, news) = mpsc::channel(sparkplug::NEWS);
+    Some(sparkplug::spawn(sparkplug::Setup {
+        config: sparkplug,
+        mqtt,
+        handle: handle.clone(),
+        clock,
+        wall: clock::wall,
+        state_dir: config.state_dir.clone(),
+        news: Arc::new(tokio::sync::Mutex::new(news)),
+    }))
 }
 
 async fn serve(

@@ -558,6 +558,34 @@ INSPECT = [
     '\1{"score":0.4,"labels":[{"score":0.4},{"score":0.3}]}',
 ]
 
+
+
+def metric(name=None, alias=None, value=b""):
+    """A metric of a Sparkplug command, with a value that is encoded already."""
+    fields = b""
+    if name is not None:
+        fields += b"\x0a" + bytes([len(name)]) + name
+    if alias is not None:
+        fields += b"\x10" + bytes([alias])
+    fields += value
+    return b"\x12" + bytes([len(fields)]) + fields
+
+
+TRUE, VERSION = b"\x70\x01", b"\x7a\x05" + b"2.0.0"
+
+SPARKPLUG = [
+    b"\0\x08\x01" + metric(b"Node Control/Rebirth", value=TRUE) * 3,
+    b"\0" + metric(b"Node Control/Drain", value=TRUE) + metric(alias=2, value=TRUE),
+    b"\0" + metric(b"Node Control/Drain", value=VERSION) + metric() + metric(alias=99, value=b"\x50\x01"),
+    b"\1" + metric(b"Device Control/Activate", value=VERSION),
+    b"\1" + metric(alias=4, value=b"\x42\x00\x82\x01\x01\x09\x8a\x01\x00\x92\x01\x00"),
+    b"\0\x0a",
+    b'\2{"online":true,"timestamp":5}\n{"online":false,"timestamp":4}\n{"online":false,"timestamp":5}',
+    b'\2{"online":false,"timestamp":5}\n{"online":true,"timestamp":4}\n{"online":true,"timestamp":6}',
+    b'\2ONLINE\n{"online":1}\n\n{"timestamp":18446744073709551615,"online":true}',
+    b'\3{"online":true,"timestamp":5}',
+]
+
 if __name__ == "__main__":
     write("mqtt_json", JSON)
     write("mqtt_binary", BINARY)
@@ -577,3 +605,4 @@ if __name__ == "__main__":
     write("inspect", INSPECT)
     write("uplink", UPLINK)
     write("bindings", BINDINGS)
+    write("sparkplug", SPARKPLUG)

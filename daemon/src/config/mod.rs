@@ -14,6 +14,7 @@ pub mod routing;
 pub mod rules;
 pub mod set;
 pub mod sites;
+pub mod sparkplug;
 pub mod terms;
 pub mod users;
 pub mod validate;
@@ -32,6 +33,7 @@ use self::bindings::BindingConfig;
 use self::routing::{DetectConfig, RoutingConfig};
 use self::rules::Rule;
 use self::sites::SiteConfig;
+use self::sparkplug::SparkplugConfig;
 use crate::transport::mqtt::outbox::Bounds;
 
 /// The whole configuration.
@@ -56,6 +58,8 @@ pub struct Config {
     pub mqtt: Option<MqttConfig>,
     /// In the order of the files; none without the broker.
     pub bindings: Vec<BindingConfig>,
+    /// Only where there is `mqtt`.
+    pub sparkplug: Option<SparkplugConfig>,
     pub limits: LimitsConfig,
     /// Power mode that is asked for by name, and put back at the end.
     pub power_mode: Option<String>,

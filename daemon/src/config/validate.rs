@@ -84,6 +84,7 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
             values.fault_at(stray.path, "set, but `mqtt.host` is not: set it, or remove the [mqtt] section".into());
         }
     }
+    let sparkplug = super::sparkplug::read(&mut values, mqtt.is_some(), &node);
     let around = Around { machine, node: &node, broker: mqtt.as_ref().map(|mqtt| mqtt.zone) };
     let PolicyFile { policy, sites, rules, routing, detect, warnings, unseen } =
         super::policy::read(&mut values, &around);
@@ -128,6 +129,7 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
         fleet,
         cache: CacheConfig { dir: path(&values, "cache.dir"), max_bytes: values.int("cache.max_mib") << 20 },
         mqtt,
+        sparkplug,
         limits: LimitsConfig {
             max_inline_bytes: values.int("limits.max_inline_kib") << 10,
             max_payload_bytes: values.int("limits.max_payload_mib") << 20,

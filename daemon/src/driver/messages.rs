@@ -139,6 +139,10 @@ impl Driver {
                 self.hear_fleet();
                 self.touch();
             }
+            Message::Sparkplug(status) => {
+                self.sparkplug = *status;
+                self.touch();
+            }
         }
     }
 

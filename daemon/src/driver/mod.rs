@@ -48,6 +48,7 @@ use std::time::Duration;
 
 use edge_core::{ClientId, Event, HostId, Mono, RequestId, Scheduler};
 use edge_wire::dto::{Counters, MqttStatus, Status};
+use edge_wire::sparkplug::SparkplugStatus;
 use tokio::sync::{mpsc, watch};
 
 pub use self::book::FILE as LEDGER;
@@ -167,6 +168,7 @@ pub struct Driver {
     stories: Ring,
     counters: Counters,
     mqtt: MqttStatus,
+    sparkplug: SparkplugStatus,
     reloading: Reloading,
     runtime: runtime::RuntimeFile,
     /// Why what providers compile is not kept.
@@ -197,6 +199,10 @@ impl Driver {
         let since_epoch = clock::wall().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
         let off = || MqttStatus { state: "off".into(), ..MqttStatus::default() };
         let mqtt = config.mqtt.as_ref().map_or_else(off, MqttConfig::first_status);
+        let sparkplug = match &config.sparkplug {
+            Some(sparkplug) => sparkplug.first_status(),
+            None => SparkplugStatus { state: "off".into(), ..SparkplugStatus::default() },
+        };
         let runtime = runtime::RuntimeFile::new(outside.library.as_ref());
         Driver {
             core: Scheduler::new(config.policy.clone()),
@@ -235,6 +241,7 @@ impl Driver {
             stories: Ring::default(),
             counters: Counters::default(),
             mqtt,
+            sparkplug,
             reloading: Reloading::default(),
             runtime,
             cache_fault: None,

@@ -85,6 +85,7 @@ impl Driver {
             rss_bytes: sample.rss_bytes,
             engine,
             mqtt: self.mqtt.clone(),
+            sparkplug: self.sparkplug.clone(),
             models,
             jobs: self.jobs.status(self.now),
             fleet: self.fleet_status(),
@@ -225,6 +226,7 @@ impl Driver {
             });
         }
         problems.extend(self.mqtt.problems.iter().cloned());
+        problems.extend(self.sparkplug.problems.iter().cloned());
         problems
     }
 }

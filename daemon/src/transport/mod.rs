@@ -5,3 +5,4 @@ pub mod convert;
 pub mod dbus;
 pub mod mqtt;
 pub mod options;
+pub mod sparkplug;

@@ -619,6 +619,8 @@ pub struct Status {
     pub engine: EngineStatus,
     /// The broker.
     pub mqtt: MqttStatus,
+    /// The edge node for SCADA hosts.
+    pub sparkplug: crate::sparkplug::SparkplugStatus,
     /// Every model found.
     pub models: Vec<ModelStatus>,
     /// Long work that runs or ended lately, in the order in which it began.

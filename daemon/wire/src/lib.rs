@@ -16,4 +16,5 @@ pub mod oip;
 pub mod plan;
 pub mod proxy;
 pub mod sites;
+pub mod sparkplug;
 pub mod tensor;

@@ -4,6 +4,7 @@ use edge_wire::dto::{
     BindingStatus, BrokerStatus, EngineStatus, HostStatus, JobStatus, MqttStatus, OutboxStatus, Platform, Problem,
     ReadingInfo, Status,
 };
+use edge_wire::sparkplug::SparkplugStatus;
 
 use super::{hardware, models, sites};
 use crate::render::table::{Align, clean, field, paragraph, table};
@@ -63,6 +64,7 @@ fn service(status: &Status) -> String {
         field("config", &clean(&config)),
         engine(&status.engine),
         broker(&status.mqtt),
+        edge_node(&status.sparkplug),
         sites::line(&status.routing).map_or(String::new(), |line| field("sites", &clean(&line))),
         requests(status),
     ]
@@ -211,6 +213,36 @@ fn second(time: &str) -> String {
 /// The day of a time.
 fn day(time: &str) -> &str {
     time.split_once('T').map_or(time, |(day, _)| day)
+}
+
+/// Nothing where it is off: most boxes have no SCADA host.
+fn edge_node(node: &SparkplugStatus) -> String {
+    if matches!(node.state.as_str(), "" | "off") {
+        return String::new();
+    }
+    let reason = if node.reason.is_empty() { String::new() } else { format!(" ({})", node.reason) };
+    let host = match node.primary_host.as_str() {
+        "" => "no primary host".into(),
+        host => format!("primary host {host} {}", node.host_state),
+    };
+    let lines = [
+        format!("{}{reason}, {}/{} at {}, {host}", node.state, node.group, node.edge_node, or_unknown(&node.broker)),
+        format!(
+            "{} asked for, {}, {} of hosts accepted, {} refused",
+            count(node.rebirths_asked, "rebirth"),
+            count(node.births, "birth"),
+            count(node.commands_accepted, "command"),
+            node.commands_refused
+        ),
+        format!(
+            "{} kept for hosts, {} told later, {} lost",
+            count(node.history_waiting, "result"),
+            node.history_told,
+            node.history_lost
+        ),
+    ];
+    let last = (!node.last_command.is_empty()).then(|| format!("last command: {}", node.last_command));
+    block("sparkplug", &lines.into_iter().chain(last).map(|line| clean(&line)).collect::<Vec<_>>())
 }
 
 fn requests(status: &Status) -> String {

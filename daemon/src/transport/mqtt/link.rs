@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::codec::{Codec, CodecError};
 use super::dial::{DialError, Stream, dial};
-use super::packet::{FromBroker, Granted, Hello, ToBroker};
+use super::packet::{FromBroker, Granted, Hello, Manner, ToBroker};
 use super::reconnect::End;
 use super::told::Told;
 use super::vigil::{Dead, Vigil};
@@ -79,14 +79,14 @@ enum LinkError {
 }
 
 /// Starts a connection. The first packet that comes is [`FromBroker::Connected`].
-pub fn start(config: MqttConfig, will_topic: String, clock: Clock) -> Link {
+pub fn start(config: MqttConfig, manner: Manner, clock: Clock) -> Link {
     let (packets, to_send) = mpsc::channel(TO_SEND);
     let (sender, received) = mpsc::channel(RECEIVED);
     let (tell, told) = watch::channel(Told::default());
     let task = tokio::spawn(async move {
         let mut up_since = None;
         let ends = Ends { to_send, received: sender, told: tell, clock };
-        let result = live(&config, will_topic, ends, || up_since = Some(clock.now())).await;
+        let result = live(&config, manner, ends, || up_since = Some(clock.now())).await;
         let error = match result {
             Ok(()) => LinkError::Unwanted,
             Err(error) => error,
@@ -123,12 +123,12 @@ struct Ends {
     clock: Clock,
 }
 
-async fn live(config: &MqttConfig, will_topic: String, ends: Ends, up: impl FnOnce()) -> Result<(), LinkError> {
+async fn live(config: &MqttConfig, manner: Manner, ends: Ends, up: impl FnOnce()) -> Result<(), LinkError> {
     let max_packet = usize::try_from(config.max_packet_bytes).unwrap_or(usize::MAX);
     let mut wire = Wire::new(Codec::new(config.protocol, max_packet));
     let connecting = async {
         let (mut stream, password) = dial(config, &ends.told).await?;
-        let hello = hello(config, will_topic, password);
+        let hello = hello(config, manner, password);
         let granted = match &mut stream {
             Stream::Plain(stream) => wire.introduce(stream, &hello).await?,
             Stream::Tls(stream) => wire.introduce(stream, &hello).await?,
@@ -154,13 +154,13 @@ async fn live(config: &MqttConfig, will_topic: String, ends: Ends, up: impl FnOn
     }
 }
 
-fn hello(config: &MqttConfig, will_topic: String, password: Option<String>) -> Hello {
+fn hello(config: &MqttConfig, manner: Manner, password: Option<String>) -> Hello {
     Hello {
         client_id: config.client_id.clone(),
         keep_alive_s: u16::try_from(config.keep_alive.as_secs()).unwrap_or(u16::MAX),
         username: config.username.clone(),
         password,
-        will: (will_topic, edge_wire::mqtt::retained::OFFLINE),
+        manner,
         receive_max: config.max_inflight,
         max_packet: u32::try_from(config.max_packet_bytes).unwrap_or(u32::MAX),
     }
@@ -271,7 +271,7 @@ impl Wire {
         let mut next = Some(first);
         while let Some(packet) = next {
             self.codec.encode(&packet, &mut self.outbound)?;
-            if packet == ToBroker::Disconnect {
+            if packet.is_last() {
                 return Ok(false);
             }
             next = if self.outbound.len() < WRITE_AHEAD { more.try_recv().ok() } else { None };

@@ -95,7 +95,7 @@ pub struct Outbound {
     pub qos: Qos,
     pub retain: bool,
     pub correlation: Option<Bytes>,
-    /// Content type, under MQTT 5.
+    /// Content type, under MQTT 5; an empty one is not said, and the payload is then bytes of any kind.
     pub content_type: Cow<'static, str>,
     /// User properties, under MQTT 5.
     pub user: Vec<(String, String)>,
@@ -149,6 +149,32 @@ pub enum ToBroker {
     },
     Ping,
     Disconnect,
+    /// The same, and the broker speaks the will all the same (MQTT 5; under 3.1.1 nobody can ask for that).
+    DisconnectWithWill,
+}
+
+impl ToBroker {
+    /// Whether nothing may be sent behind it.
+    pub fn is_last(&self) -> bool {
+        matches!(self, ToBroker::Disconnect | ToBroker::DisconnectWithWill)
+    }
+}
+
+/// What the broker publishes when we are gone without a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Will {
+    pub topic: String,
+    pub payload: Bytes,
+    pub qos: Qos,
+    pub retain: bool,
+}
+
+/// In which the connections of this daemon differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manner {
+    pub will: Will,
+    /// The broker keeps nothing of us from one connection to the next.
+    pub clean: bool,
 }
 
 /// How we introduce ourselves.
@@ -158,8 +184,7 @@ pub struct Hello {
     pub keep_alive_s: u16,
     pub username: Option<String>,
     pub password: Option<String>,
-    /// Published by the broker when we are gone without a word.
-    pub will: (String, &'static str),
+    pub manner: Manner,
     /// Messages that we take unacknowledged.
     pub receive_max: u16,
     /// Largest packet that we take.

@@ -19,6 +19,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use edge_core::Mono;
 use edge_wire::dto::{FleetReport, Status};
 use edge_wire::mqtt::topic::Topics;
@@ -40,7 +41,7 @@ use super::brokers::Brokers;
 use super::former::Former;
 use super::ingress::Rules;
 use super::link::{self, Link};
-use super::packet::FromBroker;
+use super::packet::{FromBroker, Manner, Qos, Will};
 use super::peers::encode::{Encoded, Sender};
 use super::reconnect::End;
 use super::session::{Action, JobId, Limits, Session};
@@ -330,7 +331,7 @@ impl Task {
             self.next_attempt = None;
             let config = self.config.at(self.brokers.at());
             self.speaker.trying(self.brokers.at());
-            self.link = Some(link::start(config, self.rules.topics.available(), self.clock));
+            self.link = Some(link::start(config, self.manner(), self.clock));
         }
         self.look_homeward(now);
         self.tell_reports();
@@ -343,6 +344,13 @@ impl Task {
         if self.speaker.is_connected() {
             self.speaker.speak(now, &status, self.wall, &mut self.session);
         }
+    }
+
+    /// The broker keeps what it has for us while we are away, and tells everybody that we are.
+    fn manner(&self) -> Manner {
+        let payload = Bytes::from_static(edge_wire::mqtt::retained::OFFLINE.as_bytes());
+        let will = Will { topic: self.rules.topics.available(), payload, qos: Qos::AtLeastOnce, retain: true };
+        Manner { will, clean: false }
     }
 
     /// Carries out all that the session has.

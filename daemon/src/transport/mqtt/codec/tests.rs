@@ -2,7 +2,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::transport::mqtt::packet::{Outbound, Qos};
+use crate::transport::mqtt::packet::{Manner, Outbound, Qos, Will};
 
 const VERSIONS: [MqttProtocol; 2] = [MqttProtocol::V5, MqttProtocol::V311];
 
@@ -136,6 +136,55 @@ fn broken_headers_end_the_connection() {
         let lying_topic = [&[0x30, 0xC8, 0x01, 0xFF, 0xFF][..], &[0; 198]].concat();
         assert!(Codec::new(version, 100).decode(&mut BytesMut::from(&lying_topic[..])).is_err());
     }
+}
+
+fn hello(clean: bool, qos: Qos, retain: bool) -> Hello {
+    let will = Will { topic: "w".into(), payload: Bytes::from_static(&[0xFF, 0]), qos, retain };
+    Hello {
+        client_id: "box".into(),
+        keep_alive_s: 30,
+        username: None,
+        password: None,
+        manner: Manner { will, clean },
+        receive_max: 8,
+        max_packet: 1000,
+    }
+}
+
+#[test]
+fn a_connection_says_whether_the_broker_keeps_its_session_and_what_its_will_is() {
+    for (clean, qos, retain) in [(true, Qos::AtLeastOnce, false), (false, Qos::AtLeastOnce, true)] {
+        for version in VERSIONS {
+            let mut bytes = BytesMut::new();
+            Codec::new(version, 1000).encode_hello(&hello(clean, qos, retain), &mut bytes).unwrap();
+            // Behind the fixed header, the name of the protocol and its version.
+            let flags = bytes[9];
+            assert_eq!(flags & 0b0000_0010 != 0, clean, "{version:?}");
+            assert_eq!((flags & 0b0001_1000) >> 3, 1, "{version:?}");
+            assert_eq!(flags & 0b0010_0000 != 0, retain, "{version:?}");
+            assert!(bytes.ends_with(&[0, 1, b'w', 0, 2, 0xFF, 0]), "{version:?}");
+        }
+    }
+    let expiry = |clean| {
+        let mut bytes = BytesMut::new();
+        Codec::new(MqttProtocol::V5, 1000).encode_hello(&hello(clean, Qos::AtLeastOnce, false), &mut bytes).unwrap();
+        let place = bytes.windows(1).position(|byte| byte == [0x11]).unwrap();
+        u32::from_be_bytes(bytes[place + 1..place + 5].try_into().unwrap())
+    };
+    assert_eq!((expiry(true), expiry(false)), (0, 7 * 24 * 3600));
+}
+
+#[test]
+fn a_disconnect_with_the_will_says_so_where_the_protocol_has_a_word_for_it() {
+    let written = |version, packet: ToBroker| {
+        let mut bytes = BytesMut::new();
+        Codec::new(version, 1000).encode(&packet, &mut bytes).unwrap();
+        assert!(packet.is_last());
+        bytes.to_vec()
+    };
+    assert_eq!(written(MqttProtocol::V5, ToBroker::DisconnectWithWill)[2], 0x04);
+    assert_eq!(written(MqttProtocol::V5, ToBroker::Disconnect).get(2).copied().unwrap_or(0), 0);
+    assert_eq!(written(MqttProtocol::V311, ToBroker::DisconnectWithWill), [0xE0, 0]);
 }
 
 #[test]

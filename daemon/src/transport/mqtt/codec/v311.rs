@@ -62,7 +62,7 @@ pub(super) fn write(packet: &ToBroker, out: &mut BytesMut) -> Result<(), CodecEr
             Packet::Unsubscribe(Unsubscribe { pkid: *packet_id, topics: filters.clone() })
         }
         ToBroker::Ping => Packet::PingReq,
-        ToBroker::Disconnect => {
+        ToBroker::Disconnect | ToBroker::DisconnectWithWill => {
             Disconnect.write(out).map_err(CodecError::Write311)?;
             return Ok(());
         }
@@ -73,8 +73,9 @@ pub(super) fn write(packet: &ToBroker, out: &mut BytesMut) -> Result<(), CodecEr
 pub(super) fn write_hello(hello: &Hello, out: &mut BytesMut) -> Result<(), CodecError> {
     let mut connect = Connect::new(hello.client_id.clone());
     connect.keep_alive = hello.keep_alive_s;
-    connect.clean_session = false;
-    connect.last_will = Some(LastWill::new(hello.will.0.clone(), hello.will.1, QoS::AtLeastOnce, true));
+    connect.clean_session = hello.manner.clean;
+    let will = &hello.manner.will;
+    connect.last_will = Some(LastWill::new(will.topic.clone(), will.payload.to_vec(), to_qos(will.qos), will.retain));
     connect.login = hello.username.as_ref().map(|name| Login::new(name, hello.password.clone().unwrap_or_default()));
     connect.write(out).map(drop).map_err(CodecError::Write311)
 }

@@ -88,6 +88,9 @@ pub(super) fn write(packet: &ToBroker, out: &mut BytesMut) -> Result<(), CodecEr
         }
         ToBroker::Ping => Packet::PingReq(PingReq),
         ToBroker::Disconnect => Packet::Disconnect(Disconnect::new(DisconnectReasonCode::NormalDisconnection)),
+        ToBroker::DisconnectWithWill => {
+            Packet::Disconnect(Disconnect::new(DisconnectReasonCode::DisconnectWithWillMessage))
+        }
     };
     packet.write(out, None).map(drop).map_err(CodecError::Write5)
 }
@@ -96,15 +99,16 @@ pub(super) fn write_hello(hello: &Hello, out: &mut BytesMut) -> Result<(), Codec
     let connect = Connect {
         keep_alive: hello.keep_alive_s,
         client_id: hello.client_id.clone(),
-        clean_start: false,
+        clean_start: hello.manner.clean,
         properties: Some(ConnectProperties {
-            session_expiry_interval: Some(SESSION_EXPIRY_S),
+            session_expiry_interval: Some(if hello.manner.clean { 0 } else { SESSION_EXPIRY_S }),
             receive_maximum: Some(hello.receive_max),
             max_packet_size: Some(hello.max_packet),
             ..ConnectProperties::new()
         }),
     };
-    let will = LastWill::new(hello.will.0.clone(), hello.will.1, QoS::AtLeastOnce, true, None);
+    let will = &hello.manner.will;
+    let will = LastWill::new(will.topic.clone(), will.payload.to_vec(), to_qos(will.qos), will.retain, None);
     let password = || hello.password.clone().unwrap_or_default();
     let login = hello.username.as_ref().map(|username| Login { username: username.clone(), password: password() });
     connect.write(&Some(will), &login, out).map(drop).map_err(CodecError::Write5)
@@ -147,6 +151,7 @@ fn inbound(publish: Publish) -> Result<Inbound, CodecError> {
 }
 
 fn publish(packet_id: u16, again: bool, message: &Outbound) -> Publish {
+    let is_typed = !message.content_type.is_empty();
     Publish {
         dup: again,
         qos: to_qos(message.qos),
@@ -156,9 +161,9 @@ fn publish(packet_id: u16, again: bool, message: &Outbound) -> Publish {
         payload: message.payload.clone(),
         properties: Some(PublishProperties {
             // Only of what is text for certain.
-            payload_format_indicator: message.request.is_none().then_some(1),
+            payload_format_indicator: (message.request.is_none() && is_typed).then_some(1),
             correlation_data: message.correlation.clone(),
-            content_type: Some(message.content_type.clone().into_owned()),
+            content_type: is_typed.then(|| message.content_type.clone().into_owned()),
             response_topic: message.request.as_ref().map(|request| request.response_topic.clone()),
             message_expiry_interval: message.request.as_ref().map(|request| request.expiry_s),
             user_properties: message.user.clone(),

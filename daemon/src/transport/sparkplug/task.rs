@@ -1,0 +1,489 @@
+//! The loop that ties the [`Node`] to a connection, to the driver and to its store. Decides nothing about Sparkplug.
+
+mod orders;
+mod report;
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use edge_core::Mono;
+use edge_wire::dto::Status;
+use tokio::sync::{OwnedMutexGuard, mpsc, watch};
+use tokio::time::{Sleep, sleep};
+
+use self::orders::{Orders, Told};
+use self::report::Report;
+use super::metrics::Permits;
+use super::metrics::bindings::Bindings;
+use super::metrics::status::{Rates, picture};
+use super::node::{Action, Node, Now, Packet, Phase, Plan, Will};
+use super::store::{Bounds, Store};
+use super::topic::Topics;
+use super::{News, Setup, number};
+use crate::config::MqttConfig;
+use crate::driver::clock::Clock;
+use crate::transport::mqtt::link::{self, Link};
+use crate::transport::mqtt::packet::{self, FromBroker, Manner, Outbound, Qos, ToBroker};
+use crate::transport::mqtt::reconnect::{End, Reconnect};
+
+/// What the client id of this connection has behind that of the other.
+const ENDING: &str = "-spb";
+
+/// Why the loop turns.
+enum Wake {
+    Packet(Option<FromBroker>),
+    /// The link takes packets again.
+    Room,
+    Status {
+        driver_is_gone: bool,
+    },
+    News(News),
+    Told(Told),
+    Time,
+    Stop,
+}
+
+/// The task.
+pub struct Task {
+    /// The brokers, in the order in which they are gone to.
+    servers: Vec<MqttConfig>,
+    clock: Clock,
+    wall: fn() -> std::time::SystemTime,
+    state_dir: std::path::PathBuf,
+    interval: Duration,
+    permits: Permits,
+    topics: Topics,
+    node: Node,
+    store: Store,
+    bindings: Bindings,
+    news: OwnedMutexGuard<mpsc::Receiver<News>>,
+    rates: Rates,
+    orders: Orders,
+    report: Report,
+    status: watch::Receiver<Arc<Status>>,
+    link: Option<Link>,
+    reconnect: Reconnect,
+    dice: RandomState,
+    next_attempt: Option<Mono>,
+    is_warm: bool,
+    stopping: bool,
+    /// Messages of the broker that it is to be told we have.
+    acks: VecDeque<u16>,
+    last_packet_id: u16,
+    /// The link had no room when something was to be sent.
+    blocked: bool,
+    /// The status changed since it was shown.
+    status_is_new: bool,
+    shown_at: Option<Mono>,
+}
+
+impl Task {
+    /// One that is not connected; `last` is the number of the last connection of an earlier life.
+    pub fn new(setup: Setup, news: OwnedMutexGuard<mpsc::Receiver<News>>, last: Option<u8>) -> Task {
+        let Setup { config, mqtt, handle, clock, wall, state_dir, .. } = setup;
+        let servers = servers(mqtt);
+        let permits = Permits { drain: config.drain, activate: config.activate };
+        let topics = Topics::new(&config.group, &config.edge_node);
+        let plan = Plan {
+            topics: topics.clone(),
+            permits,
+            primary_host: config.primary_host.clone(),
+            servers: servers.len(),
+            history_per_second: config.history_per_second,
+        };
+        let bounds = Bounds { chunks: size(config.history_max_rows), bytes: size(config.history_max_bytes) };
+        Task {
+            node: Node::new(plan, last),
+            store: Store::new(bounds),
+            bindings: Bindings::default(),
+            report: Report::new(&config),
+            orders: Orders::new(handle.clone(), format!("sparkplug group {}", config.group), wall),
+            status: handle.watch(),
+            servers,
+            clock,
+            wall,
+            state_dir,
+            interval: config.interval,
+            permits,
+            topics,
+            news,
+            rates: Rates::default(),
+            link: None,
+            reconnect: Reconnect::default(),
+            dice: RandomState::new(),
+            next_attempt: None,
+            is_warm: false,
+            stopping: false,
+            acks: VecDeque::new(),
+            last_packet_id: 0,
+            blocked: false,
+            status_is_new: true,
+            shown_at: None,
+        }
+    }
+
+    /// Runs until stopped.
+    pub async fn run(mut self, mut stop: watch::Receiver<Option<()>>) {
+        let timer = sleep(Duration::ZERO);
+        tokio::pin!(timer);
+        let (mut armed, mut news_end, mut driver_gone) = (None, false, false);
+        loop {
+            self.advance().await;
+            if self.stopping && self.link.is_none() {
+                return;
+            }
+            self.report.tell(self.now().mono, &self.node, &self.store, self.orders.handle());
+            self.arm(timer.as_mut(), &mut armed);
+            let (blocked, may_stop) = (self.blocked, !self.stopping);
+            let (received, packets) = match &mut self.link {
+                Some(link) => (Some(&mut link.received), Some(&link.packets)),
+                None => (None, None),
+            };
+            let wake = tokio::select! {
+                packet = receive(received) => Wake::Packet(packet),
+                () = room(packets), if blocked => Wake::Room,
+                changed = self.status.changed(), if !driver_gone => Wake::Status { driver_is_gone: changed.is_err() },
+                news = self.news.recv(), if !news_end => match news {
+                    Some(news) => Wake::News(news),
+                    None => { news_end = true; continue }
+                },
+                Some(told) = self.orders.next() => Wake::Told(told),
+                () = timer.as_mut() => Wake::Time,
+                _asked = stop.wait_for(Option::is_some), if may_stop => Wake::Stop,
+            };
+            match wake {
+                Wake::Packet(Some(packet)) => self.on_packet(packet),
+                Wake::Packet(None) => self.on_link_end().await,
+                Wake::Status { driver_is_gone } => {
+                    self.status_is_new = true;
+                    driver_gone |= driver_is_gone;
+                    if driver_is_gone {
+                        self.on_stop();
+                    }
+                }
+                Wake::News(news) => self.on_news(news),
+                Wake::Told(Told::Outcome(words)) => self.node.outcome(&words),
+                Wake::Told(Told::Served(served)) => {
+                    self.orders.served = served;
+                    self.status_is_new = true;
+                }
+                Wake::Stop => self.on_stop(),
+                Wake::Time => armed = None,
+                Wake::Room => {}
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        let since = (self.wall)().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Now { mono: self.clock.now(), wall_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    /// What is due by the clock, then everything that the node has.
+    async fn advance(&mut self) {
+        let now = self.now();
+        if !self.is_warm && !matches!(self.status.borrow().state.as_str(), "" | "starting") {
+            self.is_warm = true;
+            self.report.warm();
+            self.next_attempt = Some(now.mono);
+        }
+        let due = self.shown_at.is_none_or(|at| now.mono.since(at) >= self.interval);
+        if self.is_warm && self.status_is_new && due {
+            self.show(now);
+        }
+        if self.link.is_none() && self.next_attempt.is_some_and(|at| at <= now.mono) {
+            self.connect(now).await;
+        }
+        self.node.tick(now);
+        self.drive(now);
+    }
+
+    fn show(&mut self, now: Now) {
+        let status = self.status.borrow_and_update().clone();
+        self.status_is_new = false;
+        self.shown_at = Some(now.mono);
+        self.orders.look_at_usage(now.mono);
+        self.node.show(picture(&status, &self.orders.served, self.permits, &mut self.rates, now.mono));
+    }
+
+    async fn connect(&mut self, now: Now) {
+        self.next_attempt = None;
+        let will = self.node.hello(now);
+        if let Some(number) = self.node.bdseq() {
+            number::write(&self.state_dir, number).await;
+        }
+        let Some(server) = self.servers.get(self.node.server()).or(self.servers.first()) else { return };
+        self.report.connecting(server);
+        self.link = Some(link::start(server.clone(), manner(will), self.clock));
+    }
+
+    /// Hands over what the node has while the link takes it, and does what it asks for.
+    fn drive(&mut self, now: Now) {
+        loop {
+            let mut acted = false;
+            while let Some(action) = self.node.poll_action() {
+                acted = true;
+                self.act(action);
+            }
+            self.blocked = false;
+            while let Some(link) = &self.link {
+                let Ok(permit) = link.packets.try_reserve() else {
+                    self.blocked = true;
+                    break;
+                };
+                let packet = match self.acks.pop_front() {
+                    Some(id) => ToBroker::PubAck(id),
+                    None => match self.node.poll_packet(now) {
+                        Some(packet) => to_broker(packet, &self.topics, &mut self.last_packet_id),
+                        None => break,
+                    },
+                };
+                permit.send(packet);
+                acted = true;
+            }
+            if !acted {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Command(command) => {
+                tracing::info!(command = %command.words(), "a Sparkplug host commands");
+                if let Some(words) = self.orders.carry_out(command) {
+                    self.node.outcome(&words);
+                }
+            }
+            Action::Refused(why) => tracing::warn!(%why, "a command of a Sparkplug host is refused"),
+            Action::Doubt(what) => tracing::warn!(%what, "Sparkplug"),
+            Action::Keep(chunk) => self.store.append(chunk),
+            Action::Fetch(most) => self.node.fetched(self.store.oldest(most)),
+            Action::Remove(through) => self.store.remove(through),
+        }
+        self.node.stored(self.store.len());
+    }
+
+    fn on_packet(&mut self, packet: FromBroker) {
+        let now = self.now();
+        match packet {
+            FromBroker::Connected(Ok(_)) => {
+                self.report.accepted();
+                self.node.connected();
+            }
+            FromBroker::SubAck(answers) => self.node.subscribed(now, &answers),
+            FromBroker::UnsubAck => self.node.fenced(now),
+            FromBroker::Publish(message) => {
+                // A command of QoS 2 cannot come: QoS 1 was asked for.
+                if message.qos != Qos::AtMostOnce {
+                    self.acks.push_back(message.packet_id);
+                }
+                if message.oversized.is_none() {
+                    self.node.received(now, &message.topic, &message.payload, message.retained);
+                }
+            }
+            FromBroker::Connected(Err(_))
+            | FromBroker::PubAck(..)
+            | FromBroker::PubRec(..)
+            | FromBroker::PubRel(_)
+            | FromBroker::PubComp(_)
+            | FromBroker::Disconnect { .. }
+            | FromBroker::Pong => {}
+        }
+    }
+
+    async fn on_link_end(&mut self) {
+        let Some(link) = self.link.take() else { return };
+        let end = link.task.await.unwrap_or_else(|error| End {
+            stood: None,
+            taken_over: false,
+            refused: false,
+            closed: false,
+            reason: format!("the task of the connection ended: {error}"),
+        });
+        let now = self.now().mono;
+        let (deliberate, doubt) = (matches!(self.node.phase(), Phase::Leaving { .. }), self.node.host_online());
+        self.acks.clear();
+        self.node.lost();
+        let server = self.servers.first();
+        let client_id = server.map_or("", |server| &server.client_id);
+        let mut next = self.reconnect.after(end, client_id, self.dice.hash_one(now.as_nanos()));
+        if deliberate {
+            next.reason = match doubt {
+                Some(false) => "the primary host is offline".into(),
+                Some(true) | None => "the primary host did not come; another server is looked at".into(),
+            };
+        }
+        if !self.stopping {
+            tracing::warn!(reason = %next.reason, retry_in = ?next.pause, "no Sparkplug connection");
+            self.next_attempt = Some(now.after(next.pause));
+        }
+        self.report.lost(next.reason);
+    }
+
+    fn on_news(&mut self, news: News) {
+        match news {
+            News::Declared(binding) => {
+                if let Some(update) = self.bindings.declare(&binding) {
+                    self.node.declare(update);
+                }
+            }
+            News::Result(result) => match self.bindings.take(&result) {
+                Some(update) => self.node.result(update),
+                None => tracing::debug!(binding = %result.binding, "more bindings than are shown"),
+            },
+            News::Withdrawn(binding) => {
+                if let Some(device) = self.bindings.withdraw(&binding) {
+                    self.node.withdraw(&device);
+                }
+            }
+        }
+    }
+
+    fn on_stop(&mut self) {
+        self.stopping = true;
+        self.next_attempt = None;
+        self.node.stop(self.now());
+        // One that is still being made is not waited for.
+        if self.node.phase() == Phase::Down
+            && let Some(link) = self.link.take()
+        {
+            link.task.abort();
+        }
+    }
+
+    fn arm(&self, mut timer: std::pin::Pin<&mut Sleep>, armed: &mut Option<Mono>) {
+        let show = self.shown_at.filter(|_| self.status_is_new).map(|at| at.after(self.interval));
+        let due = [self.node.poll_deadline(), self.next_attempt, show, self.report.next_due()];
+        let next = due.into_iter().flatten().min().unwrap_or(Mono::MAX);
+        if *armed != Some(next) {
+            timer.as_mut().reset(self.clock.instant(next));
+            *armed = Some(next);
+        }
+    }
+}
+
+/// The brokers that the node goes to, each with the client id of this connection.
+fn servers(mqtt: MqttConfig) -> Vec<MqttConfig> {
+    let client_id = format!("{}{ENDING}", mqtt.client_id);
+    vec![MqttConfig { client_id, ..mqtt }]
+}
+
+/// The broker keeps nothing of this connection, and says the death of the node when it ends.
+fn manner(Will { topic, payload }: Will) -> Manner {
+    let will = packet::Will { topic, payload: payload.into(), qos: Qos::AtLeastOnce, retain: false };
+    Manner { will, clean: true }
+}
+
+fn to_broker(packet: Packet, topics: &Topics, last_id: &mut u16) -> ToBroker {
+    let mut packet_id = || {
+        *last_id = last_id.wrapping_add(1).max(1);
+        *last_id
+    };
+    match packet {
+        Packet::Subscribe(filters) => {
+            let filters = filters.into_iter().map(|filter| (filter, Qos::AtLeastOnce)).collect();
+            ToBroker::Subscribe { packet_id: packet_id(), filters, retained: true }
+        }
+        Packet::Publish { topic, payload } => {
+            ToBroker::Publish { packet_id: 0, again: false, message: message(topic, payload, Qos::AtMostOnce) }
+        }
+        Packet::Death(Will { topic, payload }) => ToBroker::Publish {
+            packet_id: packet_id(),
+            again: false,
+            message: message(topic, payload, Qos::AtLeastOnce),
+        },
+        // Nobody ever subscribes to this one, and a broker answers all the same.
+        Packet::Fence => {
+            ToBroker::Unsubscribe { packet_id: packet_id(), filters: vec![format!("{}/-", topics.node_commands())] }
+        }
+        Packet::Disconnect => ToBroker::DisconnectWithWill,
+    }
+}
+
+fn message(topic: String, payload: Vec<u8>, qos: Qos) -> Outbound {
+    Outbound {
+        topic,
+        payload: Bytes::from(payload),
+        qos,
+        ..Outbound::default()
+    }
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// The next packet; `None` when the connection ended. Waits for ever without one.
+async fn receive(received: Option<&mut mpsc::Receiver<FromBroker>>) -> Option<FromBroker> {
+    match received {
+        Some(received) => received.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the link takes a packet. The end of the link comes by the other channel.
+async fn room(packets: Option<&mpsc::Sender<ToBroker>>) {
+    match packets {
+        Some(packets) if packets.reserve().await.is_ok() => {}
+        _ => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(packet: Packet) -> ToBroker {
+        to_broker(packet, &Topics::new("plant", "box"), &mut u16::MAX.clone())
+    }
+
+    #[test]
+    fn births_data_and_deaths_of_devices_have_qos_0_and_are_not_retained() {
+        let packet = sent(Packet::Publish { topic: "t".into(), payload: vec![1] });
+        let ToBroker::Publish { packet_id, again, message } = packet else { panic!("{packet:?}") };
+        assert_eq!((packet_id, again, message.qos, message.retain), (0, false, Qos::AtMostOnce, false));
+        assert_eq!((message.topic.as_str(), &message.payload[..], &*message.content_type), ("t", &[1][..], ""));
+    }
+
+    #[test]
+    fn the_will_has_qos_1_and_is_not_retained_and_the_session_is_clean() {
+        let Manner { will, clean } = manner(Will { topic: "t".into(), payload: vec![1] });
+        assert_eq!((will.qos, will.retain, clean), (Qos::AtLeastOnce, false, true));
+        assert_eq!((will.topic.as_str(), &will.payload[..]), ("t", &[1][..]));
+    }
+
+    #[test]
+    fn the_death_that_is_said_has_qos_1_and_the_last_packet_asks_for_the_will() {
+        let packet = sent(Packet::Death(Will { topic: "t".into(), payload: vec![1] }));
+        let ToBroker::Publish { packet_id, message, .. } = packet else { panic!("{packet:?}") };
+        assert_eq!((packet_id, message.qos, message.retain), (1, Qos::AtLeastOnce, false));
+        assert_eq!(sent(Packet::Disconnect), ToBroker::DisconnectWithWill);
+    }
+
+    #[test]
+    fn commands_and_words_of_hosts_are_subscribed_to_with_qos_1_and_what_is_kept_is_wanted() {
+        let packet = sent(Packet::Subscribe(vec!["a".into()]));
+        let filters = vec![("a".to_owned(), Qos::AtLeastOnce)];
+        assert_eq!(packet, ToBroker::Subscribe { packet_id: 1, filters, retained: true });
+    }
+
+    #[test]
+    fn the_question_to_the_broker_changes_no_subscription() {
+        let packet = sent(Packet::Fence);
+        let ToBroker::Unsubscribe { filters, .. } = packet else { panic!("{packet:?}") };
+        assert_eq!(filters, ["spBv1.0/plant/NCMD/box/-"]);
+    }
+
+    #[test]
+    fn the_connection_has_a_client_id_of_its_own() {
+        let mut values = crate::config::raw::Values::default();
+        values.add(std::path::Path::new("t"), "[mqtt]\nhost = 'b'\nclient_id = 'edged-a'");
+        let config = crate::config::validate::validate(values, &Default::default()).unwrap();
+        let servers = servers(config.mqtt.unwrap());
+        assert_eq!(servers[0].client_id, "edged-a-spb");
+    }
+}
