@@ -37,6 +37,16 @@ fetch: need ## Fetch ONNX Runtime, OpenVINO and the models, pinned and checked
 peers: fetch ## Install the real servers that the system tests talk to: MLServer, KServe, llama.cpp's (600 MB, once)
 	@python3 tests/peers/setup.py .fetch
 
+.PHONY: clients
+clients: build fetch ## Run every example of docs/mqtt as it stands: mosquitto, paho, Node-RED, Structured Text (150 MB, once)
+	@python3 tests/clients/setup.py .fetch
+	@EDGE_BIN_DIR='$(BIN)' python3 tests/clients/run.py .fetch/clients
+
+.PHONY: screenshot
+screenshot: build fetch ## Take the picture of docs/mqtt/node-red.md again; needs chromium
+	@python3 tests/clients/setup.py .fetch --screenshot
+	@EDGE_BIN_DIR='$(BIN)' tests/clients/screenshot.sh
+
 .PHONY: build
 build: need ## Build everything
 	$(CARGO) build $(PROFILE)
@@ -75,6 +85,7 @@ down: ## Stop what `make up` started
 .PHONY: test
 test: build fetch peers ## Everything that must hold, system tests included
 	$(CARGO) test $(PROFILE) --no-fail-fast
+	@$(MAKE) --no-print-directory clients
 
 .PHONY: arch
 arch: ## The direction of dependencies between crates

@@ -28,7 +28,7 @@ use crate::telemetry::rail::{Meter, Rail};
 use crate::telemetry::{self, Sampler, Watch};
 use crate::transport::dbus::{self, Bus, BusError};
 use crate::transport::mqtt::{self, Setup};
-use crate::transport::sparkplug;
+use crate::transport::sparkplug::{self, News};
 use crate::uplink::Uplink;
 
 /// What a daemon that ends for a fault gives the broker to take what is said already, and what one whose drain took too
@@ -102,6 +102,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     let driver = tokio::spawn(Driver::new(config.clone(), outside, clock).run());
     let bus = dbus::serve(handle.clone(), &config.bus, &config.limits).await.map_err(RunError::Bus)?;
     bus.own_name().await.map_err(RunError::Bus)?;
+    let (news, told) = mpsc::channel(sparkplug::NEWS);
     let mqtt = config.mqtt.clone().map(|mqtt| {
         mqtt::spawn(Setup {
             config: mqtt,
@@ -114,9 +115,17 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
             runtime_dir: config.runtime_dir.clone(),
             telemetry_interval: config.telemetry_interval,
             orders: Arc::new(tokio::sync::Mutex::new(orders)),
+            news: config.sparkplug.is_some().then(|| news.clone()),
         })
     });
-    let edge_node = edge_node(&config, &handle, clock);
+    for binding in &config.bindings {
+        // There is room: the configuration has fewer bindings than that.
+        if news.try_send(News::Declared(binding.name.clone())).is_err() {
+            tracing::warn!(binding = %binding.name, "no room to declare a binding to SCADA hosts");
+        }
+    }
+    drop(news);
+    let edge_node = edge_node(&config, &handle, clock, told);
     tracing::info!(node = %config.node, name = edge_wire::names::BUS_NAME, "serving on the bus");
 
     let result = serve(&handle, &mut signals, &mut reached, &bus, driver).await;
@@ -150,9 +159,13 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
 }
 
 /// This box as an edge node for SCADA hosts, where that is set up.
-fn edge_node(config: &Config, handle: &Handle, clock: Clock) -> Option<sparkplug::Sparkplug> {
+fn edge_node(
+    config: &Config,
+    handle: &Handle,
+    clock: Clock,
+    news: mpsc::Receiver<News>,
+) -> Option<sparkplug::Sparkplug> {
     let (sparkplug, mqtt) = (config.sparkplug.clone()?, config.mqtt.clone()?);
-    let (_news, news) = mpsc::channel(sparkplug::NEWS);
     Some(sparkplug::spawn(sparkplug::Setup {
         config: sparkplug,
         mqtt,

@@ -35,6 +35,7 @@ put 644 daemon/wire/dbus/*.xml /usr/share/dbus-1/interfaces
 put 644 packaging/polkit/org.edged.Edge1.policy /usr/share/polkit-1/actions
 put 644 packaging/man/*.1 /usr/share/man/man1
 put 644 packaging/man/*.5 /usr/share/man/man5
+put 644 packaging/man/*.7 /usr/share/man/man7
 put 644 packaging/man/*.8 /usr/share/man/man8
 put 644 packaging/completions/_edgectl /usr/share/zsh/vendor-completions
 put 644 packaging/completions/edgectl.fish /usr/share/fish/vendor_completions.d

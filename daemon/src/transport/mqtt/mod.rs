@@ -53,6 +53,7 @@ use crate::driver::sites::siblings::Ask;
 use crate::handle::{Handle, Message};
 use crate::ledger::journal::{Journal, Report, Shut};
 use crate::ledger::replies::Replies;
+use crate::transport::sparkplug::News;
 
 /// How long the disk of the journal may take before it is said that it does not answer.
 const DISK_LIMIT: Duration = Duration::from_secs(5);
@@ -75,6 +76,8 @@ pub struct Setup {
     pub telemetry_interval: Duration,
     /// What the driver asks of other boxes. One life of the transport has them at a time.
     pub orders: Arc<Mutex<mpsc::Receiver<Ask>>>,
+    /// Answers of bindings, for the edge node of SCADA hosts.
+    pub news: Option<mpsc::Sender<News>>,
 }
 
 /// The running transport.

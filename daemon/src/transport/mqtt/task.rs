@@ -51,6 +51,7 @@ use crate::driver::sites::siblings::Ask;
 use crate::handle::{Handle, Message, Note, Numbered};
 use crate::ledger::journal::{self as journal_file, Found, Journal};
 use crate::ledger::replies::Replies;
+use crate::transport::sparkplug::News;
 
 /// Events of one kind that are taken before the others get a turn.
 const BURST: usize = 64;
@@ -166,6 +167,8 @@ pub struct Task {
     /// Requests to other boxes, and what those say of themselves.
     siblings: Siblings,
     binder: Binder,
+    /// For the edge node.
+    news: Option<mpsc::Sender<News>>,
     /// When their counters are told.
     binder_due: Option<Mono>,
     /// Frames that messages name, while they are read.
@@ -179,7 +182,7 @@ pub struct Task {
 impl Task {
     pub fn new(setup: Setup, ledger: Ledger, orders: OwnedMutexGuard<mpsc::Receiver<Ask>>) -> Task {
         let sources = Sources::start(&setup);
-        let Setup { config, node, handle, clock, wall, telemetry_interval, bindings, .. } = setup;
+        let Setup { config, node, handle, clock, wall, telemetry_interval, bindings, news, .. } = setup;
         let since_epoch = wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let id_prefix = format!("m{:x}", since_epoch.as_millis());
         let binder = Binder::new(&bindings, &node, &config.prefix, config.zone, &id_prefix);
@@ -210,6 +213,7 @@ impl Task {
             session: Session::new(limits, first_job, crashed),
             siblings: Siblings::new(orders, sender, id_prefix.clone(), handle.clone(), clock),
             binder,
+            news,
             binder_due: None,
             resolving: JoinSet::new(),
             sources,

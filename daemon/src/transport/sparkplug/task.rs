@@ -369,7 +369,8 @@ impl Task {
 /// The brokers that the node goes to, each with the client id of this connection.
 fn servers(mqtt: MqttConfig) -> Vec<MqttConfig> {
     let client_id = format!("{}{ENDING}", mqtt.client_id);
-    vec![MqttConfig { client_id, ..mqtt }]
+    let mqtt = MqttConfig { client_id, ..mqtt };
+    (0..=mqtt.fallback.len()).map(|place| mqtt.at(place)).collect()
 }
 
 /// The broker keeps nothing of this connection, and says the death of the node when it ends.
@@ -405,12 +406,7 @@ fn to_broker(packet: Packet, topics: &Topics, last_id: &mut u16) -> ToBroker {
 }
 
 fn message(topic: String, payload: Vec<u8>, qos: Qos) -> Outbound {
-    Outbound {
-        topic,
-        payload: Bytes::from(payload),
-        qos,
-        ..Outbound::default()
-    }
+    Outbound { topic, payload: Bytes::from(payload), qos, ..Outbound::default() }
 }
 
 fn size(number: u64) -> usize {

@@ -31,6 +31,7 @@ use crate::binding::reference::{Allowed, Reference};
 use crate::binding::sources;
 use crate::config::bindings::BindingConfig;
 use crate::request::{Failure, Reply, Request};
+use crate::transport::sparkplug::metrics::bindings::BindingResult;
 
 /// First number of what bindings ask for: far from those of messages.
 const FIRST: i64 = i64::MIN / 4;
@@ -44,6 +45,8 @@ pub enum Todo {
     Resolve { number: i64, allowed: Allowed },
     /// Publish these: one part of what was expected for the job, if there is one.
     Post { job: Option<JobId>, rank: Priority, letters: Vec<Letter> },
+    /// Tell SCADA hosts of an answer.
+    Tell(Box<BindingResult>),
     /// Nothing becomes of one part of this job.
     Over(JobId, Skipped),
 }

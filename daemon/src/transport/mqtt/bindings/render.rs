@@ -8,7 +8,7 @@ use edge_core::Mono;
 use super::circle::PATH;
 use super::frame::Frame;
 use super::{Answered, Binder, Bound, Todo};
-use crate::binding::flat::{Field, Seen, Told};
+use crate::binding::flat::{self, Seen, Told};
 use crate::binding::template::Values;
 use crate::config::bindings::BindingConfig;
 use crate::driver::clock;
@@ -17,6 +17,8 @@ use crate::transport::mqtt::egress::{self, JSON};
 use crate::transport::mqtt::outbox::Letter;
 use crate::transport::mqtt::packet::{Outbound, Qos};
 use crate::transport::mqtt::session::JobId;
+use crate::transport::sparkplug::metrics::Quality;
+use crate::transport::sparkplug::metrics::bindings::{BindingResult, Field};
 
 impl Binder {
     /// An answer leaves, in the order of its source.
@@ -31,6 +33,7 @@ impl Binder {
             Ok(output) => flat.answered(now, source, Seen::Answer(&document(output)), frame.at),
             Err(failure) => flat.answered(now, source, Seen::Failure(failure.code.as_str()), frame.at),
         });
+        self.tell(binding, source, &frame, &reply);
         let body = body(&config, source, &frame.path, frame.at, &id, &reply, most);
         let captures = frame.captures();
         let user = vec![(PATH.to_owned(), frame.path.to_string())];
@@ -46,6 +49,37 @@ impl Binder {
             letters.extend(self.points(&config, &captures, told, &user));
         }
         self.todo.push_back(Todo::Post { job: frame.job, rank: config.priority, letters });
+    }
+
+    /// The same for SCADA hosts, which show the last answer of each binding, of whatever source.
+    fn tell(&mut self, binding: usize, source: &str, frame: &Frame, reply: &Reply) {
+        let Some(bound) = self.all.get(binding) else { return };
+        let text = |name: &str, text: String| (name.to_owned(), Field::Text(text));
+        let mut fields = vec![text("source", source.to_owned())];
+        let (quality, reason, is_ok) = match &reply.result {
+            Ok(output) => {
+                let facts = flat::facts(&document(output));
+                fields.extend(facts.class.clone().map(|class| text("class", class)));
+                fields.extend(facts.score.map(|score| ("score".to_owned(), Field::Number(score))));
+                let count = facts.count.and_then(|count| i64::try_from(count).ok());
+                fields.extend(count.map(|count| ("count".to_owned(), Field::Whole(count))));
+                fields.extend(facts.text.clone().map(|said| text("text", said)));
+                (Quality::Good, String::new(), bound.config.is_ok(&facts))
+            }
+            Err(failure) => (Quality::Bad, failure.code.as_str().to_owned(), false),
+        };
+        fields.push(("ok".to_owned(), Field::Flag(is_ok)));
+        let since = frame.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let (results, errors) = bound.tally.results();
+        self.todo.push_back(Todo::Tell(Box::new(BindingResult {
+            binding: bound.config.name.clone(),
+            fields,
+            quality,
+            reason,
+            at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            results,
+            errors,
+        })));
     }
 
     /// Values that have changed though no answer came.
@@ -72,7 +106,7 @@ impl Binder {
         user: &[(String, String)],
     ) -> Vec<Letter> {
         let Some(flat) = &config.flat else { return Vec::new() };
-        let topic = |field: Field| {
+        let topic = |field: flat::Field| {
             let fixed = config.fixed(&self.node, &self.prefix);
             flat.topic.expand(&Values { captures, source: &told.source, fixed, field: Some(field) })
         };

@@ -44,6 +44,11 @@ impl Tally {
         }
     }
 
+    /// Answers of either kind, and failures among them.
+    pub(super) fn results(&self) -> (u64, u64) {
+        (self.done + self.failed, self.failed)
+    }
+
     /// As status shows it.
     pub(super) fn status(&self, config: &BindingConfig, gate: &Gate<Frame, Answered>) -> BindingStatus {
         let counts = gate.counts();

@@ -20,6 +20,8 @@ use crate::transport::mqtt::bindings::frame::Part;
 use crate::transport::mqtt::bindings::{self, Binder, Todo};
 use crate::transport::mqtt::packet::{Inbound, Qos};
 use crate::transport::mqtt::session::{Arrival, JobId, Taken, Why};
+use crate::transport::sparkplug::News;
+use crate::transport::sparkplug::metrics::bindings::BindingResult;
 
 /// Counters are told this often.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -139,6 +141,7 @@ impl Task {
                 }
                 Todo::Resolve { number, allowed } => self.resolve(number, allowed),
                 Todo::Post { job, rank, letters } => self.session.post(now, rank, letters, job),
+                Todo::Tell(result) => self.tell_hosts(*result),
                 Todo::Over(job, why) => {
                     self.sources.tell(job, fate(why));
                     self.session.part_over(job);
@@ -146,6 +149,15 @@ impl Task {
             }
         }
         acted
+    }
+
+    /// Hands an answer to the edge node, if there is one. It keeps what no host hears; but it has no room for a flood.
+    fn tell_hosts(&mut self, result: BindingResult) {
+        if let Some(news) = &self.news
+            && news.try_send(News::Result(Box::new(result))).is_err()
+        {
+            tracing::warn!("no room for an answer of a binding among what SCADA hosts are told");
+        }
     }
 
     /// What is due by the clock.
