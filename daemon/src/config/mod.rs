@@ -284,6 +284,18 @@ pub struct MqttConfig {
     pub max_inflight_bytes: u64,
     /// Of results and events that wait for the broker.
     pub outbox: Bounds,
+    /// What Home Assistant is told, and below which prefix.
+    pub home_assistant: (Discovery, String),
+}
+
+/// What is done for the discovery of Home Assistant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discovery {
+    #[default]
+    Off,
+    On,
+    /// What was told before is taken back.
+    Remove,
 }
 
 impl MqttConfig {

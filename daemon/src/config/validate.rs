@@ -20,8 +20,8 @@ use super::policy::PolicyFile;
 use super::raw::{Fault, Values};
 use super::sites::Around;
 use super::{
-    BusConfig, CacheConfig, Config, EngineConfig, FleetConfig, LimitsConfig, Metered, ModelsConfig, MqttConfig,
-    MqttProtocol, PullConfig, TlsConfig, Tune,
+    BusConfig, CacheConfig, Config, Discovery, EngineConfig, FleetConfig, LimitsConfig, Metered, ModelsConfig,
+    MqttConfig, MqttProtocol, PullConfig, TlsConfig, Tune,
 };
 use crate::pull::Address;
 use crate::pull::address::mirror_fault;
@@ -224,6 +224,7 @@ fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
         max_replies_waiting: size(values.int("mqtt.max_replies_waiting")),
         max_inflight: small(values.int("mqtt.max_inflight")),
         max_inflight_bytes: values.int("mqtt.max_inflight_mib") << 20,
+        home_assistant: home_assistant(values),
         outbox: Bounds {
             rows: values.int("mqtt.outbox_max_rows"),
             bytes: values.int("mqtt.outbox_max_mib") << 20,
@@ -234,6 +235,22 @@ fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
         },
         host,
     }
+}
+
+fn home_assistant(values: &mut Values) -> (Discovery, String) {
+    let prefix = values.text("mqtt.home_assistant_prefix").unwrap_or_default();
+    if prefix.contains(['+', '#']) || prefix.starts_with(['$', '/']) || prefix.ends_with('/') {
+        let message = format!(
+            "{prefix:?} is no prefix of topics: takes one without wildcards, `$` or `/` at its start, or `/` at its end"
+        );
+        values.fault_at("mqtt.home_assistant_prefix", message);
+    }
+    let how = match values.text("mqtt.home_assistant").as_deref() {
+        Some("on") => Discovery::On,
+        Some("remove") => Discovery::Remove,
+        _ => Discovery::Off,
+    };
+    (how, prefix)
 }
 
 fn tls(values: &mut Values, machine: &Machine) -> Option<TlsConfig> {

@@ -136,6 +136,13 @@ pub(super) const KEYS: &[Key] = &[
         "While there is no broker, what was made within this time is written to the disk together: longer wears the disk less, and a power failure loses more of what no sender keeps.",
     ),
     key(
+        "mqtt.home_assistant",
+        Kind::Word(&["off", "on", "remove"]),
+        Absent::Text("off"),
+        "Whether Home Assistant is told of this box, its models, readings and the flat results of its bindings, so that it makes entities of them; `remove` takes back what was told before.",
+    ),
+    key("mqtt.home_assistant_prefix", Kind::Text, Absent::Text("homeassistant"), "Discovery prefix of Home Assistant."),
+    key(
         "mqtt.tls.ca",
         Kind::Path,
         Absent::Unset("no TLS"),

@@ -6,6 +6,7 @@
 
 mod bindings;
 mod connection;
+mod discovery;
 mod home;
 mod journal;
 pub mod outbox;

@@ -99,6 +99,11 @@ impl Topics {
         Topics { prefix: prefix.to_owned(), base: format!("{prefix}/{node}") }
     }
 
+    /// Name of the box.
+    pub fn node(&self) -> &str {
+        self.base.get(self.prefix.len() + 1..).unwrap_or_default()
+    }
+
     /// Filter of the requests to this box.
     pub fn infer_filter(&self) -> String {
         format!("{}/{INFER}/+", self.base)

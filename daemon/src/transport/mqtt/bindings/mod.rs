@@ -17,6 +17,7 @@ use std::time::SystemTime;
 use edge_core::{Mono, Priority, Zone};
 use edge_wire::dto::{BindingStatus, Info};
 use edge_wire::error::ErrorCode;
+use edge_wire::mqtt::home;
 use edge_wire::mqtt::topic::Topics;
 
 use self::circle::Circle;
@@ -98,6 +99,8 @@ pub struct Binder {
     /// Largest answer that the broker takes.
     max_reply_bytes: usize,
     changed: bool,
+    /// Topics of values, since this was asked last.
+    discovered: Vec<home::Flat>,
     /// By the wall clock, milliseconds since 1970.
     now_ms: i64,
 }
@@ -125,6 +128,7 @@ impl Binder {
             todo: VecDeque::new(),
             max_reply_bytes: usize::MAX,
             changed: true,
+            discovered: Vec::new(),
             now_ms: 0,
         }
     }
@@ -271,6 +275,11 @@ impl Binder {
     /// Whether something was asked for and is not answered.
     pub fn is_idle(&self) -> bool {
         self.asked.is_empty()
+    }
+
+    /// Topics on which values are published, of sources that were not heard of before this was asked last.
+    pub fn take_discovered(&mut self) -> Vec<home::Flat> {
+        std::mem::take(&mut self.discovered)
     }
 
     /// Whether anything happened since this was asked last.

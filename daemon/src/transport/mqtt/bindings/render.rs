@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use edge_core::Mono;
+use edge_wire::mqtt::home;
 
 use super::circle::PATH;
 use super::frame::Frame;
@@ -27,7 +28,7 @@ impl Binder {
         let Answered { frame, id, reply } = answered;
         let Some(bound) = self.all.get_mut(binding) else { return };
         bound.tally.answered(now, &frame, &reply);
-        bound.remember(source, &frame);
+        let is_new = bound.remember(source, &frame);
         let config = std::sync::Arc::clone(&bound.config);
         let seen = bound.flat.as_mut().map(|flat| match &reply.result {
             Ok(output) => flat.answered(now, source, Seen::Answer(&document(output)), frame.at),
@@ -36,6 +37,9 @@ impl Binder {
         self.tell(binding, source, &frame, &reply);
         let body = body(&config, source, &frame.path, frame.at, &id, &reply, most);
         let captures = frame.captures();
+        if is_new {
+            self.discover(&config, &captures, source);
+        }
         let user = vec![(PATH.to_owned(), frame.path.to_string())];
         let mut letters = Vec::new();
         if let Some(topic) = self.result_topic(&config, &captures, source) {
@@ -49,6 +53,22 @@ impl Binder {
             letters.extend(self.points(&config, &captures, told, &user));
         }
         self.todo.push_back(Todo::Post { job: frame.job, rank: config.priority, letters });
+    }
+
+    /// The topics of a source that was not heard of before.
+    fn discover(&mut self, config: &BindingConfig, captures: &[&str], source: &str) {
+        let Some(flat) = &config.flat else { return };
+        for field in &flat.rules.fields {
+            let fixed = config.fixed(&self.node, &self.prefix);
+            let topic = flat.topic.expand(&Values { captures, source, fixed, field: Some(*field) });
+            self.discovered.extend(topic.map(|topic| home::Flat {
+                binding: config.name.clone(),
+                source: source.to_owned(),
+                field: field.as_str(),
+                topic,
+                is_json: flat.rules.format == flat::Format::Json,
+            }));
+        }
     }
 
     /// The same for SCADA hosts, which show the last answer of each binding, of whatever source.
@@ -138,15 +158,17 @@ impl Binder {
 }
 
 impl Bound {
-    fn remember(&mut self, source: &str, frame: &Frame) {
+    /// Keeps what the wildcards stood for; whether that is new.
+    fn remember(&mut self, source: &str, frame: &Frame) -> bool {
         if self.captures.get(source).is_some_and(|known| *known == frame.captures) {
-            return;
+            return false;
         }
         // Of sources that were forgotten everywhere else.
         if self.captures.len() > self.config.limits.max_sources.saturating_mul(2) {
             self.captures.clear();
         }
         self.captures.insert(source.into(), frame.captures.clone());
+        true
     }
 }
 

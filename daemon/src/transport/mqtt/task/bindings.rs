@@ -175,6 +175,7 @@ impl Task {
                 binding.problem = self.sources.problem_of(&binding.name);
             }
             self.speaker.set_bindings(status);
+            self.speaker.discovery.add(self.binder.take_discovered());
         }
         if self.binder.take_changed() {
             self.binder_due.get_or_insert(now.after(PAUSE));

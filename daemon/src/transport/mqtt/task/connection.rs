@@ -124,7 +124,8 @@ impl Task {
         let topics = &self.rules.topics;
         let filters = vec![(topics.infer_filter(), Qos::ExactlyOnce), (topics.cancel_filter(), Qos::AtLeastOnce)];
         // The records of this box are looked at once, for those of models that are not there any more.
-        let records = topics.own_records().map(|filter| (filter, Qos::AtMostOnce)).to_vec();
+        let (births, _) = self.speaker.discovery.filters();
+        let records: Vec<(String, Qos)> = self.records().into_iter().map(|filter| (filter, Qos::AtMostOnce)).collect();
         self.ask_for(now, filters, false);
         let frames: Vec<(String, Qos)> =
             self.binder.filters().into_iter().filter(|(filter, _)| !is_shared(filter)).collect();
@@ -132,9 +133,18 @@ impl Task {
             self.ask_for(now, frames, false);
         }
         self.ask_for(now, records, true);
+        if !births.is_empty() {
+            self.ask_for(now, births, false);
+        }
         self.follow_group(now);
         self.follow_fleet(now);
         self.follow_siblings(now);
+    }
+
+    /// Filters of what lies at the broker of this box, and is looked at once.
+    fn records(&self) -> Vec<String> {
+        let (_, entities) = self.speaker.discovery.filters();
+        self.rules.topics.own_records().into_iter().chain(entities).collect()
     }
 
     pub(super) fn ask_for(&mut self, now: Mono, filters: Vec<(String, Qos)>, retained: bool) {
@@ -176,7 +186,7 @@ impl Task {
     fn on_subscribed(&mut self, answers: Vec<Result<(), String>>) {
         let asked = self.subscribing.pop_front().unwrap_or_default();
         self.unsubscribed.retain(|(filter, _)| !asked.contains(filter));
-        let (records, fleet) = (self.rules.topics.own_records(), self.rules.topics.fleet_filter());
+        let (records, fleet) = (self.records(), self.rules.topics.fleet_filter());
         for (filter, answer) in asked.iter().zip(answers) {
             match answer {
                 Ok(()) if records.contains(filter) => self.session.unsubscribe(vec![filter.clone()]),

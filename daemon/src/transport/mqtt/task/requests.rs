@@ -8,6 +8,7 @@ use edge_wire::mqtt::topic::{self, Meaning};
 use tokio::sync::oneshot;
 
 use super::Task;
+use super::discovery::Heard;
 use crate::driver::clock;
 use crate::handle::{Deed, Message, Note, Numbered, Refused};
 use crate::ledger::replies::Stored;
@@ -91,6 +92,7 @@ impl Task {
     /// A message came in.
     pub(super) fn on_message(&mut self, now: Mono, message: Box<Inbound>) {
         let model = match self.rules.topics.parse(&message.topic) {
+            _ if self.on_discovery(&message) => None,
             _ if message.retained && self.rules.topics.is_model(&message.topic) => {
                 let status = self.status.borrow().clone();
                 if !message.payload.is_empty() {
@@ -131,6 +133,19 @@ impl Task {
             Some(model) => self.on_request(now, message, &model),
             None => self.discard(now, &message),
         }
+    }
+
+    /// Whether a message is of the discovery by Home Assistant.
+    fn on_discovery(&mut self, message: &Inbound) -> bool {
+        match self.speaker.discovery.hear(message) {
+            Heard::Nothing => return false,
+            Heard::Birth => self.speaker.born(),
+            Heard::Found => {
+                let status = self.status.borrow().clone();
+                self.speaker.found_entity(&message.topic, &status, &mut self.session);
+            }
+        }
+        true
     }
 
     /// A box says what it does about a version that the fleet is to have.

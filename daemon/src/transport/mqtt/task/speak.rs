@@ -3,7 +3,7 @@
 //! Decides how often: retained topics on change and at most once a second, counters at most once a second, nothing at
 //! all while nothing changes; but how much the box can take every ten seconds at least, where other boxes may want to know.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +14,7 @@ use edge_wire::mqtt::events::{self, Event};
 use edge_wire::mqtt::retained;
 use edge_wire::mqtt::topic::Topics;
 
+use super::discovery::Discovery;
 use crate::config::{FIRST_ATTEMPT, MqttConfig};
 use crate::driver::clock;
 use crate::handle::{Handle, Message};
@@ -61,6 +62,8 @@ pub struct Speaker {
     connected: bool,
     contested: bool,
     connected_at: Option<Mono>,
+    /// What Home Assistant is told.
+    pub(super) discovery: Discovery,
     /// Retained topics of this connection and what they hold.
     published: HashMap<String, String>,
     looked: Option<Mono>,
@@ -89,6 +92,7 @@ impl Speaker {
             connected: false,
             contested: false,
             connected_at: None,
+            discovery: Discovery::new(config.home_assistant.clone(), topics.node()),
             published: HashMap::new(),
             looked: None,
             watched: None,
@@ -321,6 +325,19 @@ impl Speaker {
         }
     }
 
+    /// Home Assistant is there, or has just come back: what it was told is told again.
+    pub fn born(&mut self) {
+        self.published.retain(|topic, _| !self.discovery.is_own(topic));
+        self.looked = None;
+    }
+
+    /// An entity of this box lies at the broker: it is taken back if there is none such any more.
+    pub fn found_entity(&mut self, topic: &str, status: &Status, session: &mut Session) {
+        if !self.discovery.wanted(status, &self.topics).contains_key(topic) {
+            session.publish_status(message(topic.to_owned(), String::new(), Qos::AtLeastOnce, true));
+        }
+    }
+
     /// What this box once did about a model lies at the broker: it is emptied if it is not to have that model any more.
     pub fn found_fleet(&mut self, model: &str, status: &Status, session: &mut Session) {
         if !status.fleet.models.iter().any(|wanted| wanted.name == model) {
@@ -354,7 +371,9 @@ impl Speaker {
         for model in &status.fleet.models {
             wanted.push((self.topics.fleet(&model.name), retained::fleet(model)));
         }
-        let gone = self.published.keys().filter(|topic| !wanted.iter().any(|(name, _)| name == *topic));
+        wanted.extend(self.discovery.wanted(status, &self.topics));
+        let names: HashSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+        let gone = self.published.keys().filter(|topic| !names.contains(topic.as_str()));
         let gone: Vec<String> = gone.cloned().collect();
         wanted.extend(gone.into_iter().map(|topic| (topic, String::new())));
         for (topic, text) in wanted {
