@@ -18,6 +18,7 @@ FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
 KILLS ?= 300
 KILLS_DEFERRED ?= 200
+KILLS_RESULTS ?= 50
 # Size of the bundle of `make bench-pull`, MiB.
 PULL_MIB ?= 1024
 
@@ -124,6 +125,10 @@ soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemo
 .PHONY: kills
 kills: build fetch ## The daemon dies KILLS times at random moments of installing, pulling, activating and removing versions
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-kills' '$(KILLS)'
+
+.PHONY: kills-results
+kills-results: build fetch ## The daemon and the broker die KILLS_RESULTS times each at random moments while frames come and results go
+	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-kills' results '$(KILLS_RESULTS)'
 
 .PHONY: kills-deferred
 kills-deferred: build fetch ## The daemon dies KILLS_DEFERRED times at random moments while requests wait on its disk

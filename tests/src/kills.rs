@@ -21,6 +21,7 @@ use crate::stack::Stack;
 use crate::versions::{MODEL, archive, ask, command, heavy, inputs, right};
 
 pub mod deferred;
+pub mod results;
 mod spooled;
 
 /// The latest moment of a kill after its change was asked for: a little longer than the longest change takes.

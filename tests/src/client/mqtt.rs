@@ -42,12 +42,14 @@ const CHANNEL: usize = 512;
 /// How long the broker keeps the session of a device that is away.
 const SESSION_SECONDS: u32 = 600;
 
-/// A message to the broker. Everything but topic, payload and QoS needs MQTT 5.
+/// A message to the broker. Everything but topic, payload, QoS and retain needs MQTT 5.
 #[derive(Clone, Debug, Default)]
 pub struct Outgoing {
     pub topic: String,
     pub payload: Bytes,
     pub qos: u8,
+    /// The broker keeps it for those who subscribe later.
+    pub retain: bool,
     pub content_type: Option<String>,
     pub response_topic: Option<String>,
     pub correlation: Option<Bytes>,
@@ -209,11 +211,11 @@ impl Device {
                     user_properties: message.user,
                     ..PublishProperties::default()
                 };
-                client.publish_with_properties(message.topic, qos, false, message.payload, properties).await?;
+                client.publish_with_properties(message.topic, qos, message.retain, message.payload, properties).await?;
             }
             Sender::V311(client) => {
                 let qos = [QoS311::AtMostOnce, QoS311::AtLeastOnce, QoS311::ExactlyOnce][usize::from(message.qos)];
-                client.publish(message.topic, qos, false, message.payload).await?;
+                client.publish(message.topic, qos, message.retain, message.payload).await?;
             }
         }
         Ok(())
