@@ -83,7 +83,7 @@ const KEYS: &[Key] = &[
         "ca",
         Kind::Path,
         Absent::Unset("the authorities of the box"),
-        "With an `https://` address: PEM file of the only authorities, or of the only certificate, that are trusted.",
+        "With an `https://` address: PEM file of the only authorities that may have signed the camera's certificate.",
     ),
     key("width", Kind::Int { min: 16, max: 16_384 }, Absent::Int(640), "With `device`: width of the pictures, pixels."),
     key(
