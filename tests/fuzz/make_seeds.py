@@ -149,7 +149,8 @@ def config():
     yield "[policy]\nlane = 1\n[polici]\nlanes = 1\n"
     yield "[[policy]]\nlanes = 1\n"
     yield "node = 1979-05-27T07:32:00Z\n"
-    # The examples of [[site]] and [[rule]], then each way to reach a site, and a rule that says everything.
+    # The examples of [[site]], [[rule]] and [[binding]], then each way to reach a site, a rule that says everything, and each
+    # source of a binding.
     example = "".join(line[4:] + "\n" for line in reference.splitlines() if line.startswith("#   "))
     yield example
     yield '[[site]]\nname = "a"\nzone = "device"\nprotocol = "openai"\nurl = "http://[::1]:8080/v1"\n' + (
@@ -164,8 +165,31 @@ def config():
         'redact = { to = "internal" }\nsample = 0.2\n[detect]\npatterns = { badge = "B-[0-9]{6}" }\n'
         'pattern_classes = { badge = "internal" }\n[routing.fallback]\nheat = ["wait"]\nsite_down = []\n'
     )
+    binding = '[mqtt]\nhost = "b"\n[[binding]]\nname = "a"\nmodel = "m"\n'
+    yield binding + (
+        'topic = "$share/g/camera/+/#"\nversion = "2"\npayload = "image/jpeg"\nreference = ["/srv", "https://h/x"]\n'
+        'take = "every"\nrate_per_s = 5\nmax_in_flight = 3\nmax_waiting = 7\nmax_sources = 9\ndeadline_ms = 400\n'
+        'data_class = "internal"\npriority = "high"\nsource_name = "cam{1}"\nresult = "vision/{1}/{{x}}"\nqos = 2\n'
+        'retain = true\nlast = false\nstale_after_ms = 5000\nok = { class = ["good"], min_score = 0.8, max_count = 2 }\n'
+        'flat = { topic = "v/{2}/{field}", fields = ["ok", "text"], when = "always", format = "json", retain = false }\n'
+    )
+    yield binding + 'folder = "/srv/in"\npattern = "cam-*_*.jpg"\nafter = "/srv/done"\nflat.topic = "{prefix}/x/{2}/{field}"\n'
+    yield binding + 'snapshot = "https://cam/1.jpg?x=1"\ncredential = "cam"\nca = "/ca.pem"\ninterval_ms = 250\n'
+    yield binding + 'device = "/dev/video0"\nwidth = 1280\nheight = 720\ntopic = "a"\nresult = "edge/{1}/infer/x"\n'
+    yield binding + 'topic = "v/#"\nresult = "v/{1}"\n[[binding]]\nname = "b"\nmodel = "m"\ntopic = "v/+/x"\nresult = "+"\n'
     yield "node = \n"
 
+
+BINDINGS = [
+    'camera/+/image\nvision/{1}/result\ncamera/7/image\n{"label":"cat","score":0.93,"labels":[]}',
+    'a/#\n{1}/{{x}}/{field}\na/b/c\n{"objects":[{"label":"screw","score":0.9}],"left_out":18446744073709551615}',
+    'camera/+\n{prefix}/{node}/binding/{binding}/{source}\ncamera/s\u00fcd 7\n{"path":"/srv/frames/a/1.jpg"}',
+    "$share/g/+/b\n{1}$x/{field}\n$SYS/b\nhttps://cams.example/live/1.jpg?x=1",
+    "+/+\nx{1}y{2}z\n/\nhttps://cams.example/live/..%2fadmin",
+    '#\n{1}\na\n{"lines":[{"text":"A\\n","score":1e-9},{"text":"B"}]}',
+    'a\nb/-{source}\na\n{"score":0.8,"anomalous":true,"regions":[]}',
+    "a/+\n{2}\nb\n/srv/frames/../x",
+]
 
 ADD, LINE, SPEECH = ((MODELS / name / "model.toml").read_text() for name in ("test/add", "text-line", "speech"))
 MANIFESTS = [
@@ -552,3 +576,4 @@ if __name__ == "__main__":
     write("fleet", FLEET)
     write("inspect", INSPECT)
     write("uplink", UPLINK)
+    write("bindings", BINDINGS)
