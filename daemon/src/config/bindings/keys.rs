@@ -189,7 +189,7 @@ const KEYS: &[Key] = &[
         "flat.format",
         Kind::Word(&["plain", "json"]),
         Absent::Text("plain"),
-        "The value alone (`0.93`, `cat`, `true`), or `{\"value\", \"time\", \"quality\"}`.",
+        "The value alone (`0.93`, `cat`, `true`, `-` for an empty text), or `{\"value\", \"time\", \"quality\"}`.",
     ),
     key("flat.retain", Kind::Bool, Absent::Bool(true), "Whether the broker keeps the last value."),
     key(
