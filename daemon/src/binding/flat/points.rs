@@ -3,13 +3,17 @@
 //! Plain values are what every client of a PLC or SCADA system turns into its own types without a script: numbers as digits
 //! with a point and never with an exponent, texts as they are, and yes and no as `true` and `false`. Those two words are what
 //! Ignition, Kepware and Node-RED read as Boolean, and one comparison of strings in Structured Text; `1` and `0` would become
-//! integers in most of them.
+//! integers in most of them. A text that is empty becomes `-`: an empty message would take away what the broker keeps on that
+//! topic, and tells a reader nothing.
 
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
 use super::{Facts, Field, Quality};
+
+/// A plain text that is empty.
+const NOTHING: &str = "-";
 
 /// How values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,7 @@ impl State {
 
 fn plain(value: &Value) -> String {
     match value {
+        Value::String(text) if text.is_empty() => NOTHING.into(),
         Value::String(text) => text.clone(),
         // Display of a float never has an exponent.
         Value::Number(number) => match number.as_f64() {

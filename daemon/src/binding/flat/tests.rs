@@ -74,11 +74,19 @@ fn plain_values_are_what_clients_turn_into_their_own_types() {
     let mut memory = Memory::new(rules(&Field::ALL, Format::Plain), 8);
     let document = json!({"label": "cat", "score": 0.00000012345, "labels": []});
     let told = memory.answered(second(0), "a", Seen::Answer(&document), at(0));
-    let expected = ["class=cat", "score=0", "quality=good", "reason=", "ok=true", "time=2026-09-21T14:13:20.000Z"];
+    let expected = ["class=cat", "score=0", "quality=good", "reason=-", "ok=true", "time=2026-09-21T14:13:20.000Z"];
     assert_eq!(words(&told), expected);
     let document = json!({"objects": [{"label": "x", "score": 0.9300000001}]});
     let told = memory.answered(second(1), "b", Seen::Answer(&document), at(0));
     assert!(words(&told).starts_with(&["class=x".into(), "score=0.93".into(), "count=1".into()]), "{told:?}");
+}
+
+#[test]
+fn no_plain_value_is_an_empty_message_which_would_delete_what_the_broker_keeps() {
+    let mut memory = Memory::new(rules(&Field::ALL, Format::Plain), 8);
+    let told = memory.answered(second(0), "a", Seen::Answer(&json!({"objects": [], "text": ""})), at(0));
+    assert_eq!(words(&told)[..2], ["class=-", "count=0"]);
+    assert!(told.points.iter().all(|point| !point.payload.is_empty()), "{told:?}");
 }
 
 #[test]
@@ -119,7 +127,7 @@ fn a_failure_says_no_with_its_code_and_leaves_the_values_of_the_last_answer() {
     let expected = ["quality=bad", "reason=unavailable", "ok=false", "time=2026-09-21T14:13:21.000Z"];
     assert_eq!(words(&told), expected);
     let told = memory.answered(second(2), "a", Seen::Answer(&cat), at(2));
-    assert_eq!(words(&told)[..3], ["quality=good", "reason=", "ok=true"]);
+    assert_eq!(words(&told)[..3], ["quality=good", "reason=-", "ok=true"]);
 }
 
 #[test]

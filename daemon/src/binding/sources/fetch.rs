@@ -44,8 +44,8 @@ pub struct Fetched {
     pub content_type: Option<String>,
 }
 
-/// Asks one server.
-#[derive(Debug)]
+/// Asks one server. Copies share their connections.
+#[derive(Clone, Debug)]
 pub struct Fetcher {
     http: Client,
     login: Option<Login>,

@@ -150,9 +150,9 @@ impl Work {
                     }
                     self.running.spawn(async move { (name, stamp, fate.await.unwrap_or(Fate::Dropped)) });
                 }
-                // It went meanwhile.
+                // It went meanwhile, or the whole folder: the next look says.
                 Ok(Err(FileError::Open { source, .. })) if source.kind() == io::ErrorKind::NotFound => {
-                    self.shelf.unfit(&name);
+                    self.shelf.dropped(self.outlet.clock.now(), &name);
                 }
                 Ok(Err(error)) => {
                     self.shelf.unfit(&name);

@@ -1,10 +1,12 @@
 //! Where frames come from, besides the broker: [`folder`] (files, with [`shelf`] for which of them is next), [`snapshot`] (a
 //! camera over HTTP, with [`fetch`] and [`digest`]), [`v4l2`] (a camera of this box). Each is a task that gives frames into a
-//! bounded channel and never ends by itself: what goes wrong is counted, said in its [`Report`], and tried again.
+//! bounded channel and never ends by itself: what goes wrong is counted, said in its [`Report`], and tried again. [`named`]
+//! reads the frames that messages of the broker only name.
 
 pub mod digest;
 pub mod fetch;
 pub mod folder;
+pub mod named;
 pub mod shelf;
 pub mod snapshot;
 pub mod v4l2;
@@ -14,7 +16,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
+use self::folder::Naming;
+use crate::config::bindings::{BindingConfig, Source};
 use crate::driver::clock::Clock;
 
 /// First pause after a failure; it doubles up to [`LONGEST_PAUSE`].
@@ -123,6 +128,19 @@ impl Outlet {
             }
             was_not
         });
+    }
+}
+
+/// Starts the source of a binding; `None` for one that is a topic, whose frames the broker brings. `naming` says what a
+/// source is called by what its wildcards stood for. It ends when the other end of the channel is gone.
+pub fn spawn(binding: &BindingConfig, outlet: Outlet, naming: Naming) -> Option<JoinHandle<()>> {
+    // Only as many files as are asked for at once: what waits lies on the disk, in no memory.
+    let ahead = binding.limits.max_open.min(binding.limits.max_waiting);
+    match &binding.source {
+        Source::Topic(_) => None,
+        Source::Folder(folder) => Some(tokio::spawn(folder::run(outlet, folder.clone(), ahead, naming))),
+        Source::Snapshot(camera) => Some(tokio::spawn(snapshot::run(outlet, camera.clone()))),
+        Source::Device(camera) => Some(tokio::spawn(v4l2::run(outlet, camera.clone()))),
     }
 }
 

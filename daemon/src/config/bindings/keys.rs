@@ -83,7 +83,7 @@ const KEYS: &[Key] = &[
         "ca",
         Kind::Path,
         Absent::Unset("the authorities of the box"),
-        "With an `https://` address: PEM file of the only authorities, or of the only certificate, that are trusted.",
+        "With an `https://` address: PEM file of the only authorities that may have signed the camera's certificate.",
     ),
     key("width", Kind::Int { min: 16, max: 16_384 }, Absent::Int(640), "With `device`: width of the pictures, pixels."),
     key(
@@ -189,7 +189,7 @@ const KEYS: &[Key] = &[
         "flat.format",
         Kind::Word(&["plain", "json"]),
         Absent::Text("plain"),
-        "The value alone (`0.93`, `cat`, `true`), or `{\"value\", \"time\", \"quality\"}`.",
+        "The value alone (`0.93`, `cat`, `true`, `-` for an empty text), or `{\"value\", \"time\", \"quality\"}`.",
     ),
     key("flat.retain", Kind::Bool, Absent::Bool(true), "Whether the broker keeps the last value."),
     key(
