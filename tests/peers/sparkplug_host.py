@@ -53,7 +53,9 @@ class Host:
             try:
                 return handle(message)
             except Exception as error:
-                say("unknown", message.topic, type(error).__name__, error)
+                # What this host itself writes need not be a payload.
+                if "CMD/" not in message.topic:
+                    say("unknown", message.topic, type(error).__name__, error)
                 raise
 
         self.client._handle_message = careful

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::clock::{PATIENCE, eventually_blocking};
+use crate::clock::{PATIENCE, eventually, eventually_blocking};
 use crate::{peers, places};
 
 /// The group of every test.
@@ -42,7 +42,8 @@ impl Host {
             }
         })?;
         let host = Host { child, input, lines };
-        host.heard("ready", 0, |line| line == "ready")?;
+        let is_ready = || Ok(host.lines().iter().any(|line| line == "ready").then_some(()));
+        eventually_blocking("the host is ready", PATIENCE, is_ready)?;
         Ok(Some(host))
     }
 
@@ -63,18 +64,18 @@ impl Host {
     }
 
     /// Waits for a line after `mark`.
-    pub fn heard(&self, what: &str, mark: usize, fits: impl Fn(&str) -> bool) -> Result<String> {
-        eventually_blocking(&format!("the host hears {what}"), PATIENCE, || {
-            Ok(self.lines().into_iter().skip(mark).find(|line| fits(line)))
-        })
-        .with_context(|| self.lines().join("\n"))
+    pub async fn heard(&self, what: &str, mark: usize, fits: impl Fn(&str) -> bool) -> Result<String> {
+        let what = format!("the host hears {what}");
+        let line =
+            eventually(&what, PATIENCE, async || Ok(self.lines().into_iter().skip(mark).find(|line| fits(line))));
+        line.await.with_context(|| self.lines().join("\n"))
     }
 
     /// Its tree of tags.
-    pub fn tree(&mut self) -> Result<Vec<String>> {
+    pub async fn tree(&mut self) -> Result<Vec<String>> {
         let mark = self.mark();
         self.tell(&["tree"])?;
-        self.heard("the end of its tree", mark, |line| line == "end")?;
+        self.heard("the end of its tree", mark, |line| line == "end").await?;
         let is_tree = |line: &String| line.starts_with("  ") || line.ends_with(" online") || line.ends_with(" offline");
         Ok(self.lines().into_iter().skip(mark).take_while(|line| line != "end").filter(is_tree).collect())
     }

@@ -140,6 +140,14 @@ mod tests {
     }
 
     #[test]
+    fn a_farewell_between_the_last_greeting_and_the_last_farewell_holds() {
+        let mut host = host();
+        host.hear(0, &word(true, 100));
+        host.hear(0, &word(false, 150));
+        assert_eq!(host.hear(0, &word(false, 120)), Heard::Offline);
+    }
+
+    #[test]
     fn each_server_has_times_of_its_own() {
         let mut host = host();
         host.hear(0, &word(true, 100));

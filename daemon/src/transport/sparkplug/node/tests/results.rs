@@ -110,6 +110,24 @@ fn history_is_told_in_portions_so_that_it_does_not_hold_up_what_is_new() {
 }
 
 #[test]
+fn no_portion_is_asked_for_before_the_one_before_is_known_to_have_come() {
+    let (mut line, mut store) = (Line::new(None, 1), store());
+    for n in 0..35 {
+        line.answer("cam", &format!("c{n}"));
+    }
+    serve(&mut line, &mut store);
+    line.connect();
+    serve(&mut line, &mut store);
+    line.take();
+    line.pass(HISTORY_PAUSE * 10);
+    assert_eq!(line.take_actions(), []);
+    line.node.fenced(line.now);
+    line.poll();
+    let actions = line.take_actions();
+    assert!(matches!(actions.as_slice(), [Action::Remove(_), Action::Fetch(10)]), "{actions:?}");
+}
+
+#[test]
 fn results_that_are_not_known_to_have_come_are_told_again_as_history() {
     let (mut line, mut store) = (Line::born(), store());
     line.answer("cam", "c1");
