@@ -110,11 +110,11 @@ fn topics_that_the_box_may_not_write_are_named_under_version_5_until_it_may() ->
 
 /// Rules of the broker's own plug-in, which are the ones that refuse a subscription: those of an `acl_file` take any, and then
 /// deliver nothing.
-const SUBSCRIBE_SOME: &str = r#"{"defaultACLAccess": {"publishClientSend": true, "publishClientReceive": true, "subscribe": false},
+const SUBSCRIBE_SOME: &str = r##"{"defaultACLAccess": {"publishClientSend": true, "publishClientReceive": true, "subscribe": false},
     "anonymousGroup": "plant", "clients": [],
     "groups": [{"groupname": "plant", "roles": [{"rolename": "box"}], "clients": []}],
     "roles": [{"rolename": "box", "acls": [
-        {"acltype": "subscribePattern", "topic": "edge/box/cancel/+", "priority": 0, "allow": true}]}]}"#;
+        {"acltype": "subscribePattern", "topic": "edge/box/cancel/#", "priority": 0, "allow": true}]}]}"##;
 
 #[test]
 fn topics_that_the_box_may_not_read_are_named_under_either_version() -> Result<()> {

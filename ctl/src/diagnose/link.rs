@@ -63,7 +63,7 @@ fn certificate(one: &CertificateStatus, subject: String, now: i64) -> Check {
     let days = (not_after_s - now).div_euclid(DAY);
     let left = count(u64::try_from(days).unwrap_or_default(), "day");
     if days >= SOON_DAYS {
-        return Check::ok(subject, format!("holds until {not_after}, {left}"));
+        return Check::ok(subject, format!("holds until {not_after}"));
     }
     let remedy = match of.as_str() {
         "broker" => "renew it at the broker, then let the broker read it".into(),

@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "the tests of the renderers use these records, too, and not all of them")]
 
 use edge_wire::dto::{
-    BrokerStatus, CacheEntry, CertificateStatus, Counters, EngineStatus, Info, JobStatus, ModelStatus, MqttStatus,
-    MqttTls, Platform, Problem, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace, TraceStep,
+    BrokerStatus, CacheEntry, Counters, EngineStatus, Info, JobStatus, ModelStatus, MqttStatus, MqttTls, Platform,
+    Problem, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace, TraceStep,
 };
 use edge_wire::governor::{
     CapacityInfo, GovernedZone, GovernorPoint, GovernorReport, GovernorStatus, RegimeChange, SlowModel, ThermalModel,
@@ -193,14 +193,6 @@ fn mqtt() -> MqttStatus {
             cipher: "TLS13_AES_256_GCM_SHA384".into(),
             pin: "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into(),
         }),
-        certificates: [("authority", "/etc/edged/plant-ca.pem", 2100), ("broker", "", 2090)]
-            .map(|(of, file, year)| CertificateStatus {
-                of: of.into(),
-                file: file.into(),
-                not_after: format!("{year}-05-01T00:00:00Z"),
-                not_after_s: (year - 1970) * 365 * 24 * 3600,
-            })
-            .into(),
         ..MqttStatus::default()
     }
 }

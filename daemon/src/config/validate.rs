@@ -270,7 +270,7 @@ fn tls(values: &mut Values, machine: &Machine) -> Option<TlsConfig> {
         }
     };
     let pins = super::brokers::pins(values);
-    if ca.is_none() && !values.is_set("mqtt.tls.pin") {
+    if ca.is_none() && values.texts("mqtt.tls.pin").is_empty() {
         if client.is_some() {
             let text = "set without `mqtt.tls.ca` or `mqtt.tls.pin`, which turn TLS on";
             values.fault_at("mqtt.tls.client_cert", text.into());
