@@ -309,6 +309,26 @@ fn check_config_lists_every_fault_and_ends_with_2() -> Result<()> {
     })?
 }
 
+#[test]
+fn check_config_says_each_binding_in_words_and_refuses_one_that_hears_itself() -> Result<()> {
+    block_on(async {
+        let mut stack = Setup::new().without_broker().prepare()?;
+        let binding = "[mqtt]\nhost = \"127.0.0.1\"\n[[binding]]\nname = \"sorting\"\nmodel = \"add\"\n";
+        stack.launch.overlay = format!("{binding}topic = \"camera/+/image\"\nresult = \"vision/{{1}}\"\n");
+        let good = stack.launch.command()?.arg("--check-config").output()?;
+        let said = String::from_utf8_lossy(&good.stdout);
+        ensure!(good.status.code() == Some(0), "{}", String::from_utf8_lossy(&good.stderr));
+        let words = "binding \"sorting\" takes frames from \"camera/+/image\", of each source only the newest";
+        ensure!(said.contains(words), "{said}");
+        stack.launch.overlay = format!("{binding}topic = \"camera/+\"\nresult = \"camera/{{1}}\"\n");
+        let bad = stack.launch.command()?.arg("--check-config").output()?;
+        let said = String::from_utf8_lossy(&bad.stderr);
+        ensure!(bad.status.code() == Some(2), "a loop ended with {}: {said}", bad.status);
+        ensure!(said.contains("binding \"sorting\": topic: \"camera/+\" matches its own `result`"), "{said}");
+        Ok(())
+    })?
+}
+
 /// A daemon with `add` and one bundle that is not as it should be.
 async fn with_spoiled(name: &str) -> Result<Stack> {
     Setup::new().bundles(&[MODEL, name]).start().await
