@@ -24,7 +24,8 @@ result = "seen/{1}/result"
 flat = { topic = "seen/{1}/{field}", fields = ["class", "score", "ok", "quality", "reason"], retain = true }
 ok = { class = ["json"] }
 "#;
-const JSON: &str = "{\"a\": 1, \"b\": [1, 2, 3], \"c\": {\"d\": \"e\"}, \"some\": \"thing\", \"other\": [true, false, null]}";
+const JSON: &str =
+    "{\"a\": 1, \"b\": [1, 2, 3], \"c\": {\"d\": \"e\"}, \"some\": \"thing\", \"other\": [true, false, null]}";
 
 async fn stack(binding: &str) -> Result<Stack> {
     Setup::new().bundles(&[MODEL]).config(binding).start().await

@@ -85,7 +85,9 @@ pub async fn kill(times: u32, seed: u64) -> Result<Tally> {
     reader.subscribe("counts/+").await?;
     let (mut moments, mut tally, mut seen) = (Moments(seed), Tally::default(), Seen::default());
     for round in 0..times * BROKER_EVERY {
-        one_death(&mut stack, &sender, round, &mut moments, &mut tally).await.with_context(|| format!("round {round}"))?;
+        one_death(&mut stack, &sender, round, &mut moments, &mut tally)
+            .await
+            .with_context(|| format!("round {round}"))?;
         collect(&reader, &mut seen, &mut tally)?;
     }
     let watch = Stopwatch::start();
@@ -145,7 +147,11 @@ async fn one_death(
     sent?;
     died?;
     tally.frames += EACH;
-    if of_broker { tally.broker_stops += 1 } else { tally.daemon_kills += 1 }
+    if of_broker {
+        tally.broker_stops += 1
+    } else {
+        tally.daemon_kills += 1
+    }
     Ok(())
 }
 

@@ -37,7 +37,7 @@ use self::siblings::Siblings;
 use self::sources::Sources;
 use self::speak::Speaker;
 use super::Setup;
-use super::bindings::Binder;
+use super::bindings::{Binder, Own};
 use super::brokers::Brokers;
 use super::former::Former;
 use super::ingress::Rules;
@@ -186,7 +186,8 @@ impl Task {
         let Setup { config, node, handle, clock, wall, telemetry_interval, bindings, news, .. } = setup;
         let since_epoch = wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let id_prefix = format!("m{:x}", since_epoch.as_millis());
-        let binder = Binder::new(&bindings, &node, &config.prefix, config.zone, &id_prefix);
+        let own = Own { node: &node, prefix: &config.prefix, zone: config.zone, id_prefix: &id_prefix };
+        let binder = Binder::new(&bindings, own, clock, config.max_request_bytes);
         let limits = Limits {
             journal_after: config.journal_after,
             journal_rows: config.journal_max_rows,

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use edge_core::{Mono, Priority, Zone};
 use edge_wire::dto::{BindingStatus, Info};
 use edge_wire::error::ErrorCode;
@@ -28,9 +29,11 @@ use super::packet::{Inbound, Qos};
 use super::session::JobId;
 use crate::binding::flat::Memory;
 use crate::binding::gate::{Gate, Skipped, Step, Take, Ticket};
-use crate::binding::reference::{Allowed, Reference};
 use crate::binding::sources;
+use crate::binding::sources::fetch::Fetched;
+use crate::binding::sources::named::Reader;
 use crate::config::bindings::BindingConfig;
+use crate::driver::clock::Clock;
 use crate::request::{Failure, Reply, Request};
 use crate::transport::sparkplug::metrics::bindings::BindingResult;
 
@@ -43,7 +46,7 @@ pub enum Todo {
     /// Ask the driver; answered by [`Binder::answered`].
     Submit { number: i64, request: Box<Request> },
     /// Get the frame that a message names; answered by [`Binder::resolved`].
-    Resolve { number: i64, allowed: Allowed },
+    Resolve { number: i64, reader: Reader, message: Bytes },
     /// Publish these: one part of what was expected for the job, if there is one.
     Post { job: Option<JobId>, rank: Priority, letters: Vec<Letter> },
     /// Tell SCADA hosts of an answer.
@@ -59,6 +62,8 @@ struct Bound {
     gate: Gate<Frame, Answered>,
     flat: Option<Memory>,
     tally: Tally,
+    /// If its messages name their frames.
+    reader: Option<Reader>,
     /// What the wildcards stood for, of each source: for what is published of it when nothing comes.
     captures: HashMap<Arc<str>, Vec<String>>,
 }
@@ -79,6 +84,17 @@ struct Answered {
     frame: Frame,
     id: String,
     reply: Reply,
+}
+
+/// Of which box they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Own<'a> {
+    pub node: &'a str,
+    pub prefix: &'a str,
+    /// Where the broker is.
+    pub zone: Zone,
+    /// Start of the ids of requests.
+    pub id_prefix: &'a str,
 }
 
 /// All bindings of the box.
@@ -107,12 +123,14 @@ pub struct Binder {
 
 impl Binder {
     /// One for these bindings.
-    pub fn new(bindings: &[BindingConfig], node: &str, prefix: &str, zone: Zone, id_prefix: &str) -> Binder {
+    pub fn new(bindings: &[BindingConfig], own: Own<'_>, clock: Clock, most_bytes: u64) -> Binder {
+        let Own { node, prefix, zone, id_prefix } = own;
         let bound = |config: &BindingConfig| Bound {
             gate: Gate::new(config.limits),
             flat: config.flat.as_ref().map(|flat| Memory::new(flat.rules.clone(), config.limits.max_sources)),
             config: Arc::new(config.clone()),
             tally: Tally::default(),
+            reader: config.reference.clone().map(|allow| Reader::new(allow, clock, most_bytes)),
             captures: HashMap::new(),
         };
         Binder {
@@ -239,11 +257,11 @@ impl Binder {
     }
 
     /// What a message named was read, or could not be.
-    pub fn resolved(&mut self, now: Mono, number: i64, found: Result<(bytes::Bytes, Option<String>), Failure>) {
+    pub fn resolved(&mut self, now: Mono, number: i64, found: Result<Fetched, Failure>) {
         let Some(asked) = self.asked.get_mut(&number) else { return };
         match found {
-            Ok((payload, said)) => {
-                (asked.frame.payload, asked.frame.said) = (payload, said);
+            Ok(Fetched { bytes, content_type }) => {
+                (asked.frame.payload, asked.frame.said) = (bytes, content_type);
                 self.submit(now, number);
             }
             Err(failure) => self.fail(now, number, failure),
@@ -314,18 +332,13 @@ impl Binder {
         let number = self.next;
         self.next += 1;
         let id = format!("{}-{}-{}", self.id_prefix, bound.config.name, number - FIRST);
-        let wanted = bound
-            .config
-            .reference
-            .as_ref()
-            .map(|allow| Reference::parse(&frame.payload).and_then(|reference| allow.hold(reference)));
+        let (reader, message) = (bound.reader.clone(), frame.payload.clone());
         let fault = frame.fault.clone();
         self.asked.insert(number, Asked { binding, ticket, source, frame, id });
-        match (fault, wanted) {
+        match (fault, reader) {
             (Some(fault), _) => self.fail(now, number, fault),
+            (None, Some(reader)) => self.todo.push_back(Todo::Resolve { number, reader, message }),
             (None, None) => self.submit(now, number),
-            (None, Some(Ok(allowed))) => self.todo.push_back(Todo::Resolve { number, allowed }),
-            (None, Some(Err(fault))) => self.fail(now, number, Failure::invalid(format!("reference: {fault}"))),
         }
     }
 

@@ -220,15 +220,7 @@ proptest! {
 
 #[test]
 fn each_side_says_how_many_messages_it_takes_unacknowledged() {
-    let hello = Hello {
-        client_id: "box".into(),
-        keep_alive_s: 30,
-        username: None,
-        password: None,
-        will: ("edge/box/available".into(), "offline"),
-        receive_max: 0x0102,
-        max_packet: 1 << 20,
-    };
+    let hello = Hello { receive_max: 0x0102, ..hello(false, Qos::AtLeastOnce, true) };
     let (codec, mut bytes) = (Codec::new(MqttProtocol::V5, 1 << 20), BytesMut::new());
     codec.encode_hello(&hello, &mut bytes).unwrap();
     // The property "receive maximum".

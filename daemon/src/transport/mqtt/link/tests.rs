@@ -39,10 +39,8 @@ fn message(bytes: usize) -> ToBroker {
         topic: "t".into(),
         payload: Bytes::from(vec![0; bytes]),
         qos: Qos::AtMostOnce,
-        retain: false,
-        correlation: None,
         content_type: "text/plain".into(),
-        request: None,
+        ..Default::default()
     };
     ToBroker::Publish { packet_id: 0, again: false, message }
 }

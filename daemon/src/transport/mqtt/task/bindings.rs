@@ -10,11 +10,12 @@ use edge_core::Mono;
 use edge_wire::error::ErrorCode;
 
 use super::requests::{Open, arrival};
-use super::sources::read;
 use super::{Stage, Task};
 use crate::binding::gate::Skipped;
-use crate::binding::reference::Allowed;
 use crate::binding::sources::Fate;
+use crate::binding::sources::fetch::Fetched;
+use crate::binding::sources::named::{NamedError, Reader};
+use crate::driver::chain;
 use crate::request::{Failure, Reply};
 use crate::transport::mqtt::bindings::frame::Part;
 use crate::transport::mqtt::bindings::{self, Binder, Todo};
@@ -25,11 +26,9 @@ use crate::transport::sparkplug::metrics::bindings::BindingResult;
 
 /// Counters are told this often.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a frame that a message names may take to be read.
-const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What was found of a frame that a message names, by the number of what was asked.
-pub(super) type Resolved = (i64, Result<(Bytes, Option<String>), Failure>);
+pub(super) type Resolved = (i64, Result<Fetched, Failure>);
 
 impl Task {
     /// A message that may be for bindings; `false` if it is for none.
@@ -139,7 +138,7 @@ impl Task {
                         self.binder.fail(now, number, failure);
                     }
                 }
-                Todo::Resolve { number, allowed } => self.resolve(number, allowed),
+                Todo::Resolve { number, reader, message } => self.resolve(number, reader, message),
                 Todo::Post { job, rank, letters } => self.session.post(now, rank, letters, job),
                 Todo::Tell(result) => self.tell_hosts(*result),
                 Todo::Over(job, why) => {
@@ -187,17 +186,11 @@ impl Task {
         [self.binder.next_tick(), self.binder_due].into_iter().flatten().min()
     }
 
-    fn resolve(&mut self, number: i64, allowed: Allowed) {
-        let (most, clock) = (self.rules.max_request_bytes, self.clock);
+    fn resolve(&mut self, number: i64, reader: Reader, message: Bytes) {
         self.resolving.spawn(async move {
-            let found = match tokio::time::timeout(RESOLVE_LIMIT, read(allowed, most, clock)).await {
-                Ok(found) => found.map_err(|why| Failure::invalid(format!("reference: {why}"))),
-                Err(_) => Err(Failure::new(
-                    ErrorCode::Unavailable,
-                    format!("reference: it was not read within {} s", RESOLVE_LIMIT.as_secs()),
-                )),
-            };
-            (number, found)
+            let found = reader.read(&message).await;
+            let failed = |error: NamedError| Failure::new(error.code(), format!("reference: {}", chain(&error)));
+            (number, found.map_err(failed))
         });
     }
 

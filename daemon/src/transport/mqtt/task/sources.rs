@@ -3,18 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 
 use super::Task;
-use crate::binding::reference::Allowed;
-use crate::binding::reference::file;
-use crate::binding::sources::fetch::{Fetched, Fetcher};
-use crate::binding::sources::{Fate, Frame, Outlet, Report, folder, snapshot, v4l2};
-use crate::config::bindings::{BindingConfig, Source};
-use crate::driver::chain;
-use crate::driver::clock::Clock;
+use crate::binding::sources::folder::Naming;
+use crate::binding::sources::{self, Fate, Frame, Outlet, Report};
+use crate::config::bindings::BindingConfig;
 use crate::transport::mqtt::Setup;
 use crate::transport::mqtt::session::JobId;
 
@@ -29,15 +24,14 @@ pub(super) struct Sources {
     reports: HashMap<Arc<str>, watch::Receiver<Report>>,
     /// Those that keep a frame until it is safe.
     waiting: HashMap<JobId, oneshot::Sender<Fate>>,
-    /// Ends with this.
-    _tasks: JoinSet<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Sources {
     /// Starts those of the bindings that have one.
     pub(super) fn start(setup: &Setup) -> Sources {
         let (sender, frames) = mpsc::channel(WAITING);
-        let (mut tasks, mut reports) = (JoinSet::new(), HashMap::new());
+        let (mut tasks, mut reports) = (Vec::new(), HashMap::new());
         for binding in &setup.bindings {
             let (report, reported) = watch::channel(Report::default());
             let name: Arc<str> = binding.name.as_str().into();
@@ -50,18 +44,12 @@ impl Sources {
                 clock: setup.clock,
                 wall: setup.wall,
             };
-            match &binding.source {
-                Source::Topic(_) => continue,
-                Source::Folder(folder) => {
-                    let naming = naming(binding, setup);
-                    tasks.spawn(folder::run(outlet, folder.clone(), binding.limits.max_open, naming))
-                }
-                Source::Snapshot(camera) => tasks.spawn(snapshot::run(outlet, camera.clone())),
-                Source::Device(device) => tasks.spawn(v4l2::run(outlet, device.clone())),
-            };
-            reports.insert(name, reported);
+            if let Some(task) = sources::spawn(binding, outlet, naming(binding, setup)) {
+                tasks.push(task);
+                reports.insert(name, reported);
+            }
         }
-        Sources { frames, reports, waiting: HashMap::new(), _tasks: tasks }
+        Sources { frames, reports, waiting: HashMap::new(), tasks }
     }
 
     /// A frame is settled, one way or the other.
@@ -79,7 +67,14 @@ impl Sources {
     }
 }
 
-fn naming(binding: &BindingConfig, setup: &Setup) -> folder::Naming {
+impl Drop for Sources {
+    /// A source ends by itself only when it has a frame that nobody takes.
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn naming(binding: &BindingConfig, setup: &Setup) -> Naming {
     let (binding, node, prefix) = (binding.clone(), setup.node.clone(), setup.config.prefix.clone());
     Arc::new(move |captures| binding.source(captures, &node, &prefix))
 }
@@ -100,21 +95,5 @@ impl Task {
     /// The results of what a source gave are safe.
     pub(super) fn on_posted(&mut self, job: JobId) {
         self.sources.tell(job, Fate::Settled);
-    }
-}
-
-/// Reads a frame that a message names, of at most so many bytes.
-pub(super) async fn read(allowed: Allowed, most: u64, clock: Clock) -> Result<(Bytes, Option<String>), String> {
-    match allowed {
-        Allowed::File { root, below } => {
-            let read = tokio::task::spawn_blocking(move || file::read(&root, &below, most)).await;
-            let bytes = read.map_err(|error| format!("read it: {error}"))?.map_err(|error| chain(&error))?;
-            Ok((bytes, None))
-        }
-        Allowed::Url(url) => {
-            let mut fetcher = Fetcher::new(None, None, clock, most).map_err(|error| chain(&error))?;
-            let Fetched { bytes, content_type } = fetcher.get(&url).await.map_err(|error| chain(&error))?;
-            Ok((bytes, content_type))
-        }
     }
 }

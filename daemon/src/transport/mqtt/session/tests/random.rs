@@ -138,7 +138,12 @@ impl World {
                 Action::Keep { job, .. } => self.keeping.push(job),
                 Action::Write { job, .. } => self.writing.push(job),
                 Action::Forget(_) => self.over += 1,
-                Action::Remove(_) | Action::Note { .. } | Action::Reconnect | Action::OrderRefused(_) => {}
+                Action::Remove(_)
+                | Action::Note { .. }
+                | Action::Reconnect
+                | Action::OrderRefused(_)
+                | Action::Posted(_)
+                | Action::Outbox(_) => {}
             }
         }
         while let Some(packet) = self.session.poll_packet(at(self.now)) {
