@@ -207,6 +207,7 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
         Message::Notes(_)
         | Message::Refused(_)
         | Message::Mqtt(_)
+        | Message::Sparkplug(_)
         | Message::SiblingDone(_)
         | Message::SiblingHeard(_) => {}
     }
