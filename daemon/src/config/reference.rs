@@ -165,7 +165,11 @@ mod tests {
         let (general, mqtt) = set.split_once("[mqtt]\n").unwrap();
         assert!(general.contains("max_batch = 16\n") && mqtt.contains("keep_alive_s = 30\n"), "{set}");
         assert_eq!(config(general), config(""));
-        assert_eq!(config(&format!("[mqtt]\nhost = 'b'\n{mqtt}")), config("[mqtt]\nhost = 'b'\n[mqtt.tls]\n"));
+        let (mqtt, sparkplug) = mqtt.split_once("[sparkplug]\n").unwrap();
+        let broker = "[mqtt]\nhost = 'b'\n";
+        assert_eq!(config(&format!("{broker}{mqtt}")), config(&format!("{broker}[mqtt.tls]\n")));
+        let group = format!("{broker}[sparkplug]\ngroup = 'g'\n");
+        assert_eq!(config(&format!("{group}{sparkplug}")), config(&group));
     }
 
     /// A line that sets something or opens a table, without its `#`.

@@ -312,14 +312,14 @@ mod tests {
     fn every_value_is_of_the_kind_of_its_metric() {
         let picture = shown(&status(), ALL);
         for metric in picture.devices.values().flat_map(|device| &device.metrics).chain(&picture.node) {
-            let fits = match (&metric.value, metric.kind) {
+            let fits = matches!(
+                (&metric.value, metric.kind),
                 (None, Kind::Double)
-                | (Some(Value::Bool(_)), Kind::Boolean)
-                | (Some(Value::Int(_)), Kind::Int64)
-                | (Some(Value::Double(_)), Kind::Double)
-                | (Some(Value::Text(_)), Kind::String) => true,
-                _ => false,
-            };
+                    | (Some(Value::Bool(_)), Kind::Boolean)
+                    | (Some(Value::Int(_)), Kind::Int64)
+                    | (Some(Value::Double(_)), Kind::Double)
+                    | (Some(Value::Text(_)), Kind::String)
+            );
             assert!(fits, "{metric:?}");
         }
     }
