@@ -371,9 +371,12 @@ impl Session {
         self.connected && (own || self.acks.is_ready() || self.window.is_ready() || letter())
     }
 
-    /// Whether messages of the outbox may leave: not while the daemon stops, if the disk takes them.
+    /// Whether messages of the outbox may leave: while the daemon stops, many of them are better off on the disk.
     fn takes_letters(&self) -> bool {
-        self.window.wants_letter() && !(self.stopping && self.outbox.has_disk())
+        /// Sent in no time.
+        const FEW: u64 = 64;
+        let stays = self.stopping && self.outbox.has_disk() && self.outbox.level().rows > FEW;
+        self.window.wants_letter() && !stays
     }
 
     /// Open requests with this id, for a cancellation.

@@ -20,7 +20,7 @@ use super::metrics::Permits;
 use super::metrics::bindings::Bindings;
 use super::metrics::status::{Rates, picture};
 use super::node::{Action, Node, Now, Packet, Phase, Plan, Will};
-use super::store::{Bounds, Store};
+use super::kept::Kept;
 use super::topic::Topics;
 use super::{News, Setup, number};
 use crate::config::MqttConfig;
@@ -42,6 +42,8 @@ enum Wake {
     },
     News(News),
     Told(Told),
+    /// The store's disk.
+    Disk(crate::ledger::outbox::Report),
     Time,
     Stop,
 }
@@ -57,7 +59,7 @@ pub struct Task {
     permits: Permits,
     topics: Topics,
     node: Node,
-    store: Store,
+    store: Kept,
     bindings: Bindings,
     news: OwnedMutexGuard<mpsc::Receiver<News>>,
     rates: Rates,
@@ -82,7 +84,7 @@ pub struct Task {
 
 impl Task {
     /// One that is not connected; `last` is the number of the last connection of an earlier life.
-    pub fn new(setup: Setup, news: OwnedMutexGuard<mpsc::Receiver<News>>, last: Option<u8>) -> Task {
+    pub fn new(setup: Setup, news: OwnedMutexGuard<mpsc::Receiver<News>>, last: Option<u8>, store: Kept) -> Task {
         let Setup { config, mqtt, handle, clock, wall, state_dir, .. } = setup;
         let servers = servers(mqtt);
         let permits = Permits { drain: config.drain, activate: config.activate };
@@ -94,10 +96,9 @@ impl Task {
             servers: servers.len(),
             history_per_second: config.history_per_second,
         };
-        let bounds = Bounds { chunks: size(config.history_max_rows), bytes: size(config.history_max_bytes) };
         Task {
             node: Node::new(plan, last),
-            store: Store::new(bounds),
+            store,
             bindings: Bindings::default(),
             report: Report::new(&config),
             orders: Orders::new(handle.clone(), format!("sparkplug group {}", config.group), wall),
@@ -125,17 +126,19 @@ impl Task {
         }
     }
 
-    /// Runs until stopped.
-    pub async fn run(mut self, mut stop: watch::Receiver<Option<()>>) {
+    /// Runs until stopped; gives the store back to be closed.
+    pub async fn run(mut self, mut stop: watch::Receiver<Option<()>>) -> Kept {
         let timer = sleep(Duration::ZERO);
         tokio::pin!(timer);
         let (mut armed, mut news_end, mut driver_gone) = (None, false, false);
         loop {
             self.advance().await;
+            let now = self.now().mono;
+            self.store.tick(now);
             if self.stopping && self.link.is_none() {
-                return;
+                return self.store;
             }
-            self.report.tell(self.now().mono, &self.node, &self.store, self.orders.handle());
+            self.report.tell(self.now().mono, &self.node, self.store.store(), self.orders.handle());
             self.arm(timer.as_mut(), &mut armed);
             let (blocked, may_stop) = (self.blocked, !self.stopping);
             let (received, packets) = match &mut self.link {
@@ -151,6 +154,7 @@ impl Task {
                     None => { news_end = true; continue }
                 },
                 Some(told) = self.orders.next() => Wake::Told(told),
+                Some(report) = self.store.reports.recv() => Wake::Disk(report),
                 () = timer.as_mut() => Wake::Time,
                 _asked = stop.wait_for(Option::is_some), if may_stop => Wake::Stop,
             };
@@ -170,6 +174,7 @@ impl Task {
                     self.orders.served = served;
                     self.status_is_new = true;
                 }
+                Wake::Disk(report) => self.store.on_report(report),
                 Wake::Stop => self.on_stop(),
                 Wake::Time => armed = None,
                 Wake::Room => {}
@@ -260,11 +265,14 @@ impl Task {
             }
             Action::Refused(why) => tracing::warn!(%why, "a command of a Sparkplug host is refused"),
             Action::Doubt(what) => tracing::warn!(%what, "Sparkplug"),
-            Action::Keep(chunk) => self.store.append(chunk),
+            Action::Keep(chunk) => {
+                let now = self.now().mono;
+                self.store.append(now, chunk);
+            }
             Action::Fetch(most) => self.node.fetched(self.store.oldest(most)),
             Action::Remove(through) => self.store.remove(through),
         }
-        self.node.stored(self.store.len());
+        self.node.stored(self.store.store().len());
     }
 
     fn on_packet(&mut self, packet: FromBroker) {
@@ -357,7 +365,7 @@ impl Task {
 
     fn arm(&self, mut timer: std::pin::Pin<&mut Sleep>, armed: &mut Option<Mono>) {
         let show = self.shown_at.filter(|_| self.status_is_new).map(|at| at.after(self.interval));
-        let due = [self.node.poll_deadline(), self.next_attempt, show, self.report.next_due()];
+        let due = [self.node.poll_deadline(), self.next_attempt, show, self.report.next_due(), self.store.next_due()];
         let next = due.into_iter().flatten().min().unwrap_or(Mono::MAX);
         if *armed != Some(next) {
             timer.as_mut().reset(self.clock.instant(next));
