@@ -30,8 +30,8 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::kept::Kept;
-use self::store::Bounds;
 use self::metrics::bindings::BindingResult;
+use self::store::Bounds;
 use self::task::Task;
 use super::mqtt::supervise;
 use crate::config::MqttConfig;

@@ -2,13 +2,13 @@
 
 mod orders;
 mod report;
+mod wire;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use edge_core::Mono;
 use edge_wire::dto::Status;
 use tokio::sync::{OwnedMutexGuard, mpsc, watch};
@@ -16,21 +16,19 @@ use tokio::time::{Sleep, sleep};
 
 use self::orders::{Orders, Told};
 use self::report::Report;
+use self::wire::{manner, servers, to_broker};
+use super::kept::Kept;
 use super::metrics::Permits;
 use super::metrics::bindings::Bindings;
 use super::metrics::status::{Rates, picture};
-use super::node::{Action, Node, Now, Packet, Phase, Plan, Will};
-use super::kept::Kept;
+use super::node::{Action, Node, Now, Phase, Plan};
 use super::topic::Topics;
 use super::{News, Setup, number};
 use crate::config::MqttConfig;
 use crate::driver::clock::Clock;
 use crate::transport::mqtt::link::{self, Link};
-use crate::transport::mqtt::packet::{self, FromBroker, Manner, Outbound, Qos, ToBroker};
+use crate::transport::mqtt::packet::{FromBroker, Qos, ToBroker};
 use crate::transport::mqtt::reconnect::{End, Reconnect};
-
-/// What the client id of this connection has behind that of the other.
-const ENDING: &str = "-spb";
 
 /// Why the loop turns.
 enum Wake {
@@ -374,53 +372,6 @@ impl Task {
     }
 }
 
-/// The brokers that the node goes to, each with the client id of this connection.
-fn servers(mqtt: MqttConfig) -> Vec<MqttConfig> {
-    let client_id = format!("{}{ENDING}", mqtt.client_id);
-    let mqtt = MqttConfig { client_id, ..mqtt };
-    (0..=mqtt.fallback.len()).map(|place| mqtt.at(place)).collect()
-}
-
-/// The broker keeps nothing of this connection, and says the death of the node when it ends.
-fn manner(Will { topic, payload }: Will) -> Manner {
-    let will = packet::Will { topic, payload: payload.into(), qos: Qos::AtLeastOnce, retain: false };
-    Manner { will, clean: true }
-}
-
-fn to_broker(packet: Packet, topics: &Topics, last_id: &mut u16) -> ToBroker {
-    let mut packet_id = || {
-        *last_id = last_id.wrapping_add(1).max(1);
-        *last_id
-    };
-    match packet {
-        Packet::Subscribe(filters) => {
-            let filters = filters.into_iter().map(|filter| (filter, Qos::AtLeastOnce)).collect();
-            ToBroker::Subscribe { packet_id: packet_id(), filters, retained: true }
-        }
-        Packet::Publish { topic, payload } => {
-            ToBroker::Publish { packet_id: 0, again: false, message: message(topic, payload, Qos::AtMostOnce) }
-        }
-        Packet::Death(Will { topic, payload }) => ToBroker::Publish {
-            packet_id: packet_id(),
-            again: false,
-            message: message(topic, payload, Qos::AtLeastOnce),
-        },
-        // Nobody ever subscribes to this one, and a broker answers all the same.
-        Packet::Fence => {
-            ToBroker::Unsubscribe { packet_id: packet_id(), filters: vec![format!("{}/-", topics.node_commands())] }
-        }
-        Packet::Disconnect => ToBroker::DisconnectWithWill,
-    }
-}
-
-fn message(topic: String, payload: Vec<u8>, qos: Qos) -> Outbound {
-    Outbound { topic, payload: Bytes::from(payload), qos, ..Outbound::default() }
-}
-
-fn size(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
 /// The next packet; `None` when the connection ended. Waits for ever without one.
 async fn receive(received: Option<&mut mpsc::Receiver<FromBroker>>) -> Option<FromBroker> {
     match received {
@@ -434,60 +385,5 @@ async fn room(packets: Option<&mpsc::Sender<ToBroker>>) {
     match packets {
         Some(packets) if packets.reserve().await.is_ok() => {}
         _ => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sent(packet: Packet) -> ToBroker {
-        to_broker(packet, &Topics::new("plant", "box"), &mut u16::MAX.clone())
-    }
-
-    #[test]
-    fn births_data_and_deaths_of_devices_have_qos_0_and_are_not_retained() {
-        let packet = sent(Packet::Publish { topic: "t".into(), payload: vec![1] });
-        let ToBroker::Publish { packet_id, again, message } = packet else { panic!("{packet:?}") };
-        assert_eq!((packet_id, again, message.qos, message.retain), (0, false, Qos::AtMostOnce, false));
-        assert_eq!((message.topic.as_str(), &message.payload[..], &*message.content_type), ("t", &[1][..], ""));
-    }
-
-    #[test]
-    fn the_will_has_qos_1_and_is_not_retained_and_the_session_is_clean() {
-        let Manner { will, clean } = manner(Will { topic: "t".into(), payload: vec![1] });
-        assert_eq!((will.qos, will.retain, clean), (Qos::AtLeastOnce, false, true));
-        assert_eq!((will.topic.as_str(), &will.payload[..]), ("t", &[1][..]));
-    }
-
-    #[test]
-    fn the_death_that_is_said_has_qos_1_and_the_last_packet_asks_for_the_will() {
-        let packet = sent(Packet::Death(Will { topic: "t".into(), payload: vec![1] }));
-        let ToBroker::Publish { packet_id, message, .. } = packet else { panic!("{packet:?}") };
-        assert_eq!((packet_id, message.qos, message.retain), (1, Qos::AtLeastOnce, false));
-        assert_eq!(sent(Packet::Disconnect), ToBroker::DisconnectWithWill);
-    }
-
-    #[test]
-    fn commands_and_words_of_hosts_are_subscribed_to_with_qos_1_and_what_is_kept_is_wanted() {
-        let packet = sent(Packet::Subscribe(vec!["a".into()]));
-        let filters = vec![("a".to_owned(), Qos::AtLeastOnce)];
-        assert_eq!(packet, ToBroker::Subscribe { packet_id: 1, filters, retained: true });
-    }
-
-    #[test]
-    fn the_question_to_the_broker_changes_no_subscription() {
-        let packet = sent(Packet::Fence);
-        let ToBroker::Unsubscribe { filters, .. } = packet else { panic!("{packet:?}") };
-        assert_eq!(filters, ["spBv1.0/plant/NCMD/box/-"]);
-    }
-
-    #[test]
-    fn the_connection_has_a_client_id_of_its_own() {
-        let mut values = crate::config::raw::Values::default();
-        values.add(std::path::Path::new("t"), "[mqtt]\nhost = 'b'\nclient_id = 'edged-a'");
-        let config = crate::config::validate::validate(values, &Default::default()).unwrap();
-        let servers = servers(config.mqtt.unwrap());
-        assert_eq!(servers[0].client_id, "edged-a-spb");
     }
 }
