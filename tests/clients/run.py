@@ -37,13 +37,16 @@ class Failed(Exception):
 
 
 class Stack:
-    """Bus, broker and daemon, as `make up` starts them; stopped with the block."""
+    """Bus, broker and daemon with the pages' binding, as `make up` starts them; stopped with the block."""
 
     def __init__(self, directory):
         self.program = Path(os.environ.get("EDGE_BIN_DIR", ROOT / "target/release")).absolute() / "edge-stack"
         self.directory = directory
 
     def __enter__(self):
+        more = self.directory / "edged.toml.d"
+        more.mkdir(parents=True)
+        shutil.copy(DOCS / "parts.toml", more)
         self.call("up")
         return self
 
