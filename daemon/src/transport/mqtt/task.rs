@@ -211,6 +211,8 @@ impl Task {
         // A journal that is not open may be one of a daemon that crashed.
         let crashed = ledger.found.as_ref().is_none_or(|found| found.crashed);
         let sender = Sender { topics: topics.clone(), node, protocol: config.protocol };
+        let mut speaker = Speaker::new(&config, topics, telemetry_interval, wall);
+        speaker.set_bindings(binder.status());
         Task {
             session: Session::new(limits, first_job, crashed),
             siblings: Siblings::new(orders, sender, id_prefix.clone(), handle.clone(), clock),
@@ -220,7 +222,7 @@ impl Task {
             resolving: JoinSet::new(),
             sources,
             id_prefix,
-            speaker: Speaker::new(&config, topics, telemetry_interval, wall),
+            speaker,
             rules,
             handle,
             clock,
