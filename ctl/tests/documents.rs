@@ -2,14 +2,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its scene up has failed")]
 
 use edge_wire::dto::{
-    FleetModel, FleetStatus, Info, ModelStatus, Problem, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace,
-    TraceStep,
+    BindingStatus, FleetModel, FleetStatus, Info, ModelStatus, MqttStatus, Problem, ProviderInfo, ReadingInfo, Status,
+    TensorInfo, Trace, TraceStep,
 };
 use edge_wire::error::ErrorCode;
 use edge_wire::governor::{GovernorReport, GovernorStatus};
 use edge_wire::hardware::Hardware;
 use edge_wire::sites::{AuditEntry, Explanation, Replay, RoutingStatus, SiteStatus, UsageRow};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn page() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/json.md")).unwrap()
@@ -88,6 +88,9 @@ fn every_key_of_every_record_is_explained_where_the_record_is() {
         &value(serde_json::to_value(status)),
         &["models", "hardware", "governor", "routing"],
     );
+    let link = MqttStatus { brokers: vec![Default::default()], tls: Some(Default::default()), ..Default::default() };
+    check(section(&page, "Status"), &json!({ "mqtt": link }), &[]);
+    check(section(&page, "Status"), &json!({ "outbox": link.outbox, "bindings": [BindingStatus::default()] }), &[]);
     routing(&page);
     machine(&page);
     check(section(&page, "Model"), &value(serde_json::to_value(model)), &[]);

@@ -22,6 +22,9 @@ _edgectl() {
             edgectl,bench)
                 cmd="edgectl__subcmd__bench"
                 ;;
+            edgectl,bindings)
+                cmd="edgectl__subcmd__bindings"
+                ;;
             edgectl,completions)
                 cmd="edgectl__subcmd__completions"
                 ;;
@@ -179,7 +182,7 @@ _edgectl() {
 
     case "${cmd}" in
         edgectl)
-            opts="-h -V --json --bus --host --timeout --help --version status top models jobs infer bench doctor governor sites route audit usage hold drain resume reload trace config completions"
+            opts="-h -V --json --bus --host --timeout --help --version status top models jobs infer bench doctor governor sites bindings route audit usage hold drain resume reload trace config completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -301,6 +304,32 @@ _edgectl() {
                     COMPREPLY=($(compgen -W "private bus" -- "${cur}"))
                     return 0
                     ;;
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__bindings)
+            opts="-h --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --bus)
                     COMPREPLY=($(compgen -W "system session" -- "${cur}"))
                     return 0

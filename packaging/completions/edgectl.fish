@@ -40,6 +40,7 @@ complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "bench" -d 'Measure 
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "doctor" -d 'Check everything that inference needs, and say what is wrong and what to do'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "governor" -d 'Show what the governor does and what it has learnt of the heat of this box'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "sites" -d 'Show the other places that requests may go to: state, times, errors, what is spent, what was sent there'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "bindings" -d 'Show what each binding did: frames that came, were answered, failed, were skipped or dropped, and how the last one went'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "route" -d 'Explain where requests go, try another policy, and learn which texts may stay'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "audit" -d 'List what left the device: when, to whom, under which data class, and what came of it'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "usage" -d 'Show what was served: requests, tokens, times, cost and energy by model, site and verdict'
@@ -364,6 +365,12 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -l host -d 'Run t
 complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand sites" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand bindings" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand bindings" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand bindings" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand bindings" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand bindings" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay learn" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand route; and not __fish_seen_subcommand_from explain replay learn" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r

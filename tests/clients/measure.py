@@ -4,7 +4,8 @@ as it is and over 3.1.1 with it in JSON. Prints the table of docs/mqtt/README.md
 
     . .run/env; .fetch/clients/venv/bin/python3 tests/clients/measure.py [REQUESTS]
 
-One request at a time, QoS 1. `box` is what the box says of itself (`info.total_us`); the rest is broker, client and their sockets.
+One request at a time, QoS 1. `box` is what the box says of itself (`info.total_us`); the rest is broker, client and their sockets. The
+last row is no request but a frame of the binding docs/mqtt/parts.toml, until all of its values have come.
 """
 
 import base64
@@ -72,6 +73,39 @@ class Asker:
         return len(body), len(answer), took, said["info"]["total_us"] / 1000
 
 
+class Watcher:
+    """A camera whose pictures show another part each time, and the one who reads the values of them."""
+
+    PICTURES = ["onnx-models/part-type/golden/bolt.jpg", "onnx-models/part-type/golden/gear-turned.jpg"]
+
+    def __init__(self):
+        self.came, self.count, self.pictures = queue.Queue(), 0, []
+        for path in self.PICTURES:
+            with open(path, "rb") as file:
+                self.pictures.append(file.read())
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        self.client.on_socket_open = lambda _client, _userdata, opened: opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.client.on_connect = lambda client, *_: client.subscribe([("plc/measure/+", 1), ("vision/measure/result", 1)])
+        self.client.on_subscribe = lambda *_: self.came.put((None, None))
+        self.client.on_message = lambda _client, _userdata, message: message.retain or self.came.put((message.topic, message.payload))
+        self.client.connect(os.environ["EDGE_MQTT_HOST"], int(os.environ["EDGE_MQTT_PORT"]))
+        self.client.loop_start()
+        self.came.get(timeout=PATIENCE_S)
+
+    def see(self):
+        """Bytes of the picture and of its values, milliseconds until the last value and in the box."""
+        self.count += 1
+        picture, values, topic, begin = self.pictures[self.count % 2], 0, "", time.perf_counter()
+        self.client.publish("camera/measure/image", picture)
+        while topic != "plc/measure/ok":
+            topic, body = self.came.get(timeout=PATIENCE_S)
+            if topic == "vision/measure/result":
+                box = json.loads(body)["info"]["total_us"] / 1000
+            else:
+                values += len(body)
+        return len(picture), values, (time.perf_counter() - begin) * 1000, box
+
+
 def row(what, model, version, samples):
     sizes, answers, took, box = zip(*samples)
     rest = statistics.median(one - other for one, other in zip(took, box))
@@ -89,6 +123,10 @@ def main():
         for version, asker in askers:
             asker.ask(model, path, words)
             print(row(what, model, version, [asker.ask(model, path, words) for _ in range(requests)]), flush=True)
+    watcher = Watcher()
+    # Pictures take turns, so that each changes every value.
+    watcher.see()
+    print(row("part, JPEG, by a binding", "part-type", "3.1.1", [watcher.see() for _ in range(2 * requests)][::2]), flush=True)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ FENCE = re.compile(r"^```([^`]*)$")
 # What differs between runs or machines, and what stands for it. Order matters: words come before the digits in them.
 FOLDS = [
     (re.compile(r'"((?:queue|compute|total)_us)":\d+'), r'"\1":N'),
-    (re.compile(r'"((?:received_|completed_)?at)":"[^"]*"'), r'"\1":"TIME"'),
+    (re.compile(r'"((?:received_|completed_)?at|time)":"[^"]*"'), r'"\1":"TIME"'),
     (re.compile(r'"(provider|variant)":"[^"]*"'), r'"\1":"WORD"'),
     # The first request to a model finds nothing measured.
     (re.compile(r'"reason":"(?:feasible|unmeasured)"'), '"reason":"feasible"'),
     # Where a power rail is known.
     (re.compile(r',"energy_mj":[0-9.]+'), ""),
-    (re.compile(r"\b[mr]1[0-9a-f]{9,}-\d+\b"), "ID"),
+    (re.compile(r"\b[mr]1[0-9a-f]{9,}(?:-\w+)?-\d+\b"), "ID"),
     (re.compile(r"\b\d+(?:\.\d+)? ms\b"), "N ms"),
     (re.compile(r"(\d\.\d{2})\d+"), r"\1"),
 ]

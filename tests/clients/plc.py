@@ -4,7 +4,8 @@
 
     plc.py SOURCE... [NAME=VALUE...] [--payload FILE]
 
-Runs the one PROGRAM of the sources until its fbAsk is done, and prints what fbAsk says. NAME=VALUE sets a variable of the program
+Runs the one PROGRAM of the sources until its fbAsk is done, and prints what fbAsk says; one that has no fbAsk until its own output
+xDone is TRUE, and prints its outputs. NAME=VALUE sets a variable of the program
 before the first cycle, --payload puts a file into its abPayload and its size into udiPayload. Variables that are RETAIN are kept in
 the file `retain` of this directory. The broker is that of EDGE_MQTT_HOST and EDGE_MQTT_PORT.
 """
@@ -35,20 +36,20 @@ REPLY = st.Array(0, 4095, "BYTE")
 
 
 class Connection:
-    """The PLC's own connection; what comes waits until a cycle takes it."""
+    """The PLC's own connection; what comes on a topic waits until a cycle takes it."""
 
     def __init__(self):
-        self.came, self.subscribed, self.wanted = queue.Queue(), threading.Event(), set()
+        self.came, self.subscribed = {}, threading.Event()
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="plc7", protocol=mqtt.MQTTv311)
-        self.client.on_message = lambda _client, _userdata, message: self.came.put((message.topic, message.payload))
+        self.client.on_message = lambda _client, _userdata, message: self.came[message.topic].put(message.payload)
         self.client.on_subscribe = lambda *_: self.subscribed.set()
         self.client.connect(os.environ["EDGE_MQTT_HOST"], int(os.environ["EDGE_MQTT_PORT"]))
         self.client.loop_start()
 
     def subscribe(self, topic):
-        if topic in self.wanted:
+        if topic in self.came:
             return
-        self.wanted.add(topic)
+        self.came[topic] = queue.Queue()
         self.subscribed.clear()
         self.client.subscribe(topic, qos=1)
         if not self.subscribed.wait(PATIENCE_S):
@@ -91,7 +92,7 @@ def subscriber(connection):
         def run(self, _now):
             connection.subscribe(self.frame["stopic"])
             try:
-                _topic, body = connection.came.get_nowait()
+                body = connection.came[self.frame["stopic"]].get_nowait()
             except queue.Empty:
                 self.frame["xreceived"] = False
                 return
@@ -145,10 +146,17 @@ def load(arguments, connection):
     return plc, program
 
 
-def run(plc, program):
-    """Cycles until the request is at its end."""
-    ask, begin = program.frame["fbask"].frame, time.monotonic()
-    while not (ask["xdone"] or ask["xerror"]):
+def outputs(program):
+    """The outputs of a block, as its source writes them."""
+    groups = [group for group in program.body.node.declarations if isinstance(group, st.tree.OutputDeclarations)]
+    variables = [variable for group in groups for item in group.items for variable in item.variables]
+    return [str(getattr(variable, "variable", variable).name) for variable in variables]
+
+
+def run(plc, program, said):
+    """Cycles until what was asked for is at its end."""
+    begin = time.monotonic()
+    while not (said["xdone"] or said.get("xerror")):
         now = time.monotonic() - begin
         if now > PATIENCE_S:
             raise st.Fault(f"neither done nor an error after {PATIENCE_S} s")
@@ -163,16 +171,19 @@ def main():
     connection = Connection()
     try:
         plc, program = load(sys.argv[1:], connection)
-        retained(program.frame["fbask"])
-        run(plc, program)
-        retained(program.frame["fbask"], keep=True)
+        ask = program.frame.get("fbask")
+        if ask:
+            retained(ask)
+        run(plc, program, (ask or program).frame)
+        if ask:
+            retained(ask, keep=True)
     except st.Fault as fault:
         sys.exit(f"plc.py: {fault}")
     finally:
         connection.close()
-    ask = program.frame["fbask"].frame
-    for name in ("xDone", "xError", "sText", "lrScore", "sCode", "uiTry"):
-        value = ask[name.lower()]
+    names = ("xDone", "xError", "sText", "lrScore", "sCode", "uiTry") if ask else outputs(program)
+    for name in names:
+        value = (ask or program).frame[name.lower()]
         print(f"{name:8}", str(value).upper() if isinstance(value, bool) else round(value, 3) if isinstance(value, float) else value)
 
 

@@ -37,13 +37,16 @@ class Failed(Exception):
 
 
 class Stack:
-    """Bus, broker and daemon, as `make up` starts them; stopped with the block."""
+    """Bus, broker and daemon with the pages' binding, as `make up` starts them; stopped with the block."""
 
     def __init__(self, directory):
         self.program = Path(os.environ.get("EDGE_BIN_DIR", ROOT / "target/release")).absolute() / "edge-stack"
         self.directory = directory
 
     def __enter__(self):
+        more = self.directory / "edged.toml.d"
+        more.mkdir(parents=True)
+        shutil.copy(DOCS / "parts.toml", more)
         self.call("up")
         return self
 
@@ -183,7 +186,9 @@ def main():
         print("run.py: SKIPPED: no client is installed", flush=True)
         return
     units(installed)
-    wanted = [Path(name).absolute() for name in sys.argv[2:]] or sorted(page for page in DOCS.glob("*.md") if pages.steps(page.read_text()))
+    named = [Path(name).absolute() for name in sys.argv[2:]] or [page for page in DOCS.glob("*.md") if pages.steps(page.read_text())]
+    # However they are named: bindings.md shows counters, and so is the first.
+    wanted = sorted(named)
     temporary = Path(tempfile.mkdtemp(prefix="edged-clients-"))
     try:
         with Stack(temporary / "stack") as stack:

@@ -1,4 +1,4 @@
-// Takes the picture of docs/mqtt/node-red.md: the editor of a running Node-RED with our flow, after both of its buttons were
+// Takes the picture of docs/mqtt/node-red.md: the editor of a running Node-RED with our flow, after each of its buttons was
 // pressed.
 //
 //     node screenshot.mjs URL CHROMIUM PNG
@@ -18,7 +18,7 @@ const installed = process.env.EDGE_CLIENTS_NODE;
 const { chromium } = createRequire(join(installed, "package.json"))("playwright-core");
 
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
-const page = await browser.newPage({ viewport: { width: 1320, height: 660 } });
+const page = await browser.newPage({ viewport: { width: 1320, height: 860 } });
 // What a flow tells the editor before the editor has asked for it is lost.
 const listens = new Promise((resolve) => {
     page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => String(payload).includes("debug") && resolve()));
@@ -31,8 +31,8 @@ await page.evaluate(() => {
     RED.sidebar.show("debug");
 });
 await listens;
-// A press of the button asks; the answer is in the sidebar when it has come.
-for (const [button, answers] of [["edged-inject-5", 1], ["edged-inject-3", 2]]) {
+// A press of the button asks, or takes a picture that a binding has five values for; all are in the sidebar when they have come.
+for (const [button, answers] of [["edged-inject-5", 1], ["edged-inject-3", 2], ["edged-camera", 7]]) {
     await page.evaluate((id) => fetch(`inject/${id}`, { method: "POST" }), button);
     await page.waitForFunction((count) => document.querySelectorAll(".red-ui-debug-msg").length >= count, answers);
 }

@@ -18,6 +18,8 @@ finish() {
 }
 trap finish EXIT
 
+mkdir -p "$made/stack/edged.toml.d"
+cp docs/mqtt/parts.toml "$made/stack/edged.toml.d"
 "$bin/edge-stack" up "$made/stack" >/dev/null
 . "$made/stack/env"
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')

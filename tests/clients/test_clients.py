@@ -48,8 +48,8 @@ class Pages(unittest.TestCase):
             pages.blocks("```sh\necho\n")
 
     def test_what_differs_from_run_to_run_is_no_difference(self):
-        shown = '{"id":"m1a223e6a082-2","info":{"total_us":19603,"received_at":"2026-11-28T20:46:26Z"}} score 0.99306'
-        printed = '{"id":"m1a223e6a083-77","info":{"total_us":7,"received_at":"2027-01-01T00:00:00Z"}} score 0.99307'
+        shown = '{"id":"m1a223e6a082-parts-2","info":{"total_us":19603,"received_at":"2026-11-28T20:46:26Z"},"time":"2026-11-28T20:46:25Z"} score 0.99306'
+        printed = '{"id":"m1a223e6a083-parts-77","info":{"total_us":7,"received_at":"2027-01-01T00:00:00Z"},"time":"2027-01-01T00:00:00Z"} score 0.99307'
         self.assertEqual(pages.difference(shown, printed), "")
 
     def test_every_other_difference_is_shown(self):
@@ -243,6 +243,37 @@ class Asking(unittest.TestCase):
             self.assertEqual(self.frame["scode"], "invalid_input")
             ids.add(id)
         self.assertEqual(len(ids), 3)
+
+
+class Values(unittest.TestCase):
+    """FB_EdgeValue, with messages made here."""
+
+    def test_a_value_is_read_as_text_as_number_and_as_yes_or_no(self):
+        plc = st.Plc(EDGED)
+        block = plc.instance("FB_EdgeValue")
+        for body, text, number, yes in (
+                ("bolt", "bolt", 0.0, False), ("0.820753", "0.820753", 0.820753, False), ("true", "true", 0.0, True),
+                ("false", "false", 0.0, False), ("-", "-", 0.0, False), ("12", "12", 12.0, False), ("", "", 0.0, False),
+                ("bulon n\u00ba 4", "bulon n?? 4", 0.0, False), ("e99999", "e99999", 0.0, False), ("x" * 4096, "x" * 80, 0.0, False)):
+            body = body.encode()
+            block.frame["abpayload"][:len(body)] = body
+            block.frame.update(xreceived=True, udilength=len(body))
+            block.run(0)
+            self.assertEqual((block.frame["stext"], block.frame["xvalue"], block.frame["xnew"]), (text, yes, True))
+            self.assertAlmostEqual(block.frame["lrvalue"], number, places=12)
+
+    def test_a_value_stays_until_the_next_one_comes(self):
+        block = st.Plc(EDGED).instance("FB_EdgeValue")
+        block.frame.update(xreceived=False, udilength=0)
+        block.run(0)
+        self.assertEqual((block.frame["xnew"], block.frame["xknown"]), (False, False))
+        block.frame["abpayload"][:4] = b"true"
+        block.frame.update(xreceived=True, udilength=4)
+        block.run(0)
+        block.frame["abpayload"][:4] = b"nuts"
+        block.frame.update(xreceived=False)
+        block.run(0)
+        self.assertEqual((block.frame["xnew"], block.frame["xknown"], block.frame["xvalue"], block.frame["stext"]), (False, True, True, "true"))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ fn a_frame_gives_json_values_of_their_own_and_the_last_answer() -> Result<()> {
             // A space is taken in a topic, and not in the path of a tag.
             let source = body["source"].as_str().context("a source")?.to_owned();
             ensure!(source.starts_with("gate_4-") && !source.contains(' '), "{source}");
-            for (field, value) in [("class", "json"), ("ok", "true"), ("quality", "good"), ("reason", "")] {
+            for (field, value) in [("class", "json"), ("ok", "true"), ("quality", "good"), ("reason", "-")] {
                 let found = text_on(&device, &format!("seen/{source}/{field}")).await?;
                 ensure!(found == value, "{field}: {found}");
             }
@@ -92,8 +92,10 @@ fn a_frame_gives_json_values_of_their_own_and_the_last_answer() -> Result<()> {
 #[test]
 fn a_frame_without_an_answer_makes_the_values_bad_with_the_reason() -> Result<()> {
     block_on(async {
-        let stack = stack(&format!("[mqtt]\nmax_request_kib = 64\nmax_packet_kib = 1024\n{BINDING}")).await?;
-        let device = stack.device(Protocol::V5).await?;
+        // Under MQTT 5 a broker keeps what is too large to itself, as it knows the limit.
+        let config = format!("[mqtt]\nprotocol = \"3.1.1\"\nmax_request_kib = 64\nmax_packet_kib = 1024\n{BINDING}");
+        let stack = stack(&config).await?;
+        let device = stack.device(Protocol::V311).await?;
         device.subscribe("seen/#").await?;
         // Between the limit of a request and that of a packet, and above both.
         for bytes in [100 << 10, 10 << 20] {

@@ -8,7 +8,7 @@ mod outputs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use edge_core::{DataClass, Priority};
+use edge_core::{DataClass, Priority, Zone};
 use reqwest::Url;
 
 pub use self::keys::{GROUP, MOST};
@@ -133,6 +133,23 @@ impl BindingConfig {
     pub fn is_ok(&self, facts: &Facts) -> bool {
         self.flat.as_ref().is_none_or(|flat| flat.rules.verdict.is_ok(facts))
     }
+}
+
+/// Why the answers of a binding may not go to the broker: its frames were not there yet, and what is made of them goes no
+/// farther than they may.
+pub fn confined(binding: &BindingConfig, unlabelled: DataClass, broker: Zone) -> Option<String> {
+    let class = binding.data_class.unwrap_or(unlabelled);
+    if binding.filter().is_some() || broker <= class.farthest() {
+        return None;
+    }
+    Some(format!(
+        "{:?}: its frames are {} data, which stays in the zone {}, and the broker that gets the answers is in the zone {}: set \
+         `data_class`, or `mqtt.zone` if the broker is nearer",
+        binding.name,
+        class.as_str(),
+        class.farthest().as_str(),
+        broker.as_str()
+    ))
 }
 
 /// What bindings are held against beyond their own text.

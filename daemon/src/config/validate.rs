@@ -90,6 +90,10 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
         super::policy::read(&mut values, &around);
     let around = bindings::Around { machine, node: &node, mqtt: mqtt.as_ref() };
     let bindings::Read { bindings, unseen: of_bindings } = bindings::read(&mut values, &around);
+    let broker = mqtt.as_ref().map_or(Zone::Device, |mqtt| mqtt.zone);
+    bindings.iter().filter_map(|binding| bindings::confined(binding, policy.unlabelled, broker)).for_each(|message| {
+        values.fault(None, bindings::GROUP.name, message);
+    });
     let config = Config {
         bus: match values.text("bus.kind").as_deref() {
             Some("session") => BusConfig::Session,

@@ -19,6 +19,19 @@ pub struct Facts {
     pub text: Option<String>,
 }
 
+impl Facts {
+    /// These, after those: what was told before and is not any more is told to be nothing, or a value of an earlier frame would
+    /// stand beside those of this one.
+    pub fn in_place_of(self, before: &Facts) -> Facts {
+        Facts {
+            class: self.class.or_else(|| before.class.as_ref().map(|_| String::new())),
+            score: self.score.or_else(|| before.score.map(|_| 0.0)),
+            count: self.count.or_else(|| before.count.map(|_| 0)),
+            text: self.text.or_else(|| before.text.as_ref().map(|_| String::new())),
+        }
+    }
+}
+
 /// What the document of a task says.
 pub fn facts(document: &Value) -> Facts {
     let mut facts = if let Some(lines) = list(document, "lines") {

@@ -64,6 +64,7 @@ impl Memory {
             Seen::Answer(document) => {
                 let facts = facts(document);
                 let is_ok = self.rules.verdict.is_ok(&facts);
+                let facts = facts.in_place_of(&last.state.facts);
                 last.state = State { facts, is_ok, quality: Quality::Good, reason: String::new(), at };
                 let due = self.rules.stale_after.map(|span| now.after(span));
                 self.due.extend(due.map(|due| (due, Arc::clone(&source))));

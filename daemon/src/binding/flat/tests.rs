@@ -241,3 +241,12 @@ fn value(payload: &str, format: Format) -> String {
         }
     }
 }
+
+#[test]
+fn what_an_answer_does_not_tell_any_more_is_told_to_be_nothing() {
+    let before = Facts { class: Some("cat".into()), score: Some(0.9), count: Some(2), text: None };
+    let none = Facts::default().in_place_of(&before);
+    assert_eq!(none, Facts { class: Some(String::new()), score: Some(0.0), count: Some(0), text: None });
+    let other = Facts { class: Some("dog".into()), ..Facts::default() };
+    assert_eq!(other.clone().in_place_of(&Facts::default()), other);
+}

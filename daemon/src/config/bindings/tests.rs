@@ -10,7 +10,7 @@ use crate::binding::flat::{Field, Format};
 use crate::binding::gate::Take;
 use crate::binding::words::sentences;
 
-const MQTT: &str = "node = 'box'\n[mqtt]\nhost = 'broker'\nprefix = 'edge'\ngroup = 'press'\n";
+const MQTT: &str = "node = 'box'\n[mqtt]\nhost = 'broker'\nzone = 'device'\nprefix = 'edge'\ngroup = 'press'\n";
 
 fn read_on(machine: &Machine, text: &str) -> Result<Vec<BindingConfig>, Vec<String>> {
     let mut values = Values::default();
@@ -301,5 +301,30 @@ proptest! {
         let binding = one("topic = 'x/+/#'");
         let captures: Vec<&str> = captures.iter().map(String::as_str).collect();
         prop_assert!(tag::is_name(&binding.source(&captures, "box", "edge")));
+    }
+}
+
+#[test]
+fn answers_go_to_no_broker_that_is_farther_than_their_frames_may() {
+    let on_premises = |lines: &str| {
+        let text = format!("[mqtt]\nhost = 'broker'\n{}", binding("a", lines));
+        read_on(&Machine::default(), &text)
+    };
+    for (lines, taken) in [
+        ("folder = '/srv/in'", false),
+        ("folder = '/srv/in'\ndata_class = 'regulated'", false),
+        ("folder = '/srv/in'\ndata_class = 'internal'", true),
+        ("device = '/dev/video0'\ndata_class = 'public'", true),
+        // The broker has seen these already.
+        ("topic = 'camera/+/image'", true),
+    ] {
+        let found = on_premises(lines);
+        assert_eq!(found.is_ok(), taken, "{lines}: {found:?}");
+        if let Err(faults) = found {
+            assert!(
+                faults.len() == 1 && faults[0].contains("regulated") && faults[0].contains("premises"),
+                "{faults:?}"
+            );
+        }
     }
 }

@@ -73,6 +73,8 @@ pub struct Session {
     row_bytes: u64,
     actions: VecDeque<Action>,
     numbers: Numbers,
+    /// Last told.
+    now: Mono,
     connected: bool,
     stopping: bool,
     /// A subscription is not answered.
@@ -104,6 +106,7 @@ impl Session {
             row_bytes: 0,
             actions: VecDeque::new(),
             numbers: Numbers::default(),
+            now: Mono::default(),
             connected: false,
             stopping: false,
             subscribing_since: None,
@@ -281,10 +284,12 @@ impl Session {
     /// A message that carried no request, or needs no answer: it is acknowledged in its turn.
     pub fn discard(&mut self, job: JobId) {
         self.settle(job, None);
+        self.unpark(self.now);
     }
 
     /// Time passed: requests that have been unsettled for too long go to the journal.
     pub fn tick(&mut self, now: Mono) {
+        self.now = now;
         self.window.tick(now);
         self.outbox.tick(now);
         while let Some((due, job)) = self.due.front().copied()
@@ -322,7 +327,10 @@ impl Session {
     pub fn poll_action(&mut self) -> Option<Action> {
         while let Some(action) = self.outbox.poll() {
             match action {
-                outbox::Action::Safe(job) if self.jobs.contains_key(&job) => self.settle(job, None),
+                outbox::Action::Safe(job) if self.jobs.contains_key(&job) => {
+                    self.settle(job, None);
+                    self.unpark(self.now);
+                }
                 outbox::Action::Safe(job) => self.actions.push_back(Action::Posted(job)),
                 other => self.actions.push_back(Action::Outbox(other)),
             }
@@ -371,9 +379,12 @@ impl Session {
         self.connected && (own || self.acks.is_ready() || self.window.is_ready() || letter())
     }
 
-    /// Whether messages of the outbox may leave: not while the daemon stops, if the disk takes them.
+    /// Whether messages of the outbox may leave: while the daemon stops, many of them are better off on the disk.
     fn takes_letters(&self) -> bool {
-        self.window.wants_letter() && !(self.stopping && self.outbox.has_disk())
+        /// Sent in no time.
+        const FEW: u64 = 64;
+        let stays = self.stopping && self.outbox.has_disk() && self.outbox.level().rows > FEW;
+        self.window.wants_letter() && !stays
     }
 
     /// Open requests with this id, for a cancellation.

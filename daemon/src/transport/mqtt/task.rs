@@ -170,6 +170,10 @@ pub struct Task {
     binder: Binder,
     /// For the edge node.
     news: Option<mpsc::Sender<News>>,
+    /// Messages with frames that are not with their bindings yet, in the order in which they came, and those of them that may go
+    /// there, with the deaths at which they were open.
+    frames_in_order: VecDeque<JobId>,
+    ready_frames: HashMap<JobId, u8>,
     /// When their counters are told.
     binder_due: Option<Mono>,
     /// Frames that messages name, while they are read.
@@ -211,16 +215,20 @@ impl Task {
         // A journal that is not open may be one of a daemon that crashed.
         let crashed = ledger.found.as_ref().is_none_or(|found| found.crashed);
         let sender = Sender { topics: topics.clone(), node, protocol: config.protocol };
+        let mut speaker = Speaker::new(&config, topics, telemetry_interval, wall);
+        speaker.set_bindings(binder.status());
         Task {
             session: Session::new(limits, first_job, crashed),
             siblings: Siblings::new(orders, sender, id_prefix.clone(), handle.clone(), clock),
             binder,
             news,
+            frames_in_order: VecDeque::new(),
+            ready_frames: HashMap::new(),
             binder_due: None,
             resolving: JoinSet::new(),
             sources,
             id_prefix,
-            speaker: Speaker::new(&config, topics, telemetry_interval, wall),
+            speaker,
             rules,
             handle,
             clock,
@@ -390,7 +398,10 @@ impl Task {
             Action::Write { job, deaths } => self.write(now, job, deaths),
             Action::Remove(job) => self.remove(job),
             Action::Note { job, step } => self.note(now, job, step),
-            Action::Forget(job) => drop(self.open.remove(&job)),
+            Action::Forget(job) => {
+                self.open.remove(&job);
+                self.hand_out(now);
+            }
             Action::Posted(job) => self.on_posted(job),
             Action::Outbox(action) => self.act_outbox(action),
             Action::OrderRefused(ticket) => self.on_order_refused(now, ticket),

@@ -12,6 +12,7 @@ pub mod commands;
 mod conformance;
 pub mod history;
 pub mod host;
+mod kept;
 pub mod metrics;
 pub mod node;
 mod number;
@@ -28,7 +29,9 @@ use edge_wire::sparkplug::SparkplugStatus;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use self::kept::Kept;
 use self::metrics::bindings::BindingResult;
+use self::store::Bounds;
 use self::task::Task;
 use super::mqtt::supervise;
 use crate::config::MqttConfig;
@@ -38,6 +41,8 @@ use crate::handle::{Handle, Message};
 
 /// News of bindings that wait for the transport.
 pub const NEWS: usize = 256;
+/// How long the disk may take at the end.
+const DISK_LIMIT: Duration = Duration::from_secs(2);
 /// How long the last words may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -99,7 +104,11 @@ pub fn spawn(setup: Setup) -> Sparkplug {
 async fn live(setup: Setup, stopped: watch::Receiver<Option<()>>) {
     let news = Arc::clone(&setup.news).lock_owned().await;
     let last = number::read(&setup.state_dir).await;
-    Task::new(setup, news, last).run(stopped).await;
+    let kept = Kept::open(&setup.state_dir.join("sparkplug.db"), Bounds::of(&setup.config)).await;
+    let kept = Task::new(setup, news, last, kept).run(stopped).await;
+    if tokio::time::timeout(DISK_LIMIT, tokio::task::spawn_blocking(move || kept.close())).await.is_err() {
+        tracing::error!("the disk did not take the last results for SCADA hosts in time");
+    }
 }
 
 impl Sparkplug {

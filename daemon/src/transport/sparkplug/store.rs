@@ -1,9 +1,11 @@
 //! Where results wait that no host heard: a queue of chunks that is bounded in number and in bytes.
 //!
-//! Decides which go when it is full (the oldest). Must not know what a chunk holds. This one is in memory: what it holds is lost
-//! with the process.
+//! Decides which go when it is full (the oldest). Must not know what a chunk holds. It lies in memory; [`kept`](super::kept)
+//! has the same on disk.
 
 use std::collections::VecDeque;
+
+use crate::config::sparkplug::SparkplugConfig;
 
 /// Number of a chunk; numbers grow.
 pub type ChunkId = u64;
@@ -25,17 +27,25 @@ pub struct Bounds {
     pub bytes: usize,
 }
 
+impl Bounds {
+    /// Those of the configuration.
+    pub fn of(config: &SparkplugConfig) -> Bounds {
+        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Bounds { chunks: size(config.history_max_rows), bytes: size(config.history_max_bytes) }
+    }
+}
+
 impl Store {
     /// An empty one.
     pub fn new(bounds: Bounds) -> Store {
         Store { chunks: VecDeque::new(), bytes: 0, next: 0, bounds, dropped: 0 }
     }
 
-    /// Puts a chunk behind the others; the oldest go until it fits.
-    pub fn append(&mut self, chunk: Vec<u8>) {
+    /// Puts a chunk behind the others; the oldest go until it fits. `None` if it never does.
+    pub fn append(&mut self, chunk: Vec<u8>) -> Option<ChunkId> {
         if chunk.len() > self.bounds.bytes || self.bounds.chunks == 0 {
             self.dropped = self.dropped.saturating_add(1);
-            return;
+            return None;
         }
         while self.chunks.len() >= self.bounds.chunks || self.bytes + chunk.len() > self.bounds.bytes {
             let Some((_, gone)) = self.chunks.pop_front() else { break };
@@ -45,6 +55,12 @@ impl Store {
         self.bytes += chunk.len();
         self.chunks.push_back((self.next, chunk));
         self.next += 1;
+        Some(self.next - 1)
+    }
+
+    /// The oldest chunk.
+    pub fn first(&self) -> Option<ChunkId> {
+        self.chunks.front().map(|(id, _)| *id)
     }
 
     /// The oldest chunks, at most `most`.
@@ -82,7 +98,7 @@ mod tests {
     #[test]
     fn chunks_come_out_in_their_order_and_stay_until_they_are_removed() {
         let mut store = Store::new(Bounds { chunks: 10, bytes: 100 });
-        (0..4).for_each(|n| store.append(vec![n]));
+        (0..4).for_each(|n| _ = store.append(vec![n]));
         let oldest = store.oldest(3);
         assert_eq!(oldest.iter().map(|(_, chunk)| chunk[0]).collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(store.len(), 4);
@@ -93,7 +109,7 @@ mod tests {
     #[test]
     fn the_oldest_go_and_are_counted_when_there_is_no_room() {
         let mut store = Store::new(Bounds { chunks: 3, bytes: 10 });
-        (0..5).for_each(|n| store.append(vec![n; 2]));
+        (0..5).for_each(|n| _ = store.append(vec![n; 2]));
         assert_eq!((store.len(), store.dropped()), (3, 2));
         store.append(vec![9; 8]);
         assert_eq!((store.len(), store.dropped()), (2, 4));

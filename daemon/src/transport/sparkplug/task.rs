@@ -2,13 +2,13 @@
 
 mod orders;
 mod report;
+mod wire;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use edge_core::Mono;
 use edge_wire::dto::Status;
 use tokio::sync::{OwnedMutexGuard, mpsc, watch};
@@ -16,21 +16,19 @@ use tokio::time::{Sleep, sleep};
 
 use self::orders::{Orders, Told};
 use self::report::Report;
+use self::wire::{manner, servers, to_broker};
+use super::kept::Kept;
 use super::metrics::Permits;
 use super::metrics::bindings::Bindings;
 use super::metrics::status::{Rates, picture};
-use super::node::{Action, Node, Now, Packet, Phase, Plan, Will};
-use super::store::{Bounds, Store};
+use super::node::{Action, Node, Now, Phase, Plan};
 use super::topic::Topics;
 use super::{News, Setup, number};
 use crate::config::MqttConfig;
 use crate::driver::clock::Clock;
 use crate::transport::mqtt::link::{self, Link};
-use crate::transport::mqtt::packet::{self, FromBroker, Manner, Outbound, Qos, ToBroker};
+use crate::transport::mqtt::packet::{FromBroker, Qos, ToBroker};
 use crate::transport::mqtt::reconnect::{End, Reconnect};
-
-/// What the client id of this connection has behind that of the other.
-const ENDING: &str = "-spb";
 
 /// Why the loop turns.
 enum Wake {
@@ -42,6 +40,8 @@ enum Wake {
     },
     News(News),
     Told(Told),
+    /// The store's disk.
+    Disk(crate::ledger::outbox::Report),
     Time,
     Stop,
 }
@@ -57,7 +57,7 @@ pub struct Task {
     permits: Permits,
     topics: Topics,
     node: Node,
-    store: Store,
+    store: Kept,
     bindings: Bindings,
     news: OwnedMutexGuard<mpsc::Receiver<News>>,
     rates: Rates,
@@ -82,7 +82,7 @@ pub struct Task {
 
 impl Task {
     /// One that is not connected; `last` is the number of the last connection of an earlier life.
-    pub fn new(setup: Setup, news: OwnedMutexGuard<mpsc::Receiver<News>>, last: Option<u8>) -> Task {
+    pub fn new(setup: Setup, news: OwnedMutexGuard<mpsc::Receiver<News>>, last: Option<u8>, store: Kept) -> Task {
         let Setup { config, mqtt, handle, clock, wall, state_dir, .. } = setup;
         let servers = servers(mqtt);
         let permits = Permits { drain: config.drain, activate: config.activate };
@@ -94,10 +94,9 @@ impl Task {
             servers: servers.len(),
             history_per_second: config.history_per_second,
         };
-        let bounds = Bounds { chunks: size(config.history_max_rows), bytes: size(config.history_max_bytes) };
         Task {
             node: Node::new(plan, last),
-            store: Store::new(bounds),
+            store,
             bindings: Bindings::default(),
             report: Report::new(&config),
             orders: Orders::new(handle.clone(), format!("sparkplug group {}", config.group), wall),
@@ -125,17 +124,19 @@ impl Task {
         }
     }
 
-    /// Runs until stopped.
-    pub async fn run(mut self, mut stop: watch::Receiver<Option<()>>) {
+    /// Runs until stopped; gives the store back to be closed.
+    pub async fn run(mut self, mut stop: watch::Receiver<Option<()>>) -> Kept {
         let timer = sleep(Duration::ZERO);
         tokio::pin!(timer);
         let (mut armed, mut news_end, mut driver_gone) = (None, false, false);
         loop {
             self.advance().await;
+            let now = self.now().mono;
+            self.store.tick(now);
             if self.stopping && self.link.is_none() {
-                return;
+                return self.store;
             }
-            self.report.tell(self.now().mono, &self.node, &self.store, self.orders.handle());
+            self.report.tell(self.now().mono, &self.node, self.store.store(), self.orders.handle());
             self.arm(timer.as_mut(), &mut armed);
             let (blocked, may_stop) = (self.blocked, !self.stopping);
             let (received, packets) = match &mut self.link {
@@ -151,6 +152,7 @@ impl Task {
                     None => { news_end = true; continue }
                 },
                 Some(told) = self.orders.next() => Wake::Told(told),
+                Some(report) = self.store.reports.recv() => Wake::Disk(report),
                 () = timer.as_mut() => Wake::Time,
                 _asked = stop.wait_for(Option::is_some), if may_stop => Wake::Stop,
             };
@@ -170,6 +172,7 @@ impl Task {
                     self.orders.served = served;
                     self.status_is_new = true;
                 }
+                Wake::Disk(report) => self.store.on_report(report),
                 Wake::Stop => self.on_stop(),
                 Wake::Time => armed = None,
                 Wake::Room => {}
@@ -260,11 +263,14 @@ impl Task {
             }
             Action::Refused(why) => tracing::warn!(%why, "a command of a Sparkplug host is refused"),
             Action::Doubt(what) => tracing::warn!(%what, "Sparkplug"),
-            Action::Keep(chunk) => self.store.append(chunk),
+            Action::Keep(chunk) => {
+                let now = self.now().mono;
+                self.store.append(now, chunk);
+            }
             Action::Fetch(most) => self.node.fetched(self.store.oldest(most)),
             Action::Remove(through) => self.store.remove(through),
         }
-        self.node.stored(self.store.len());
+        self.node.stored(self.store.store().len());
     }
 
     fn on_packet(&mut self, packet: FromBroker) {
@@ -357,60 +363,13 @@ impl Task {
 
     fn arm(&self, mut timer: std::pin::Pin<&mut Sleep>, armed: &mut Option<Mono>) {
         let show = self.shown_at.filter(|_| self.status_is_new).map(|at| at.after(self.interval));
-        let due = [self.node.poll_deadline(), self.next_attempt, show, self.report.next_due()];
+        let due = [self.node.poll_deadline(), self.next_attempt, show, self.report.next_due(), self.store.next_due()];
         let next = due.into_iter().flatten().min().unwrap_or(Mono::MAX);
         if *armed != Some(next) {
             timer.as_mut().reset(self.clock.instant(next));
             *armed = Some(next);
         }
     }
-}
-
-/// The brokers that the node goes to, each with the client id of this connection.
-fn servers(mqtt: MqttConfig) -> Vec<MqttConfig> {
-    let client_id = format!("{}{ENDING}", mqtt.client_id);
-    let mqtt = MqttConfig { client_id, ..mqtt };
-    (0..=mqtt.fallback.len()).map(|place| mqtt.at(place)).collect()
-}
-
-/// The broker keeps nothing of this connection, and says the death of the node when it ends.
-fn manner(Will { topic, payload }: Will) -> Manner {
-    let will = packet::Will { topic, payload: payload.into(), qos: Qos::AtLeastOnce, retain: false };
-    Manner { will, clean: true }
-}
-
-fn to_broker(packet: Packet, topics: &Topics, last_id: &mut u16) -> ToBroker {
-    let mut packet_id = || {
-        *last_id = last_id.wrapping_add(1).max(1);
-        *last_id
-    };
-    match packet {
-        Packet::Subscribe(filters) => {
-            let filters = filters.into_iter().map(|filter| (filter, Qos::AtLeastOnce)).collect();
-            ToBroker::Subscribe { packet_id: packet_id(), filters, retained: true }
-        }
-        Packet::Publish { topic, payload } => {
-            ToBroker::Publish { packet_id: 0, again: false, message: message(topic, payload, Qos::AtMostOnce) }
-        }
-        Packet::Death(Will { topic, payload }) => ToBroker::Publish {
-            packet_id: packet_id(),
-            again: false,
-            message: message(topic, payload, Qos::AtLeastOnce),
-        },
-        // Nobody ever subscribes to this one, and a broker answers all the same.
-        Packet::Fence => {
-            ToBroker::Unsubscribe { packet_id: packet_id(), filters: vec![format!("{}/-", topics.node_commands())] }
-        }
-        Packet::Disconnect => ToBroker::DisconnectWithWill,
-    }
-}
-
-fn message(topic: String, payload: Vec<u8>, qos: Qos) -> Outbound {
-    Outbound { topic, payload: Bytes::from(payload), qos, ..Outbound::default() }
-}
-
-fn size(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The next packet; `None` when the connection ended. Waits for ever without one.
@@ -426,60 +385,5 @@ async fn room(packets: Option<&mpsc::Sender<ToBroker>>) {
     match packets {
         Some(packets) if packets.reserve().await.is_ok() => {}
         _ => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sent(packet: Packet) -> ToBroker {
-        to_broker(packet, &Topics::new("plant", "box"), &mut u16::MAX.clone())
-    }
-
-    #[test]
-    fn births_data_and_deaths_of_devices_have_qos_0_and_are_not_retained() {
-        let packet = sent(Packet::Publish { topic: "t".into(), payload: vec![1] });
-        let ToBroker::Publish { packet_id, again, message } = packet else { panic!("{packet:?}") };
-        assert_eq!((packet_id, again, message.qos, message.retain), (0, false, Qos::AtMostOnce, false));
-        assert_eq!((message.topic.as_str(), &message.payload[..], &*message.content_type), ("t", &[1][..], ""));
-    }
-
-    #[test]
-    fn the_will_has_qos_1_and_is_not_retained_and_the_session_is_clean() {
-        let Manner { will, clean } = manner(Will { topic: "t".into(), payload: vec![1] });
-        assert_eq!((will.qos, will.retain, clean), (Qos::AtLeastOnce, false, true));
-        assert_eq!((will.topic.as_str(), &will.payload[..]), ("t", &[1][..]));
-    }
-
-    #[test]
-    fn the_death_that_is_said_has_qos_1_and_the_last_packet_asks_for_the_will() {
-        let packet = sent(Packet::Death(Will { topic: "t".into(), payload: vec![1] }));
-        let ToBroker::Publish { packet_id, message, .. } = packet else { panic!("{packet:?}") };
-        assert_eq!((packet_id, message.qos, message.retain), (1, Qos::AtLeastOnce, false));
-        assert_eq!(sent(Packet::Disconnect), ToBroker::DisconnectWithWill);
-    }
-
-    #[test]
-    fn commands_and_words_of_hosts_are_subscribed_to_with_qos_1_and_what_is_kept_is_wanted() {
-        let packet = sent(Packet::Subscribe(vec!["a".into()]));
-        let filters = vec![("a".to_owned(), Qos::AtLeastOnce)];
-        assert_eq!(packet, ToBroker::Subscribe { packet_id: 1, filters, retained: true });
-    }
-
-    #[test]
-    fn the_question_to_the_broker_changes_no_subscription() {
-        let packet = sent(Packet::Fence);
-        let ToBroker::Unsubscribe { filters, .. } = packet else { panic!("{packet:?}") };
-        assert_eq!(filters, ["spBv1.0/plant/NCMD/box/-"]);
-    }
-
-    #[test]
-    fn the_connection_has_a_client_id_of_its_own() {
-        let mut values = crate::config::raw::Values::default();
-        values.add(std::path::Path::new("t"), "[mqtt]\nhost = 'b'\nclient_id = 'edged-a'");
-        let config = crate::config::validate::validate(values, &Default::default()).unwrap();
-        let servers = servers(config.mqtt.unwrap());
-        assert_eq!(servers[0].client_id, "edged-a-spb");
     }
 }

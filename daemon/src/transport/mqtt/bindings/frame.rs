@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use edge_core::{Mono, Zone};
+use edge_core::{DataClass, Mono, Zone};
 use edge_engine::protocol::Want;
 use edge_wire::error::ErrorCode;
 
@@ -15,6 +15,9 @@ use crate::request::{Blob, Caller, Failure, Options, Payload, Request};
 use crate::transport::mqtt::ingress;
 use crate::transport::mqtt::packet::Inbound;
 use crate::transport::mqtt::session::JobId;
+
+/// User property in which a sender names the data class.
+const CLASS: &str = "data_class";
 
 /// What a binding is given.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub struct Frame {
     pub payload: Bytes,
     /// Its content type, as its sender says.
     pub said: Option<String>,
+    /// The data class that its sender asks for.
+    pub class: Option<DataClass>,
     /// Why it cannot be asked for.
     pub fault: Option<Failure>,
     /// When it came, by the wall clock and by that of the daemon.
@@ -67,8 +72,11 @@ pub fn of_message(
     let too_large = message.oversized.is_some() || bytes as u64 > most_bytes;
     let fault = too_large.then(|| ingress::too_large(bytes, most_bytes));
     let said = message.properties.content_type.clone();
+    let class = message.properties.user.iter().find(|(name, _)| name == CLASS);
+    // An unknown word is the strictest class, as everywhere.
+    let class = class.map(|(_, word)| DataClass::from_word(word).unwrap_or(DataClass::Regulated));
     let topic = message.topic.as_str().into();
-    Frame { topic, fault, ..of_source(now, at, captures, message.payload.clone(), said, path) }
+    Frame { topic, fault, class, ..of_source(now, at, captures, message.payload.clone(), said, path) }
 }
 
 /// The frame of a source that is no topic.
@@ -86,6 +94,7 @@ pub fn of_source(
         captures: captures.iter().map(|capture| (*capture).to_owned()).collect(),
         payload,
         said,
+        class: None,
         fault: None,
         at,
         received: now,
@@ -114,7 +123,7 @@ pub fn request(
     let options = Options {
         version: config.version.clone(),
         deadline_ms: left(now, config.deadline, frame.received)?,
-        data_class: config.data_class.map(|class| class.as_str().to_owned()),
+        data_class: class(config.data_class, frame.class).map(|class| class.as_str().to_owned()),
         priority: config.priority,
         client: Some(format!("binding {}", config.name)),
         made_up_id: Some(id.to_owned()),
@@ -133,6 +142,14 @@ pub fn request(
     })
 }
 
+/// The stricter of the operator's class and the one that the sender asks for.
+fn class(configured: Option<DataClass>, asked: Option<DataClass>) -> Option<DataClass> {
+    match (configured, asked) {
+        (Some(configured), Some(asked)) => Some(configured.min(asked)),
+        (configured, asked) => configured.or(asked),
+    }
+}
+
 /// What is left of a deadline that counts from receipt, milliseconds.
 fn left(now: Mono, deadline: Option<Duration>, received: Mono) -> Result<Option<u64>, Failure> {
     let Some(deadline) = deadline else { return Ok(None) };
@@ -142,5 +159,33 @@ fn left(now: Mono, deadline: Option<Duration>, received: Mono) -> Result<Option<
             Err(Failure::new(ErrorCode::DeadlineExceeded, "the frame waited for its turn until its deadline"))
         }
         Ok(ms) => Ok(Some(ms)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_may_ask_for_a_stricter_class_and_for_no_freer_one() {
+        use DataClass::{Internal, Public, Regulated};
+        for (configured, asked, expected) in [
+            (Some(Internal), Some(Public), Some(Internal)),
+            (Some(Internal), Some(Regulated), Some(Regulated)),
+            (Some(Internal), None, Some(Internal)),
+            (None, Some(Internal), Some(Internal)),
+            (None, None, None),
+        ] {
+            assert_eq!(class(configured, asked), expected, "{configured:?} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_counts_from_receipt_and_one_that_passed_is_said() {
+        let at = |ms: u64| Mono::from_nanos(ms * 1_000_000);
+        assert_eq!(left(at(30), Some(Duration::from_millis(100)), at(10)), Ok(Some(80)));
+        assert_eq!(left(at(30), None, at(10)), Ok(None));
+        let late = left(at(200), Some(Duration::from_millis(100)), at(10)).unwrap_err();
+        assert_eq!(late.code, ErrorCode::DeadlineExceeded);
     }
 }

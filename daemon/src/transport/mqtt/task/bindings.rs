@@ -64,6 +64,7 @@ impl Task {
                 self.session.expect(job, u32::try_from(parts.len()).unwrap_or(u32::MAX));
                 let open = Open { message: Some(Box::new(message.clone())), ..Open::bound(now, self.now_ms(), parts) };
                 self.open.insert(job, open);
+                self.frames_in_order.push_back(job);
             }
             Taken::Known | Taken::Left(Why::Stopping) => {}
             Taken::Left(why @ (Why::Full | Why::Heavy)) => {
@@ -77,17 +78,33 @@ impl Task {
         }
     }
 
-    /// Hands the frames of a message to their bindings.
+    /// A message is to be handed to its bindings, in its turn.
     pub(super) fn run_bound(&mut self, now: Mono, job: JobId, deaths: u8) {
-        let Some(parts) = self.open.get_mut(&job).and_then(|open| open.parts.take()) else {
+        if self.open.get(&job).is_some_and(|open| open.parts.is_none()) {
             return self.fetch(now, job);
-        };
-        for mut part in parts {
-            part.frame.deaths = deaths;
-            if deaths >= super::requests::MAX_DEATHS {
-                part.frame.fault = Some(Binder::too_deadly(deaths));
+        }
+        self.ready_frames.insert(job, deaths);
+        self.hand_out(now);
+    }
+
+    /// Hands messages to their bindings in the order in which they came. One that waits for the journal, because it may have
+    /// killed a daemon or was left by one, holds back what came after it: else the results of a source would be out of order.
+    pub(super) fn hand_out(&mut self, now: Mono) {
+        while let Some(job) = self.frames_in_order.front().copied() {
+            let parts = match self.ready_frames.remove(&job) {
+                Some(deaths) => self.open.get_mut(&job).and_then(|open| open.parts.take()).map(|parts| (parts, deaths)),
+                None if self.open.contains_key(&job) => return,
+                None => None,
+            };
+            self.frames_in_order.pop_front();
+            let Some((parts, deaths)) = parts else { continue };
+            for mut part in parts {
+                part.frame.deaths = deaths;
+                if deaths >= super::requests::MAX_DEATHS {
+                    part.frame.fault = Some(Binder::too_deadly(deaths));
+                }
+                self.binder.arrived(now, part, Some(job));
             }
-            self.binder.arrived(now, part, Some(job));
         }
     }
 

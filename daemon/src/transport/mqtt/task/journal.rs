@@ -74,6 +74,9 @@ impl Task {
             });
             let bytes = usize::try_from(row.payload_len).unwrap_or(usize::MAX);
             let deaths = row.deaths;
+            if head.bound {
+                self.frames_in_order.push_back(job);
+            }
             self.open.insert(job, open_left(now, row, head));
             self.session.restore(now, job, key, bytes, deaths);
         }

@@ -367,6 +367,10 @@ impl Task {
     /// Leaves a note for the request's trace.
     pub(super) fn note(&mut self, now: Mono, job: JobId, step: Noted) {
         let Some(open) = self.open.get_mut(&job) else { return };
+        // Each of its frames is a request of its own.
+        if open.is_bound {
+            return;
+        }
         let (deed, request_id) = match step {
             Noted::Journaled => (Deed::Journaled, open.known_as.clone()),
             // It is over: the id is not needed any more.

@@ -12,7 +12,7 @@ fn serve(line: &mut Line, store: &mut Store) {
         }
         for action in actions {
             match action {
-                Action::Keep(chunk) => store.append(chunk),
+                Action::Keep(chunk) => _ = store.append(chunk),
                 Action::Fetch(most) => line.node.fetched(store.oldest(most)),
                 Action::Remove(through) => store.remove(through),
                 Action::Command(_) | Action::Refused(_) | Action::Doubt(_) => panic!("{action:?}"),
