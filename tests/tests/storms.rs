@@ -147,6 +147,34 @@ fn a_storm_on_one_binding_is_skipped_and_counted_while_all_others_are_served() -
     })?
 }
 
+#[test]
+fn a_broker_that_sends_more_at_once_than_there_is_room_for_loses_no_frame() -> Result<()> {
+    /// Many more than are open at once, and no more than the broker sends without a word of ours.
+    const FRAMES: usize = 150;
+    block_on(async {
+        for protocol in [Protocol::V311, Protocol::V5] {
+            let word = protocol.word();
+            let config = format!("[mqtt]\nprotocol = \"{word}\"\nmax_inflight = 4\njournal_after_ms = 1000\n{STORM}");
+            let stack = Setup::new().bundles(&[MODEL]).config(&config).start().await?;
+            let device = stack.device(Protocol::V5).await?;
+            device.subscribe("counts/#").await?;
+            for number in 0..FRAMES {
+                let (topic, payload) = (format!("count/{number}"), frame()?.into());
+                device.publish(Outgoing { topic, payload, qos: 1, ..Outgoing::default() }).await?;
+            }
+            for number in 0..FRAMES {
+                let message = device.take("a result", PATIENCE, |message| message.topic.starts_with("counts/")).await;
+                let message = message.with_context(|| format!("{word}, {number}: {}", stack.logs()))?;
+                ensure!(message.json()?["ok"] == true, "{message:?}");
+            }
+            let counted = binding(&stack, "counted").await?;
+            ensure!(counted.done == FRAMES as u64 && counted.received == FRAMES as u64, "{counted:?}");
+            ensure!(counted.overloaded == 0, "{counted:?}");
+        }
+        Ok(())
+    })?
+}
+
 fn problem(mqtt: &MqttStatus) -> Option<Problem> {
     mqtt.problems.iter().find(|problem| problem.subject == "outbox").cloned()
 }

@@ -71,18 +71,21 @@ impl Faults {
         }
         let least = self.between / 2;
         self.next = now + least + self.up_to(u64::try_from(self.between.as_millis()).unwrap_or(u64::MAX));
-        Some(match self.moments.next(if may_kill { 3 } else { 2 }) {
+        // In turn, so that a short run has each of them; the moments and lengths are random.
+        let all = self.happened.all();
+        let turn = if may_kill { all % 3 } else { 1 + all % 2 };
+        Some(match turn {
             0 => {
+                self.happened.kills += 1;
+                Fault::DaemonKilled
+            }
+            1 => {
                 self.happened.stops += 1;
                 Fault::BrokerAway(self.up_to(AWAY_MS))
             }
-            1 => {
+            _ => {
                 self.happened.silences += 1;
                 Fault::LinkSilent(self.up_to(SILENT_MS))
-            }
-            _ => {
-                self.happened.kills += 1;
-                Fault::DaemonKilled
             }
         })
     }
