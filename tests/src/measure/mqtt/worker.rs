@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -14,7 +15,7 @@ use crate::measure::median;
 use crate::measure::table::{Promise, Table};
 use crate::process::{Life, Process};
 use crate::stack::{Setup, Stack};
-use crate::{peers, places};
+use crate::{peers, places, usage};
 
 const CONFIG: &str = r#"
 [[binding]]
@@ -59,22 +60,33 @@ async fn measure(stack: &Stack, table: &mut Table) -> Result<()> {
     for name in &names {
         round(&device, name, &file, CALLS / 4).await?;
     }
+    let pids = [stack.daemon()?.process.pid(), stack.host_pid().await?];
+    let used = || pids.iter().map(|pid| usage::cpu_time(*pid)).collect::<Result<Vec<_>>>();
+    let mut costs = vec![Duration::ZERO; pids.len()];
     for _ in 0..ROUNDS {
         for (name, rates) in names.iter().zip(&mut rates) {
+            let before = used()?;
             rates.push(round(&device, name, &file, CALLS).await?);
+            if *name == "edged" {
+                let spent = used()?.into_iter().zip(before).map(|(after, before)| after - before);
+                costs.iter_mut().zip(spent).for_each(|(cost, spent)| *cost += spent);
+            }
         }
     }
+    let each = |cost: &Duration| cost.as_secs_f64() * 1e6 / (f64::from(CALLS) * ROUNDS as f64);
+    let costs: Vec<String> = costs.iter().map(|cost| format!("{:.0}", each(cost))).collect();
     let middle = |which: usize| median(rates.get(which).into_iter().flatten().copied());
     let best = if middle(2) > middle(1) { 2 } else { 1 };
     let ratio = rates.first().into_iter().flatten().zip(rates.get(best).into_iter().flatten());
     let ratio = median(ratio.map(|(edged, worker)| edged / worker));
     let note = format!(
-        "a second: edged {:.0}, worker with {} {:.0}, with {} {:.0}",
+        "a second: edged {:.0}, worker with {} {:.0}, with {} {:.0}; us of processor for a file: daemon and host {}",
         middle(0),
         WORKERS[0].2,
         middle(1),
         WORKERS[1].2,
-        middle(2)
+        middle(2),
+        costs.join(" + ")
     );
     let what = "file-type over QoS 1 at saturation / paho + ONNX Runtime";
     table.add(what, "x", Promise::AtLeast(PROMISED), ratio, note);
