@@ -16,6 +16,7 @@ PROFILE := --release --workspace --locked
 # Seconds for each fuzz target, and for the soak.
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
+SOAK_MQTT_S ?= 3600
 KILLS ?= 300
 KILLS_DEFERRED ?= 200
 KILLS_RESULTS ?= 50
@@ -114,6 +115,11 @@ bench-sites: build ## Real arrivals at boxes that may send calls to the cloud: t
 bench-spill: build dist fetch ## What it costs the daemon to send a request on to another site
 	@EDGE_BIN_DIR='$(BIN)' EDGED='$(DIST)/edged' '$(BIN)/edge-bench' spill
 
+.PHONY: bench-mqtt
+bench-mqtt: build dist fetch peers ## What is promised of MQTT: pictures, cameras, a hand-written worker, the outbox, a dead link
+	@python3 tests/clients/setup.py .fetch
+	@EDGE_BIN_DIR='$(BIN)' EDGED='$(DIST)/edged' '$(BIN)/edge-bench' mqtt
+
 .PHONY: bench-quality
 bench-quality: build ## What a learnt score keeps local: the table, and the picture in docs/quality.md
 	@'$(BIN)/edge-bench' quality
@@ -121,6 +127,10 @@ bench-quality: build ## What a learnt score keeps local: the table, and the pict
 .PHONY: soak
 soak: build fetch ## Mixed good and bad load for SOAK_SECONDS, while host, daemon and broker die in turn
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-soak' '$(SOAK_SECONDS)'
+
+.PHONY: soak-mqtt
+soak-mqtt: build fetch ## Bindings for SOAK_MQTT_S seconds while daemon, broker and link fail: none lost, none out of order
+	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-soak' mqtt '$(SOAK_MQTT_S)' '$(CARGO_TARGET_DIR)/soak-mqtt.txt'
 
 .PHONY: kills
 kills: build fetch ## The daemon dies KILLS times at random moments of installing, pulling, activating and removing versions

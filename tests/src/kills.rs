@@ -55,10 +55,17 @@ pub struct Tally {
 }
 
 /// SplitMix64: the same moments for the same seed.
-struct Moments(u64);
+#[derive(Debug)]
+pub struct Moments(u64);
 
 impl Moments {
-    fn next(&mut self, below: u64) -> u64 {
+    /// Those of this seed.
+    pub fn new(seed: u64) -> Moments {
+        Moments(seed)
+    }
+
+    /// The next one, less than `below`.
+    pub fn next(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

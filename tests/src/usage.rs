@@ -37,6 +37,14 @@ fn field(pid: u32, key: &str) -> Result<u64> {
     Ok(kib << 10)
 }
 
+/// Bytes that a process had the disk write so far, as far as the kernel knows of it.
+pub fn written(pid: u32) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).with_context(|| format!("what process {pid} wrote"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    let bytes = line.with_context(|| format!("what process {pid} wrote to the disk"))?;
+    bytes.parse().with_context(|| format!("write_bytes {bytes}"))
+}
+
 /// Open descriptors of a process.
 pub fn descriptors(pid: u32) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd")).with_context(|| format!("descriptors of process {pid}"))?.count())

@@ -5,7 +5,7 @@
 //! name has that word in it; `planned` stands for those by measured plans, `contest` for who goes first,
 //! `recipes` for what needs no daemon, `heat` for the governor against simulated plants, `sites` for real arrivals at boxes that may
 //! send calls away, `spill` for what it costs the daemon to send a request on, `quality` for what a learnt score keeps local (with a table of outcomes behind it, if not the one that comes
-//! along), `switch` for versions that take over, `pull` for a bundle that is fetched
+//! along), `switch` for versions that take over, `mqtt` for what is promised of bindings, outbox and link (or one of its parts: `picture`, `cameras`, `worker`, `outbox`, `link`), `pull` for a bundle that is fetched
 //! (with its size in MiB behind it). Nothing here fails for a number: it is printed, and the table says which promise it misses.
 
 use std::env;
@@ -97,6 +97,10 @@ async fn bench(only: &str) -> Result<Table> {
         edge_tests::measure::pull::rows(&mut table, mib).await?;
         return Ok(table);
     }
+    if only == "mqtt" {
+        edge_tests::measure::mqtt::rows(&mut table, &env::args().nth(2).unwrap_or_default()).await?;
+        return Ok(table);
+    }
     if only == "planned" {
         edge_tests::measure::planned::rows(&mut table).await?;
         return Ok(table);
@@ -122,6 +126,7 @@ async fn bench(only: &str) -> Result<Table> {
     sites(&mut table)?;
     quality(&mut table, None)?;
     edge_tests::measure::spill::rows(&mut table).await?;
+    edge_tests::measure::mqtt::rows(&mut table, "").await?;
     edge_tests::measure::pull::rows(&mut table, PULLED).await?;
     Ok(table)
 }

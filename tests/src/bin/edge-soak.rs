@@ -1,6 +1,9 @@
 //! Mixed good and bad load for so many seconds, half of them with the daemon on MQTT 5, half on 3.1.1. In the first part
 //! of each half the engine host, the daemon and the broker die in turn; in the second only clients come and go, and the
-//! processes are watched for growth. `edge-soak SECONDS`; ends with 1 if anything was not as it must be.
+//! processes are watched for growth. `edge-soak [SECONDS]`; ends with 1 if anything was not as it must be.
+//!
+//! `edge-soak mqtt [SECONDS] [FILE] [SEED]`: bindings instead, with every answer counted, while broker, daemon and link fail at
+//! random moments; a line a minute goes to the file.
 
 use std::env;
 use std::process::ExitCode;
@@ -13,7 +16,7 @@ use edge_tests::client::mqtt::Protocol;
 use edge_tests::clock::{PATIENCE, Stopwatch, eventually, pace, within};
 use edge_tests::runner::block_on;
 use edge_tests::soak::health::{Sample, Watch};
-use edge_tests::soak::{World, callers, devices, jobs, leavers};
+use edge_tests::soak::{World, bindings, callers, devices, jobs, leavers};
 use edge_tests::stack::{Setup, Stack};
 use edge_tests::{process, usage};
 use tokio::task::JoinSet;
@@ -36,6 +39,9 @@ const DAEMON_CEILING: u64 = 256 << 20;
 const IDLE_FDS: usize = 8;
 
 fn main() -> ExitCode {
+    if env::args().nth(1).as_deref() == Some("mqtt") {
+        return of_bindings();
+    }
     let Some(seconds) = env::args().nth(1).map_or(Some(600), |text| text.parse().ok()) else {
         eprintln!("usage: edge-soak [SECONDS]");
         return ExitCode::from(2);
@@ -56,6 +62,27 @@ fn main() -> ExitCode {
     }
     println!("{}", if good { "The soak found nothing." } else { "The soak found faults." });
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn of_bindings() -> ExitCode {
+    let seconds = env::args().nth(2).map_or(Some(3600), |text| text.parse::<u64>().ok());
+    let seed = env::args().nth(4).map_or(Some(1), |text| text.parse::<u64>().ok());
+    let (Some(seconds), Some(seed)) = (seconds, seed) else {
+        eprintln!("usage: edge-soak mqtt [SECONDS] [FILE] [SEED]");
+        return ExitCode::from(2);
+    };
+    let file = env::args_os().nth(3).unwrap_or_else(|| "soak-mqtt.txt".into());
+    let time = Duration::from_secs(seconds.max(LEAST_SECONDS));
+    let faults = match block_on(bindings::run(time, seed, file.as_ref())).and_then(|done| done) {
+        Ok(tally) => {
+            println!("\n{tally}");
+            tally.faults()
+        }
+        Err(fault) => vec![format!("{fault:?}")],
+    };
+    faults.iter().for_each(|fault| println!("FAULT {fault}"));
+    println!("{}", if faults.is_empty() { "The soak found nothing." } else { "The soak found faults." });
+    if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn soak(protocol: Protocol, time: Duration) -> Result<Vec<String>> {

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::table::{Promise, Table};
 use super::work::{TEXT_LINE, Work};
+use super::{at, ms};
 use crate::answer::{Yes, options};
 use crate::client::bus::BusClient;
 use crate::clock::{Stopwatch, measure_for};
@@ -112,22 +113,6 @@ async fn times(caller: &BusClient, count: usize) -> Result<(Vec<Duration>, Vec<D
         times.1.push(ran);
     }
     Ok(times)
-}
-
-fn at(times: &mut [Duration], share: f64) -> Duration {
-    times.sort_unstable();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a place in a short list"
-    )]
-    let place = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
-    times.get(place).copied().unwrap_or_default()
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }
 
 /// Four equal callers, one of which offers ten times the load of each other.

@@ -7,6 +7,7 @@ pub mod drawing;
 pub mod heat;
 pub mod hop;
 pub mod load;
+pub mod mqtt;
 pub mod picture;
 pub mod planned;
 pub mod programs;
@@ -59,6 +60,24 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
         (_, Some(at)) => *at,
         _ => 0.0,
     }
+}
+
+/// The time below which this share of them lies; they are sorted.
+pub fn at(times: &mut [Duration], share: f64) -> Duration {
+    times.sort_unstable();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a place in a short list"
+    )]
+    let place = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
+    times.get(place).copied().unwrap_or_default()
+}
+
+/// In milliseconds.
+pub fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Mixed good and bad load on a stack whose parts die now and then, and what must hold all the while.
 //!
 //! Read [`jobs`] (what is asked, and what must come back), [`callers`] (D-Bus), [`devices`] (MQTT), [`leavers`] (clients
-//! that go in the middle), [`health`] (what the processes may use). Nothing here kills anything; `edge-soak` does.
+//! that go in the middle), [`health`] (what the processes may use). Nothing of these kills anything; `edge-soak` does. [`bindings`] is
+//! a soak of its own.
 
+pub mod bindings;
 pub mod callers;
 pub mod devices;
 pub mod health;

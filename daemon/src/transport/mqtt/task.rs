@@ -42,7 +42,7 @@ use super::brokers::Brokers;
 use super::former::Former;
 use super::ingress::Rules;
 use super::link::{self, Link};
-use super::packet::{FromBroker, Manner, Qos, Will};
+use super::packet::{FromBroker, Inbound, Manner, Qos, Will};
 use super::peers::encode::{Encoded, Sender};
 use super::reconnect::End;
 use super::session::{Action, JobId, Limits, Session};
@@ -147,6 +147,8 @@ pub struct Task {
     status: watch::Receiver<Arc<Status>>,
     speaker: Speaker,
     link: Option<Link>,
+    /// A frame for which there is no room yet; nothing behind it is read until there is.
+    held: Option<Box<Inbound>>,
     brokers: Brokers,
     home: Home,
     dice: RandomState,
@@ -243,6 +245,7 @@ impl Task {
             ledger,
             status,
             link: None,
+            held: None,
             brokers: Brokers::new(config.brokers(), config.return_after),
             home: Home::default(),
             config,
@@ -273,19 +276,22 @@ impl Task {
             let now = self.clock.now();
             self.advance(now);
             self.drive(now);
+            while self.take_held(now) {
+                self.drive(now);
+            }
             if self.is_over(now) {
                 break;
             }
             self.speaker.report(now, &self.handle, &self.session);
             self.arm(timer.as_mut(), &mut armed);
             let (wants_room, may_stop) = (self.session.has_packet(), !self.is_stopping());
-            let serving = matches!(self.stage, Stage::Serving);
+            let (serving, may_read) = (matches!(self.stage, Stage::Serving), self.held.is_none());
             let (received, packets, told) = match &mut self.link {
                 Some(link) => (Some(&mut link.received), Some(&link.packets), Some(&mut link.told)),
                 None => (None, None, None),
             };
             let wake = tokio::select! {
-                packet = receive(received) => Wake::Packet(packet),
+                packet = receive(received), if may_read => Wake::Packet(packet),
                 () = room(packets), if wants_room => Wake::Room,
                 Some(answer) = self.answers.recv() => Wake::Answer(answer),
                 report = self.ledger.journal_reports.recv(), if !journal_gone => Wake::Journal(report),

@@ -195,6 +195,12 @@ impl Binder {
         parts
     }
 
+    /// Whether messages of this topic are acknowledged only when what became of them is safe.
+    pub fn keeps(&self, topic: &str) -> bool {
+        let is_of = |bound: &Bound| bound.config.filter().is_some_and(|filter| filter.matches(topic));
+        self.all.iter().any(|bound| is_kept(bound.config.limits.take) && is_of(bound))
+    }
+
     /// A message that the broker kept from an earlier time is no frame of now.
     pub fn old(&mut self, topic: &str) -> bool {
         let mut found = false;

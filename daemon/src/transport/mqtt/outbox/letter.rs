@@ -21,6 +21,12 @@ pub struct Letter {
 }
 
 impl Letter {
+    /// One of QoS 1 that no later one replaces, and that the broker does not keep.
+    pub fn at_least_once(topic: String, payload: Bytes, made_ms: i64) -> Letter {
+        let message = Outbound { topic, payload, qos: Qos::AtLeastOnce, ..Outbound::default() };
+        Letter { message, newest: false, made_ms }
+    }
+
     /// As the bounds count it.
     pub fn bytes(&self) -> u64 {
         self.message.packet_bytes() as u64

@@ -20,6 +20,9 @@ impl Task {
                 Some(packet) => self.handle_packet(now, packet),
                 None => return self.on_link_end().await,
             }
+            if self.held.is_some() {
+                return;
+            }
             next = match self.link.as_mut().map(|link| link.received.try_recv()) {
                 Some(Ok(packet)) => Some(packet),
                 _ => return,
@@ -60,6 +63,7 @@ impl Task {
 
     /// Nothing of a connection outlives it.
     pub(super) fn forget_connection(&mut self, now: Mono, why: &str) {
+        self.held = None;
         self.home.connection_is_gone();
         self.lose_siblings(now, why);
         self.session.lost();
