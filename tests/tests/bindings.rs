@@ -291,3 +291,21 @@ fn answers_leave_in_the_order_of_their_source_and_values_go_stale() -> Result<()
         device.take("it goes stale", Duration::from_secs(10), stale).await.map(drop)
     })?
 }
+
+#[test]
+fn values_of_a_source_that_ends_with_the_daemon_go_stale_in_its_next_life() -> Result<()> {
+    block_on(async {
+        let mut stack = stack(&format!("{BINDING}stale_after_ms = 2000\n")).await?;
+        let device = stack.device(Protocol::V5).await?;
+        device.subscribe("seen/+/quality").await?;
+        send(&device, "plant/s 1/upload", JSON).await?;
+        let good = device.take("it is good", PATIENCE, |message| message.payload == "good").await?;
+        let noted = stack.dir().join("state/sources.json");
+        eventually("the source is noted", PATIENCE, async || Ok(noted.exists().then_some(()))).await?;
+        stack.daemon_mut()?.process.crash()?;
+        stack.start_daemon().await?;
+        let stale = device.take("it goes stale", PATIENCE, |message| message.payload == "stale").await?;
+        ensure!(stale.topic == good.topic && stale.retain == good.retain, "{} {}", stale.topic, good.topic);
+        Ok(())
+    })?
+}

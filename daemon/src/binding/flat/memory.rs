@@ -9,13 +9,13 @@ use edge_core::Mono;
 use serde_json::Value;
 
 use super::points::State;
-use super::{Facts, Field, Format, Point, Quality, Rules, facts};
+use super::{Facts, Field, Format, Point, Quality, Rules};
 
 /// What the daemon answered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Seen<'a> {
-    /// The document of the task.
-    Answer(&'a Value),
+    /// What the document of the task says.
+    Answer(Facts),
     /// The code of the failure.
     Failure(&'a str),
 }
@@ -38,6 +38,8 @@ pub struct Memory {
     turn: u64,
     /// When each goes stale.
     due: BTreeSet<(Mono, Arc<str>)>,
+    /// Whether [`Memory::known`] has changed since that was asked last.
+    changed: bool,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,8 @@ struct Last {
     state: State,
     /// As it was published last.
     said: HashMap<Field, Value>,
+    /// What an earlier life of the daemon published, while nothing was heard of the source in this one: the values are not known.
+    recalled: Vec<Field>,
     turn: u64,
     due: Option<Mono>,
 }
@@ -53,7 +57,7 @@ impl Memory {
     /// Of at most so many sources.
     pub fn new(rules: Rules, most: usize) -> Memory {
         let (sources, heard, due) = (HashMap::new(), BTreeMap::new(), BTreeSet::new());
-        Memory { rules, most: most.max(1), sources, heard, turn: 0, due }
+        Memory { rules, most: most.max(1), sources, heard, turn: 0, due, changed: false }
     }
 
     /// What is to be published because a frame of `at` was answered.
@@ -61,8 +65,7 @@ impl Memory {
         let source = self.touch(source, at);
         let Some(last) = self.sources.get_mut(&source) else { return Told { source, points: Vec::new() } };
         match seen {
-            Seen::Answer(document) => {
-                let facts = facts(document);
+            Seen::Answer(facts) => {
                 let is_ok = self.rules.verdict.is_ok(&facts);
                 let facts = facts.in_place_of(&last.state.facts);
                 last.state = State { facts, is_ok, quality: Quality::Good, reason: String::new(), at };
@@ -84,8 +87,33 @@ impl Memory {
                 }
             }
         }
-        let points = last.points(&self.rules);
+        // What was recalled is no more than what may be said from now on; the file need not be written for less.
+        let before: Vec<Field> = std::mem::take(&mut last.recalled);
+        let (was, points) = (last.said.len().max(before.len()), last.points(&self.rules));
+        self.changed |= last.said.len() > was;
         Told { source, points }
+    }
+
+    /// Of a source something was published by an earlier life of the daemon, these fields: it goes stale unless it is heard of.
+    pub fn recall(&mut self, now: Mono, source: &str, fields: Vec<Field>, at: SystemTime) {
+        let Some(span) = self.rules.stale_after.filter(|_| self.sources.len() < self.most) else { return };
+        let source = self.touch(source, at);
+        let Some(last) = self.sources.get_mut(&source) else { return };
+        (last.recalled, last.due) = (fields, Some(now.after(span)));
+        self.due.insert((now.after(span), source));
+    }
+
+    /// The sources of which something was published, and which fields of them.
+    pub fn known(&self) -> impl Iterator<Item = (&Arc<str>, Vec<Field>)> {
+        self.sources.iter().map(|(source, last)| {
+            let said = last.said.keys().chain(&last.recalled).copied().collect::<BTreeSet<_>>();
+            (source, said.into_iter().collect())
+        })
+    }
+
+    /// Whether a source or a field was added to those since this was asked last.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// When something goes stale next.
@@ -106,7 +134,8 @@ impl Memory {
             last.state.is_ok = false;
             last.state.quality = Quality::Stale;
             last.state.reason = "stale".into();
-            told.push(Told { points: last.points(&self.rules), source });
+            let points = if last.recalled.is_empty() { last.points(&self.rules) } else { last.unknown(&self.rules) };
+            told.push(Told { points, source });
         }
         told
     }
@@ -125,7 +154,7 @@ impl Memory {
         }
         let state =
             || State { facts: Facts::default(), is_ok: false, quality: Quality::Bad, reason: String::new(), at };
-        let fresh = || Last { state: state(), said: HashMap::new(), turn: 0, due: None };
+        let fresh = || Last { state: state(), said: HashMap::new(), recalled: Vec::new(), turn: 0, due: None };
         let last = self.sources.entry(Arc::clone(&name)).or_insert_with(fresh);
         self.heard.remove(&last.turn);
         last.turn = self.turn;
@@ -142,6 +171,21 @@ impl Memory {
 }
 
 impl Last {
+    /// What is to be said of values that are not known: that they are stale. A time of theirs is not known either, and a plain
+    /// value stands as it is.
+    fn unknown(&mut self, rules: &Rules) -> Vec<Point> {
+        let mut points = Vec::new();
+        for field in rules.fields.iter().copied().filter(|field| *field != Field::Time) {
+            let value = self.state.value(field);
+            let was_said = self.recalled.contains(&field) && rules.format == Format::Json;
+            if value.is_some() || was_said {
+                points.push(self.state.with(value.clone().unwrap_or_default(), field, rules.format));
+            }
+            self.said.extend(value.map(|value| (field, value)));
+        }
+        points
+    }
+
     /// What is to be said now, and is from now on what was said last.
     fn points(&mut self, rules: &Rules) -> Vec<Point> {
         let quality_changed = self.said.get(&Field::Quality) != self.state.value(Field::Quality).as_ref();

@@ -59,7 +59,11 @@ impl State {
     }
 
     pub fn point(&self, field: Field, format: Format) -> Option<Point> {
-        let value = self.value(field)?;
+        Some(self.with(self.value(field)?, field, format))
+    }
+
+    /// This value of a field, with what is known of its worth.
+    pub fn with(&self, value: Value, field: Field, format: Format) -> Point {
         let payload = match format {
             Format::Plain => plain(&value),
             Format::Json => {
@@ -70,7 +74,7 @@ impl State {
                 all.to_string()
             }
         };
-        Some(Point { field, payload })
+        Point { field, payload }
     }
 }
 

@@ -73,18 +73,18 @@ fn every_task_is_told_in_one_word_and_two_numbers() {
 fn plain_values_are_what_clients_turn_into_their_own_types() {
     let mut memory = Memory::new(rules(&Field::ALL, Format::Plain), 8);
     let document = json!({"label": "cat", "score": 0.00000012345, "labels": []});
-    let told = memory.answered(second(0), "a", Seen::Answer(&document), at(0));
+    let told = memory.answered(second(0), "a", Seen::Answer(facts(&document)), at(0));
     let expected = ["class=cat", "score=0", "quality=good", "reason=-", "ok=true", "time=2026-09-21T14:13:20.000Z"];
     assert_eq!(words(&told), expected);
     let document = json!({"objects": [{"label": "x", "score": 0.9300000001}]});
-    let told = memory.answered(second(1), "b", Seen::Answer(&document), at(0));
+    let told = memory.answered(second(1), "b", Seen::Answer(facts(&document)), at(0));
     assert!(words(&told).starts_with(&["class=x".into(), "score=0.93".into(), "count=1".into()]), "{told:?}");
 }
 
 #[test]
 fn no_plain_value_is_an_empty_message_which_would_delete_what_the_broker_keeps() {
     let mut memory = Memory::new(rules(&Field::ALL, Format::Plain), 8);
-    let told = memory.answered(second(0), "a", Seen::Answer(&json!({"objects": [], "text": ""})), at(0));
+    let told = memory.answered(second(0), "a", Seen::Answer(facts(&json!({"objects": [], "text": ""}))), at(0));
     assert_eq!(words(&told)[..2], ["class=-", "count=0"]);
     assert!(told.points.iter().all(|point| !point.payload.is_empty()), "{told:?}");
 }
@@ -93,7 +93,7 @@ fn no_plain_value_is_an_empty_message_which_would_delete_what_the_broker_keeps()
 fn a_json_value_carries_its_time_and_how_good_it_is() {
     let mut memory = Memory::new(rules(&[Field::Score, Field::Ok], Format::Json), 8);
     let document = json!({"label": "cat", "score": 0.93});
-    let told = memory.answered(second(0), "a", Seen::Answer(&document), at(0));
+    let told = memory.answered(second(0), "a", Seen::Answer(facts(&document)), at(0));
     let expected = json!({"value": 0.93, "time": "2026-09-21T14:13:20.000Z", "quality": "good"});
     assert_eq!(serde_json::from_str::<Value>(&told.points[0].payload).unwrap(), expected);
     let told = memory.answered(second(1), "a", Seen::Failure("overloaded"), at(1));
@@ -107,14 +107,14 @@ fn only_what_changed_is_told_again_and_the_time_goes_with_it() {
     let fields = [Field::Class, Field::Score, Field::Time];
     let mut memory = Memory::new(rules(&fields, Format::Plain), 8);
     let (cat, sure) = (json!({"label": "cat", "score": 0.9}), json!({"label": "cat", "score": 0.95}));
-    assert_eq!(words(&memory.answered(second(0), "a", Seen::Answer(&cat), at(0))).len(), 3);
-    assert!(memory.answered(second(1), "a", Seen::Answer(&cat), at(1)).points.is_empty());
-    assert_eq!(words(&memory.answered(second(1), "b", Seen::Answer(&cat), at(1))).len(), 3, "of another source");
-    let told = memory.answered(second(2), "a", Seen::Answer(&sure), at(2));
+    assert_eq!(words(&memory.answered(second(0), "a", Seen::Answer(facts(&cat)), at(0))).len(), 3);
+    assert!(memory.answered(second(1), "a", Seen::Answer(facts(&cat)), at(1)).points.is_empty());
+    assert_eq!(words(&memory.answered(second(1), "b", Seen::Answer(facts(&cat)), at(1))).len(), 3, "of another source");
+    let told = memory.answered(second(2), "a", Seen::Answer(facts(&sure)), at(2));
     assert_eq!(words(&told), ["score=0.95", "time=2026-09-21T14:13:22.000Z"]);
     let mut always = Memory::new(Rules { on_change: false, ..rules(&fields, Format::Plain) }, 8);
     for turn in 0..3 {
-        assert_eq!(words(&always.answered(second(turn), "a", Seen::Answer(&cat), at(turn))).len(), 3);
+        assert_eq!(words(&always.answered(second(turn), "a", Seen::Answer(facts(&cat)), at(turn))).len(), 3);
     }
 }
 
@@ -122,11 +122,11 @@ fn only_what_changed_is_told_again_and_the_time_goes_with_it() {
 fn a_failure_says_no_with_its_code_and_leaves_the_values_of_the_last_answer() {
     let mut memory = Memory::new(rules(&Field::ALL, Format::Plain), 8);
     let cat = json!({"label": "cat", "score": 0.9});
-    memory.answered(second(0), "a", Seen::Answer(&cat), at(0));
+    memory.answered(second(0), "a", Seen::Answer(facts(&cat)), at(0));
     let told = memory.answered(second(1), "a", Seen::Failure("unavailable"), at(1));
     let expected = ["quality=bad", "reason=unavailable", "ok=false", "time=2026-09-21T14:13:21.000Z"];
     assert_eq!(words(&told), expected);
-    let told = memory.answered(second(2), "a", Seen::Answer(&cat), at(2));
+    let told = memory.answered(second(2), "a", Seen::Answer(facts(&cat)), at(2));
     assert_eq!(words(&told)[..3], ["quality=good", "reason=-", "ok=true"]);
 }
 
@@ -135,9 +135,9 @@ fn values_go_stale_once_after_the_last_good_answer() {
     let stale_after = Some(Duration::from_secs(10));
     let mut memory = Memory::new(Rules { stale_after, ..rules(&[Field::Quality, Field::Ok], Format::Plain) }, 8);
     let cat = json!({"label": "cat", "score": 0.9});
-    memory.answered(second(0), "a", Seen::Answer(&cat), at(0));
+    memory.answered(second(0), "a", Seen::Answer(facts(&cat)), at(0));
     assert_eq!(memory.next_tick(), Some(second(10)));
-    memory.answered(second(5), "a", Seen::Answer(&cat), at(5));
+    memory.answered(second(5), "a", Seen::Answer(facts(&cat)), at(5));
     assert_eq!(memory.next_tick(), Some(second(15)), "each good answer puts it off");
     memory.answered(second(12), "a", Seen::Failure("overloaded"), at(12));
     assert_eq!(memory.woke(second(14)), []);
@@ -146,7 +146,7 @@ fn values_go_stale_once_after_the_last_good_answer() {
     assert_eq!((memory.next_tick(), memory.woke(second(99))), (None, Vec::new()), "once");
     let told = memory.answered(second(100), "a", Seen::Failure("overloaded"), at(100));
     assert_eq!((words(&told), memory.next_tick()), (vec!["quality=bad".into()], None));
-    assert_eq!(words(&memory.answered(second(101), "a", Seen::Answer(&cat), at(101))), ["quality=good", "ok=true"]);
+    assert_eq!(words(&memory.answered(second(101), "a", Seen::Answer(facts(&cat)), at(101))), ["quality=good", "ok=true"]);
     memory.answered(second(101), "new", Seen::Failure("unavailable"), at(101));
     assert_eq!(memory.woke(second(111)).len(), 2, "also one that never had an answer");
 }
@@ -182,10 +182,10 @@ fn of_too_many_sources_the_one_heard_of_least_recently_is_forgotten() {
     let mut memory = Memory::new(Rules { stale_after, ..rules(&[Field::Class], Format::Plain) }, 2);
     let cat = json!({"label": "cat", "score": 0.9});
     for source in ["a", "b", "a", "c"] {
-        memory.answered(second(0), source, Seen::Answer(&cat), at(0));
+        memory.answered(second(0), source, Seen::Answer(facts(&cat)), at(0));
     }
-    assert!(memory.answered(second(1), "a", Seen::Answer(&cat), at(1)).points.is_empty(), "known still");
-    assert_eq!(memory.answered(second(1), "b", Seen::Answer(&cat), at(1)).points.len(), 1, "all new");
+    assert!(memory.answered(second(1), "a", Seen::Answer(facts(&cat)), at(1)).points.is_empty(), "known still");
+    assert_eq!(memory.answered(second(1), "b", Seen::Answer(facts(&cat)), at(1)).points.len(), 1, "all new");
     assert_eq!(memory.sources(), 2);
     assert_eq!(memory.woke(second(20)).len(), 2, "nothing is left of what was forgotten");
 }
@@ -208,9 +208,9 @@ proptest! {
             now += pause;
             let source = ["a", "b", "c"][source];
             let document = json!({"label": if what % 2 == 0 { "x" } else { "y" }, "score": 0.5});
-            let seen = if what == 3 { Seen::Failure("overloaded") } else { Seen::Answer(&document) };
+            let seen = if what == 3 { Seen::Failure("overloaded") } else { Seen::Answer(facts(&document)) };
             let mut told = memory.woke(second(now));
-            told.push(memory.answered(second(now), source, seen, at(now)));
+            told.push(memory.answered(second(now), source, seen.clone(), at(now)));
             let mut whole = always.woke(second(now));
             whole.push(always.answered(second(now), source, seen, at(now)));
             for (map, list) in [(&mut held, told), (&mut all, whole)] {
@@ -249,4 +249,54 @@ fn what_an_answer_does_not_tell_any_more_is_told_to_be_nothing() {
     assert_eq!(none, Facts { class: Some(String::new()), score: Some(0.0), count: Some(0), text: None });
     let other = Facts { class: Some("dog".into()), ..Facts::default() };
     assert_eq!(other.clone().in_place_of(&Facts::default()), other);
+}
+
+#[test]
+fn a_source_of_an_earlier_life_goes_stale_unless_it_is_heard_of() {
+    let stale_after = Some(Duration::from_secs(10));
+    let fields = [Field::Class, Field::Score, Field::Quality, Field::Reason, Field::Ok, Field::Time];
+    let cat = facts(&json!({"label": "cat", "score": 0.9}));
+    let mut before = Memory::new(Rules { stale_after, ..rules(&fields, Format::Plain) }, 8);
+    assert!(!before.take_changed());
+    before.answered(second(0), "a", Seen::Failure("overloaded"), at(0));
+    assert!(before.take_changed());
+    before.answered(second(0), "a", Seen::Answer(cat.clone()), at(0));
+    assert!(before.take_changed(), "it has a class now");
+    before.answered(second(1), "a", Seen::Answer(cat.clone()), at(1));
+    assert!(!before.take_changed(), "other values of the same fields");
+    let known: Vec<_> = before.known().map(|(source, fields)| (source.to_string(), fields)).collect();
+    assert_eq!(known.len(), 1);
+    assert!([Field::Class, Field::Score, Field::Time].iter().all(|field| known[0].1.contains(field)), "{known:?}");
+
+    let stale = |field: &str, value: Value| {
+        let time = "2026-09-21T14:14:10.000Z";
+        format!("{field}={}", json!({"value": value, "time": time, "quality": "stale", "reason": "stale"}))
+    };
+    for (format, expected) in [
+        (Format::Plain, ["quality=stale", "reason=stale", "ok=false"].map(str::to_owned).to_vec()),
+        (
+            Format::Json,
+            vec![
+                stale("class", Value::Null),
+                stale("score", Value::Null),
+                stale("quality", json!("stale")),
+                stale("reason", json!("stale")),
+                stale("ok", json!(false)),
+            ],
+        ),
+    ] {
+        let mut memory = Memory::new(Rules { stale_after, ..rules(&fields, format) }, 8);
+        for source in ["a", "b"] {
+            memory.recall(second(50), source, known[0].1.clone(), at(50));
+        }
+        memory.answered(second(55), "b", Seen::Answer(cat.clone()), at(55));
+        assert_eq!(memory.woke(second(59)), []);
+        let told = memory.woke(second(60));
+        assert_eq!((told.len(), &*told[0].source), (1, "a"), "b was heard of");
+        assert_eq!(words(&told[0]), expected);
+        assert!(!memory.take_changed(), "nothing new is to be remembered");
+        assert_eq!(memory.known().count(), 2);
+        let told = memory.answered(second(70), "a", Seen::Answer(cat.clone()), at(70));
+        assert_eq!(told.points.len(), fields.len(), "all of it is new: {told:?}");
+    }
 }

@@ -10,14 +10,17 @@ use edge_core::inbox::Stamp;
 
 /// A file of which nobody told that it was closed or moved here is complete when it has not changed for so long.
 pub const QUIET: Duration = Duration::from_millis(1500);
+/// A file that is not complete holds back those behind it for so long, so that a folder is answered in the order of its names also
+/// when the end of one was missed, as after a restart. Then it is passed: one that is written for ever must not stop the others.
+pub const HOLDS: Duration = Duration::from_secs(5);
 /// A file for which there was no room comes again after so long.
 pub const AGAIN: Duration = Duration::from_millis(500);
 
 /// What is known of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// It may still be written; since when it looks so.
-    Waiting { since: Mono, is_closed: bool },
+    /// It may still be written; when it was first seen, and since when it looks so.
+    Waiting { first: Mono, since: Mono, is_closed: bool },
     /// Its frame is under way.
     Taken,
     /// There was no room for it, until then.
@@ -41,15 +44,14 @@ impl Shelf {
         let mut before = std::mem::take(&mut self.files);
         for (name, stamp) in lying {
             let known = before.remove(name);
-            let fresh = State::Waiting { since: now, is_closed: false };
             let state = match known {
                 Some((_, State::Taken)) => State::Taken,
                 Some((old, state)) if old == *stamp => state,
-                // Closed, and then seen for the first time.
-                Some((Stamp { file: 0, bytes: 0, changed: 0 }, State::Waiting { is_closed: true, .. })) => {
-                    State::Waiting { since: now, is_closed: true }
+                Some((old, State::Waiting { first, is_closed, .. })) => {
+                    // Closed, and then seen for the first time; any other has grown.
+                    State::Waiting { first, since: now, is_closed: is_closed && old == Stamp::default() }
                 }
-                Some(_) | None => fresh,
+                Some(_) | None => State::Waiting { first: now, since: now, is_closed: false },
             };
             // Of one that is under way the stamp is that with which it was taken.
             let stamp = known.filter(|_| state == State::Taken).map_or(*stamp, |(old, _)| old);
@@ -61,28 +63,38 @@ impl Shelf {
 
     /// The kernel says that nobody writes to this file any more.
     pub fn closed(&mut self, now: Mono, name: &OsStr) {
-        let closed = State::Waiting { since: now, is_closed: true };
         match self.files.get_mut(name) {
-            Some((_, state @ State::Waiting { .. })) => *state = closed,
+            Some((_, State::Waiting { since, is_closed, .. })) => (*since, *is_closed) = (now, true),
             Some(_) => {}
-            None => _ = self.files.insert(name.to_owned(), (Stamp::default(), closed)),
+            None => {
+                let closed = State::Waiting { first: now, since: now, is_closed: true };
+                self.files.insert(name.to_owned(), (Stamp::default(), closed));
+            }
         }
     }
 
-    /// The next file to be taken, the first by its name of those that are complete.
+    /// The next file to be taken, the first by its name of those that are complete; none while one before it may still be written
+    /// and was first seen less than [`HOLDS`] ago, or while one before it waits for room.
     pub fn next(&mut self, now: Mono) -> Option<(OsString, Stamp)> {
-        let is_due = |state: &State| match state {
-            State::Waiting { is_closed: true, .. } => true,
-            State::Waiting { since, .. } => now.since(*since) >= QUIET,
-            State::Later(until) => *until <= now,
-            State::Taken | State::Settled | State::Unfit => false,
-        };
-        let is_seen = |stamp: &Stamp| *stamp != Stamp::default();
-        let (name, (stamp, state)) =
-            self.files.iter_mut().find(|(_, (stamp, state))| is_seen(stamp) && is_due(state))?;
-        *state = State::Taken;
-        self.taken += 1;
-        Some((name.clone(), *stamp))
+        for (name, (stamp, state)) in &mut self.files {
+            let is_seen = *stamp != Stamp::default();
+            let (is_due, holds) = match *state {
+                State::Waiting { first, since, is_closed } => {
+                    (is_seen && (is_closed || now.since(since) >= QUIET), now.since(first) < HOLDS)
+                }
+                State::Later(until) => (until <= now, true),
+                State::Taken | State::Settled | State::Unfit => (false, false),
+            };
+            if is_due {
+                *state = State::Taken;
+                self.taken += 1;
+                return Some((name.clone(), *stamp));
+            }
+            if holds {
+                return None;
+            }
+        }
+        None
     }
 
     /// Its frame was answered, and the file is to go.
@@ -153,9 +165,27 @@ mod tests {
         look(&mut shelf, 0, &[("b", 1), ("a", 1)]);
         assert_eq!(next(&mut shelf, 1400), None, "it may still be written");
         look(&mut shelf, 1400, &[("a", 2), ("b", 1)]);
-        assert_eq!(next(&mut shelf, 1500).as_deref(), Some("b"), "the other one grew");
+        assert_eq!(next(&mut shelf, 1500), None, "the first one grew");
         assert_eq!(next(&mut shelf, 2900).as_deref(), Some("a"));
+        assert_eq!(next(&mut shelf, 2900).as_deref(), Some("b"));
         assert_eq!((next(&mut shelf, 9000), shelf.taken()), (None, 2), "none is taken twice");
+    }
+
+    #[test]
+    fn a_file_that_is_not_complete_holds_back_those_behind_it_but_not_for_ever() {
+        let mut shelf = Shelf::default();
+        look(&mut shelf, 0, &[("b", 1)]);
+        shelf.closed(at(100), OsStr::new("c"));
+        look(&mut shelf, 100, &[("b", 1), ("c", 1)]);
+        assert_eq!(next(&mut shelf, 100), None, "the end of the one before it was missed, it may be complete");
+        assert_eq!(next(&mut shelf, 1500).as_deref(), Some("b"));
+        assert_eq!(next(&mut shelf, 1500).as_deref(), Some("c"));
+        look(&mut shelf, 2000, &[("a", 1)]);
+        shelf.closed(at(2000), OsStr::new("d"));
+        for ms in (2100..8000).step_by(100) {
+            look(&mut shelf, ms, &[("a", ms), ("d", 1)]);
+            assert_eq!(next(&mut shelf, ms).as_deref(), (ms == 7000).then_some("d"), "{ms}");
+        }
     }
 
     #[test]
@@ -187,6 +217,7 @@ mod tests {
         assert_eq!(next(&mut shelf, 2100), None);
         assert_eq!(next(&mut shelf, 2500).as_deref(), Some("b"));
         look(&mut shelf, 3000, &[("a", 2), ("b", 1), ("c", 2)]);
+        assert_eq!(next(&mut shelf, 3000), None);
         assert_eq!(next(&mut shelf, 4500).as_deref(), Some("a"), "another file by that name");
         assert_eq!(next(&mut shelf, 4500).as_deref(), Some("c"));
         assert_eq!(shelf.taken(), 3);

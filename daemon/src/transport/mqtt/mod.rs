@@ -19,6 +19,7 @@ mod codec;
 mod dial;
 mod egress;
 mod former;
+mod heard;
 mod ingress;
 pub(super) mod link;
 pub mod outbox;
@@ -43,6 +44,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::former::Former;
+use self::heard::Memo;
 use self::task::outbox::Shelf;
 use self::task::{Ledger, Stop, Task, speak};
 use crate::config::MqttConfig;
@@ -200,9 +202,23 @@ async fn open(state_dir: &Path, replies_dir: PathBuf, filters: Vec<String>) -> (
         });
         Former::default()
     });
+    let file = state_dir.join("sources.json");
+    let (memo, heard) = match tokio::task::spawn_blocking(move || Memo::open(&file)).await.map_err(std::io::Error::other) {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) | Err(error) => {
+            problems.push(Problem {
+                subject: "sources".into(),
+                what: format!("it cannot be read of which sources there are values with the broker: {error}"),
+                remedy: "remove sources.json from the state directory, or make it readable for the daemon; until then \
+                         values of a source that ended with an earlier daemon do not go stale"
+                    .into(),
+            });
+            (Memo::default(), Vec::new())
+        }
+    };
     let (shelf, no_shelf) = Shelf::start(&state_dir.join("outbox.db"));
     problems.extend(no_shelf);
-    (Ledger { journal: journal.ok(), replies, journal_reports, found, shelf, former }, problems)
+    (Ledger { journal: journal.ok(), replies, journal_reports, found, shelf, former, memo, heard }, problems)
 }
 
 /// The disk of the journal has said nothing for this long.

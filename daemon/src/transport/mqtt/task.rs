@@ -40,6 +40,7 @@ use super::Setup;
 use super::bindings::{Binder, Own};
 use super::brokers::Brokers;
 use super::former::Former;
+use super::heard::{Heard, Memo};
 use super::ingress::Rules;
 use super::link::{self, Link};
 use super::packet::{FromBroker, Inbound, Manner, Qos, Will};
@@ -83,6 +84,9 @@ pub struct Ledger {
     pub found: Option<Found>,
     pub shelf: Shelf,
     pub former: Former,
+    pub memo: Memo,
+    /// Sources of earlier lives, until the bindings have them.
+    pub heard: Vec<Heard>,
 }
 
 /// Why the loop turns.
@@ -192,7 +196,7 @@ impl Task {
         let Setup { config, node, handle, clock, wall, telemetry_interval, bindings, news, .. } = setup;
         let since_epoch = wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let id_prefix = format!("m{:x}", since_epoch.as_millis());
-        let own = Own { node: &node, prefix: &config.prefix, zone: config.zone, id_prefix: &id_prefix };
+        let own = Own { node: &node, prefix: &config.prefix, zone: config.zone, id_prefix: &id_prefix, has_hosts: news.is_some() };
         let binder = Binder::new(&bindings, own, clock, config.max_request_bytes);
         let limits = Limits {
             journal_after: config.journal_after,
@@ -342,6 +346,7 @@ impl Task {
         if matches!(self.stage, Stage::Waiting) && self.is_warm() {
             self.stage = Stage::Serving;
             self.speaker.warm();
+            self.binder.recall(now, (self.wall)(), std::mem::take(&mut self.ledger.heard));
             if let Some(found) = self.ledger.found.take() {
                 self.restore(now, found);
             }

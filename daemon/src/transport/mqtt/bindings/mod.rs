@@ -24,10 +24,11 @@ use edge_wire::mqtt::topic::Topics;
 use self::circle::Circle;
 use self::frame::{Frame, Part};
 use self::tally::Tally;
+use super::heard::Heard;
 use super::outbox::Letter;
 use super::packet::{Inbound, Qos};
 use super::session::JobId;
-use crate::binding::flat::Memory;
+use crate::binding::flat::{Field, Memory};
 use crate::binding::gate::{Gate, Skipped, Step, Take, Ticket};
 use crate::binding::sources;
 use crate::binding::sources::fetch::Fetched;
@@ -95,6 +96,8 @@ pub struct Own<'a> {
     pub zone: Zone,
     /// Start of the ids of requests.
     pub id_prefix: &'a str,
+    /// Whether SCADA hosts are told of answers.
+    pub has_hosts: bool,
 }
 
 /// All bindings of the box.
@@ -107,6 +110,7 @@ pub struct Binder {
     zone: Zone,
     /// Start of the ids of requests.
     id_prefix: String,
+    has_hosts: bool,
     all: Vec<Bound>,
     asked: HashMap<i64, Asked>,
     next: i64,
@@ -124,7 +128,7 @@ pub struct Binder {
 impl Binder {
     /// One for these bindings.
     pub fn new(bindings: &[BindingConfig], own: Own<'_>, clock: Clock, most_bytes: u64) -> Binder {
-        let Own { node, prefix, zone, id_prefix } = own;
+        let Own { node, prefix, zone, id_prefix, has_hosts } = own;
         let bound = |config: &BindingConfig| Bound {
             gate: Gate::new(config.limits),
             flat: config.flat.as_ref().map(|flat| Memory::new(flat.rules.clone(), config.limits.max_sources)),
@@ -139,6 +143,7 @@ impl Binder {
             topics: Topics::new(prefix, node),
             zone,
             id_prefix: id_prefix.to_owned(),
+            has_hosts,
             all: bindings.iter().map(bound).collect(),
             asked: HashMap::new(),
             next: FIRST,
@@ -304,6 +309,36 @@ impl Binder {
     /// Topics on which values are published, of sources that were not heard of before this was asked last.
     pub fn take_discovered(&mut self) -> Vec<home::Flat> {
         std::mem::take(&mut self.discovered)
+    }
+
+    /// Sources of which an earlier life of the daemon published values: they go stale unless they are heard of.
+    pub fn recall(&mut self, now: Mono, at: SystemTime, heard: Vec<Heard>) {
+        for Heard { binding, source, captures, fields } in heard {
+            let Some(bound) = self.all.iter_mut().find(|bound| bound.config.name == binding) else { continue };
+            let Some(flat) = &mut bound.flat else { continue };
+            flat.recall(now, &source, fields.iter().filter_map(|field| Field::from_word(field)).collect(), at);
+            bound.captures.insert(source.into(), captures);
+        }
+    }
+
+    /// What a later life has to know of the sources of which values are published; nothing if that is what it was.
+    pub fn take_heard(&mut self) -> Option<Vec<Heard>> {
+        let flats = self.all.iter_mut().filter_map(|bound| bound.flat.as_mut());
+        if flats.filter_map(|flat| flat.take_changed().then_some(())).count() == 0 {
+            return None;
+        }
+        let mut heard = Vec::new();
+        for bound in &self.all {
+            for (source, fields) in bound.flat.iter().flat_map(Memory::known) {
+                heard.push(Heard {
+                    binding: bound.config.name.clone(),
+                    source: source.to_string(),
+                    captures: bound.captures.get(source).cloned().unwrap_or_default(),
+                    fields: fields.into_iter().map(|field| field.as_str().to_owned()).collect(),
+                });
+            }
+        }
+        Some(heard)
     }
 
     /// Whether anything happened since this was asked last.

@@ -9,7 +9,7 @@ use edge_wire::mqtt::home;
 use super::circle::PATH;
 use super::frame::Frame;
 use super::{Answered, Binder, Bound, Todo};
-use crate::binding::flat::{self, Seen, Told};
+use crate::binding::flat::{self, Facts, Seen, Told};
 use crate::binding::template::Values;
 use crate::config::bindings::BindingConfig;
 use crate::driver::clock;
@@ -30,11 +30,16 @@ impl Binder {
         bound.tally.answered(now, &frame, &reply);
         let is_new = bound.remember(source, &frame);
         let config = std::sync::Arc::clone(&bound.config);
-        let seen = bound.flat.as_mut().map(|flat| match &reply.result {
-            Ok(output) => flat.answered(now, source, Seen::Answer(&document(output)), frame.at),
-            Err(failure) => flat.answered(now, source, Seen::Failure(failure.code.as_str()), frame.at),
-        });
-        self.tell(binding, source, &frame, &reply);
+        let seen = match &reply.result {
+            _ if bound.flat.is_none() && !self.has_hosts => Seen::Answer(Facts::default()),
+            Ok(output) => Seen::Answer(flat::facts(&document(output))),
+            Err(failure) => Seen::Failure(failure.code.as_str()),
+        };
+        if self.has_hosts {
+            self.tell(binding, source, &frame, &seen);
+        }
+        let flat = self.all.get_mut(binding).and_then(|bound| bound.flat.as_mut());
+        let told = flat.map(|flat| flat.answered(now, source, seen, frame.at));
         let body = body(&config, source, &frame.path, frame.at, &id, &reply, most);
         let captures = frame.captures();
         if is_new {
@@ -49,7 +54,7 @@ impl Binder {
             let topic = self.topics.last(&config.model, source);
             letters.push(self.letter(topic, body, JSON, (qos(config.qos), true), true, user.clone()));
         }
-        if let Some(told) = seen {
+        if let Some(told) = told {
             letters.extend(self.points(&config, &captures, told, &user));
         }
         self.todo.push_back(Todo::Post { job: frame.job, rank: config.priority, letters });
@@ -72,21 +77,20 @@ impl Binder {
     }
 
     /// The same for SCADA hosts, which show the last answer of each binding, of whatever source.
-    fn tell(&mut self, binding: usize, source: &str, frame: &Frame, reply: &Reply) {
+    fn tell(&mut self, binding: usize, source: &str, frame: &Frame, seen: &Seen<'_>) {
         let Some(bound) = self.all.get(binding) else { return };
         let text = |name: &str, text: String| (name.to_owned(), Field::Text(text));
         let mut fields = vec![text("source", source.to_owned())];
-        let (quality, reason, is_ok) = match &reply.result {
-            Ok(output) => {
-                let facts = flat::facts(&document(output));
+        let (quality, reason, is_ok) = match seen {
+            Seen::Answer(facts) => {
                 fields.extend(facts.class.clone().map(|class| text("class", class)));
                 fields.extend(facts.score.map(|score| ("score".to_owned(), Field::Number(score))));
                 let count = facts.count.and_then(|count| i64::try_from(count).ok());
                 fields.extend(count.map(|count| ("count".to_owned(), Field::Whole(count))));
                 fields.extend(facts.text.clone().map(|said| text("text", said)));
-                (Quality::Good, String::new(), bound.config.is_ok(&facts))
+                (Quality::Good, String::new(), bound.config.is_ok(facts))
             }
-            Err(failure) => (Quality::Bad, failure.code.as_str().to_owned(), false),
+            Seen::Failure(code) => (Quality::Bad, (*code).to_owned(), false),
         };
         fields.push(("ok".to_owned(), Field::Flag(is_ok)));
         let since = frame.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -214,6 +214,11 @@ impl Task {
             }
             self.speaker.set_bindings(status);
             self.speaker.discovery.add(self.binder.take_discovered());
+            if !self.ledger.memo.is_busy()
+                && let Some(heard) = self.binder.take_heard()
+            {
+                self.ledger.memo.write(heard);
+            }
         }
         if self.binder.take_changed() {
             self.binder_due.get_or_insert(now.after(PAUSE));
