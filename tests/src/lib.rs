@@ -36,3 +36,4 @@ pub mod stack;
 pub mod tamper;
 pub mod usage;
 pub mod versions;
+pub mod wall;

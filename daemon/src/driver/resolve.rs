@@ -166,10 +166,12 @@ fn check_length(tensor: &TensorIn, datatype: Datatype, elements: u64) -> Result<
     if given == expected {
         return Ok(());
     }
-    let shape = shape(&tensor.shape);
+    let (shape, datatype, size) = (shape(&tensor.shape), datatype.as_str(), datatype.size() as u64);
+    // Whoever writes JSON counts elements.
+    let elements = if given % size == 0 { format!("{} elements, ", given / size) } else { String::new() };
+    let takes = expected / size;
     Err(Failure::invalid(format!(
-        "inputs.{name}.data: {given} bytes given: shape {shape} of {} takes {expected}",
-        datatype.as_str()
+        "inputs.{name}.data: {elements}{given} bytes given: shape {shape} of {datatype} takes {takes} elements, {expected} bytes"
     )))
 }
 
@@ -280,7 +282,11 @@ mod tests {
             (tensor("x", "FP32", &[0, 3, 4], 0), "inputs.x.shape[0]: 0 given: takes 1 or more"),
             (tensor("x", "FP32", &[-1, 3, 4], 48), "inputs.x.shape[0]: -1 given"),
             (tensor("x", "FP32", &[i64::MAX, 3, 4], 48), "too many elements"),
-            (tensor("x", "FP32", &[1, 3, 4], 47), "47 bytes given: shape [1, 3, 4] of FP32 takes 48"),
+            (
+                tensor("x", "FP32", &[1, 3, 4], 47),
+                "data: 47 bytes given: shape [1, 3, 4] of FP32 takes 12 elements, 48 bytes",
+            ),
+            (tensor("x", "FP32", &[1, 3, 4], 12), "data: 3 elements, 12 bytes given"),
             (tensor("x", "FP32", &[1, 3, 4], 49), "49 bytes given"),
             (tensor("x", "FP32", &[2, 3, 4], 96), "dimension 0 differs"),
         ] {

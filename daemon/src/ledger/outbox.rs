@@ -7,7 +7,7 @@
 //! Must not know what a message is, nor what is kept and what is given up: it stores the bytes that it is told.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 use super::journal::{NotTaken, Shut};
 use super::schema::Schema;
 use super::thread::{Desk, Moved, REOPEN_PAUSE, Trouble, Work};
+use super::time::DRIFT_MS;
 use super::{LedgerError, database};
-use crate::driver::chain;
+use crate::driver::{chain, clock};
 
 /// Orders that wait for the thread.
 const WAITING: usize = 256;
@@ -31,12 +32,42 @@ const LEVEL: i32 = 1;
 const MAX_CHUNK: usize = 256 << 20;
 
 /// `newest`: see [`Head::newest`].
-const SCHEMA: Schema = Schema { steps: &[FIRST], synchronous: "FULL", shrinks: false };
+const SCHEMA: Schema = Schema { steps: &[FIRST, SECOND], synchronous: "FULL", shrinks: false };
 const FIRST: &str = "
     CREATE TABLE chunk (
         id INTEGER PRIMARY KEY, rank INTEGER NOT NULL, made_ms INTEGER NOT NULL, messages INTEGER NOT NULL,
         bytes INTEGER NOT NULL, newest BLOB NOT NULL, data BLOB NOT NULL
     ) STRICT;";
+/// See [`Boot`].
+const SECOND: &str = "
+    ALTER TABLE chunk ADD COLUMN boot TEXT NOT NULL DEFAULT '';
+    ALTER TABLE chunk ADD COLUMN boot_ms INTEGER NOT NULL DEFAULT 0;";
+
+/// Which run of the machine this is, and when it began by the wall clock of now. A box whose clock is set after it has started, as
+/// those without a battery are, would else find what an earlier daemon left to be years old, and give it up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Boot {
+    /// Empty if the kernel does not tell.
+    id: String,
+    /// Milliseconds since 1970.
+    at_ms: i64,
+}
+
+impl Boot {
+    fn now() -> Boot {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+        let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        let since = clock::wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Boot { id, at_ms: ms(since).saturating_sub(ms(clock::boot_time())) }
+    }
+
+    /// A time that was noted in `then`, by the clock of now.
+    fn corrected(&self, then: &Boot, ms: i64) -> i64 {
+        let set = self.at_ms.saturating_sub(then.at_ms);
+        let is_same = !self.id.is_empty() && self.id == then.id;
+        if is_same && set.saturating_abs() > DRIFT_MS { ms.saturating_add(set) } else { ms }
+    }
+}
 
 /// What is known of a chunk without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,13 +153,24 @@ impl Worker {
     fn write(&mut self, file: &mut Connection, chunks: &[(Head, Bytes)]) -> Result<(), rusqlite::Error> {
         let transaction = file.transaction()?;
         {
-            let mut insert =
-                transaction.prepare_cached("INSERT OR REPLACE INTO chunk VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+            let mut insert = transaction
+                .prepare_cached("INSERT OR REPLACE INTO chunk VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
+            let boot = Boot::now();
             for (head, content) in chunks {
                 let data = zstd::bulk::compress(content, LEVEL).map_err(unusable)?;
                 let newest = postcard::to_stdvec(&head.newest).map_err(unusable)?;
                 let bytes = i64::try_from(head.bytes).unwrap_or(i64::MAX);
-                insert.execute(params![head.id, head.rank, head.made_ms, head.messages, bytes, newest, data])?;
+                insert.execute(params![
+                    head.id,
+                    head.rank,
+                    head.made_ms,
+                    head.messages,
+                    bytes,
+                    newest,
+                    data,
+                    boot.id,
+                    boot.at_ms
+                ])?;
             }
             let mut delete = transaction.prepare_cached("DELETE FROM chunk WHERE id = ?1")?;
             for id in &self.removals {
@@ -169,13 +211,15 @@ fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::
 
 fn read_heads(connection: &mut Connection) -> rusqlite::Result<Vec<Head>> {
     let heads = {
-        let sql = "SELECT id, rank, made_ms, messages, bytes, newest FROM chunk ORDER BY id";
+        let sql = "SELECT id, rank, made_ms, messages, bytes, newest, boot, boot_ms FROM chunk ORDER BY id";
+        let now = Boot::now();
         let mut rows = connection.prepare(sql)?;
         let heads = rows.query_map([], |row| {
             let newest: Vec<u8> = row.get(5)?;
             // Unreadable: then none of them is skipped.
             let newest = postcard::from_bytes(&newest).unwrap_or_default();
-            let (id, rank, made_ms, messages) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+            let (id, rank, messages) = (row.get(0)?, row.get(1)?, row.get(3)?);
+            let made_ms = now.corrected(&Boot { id: row.get(6)?, at_ms: row.get(7)? }, row.get(2)?);
             Ok(Head { id, rank, made_ms, messages, bytes: database::count(row, 4)?, newest })
         })?;
         heads.collect::<rusqlite::Result<Vec<Head>>>()?
@@ -263,6 +307,22 @@ mod tests {
 
     fn head(id: i64) -> Head {
         Head { id, rank: 1, made_ms: 1_000 + id, messages: 3, bytes: 700, newest: vec![(2, u64::MAX - 7)] }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_nothing_older_while_the_machine_runs() {
+        let boot = |id: &str, at_ms| Boot { id: id.into(), at_ms };
+        for (then, now, expected) in [
+            (boot("a", 0), boot("a", 1_790_000_000_000), 1_790_000_005_000),
+            (boot("a", 1_790_000_000_000), boot("a", 0), -1_789_999_995_000),
+            (boot("a", 0), boot("b", 1_790_000_000_000), 5_000),
+            (boot("a", 0), boot("a", 4_000), 5_000),
+            (boot("", 0), boot("", 1_790_000_000_000), 5_000),
+        ] {
+            assert_eq!(now.corrected(&then, 5_000), expected, "{then:?} {now:?}");
+        }
+        let now = Boot::now();
+        assert!(now.at_ms > 1_700_000_000_000 && !now.id.is_empty(), "{now:?}");
     }
 
     fn start(dir: &Path) -> (OutboxFile, mpsc::Receiver<Report>, Vec<Head>) {

@@ -15,7 +15,7 @@ pub struct Now {
 }
 
 /// A wall clock that is off by no more than this was not set, it drifts.
-const DRIFT_MS: i64 = 5_000;
+pub const DRIFT_MS: i64 = 5_000;
 
 /// The two clocks of one life of the daemon.
 #[derive(Clone, Copy, Debug)]

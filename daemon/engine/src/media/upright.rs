@@ -132,9 +132,11 @@ fn format(content_type: &str, payload: &[u8]) -> Result<ImageFormat, MediaError>
 }
 
 fn broken(error: &ImageError) -> MediaError {
+    // Some decoders end their lines.
+    let text = format!("the picture cannot be decoded: {}", error.to_string().trim_end());
     match error {
-        ImageError::Limits(_) => MediaError::TooLarge(format!("the picture cannot be decoded: {error}")),
-        _ => MediaError::Invalid(format!("the picture cannot be decoded: {error}")),
+        ImageError::Limits(_) => MediaError::TooLarge(text),
+        _ => MediaError::Invalid(text),
     }
 }
 

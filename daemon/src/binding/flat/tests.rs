@@ -146,7 +146,10 @@ fn values_go_stale_once_after_the_last_good_answer() {
     assert_eq!((memory.next_tick(), memory.woke(second(99))), (None, Vec::new()), "once");
     let told = memory.answered(second(100), "a", Seen::Failure("overloaded"), at(100));
     assert_eq!((words(&told), memory.next_tick()), (vec!["quality=bad".into()], None));
-    assert_eq!(words(&memory.answered(second(101), "a", Seen::Answer(facts(&cat)), at(101))), ["quality=good", "ok=true"]);
+    assert_eq!(
+        words(&memory.answered(second(101), "a", Seen::Answer(facts(&cat)), at(101))),
+        ["quality=good", "ok=true"]
+    );
     memory.answered(second(101), "new", Seen::Failure("unavailable"), at(101));
     assert_eq!(memory.woke(second(111)).len(), 2, "also one that never had an answer");
 }

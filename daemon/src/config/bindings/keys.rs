@@ -196,7 +196,7 @@ const KEYS: &[Key] = &[
         "stale_after_ms",
         Kind::Int { min: 100, max: WEEK },
         Absent::Unset("never"),
-        "After so long without a good answer the flat values of a source are marked `stale`, once.",
+        "After so long without a good answer the flat values of a source are marked `stale`, once; also those that an earlier daemon published.",
     ),
     key("ok.class", Kind::Texts, Absent::Unset("any"), "Labels with which `ok` is true."),
     key(

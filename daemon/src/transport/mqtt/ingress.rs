@@ -9,10 +9,11 @@ use bytes::Bytes;
 use edge_core::Zone;
 use edge_engine::protocol::Want;
 use edge_wire::error::ErrorCode;
-use edge_wire::mqtt::body::{self, Body, Data, Envelope, Input, Tensor};
+use edge_wire::mqtt::body::{self, Body, BodyError, Data, Envelope, Input, Tensor};
 use edge_wire::mqtt::topic::Topics;
 
 use super::packet::{Inbound, Properties, Qos};
+use crate::binding::look;
 use crate::ledger::Key;
 use crate::request::{Blob, CHAT, Caller, Failure, Options, Payload, Request, TensorIn};
 use crate::transport::options::{MAX_DEADLINE_MS, Parser, Value, sender};
@@ -150,17 +151,19 @@ fn content(message: &Inbound, rules: &Rules) -> Result<Content, Failure> {
     let properties = &message.properties;
     let content_type = properties.content_type.as_deref().map(essence).unwrap_or_default();
     if let Some(len) = header_length(properties)? {
-        let body = body::parse_binary(&message.payload, len).map_err(|fault| Failure::invalid(fault.to_string()))?;
+        let head = message.payload.get(..len).unwrap_or(&message.payload);
+        let body = body::parse_binary(&message.payload, len).map_err(|fault| unread(&fault, head))?;
         return from_body(message, body);
     }
     if content_type.is_empty() || content_type == "application/json" {
-        let body = body::parse(&message.payload).map_err(|fault| Failure::invalid(fault.to_string()))?;
+        let body = body::parse(&message.payload).map_err(|fault| unread(&fault, &message.payload))?;
         return from_body(message, body);
     }
     if content_type.starts_with("text/")
         && let Err(fault) = std::str::from_utf8(&message.payload)
     {
-        return Err(Failure::invalid(format!("payload: invalid UTF-8 at byte {}", fault.valid_up_to())));
+        let fault = format!("payload: invalid UTF-8 at byte {}", fault.valid_up_to());
+        return Err(Failure::invalid(format!("{fault}{}", mistake(&message.payload).unwrap_or_default())));
     }
     let data = Blob::Inline(message.payload.clone());
     let payload = Payload::Encoded { content_type, data };
@@ -175,8 +178,34 @@ pub fn too_large(bytes: usize, limit: u64) -> Failure {
 
 /// The input in a JSON body, without its options.
 pub fn json_payload(bytes: &Bytes) -> Result<Payload, Failure> {
-    let body = body::parse(bytes).map_err(|fault| Failure::invalid(fault.to_string()))?;
+    let body = body::parse(bytes).map_err(|fault| unread(&fault, bytes))?;
     payload(bytes, body.input)
+}
+
+/// Why a text is not read, and what its sender probably did.
+fn unread(fault: &BodyError, text: &[u8]) -> Failure {
+    Failure::invalid(format!("{fault}{}", mistake(text).unwrap_or_default()))
+}
+
+/// Mistakes that are common where a controller puts a message together byte by byte.
+fn mistake(text: &[u8]) -> Option<String> {
+    let zeros = text.iter().rev().take_while(|byte| **byte == 0).count();
+    if text.is_empty() {
+        return Some("; the message is empty".into());
+    }
+    if let kind @ ("image/jpeg" | "image/png" | "audio/wav") = look::looks_like(text) {
+        return Some(format!(
+            "; the message begins like {kind}, not like JSON: say so by the content type of MQTT 5, or let a [[binding]] take it"
+        ));
+    }
+    if zeros > 0 {
+        return Some(format!(
+            "; the message ends with {zeros} bytes of zero: send the length of the text, not of its buffer"
+        ));
+    }
+    let at = std::str::from_utf8(text).err()?.valid_up_to();
+    let byte = text.get(at)?;
+    Some(format!("; 0x{byte:02x} begins no letter there: letters beyond ASCII go as UTF-8, not as Latin-1"))
 }
 
 /// The type without its parameters, in lower case.

@@ -7,6 +7,7 @@
 mod bindings;
 mod connection;
 mod discovery;
+mod held;
 mod home;
 mod journal;
 pub mod outbox;
@@ -30,6 +31,7 @@ use tokio::time::{Sleep, sleep};
 
 use self::bindings::Resolved;
 use self::connection::{receive, room};
+use self::held::Held;
 use self::home::Home;
 use self::outbox::Shelf;
 use self::requests::Open;
@@ -43,7 +45,7 @@ use super::former::Former;
 use super::heard::{Heard, Memo};
 use super::ingress::Rules;
 use super::link::{self, Link};
-use super::packet::{FromBroker, Inbound, Manner, Qos, Will};
+use super::packet::{FromBroker, Manner, Qos, Will};
 use super::peers::encode::{Encoded, Sender};
 use super::reconnect::End;
 use super::session::{Action, JobId, Limits, Session};
@@ -151,8 +153,8 @@ pub struct Task {
     status: watch::Receiver<Arc<Status>>,
     speaker: Speaker,
     link: Option<Link>,
-    /// A frame for which there is no room yet; nothing behind it is read until there is.
-    held: Option<Box<Inbound>>,
+    /// Frames for which there is no room yet, with what came behind them.
+    held: Held,
     brokers: Brokers,
     home: Home,
     dice: RandomState,
@@ -196,7 +198,13 @@ impl Task {
         let Setup { config, node, handle, clock, wall, telemetry_interval, bindings, news, .. } = setup;
         let since_epoch = wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let id_prefix = format!("m{:x}", since_epoch.as_millis());
-        let own = Own { node: &node, prefix: &config.prefix, zone: config.zone, id_prefix: &id_prefix, has_hosts: news.is_some() };
+        let own = Own {
+            node: &node,
+            prefix: &config.prefix,
+            zone: config.zone,
+            id_prefix: &id_prefix,
+            has_hosts: news.is_some(),
+        };
         let binder = Binder::new(&bindings, own, clock, config.max_request_bytes);
         let limits = Limits {
             journal_after: config.journal_after,
@@ -249,7 +257,7 @@ impl Task {
             ledger,
             status,
             link: None,
-            held: None,
+            held: Held::default(),
             brokers: Brokers::new(config.brokers(), config.return_after),
             home: Home::default(),
             config,
@@ -289,7 +297,7 @@ impl Task {
             self.speaker.report(now, &self.handle, &self.session);
             self.arm(timer.as_mut(), &mut armed);
             let (wants_room, may_stop) = (self.session.has_packet(), !self.is_stopping());
-            let (serving, may_read) = (matches!(self.stage, Stage::Serving), self.held.is_none());
+            let (serving, may_read) = (matches!(self.stage, Stage::Serving), !self.held.is_full());
             let (received, packets, told) = match &mut self.link {
                 Some(link) => (Some(&mut link.received), Some(&link.packets), Some(&mut link.told)),
                 None => (None, None, None),

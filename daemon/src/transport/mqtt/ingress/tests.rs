@@ -246,3 +246,24 @@ proptest! {
         prop_assert!(rules().topics.check_reply_topic(&asked.target.topic, &rules().reply_allow).is_ok() || !model.chars().all(|c| c != '/'));
     }
 }
+
+#[test]
+fn common_mistakes_are_named() {
+    for (payload, words) in [
+        (&b""[..], "EOF while parsing a value at line 1 column 0; the message is empty"),
+        (b"\xFF\xD8\xFF\xE0", "image/jpeg"),
+        (b"\x89PNG\r\n\x1a\n", "[[binding]]"),
+        (b"{\"text\":\"x\"}\0\0\0", "ends with 3 bytes of zero"),
+        (b"{\"text\":\"T\xFCr\"}", "invalid UTF-8 at byte 10; 0xfc begins no letter there"),
+        (b"{\"text\":", "EOF"),
+    ] {
+        let (code, text, _) = refused(&message(payload));
+        assert_eq!(code, ErrorCode::InvalidInput);
+        assert!(text.starts_with("body: ") && text.contains(words), "{text}");
+    }
+    let (_, text, _) = refused(&typed("text/plain", b"T\xFCr"));
+    assert_eq!(
+        text,
+        "payload: invalid UTF-8 at byte 1; 0xfc begins no letter there: letters beyond ASCII go as UTF-8, not as Latin-1"
+    );
+}

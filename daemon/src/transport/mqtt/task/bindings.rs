@@ -64,20 +64,22 @@ impl Task {
     /// Keeps a frame back, with all that is behind it, until as many others are acknowledged as have to be. A broker may send more
     /// at once than it was asked for: under 3.1.1 it is not asked, and mosquitto 2.0 does so with what it kept over a restart.
     fn holds_back(&mut self, message: &Inbound) -> bool {
-        let is_full = self.session.no_room(message.qos, message.payload.len()) == Some(Why::Full);
+        let has_room = self.session.no_room(message.qos, message.payload.len()).is_none();
         let is_kept = message.qos != Qos::AtMostOnce && self.binder.keeps(&message.topic);
-        let holds = is_full && is_kept && !self.is_stopping();
+        let holds = !has_room && is_kept && !self.is_stopping();
         if holds {
-            self.held = Some(Box::new(message.clone()));
+            self.held.hold(message.clone());
         }
         holds
     }
 
-    /// Goes on with a frame that was kept back; `false` if there is none, or still no room.
+    /// Goes on with what was kept back; `false` if there is nothing, or still no room.
     pub(super) fn take_held(&mut self, now: Mono) -> bool {
-        let Some(message) = self.held.take() else { return false };
-        self.on_bound(now, &message);
-        self.held.is_none()
+        let before = self.held.len();
+        if let Some(packet) = self.held.pop() {
+            self.handle_packet(now, packet);
+        }
+        self.held.len() < before
     }
 
     fn keep_frames(&mut self, now: Mono, message: &Inbound, parts: Vec<Part>) {

@@ -5,6 +5,7 @@ use std::hash::BuildHasher as _;
 use edge_core::Mono;
 use tokio::sync::mpsc;
 
+use super::held::Held;
 use super::{BURST, GOODBYE, Stage, Task};
 use crate::transport::mqtt::link::Link;
 use crate::transport::mqtt::packet::{FromBroker, NotTaken, Qos, ToBroker};
@@ -13,23 +14,16 @@ use crate::transport::mqtt::window::Answer;
 
 impl Task {
     pub(super) async fn on_packet(&mut self, packet: Option<FromBroker>) {
-        let now = self.clock.now();
-        let mut next = packet;
-        for _ in 0..BURST {
-            match next {
-                Some(packet) => self.handle_packet(now, packet),
-                None => return self.on_link_end().await,
+        let Some(first) = packet else { return self.on_link_end().await };
+        let (now, mut next, mut left) = (self.clock.now(), Some(first), BURST);
+        while let Some(packet) = next.take() {
+            if let Some(packet) = self.held.queue(packet) {
+                self.handle_packet(now, packet);
             }
-            if self.held.is_some() {
-                return;
+            left -= 1;
+            if left > 0 && !self.held.is_full() {
+                next = self.link.as_mut().and_then(|link| link.received.try_recv().ok());
             }
-            next = match self.link.as_mut().map(|link| link.received.try_recv()) {
-                Some(Ok(packet)) => Some(packet),
-                _ => return,
-            };
-        }
-        if let Some(packet) = next {
-            self.handle_packet(now, packet);
         }
     }
 
@@ -63,7 +57,7 @@ impl Task {
 
     /// Nothing of a connection outlives it.
     pub(super) fn forget_connection(&mut self, now: Mono, why: &str) {
-        self.held = None;
+        self.held = Held::default();
         self.home.connection_is_gone();
         self.lose_siblings(now, why);
         self.session.lost();
@@ -79,7 +73,7 @@ impl Task {
         self.dice.hash_one(now.as_nanos())
     }
 
-    fn handle_packet(&mut self, now: Mono, packet: FromBroker) {
+    pub(super) fn handle_packet(&mut self, now: Mono, packet: FromBroker) {
         match packet {
             FromBroker::Connected(Ok(granted)) => {
                 self.session.connected(now, granted);
