@@ -4,6 +4,7 @@
 //! It contains no rule about acknowledgement, order or bounds; those are the session's. Nothing in it waits: what finds
 //! no room stays where its bound is, and the loop comes back to it.
 
+mod begin;
 mod bindings;
 mod connection;
 mod discovery;
@@ -15,6 +16,7 @@ mod requests;
 mod siblings;
 mod sources;
 pub mod speak;
+mod stages;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::RandomState;
@@ -24,10 +26,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use edge_core::Mono;
 use edge_wire::dto::{FleetReport, Status};
-use edge_wire::mqtt::topic::Topics;
-use tokio::sync::{OwnedMutexGuard, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Sleep, sleep};
+use tokio::time::sleep;
 
 use self::bindings::Resolved;
 use self::connection::{receive, room};
@@ -38,21 +39,20 @@ use self::requests::Open;
 use self::siblings::Siblings;
 use self::sources::Sources;
 use self::speak::Speaker;
-use super::Setup;
-use super::bindings::{Binder, Own};
+use super::bindings::Binder;
 use super::brokers::Brokers;
 use super::former::Former;
 use super::heard::{Heard, Memo};
 use super::ingress::Rules;
 use super::link::{self, Link};
 use super::packet::{FromBroker, Manner, Qos, Will};
-use super::peers::encode::{Encoded, Sender};
+use super::peers::encode::Encoded;
 use super::reconnect::End;
-use super::session::{Action, JobId, Limits, Session};
+use super::session::{Action, JobId, Session};
 use crate::config::MqttConfig;
 use crate::driver::clock::Clock;
 use crate::driver::sites::siblings::Ask;
-use crate::handle::{Handle, Message, Note, Numbered};
+use crate::handle::{Handle, Note, Numbered};
 use crate::ledger::journal::{self as journal_file, Found, Journal};
 use crate::ledger::replies::Replies;
 use crate::transport::sparkplug::News;
@@ -193,86 +193,6 @@ pub struct Task {
 }
 
 impl Task {
-    pub fn new(setup: Setup, ledger: Ledger, orders: OwnedMutexGuard<mpsc::Receiver<Ask>>) -> Task {
-        let sources = Sources::start(&setup);
-        let Setup { config, node, handle, clock, wall, telemetry_interval, bindings, news, .. } = setup;
-        let since_epoch = wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let id_prefix = format!("m{:x}", since_epoch.as_millis());
-        let own = Own {
-            node: &node,
-            prefix: &config.prefix,
-            zone: config.zone,
-            id_prefix: &id_prefix,
-            has_hosts: news.is_some(),
-        };
-        let binder = Binder::new(&bindings, own, clock, config.max_request_bytes);
-        let limits = Limits {
-            journal_after: config.journal_after,
-            journal_rows: config.journal_max_rows,
-            journal_bytes: config.journal_max_bytes,
-            replies_waiting: config.max_replies_waiting,
-            inflight: config.max_inflight.into(),
-            inflight_bytes: config.max_inflight_bytes,
-            outbox: config.outbox,
-            stalled_after: config.keep_alive * STALLED_KEEP_ALIVES,
-        };
-        let topics = Topics::new(&config.prefix, &node);
-        let rules = Rules {
-            topics: topics.clone(),
-            reply_allow: config.reply_allow.clone(),
-            max_request_bytes: config.max_request_bytes,
-            zone: config.zone,
-        };
-        let status = handle.watch();
-        let (answer_to, answers) = mpsc::channel(limits.most_open() + binder.most_open());
-        let first_job = ledger.found.as_ref().map_or(UNKEPT, journal::first_number);
-        // A journal that is not open may be one of a daemon that crashed.
-        let crashed = ledger.found.as_ref().is_none_or(|found| found.crashed);
-        let sender = Sender { topics: topics.clone(), node, protocol: config.protocol };
-        let mut speaker = Speaker::new(&config, topics, telemetry_interval, wall);
-        speaker.set_bindings(binder.status());
-        Task {
-            session: Session::new(limits, first_job, crashed),
-            siblings: Siblings::new(orders, sender, id_prefix.clone(), handle.clone(), clock),
-            binder,
-            news,
-            frames_in_order: VecDeque::new(),
-            ready_frames: HashMap::new(),
-            binder_due: None,
-            resolving: JoinSet::new(),
-            sources,
-            id_prefix,
-            speaker,
-            rules,
-            handle,
-            clock,
-            wall,
-            open: HashMap::new(),
-            answers,
-            answer_to,
-            writing: 0,
-            journal_spoke: None,
-            notes: Vec::new(),
-            notes_due: None,
-            ledger,
-            status,
-            link: None,
-            held: Held::default(),
-            brokers: Brokers::new(config.brokers(), config.return_after),
-            home: Home::default(),
-            config,
-            dice: RandomState::new(),
-            next_attempt: None,
-            stage: Stage::Waiting,
-            subscribing: VecDeque::new(),
-            unsubscribed: Vec::new(),
-            former: HashSet::new(),
-            in_group: None,
-            in_fleet: false,
-            reports: Vec::new(),
-        }
-    }
-
     /// Tells of something wrong that was found before the task began.
     pub fn report_problem(&mut self, problem: edge_wire::dto::Problem) {
         self.speaker.set_problem(problem);
@@ -441,98 +361,5 @@ impl Task {
                 self.ended(now, end);
             }
         }
-    }
-
-    /// The status changed, which the next turn of the loop looks at; or there is no driver any more.
-    fn on_status(&mut self, driver_is_gone: bool) -> bool {
-        if driver_is_gone && !self.is_stopping() {
-            // Without a driver nothing can be answered.
-            self.on_stop(None);
-        }
-        self.follow_group(self.clock.now());
-        self.follow_fleet(self.clock.now());
-        self.follow_siblings(self.clock.now());
-        driver_is_gone
-    }
-
-    fn on_stop(&mut self, asked: Option<Stop>) {
-        let limit = asked.map_or(Duration::ZERO, |stop| stop.limit);
-        self.stage = Stage::Stopping(self.clock.now().after(limit));
-        self.session.stop();
-        self.next_attempt = None;
-        self.follow_group(self.clock.now());
-    }
-
-    fn is_stopping(&self) -> bool {
-        matches!(self.stage, Stage::Stopping(_) | Stage::Leaving(_))
-    }
-
-    fn is_draining(&self) -> bool {
-        matches!(self.status.borrow().state.as_str(), "draining" | "drained")
-    }
-
-    fn is_warm(&self) -> bool {
-        !matches!(self.status.borrow().state.as_str(), "" | "starting")
-    }
-
-    /// Goes through the last stages.
-    fn is_over(&mut self, now: Mono) -> bool {
-        if let Stage::Stopping(limit) = self.stage {
-            let connected = self.speaker.is_connected();
-            // Who waits for another box waits for this link.
-            let done = if connected {
-                self.session.is_drained() && self.siblings.is_idle() && self.binder.is_idle()
-            } else {
-                self.session.is_answered() && self.binder.is_idle()
-            };
-            if !done && now < limit {
-                return false;
-            }
-            if !connected {
-                return true;
-            }
-            self.speaker.say_offline(&mut self.session);
-            self.stage = Stage::Leaving(now.after(GOODBYE));
-            self.drive(now);
-        }
-        match self.stage {
-            Stage::Leaving(limit) => self.link.is_none() || self.session.is_drained() || now >= limit,
-            Stage::Waiting | Stage::Serving | Stage::Stopping(_) => false,
-        }
-    }
-
-    fn arm(&self, mut timer: std::pin::Pin<&mut Sleep>, armed: &mut Option<Mono>) {
-        let end = match self.stage {
-            Stage::Stopping(at) | Stage::Leaving(at) => Some(at),
-            Stage::Waiting | Stage::Serving => None,
-        };
-        let own =
-            [self.next_of_binder(), self.journal_due(), self.notes_due, self.siblings.next_due(), end, self.home_due()];
-        let due = [self.session.next_tick(), self.next_attempt, self.speaker.next_due()];
-        let next = due.into_iter().chain(own).flatten().min().unwrap_or(Mono::MAX);
-        if *armed != Some(next) {
-            timer.as_mut().reset(self.clock.instant(next));
-            *armed = Some(next);
-        }
-    }
-
-    /// Hands the notes to the driver; without room there they are let go.
-    fn tell_notes(&mut self) {
-        self.notes_due = None;
-        if !self.notes.is_empty() && !self.handle.offer(Message::Notes(std::mem::take(&mut self.notes))) {
-            tracing::debug!("no room for notes");
-        }
-    }
-
-    /// Hands the reports to the driver; without room there they wait here.
-    fn tell_reports(&mut self) {
-        if !self.reports.is_empty() && self.handle.offer(Message::Reports(self.reports.clone())) {
-            self.reports.clear();
-        }
-    }
-
-    fn now_ms(&self) -> i64 {
-        let since = (self.wall)().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 }
