@@ -275,6 +275,7 @@ impl Task {
             self.stage = Stage::Serving;
             self.speaker.warm();
             self.binder.recall(now, (self.wall)(), std::mem::take(&mut self.ledger.heard));
+            self.speaker.discovery.add(self.binder.take_discovered());
             if let Some(found) = self.ledger.found.take() {
                 self.restore(now, found);
             }

@@ -311,13 +311,17 @@ impl Binder {
         std::mem::take(&mut self.discovered)
     }
 
-    /// Sources of which an earlier life of the daemon published values: they go stale unless they are heard of.
+    /// Sources of which an earlier life of the daemon published values: their topics are known, and they go stale unless they are
+    /// heard of.
     pub fn recall(&mut self, now: Mono, at: SystemTime, heard: Vec<Heard>) {
         for Heard { binding, source, captures, fields } in heard {
             let Some(bound) = self.all.iter_mut().find(|bound| bound.config.name == binding) else { continue };
             let Some(flat) = &mut bound.flat else { continue };
             flat.recall(now, &source, fields.iter().filter_map(|field| Field::from_word(field)).collect(), at);
-            bound.captures.insert(source.into(), captures);
+            bound.captures.insert(source.as_str().into(), captures.clone());
+            let config = Arc::clone(&bound.config);
+            let captures: Vec<&str> = captures.iter().map(String::as_str).collect();
+            self.discover(&config, &captures, &source);
         }
     }
 

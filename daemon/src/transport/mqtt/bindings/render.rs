@@ -61,7 +61,7 @@ impl Binder {
     }
 
     /// The topics of a source that was not heard of before.
-    fn discover(&mut self, config: &BindingConfig, captures: &[&str], source: &str) {
+    pub(super) fn discover(&mut self, config: &BindingConfig, captures: &[&str], source: &str) {
         let Some(flat) = &config.flat else { return };
         for field in &flat.rules.fields {
             let fixed = config.fixed(&self.node, &self.prefix);
