@@ -150,7 +150,9 @@ fn verdict(config: &Config) -> String {
         ));
     }
     for binding in &config.bindings {
-        verdict.push_str(&format!("\n{}", edged::binding::words::sentences(binding)));
+        let prefix = config.mqtt.as_ref().map(|mqtt| mqtt.prefix.as_str()).unwrap_or_default();
+        let words = edged::binding::words::sentences(binding, &config.node, prefix);
+        verdict.push_str(&format!("\n{words}"));
     }
     verdict
 }

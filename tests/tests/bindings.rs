@@ -1,7 +1,6 @@
 //! Bindings of a running box: frames from topics, folders and references; JSON, flat values and the last answer; what is not
 //! taken. Each test has its own stack, with the demo model that tells the type of a file.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -218,12 +217,14 @@ fn files_of_a_folder_are_answered_while_the_broker_is_away_and_told_when_it_is_b
         stack.daemon_mut()?.process.crash()?;
         stack.broker_mut()?.start_again()?;
         stack.start_daemon().await?;
-        // Each file is a source of its own, so their order is any.
-        let mut told = BTreeSet::new();
-        while told.len() < 10 {
+        for n in 0..10 {
             let message = device.take("an answer", PATIENCE, |message| message.topic.starts_with("files/away")).await?;
             ensure!(message.property("historical") == Some("true") && message.json()?["historical"] == true);
-            told.insert(message.topic);
+            ensure!(
+                message.topic == format!("files/away{n}") && message.json()?["source"] == "box",
+                "{n}: {}",
+                message.topic
+            );
         }
         Ok(())
     })?
@@ -306,6 +307,80 @@ fn values_of_a_source_that_ends_with_the_daemon_go_stale_in_its_next_life() -> R
         stack.start_daemon().await?;
         let stale = device.take("it goes stale", PATIENCE, |message| message.payload == "stale").await?;
         ensure!(stale.topic == good.topic && stale.retain == good.retain, "{} {}", stale.topic, good.topic);
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_file_that_no_model_saw_stays_and_is_answered_when_there_is_one() -> Result<()> {
+    block_on(async {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().display();
+        let config = format!(
+            "[[binding]]\nname = \"box\"\nmodel = \"{MODEL}\"\nfolder = \"{path}\"\npattern = \"*.dat\"\n\
+             payload = \"application/octet-stream\"\nresult = \"files/{{1}}\"\n[mqtt]\nmax_request_kib = 64"
+        );
+        let mut stack = stack(&config.replace(MODEL, "file-tipe")).await?;
+        let device = stack.device(Protocol::V5).await?;
+        device.subscribe("files/#").await?;
+        let file = folder.path().join("a.dat");
+        std::fs::write(&file, JSON)?;
+        let body = device.take("the no", PATIENCE, |message| message.topic == "files/a").await?.json()?;
+        ensure!(body["error"]["code"] == "unknown_model", "{body}");
+        let one = counted(&stack, "it is told", |status| status.failed == 1 && !status.problem.is_empty()).await?;
+        ensure!(one.problem.contains("file-tipe"), "{one:?}");
+        let named = async || {
+            Ok(stack.status().await?.problems.into_iter().find(|problem| problem.subject.contains("binding box")))
+        };
+        eventually("status names it", PATIENCE, named).await?;
+        ensure!(file.exists());
+        stack.daemon_mut()?.terminate()?;
+        stack.launch.overlay = config;
+        stack.start_daemon().await?;
+        let body = device.take("the answer", PATIENCE, |message| message.topic == "files/a").await?.json()?;
+        ensure!(body["ok"] == true, "{body}");
+        eventually("it goes", PATIENCE, async || Ok((!file.exists()).then_some(()))).await?;
+        // One that can never be answered stays too, and no other waits for it.
+        std::fs::write(folder.path().join("b.dat"), vec![7; 100 << 10])?;
+        std::fs::write(folder.path().join("c.dat"), JSON)?;
+        device.take("the next", PATIENCE, |message| message.topic == "files/c").await?;
+        eventually("it goes", PATIENCE, async || Ok((!folder.path().join("c.dat").exists()).then_some(()))).await?;
+        ensure!(folder.path().join("b.dat").exists());
+        Ok(())
+    })?
+}
+
+#[test]
+fn values_of_a_binding_that_is_gone_or_has_other_topics_are_marked_as_stale() -> Result<()> {
+    block_on(async {
+        let mut stack = stack(BINDING).await?;
+        let device = stack.device(Protocol::V5).await?;
+        for (other, is_gone) in [(BINDING.replace("seen/{1}/{field}", "new/{1}/{field}"), false), (String::new(), true)]
+        {
+            let from = if is_gone { "new" } else { "seen" };
+            device.subscribe(&format!("{from}/+/quality")).await?;
+            device.subscribe(&format!("{from}/+/ok")).await?;
+            send(&device, "plant/1/upload", JSON).await?;
+            let is = |topic: String, payload: &'static str| {
+                move |message: &Incoming| message.topic == topic && message.payload == payload
+            };
+            device.take("it is good", PATIENCE, is(format!("{from}/1/quality"), "good")).await?;
+            let noted = stack.dir().join("state/sources.json");
+            let has = async || {
+                Ok(std::fs::read_to_string(&noted)
+                    .is_ok_and(|text| text.contains(&format!("{from}/1/ok")))
+                    .then_some(()))
+            };
+            eventually("the source is noted", PATIENCE, has).await?;
+            stack.daemon_mut()?.terminate()?;
+            stack.launch.overlay = other;
+            stack.start_daemon().await?;
+            device.take("it is stale", PATIENCE, is(format!("{from}/1/quality"), "stale")).await?;
+            device.take("it is not ok", PATIENCE, is(format!("{from}/1/ok"), "false")).await?;
+            let forgotten =
+                async || Ok((!std::fs::read_to_string(&noted)?.contains(&format!("{from}/1/ok"))).then_some(()));
+            eventually("it is forgotten", PATIENCE, forgotten).await?;
+        }
         Ok(())
     })?
 }

@@ -122,11 +122,23 @@ fn state(status: &Status) -> Check {
 
 fn config(verdict: &ConfigVerdict) -> Check {
     match verdict {
-        ConfigVerdict::Valid(said) => Check::ok("config", said),
+        ConfigVerdict::Valid(said) => Check::ok("config", in_short(said)),
         ConfigVerdict::Invalid(said) => {
             Check::fail("config", said, "correct these keys, then `edgectl reload` or restart edged")
         }
         ConfigVerdict::Unknown(why) => Check::skip("config", why),
+    }
+}
+
+/// Without the sentences that say what each binding does.
+fn in_short(verdict: &str) -> String {
+    let is_words = |line: &&str| line.starts_with("binding ");
+    let bindings = verdict.lines().filter(is_words).count();
+    let rest: Vec<&str> = verdict.lines().filter(|line| !is_words(line)).collect();
+    match bindings {
+        0 => rest.join("\n"),
+        1 => format!("{}; 1 binding, which `edgectl config check` says in words", rest.join("\n")),
+        _ => format!("{}; {bindings} bindings, which `edgectl config check` says in words", rest.join("\n")),
     }
 }
 
@@ -138,6 +150,13 @@ mod tests {
     use super::*;
 
     const OWNER: Owner = Owner { pid: 812, uid: 990 };
+
+    #[test]
+    fn a_configuration_is_told_without_the_words_of_its_bindings() {
+        assert_eq!(in_short("configuration is fine: a.toml"), "configuration is fine: a.toml");
+        let said = in_short("configuration is fine: a.toml\nbinding \"a\" takes files.\nbinding \"b\" takes frames.");
+        assert_eq!(said, "configuration is fine: a.toml; 2 bindings, which `edgectl config check` says in words");
+    }
 
     fn healthy() -> Status {
         Status {

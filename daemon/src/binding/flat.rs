@@ -9,7 +9,7 @@ mod points;
 use std::time::Duration;
 
 pub use self::facts::{Facts, facts};
-pub use self::memory::{Memory, Seen, Told};
+pub use self::memory::{Memory, Seen, Told, stale};
 pub use self::points::{Format, Point};
 
 /// One value that has a topic of its own. They are published in this order, so that whoever acts on `ok` or `time` has the

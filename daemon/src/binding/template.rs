@@ -3,6 +3,7 @@
 
 mod pattern;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 pub use self::pattern::{Pattern, overlaps};
@@ -176,9 +177,31 @@ impl Template {
         &self.text
     }
 
+    /// With what is known of it before anything came.
+    pub fn filled(&self, fixed: &Fixed<'_>) -> String {
+        let values = Values { fixed: *fixed, ..Values::default() };
+        let shown = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Value(variable @ (Variable::Capture { .. } | Variable::Source | Variable::Field)) => {
+                format!("{{{}}}", variable.word())
+            }
+            Piece::Value(variable) => self.value(*variable, &values),
+        };
+        self.pieces.iter().map(shown).collect()
+    }
+
     /// Whether it names this variable.
     pub fn names(&self, variable: Variable) -> bool {
         self.pieces.contains(&Piece::Value(variable))
+    }
+
+    /// Numbers of the wildcards that it names.
+    pub fn captures(&self) -> BTreeSet<usize> {
+        let number = |piece: &Piece| match piece {
+            Piece::Value(Variable::Capture { number, .. }) => Some(*number),
+            Piece::Value(_) | Piece::Text(_) => None,
+        };
+        self.pieces.iter().filter_map(number).collect()
     }
 
     /// The topic; `None` if it would be longer than a topic can be.

@@ -3,13 +3,17 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use edge_wire::mqtt::topic::Topics;
+
 use super::flat::{Field, Format, Verdict};
 use super::gate::Take;
 use super::look::Payload;
+use super::template::Fixed;
 use crate::config::bindings::{After, BindingConfig, Flat, Source};
 
-/// What a binding does, in words.
-pub fn sentences(binding: &BindingConfig) -> String {
+/// What a binding does, in words, on a box of this name with topics below this prefix.
+pub fn sentences(binding: &BindingConfig, node: &str, prefix: &str) -> String {
+    let fixed = binding.fixed(node, prefix);
     let mut text = format!("binding {:?} takes {}", binding.name, source(binding));
     let version = binding.version.as_deref().map(|version| format!(":{version}")).unwrap_or_default();
     // A String takes everything.
@@ -23,16 +27,17 @@ pub fn sentences(binding: &BindingConfig) -> String {
     if binding.priority != edge_core::Priority::Normal {
         let _ = write!(text, ", with {} priority", binding.priority.as_str());
     }
-    let _ = write!(text, ". Answers go to {:?} with QoS {}", binding.result.as_str(), binding.qos);
+    let _ = write!(text, ". Answers go to {:?} with QoS {}", binding.result.filled(&fixed), binding.qos);
     if binding.retain {
         text.push_str(", kept by the broker");
     }
     if binding.last {
-        text.push_str("; the last one of each source is kept there too, under `last`");
+        let topic = Topics::new(prefix, node).last(&binding.model, "{source}");
+        let _ = write!(text, "; the broker keeps the last one of each source on {topic:?}");
     }
     text.push('.');
     if let Some(flat) = &binding.flat {
-        let _ = write!(text, " {}", values(flat));
+        let _ = write!(text, " {}", values(flat, &fixed));
     }
     text
 }
@@ -84,7 +89,7 @@ fn turns(binding: &BindingConfig) -> String {
     text
 }
 
-fn values(flat: &Flat) -> String {
+fn values(flat: &Flat, fixed: &Fixed<'_>) -> String {
     let rules = &flat.rules;
     let fields: Vec<&str> = rules.fields.iter().map(|field| field.as_str()).collect();
     let when = if rules.on_change { "when they change" } else { "with every answer" };
@@ -93,7 +98,7 @@ fn values(flat: &Flat) -> String {
         Format::Plain => "plain values",
         Format::Json => "values with time and quality",
     };
-    let mut text = format!("{} go as {format} to {:?} {when}{kept}", fields.join(", "), flat.topic.as_str());
+    let mut text = format!("{} go as {format} to {:?} {when}{kept}", fields.join(", "), flat.topic.filled(fixed));
     if rules.fields.contains(&Field::Ok) {
         let _ = write!(text, "; ok is true for {}", yes(&rules.verdict));
     }

@@ -38,7 +38,7 @@ pub struct BindingConfig {
     pub deadline: Option<Duration>,
     pub data_class: Option<DataClass>,
     pub priority: Priority,
-    /// `None`: the wildcards, or the name of the binding.
+    /// `None`: the wildcards of the topic, or the name of the binding.
     pub source_name: Option<Template>,
     pub result: Template,
     pub qos: u8,
@@ -116,7 +116,8 @@ impl BindingConfig {
         tag::name(&match &self.source_name {
             // Too long for a topic: cut, and told from others by its hash.
             Some(template) => template.expand(&stands).unwrap_or_else(|| captures.join("-")),
-            None if captures.is_empty() => self.name.clone(),
+            // The files of a folder are one after the other of one source, whatever their names.
+            None if captures.is_empty() || matches!(self.source, Source::Folder(_)) => self.name.clone(),
             None => captures.join("-"),
         })
     }

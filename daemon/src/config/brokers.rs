@@ -123,6 +123,21 @@ mod tests {
     }
 
     #[test]
+    fn the_first_broker_is_a_host_alone() {
+        for (host, is_taken) in
+            [("b", true), ("10.0.0.5", true), ("::1", true), ("b:8883", false), ("mqtt://b", false), ("[::1]", false)]
+        {
+            let mut values = Values::default();
+            values.add(Path::new("e"), &format!("[mqtt]\nhost = '{host}'"));
+            let found = super::super::validate::validate(values, &super::super::validate::Machine::default());
+            assert_eq!(found.is_ok(), is_taken, "{host}");
+            if let Err(faults) = found {
+                assert!(format!("{faults:?}").contains("the port is `mqtt.port`"), "{faults:?}");
+            }
+        }
+    }
+
+    #[test]
     fn faults_of_the_list_name_the_key_and_what_it_takes() {
         let of = |list: &str| read(&format!("[mqtt]\nfallback = {list}"), |values| fallback(values, ("b1", 1883)));
         assert_eq!(of("['b2', 'b3:1']"), (vec![("b2".into(), 1883), ("b3".into(), 1)], Vec::new()));

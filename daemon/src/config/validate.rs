@@ -163,6 +163,10 @@ fn text_of(bindings: &[BindingConfig]) -> Option<(&'static str, String)> {
 
 fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
     let host = values.text("mqtt.host").unwrap_or_default();
+    if host.contains('/') || (host.contains(':') && host.parse::<std::net::Ipv6Addr>().is_err()) {
+        let takes = "takes a name or an address alone; the port is `mqtt.port`, and TLS is `[mqtt.tls]`";
+        values.fault_at("mqtt.host", format!("{host:?} is not accepted: {takes}"));
+    }
     let tls = tls(values, machine);
     let port = match values.int("mqtt.port") {
         0 if tls.is_some() => 8883,

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use edge_core::Mono;
 use edged::binding::filter::Filter;
-use edged::binding::flat::{Field, Format, Memory, Rules, Seen, Verdict};
+use edged::binding::flat::{Field, Format, Memory, Rules, Seen, Verdict, facts};
 use edged::binding::look::{Payload, content_type, is_content_type};
 use edged::binding::reference::{Allow, Allowed, Reference};
 use edged::binding::tag;
@@ -73,13 +73,13 @@ fn flat(message: &[u8]) {
         let verdict = Verdict { min_score: Some(0.5), ..Verdict::default() };
         let rules = Rules { fields: Field::ALL.to_vec(), format, on_change: true, stale_after, verdict };
         let mut memory = Memory::new(rules, 1);
-        let told = memory.answered(Mono::default(), "a", Seen::Answer(&document), SystemTime::UNIX_EPOCH);
+        let told = memory.answered(Mono::default(), "a", Seen::Answer(facts(&document)), SystemTime::UNIX_EPOCH);
         for point in &told.points {
             let is_json = serde_json::from_str::<serde_json::Value>(&point.payload).is_ok();
             assert!(format == Format::Plain || is_json, "{}", point.payload);
             assert!(!point.payload.contains('\n'), "{}", point.payload);
         }
-        let again = memory.answered(Mono::default(), "a", Seen::Answer(&document), SystemTime::UNIX_EPOCH);
+        let again = memory.answered(Mono::default(), "a", Seen::Answer(facts(&document)), SystemTime::UNIX_EPOCH);
         assert!(again.points.is_empty(), "nothing has changed");
     }
 }

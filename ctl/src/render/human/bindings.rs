@@ -7,7 +7,7 @@ use crate::render::table::{Align, clean, paragraph, table};
 /// All bindings.
 pub fn list(bindings: &[BindingStatus]) -> String {
     if bindings.is_empty() {
-        return "no binding: there is no [[binding]] in the configuration\n".into();
+        return "no binding: the daemon found no [[binding]] when it started; one that was added since needs a restart\n".into();
     }
     let head = [
         ("BINDING", Align::Left),
@@ -50,7 +50,7 @@ fn about(binding: &BindingStatus) -> String {
     let mut text = paragraph("", &clean(&binding.words));
     let mut note = |what: String| text.push_str(&paragraph("  ", &clean(&what)));
     if !binding.problem.is_empty() {
-        note(format!("its source: {}", binding.problem));
+        note(format!("wrong now: {}", binding.problem));
     }
     if !binding.last_error.is_empty() {
         note(format!("last failure: {}: {}", binding.last_error_code, binding.last_error));

@@ -111,6 +111,13 @@ impl Memory {
         })
     }
 
+    /// What was said last of this field is not known where it was said: it is said again.
+    pub fn unsay(&mut self, source: &str, field: Field) {
+        if let Some(last) = self.sources.get_mut(source) {
+            last.said.remove(&field);
+        }
+    }
+
     /// Whether a source or a field was added to those since this was asked last.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
@@ -170,20 +177,28 @@ impl Memory {
     }
 }
 
+/// What is said of values that are old and not known: plain ones stand as they are, and those that tell how good they are say so.
+/// Their time is not known either.
+pub fn stale(fields: &[Field], format: Format, at: SystemTime) -> Vec<Point> {
+    let (facts, quality, reason) = (Facts::default(), Quality::Stale, "stale".to_owned());
+    let state = State { facts, is_ok: false, quality, reason, at };
+    let fields = fields.iter().copied().filter(|field| *field != Field::Time);
+    let point = |field| match (state.value(field), format) {
+        (None, Format::Plain) => None,
+        (value, _) => Some(state.with(value.unwrap_or_default(), field, format)),
+    };
+    fields.filter_map(point).collect()
+}
+
 impl Last {
-    /// What is to be said of values that are not known: that they are stale. A time of theirs is not known either, and a plain
-    /// value stands as it is.
+    /// What is to be said of values of an earlier life.
     fn unknown(&mut self, rules: &Rules) -> Vec<Point> {
-        let mut points = Vec::new();
-        for field in rules.fields.iter().copied().filter(|field| *field != Field::Time) {
-            let value = self.state.value(field);
-            let was_said = self.recalled.contains(&field) && rules.format == Format::Json;
-            if value.is_some() || was_said {
-                points.push(self.state.with(value.clone().unwrap_or_default(), field, rules.format));
-            }
-            self.said.extend(value.map(|value| (field, value)));
+        let is_known = |field: &Field| self.state.value(*field).is_some() || self.recalled.contains(field);
+        let fields: Vec<Field> = rules.fields.iter().copied().filter(is_known).collect();
+        for field in fields.iter().copied().filter(|field| *field != Field::Time) {
+            self.said.extend(self.state.value(field).map(|value| (field, value)));
         }
-        points
+        stale(&fields, rules.format, self.state.at)
     }
 
     /// What is to be said now, and is from now on what was said last.

@@ -303,3 +303,15 @@ fn a_source_of_an_earlier_life_goes_stale_unless_it_is_heard_of() {
         assert_eq!(told.points.len(), fields.len(), "all of it is new: {told:?}");
     }
 }
+
+#[test]
+fn what_was_not_taken_is_said_again() {
+    let fields = [Field::Class, Field::Ok];
+    let mut memory = Memory::new(rules(&fields, Format::Plain), 8);
+    let cat = facts(&json!({"label": "cat", "score": 0.9}));
+    memory.answered(second(0), "a", Seen::Answer(cat.clone()), at(0));
+    memory.unsay("a", Field::Class);
+    memory.unsay("b", Field::Class);
+    assert_eq!(words(&memory.answered(second(1), "a", Seen::Answer(cat.clone()), at(1))), ["class=cat"]);
+    assert!(memory.answered(second(2), "a", Seen::Answer(cat), at(2)).points.is_empty());
+}

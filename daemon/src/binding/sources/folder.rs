@@ -174,6 +174,15 @@ impl Work {
                 self.shelf.settled(name);
                 self.go(name, stamp).await;
             }
+            Fate::Failed { passes: true } => self.shelf.put_off(self.outlet.clock.now(), name),
+            Fate::Failed { passes: false } => {
+                self.shelf.unfit(name);
+                let file = self.folder.dir.join(name);
+                self.outlet.failed(format!(
+                    "{} could not be answered and stays: it is taken again when it changes, or the daemon starts",
+                    file.display()
+                ));
+            }
         }
     }
 

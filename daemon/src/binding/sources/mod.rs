@@ -45,8 +45,10 @@ pub struct Frame {
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is answered, well or not, and the answer is safe: it need not come again.
+    /// It is answered, and the answer is safe: it need not come again.
     Settled,
+    /// No model saw it, and that answer is safe. `passes`: later one may.
+    Failed { passes: bool },
     /// There was no room for it: it may come again.
     Dropped,
 }

@@ -16,6 +16,9 @@ pub const HOLDS: Duration = Duration::from_secs(5);
 /// A file for which there was no room comes again after so long.
 pub const AGAIN: Duration = Duration::from_millis(500);
 
+/// One that could not be answered for a reason that passes, after so long.
+pub const LATER: Duration = Duration::from_secs(30);
+
 /// What is known of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -105,6 +108,11 @@ impl Shelf {
     /// There was no room for it.
     pub fn dropped(&mut self, now: Mono, name: &OsStr) {
         self.ended(name, State::Later(now.after(AGAIN)));
+    }
+
+    /// It could not be answered now.
+    pub fn put_off(&mut self, now: Mono, name: &OsStr) {
+        self.ended(name, State::Later(now.after(LATER)));
     }
 
     /// It cannot be taken until it changes.
@@ -210,6 +218,9 @@ mod tests {
             next(&mut shelf, 2000);
         }
         shelf.settled(OsStr::new("a"));
+        shelf.put_off(at(2000), OsStr::new("b"));
+        assert_eq!(next(&mut shelf, 31_999), None);
+        assert_eq!(next(&mut shelf, 32_000).as_deref(), Some("b"));
         shelf.dropped(at(2000), OsStr::new("b"));
         shelf.unfit(OsStr::new("c"));
         look(&mut shelf, 2100, &[("a", 1), ("b", 1), ("c", 1)]);

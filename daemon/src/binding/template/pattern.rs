@@ -48,6 +48,11 @@ impl Pattern {
         Pattern { ways: ways(filter) }
     }
 
+    /// Whether both can give the same topic.
+    pub fn meets(&self, other: &Pattern) -> bool {
+        self.ways.iter().any(|one| other.ways.iter().any(|other| meet(one, other)))
+    }
+
     pub(super) fn add(&mut self, parts: impl IntoIterator<Item = Part>) {
         self.ways.push(tokens(parts));
     }

@@ -77,6 +77,9 @@ impl<'a> Reader<'a> {
         let result = record.text("result").unwrap_or_default();
         let result = self.template("result", &result, &names, Safety::Topic);
         let flat = self.flat(&names);
+        if let (Some(source), Some(flat)) = (&source, &flat) {
+            self.tells_apart(source, source_name.as_ref().and_then(Option::as_ref), &flat.topic);
+        }
         let limits = source.as_ref().map(|source| self.limits(source, &payload, reference.is_some()));
         Some(BindingConfig {
             name: record.name.clone()?,
@@ -276,6 +279,28 @@ impl<'a> Reader<'a> {
             verdict,
         };
         Some(Flat { topic: topic?, retain: record.flag("flat.retain"), rules })
+    }
+
+    /// Values of two sources on one topic would be read as those of one.
+    fn tells_apart(&mut self, source: &Source, source_name: Option<&Template>, topic: &Template) {
+        let of_name = match (source_name, source) {
+            (Some(template), _) => template.captures(),
+            (None, Source::Topic(filter)) => (1..=filter.wildcards()).collect(),
+            (None, _) => BTreeSet::new(),
+        };
+        let named = topic.captures();
+        let missing: Vec<String> = of_name.difference(&named).map(|number| format!("{{{number}}}")).collect();
+        if !missing.is_empty() && !topic.names(Variable::Source) {
+            let (text, missing) = (topic.as_str(), missing.join(" and "));
+            let takes = format!("takes {{source}} or {missing} in it");
+            self.fault("flat.topic", format!("{text:?} gives the values of all sources the same topics: {takes}"));
+        }
+        // What has changed is known by source.
+        if let Some(number) = named.difference(&of_name).next() {
+            let takes = format!("takes a template without it, or a `source_name` with {{{number}}}");
+            let text = format!("{:?} has {{{number}}}, which is no part of the source's name: {takes}", topic.as_str());
+            self.fault("flat.topic", text);
+        }
     }
 
     fn verdict(&mut self) -> Verdict {

@@ -176,7 +176,7 @@ const KEYS: &[Key] = &[
     key(
         "flat.fields",
         Kind::Words(FIELDS),
-        Absent::Texts(&["class", "score", "count", "quality", "reason", "ok"]),
+        Absent::Texts(&["class", "score", "count", "text", "quality", "reason", "ok"]),
         "Which values: the label, how sure the model is, how many were found, what was read, `good`, `stale` or `bad`, the code of a failure, whether the conditions of `ok` hold, when the frame came (UTC). What a task does not tell is not published.",
     ),
     key(

@@ -26,7 +26,11 @@ pub fn faults(known: &[(&Record, BindingConfig)], around: &Around<'_>) -> Vec<Fa
         known.iter().flat_map(|(_, binding)| outputs(binding, around.node, prefix)).collect();
     for (place, (record, binding)) in known.iter().enumerate() {
         let own = outputs.iter().filter(|output| output.binding == binding.name);
-        faults.extend(own.filter_map(|output| taken(record, output, &topics)));
+        faults.extend(own.clone().filter_map(|output| taken(record, output, &topics)));
+        let others = known.iter().take(place).map(|(_, other)| other.name.as_str());
+        let others: Vec<&Output<'_>> =
+            others.flat_map(|name| outputs.iter().filter(move |output| output.binding == name)).collect();
+        faults.extend(own.filter_map(|output| writes_over(record, output, &others)));
         let Some(filter) = binding.filter() else { continue };
         faults.extend(
             outputs
@@ -59,6 +63,21 @@ fn outputs<'a>(binding: &'a BindingConfig, node: &str, prefix: &str) -> Vec<Outp
     };
     let flat = binding.flat.as_ref().map(|flat| output("flat.topic", &flat.topic, &flat.rules.fields));
     [output("result", &binding.result, &[])].into_iter().chain(flat).collect()
+}
+
+/// Values of two bindings on one topic would be read as those of one. Answers in JSON say whose they are.
+fn writes_over(record: &Record, output: &Output<'_>, others: &[&Output<'_>]) -> Option<Fault> {
+    let is_value = |output: &Output<'_>| output.key == "flat.topic";
+    let other =
+        others.iter().find(|other| (is_value(output) || is_value(other)) && output.pattern.meets(&other.pattern))?;
+    let text = format!(
+        "{:?} can be a topic of the binding {:?}'s `{}` {:?}, and one would write over the other: takes {{binding}} or a word of its own in it",
+        output.template.as_str(),
+        other.binding,
+        other.key,
+        other.template.as_str()
+    );
+    Some(record.fault(output.key, text))
 }
 
 fn hears(record: &Record, filter: &Filter, output: &Output<'_>) -> Fault {

@@ -68,7 +68,7 @@ fn a_full_description_is_taken_word_for_word() {
     let verdict = &flat.rules.verdict;
     assert_eq!((verdict.min_score, verdict.min_count, verdict.max_count), (Some(0.8), Some(1), Some(2)));
     assert_eq!(
-        sentences(&binding),
+        sentences(&binding, "box", "edge"),
         "binding \"sorting\" takes frames (image/jpeg) from \"$share/line/camera/+/image\", every one in order, 3 under way \
          at once and 7 waiting, at most one of each source every 200ms, and gives each to the model screws:2.1, to be \
          answered within 400ms, as internal data, with high priority. Answers go to \"vision/{1}/result\" with QoS 2, kept \
@@ -85,6 +85,9 @@ fn what_is_not_said_has_its_default_by_the_kind_of_source() {
     assert_eq!(camera.result.as_str(), "{prefix}/{node}/binding/{binding}/{source}");
     assert_eq!((camera.qos, camera.retain, camera.last, &camera.flat), (1, false, true, &None));
     assert_eq!(camera.source(&["7"], "box", "edge"), "7");
+    let words = sentences(&camera, "box", "edge");
+    assert!(words.contains("Answers go to \"edge/box/binding/a/{source}\""), "{words}");
+    assert!(words.contains("the last one of each source on \"edge/box/last/m/{source}\""), "{words}");
     for (lines, take) in [
         ("topic = 'a'\npayload = 'image/png'", Take::Newest),
         ("topic = 'a'\npayload = 'text/plain'", Take::Every),
@@ -96,7 +99,7 @@ fn what_is_not_said_has_its_default_by_the_kind_of_source() {
         let binding = one(lines);
         assert_eq!(binding.limits.take, take, "{lines}");
         assert_eq!(binding.source(&[], "box", "edge"), "a", "{lines}");
-        assert!(sentences(&binding).starts_with("binding \"a\" takes "), "{lines}");
+        assert!(sentences(&binding, "box", "edge").starts_with("binding \"a\" takes "), "{lines}");
     }
     let Source::Snapshot(camera) = one("snapshot = 'http://cam/1.jpg'\ncredential = 'cam'").source else { panic!() };
     assert_eq!((camera.interval, camera.credential), (Duration::from_secs(1), Some("/cred/cam".into())));
@@ -130,7 +133,7 @@ fn each_fault_of_one_binding_is_named_with_what_is_taken() {
             "topic = 'a'\nflat.topic = 'line 3/{field}'",
             ": flat.topic: \"line 3/{field}\" is no template: \"line 3\" is no part of a tag path: takes letters, digits, `_` and `-` between slashes, no `-` first",
         ),
-        ("topic = 'a'\nflat.topic = 'v'", ": flat.topic: \"v\" gives 6 values one topic: takes {field} in it"),
+        ("topic = 'a'\nflat.topic = 'v'", ": flat.topic: \"v\" gives 7 values one topic: takes {field} in it"),
         (
             "topic = 'a'\nflat = { topic = 'v', fields = [] }",
             ": flat.fields: it is empty: takes at least one value, or leave `flat.topic` out",
@@ -230,6 +233,64 @@ fn a_binding_neither_hears_this_box_nor_speaks_where_boxes_listen() {
     for result in ["edge/box/infer/x", "edge/{1}/infer/x", "{prefix}/{node}/available", "edge/_group/g/infer/m"] {
         let faults = read_text(&binding("a", &format!("topic = 'a/+'\nresult = '{result}'"))).unwrap_err();
         assert!(faults[0].contains("where boxes take requests or speak of themselves"), "{result}: {faults:?}");
+    }
+}
+
+#[test]
+fn values_of_two_sources_or_bindings_never_have_one_topic() {
+    for (lines, missing) in [
+        ("topic = 'cam/+/+'\nflat.topic = 'plc/{field}'", Some("{1} and {2}")),
+        ("topic = 'cam/+/+'\nflat.topic = 'plc/{1}/{field}'", Some("{2}")),
+        ("topic = 'cam/+/+'\nflat.topic = 'plc/{source}/{field}'", None),
+        ("topic = 'cam/+/+'\nsource_name = '{1}'\nflat.topic = 'plc/{1}/{field}'", None),
+        ("topic = 'cam/7'\nflat.topic = 'plc/{field}'", None),
+        ("folder = '/srv/in'\npattern = 'cam*-*.jpg'\nflat.topic = 'plc/{field}'", None),
+        ("folder = '/srv/in'\npattern = 'cam*-*.jpg'\nsource_name = '{1}'\nflat.topic = 'plc/{field}'", Some("{1}")),
+    ] {
+        let found = read_text(&binding("a", lines));
+        let says = missing.map(|missing| {
+            format!("gives the values of all sources the same topics: takes {{source}} or {missing} in it")
+        });
+        match says {
+            None => assert!(found.is_ok(), "{lines}: {found:?}"),
+            Some(says) => assert!(found.unwrap_err()[0].ends_with(&says), "{lines}"),
+        }
+    }
+    for lines in [
+        "topic = 'cam/+/+'\nsource_name = '{1}'\nflat.topic = 'p/{1}/{2}/{field}'",
+        "folder = '/srv/in'\nflat.topic = 'p/{1}/{field}'",
+    ] {
+        let faults = read_text(&binding("a", lines)).unwrap_err();
+        assert!(faults.len() == 1 && faults[0].contains("which is no part of the source's name"), "{faults:?}");
+    }
+    let two = |one: &str, other: &str| {
+        binding("a", &format!("topic = 'cam/+'\n{one}")) + &binding("b", &format!("topic = 'label/+'\n{other}"))
+    };
+    let values = "flat.topic = 'plc/{1}/{field}'";
+    for (one, other, is_taken) in [
+        (values, values, false),
+        (values, "result = 'plc/{1}/ok'", false),
+        ("result = 'plc/{1}/ok'", values, false),
+        (values, "result = 'plc/{1}/result'", true),
+        (values, "flat.topic = 'plc/{1}/{field}'\nflat.fields = ['text']", false),
+        (
+            "flat.topic = 'plc/{1}/{field}'\nflat.fields = ['class']",
+            "flat.topic = 'plc/{1}/{field}'\nflat.fields = ['text']",
+            true,
+        ),
+        (values, "flat.topic = 'plc/{binding}/{1}/{field}'", true),
+        ("result = 'all/{1}'", "result = 'all/{1}'", true),
+    ] {
+        let found = read_text(&two(one, other));
+        assert_eq!(found.is_ok(), is_taken, "{one} {other}: {found:?}");
+        if let Err(faults) = found {
+            assert!(
+                faults.len() == 1
+                    && faults[0].starts_with("e: binding \"b\"")
+                    && faults[0].contains("one would write over the other"),
+                "{faults:?}"
+            );
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! ended too, nobody would say that they are old. A file in the state directory remembers them from one life of the daemon to the
 //! next; it is written only when a source or a field is added, so it costs a flash next to nothing.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -16,8 +17,12 @@ pub struct Heard {
     pub source: String,
     /// What the wildcards of its topic stood for.
     pub captures: Vec<String>,
-    /// Words of the fields that were published.
-    pub fields: Vec<String>,
+    /// The topic of each field that was published, by the field's word.
+    pub topics: BTreeMap<String, String>,
+    /// Written as `{"value", ...}`.
+    pub json: bool,
+    /// Whether the broker keeps them.
+    pub retain: bool,
 }
 
 /// The file of them.
@@ -69,8 +74,9 @@ mod tests {
     use super::*;
 
     fn heard(source: &str) -> Heard {
-        let (binding, captures, fields) = ("line".into(), vec![source.to_owned()], vec!["class".to_owned()]);
-        Heard { binding, source: source.into(), captures, fields }
+        let topics = BTreeMap::from([("class".to_owned(), format!("plc/{source}/class"))]);
+        let (binding, captures) = ("line".into(), vec![source.to_owned()]);
+        Heard { binding, source: source.into(), captures, topics, json: false, retain: true }
     }
 
     #[tokio::test]

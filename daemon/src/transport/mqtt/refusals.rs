@@ -12,8 +12,9 @@ use crate::config::MqttConfig;
 
 /// Subject of the problem.
 pub const SUBJECT: &str = "publications";
-/// Topics that are named.
-const MOST: usize = 8;
+/// Topics that are known, and of those the latest that are named.
+const MOST: usize = 256;
+const NAMED: usize = 8;
 /// A topic that somebody else chose for a reply is forgotten after this; those of the box are refused until they are taken.
 const OLD: Duration = Duration::from_secs(600);
 
@@ -87,9 +88,13 @@ impl Refusals {
         if self.topics.is_empty() {
             return None;
         }
-        let named: Vec<String> =
-            self.topics.iter().map(|refused| format!("{} ({})", refused.topic, refused.why)).collect();
+        let others = self.topics.len().saturating_sub(NAMED);
+        let named = self.topics.iter().skip(others);
+        let named: Vec<String> = named.map(|refused| format!("{} ({})", refused.topic, refused.why)).collect();
         let mut what = format!("the broker refuses messages on {}", named.join(", "));
+        if others > 0 {
+            what.push_str(&format!(" and {others} other topics"));
+        }
         if self.topics.iter().any(|refused| refused.topic == self.will) {
             what.push_str("; it will refuse the last will there, too, so that nobody is told when the box is gone");
         }
@@ -147,6 +152,11 @@ mod tests {
         }
         let problem = refusals.news().unwrap().unwrap();
         assert!(problem.remedy.contains("quotas") && problem.what.contains("t/19") && !problem.what.contains("t/11"));
+        assert!(problem.what.ends_with("and 12 other topics"), "{}", problem.what);
+        for number in 0..20 {
+            refusals.taken(&format!("t/{number}"));
+        }
+        assert_eq!(refusals.news(), Some(None));
     }
 
     #[test]

@@ -253,7 +253,7 @@ async fn stack() -> Result<(Stack, tempfile::TempDir)> {
     let folder = tempfile::tempdir()?;
     let config = format!(
         "[[binding]]\nname = \"files\"\nmodel = \"file-type\"\nfolder = \"{}\"\npattern = \"*.dat\"\n\
-         payload = \"application/octet-stream\"\nmax_in_flight = 256\ndeadline_ms = 60000\nresult = \"files/{{1}}/result\"\n\
+         payload = \"application/octet-stream\"\nsource_name = \"{{1}}\"\nmax_in_flight = 256\ndeadline_ms = 60000\nresult = \"files/{{1}}/result\"\n\
          flat = {{ topic = \"files/{{1}}/{{field}}\", when = \"always\", format = \"json\", \
          fields = [\"class\", \"score\", \"quality\", \"reason\", \"ok\", \"time\"] }}",
         folder.path().display()

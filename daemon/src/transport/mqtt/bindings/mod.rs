@@ -7,6 +7,7 @@
 
 pub mod circle;
 pub mod frame;
+mod recall;
 mod render;
 mod tally;
 
@@ -24,11 +25,10 @@ use edge_wire::mqtt::topic::Topics;
 use self::circle::Circle;
 use self::frame::{Frame, Part};
 use self::tally::Tally;
-use super::heard::Heard;
 use super::outbox::Letter;
 use super::packet::{Inbound, Qos};
 use super::session::JobId;
-use crate::binding::flat::{Field, Memory};
+use crate::binding::flat::Memory;
 use crate::binding::gate::{Gate, Skipped, Step, Take, Ticket};
 use crate::binding::sources;
 use crate::binding::sources::fetch::Fetched;
@@ -50,6 +50,8 @@ pub enum Todo {
     Resolve { number: i64, reader: Reader, message: Bytes },
     /// Publish these: one part of what was expected for the job, if there is one.
     Post { job: Option<JobId>, rank: Priority, letters: Vec<Letter> },
+    /// No model saw the frame of this job; later one may, if that `passes`.
+    Failed { job: JobId, passes: bool },
     /// Tell SCADA hosts of an answer.
     Tell(Box<BindingResult>),
     /// Nothing becomes of one part of this job.
@@ -119,6 +121,8 @@ pub struct Binder {
     /// Largest answer that the broker takes.
     max_reply_bytes: usize,
     changed: bool,
+    /// Values of an earlier configuration were taken back.
+    is_other: bool,
     /// Topics of values, since this was asked last.
     discovered: Vec<home::Flat>,
     /// By the wall clock, milliseconds since 1970.
@@ -151,6 +155,7 @@ impl Binder {
             todo: VecDeque::new(),
             max_reply_bytes: usize::MAX,
             changed: true,
+            is_other: false,
             discovered: Vec::new(),
             now_ms: 0,
         }
@@ -311,40 +316,6 @@ impl Binder {
         std::mem::take(&mut self.discovered)
     }
 
-    /// Sources of which an earlier life of the daemon published values: their topics are known, and they go stale unless they are
-    /// heard of.
-    pub fn recall(&mut self, now: Mono, at: SystemTime, heard: Vec<Heard>) {
-        for Heard { binding, source, captures, fields } in heard {
-            let Some(bound) = self.all.iter_mut().find(|bound| bound.config.name == binding) else { continue };
-            let Some(flat) = &mut bound.flat else { continue };
-            flat.recall(now, &source, fields.iter().filter_map(|field| Field::from_word(field)).collect(), at);
-            bound.captures.insert(source.as_str().into(), captures.clone());
-            let config = Arc::clone(&bound.config);
-            let captures: Vec<&str> = captures.iter().map(String::as_str).collect();
-            self.discover(&config, &captures, &source);
-        }
-    }
-
-    /// What a later life has to know of the sources of which values are published; nothing if that is what it was.
-    pub fn take_heard(&mut self) -> Option<Vec<Heard>> {
-        let flats = self.all.iter_mut().filter_map(|bound| bound.flat.as_mut());
-        if flats.filter_map(|flat| flat.take_changed().then_some(())).count() == 0 {
-            return None;
-        }
-        let mut heard = Vec::new();
-        for bound in &self.all {
-            for (source, fields) in bound.flat.iter().flat_map(Memory::known) {
-                heard.push(Heard {
-                    binding: bound.config.name.clone(),
-                    source: source.to_string(),
-                    captures: bound.captures.get(source).cloned().unwrap_or_default(),
-                    fields: fields.into_iter().map(|field| field.as_str().to_owned()).collect(),
-                });
-            }
-        }
-        Some(heard)
-    }
-
     /// Whether anything happened since this was asked last.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
@@ -352,7 +323,10 @@ impl Binder {
 
     /// What each of them did.
     pub fn status(&self) -> Vec<BindingStatus> {
-        self.all.iter().map(|bound| bound.tally.status(&bound.config, &bound.gate)).collect()
+        self.all
+            .iter()
+            .map(|bound| bound.tally.status(&bound.config, &bound.gate, (&self.node, &self.prefix)))
+            .collect()
     }
 
     /// Takes what the gate of a binding has.

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use edge_core::Mono;
+use edge_wire::error::ErrorCode;
 use edge_wire::mqtt::home;
 
 use super::circle::PATH;
@@ -40,6 +41,9 @@ impl Binder {
         }
         let flat = self.all.get_mut(binding).and_then(|bound| bound.flat.as_mut());
         let told = flat.map(|flat| flat.answered(now, source, seen, frame.at));
+        if let (Some(job), Err(failure)) = (frame.job, &reply.result) {
+            self.todo.push_back(Todo::Failed { job, passes: passes(failure.code) });
+        }
         let body = body(&config, source, &frame.path, frame.at, &id, &reply, most);
         let captures = frame.captures();
         if is_new {
@@ -145,7 +149,7 @@ impl Binder {
         letters
     }
 
-    fn letter(
+    pub(super) fn letter(
         &mut self,
         topic: String,
         payload: Bytes,
@@ -201,6 +205,11 @@ fn document(output: &Output) -> serde_json::Value {
         Output::Document(text) => serde_json::from_str(text).unwrap_or_default(),
         Output::Tensors(_) => serde_json::Value::Null,
     }
+}
+
+/// Whether the same frame may be answered later, without anything that its sender would have to change.
+fn passes(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::Unavailable | ErrorCode::Overloaded | ErrorCode::UnknownModel)
 }
 
 fn qos(number: u8) -> Qos {

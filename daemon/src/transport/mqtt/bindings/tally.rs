@@ -2,6 +2,7 @@
 
 use edge_core::Mono;
 use edge_wire::dto::BindingStatus;
+use edge_wire::error::ErrorCode;
 
 use super::Answered;
 use super::frame::Frame;
@@ -27,6 +28,8 @@ pub(super) struct Tally {
     /// Of the last failure.
     code: String,
     message: String,
+    /// The last frame had none to go to.
+    has_no_model: bool,
 }
 
 impl Tally {
@@ -35,9 +38,13 @@ impl Tally {
         self.last_age_us = u64::try_from(now.since(frame.received).as_micros()).unwrap_or(u64::MAX);
         self.last_at.clone_from(&reply.info.completed_at);
         match &reply.result {
-            Ok(_) => self.done += 1,
+            Ok(_) => {
+                self.done += 1;
+                self.has_no_model = false;
+            }
             Err(failure) => {
                 self.failed += 1;
+                self.has_no_model = failure.code == ErrorCode::UnknownModel;
                 self.code = failure.code.as_str().into();
                 self.message.clone_from(&failure.message);
             }
@@ -50,12 +57,18 @@ impl Tally {
     }
 
     /// As status shows it.
-    pub(super) fn status(&self, config: &BindingConfig, gate: &Gate<Frame, Answered>) -> BindingStatus {
+    pub(super) fn status(
+        &self,
+        config: &BindingConfig,
+        gate: &Gate<Frame, Answered>,
+        own: (&str, &str),
+    ) -> BindingStatus {
+        let (node, prefix) = own;
         let counts = gate.counts();
         let count = |number: usize| number as u64;
         BindingStatus {
             name: config.name.clone(),
-            words: words::sentences(config),
+            words: words::sentences(config, node, prefix),
             model: config.model.clone(),
             received: self.received,
             submitted: counts.submitted,
@@ -72,7 +85,7 @@ impl Tally {
             last_age_us: self.last_age_us,
             last_error_code: self.code.clone(),
             last_error: self.message.clone(),
-            problem: String::new(),
+            problem: if self.has_no_model { self.message.clone() } else { String::new() },
         }
     }
 }

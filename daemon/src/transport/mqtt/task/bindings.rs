@@ -181,6 +181,7 @@ impl Task {
                 }
                 Todo::Resolve { number, reader, message } => self.resolve(number, reader, message),
                 Todo::Post { job, rank, letters } => self.session.post(now, rank, letters, job),
+                Todo::Failed { job, passes } => self.sources.failed(job, passes),
                 Todo::Tell(result) => self.tell_hosts(*result),
                 Todo::Over(job, why) => {
                     self.sources.tell(job, fate(why));
@@ -212,7 +213,10 @@ impl Task {
             self.binder_due = None;
             let mut status = self.binder.status();
             for binding in &mut status {
-                binding.problem = self.sources.problem_of(&binding.name);
+                let of_source = self.sources.problem_of(&binding.name);
+                if !of_source.is_empty() {
+                    binding.problem = of_source;
+                }
             }
             self.speaker.set_bindings(status);
             self.speaker.discovery.add(self.binder.take_discovered());

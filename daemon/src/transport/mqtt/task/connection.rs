@@ -112,6 +112,9 @@ impl Task {
         let topic = topic.unwrap_or_default();
         tracing::warn!(%reason, passing, topic, "the broker did not take a message");
         self.speaker.refusals.refused(now, topic, &reason, passing);
+        if !passing {
+            self.binder.refused(topic);
+        }
         if passing { Answer::NotNow } else { Answer::Never }
     }
 

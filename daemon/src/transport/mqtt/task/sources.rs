@@ -23,7 +23,7 @@ pub(super) struct Sources {
     /// How each does, by the name of its binding.
     reports: HashMap<Arc<str>, watch::Receiver<Report>>,
     /// Those that keep a frame until it is safe.
-    waiting: HashMap<JobId, oneshot::Sender<Fate>>,
+    waiting: HashMap<JobId, (oneshot::Sender<Fate>, Fate)>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -54,10 +54,24 @@ impl Sources {
 
     /// A frame is settled, one way or the other.
     pub(super) fn tell(&mut self, job: JobId, fate: Fate) {
-        if let Some(done) = self.waiting.remove(&job)
+        if let Some((done, _)) = self.waiting.remove(&job)
             && done.send(fate).is_err()
         {
             tracing::debug!("a source does not wait for its frame any more");
+        }
+    }
+
+    /// The answer to a frame is that there is none; that is told when it is safe.
+    pub(super) fn failed(&mut self, job: JobId, passes: bool) {
+        if let Some((_, fate)) = self.waiting.get_mut(&job) {
+            *fate = Fate::Failed { passes };
+        }
+    }
+
+    /// What became of a frame is safe.
+    pub(super) fn safe(&mut self, job: JobId) {
+        if let Some((_, fate)) = self.waiting.get(&job) {
+            self.tell(job, *fate);
         }
     }
 
@@ -85,7 +99,7 @@ impl Task {
         let now = self.clock.now();
         let job = frame.done.take().map(|done| {
             let job = self.binder.next_job();
-            self.sources.waiting.insert(job, done);
+            self.sources.waiting.insert(job, (done, Fate::Settled));
             self.session.expect(job, 1);
             job
         });
@@ -94,6 +108,6 @@ impl Task {
 
     /// The results of what a source gave are safe.
     pub(super) fn on_posted(&mut self, job: JobId) {
-        self.sources.tell(job, Fate::Settled);
+        self.sources.safe(job);
     }
 }

@@ -347,6 +347,18 @@ impl Speaker {
 
     /// What the bindings did.
     pub fn set_bindings(&mut self, bindings: Vec<BindingStatus>) {
+        const SUBJECT: &str = "binding ";
+        self.problems.retain(|problem| !problem.subject.starts_with(SUBJECT));
+        let wrong = bindings.iter().filter(|binding| !binding.problem.is_empty());
+        self.problems.extend(
+            wrong.map(|binding| Problem {
+                subject: format!("{SUBJECT}{}", binding.name),
+                what: binding.problem.clone(),
+                remedy:
+                    "correct its source or its model; `edgectl bindings` tells more, and it is tried again by itself"
+                        .into(),
+            }),
+        );
         self.now_status.bindings = bindings;
     }
 
