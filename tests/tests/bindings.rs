@@ -384,3 +384,59 @@ fn values_of_a_binding_that_is_gone_or_has_other_topics_are_marked_as_stale() ->
         Ok(())
     })?
 }
+
+/// Takes results until each of so many frames has one; gives how many came more often.
+async fn all_answered(device: &Device, frames: usize) -> Result<usize> {
+    let (mut answered, mut again) = (std::collections::HashMap::new(), 0);
+    while answered.len() < frames {
+        let result = device.take("a result", PATIENCE, |message| message.topic.starts_with("seen/")).await?;
+        let body = result.json()?;
+        ensure!(body["ok"] == true, "{}: {body}", result.topic);
+        again += usize::from(answered.insert(result.topic, body["id"].clone()).is_some());
+    }
+    Ok(again)
+}
+
+#[test]
+fn no_frame_of_a_burst_that_its_sender_keeps_is_left_out() -> Result<()> {
+    block_on(async {
+        let config =
+            BINDING.lines().filter(|line| !line.starts_with("flat") && !line.starts_with("ok")).collect::<Vec<_>>();
+        let config = format!("[mqtt]\njournal_after_ms = 20\n{}\nmax_waiting = 16\nlast = false\n", config.join("\n"));
+        let mut stack = stack(&config).await?;
+        let device = stack.device(Protocol::V5).await?;
+        device.subscribe("seen/#").await?;
+        for n in 0..1000 {
+            send(&device, &format!("plant/{n}/upload"), JSON).await?;
+        }
+        ensure!(all_answered(&device, 1000).await? == 0);
+        let one = counted(&stack, "all are counted", |status| status.done == 1000).await?;
+        ensure!((one.overloaded, one.failed) == (0, 0), "{one:?}");
+        // Three deaths with a backlog: what only waited has nothing to do with them.
+        for n in 0..400 {
+            send(&device, &format!("plant/k{n}/upload"), JSON).await?;
+        }
+        for _ in 0..3 {
+            device.take("a result", PATIENCE, |message| message.topic.starts_with("seen/k")).await?;
+            stack.daemon_mut()?.process.crash()?;
+            stack.start_daemon().await?;
+        }
+        let later = stack.device(Protocol::V5).await?;
+        later.subscribe("seen/#").await?;
+        for n in 0..20 {
+            send(&later, &format!("plant/end{n}/upload"), JSON).await?;
+        }
+        // Behind all others, in their order.
+        while later.take("a result", PATIENCE, |message| message.topic.starts_with("seen/")).await?.topic
+            != "seen/end19/result"
+        {}
+        let mut left: std::collections::BTreeSet<String> = (0..400).map(|n| format!("seen/k{n}/result")).collect();
+        for message in device.take_all(|message| message.topic.starts_with("seen/k")) {
+            ensure!(message.json()?["ok"] == true, "{}: {}", message.topic, message.json()?);
+            left.remove(&message.topic);
+        }
+        // The three that were taken to know when to kill.
+        ensure!(left.len() <= 3, "{left:?}");
+        Ok(())
+    })?
+}

@@ -96,6 +96,8 @@ pub struct Gate<T, R> {
     /// Whose frames are open and unanswered.
     open: HashMap<Ticket, Arc<str>>,
     waiting: usize,
+    /// Of those that wait, the ones that nobody keeps.
+    loose: usize,
     steps: VecDeque<Step<T, R>>,
     turn: u64,
     counts: Counts,
@@ -123,6 +125,7 @@ impl<T, R> Gate<T, R> {
             idle: BTreeMap::new(),
             open: HashMap::new(),
             waiting: 0,
+            loose: 0,
             steps: VecDeque::new(),
             turn: 0,
             counts: Counts::default(),
@@ -131,15 +134,27 @@ impl<T, R> Gate<T, R> {
 
     /// A frame of a source came.
     pub fn arrived(&mut self, now: Mono, source: &str, frame: T) {
+        self.take(now, source, frame, false);
+    }
+
+    /// One came that somebody keeps until it is answered, and of which that one has no more than it can bear: it is never skipped
+    /// for want of room.
+    pub fn kept(&mut self, now: Mono, source: &str, frame: T) {
+        self.take(now, source, frame, self.limits.take == Take::Every);
+    }
+
+    fn take(&mut self, now: Mono, source: &str, frame: T, is_kept: bool) {
         self.counts.arrived += 1;
         let name = match self.sources.get_key_value(source) {
             Some((name, _)) => Arc::clone(name),
             None => Arc::from(source),
         };
-        if !self.sources.contains_key(&name) && self.sources.len() >= self.limits.max_sources && !self.forget_idle() {
+        let is_new = !self.sources.contains_key(&name);
+        if is_new && self.sources.len() >= self.limits.max_sources && !self.forget_idle() && !is_kept {
             return self.skip(name, frame, Skipped::Overloaded);
         }
-        if self.limits.take == Take::Every && self.waiting >= self.limits.max_waiting && !self.make_room(&name) {
+        let is_bounded = self.limits.take == Take::Every && !is_kept;
+        if is_bounded && self.loose >= self.limits.max_waiting && !self.make_room(&name) {
             return self.skip(name, frame, Skipped::Overloaded);
         }
         let known = self.sources.entry(Arc::clone(&name)).or_default();
@@ -147,10 +162,13 @@ impl<T, R> Gate<T, R> {
             self.idle.remove(&known.idle_since);
         }
         let older = if self.limits.take == Take::Newest { known.waiting.pop_front() } else { None };
-        known.waiting.push_back(frame);
+        known.waiting.push_back((frame, is_kept));
         match older {
-            Some(older) => self.skip(Arc::clone(&name), older, Skipped::Newer),
-            None => self.waiting += 1,
+            Some((older, _)) => self.skip(Arc::clone(&name), older, Skipped::Newer),
+            None => {
+                self.waiting += 1;
+                self.loose += usize::from(!is_kept);
+            }
         }
         self.line_up(now, name);
     }
@@ -215,11 +233,12 @@ impl<T, R> Gate<T, R> {
         let Some(name) = self.ready.pop_front() else { return };
         let Some(source) = self.sources.get_mut(&name) else { return };
         source.in_line = false;
-        let Some(frame) = source.waiting.pop_front() else { return };
+        let Some((frame, is_kept)) = source.waiting.pop_front() else { return };
         self.turn += 1;
         let ticket = Ticket(self.turn);
         source.submitted(now, ticket, self.limits.interval);
         self.waiting = self.waiting.saturating_sub(1);
+        self.loose = self.loose.saturating_sub(usize::from(!is_kept));
         self.counts.submitted += 1;
         self.open.insert(ticket, Arc::clone(&name));
         self.steps.push_back(Step::Submit { ticket, source: Arc::clone(&name), frame });
@@ -260,11 +279,14 @@ impl<T, R> Gate<T, R> {
         if self.sources.get(source).is_some_and(|source| !source.waiting.is_empty()) {
             return false;
         }
-        let most = self.sources.iter_mut().max_by_key(|(_, other)| other.waiting.len());
-        let Some((name, most)) = most.filter(|(_, most)| most.waiting.len() > 1) else { return false };
-        let (name, frame) = (Arc::clone(name), most.waiting.pop_back());
-        let Some(frame) = frame else { return false };
+        let loose = |other: &Source<T, R>| other.waiting.iter().filter(|(_, is_kept)| !is_kept).count();
+        let most = self.sources.iter_mut().max_by_key(|(_, other)| loose(other));
+        let Some((name, most)) = most.filter(|(_, most)| loose(most) > 1) else { return false };
+        let newest = most.waiting.iter().rposition(|(_, is_kept)| !is_kept);
+        let (name, frame) = (Arc::clone(name), newest.and_then(|at| most.waiting.remove(at)));
+        let Some((frame, _)) = frame else { return false };
         self.waiting = self.waiting.saturating_sub(1);
+        self.loose = self.loose.saturating_sub(1);
         self.skip(name, frame, Skipped::Overloaded);
         true
     }

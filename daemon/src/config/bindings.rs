@@ -159,6 +159,8 @@ pub struct Around<'a> {
     pub machine: &'a Machine,
     pub node: &'a str,
     pub mqtt: Option<&'a MqttConfig>,
+    /// Group and name of the edge node, if it is one.
+    pub sparkplug: Option<(&'a str, &'a str)>,
 }
 
 /// What was read of all bindings.

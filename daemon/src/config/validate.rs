@@ -88,7 +88,8 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
     let around = Around { machine, node: &node, broker: mqtt.as_ref().map(|mqtt| mqtt.zone) };
     let PolicyFile { policy, sites, rules, routing, detect, warnings, unseen } =
         super::policy::read(&mut values, &around);
-    let around = bindings::Around { machine, node: &node, mqtt: mqtt.as_ref() };
+    let plant = sparkplug.as_ref().map(|plant| (plant.group.as_str(), plant.edge_node.as_str()));
+    let around = bindings::Around { machine, node: &node, mqtt: mqtt.as_ref(), sparkplug: plant };
     let bindings::Read { bindings, unseen: of_bindings } = bindings::read(&mut values, &around);
     let broker = mqtt.as_ref().map_or(Zone::Device, |mqtt| mqtt.zone);
     bindings.iter().filter_map(|binding| bindings::confined(binding, policy.unlabelled, broker)).for_each(|message| {

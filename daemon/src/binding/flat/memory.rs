@@ -40,6 +40,8 @@ pub struct Memory {
     due: BTreeSet<(Mono, Arc<str>)>,
     /// Whether [`Memory::known`] has changed since that was asked last.
     changed: bool,
+    /// Sources that were forgotten for others, with what is to be said of them.
+    forgotten: Vec<Told>,
 }
 
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl Memory {
     /// Of at most so many sources.
     pub fn new(rules: Rules, most: usize) -> Memory {
         let (sources, heard, due) = (HashMap::new(), BTreeMap::new(), BTreeSet::new());
-        Memory { rules, most: most.max(1), sources, heard, turn: 0, due, changed: false }
+        Memory { rules, most: most.max(1), sources, heard, turn: 0, due, changed: false, forgotten: Vec::new() }
     }
 
     /// What is to be published because a frame of `at` was answered.
@@ -123,6 +125,11 @@ impl Memory {
         std::mem::take(&mut self.changed)
     }
 
+    /// What is to be said of sources that were forgotten since this was asked last: their values are old from now on.
+    pub fn take_forgotten(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.forgotten)
+    }
+
     /// When something goes stale next.
     pub fn next_tick(&self) -> Option<Mono> {
         self.due.first().map(|(due, _)| *due)
@@ -171,8 +178,14 @@ impl Memory {
 
     fn forget_one(&mut self) {
         let Some((_, source)) = self.heard.pop_first() else { return };
-        if let Some(due) = self.sources.remove(&source).and_then(|last| last.due) {
-            self.due.remove(&(due, source));
+        let Some(last) = self.sources.remove(&source) else { return };
+        if let Some(due) = last.due {
+            self.due.remove(&(due, Arc::clone(&source)));
+            // Nobody would say it later.
+            let said = |field: &Field| last.said.contains_key(field) || last.recalled.contains(field);
+            let fields: Vec<Field> = self.rules.fields.iter().copied().filter(said).collect();
+            let points = stale(&fields, self.rules.format, last.state.at);
+            self.forgotten.push(Told { source, points });
         }
     }
 }

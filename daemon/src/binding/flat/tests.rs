@@ -187,6 +187,8 @@ fn of_too_many_sources_the_one_heard_of_least_recently_is_forgotten() {
     for source in ["a", "b", "a", "c"] {
         memory.answered(second(0), source, Seen::Answer(facts(&cat)), at(0));
     }
+    let forgotten: Vec<_> = memory.take_forgotten().iter().map(|told| told.source.to_string()).collect();
+    assert_eq!(forgotten, ["b"], "nobody says it later");
     assert!(memory.answered(second(1), "a", Seen::Answer(facts(&cat)), at(1)).points.is_empty(), "known still");
     assert_eq!(memory.answered(second(1), "b", Seen::Answer(facts(&cat)), at(1)).points.len(), 1, "all new");
     assert_eq!(memory.sources(), 2);

@@ -9,7 +9,8 @@ use super::Ticket;
 
 #[derive(Debug)]
 pub(super) struct Source<T, R> {
-    pub waiting: VecDeque<T>,
+    /// With whether somebody keeps it until it is answered.
+    pub waiting: VecDeque<(T, bool)>,
     /// Asked for and not released, the oldest first; some are answered and wait for those before them.
     pub open: VecDeque<(Ticket, Option<R>)>,
     /// It has a turn, or waits for its time.

@@ -247,3 +247,39 @@ impl Seen {
         }
     }
 }
+
+#[test]
+fn what_somebody_keeps_is_never_skipped_and_makes_no_room_for_what_nobody_does() {
+    let limits = Limits {
+        take: Take::Every,
+        interval: Duration::ZERO,
+        max_open: 1,
+        max_open_of_one: 1,
+        max_waiting: 2,
+        max_sources: 2,
+    };
+    let mut gate: Gate<u32, ()> = Gate::new(limits);
+    let now = Mono::default();
+    for frame in 0..10 {
+        gate.kept(now, "a", frame);
+    }
+    for (source, frame) in [("b", 10), ("b", 11), ("b", 12), ("a", 13)] {
+        gate.arrived(now, source, frame);
+    }
+    gate.kept(now, "c", 14);
+    let (mut asked, mut skipped) = (Vec::new(), Vec::new());
+    while let Some(step) = gate.poll(now) {
+        match step {
+            Step::Submit { ticket, frame, .. } => {
+                asked.push(frame);
+                gate.answered(now, ticket, ());
+            }
+            Step::Skip { frame, .. } => skipped.push(frame),
+            Step::Release { .. } => {}
+        }
+    }
+    assert_eq!(skipped, [12, 13], "there was room for two that nobody keeps");
+    asked.sort_unstable();
+    assert_eq!(asked, (0..=11).chain([14]).collect::<Vec<_>>());
+    assert_eq!((gate.waiting(), gate.open()), (0, 0));
+}

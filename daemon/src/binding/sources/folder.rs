@@ -194,7 +194,11 @@ impl Work {
         }
         let mut is_well = true;
         for (name, stamp) in left {
-            is_well &= self.go(&name, stamp).await;
+            // The others have the same fate, and are tried again with it.
+            if !self.go(&name, stamp).await {
+                is_well = false;
+                break;
+            }
         }
         if is_well && !self.shelf.has_unfit() {
             self.outlet.well();
@@ -276,10 +280,26 @@ fn moved(path: &Path, dir: &Path, name: &OsStr) -> io::Result<()> {
         }
         match rustix::fs::renameat_with(CWD, path, CWD, dir.join(&to), RenameFlags::NOREPLACE) {
             Err(rustix::io::Errno::EXIST) => {}
+            Err(rustix::io::Errno::XDEV) => return copied(path, dir, name),
             other => return other.map_err(io::Error::from),
         }
     }
     Err(io::Error::other(format!("{} has a thousand files of that name", dir.display())))
+}
+
+/// To another disk: under a hidden name first, so that nobody sees half a file.
+fn copied(path: &Path, dir: &Path, name: &OsStr) -> io::Result<()> {
+    let mut part = OsString::from(".");
+    part.push(name);
+    let part = dir.join(part);
+    let copied = std::fs::copy(path, &part).and_then(|_| std::fs::File::open(&part)?.sync_all());
+    let moved = copied.and_then(|()| moved(&part, dir, name));
+    if let Err(error) = moved {
+        // Whether it is there at all is not known.
+        let _ = std::fs::remove_file(&part);
+        return Err(error);
+    }
+    std::fs::remove_file(path)
 }
 
 fn watch(dir: &Path) -> io::Result<AsyncFd<OwnedFd>> {

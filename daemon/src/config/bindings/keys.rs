@@ -126,7 +126,7 @@ const KEYS: &[Key] = &[
         "max_waiting",
         Kind::Int { min: 1, max: 65_536 },
         Absent::Int(256),
-        "With `every`: frames that wait, all sources together; above that they are dropped and counted.",
+        "With `every`: frames that wait and that nobody keeps (files, QoS 0), all sources together; above that the newest are dropped and counted. Those of QoS 1 and 2 wait here or with the broker.",
     ),
     key(
         "max_sources",

@@ -1,8 +1,10 @@
 //! Rules between bindings, and between them and the box: none hears what another one or the box says, none says what the box
 //! hears, and no message is delivered twice.
 
+use edge_wire::mqtt::home;
 use edge_wire::mqtt::topic::Topics;
 
+use super::super::Discovery;
 use super::super::raw::Fault;
 use super::super::records::Record;
 use super::*;
@@ -31,6 +33,8 @@ pub fn faults(known: &[(&Record, BindingConfig)], around: &Around<'_>) -> Vec<Fa
         let others: Vec<&Output<'_>> =
             others.flat_map(|name| outputs.iter().filter(move |output| output.binding == name)).collect();
         faults.extend(own.filter_map(|output| writes_over(record, output, &others)));
+        let folders = known.iter().take(place).map(|(_, other)| other);
+        faults.extend(folders.filter_map(|other| shares_folder(record, binding, other)));
         let Some(filter) = binding.filter() else { continue };
         faults.extend(
             outputs
@@ -80,6 +84,19 @@ fn writes_over(record: &Record, output: &Output<'_>, others: &[&Output<'_>]) -> 
     Some(record.fault(output.key, text))
 }
 
+/// Each would take the files from under the other.
+fn shares_folder(record: &Record, binding: &BindingConfig, other: &BindingConfig) -> Option<Fault> {
+    let (Source::Folder(own), Source::Folder(others)) = (&binding.source, &other.source) else { return None };
+    let is_same = own.dir.components().eq(others.dir.components());
+    let patterns = [own.pattern.as_str(), others.pattern.as_str()];
+    if !is_same || !(patterns[0] == patterns[1] || patterns.contains(&"*")) {
+        return None;
+    }
+    let takes = "takes a folder of its own, or another `pattern`";
+    let text = format!("{} gives its files to the binding {:?}: {takes}", own.dir.display(), other.name);
+    Some(record.fault("folder", text))
+}
+
 fn hears(record: &Record, filter: &Filter, output: &Output<'_>) -> Fault {
     let (filter, key, template, name) = (filter.as_str(), output.key, output.template.as_str(), output.binding);
     let whose = match record.name.as_deref() == Some(name) {
@@ -96,7 +113,10 @@ fn hears(record: &Record, filter: &Filter, output: &Output<'_>) -> Fault {
 fn hears_box(record: &Record, filter: &Filter, topics: &Topics, around: &Around<'_>) -> Option<Fault> {
     let mqtt = around.mqtt?;
     let group = mqtt.group.as_ref().map(|group| topics.group_filter(group));
-    let own = [topics.own_filter(), topics.fleet_filter()].into_iter().chain(group);
+    let (how, discovery) = &mqtt.home_assistant;
+    let home = (*how != Discovery::Off).then(|| home::own_filter(discovery, around.node));
+    let plant = around.sparkplug.map(|(group, node)| format!("spBv1.0/{group}/+/{node}/#"));
+    let own = [topics.own_filter(), topics.fleet_filter()].into_iter().chain(group).chain(home).chain(plant);
     let own = own.into_iter().find(|own| Filter::parse(own).is_ok_and(|own| own.overlaps(filter)))?;
     let text = format!(
         "{:?} matches topics of {own:?}, on which this box speaks or takes requests itself: takes a filter without them",

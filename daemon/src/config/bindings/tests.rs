@@ -230,6 +230,17 @@ fn a_binding_neither_hears_this_box_nor_speaks_where_boxes_listen() {
         assert!(faults.iter().any(|fault| fault.contains(says)), "{topic}: {faults:?}");
     }
     assert!(read_text(&binding("a", "topic = 'edge/other/binding/#'")).is_ok(), "another box's");
+    for (more, topic) in [
+        ("home_assistant = 'on'", "homeassistant/#"),
+        ("home_assistant = 'remove'", "homeassistant/sensor/+/+/config"),
+        ("[sparkplug]\ngroup = 'g'", "spBv1.0/#"),
+        ("[sparkplug]\ngroup = 'g'", "spBv1.0/g/DDATA/+/+"),
+    ] {
+        let text = format!("{MQTT}{more}\n{}", binding("a", &format!("topic = '{topic}'")));
+        let faults = read_on(&Machine::default(), &text).unwrap_err();
+        assert!(faults.iter().any(|fault| fault.contains("on which this box speaks")), "{topic}: {faults:?}");
+        assert!(read_text(&binding("a", &format!("topic = '{topic}'"))).is_ok(), "{topic}");
+    }
     for result in ["edge/box/infer/x", "edge/{1}/infer/x", "{prefix}/{node}/available", "edge/_group/g/infer/m"] {
         let faults = read_text(&binding("a", &format!("topic = 'a/+'\nresult = '{result}'"))).unwrap_err();
         assert!(faults[0].contains("where boxes take requests or speak of themselves"), "{result}: {faults:?}");
@@ -290,6 +301,23 @@ fn values_of_two_sources_or_bindings_never_have_one_topic() {
                     && faults[0].contains("one would write over the other"),
                 "{faults:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn two_bindings_do_not_take_each_others_files() {
+    let two = |one: &str, other: &str| binding("a", one) + &binding("b", other);
+    for (one, other, is_taken) in [
+        ("folder = '/srv/in'", "folder = '/srv/in/'", false),
+        ("folder = '/srv/in'", "folder = '/srv/./in'\npattern = 'a*'", false),
+        ("folder = '/srv/in'\npattern = 'b*'", "folder = '/srv/in'\npattern = 'a*'", true),
+        ("folder = '/srv/in'", "folder = '/srv/other'", true),
+    ] {
+        let found = read_text(&two(one, other));
+        assert_eq!(found.is_ok(), is_taken, "{one} {other}: {found:?}");
+        if let Err(faults) = found {
+            assert!(faults.len() == 1 && faults[0].contains("gives its files to the binding \"a\""), "{faults:?}");
         }
     }
 }

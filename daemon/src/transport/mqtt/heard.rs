@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind, Write};
+use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
+
+/// A larger file was not written by us: 64 bindings with 1024 sources of 1 kB.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// One source of a binding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,20 +31,23 @@ pub struct Heard {
 /// The file of them.
 #[derive(Debug, Default)]
 pub struct Memo {
-    /// `None` if it could not be read: then it is left as it is.
+    /// `None` if it could neither be read nor put aside: then it is left as it is.
     file: Option<PathBuf>,
     writing: Option<JoinHandle<()>>,
 }
 
 impl Memo {
-    /// Gives the sources of earlier lives too. Blocks on the disk.
-    pub fn open(file: &Path) -> std::io::Result<(Memo, Vec<Heard>)> {
-        let heard = match File::open(file) {
-            Ok(open) => serde_json::from_reader(BufReader::new(open))?,
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
+    /// Gives the sources of earlier lives too, or why they are not known: what cannot be read is put aside. Blocks on the disk.
+    pub fn open(file: &Path) -> (Memo, std::io::Result<Vec<Heard>>) {
+        let memo = Memo { file: Some(file.to_owned()), writing: None };
+        let error = match read(file) {
+            Ok(heard) => return (memo, Ok(heard)),
+            Err(error) => error,
         };
-        Ok((Memo { file: Some(file.to_owned()), writing: None }, heard))
+        match std::fs::rename(file, file.with_extension("corrupt")) {
+            Ok(()) => (memo, Err(error)),
+            Err(_) => (Memo::default(), Err(error)),
+        }
     }
 
     /// Whether an earlier list is still on its way to the disk.
@@ -58,6 +64,16 @@ impl Memo {
             }
         }));
     }
+}
+
+fn read(file: &Path) -> std::io::Result<Vec<Heard>> {
+    match file.symlink_metadata() {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Err(std::io::Error::other("it is no file")),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    }
+    Ok(serde_json::from_reader(BufReader::new(File::open(file)?.take(MOST_BYTES)))?)
 }
 
 fn write(file: &Path, heard: &[Heard]) -> std::io::Result<()> {
@@ -83,23 +99,30 @@ mod tests {
     async fn what_is_written_is_known_in_the_next_life() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("sources.json");
-        let (mut memo, before) = Memo::open(&file).unwrap();
-        assert_eq!(before, []);
+        let (mut memo, before) = Memo::open(&file);
+        assert_eq!(before.unwrap(), []);
         for list in [vec![heard("a")], vec![heard("a"), heard("b \"c\"\n")]] {
             memo.write(list.clone());
             memo.writing.take().unwrap().await.unwrap();
             assert!(!memo.is_busy());
-            assert_eq!(Memo::open(&file).unwrap().1, list);
+            assert_eq!(Memo::open(&file).1.unwrap(), list);
         }
     }
 
-    #[test]
-    fn a_file_that_cannot_be_read_is_told_and_not_written_over() {
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_told_and_put_aside() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("sources.json");
         std::fs::write(&file, "[{\"binding\":").unwrap();
-        assert!(Memo::open(&file).unwrap_err().to_string().contains("EOF"));
-        Memo::default().write(vec![heard("a")]);
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "[{\"binding\":");
+        let (mut memo, found) = Memo::open(&file);
+        assert!(found.unwrap_err().to_string().contains("EOF"));
+        assert_eq!(std::fs::read_to_string(dir.path().join("sources.corrupt")).unwrap(), "[{\"binding\":");
+        memo.write(vec![heard("a")]);
+        memo.writing.take().unwrap().await.unwrap();
+        assert_eq!(Memo::open(&file).1.unwrap(), [heard("a")]);
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+        assert_eq!(Memo::open(&file).1.unwrap_err().to_string(), "it is no file");
+        assert_eq!(Memo::open(&file).1.unwrap(), []);
     }
 }

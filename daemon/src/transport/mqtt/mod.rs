@@ -203,21 +203,18 @@ async fn open(state_dir: &Path, replies_dir: PathBuf, filters: Vec<String>) -> (
         Former::default()
     });
     let file = state_dir.join("sources.json");
-    let (memo, heard) =
-        match tokio::task::spawn_blocking(move || Memo::open(&file)).await.map_err(std::io::Error::other) {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(error)) | Err(error) => {
-                problems.push(Problem {
-                    subject: "sources".into(),
-                    what: format!("it cannot be read of which sources there are values with the broker: {error}"),
-                    remedy:
-                        "remove sources.json from the state directory, or make it readable for the daemon; until then \
-                         values of a source that ended with an earlier daemon do not go stale"
-                            .into(),
-                });
-                (Memo::default(), Vec::new())
-            }
-        };
+    let opened = tokio::task::spawn_blocking(move || Memo::open(&file)).await;
+    let (memo, heard) = opened.unwrap_or_else(|error| (Memo::default(), Err(std::io::Error::other(error))));
+    let heard = heard.unwrap_or_else(|error| {
+        problems.push(Problem {
+            subject: "sources".into(),
+            what: format!("it cannot be read of which sources there are values with the broker: {error}"),
+            remedy: "look at sources.json or sources.corrupt in the state directory and remove it; values of sources that have \
+                     ended with an earlier daemon do not go stale"
+                .into(),
+        });
+        Vec::new()
+    });
     let (shelf, no_shelf) = Shelf::start(&state_dir.join("outbox.db"));
     problems.extend(no_shelf);
     (Ledger { journal: journal.ok(), replies, journal_reports, found, shelf, former, memo, heard }, problems)

@@ -181,6 +181,9 @@ pub struct Task {
     /// Messages with frames that are not with their bindings yet, in the order in which they came, and those of them that may go
     /// there, with the deaths at which they were open.
     frames_in_order: VecDeque<JobId>,
+    /// The first one that a former daemon left, and one that was open at a crash and runs with no other of its kind.
+    first_left: Option<JobId>,
+    alone: Option<JobId>,
     ready_frames: HashMap<JobId, u8>,
     /// When their counters are told.
     binder_due: Option<Mono>,

@@ -13,7 +13,7 @@ use crate::dto::{ReadingInfo, Status};
 /// What Home Assistant publishes when it is there: then everything is published again.
 pub const BIRTH: &str = "online";
 /// Entities of one box at most.
-const MOST: usize = 512;
+pub const MOST: usize = 512;
 
 /// A value that a binding publishes on a topic of its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -103,6 +103,12 @@ pub fn of_source(
     }
 }
 
+/// Milliseconds since 1970.
+pub fn ms(at: SystemTime) -> i64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// What is asked of the driver.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ mod tally;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use edge_core::{Mono, Priority, Zone};
@@ -47,7 +47,7 @@ pub enum Todo {
     /// Ask the driver; answered by [`Binder::answered`].
     Submit { number: i64, request: Box<Request> },
     /// Get the frame that a message names; answered by [`Binder::resolved`].
-    Resolve { number: i64, reader: Reader, message: Bytes },
+    Resolve { number: i64, reader: Reader, message: Bytes, within: Option<Duration> },
     /// Publish these: one part of what was expected for the job, if there is one.
     Post { job: Option<JobId>, rank: Priority, letters: Vec<Letter> },
     /// No model saw the frame of this job; later one may, if that `passes`.
@@ -226,7 +226,11 @@ impl Binder {
     /// A frame is there; with a `job` it is one part of it.
     pub fn arrived(&mut self, now: Mono, part: Part, job: Option<JobId>) {
         let Some(bound) = self.all.get_mut(part.binding) else { return };
-        bound.gate.arrived(now, &part.source, Frame { job, ..part.frame });
+        let (frame, is_kept) = (Frame { job, ..part.frame }, job.is_some());
+        match is_kept {
+            true => bound.gate.kept(now, &part.source, frame),
+            false => bound.gate.arrived(now, &part.source, frame),
+        }
         self.turn(now, part.binding);
     }
 
@@ -350,13 +354,18 @@ impl Binder {
         let Some(bound) = self.all.get(binding) else { return };
         let number = self.next;
         self.next += 1;
-        let id = format!("{}-{}-{}", self.id_prefix, bound.config.name, number - FIRST);
+        // What a sender keeps has the same id when it is taken up again by a later life.
+        let id = match frame.job.filter(|job| job.0 >= 0) {
+            Some(job) => format!("m{:x}-{}-{}", frame::ms(frame.at), bound.config.name, job.0),
+            None => format!("{}-{}-{}", self.id_prefix, bound.config.name, number - FIRST),
+        };
         let (reader, message) = (bound.reader.clone(), frame.payload.clone());
         let fault = frame.fault.clone();
+        let within = bound.config.deadline.map(|deadline| deadline.saturating_sub(now.since(frame.received)));
         self.asked.insert(number, Asked { binding, ticket, source, frame, id });
         match (fault, reader) {
             (Some(fault), _) => self.fail(now, number, fault),
-            (None, Some(reader)) => self.todo.push_back(Todo::Resolve { number, reader, message }),
+            (None, Some(reader)) => self.todo.push_back(Todo::Resolve { number, reader, message, within }),
             (None, None) => self.submit(now, number),
         }
     }
@@ -390,7 +399,7 @@ impl Binder {
 
     /// Why a request of a frame that was alive at too many crashes is not run again.
     pub fn too_deadly(deaths: u8) -> Failure {
-        Failure::new(ErrorCode::Internal, format!("the frame was open at {deaths} crashes and is not run again"))
+        Failure::new(ErrorCode::Internal, format!("the frame was under way at {deaths} crashes and is not run again"))
     }
 }
 

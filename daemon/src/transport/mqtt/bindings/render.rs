@@ -40,7 +40,11 @@ impl Binder {
             self.tell(binding, source, &frame, &seen);
         }
         let flat = self.all.get_mut(binding).and_then(|bound| bound.flat.as_mut());
-        let told = flat.map(|flat| flat.answered(now, source, seen, frame.at));
+        let (told, forgotten) = match flat {
+            Some(flat) => (Some(flat.answered(now, source, seen, frame.at)), flat.take_forgotten()),
+            None => (None, Vec::new()),
+        };
+        forgotten.into_iter().for_each(|told| self.publish_stale(binding, told));
         if let (Some(job), Err(failure)) = (frame.job, &reply.result) {
             self.todo.push_back(Todo::Failed { job, passes: passes(failure.code) });
         }

@@ -67,6 +67,8 @@ impl Task {
             binder,
             news,
             frames_in_order: VecDeque::new(),
+            first_left: None,
+            alone: None,
             ready_frames: HashMap::new(),
             binder_due: None,
             resolving: JoinSet::new(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edge_core::Mono;
+use edge_wire::dto::Problem;
 use edge_wire::error::ErrorCode;
 
 use super::requests::{Open, arrival};
@@ -17,7 +18,7 @@ use crate::binding::sources::fetch::Fetched;
 use crate::binding::sources::named::{NamedError, Reader};
 use crate::driver::chain;
 use crate::request::{Failure, Reply};
-use crate::transport::mqtt::bindings::frame::Part;
+use crate::transport::mqtt::bindings::frame::{self, Part};
 use crate::transport::mqtt::bindings::{self, Binder, Todo};
 use crate::transport::mqtt::packet::{Inbound, Qos};
 use crate::transport::mqtt::session::{Arrival, JobId, Taken, Why};
@@ -86,7 +87,8 @@ impl Task {
         match self.session.arrived(now, arrival(message)) {
             Taken::New(job) => {
                 self.session.expect(job, u32::try_from(parts.len()).unwrap_or(u32::MAX));
-                let open = Open { message: Some(Box::new(message.clone())), ..Open::bound(now, self.now_ms(), parts) };
+                let received_ms = parts.first().map_or_else(|| self.now_ms(), |part| frame::ms(part.frame.at));
+                let open = Open { message: Some(Box::new(message.clone())), ..Open::bound(now, received_ms, parts) };
                 self.open.insert(job, open);
                 self.frames_in_order.push_back(job);
             }
@@ -112,9 +114,13 @@ impl Task {
     }
 
     /// Hands messages to their bindings in the order in which they came. One that waits for the journal, because it may have
-    /// killed a daemon or was left by one, holds back what came after it: else the results of a source would be out of order.
+    /// killed a daemon or was left by one, holds back what came after it: else the results of a source would be out of order. After
+    /// a crash those that were open run one by one, so that only the first of them can have killed this daemon, if it dies too.
     pub(super) fn hand_out(&mut self, now: Mono) {
         while let Some(job) = self.frames_in_order.front().copied() {
+            if self.alone.is_some_and(|alone| self.open.contains_key(&alone)) {
+                return;
+            }
             let parts = match self.ready_frames.remove(&job) {
                 Some(deaths) => self.open.get_mut(&job).and_then(|open| open.parts.take()).map(|parts| (parts, deaths)),
                 None if self.open.contains_key(&job) => return,
@@ -122,9 +128,11 @@ impl Task {
             };
             self.frames_in_order.pop_front();
             let Some((parts, deaths)) = parts else { continue };
+            let is_first = std::mem::take(&mut self.first_left) == Some(job);
+            self.alone = (deaths > 0).then_some(job);
             for mut part in parts {
-                part.frame.deaths = deaths;
-                if deaths >= super::requests::MAX_DEATHS {
+                part.frame.deaths = if is_first { deaths } else { 0 };
+                if is_first && deaths > super::requests::MAX_DEATHS {
                     part.frame.fault = Some(Binder::too_deadly(deaths));
                 }
                 self.binder.arrived(now, part, Some(job));
@@ -134,7 +142,9 @@ impl Task {
 
     /// A message that a former daemon left was read from the journal.
     pub(super) fn fetched_bound(&mut self, now: Mono, job: JobId, message: &Inbound) {
-        let parts = self.binder.parts(now, (self.wall)(), message, self.rules.max_request_bytes);
+        let Some(open) = self.open.get(&job) else { return };
+        let came = std::time::UNIX_EPOCH + Duration::from_millis(u64::try_from(open.received_ms).unwrap_or_default());
+        let parts = self.binder.parts(now, came, message, self.rules.max_request_bytes);
         let parts: Vec<Part> = parts.into_iter().filter(|part| bindings::is_kept(part.take)).collect();
         let Some(open) = self.open.get_mut(&job) else { return };
         if parts.is_empty() {
@@ -170,6 +180,7 @@ impl Task {
     /// Carries out what the bindings want; `false` if that was nothing.
     pub(super) fn drive_binder(&mut self, now: Mono) -> bool {
         let mut acted = false;
+        self.hand_out(now);
         self.binder.look_up(self.now_ms(), self.speaker.max_reply_bytes());
         while let Some(todo) = self.binder.poll() {
             acted = true;
@@ -179,7 +190,7 @@ impl Task {
                         self.binder.fail(now, number, failure);
                     }
                 }
-                Todo::Resolve { number, reader, message } => self.resolve(number, reader, message),
+                Todo::Resolve { number, reader, message, within } => self.resolve(number, reader, message, within),
                 Todo::Post { job, rank, letters } => self.session.post(now, rank, letters, job),
                 Todo::Failed { job, passes } => self.sources.failed(job, passes),
                 Todo::Tell(result) => self.tell_hosts(*result),
@@ -219,6 +230,7 @@ impl Task {
                 }
             }
             self.speaker.set_bindings(status);
+            self.tell_backlog();
             self.speaker.discovery.add(self.binder.take_discovered());
             if !self.ledger.memo.is_busy()
                 && let Some(heard) = self.binder.take_heard()
@@ -231,16 +243,40 @@ impl Task {
         }
     }
 
+    /// Frames for which there is no room are with the broker, and so is what came behind them.
+    fn tell_backlog(&mut self) {
+        const SUBJECT: &str = "frames";
+        self.speaker.clear_problem(SUBJECT);
+        if self.held.len() > 0 {
+            self.speaker.set_problem(Problem {
+                subject: SUBJECT.into(),
+                what: "frames come faster than they are answered: more than `mqtt.max_inflight_mib` or `mqtt.max_inflight` \
+                       allow are with the broker, and requests behind them wait, too"
+                    .into(),
+                remedy: "let these bindings take the newest frame, send frames with QoS 0, or take a faster model; \
+                         `edgectl bindings` tells which"
+                    .into(),
+            });
+        }
+    }
+
     /// When there is something to do again.
     pub(super) fn next_of_binder(&self) -> Option<Mono> {
         [self.binder.next_tick(), self.binder_due].into_iter().flatten().min()
     }
 
-    fn resolve(&mut self, number: i64, reader: Reader, message: Bytes) {
+    fn resolve(&mut self, number: i64, reader: Reader, message: Bytes, within: Option<Duration>) {
         self.resolving.spawn(async move {
-            let found = reader.read(&message).await;
             let failed = |error: NamedError| Failure::new(error.code(), format!("reference: {}", chain(&error)));
-            (number, found.map_err(failed))
+            let read = async { reader.read(&message).await.map_err(failed) };
+            let found = match within {
+                Some(within) => tokio::time::timeout(within, read).await.unwrap_or_else(|_| {
+                    let text = "reference: the frame had not been given at the deadline of the binding";
+                    Err(Failure::new(ErrorCode::DeadlineExceeded, text))
+                }),
+                None => read.await,
+            };
+            (number, found)
         });
     }
 

@@ -60,7 +60,10 @@ impl Discovery {
 
     /// More values have a topic of their own.
     pub(super) fn add(&mut self, flat: Vec<Flat>) {
-        self.flat.extend(flat);
+        if self.how == How::On {
+            let room = home::MOST.saturating_sub(self.flat.len());
+            self.flat.extend(flat.into_iter().take(room));
+        }
     }
 
     /// The retained messages of all entities.

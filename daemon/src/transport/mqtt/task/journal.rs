@@ -80,6 +80,7 @@ impl Task {
             self.open.insert(job, open_left(now, row, head));
             self.session.restore(now, job, key, bytes, deaths);
         }
+        self.first_left = self.frames_in_order.front().copied();
         if unreadable > 0 {
             self.speaker.set_problem(Problem {
                 subject: "lost requests".into(),
