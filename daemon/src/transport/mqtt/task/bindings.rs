@@ -191,7 +191,11 @@ impl Task {
                     }
                 }
                 Todo::Resolve { number, reader, message, within } => self.resolve(number, reader, message, within),
-                Todo::Post { job, rank, letters } => self.session.post(now, rank, letters, job),
+                Todo::Post { job, rank, letters } => {
+                    // It is answered, and the next of those that run alone may follow.
+                    self.alone = self.alone.filter(|alone| Some(*alone) != job);
+                    self.session.post(now, rank, letters, job);
+                }
                 Todo::Failed { job, passes } => self.sources.failed(job, passes),
                 Todo::Tell(result) => self.tell_hosts(*result),
                 Todo::Over(job, why) => {
