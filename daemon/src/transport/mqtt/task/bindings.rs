@@ -25,6 +25,9 @@ use crate::transport::mqtt::session::{Arrival, JobId, Taken, Why};
 use crate::transport::sparkplug::News;
 use crate::transport::sparkplug::metrics::bindings::BindingResult;
 
+/// A frame that was the first to run at so many deaths may be what kills. More than for requests, as it may have been answered each
+/// time, and only the word of that not yet on the disk: a box whose power fails again and again must not make it out to be deadly.
+const MAX_DEATHS: u8 = 5;
 /// Counters are told this often.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -131,8 +134,9 @@ impl Task {
             let is_first = std::mem::take(&mut self.first_left) == Some(job);
             self.alone = (deaths > 0).then_some(job);
             for mut part in parts {
-                part.frame.deaths = if is_first { deaths } else { 0 };
-                if is_first && deaths > super::requests::MAX_DEATHS {
+                // The driver has a limit of its own, which is that of requests.
+                part.frame.deaths = u8::from(is_first && deaths > 0);
+                if is_first && deaths >= MAX_DEATHS {
                     part.frame.fault = Some(Binder::too_deadly(deaths));
                 }
                 self.binder.arrived(now, part, Some(job));

@@ -22,7 +22,7 @@ use crate::transport::mqtt::session::{Arrival, JobId, Noted, Taken, Why};
 /// When a sender whose request was refused for lack of room may try again.
 const RETRY_MS: u64 = 500;
 /// Deaths at which a request is not run again.
-pub(super) const MAX_DEATHS: u8 = 2;
+const MAX_DEATHS: u8 = 2;
 
 /// What the task keeps for a request while the session decides.
 pub struct Open {
