@@ -96,13 +96,16 @@ impl Memory {
         Told { source, points }
     }
 
-    /// Of a source something was published by an earlier life of the daemon, these fields: it goes stale unless it is heard of.
+    /// Of a source something was published by an earlier life of the daemon, these fields: it goes stale unless it is heard of,
+    /// and is known until others need its place.
     pub fn recall(&mut self, now: Mono, source: &str, fields: Vec<Field>, at: SystemTime) {
-        let Some(span) = self.rules.stale_after.filter(|_| self.sources.len() < self.most) else { return };
+        if self.sources.len() >= self.most {
+            return;
+        }
         let source = self.touch(source, at);
         let Some(last) = self.sources.get_mut(&source) else { return };
-        (last.recalled, last.due) = (fields, Some(now.after(span)));
-        self.due.insert((now.after(span), source));
+        (last.recalled, last.due) = (fields, self.rules.stale_after.map(|span| now.after(span)));
+        self.due.extend(last.due.map(|due| (due, source)));
     }
 
     /// The sources of which something was published, and which fields of them.

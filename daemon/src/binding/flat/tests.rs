@@ -317,3 +317,14 @@ fn what_was_not_taken_is_said_again() {
     assert_eq!(words(&memory.answered(second(1), "a", Seen::Answer(cat.clone()), at(1))), ["class=cat"]);
     assert!(memory.answered(second(2), "a", Seen::Answer(cat), at(2)).points.is_empty());
 }
+
+#[test]
+fn a_source_of_an_earlier_life_stays_known_where_nothing_goes_stale() {
+    let mut memory = Memory::new(rules(&[Field::Class], Format::Plain), 1);
+    for source in ["a", "b"] {
+        memory.recall(second(0), source, vec![Field::Class], at(0));
+    }
+    assert_eq!(memory.woke(second(1_000_000)), []);
+    let known: Vec<_> = memory.known().map(|(source, fields)| (source.to_string(), fields)).collect();
+    assert_eq!(known, [("a".to_owned(), vec![Field::Class])], "there was room for one");
+}
