@@ -68,9 +68,9 @@ impl Task {
     /// Keeps a frame back, with all that is behind it, until as many others are acknowledged as have to be. A broker may send more
     /// at once than it was asked for: under 3.1.1 it is not asked, and mosquitto 2.0 does so with what it kept over a restart.
     fn holds_back(&mut self, message: &Inbound) -> bool {
-        let has_room = self.session.no_room(message.qos, message.payload.len()).is_none();
-        let is_kept = message.qos != Qos::AtMostOnce && self.binder.keeps(&message.topic);
-        let holds = !has_room && is_kept && !self.is_stopping();
+        let is_full = || self.session.no_room(message.qos, message.payload.len()).is_some();
+        let is_owed = message.qos != Qos::AtMostOnce;
+        let holds = is_owed && is_full() && self.binder.keeps(&message.topic) && !self.is_stopping();
         if holds {
             self.held.hold(message.clone());
         }

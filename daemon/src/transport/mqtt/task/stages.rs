@@ -8,6 +8,7 @@ use tokio::time::Sleep;
 
 use super::{GOODBYE, Stage, Stop, Task};
 use crate::handle::Message;
+use crate::transport::mqtt::bindings::frame;
 
 impl Task {
     /// The status changed, which the next turn of the loop looks at; or there is no driver any more.
@@ -99,7 +100,6 @@ impl Task {
     }
 
     pub(super) fn now_ms(&self) -> i64 {
-        let since = (self.wall)().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        frame::ms((self.wall)())
     }
 }
