@@ -53,9 +53,15 @@ screenshot: build fetch ## Take the picture of docs/mqtt/node-red.md again; need
 build: need ## Build everything
 	$(CARGO) build $(PROFILE)
 
+# The same bytes wherever the tree and cargo's own files lie: paths are in messages of faults.
+REMAPPED := --remap-path-prefix=$(CURDIR)=/usr/src/edged --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo
 .PHONY: dist
 dist: need ## Build what is installed and measured, optimised across crates (takes some minutes more)
-	$(CARGO) build --profile dist --workspace --locked --bin edged --bin edgectl
+	RUSTFLAGS='$(RUSTFLAGS) $(REMAPPED)' $(CARGO) build --profile dist --workspace --locked --bin edged --bin edgectl
+
+.PHONY: deb
+deb: fetch ## Debian packages for ARCH (amd64 or arm64; this machine's unless said), into target/deb
+	@packaging/dev/deb.sh '$(ARCH)'
 
 .PHONY: install
 install: ## Put what `make dist` built where it belongs, below DESTDIR (as root, or for a package)
