@@ -88,6 +88,7 @@ down: ## Stop what `make up` started
 test: build fetch peers ## Everything that must hold, system tests included
 	$(CARGO) test $(PROFILE) --no-fail-fast
 	@$(MAKE) --no-print-directory clients
+	@python3 -m unittest discover --quiet -s packaging/dev/bills -t packaging/dev
 
 .PHONY: arch
 arch: ## The direction of dependencies between crates
@@ -171,6 +172,10 @@ lint: ## Clippy on everything, tests and benches included; a warning is an error
 .PHONY: deny
 deny: ## Licences, sources and versions of dependencies; known vulnerabilities where their database can be reached
 	@packaging/dev/deny.sh
+
+.PHONY: bills
+bills: need fetch ## Bills of materials (CycloneDX) and third-party notices of each package, held against the schema
+	@CARGO='$(CARGO)' packaging/dev/bills.sh '$(CARGO_TARGET_DIR)/bills' .fetch
 
 .PHONY: gen
 gen: build ## Write man pages, completions and the key reference
