@@ -170,7 +170,7 @@ lint: ## Clippy on everything, tests and benches included; a warning is an error
 	$(CARGO) clippy $(PROFILE) --all-targets -- -D warnings
 
 .PHONY: deny
-deny: ## Licences, sources and versions of dependencies; known vulnerabilities where their database can be reached
+deny: ## Licences, sources and withdrawn versions of dependencies; known faults where RustSec's database can be reached
 	@packaging/dev/deny.sh
 
 .PHONY: bills
