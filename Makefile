@@ -94,6 +94,7 @@ down: ## Stop what `make up` started
 test: build fetch peers ## Everything that must hold, system tests included
 	$(CARGO) test $(PROFILE) --no-fail-fast
 	@$(MAKE) --no-print-directory clients
+	@python3 -m unittest discover --quiet -s packaging/dev/bills -t packaging/dev
 
 .PHONY: arch
 arch: ## The direction of dependencies between crates
@@ -175,8 +176,12 @@ lint: ## Clippy on everything, tests and benches included; a warning is an error
 	$(CARGO) clippy $(PROFILE) --all-targets -- -D warnings
 
 .PHONY: deny
-deny: ## Licences, sources and versions of dependencies; known vulnerabilities where their database can be reached
+deny: ## Licences, sources and withdrawn versions of dependencies; known faults where RustSec's database can be reached
 	@packaging/dev/deny.sh
+
+.PHONY: bills
+bills: need fetch ## Bills of materials (CycloneDX) and third-party notices of each package, held against the schema
+	@CARGO='$(CARGO)' packaging/dev/bills.sh '$(CARGO_TARGET_DIR)/bills' .fetch
 
 .PHONY: gen
 gen: build ## Write man pages, completions and the key reference
