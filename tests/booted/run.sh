@@ -62,8 +62,17 @@ cases() {
     check 9b "the bus dies: exit code 3, started again" bus_lost
     check 10a "sandbox: user, capabilities, files" confined
     check 10b "sandbox: the engine host reaches no network" no_network
-    check 11 "upgrade and downgrade under load: nothing is lost" upgraded
-    check 12 "power off: drains what is open" powered_off
+    check 11a "bad settings: the old ones hold; at a start exit code 2" bad_settings
+    check 11b "the disk is full, and has room again" full_disk
+    check 11c "the state folder cannot be written" read_only
+    check 11d "the state folder belongs to root" foreign_state
+    check 11e "no polkit" no_polkit
+    check 11f "no group edge" no_group
+    check 11g "a second daemon" two_daemons
+    check 11h "a start that hangs" hung_start
+    check 11i "kill -9 while a version is activated" killed_activating
+    check 12 "upgrade and downgrade under load: nothing is lost" upgraded
+    check 13 "power off: drains what is open" powered_off
 }
 
 if [ "${1:-}" = --list ]; then

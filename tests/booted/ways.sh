@@ -43,10 +43,11 @@ if not same(found["result"], wanted):
 END
 }
 serves() { right text-line serial.png; }
-# All records of the service's own processes since it was installed, as a list of objects called d.
+# All records of the service's own processes since it was installed, as a list of objects called d; not systemd's, which begins
+# each of them as root.
 journal() {
     inside journalctl _SYSTEMD_UNIT=edged.service -o json --no-pager --all |
-        python3 -c 'import json, sys; json.dump([json.loads(line) for line in sys.stdin], sys.stdout)'
+        python3 -c 'import json, sys; json.dump([r for r in map(json.loads, sys.stdin) if r["_UID"] != "0"], sys.stdout)'
 }
 # What the journal holds since a mark, which is a record of its own: --after-cursor would leave out one more where a filter
 # hides the record of the cursor.
