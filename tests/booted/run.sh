@@ -71,6 +71,8 @@ cases() {
     check 11g "a second daemon" two_daemons
     check 11h "a start that hangs" hung_start
     check 11i "kill -9 while a version is activated" killed_activating
+    check 11j "a folder of a bundle that everybody may write" open_bundle
+    check 11k "a camera that is not there" lost_device
     check 12 "upgrade and downgrade under load: nothing is lost" upgraded
     check 13 "power off: drains what is open" powered_off
 }

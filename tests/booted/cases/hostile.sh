@@ -193,3 +193,31 @@ killed_activating() {
     inside systemctl start edged
     within $soon "it serves" serves
 }
+
+open_bundle() {
+    chmod 777 "$root/usr/share/edged/bundles/text-direction"
+    inside systemctl restart edged
+    within $soon "status names the folder that everybody may write" status_has \
+        "/usr/share/edged/bundles/text-direction may be written by every user of this box (mode 0777)"
+    ends "its model is not served" 1 as tech edgectl infer text-direction /srv/golden/text-direction/upside-down.jpg
+    within 1 "others are" serves
+    chmod 755 "$root/usr/share/edged/bundles/text-direction"
+    inside systemctl restart edged
+    within $soon "nothing is wrong any more" as tech edgectl status --check
+}
+
+# A camera that a binding names and that is not there, or goes.
+lost_device() {
+    plant
+    printf '[[binding]]\nname = "door"\ndevice = "/dev/video0"\nmodel = "text-line"\n' \
+        >"$root/etc/edged/edged.toml.d/30-policy.toml"
+    inside systemctl daemon-reload
+    is "the unit opens cameras" char-video4linux "$(property DeviceAllow | tr ' ' '\n' | grep video4linux)"
+    inside systemctl restart edged
+    within $soon "status names the camera that is not there" status_has /dev/video0
+    within 1 "and everything else is served" serves
+    rm "$root/etc/edged/edged.toml.d/30-policy.toml"
+    inside systemctl daemon-reload
+    inside systemctl restart edged
+    within $soon "nothing is wrong any more" as tech edgectl status --check
+}
