@@ -120,6 +120,7 @@ name = "cloud"
 zone = "cloud"
 protocol = "oip"
 url = "http://127.0.0.1:9"
+allow_plain = true
 models = {{ speech = "speech" }}
 price = {{ per_request_usd = 0.01, as_of = "2026-11-01" }}
 budget_usd_per_day = 5.0
@@ -197,7 +198,7 @@ fn all_that_the_table_has_is_told_and_nothing_else() -> Result<()> {
         ensure!(value(&text, &format!("edged_requests_total{unknown}"))? == 1.0, "{text}");
         ensure!(value(&text, "edged_refusals_total{reason=\"invalid_input\"}")? == 1.0, "{text}");
         ensure!(value(&text, "edged_request_seconds_count{model=\"file-type\"}")? >= 3.0, "{text}");
-        ensure!(value(&text, "edged_request_seconds_bucket{le=\"+Inf\",model=\"file-type\"}")? >= 3.0, "{text}");
+        ensure!(value(&text, "edged_request_seconds_bucket{model=\"file-type\",le=\"+Inf\"}")? >= 3.0, "{text}");
         ensure!(value(&text, "edged_binding_frames_total{binding=\"doors\",fate=\"done\"}")? == 1.0, "{text}");
         ensure!(value(&text, "edged_site_budget_left_usd{site=\"cloud\"}")? == 5.0, "{text}");
         ensure!(value(&text, "edged_broker_connected")? == 1.0, "{text}");
@@ -238,9 +239,7 @@ fn expressions(file: &str) -> Result<Vec<String>> {
         fn collect(value: &Value, found: &mut Vec<String>) {
             match value {
                 Value::Object(fields) => fields.iter().for_each(|(key, value)| match value {
-                    Value::String(text) if ["expr", "definition"].contains(&key.as_str()) => {
-                        found.push(text.clone())
-                    }
+                    Value::String(text) if ["expr", "definition"].contains(&key.as_str()) => found.push(text.clone()),
                     value => collect(value, found),
                 }),
                 Value::Array(all) => all.iter().for_each(|value| collect(value, found)),
@@ -282,9 +281,9 @@ fn rules_and_dashboard_name_metrics_and_labels_that_there_are() -> Result<()> {
             ensure!(!names.is_empty() || expression.contains("up{"), "{file}: nothing of edged in {expression}");
             for name in names {
                 let is_known = table::families().any(|family| match family.kind {
-                    Kind::Histogram => name.strip_prefix(family.name).is_some_and(|rest| {
-                        ["_bucket", "_sum", "_count"].contains(&rest)
-                    }),
+                    Kind::Histogram => {
+                        name.strip_prefix(family.name).is_some_and(|rest| ["_bucket", "_sum", "_count"].contains(&rest))
+                    }
                     Kind::Counter | Kind::Gauge | Kind::Info => name == family.name,
                 });
                 ensure!(is_known, "{file}: there is no {name}: {expression}");
@@ -319,8 +318,20 @@ fn bad_input_is_answered_by_name_and_harms_nobody() -> Result<()> {
             ("a query", on("GET /v2/health/live?x=%00").into(), &[200], "\"live\":true"),
             ("a wrong method", on("POST /metrics").into(), &[405], "GET, HEAD"),
             ("a method nobody knows", on("BREW /metrics").into(), &[405], "GET, HEAD"),
-            ("a body that is not read", [on("PUT /metrics").trim_end(), "\r\ncontent-length: 99999999\r\n\r\n", &"b".repeat(4096)].concat().into(), &[405], ""),
-            ("chunks that are none", b"POST /metrics HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".to_vec(), &[405], ""),
+            (
+                "a body that is not read",
+                [on("PUT /metrics").trim_end(), "\r\ncontent-length: 99999999\r\n\r\n", &"b".repeat(4096)]
+                    .concat()
+                    .into(),
+                &[405],
+                "",
+            ),
+            (
+                "chunks that are none",
+                b"POST /metrics HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".to_vec(),
+                &[405],
+                "",
+            ),
             ("no HTTP", b"hello, is anybody there?\r\n\r\n".to_vec(), &[400], ""),
             ("MQTT", b"\x10\x0c\x00\x04MQTT\x05\x02\x00\x3c\x00\x00".to_vec(), &[400], ""),
             ("bytes", (0..=255).collect(), &[400], ""),
@@ -361,7 +372,10 @@ fn bad_input_is_answered_by_name_and_harms_nobody() -> Result<()> {
         ensure!(status == 421 && body.contains("not_authorized"), "{status} {body}");
         // Everybody else is served as before, on every way.
         let client = stack.client().await?;
-        expect_yes("the bus", client.infer_bytes("file-type", "application/octet-stream", b"x", &Options::new()).await?)?;
+        expect_yes(
+            "the bus",
+            client.infer_bytes("file-type", "application/octet-stream", b"x", &Options::new()).await?,
+        )?;
         let text = metrics(&stack)?;
         ensure!(value(&text, "edged_http_connections")? >= 2.0, "the slow one is open: {text}");
         ensure!(text.contains("edged_http_answers_total{route=\"other\",status=\"404\"}"), "{text}");

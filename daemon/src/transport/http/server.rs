@@ -224,6 +224,8 @@ async fn serve<S: Stream>(shared: Arc<Shared>, stream: S, place: Place) {
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
+        // Who has asked and closes its side is waiting for the answer.
+        .half_close(true)
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS)
