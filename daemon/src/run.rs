@@ -103,7 +103,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     let driver = tokio::spawn(Driver::new(config.clone(), outside, clock).run());
     let bus = dbus::serve(handle.clone(), &config.bus, &config.limits).await.map_err(RunError::Bus)?;
     bus.own_name().await.map_err(RunError::Bus)?;
-    let http = http::spawn(http::Setup {
+    let mut http = http::spawn(http::Setup {
         config: config.http.clone(),
         runtime_dir: config.runtime_dir.clone(),
         handle: handle.clone(),
@@ -133,6 +133,9 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     }
     drop(news);
     let edge_node = edge_node(&config, &handle, clock, told);
+    if let Some(http) = &mut http {
+        http.tried().await;
+    }
     tracing::info!(node = %config.node, name = edge_wire::names::BUS_NAME, "serving on the bus");
 
     let result = serve(&handle, &mut signals, &mut reached, &bus, driver).await;

@@ -16,7 +16,7 @@ pub type Answer = Response<Full<Bytes>>;
 const JSON: &str = "application/json";
 /// What one more connection than may be is told, whatever it asks for.
 pub const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-connection: close\r\ncontent-length: 103\r\n\r\n\
+connection: close\r\ncontent-length: 104\r\n\r\n\
 {\"error\":{\"code\":\"overloaded\",\"message\":\"http.max_connections: as many connections are open as may be\"}}";
 
 /// A body of this type.

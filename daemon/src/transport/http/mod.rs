@@ -31,6 +31,8 @@ use crate::handle::{Handle, Message};
 
 /// Subject of its problems.
 pub const SUBJECT: &str = "http";
+/// How long opening may take before everything else goes on.
+const FIRST: Duration = Duration::from_secs(1);
 /// How long its end may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -48,6 +50,10 @@ pub struct Setup {
 pub struct Http {
     stop: watch::Sender<bool>,
     ended: oneshot::Receiver<()>,
+    /// How often something was told of what is open.
+    told: watch::Receiver<usize>,
+    /// What is to be opened: socket, port.
+    ways: usize,
 }
 
 /// Starts the transport, if anything is to be served. What cannot be opened is a problem of the daemon, which serves on.
@@ -76,17 +82,27 @@ fn start(setup: Setup) -> std::io::Result<Http> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stop, stopped) = watch::channel(false);
     let (end, ended) = oneshot::channel();
+    let (tell, told) = watch::channel(0);
+    let ways = usize::from(setup.config.socket) + usize::from(setup.config.port.is_some());
     std::thread::Builder::new().name("http".into()).spawn(move || {
-        runtime.block_on(Server::new(setup).run(stopped));
+        runtime.block_on(Server::new(setup, tell).run(stopped));
         // Connections that are open end here.
         runtime.shutdown_background();
         // Nobody waits after a fault.
         let _waits = end.send(());
     })?;
-    Ok(Http { stop, ended })
+    Ok(Http { stop, ended, told, ways })
 }
 
 impl Http {
+    /// Waits until each way in was tried once, and the driver told of it: a daemon that says that it is ready shows what is open.
+    pub async fn tried(&mut self) {
+        let all = self.told.wait_for(|told| *told >= self.ways);
+        if tokio::time::timeout(FIRST, all).await.is_err() {
+            tracing::warn!("HTTP has not said in time whether it is open");
+        }
+    }
+
     /// Takes no connection any more, and removes the socket.
     pub async fn stop(self) {
         self.stop.send_replace(true);

@@ -56,17 +56,19 @@ pub(super) struct Server {
     shared: Arc<Shared>,
     /// As it was told last.
     status: Mutex<HttpStatus>,
+    /// Counts how often.
+    told: watch::Sender<usize>,
 }
 
 impl Server {
-    pub(super) fn new(setup: Setup) -> Server {
+    pub(super) fn new(setup: Setup, told: watch::Sender<usize>) -> Server {
         let Setup { config, runtime_dir, handle, clock } = setup;
         let shared = Shared {
             places: Places::new(config.max_connections),
             traffic: Traffic::default(),
             kept: Kept::new(handle.clone(), clock),
         };
-        Server { config, runtime_dir, handle, shared: Arc::new(shared), status: Mutex::default() }
+        Server { config, runtime_dir, handle, shared: Arc::new(shared), status: Mutex::default(), told }
     }
 
     /// Serves until told to stop.
@@ -80,7 +82,10 @@ impl Server {
     }
 
     async fn by_socket(&self) {
-        while self.config.socket {
+        if !self.config.socket {
+            return;
+        }
+        loop {
             let opened = Socket::open(&self.runtime_dir).and_then(|socket| {
                 let listener = socket.listener.try_clone().and_then(UnixListener::from_std);
                 let path = socket.path.clone();
@@ -107,8 +112,9 @@ impl Server {
     }
 
     async fn by_port(&self) {
-        while let Some(port) = self.config.port {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let Some(port) = self.config.port else { return };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        loop {
             match TcpListener::bind(address).await {
                 Ok(listener) => {
                     tracing::info!(%address, "serving HTTP");
@@ -161,6 +167,7 @@ impl Server {
         };
         // A driver that is gone needs to know nothing.
         let _gone = self.handle.send(Message::Http(Box::new(status))).await;
+        self.told.send_modify(|told| *told += 1);
     }
 
     /// Gives a connection a place, or turns it away.

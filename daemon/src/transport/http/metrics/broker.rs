@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use edge_wire::dto::{BindingStatus, MqttStatus, OutboxStatus, Status};
 
-use super::out::{Out, count, truth};
-use super::table::{self, Family};
+use super::out::{Column, Out, count, truth};
+use super::table;
 
 pub(super) fn write(out: &mut Out<'_>, status: &Status) -> fmt::Result {
     let mqtt = &status.mqtt;
@@ -79,7 +79,7 @@ fn bindings(out: &mut Out<'_>, all: &[BindingStatus]) -> fmt::Result {
         fates.map(|(fate, number)| ([one.name.as_str(), fate], count(number)))
     });
     out.values(&table::FRAMES, frames)?;
-    let columns: [(&Family, fn(&BindingStatus) -> Option<f64>); 6] = [
+    let columns: [Column<BindingStatus>; 6] = [
         (&table::FRAMES_WAITING, |one| Some(count(one.waiting))),
         (&table::FRAMES_OPEN, |one| Some(count(one.open))),
         (&table::SOURCES, |one| Some(count(one.sources))),

@@ -7,7 +7,7 @@ use edge_wire::dto::Status;
 use edge_wire::governor::{GovernedZone, GovernorStatus};
 use edge_wire::hardware::{Accelerator, Hardware, Measured};
 
-use super::out::{Out, count, truth};
+use super::out::{Column, Out, count, truth};
 use super::table::{self, Family};
 
 const REGIMES: [&str; 6] = ["boot", "nominal", "throttled", "critical", "slow", "blind"];
@@ -36,7 +36,7 @@ pub(super) fn write(out: &mut Out<'_>, status: &Status, energy: Option<&(String,
 fn heat(out: &mut Out<'_>, governor: &GovernorStatus) -> fmt::Result {
     out.states(&table::REGIME, &REGIMES, &governor.regime)?;
     out.value(&table::HEADROOM, governor.headroom_c)?;
-    let columns: [(&Family, fn(&GovernedZone) -> Option<f64>); 5] = [
+    let columns: [Column<GovernedZone>; 5] = [
         (&table::GOVERNED, |zone| Some(zone.temp_c)),
         (&table::TRIP, |zone| Some(zone.trip_c)),
         (&table::TARGET, |zone| Some(zone.target_c)),
@@ -72,7 +72,7 @@ fn cooling(out: &mut Out<'_>, hardware: &Hardware) -> fmt::Result {
 /// Two cards of one kind have one name: a later one ends in its number.
 fn accelerators(out: &mut Out<'_>, all: &[Accelerator]) -> fmt::Result {
     let names: Vec<String> = (0..all.len()).map(|at| named(all, at)).collect();
-    let columns: [(&Family, fn(&Accelerator) -> Option<f64>); 3] = [
+    let columns: [Column<Accelerator>; 3] = [
         (&table::ACCELERATOR_LOAD, |one| share(&one.load_percent)),
         (&table::ACCELERATOR_POWER, |one| one.power_w.value),
         (&table::ACCELERATOR_FREE, |one| one.memory_free_bytes.value),

@@ -13,6 +13,9 @@ use crate::driver::counts::Durations;
 /// Units that names end in.
 const UNITS: [&str; 8] = ["seconds", "bytes", "celsius", "watts", "joules", "hertz", "ratio", "usd"];
 
+/// A family, and what of a thing is its sample.
+pub(super) type Column<T> = (&'static Family, fn(&T) -> Option<f64>);
+
 pub(super) struct Out<'a>(DescriptorEncoder<'a>);
 
 impl<'a> Out<'a> {

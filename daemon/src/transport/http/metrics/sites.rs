@@ -5,7 +5,7 @@ use std::fmt;
 use edge_wire::dto::Status;
 use edge_wire::sites::SiteStatus;
 
-use super::out::{Out, count, truth};
+use super::out::{Column, Out, count, truth};
 use super::table::{self, Family};
 
 const STATES: [&str; 4] = ["passing", "tripped", "probing", "off"];
@@ -15,7 +15,7 @@ pub(super) fn write(out: &mut Out<'_>, status: &Status) -> fmt::Result {
     let states =
         sites.iter().flat_map(|site| STATES.map(|state| ([site.name.as_str(), state], truth(site.state == state))));
     out.values(&table::SITE, states)?;
-    let columns: [(&Family, fn(&SiteStatus) -> Option<f64>); 6] = [
+    let columns: [Column<SiteStatus>; 6] = [
         (&table::SITE_P50, |site| Some(site.p50_ms / 1000.0)),
         (&table::SITE_P95, |site| Some(site.p95_ms / 1000.0)),
         (&table::SITE_ERRORS, |site| Some(site.error_rate)),

@@ -233,7 +233,10 @@ mod tests {
             );
             assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
             assert_eq!(name.ends_with("_info"), *kind == Kind::Info, "{name}");
-            assert!(!["_ms", "_us", "_percent", "_milli", "_kib"].iter().any(|unit| name.contains(unit)), "{name}");
+            assert!(
+                !name.split('_').any(|word| ["ms", "us", "percent", "milli", "kib", "mib"].contains(&word)),
+                "{name}"
+            );
             assert!(!help.is_empty() && !help.ends_with('.') && !help.contains(['\n', '|', '\\']), "{name}");
             // `le` and `quantile` are the format's own.
             assert!(labels.iter().all(|label| !["le", "quantile", "job", "instance"].contains(label)), "{name}");
