@@ -53,9 +53,15 @@ screenshot: build fetch ## Take the picture of docs/mqtt/node-red.md again; need
 build: need ## Build everything
 	$(CARGO) build $(PROFILE)
 
+# The same bytes wherever the tree and cargo's own files lie: paths are in messages of faults.
+REMAPPED := --remap-path-prefix=$(CURDIR)=/usr/src/edged --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo
 .PHONY: dist
 dist: need ## Build what is installed and measured, optimised across crates (takes some minutes more)
-	$(CARGO) build --profile dist --workspace --locked --bin edged --bin edgectl
+	RUSTFLAGS='$(RUSTFLAGS) $(REMAPPED)' $(CARGO) build --profile dist --workspace --locked --bin edged --bin edgectl
+
+.PHONY: deb
+deb: fetch ## Debian packages for ARCH (amd64 or arm64; this machine's unless said), into target/deb
+	@packaging/dev/deb.sh '$(ARCH)'
 
 .PHONY: install
 install: ## Put what `make dist` built where it belongs, below DESTDIR (as root, or for a package)
@@ -88,6 +94,7 @@ down: ## Stop what `make up` started
 test: build fetch peers ## Everything that must hold, system tests included
 	$(CARGO) test $(PROFILE) --no-fail-fast
 	@$(MAKE) --no-print-directory clients
+	@python3 -m unittest discover --quiet -s packaging/dev/bills -t packaging/dev
 
 .PHONY: arch
 arch: ## The direction of dependencies between crates
@@ -169,8 +176,12 @@ lint: ## Clippy on everything, tests and benches included; a warning is an error
 	$(CARGO) clippy $(PROFILE) --all-targets -- -D warnings
 
 .PHONY: deny
-deny: ## Licences, sources and versions of dependencies; known vulnerabilities where their database can be reached
+deny: ## Licences, sources and withdrawn versions of dependencies; known faults where RustSec's database can be reached
 	@packaging/dev/deny.sh
+
+.PHONY: bills
+bills: need fetch ## Bills of materials (CycloneDX) and third-party notices of each package, held against the schema
+	@CARGO='$(CARGO)' packaging/dev/bills.sh '$(CARGO_TARGET_DIR)/bills' .fetch
 
 .PHONY: gen
 gen: build ## Write man pages, completions and the key reference

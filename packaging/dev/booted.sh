@@ -591,7 +591,7 @@ confined() {
     ends "read /home/tech/secret" 1 inside nsenter -t "$pid" -m -- cat /home/tech/secret
     is "its state is for nobody else" "750 edged" "$(inside stat -c '%a %U' /var/lib/edged)"
     is "local HTTP is open to everybody" "666 edged socket" "$(inside stat -c '%a %U %F' /run/edged/api.sock)"
-    is "what lies there" "bundles inbox journal.db journal.db-wal ledger.db ledger.db-wal spool.db spool.db-wal" \
+    is "what lies there" "bundles inbox journal.db journal.db-wal ledger.db ledger.db-wal outbox.db outbox.db-wal spool.db spool.db-wal" \
         "$(inside ls -A /var/lib/edged | grep -v -- -shm | tr '\n' ' ' | sed 's/ $//')"
     # shellcheck disable=SC2016 # awk's own
     is "the engine host keeps no core dumps" 1 "$(inside awk '/^Max core file size/ { print $5 }' "/proc/$host/limits")"

@@ -24,9 +24,14 @@ put() { # MODE SOURCE... DIRECTORY
 }
 
 put 755 "$bin/edged" "$bin/edgectl" /usr/bin
-# Symbols are for developers; they are most of the size.
-if command -v strip >/dev/null 2>&1; then strip "$root/usr/bin/edged" "$root/usr/bin/edgectl"; fi
+# Symbols are for developers; they are most of the size. A Debian package keeps them in one of their own.
+if [ "${EDGE_STRIP:-yes}" = yes ] && command -v strip >/dev/null 2>&1; then
+    strip "$root/usr/bin/edged" "$root/usr/bin/edgectl"
+fi
 put 644 systemd/edged.service /usr/lib/systemd/system
+put 755 systemd/edged-platform /usr/lib/systemd/system-generators
+put 644 systemd/platform/camera.conf systemd/platform/hailo.conf systemd/platform/jetson.conf systemd/platform/nvidia.conf \
+    /usr/lib/edged/platform
 put 644 systemd/sysusers.d/edged.conf /usr/lib/sysusers.d
 put 644 systemd/tmpfiles.d/edged.conf /usr/lib/tmpfiles.d
 put 644 packaging/dbus/org.edged.Edge1.conf /usr/share/dbus-1/system.d

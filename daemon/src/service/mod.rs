@@ -41,10 +41,13 @@ pub fn notify(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// How often the watchdog wants to be pinged: half of what the unit says.
+/// How often the watchdog wants to be pinged: half of what the unit says. Each ping also asks for as much time to start or to
+/// stop, which takes longer than the unit says where engines are compiled or much is open.
 pub fn watchdog() -> Option<(Duration, Box<dyn FnMut() + Send>)> {
     let limit = sd_notify::watchdog_enabled()?;
-    Some((limit / 2, Box::new(|| notify(&[sd_notify::NotifyState::Watchdog]))))
+    let more = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX);
+    let states = [sd_notify::NotifyState::Watchdog, sd_notify::NotifyState::ExtendTimeoutUsec(more)];
+    Some((limit / 2, Box::new(move || notify(&states))))
 }
 
 #[cfg(test)]
