@@ -20,8 +20,8 @@ use super::policy::PolicyFile;
 use super::raw::{Fault, Values};
 use super::sites::Around;
 use super::{
-    BusConfig, CacheConfig, Config, Discovery, EngineConfig, FleetConfig, LimitsConfig, Metered, ModelsConfig,
-    MqttConfig, MqttProtocol, PullConfig, TlsConfig, Tune,
+    BusConfig, CacheConfig, Config, Discovery, EngineConfig, FleetConfig, HttpConfig, LimitsConfig, Metered,
+    ModelsConfig, MqttConfig, MqttProtocol, PullConfig, TlsConfig, Tune,
 };
 use crate::pull::Address;
 use crate::pull::address::mirror_fault;
@@ -141,6 +141,11 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
             max_calls: size(values.int("limits.max_calls")),
             max_submitted: size(values.int("limits.max_submitted")),
             max_peers: size(values.int("limits.max_peers")),
+        },
+        http: HttpConfig {
+            socket: values.flag("http.socket"),
+            port: values.is_set("http.port").then(|| small(values.int("http.port"))),
+            max_connections: size(values.int("http.max_connections")),
         },
         power_mode: values.text("governor.power_mode"),
         telemetry_interval: millis(&values, "telemetry.interval_ms"),
