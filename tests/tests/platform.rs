@@ -102,12 +102,14 @@ fn what_is_added_is_what_is_installed() -> Result<()> {
 #[test]
 fn the_models_of_the_package_are_signed_as_they_are() -> Result<()> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let key = minisign::PublicKeyBox::from_string(&fs::read_to_string(root.join("packaging/signatures/edged-models.pub"))?)?
-        .into_public_key()?;
+    let key =
+        minisign::PublicKeyBox::from_string(&fs::read_to_string(root.join("packaging/signatures/edged-models.pub"))?)?
+            .into_public_key()?;
     let mut signed = 0;
     for entry in fs::read_dir(root.join("packaging/signatures"))? {
         let path = entry?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".minisig")) else {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".minisig"))
+        else {
             continue;
         };
         let manifest = fs::read(root.join("onnx-models").join(name).join("model.toml"))?;
