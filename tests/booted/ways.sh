@@ -75,11 +75,9 @@ listen() { # NAME COUNT
     listener=$!
     within $soon "a device listens for replies" grep -q Subscribed "$work/run/replies"
 }
-# Leaves requests open: a sound of four minutes over the bus, pictures over the broker. Sets $caller and $listener.
-requests=60
-open_requests() { # NAME
-    listen "$1" $requests
-    python3 - "$1" $requests "$goldens/text-line/golden/serial.png" >"$root/srv/burst" <<'END'
+# So many requests for a picture to be read, each a line.
+burst() { # NAME COUNT
+    python3 - "$1" "$2" "$goldens/text-line/golden/serial.png" <<'END'
 import base64, json, sys
 
 name, count, picture = sys.argv[1:]
@@ -87,6 +85,12 @@ image = base64.b64encode(open(picture, "rb").read()).decode()
 for number in range(int(count)):
     print(json.dumps({"id": f"{name}-{number}", "deadline_ms": 120000, "reply_to": f"edge/replies/{name}", "image": image}))
 END
+}
+# Leaves requests open: a sound of four minutes over the bus, pictures over the broker. Sets $caller and $listener.
+requests=60
+open_requests() { # NAME
+    listen "$1" $requests
+    burst "$1" $requests >"$root/srv/burst"
     (
         trap - ERR
         as tech edgectl infer speech /srv/long.wav --deadline 2m --json >"$work/run/caller" 2>&1 </dev/null
