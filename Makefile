@@ -161,6 +161,10 @@ kills-deferred: build fetch ## The daemon dies KILLS_DEFERRED times at random mo
 e2e: build fetch ## The packages on a booted systemd, in a container: install, boot, faults, upgrade, purge (as root; else SKIPPED)
 	@EDGE_BIN_DIR='$(BIN)' tests/booted/run.sh $(CASES)
 
+.PHONY: emulated
+emulated: ## The packages of `make deb ARCH=arm64` under emulation: four bundles, all golden answers (as root; else SKIPPED)
+	@tests/emulated/run.sh
+
 .PHONY: gpu-test
 gpu-test: build fetch ## What needs an NVIDIA graphics processor; says SKIPPED where there is none
 	@CARGO='$(CARGO)' packaging/dev/gpu-test.sh

@@ -43,8 +43,9 @@ done
 cases() {
     check 1a "apt install: users, places, a unit without faults, models that serve" installed
     check 1b "apt remove, apt purge: nothing stays" purged
-    check 1c "apt install again" installed
-    check 1d "apt install edged-openvino, and purge" openvino
+    check 1c "a technician's first ten minutes, as in docs/first-ten-minutes.md" first_minutes
+    check 1d "apt install again" installed
+    check 1e "apt install edged-openvino, and purge" openvino
     check 2a "systemctl start: active when ready, not before" ready
     check 2b "boot: it serves by itself, and how soon" at_boot
     check 2c "platforms: what each opens, and how exposed the service is" platforms

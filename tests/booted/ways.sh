@@ -25,22 +25,7 @@ property_is() { # NAME VALUE
 # Infers on a golden input as an ordinary user of the box, and compares with the answer that the bundle expects.
 right() { # MODEL FILE
     as tech edgectl infer "$1" "/srv/golden/$1/$2" --json >"$work/run/answer.json" &&
-        python3 - "$work/run/answer.json" "$goldens/$1/golden/$2.expected.json" <<'END'
-import json, sys
-
-def same(found, wanted):
-    if isinstance(wanted, dict):
-        return all(key in found and same(found[key], wanted[key]) for key in wanted)
-    if isinstance(wanted, list):
-        return len(found) == len(wanted) and all(map(same, found, wanted))
-    if isinstance(wanted, float):
-        return abs(found - wanted) <= 0.01
-    return found == wanted
-
-found, wanted = (json.load(open(path)) for path in sys.argv[1:])
-if not same(found["result"], wanted):
-    sys.exit(f"{found['result']}\nis not\n{wanted}")
-END
+        python3 "$here/same.py" "$work/run/answer.json" "$goldens/$1/golden/$2.expected.json"
 }
 serves() { right text-line serial.png; }
 # All records of the service's own processes since it was installed, as a list of objects called d; not systemd's, which begins
