@@ -100,6 +100,7 @@ down: ## Stop what `make up` started
 test: build fetch peers ## Everything that must hold, system tests included
 	$(CARGO) test $(PROFILE) --no-fail-fast
 	@$(MAKE) --no-print-directory clients
+	@$(MAKE) --no-print-directory e2e
 	@python3 -m unittest discover --quiet -s packaging/dev/bills -t packaging/dev
 
 .PHONY: arch
