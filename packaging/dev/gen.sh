@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes what follows from the code: manual pages, completions, the key reference, the default configuration; and the table of
-# characters that detectors fold, which follows from Unicode.
+# Writes what follows from the code: manual pages, completions, the key reference, the default configuration; the table of
+# characters that detectors fold, which follows from Unicode; and debian/copyright, which follows from Cargo.lock.
 # With --check nothing is written; files that differ from what the code says are named. Run at the root of the tree.
 set -eu
 
@@ -20,6 +20,14 @@ if python3 -c 'import sys, unicodedata; sys.exit(unicodedata.unidata_version != 
     python3 packaging/dev/fold-table.py >"$made/$table"
 else
     echo "SKIPPED: $table is made by Python 3.11, which has Unicode 14" >&2
+fi
+
+if python3 -c 'import tomllib' 2>/dev/null; then
+    mkdir -p "$made/debian"
+    "${CARGO:-cargo}" fetch --quiet --locked
+    python3 packaging/dev/copyright.py >"$made/debian/copyright"
+else
+    echo "SKIPPED: debian/copyright is made by Python 3.11 or later" >&2
 fi
 
 stale=0
