@@ -65,6 +65,10 @@ dist: need ## Build what is installed and measured, optimised across crates (tak
 deb: fetch ## Debian packages for ARCH (amd64 or arm64; this machine's unless said), into target/deb
 	@packaging/dev/deb.sh '$(ARCH)'
 
+.PHONY: sign
+sign: build ## Sign the manifests of the models that are packaged, with the secret key KEY (edgectl models keygen)
+	@EDGE_BIN_DIR='$(BIN)' packaging/dev/sign.sh '$(KEY)'
+
 .PHONY: install
 install: ## Put what `make dist` built where it belongs, below DESTDIR (as root, or for a package)
 	@EDGE_BIN_DIR='$(DIST)' packaging/dev/install.sh '$(DESTDIR)'
