@@ -44,6 +44,10 @@ clients: build fetch ## Run every example of docs/mqtt as it stands: mosquitto, 
 	@python3 tests/clients/setup.py .fetch
 	@EDGE_BIN_DIR='$(BIN)' python3 tests/clients/run.py .fetch/clients
 
+.PHONY: manual
+manual: build fetch ## Run every example of the manual pages as it stands: busctl, gdbus, Python, mosquitto, edgectl
+	@EDGE_BIN_DIR='$(BIN)' python3 tests/manual/run.py
+
 .PHONY: screenshot
 screenshot: build fetch ## Take the picture of docs/mqtt/node-red.md again; needs chromium
 	@python3 tests/clients/setup.py .fetch --screenshot
@@ -99,8 +103,9 @@ down: ## Stop what `make up` started
 .PHONY: test
 test: build fetch peers ## Everything that must hold, system tests included
 	$(CARGO) test $(PROFILE) --no-fail-fast
-	@$(MAKE) --no-print-directory clients
+	@$(MAKE) --no-print-directory clients manual
 	@python3 -m unittest discover --quiet -s packaging/dev/bills -t packaging/dev
+	@python3 -m unittest discover --quiet -s packaging/dev/manual -t packaging/dev
 
 .PHONY: arch
 arch: ## The direction of dependencies between crates

@@ -3,15 +3,15 @@
 
     python3 packaging/dev/page.py edged-dbus|edged-bundle
 
-Needs Python 3.11 or later.
+Needs Python 3.10 or later.
 """
 
 import sys
 
 sys.dont_write_bytecode = True
 
-from pages import bundle, dbus  # noqa: E402  (nothing is to be left beside it)
-from pages.source import Fault  # noqa: E402
+from manual import bundle, dbus  # noqa: E402  (nothing is to be left beside it)
+from manual.source import Fault  # noqa: E402
 
 PAGES = {"edged-dbus": dbus.written, "edged-bundle": bundle.written}
 

@@ -209,7 +209,7 @@ def types(page, found):
     told = {sign for signs in TYPES for sign in signs.split(", ")}
     used = {part.get("type") for _, of_one in found for member, _ in of_one for part in member.iter() if part.get("type")}
     if told != used:
-        raise Fault(f"TYPES in packaging/dev/pages/dbus.py tells of {sorted(told - used)} too much, and of {sorted(used - told)} not")
+        raise Fault(f"TYPES in packaging/dev/manual/dbus.py tells of {sorted(told - used)} too much, and of {sorted(used - told)} not")
     page.section("TYPES")
     for signs, meaning in TYPES.items():
         page.item(", ".join(f"`{sign}`" for sign in signs.split(", ")), meaning)
@@ -258,7 +258,7 @@ def errors(page):
 def written():
     found = [(name, of_one) for name, of_one in interfaces()]
     if {name for name, _ in found} != set(INTERFACES):
-        raise Fault("INTERFACES in packaging/dev/pages/dbus.py and daemon/wire/dbus differ")
+        raise Fault("INTERFACES in packaging/dev/manual/dbus.py and daemon/wire/dbus differ")
     page = Page("edged-dbus", 7, version(), "requests to edged on D-Bus, and its state")
     page.section("DESCRIPTION")
     page.text(

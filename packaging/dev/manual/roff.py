@@ -1,6 +1,7 @@
 """Text as a manual page. Knows nothing of what the pages say. In text that is given, `this` is bold and *that* is italic."""
 
 import re
+from dataclasses import dataclass
 
 BREAK = re.compile(r"(`[^`]+`|(?<![\w*])\*[A-Za-z][\w/.:-]*\*)")
 
@@ -87,13 +88,27 @@ class Page:
         return "\n".join(self.lines) + "\n"
 
 
+@dataclass
+class Example:
+    """What is done: commands to run (with what they print, if the page says), or a file to write. The title is the paragraph before."""
+
+    title: str
+    commands: str = ""
+    prints: str | None = None
+    file: str = ""
+    text: str = ""
+
+
 def examples(page):
-    """The examples of a page as (commands, what they print): a block of the section EXAMPLES, and the one behind `prints`."""
-    text = plain(page.split(".SH EXAMPLES\n")[1].split("\n.SH ")[0])
+    """The examples of a page, in order: the blocks of its section EXAMPLES."""
+    text = page.split(".SH EXAMPLES\n")[1].split("\n.SH ")[0]
     found = []
     for before, block in re.findall(r"([^\n]*)\n\.PP\n\.EX\n(.*?)\n\.EE", text, re.S):
+        before, block = plain(before), plain(block) + "\n"
         if before == "prints":
-            found[-1] = (found[-1][0], block)
+            found[-1].prints = block
+        elif before.startswith("The file "):
+            found.append(Example(before, file=before.split()[2].rstrip(","), text=block))
         else:
-            found.append((block, None))
+            found.append(Example(before, commands=block))
     return found

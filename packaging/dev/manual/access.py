@@ -33,7 +33,7 @@ def who(interface, method):
     if interface in INFER:
         return "infer"
     if interface not in FILES:
-        raise Fault(f"packaging/dev/pages/access.py does not know the interface {interface}")
+        raise Fault(f"packaging/dev/manual/access.py does not know the interface {interface}")
     found = bodies(read(f"daemon/src/transport/dbus/{FILES[interface]}"))
     body = found.get(snake(method), "")
     if "self.command(" in body:

@@ -75,6 +75,7 @@ REFUSED = """\
 my-direction: 2 faults
 
 FAULT  model.toml, variant[0].threads: must be 1..=64
+
 FAULT  model.toml, input.height: must be 1..=4096
 refused"""
 OWN = """\
@@ -114,7 +115,7 @@ def places(records, function, key, accepted):
     found = [owner for owner in owners if any(one.name == name for one in records[owner].keys)]
     found = found if function == "normalisation" else found[:1]
     if not found or accepted is None:
-        raise Fault(f"packaging/dev/pages/bundle.py cannot place the rule of {function} about {key}: {accepted}")
+        raise Fault(f"packaging/dev/manual/bundle.py cannot place the rule of {function} about {key}: {accepted}")
     return [(owner, name, accepted) for owner in found]
 
 
@@ -190,7 +191,7 @@ def written():
     missing = set(writer.records) - {name for _, name in TABLES}
     tables = {name for name in missing if writer.is_table(name)} - {word.inner for record in writer.records.values() for word in record.words}
     if tables - {"PartFault"}:
-        raise Fault(f"TABLES in packaging/dev/pages/bundle.py lacks {sorted(tables)}")
+        raise Fault(f"TABLES in packaging/dev/manual/bundle.py lacks {sorted(tables)}")
     page.section("SYNOPSIS")
     page.text("*DIRECTORY/model.toml*")
     page.section("DESCRIPTION")
