@@ -119,7 +119,8 @@ fn every_table_that_a_key_names_is_on_the_page() {
         let parent = title.trim_start_matches('[').split(['.', ']']).next().unwrap();
         let inner = section(&page, "MODEL.TOML").split("\n.SS ").find(|part| part.starts_with(&title)).unwrap();
         for key in keys.keys() {
-            let is_table = [" (table)", " (tables)"].iter().any(|kind| inner.contains(&format!("\\fB{key}\\fR{kind}\n")));
+            let is_table =
+                [" (table)", " (tables)"].iter().any(|kind| inner.contains(&format!("\\fB{key}\\fR{kind}\n")));
             let path = if title == "Top level" { key.clone() } else { format!("{parent}.{key}") };
             let found = titles.iter().any(|title| title.contains(&format!("[{path}]")));
             assert!(found || !is_table, "no table [{path}]");
