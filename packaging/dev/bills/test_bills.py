@@ -68,6 +68,12 @@ class Bills(unittest.TestCase):
         self.assertEqual(len({one["serialNumber"] for one in (bill, other, none)}), 3)
         self.assertEqual(bill["components"], none["components"])
 
+    def test_what_talks_to_networks_inside_the_runtime_is_named_with_what_is_known_of_it(self):
+        parts = {part["name"]: part for part in every(self.bills["edged-onnxruntime"]["components"])}
+        self.assertRegex(parts["curl/curl"]["version"], r"^\d+\.\d+\.\d+$")
+        self.assertIn(f":libcurl:{parts['curl/curl']['version']}:", parts["curl/curl"]["cpe"])
+        self.assertEqual(parts["Mbed TLS"]["licenses"][0]["expression"], "Apache-2.0")
+
     def test_every_bill_is_what_the_schema_wants(self):
         with tempfile.TemporaryDirectory() as out:
             for package, (bill, _) in self.files.items():
