@@ -73,6 +73,13 @@ deb: fetch ## Debian packages for ARCH (amd64 or arm64; this machine's unless sa
 sign: build ## Sign the manifests of the models that are packaged, with the secret key KEY (edgectl models keygen)
 	@EDGE_BIN_DIR='$(BIN)' packaging/dev/sign.sh '$(KEY)'
 
+.PHONY: lint-deb
+lint-deb: ## What Debian's lintian says of the packages in target/deb: an error or a warning ends it
+	@if command -v lintian >/dev/null; then \
+	  lintian --fail-on error,warning --tag-display-limit 0 $(if $(filter 0,$(shell id -u)),--allow-root) '$(CARGO_TARGET_DIR)'/deb/*.deb && \
+	  echo "lint-deb: nothing to say of the packages in $(CARGO_TARGET_DIR)/deb"; \
+	else echo "lint-deb: SKIPPED: no lintian here (Debian package lintian)"; fi
+
 .PHONY: install
 install: ## Put what `make dist` built where it belongs, below DESTDIR (as root, or for a package)
 	@EDGE_BIN_DIR='$(DIST)' packaging/dev/install.sh '$(DESTDIR)'
