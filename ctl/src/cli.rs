@@ -5,6 +5,7 @@ mod bring;
 mod govern;
 mod models;
 mod routing;
+mod runtime;
 mod versions;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use self::bring::{CheckArgs, EvalArgs, GoldensArgs, KeygenArgs, NewArgs, Pac
 pub use self::govern::{GovernorArgs, HoldArgs, TopArgs};
 pub use self::models::{CacheCommand, ExportArgs, ImportArgs, ModelsCommand, PlanArgs, ShowArgs, TuneArgs};
 pub use self::routing::{AuditArgs, ExplainArgs, LearnArgs, ReplayArgs, RouteCommand, UsageArgs};
+pub use self::runtime::{BackArgs, RuntimeCommand, TakenArgs, WheelArgs};
 pub use self::versions::{ActivateArgs, HistoryArgs, HowArgs, InstallArgs, PullArgs, RemoveArgs, RollbackArgs};
 use crate::duration;
 
@@ -181,6 +183,13 @@ pub enum Command {
         after_help = "Examples:\n  edgectl infer text-line label.png --request-id mine-1\n  edgectl trace mine-1"
     )]
     Trace(TraceArgs),
+    /// Install ONNX Runtimes that come as wheels, such as those for the graphics processor of a Jetson, and go back
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  edgectl runtime list\n  sudo edgectl runtime install onnxruntime_gpu-1.24.0-cp310-cp310-linux_aarch64.whl\n  \
+                      sudo edgectl runtime rollback"
+    )]
+    Runtime(RuntimeCommand),
     /// Work with the configuration
     #[command(subcommand, after_help = "Example:\n  edgectl config check")]
     Config(ConfigCommand),

@@ -98,6 +98,11 @@ impl Client {
         self.bus
     }
 
+    /// The time limit of the command line, if it names one.
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
     /// Who owns the daemon's name; `None` if nobody does.
     pub async fn owner(&self) -> Result<Option<Owner>, Failure> {
         let ask = async {

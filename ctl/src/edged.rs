@@ -21,6 +21,8 @@ const USAGE: i32 = 2;
 
 /// The role of the daemon's binary that works on bundles.
 pub const BUNDLE: &str = "bundle";
+/// The role that works on installed runtimes.
+pub const RUNTIME: &str = "runtime";
 /// The role that learns of outcomes.
 pub const QUALITY: &str = "quality";
 
@@ -73,6 +75,11 @@ impl Words {
         // A name that begins with a hyphen is a name.
         let about = OsString::from_iter([OsStr::new(if is_option(about) { "./" } else { "" }), about]);
         Words(vec![role.into(), verb.into(), about])
+    }
+
+    /// `edged ROLE VERB`.
+    pub fn bare(role: &str, verb: &str) -> Words {
+        Words(vec![role.into(), verb.into()])
     }
 
     /// With this option, if it has a value.

@@ -21,6 +21,7 @@ mod plan;
 mod reload;
 mod resume;
 mod route;
+mod runtime;
 mod sites;
 mod status;
 mod top;
@@ -60,6 +61,7 @@ pub async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Resume => resume::run(common).await,
         Command::Reload => reload::run(common).await,
         Command::Trace(args) => trace::run(common, args).await,
+        Command::Runtime(command) => runtime::run(common, command).await,
         Command::Config(command) => config::run(common, command).await,
         Command::Completions(args) => completions::run(common, args),
         Command::Gen(args) => gen_docs::run(args),

@@ -14,6 +14,7 @@ pub mod learn;
 pub mod models;
 pub mod plan;
 pub mod route;
+pub mod runtime;
 pub mod sites;
 pub mod status;
 pub mod trace;
