@@ -6,6 +6,7 @@ mod govern;
 mod models;
 mod routing;
 mod runtime;
+mod support;
 mod versions;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use self::govern::{GovernorArgs, HoldArgs, TopArgs};
 pub use self::models::{CacheCommand, ExportArgs, ImportArgs, ModelsCommand, PlanArgs, ShowArgs, TuneArgs};
 pub use self::routing::{AuditArgs, ExplainArgs, LearnArgs, ReplayArgs, RouteCommand, UsageArgs};
 pub use self::runtime::{BackArgs, RuntimeCommand, TakenArgs, WheelArgs};
+pub use self::support::SupportArgs;
 pub use self::versions::{ActivateArgs, HistoryArgs, HowArgs, InstallArgs, PullArgs, RemoveArgs, RollbackArgs};
 use crate::duration;
 
@@ -190,6 +192,17 @@ pub enum Command {
                       sudo edgectl runtime rollback"
     )]
     Runtime(RuntimeCommand),
+    /// Write all that this box tells of edged into one file to be mailed, without secrets
+    ///
+    /// State, checks, configuration, log of one day, versions and the machine; requests, answers and pictures are not in it, and
+    /// passwords, tokens and keys are taken out. It works while edged does not run. Nothing is sent anywhere. As root it has the log
+    /// and the lists of files as well; what could not be had is named in it, with the reason.
+    #[command(
+        name = "support-bundle",
+        after_help = "Examples:\n  sudo edgectl support-bundle\n  sudo edgectl support-bundle --hide-names case-17.tar.gz\n  \
+                      edgectl --host root@press-7 support-bundle --stdout > press-7.tar.gz"
+    )]
+    SupportBundle(SupportArgs),
     /// Work with the configuration
     #[command(subcommand, after_help = "Example:\n  edgectl config check")]
     Config(ConfigCommand),

@@ -17,6 +17,7 @@ pub mod route;
 pub mod runtime;
 pub mod sites;
 pub mod status;
+pub mod support;
 pub mod trace;
 pub mod usage;
 pub mod versions;
