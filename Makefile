@@ -57,11 +57,17 @@ build: need ## Build everything
 REMAPPED := --remap-path-prefix=$(CURDIR)=/usr/src/edged --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo
 .PHONY: dist
 dist: need ## Build what is installed and measured, optimised across crates (takes some minutes more)
-	RUSTFLAGS='$(RUSTFLAGS) $(REMAPPED)' $(CARGO) build --profile dist --workspace --locked --bin edged --bin edgectl
+	RUSTFLAGS='$(RUSTFLAGS) $(REMAPPED)' $(CARGO) build --profile dist --workspace --locked --bin edged
+	RUSTFLAGS='$(RUSTFLAGS) $(REMAPPED)' $(CARGO) build --profile dist-ctl --workspace --locked --bin edgectl
+	@cp -p '$(CARGO_TARGET_DIR)/dist-ctl/edgectl' '$(DIST)/edgectl'
 
 .PHONY: deb
 deb: fetch ## Debian packages for ARCH (amd64 or arm64; this machine's unless said), into target/deb
 	@packaging/dev/deb.sh '$(ARCH)'
+
+.PHONY: sign
+sign: build ## Sign the manifests of the models that are packaged, with the secret key KEY (edgectl models keygen)
+	@EDGE_BIN_DIR='$(BIN)' packaging/dev/sign.sh '$(KEY)'
 
 .PHONY: install
 install: ## Put what `make dist` built where it belongs, below DESTDIR (as root, or for a package)
@@ -151,9 +157,9 @@ kills-results: build fetch ## The daemon and the broker die KILLS_RESULTS times 
 kills-deferred: build fetch ## The daemon dies KILLS_DEFERRED times at random moments while requests wait on its disk
 	@EDGE_BIN_DIR='$(BIN)' '$(BIN)/edge-kills' deferred '$(KILLS_DEFERRED)'
 
-.PHONY: booted
-booted: build fetch ## The installed service under a systemd that was booted, in a container (as root)
-	@EDGE_BIN_DIR='$(BIN)' packaging/dev/booted.sh
+.PHONY: e2e
+e2e: build fetch ## The packages on a booted systemd, in a container: install, boot, faults, upgrade, purge (as root; else SKIPPED)
+	@EDGE_BIN_DIR='$(BIN)' tests/booted/run.sh $(CASES)
 
 .PHONY: gpu-test
 gpu-test: build fetch ## What needs an NVIDIA graphics processor; says SKIPPED where there is none

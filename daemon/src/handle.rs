@@ -6,6 +6,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use edge_core::Mono;
 use edge_wire::dto::{CacheEntry, FleetReport, Info, Status, Trace};
@@ -15,6 +16,7 @@ use edge_wire::history::HistoryEntry;
 use edge_wire::sites::{AuditEntry, Explanation, Replay, UsageRow};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::driver::counts::Counts;
 use crate::pull::Wish;
 use crate::request::{Caller, Failure, Options, Reply, Request};
 
@@ -146,6 +148,17 @@ pub struct UsageFilter {
     pub step: String,
 }
 
+/// All that `/metrics` tells, taken at one instant.
+#[derive(Clone, Debug, Default)]
+pub struct Scrape {
+    pub status: Status,
+    pub counts: Counts,
+    /// Joules that the box took since the start, with the rail that says so; absent without one.
+    pub energy: Option<(String, f64)>,
+    /// How long the loop was busy with this.
+    pub took: Duration,
+}
+
 /// What the driver's inbox takes.
 #[derive(Debug)]
 pub enum Message {
@@ -272,6 +285,10 @@ pub enum Message {
     Status {
         done: oneshot::Sender<Arc<Status>>,
     },
+    /// The state as it is now with what was counted.
+    Scrape {
+        done: oneshot::Sender<Box<Scrape>>,
+    },
     Trace {
         request_id: String,
         found: oneshot::Sender<Option<Trace>>,
@@ -315,6 +332,8 @@ pub enum Message {
     Mqtt(Box<edge_wire::dto::MqttStatus>),
     /// The state of the edge node for SCADA hosts changed.
     Sparkplug(Box<edge_wire::sparkplug::SparkplugStatus>),
+    /// What of the local HTTP server is open changed.
+    Http(Box<edge_wire::dto::HttpStatus>),
 }
 
 /// A cheap clone for each transport.

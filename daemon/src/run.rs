@@ -27,6 +27,7 @@ use crate::telemetry::machines::{self, Board, Machine, MachineError};
 use crate::telemetry::rail::{Meter, Rail};
 use crate::telemetry::{self, Sampler, Watch};
 use crate::transport::dbus::{self, Bus, BusError};
+use crate::transport::http;
 use crate::transport::mqtt::{self, Setup};
 use crate::transport::sparkplug::{self, News};
 use crate::uplink::Uplink;
@@ -102,6 +103,12 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     let driver = tokio::spawn(Driver::new(config.clone(), outside, clock).run());
     let bus = dbus::serve(handle.clone(), &config.bus, &config.limits).await.map_err(RunError::Bus)?;
     bus.own_name().await.map_err(RunError::Bus)?;
+    let mut http = http::spawn(http::Setup {
+        config: config.http.clone(),
+        runtime_dir: config.runtime_dir.clone(),
+        handle: handle.clone(),
+        clock,
+    });
     let (news, told) = mpsc::channel(sparkplug::NEWS);
     let mqtt = config.mqtt.clone().map(|mqtt| {
         mqtt::spawn(Setup {
@@ -126,6 +133,9 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     }
     drop(news);
     let edge_node = edge_node(&config, &handle, clock, told);
+    if let Some(http) = &mut http {
+        http.tried().await;
+    }
     tracing::info!(node = %config.node, name = edge_wire::names::BUS_NAME, "serving on the bus");
 
     let result = serve(&handle, &mut signals, &mut reached, &bus, driver).await;
@@ -150,6 +160,9 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
         edge_node.stop().await;
     }
     bus.close().await;
+    if let Some(http) = http {
+        http.stop().await;
+    }
     if let Some(asked) = mode
         && let Err(error) = asked.restore().await
     {

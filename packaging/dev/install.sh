@@ -46,6 +46,8 @@ put 644 packaging/completions/_edgectl /usr/share/zsh/vendor-completions
 put 644 packaging/completions/edgectl.fish /usr/share/fish/vendor_completions.d
 install -d "$root/usr/share/bash-completion/completions"
 install -m 644 packaging/completions/edgectl.bash "$root/usr/share/bash-completion/completions/edgectl"
+put 644 packaging/prometheus/edged.rules.yml /usr/share/edged/prometheus
+put 644 packaging/grafana/edged.json /usr/share/edged/grafana
 install -d "$root/usr/lib/edged/onnxruntime" "$root/usr/lib/edged/providers" "$root/usr/share/edged/bundles" \
     "$root/etc/edged/edged.toml.d" "$root/etc/edged/keys.d" "$root/etc/edged/models.d"
 [ -e "$root/etc/edged/edged.toml" ] || put 644 packaging/edged.toml /etc/edged

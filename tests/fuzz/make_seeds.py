@@ -586,6 +586,14 @@ SPARKPLUG = [
     b'\3{"online":true,"timestamp":5}',
 ]
 
+HEADS = [
+    "GET\n/metrics\nlocalhost:9464\napplication/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+    "HEAD\n/v2/health/ready\n[::1]:9464\n*/*",
+    "POST\n/metrics\n127.0.0.1.evil:9464\n,,;=,",
+    "get\n//metrics\nlocalhost:\n",
+    "",
+]
+
 if __name__ == "__main__":
     write("mqtt_json", JSON)
     write("mqtt_binary", BINARY)
@@ -606,3 +614,4 @@ if __name__ == "__main__":
     write("uplink", UPLINK)
     write("bindings", BINDINGS)
     write("sparkplug", SPARKPLUG)
+    write("http", HEADS)

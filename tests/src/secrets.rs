@@ -1,6 +1,7 @@
 //! Certificates and a password, made for one test: what a plant would hand to a box.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -42,6 +43,12 @@ impl Secrets {
             password_file,
         })
     }
+}
+
+/// Writes a secret to a file that only its owner may open: the daemon takes no other.
+pub fn keep(path: &Path, secret: &str) -> Result<()> {
+    fs::write(path, secret)?;
+    Ok(fs::set_permissions(path, Permissions::from_mode(0o600))?)
 }
 
 /// A certificate by this authority for `localhost` that ends in so many seconds, or ended so many before.

@@ -10,7 +10,7 @@ use edge_tests::client::routes::{Example, Route, Routes};
 use edge_tests::clock::{PATIENCE, eventually};
 use edge_tests::daemon::{Daemon, NODE};
 use edge_tests::runner::block_on;
-use edge_tests::secrets::{Secrets, USER};
+use edge_tests::secrets::{Secrets, USER, keep};
 use edge_tests::stack::{Setup, Stack};
 use edge_wire::dto::{Problem, Status};
 
@@ -21,7 +21,7 @@ async fn with_rules(protocol: Protocol, password: &str, rules: &str) -> Result<(
     let mut stack = Setup::new().bundles(&[MODEL]).prepare()?;
     let secrets = Secrets::make(&stack.dir().join("secrets"))?;
     let file = stack.dir().join("password");
-    fs::write(&file, password)?;
+    keep(&file, password)?;
     fs::write(stack.dir().join("rules"), format!("user {}\n{rules}", USER.0))?;
     let lines = format!(
         "allow_anonymous false\npassword_file {}\nacl_file {}\n",

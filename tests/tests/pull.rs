@@ -13,7 +13,7 @@ use edge_tests::origin::registry::{self, Layer};
 use edge_tests::origin::{Fault, Origin, Served, bundles};
 use edge_tests::places;
 use edge_tests::runner::block_on;
-use edge_tests::secrets::Pair;
+use edge_tests::secrets::{Pair, keep};
 use edge_tests::stack::{Setup, Stack};
 use edge_wire::dto::JobStatus;
 use serde_json::Value;
@@ -365,7 +365,7 @@ fn a_registry_is_asked_for_a_token_and_its_blob_is_held_against_its_digest() -> 
         let url = format!("oci://{host}/vision/add:2.0.0");
         place.refused(&url, &["asks who this box is (401)", &format!("\"{host}\" = \"FILE\"")])?;
         let secret = place.stack.dir().join("registry-token");
-        std::fs::write(&secret, "press-7:guess\n")?;
+        keep(&secret, "press-7:guess\n")?;
         let overlay =
             format!("{}[pull.credentials]\n\"{host}\" = \"{}\"\n", place.stack.launch.overlay, secret.display());
         place.stack.launch.overlay = overlay;

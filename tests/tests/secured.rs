@@ -7,7 +7,7 @@ use edge_tests::client::mqtt::Protocol;
 use edge_tests::client::routes::{Example, Route, Routes};
 use edge_tests::clock::{PATIENCE, eventually};
 use edge_tests::runner::block_on;
-use edge_tests::secrets::{Secrets, USER};
+use edge_tests::secrets::{Secrets, USER, keep};
 use edge_tests::stack::{Setup, Stack};
 
 /// Settings of the connection, as an operator writes them.
@@ -46,7 +46,7 @@ fn guarded() -> Result<(Stack, Secrets, Settings)> {
     let secrets = Secrets::make(&stack.dir().join("secrets"))?;
     let port = stack.broker_mut()?.guard(secrets.clone())?;
     let password = stack.dir().join("password");
-    fs::write(&password, format!("{}\n", USER.1))?;
+    keep(&password, &format!("{}\n", USER.1))?;
     let settings = Settings {
         host: "localhost",
         port,
@@ -100,7 +100,7 @@ fn a_connection_that_is_refused_says_why_and_what_to_do() -> Result<()> {
         let (mut stack, secrets, settings) = guarded()?;
         let strangers = Secrets::make(&stack.dir().join("strangers"))?;
         let wrong = stack.dir().join("wrong-password");
-        fs::write(&wrong, "guess\n")?;
+        keep(&wrong, "guess\n")?;
         let stranger = Settings { authority: strangers.authority.certificate.clone(), ..settings };
         refused(&mut stack, &stranger, &["UnknownIssuer", "BadSignature"], "`mqtt.tls.ca`").await?;
         let settings = Settings { authority: secrets.authority.certificate.clone(), ..stranger };

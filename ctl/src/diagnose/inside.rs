@@ -1,6 +1,6 @@
 //! What the daemon says of itself: its problems, and a line for each part that has none.
 
-use edge_wire::dto::{EngineStatus, ModelStatus, Problem, Status};
+use edge_wire::dto::{EngineStatus, HttpStatus, ModelStatus, Problem, Status};
 use edge_wire::sparkplug::SparkplugStatus;
 
 use super::{away, link};
@@ -26,6 +26,9 @@ pub fn parts(status: &Status, unix_seconds: u64) -> Vec<Check> {
     if !matches!(status.sparkplug.state.as_str(), "" | "off") {
         part("sparkplug", edge_node(&status.sparkplug));
     }
+    if let Some(check) = http(&status.http) {
+        part("http", check);
+    }
     part("state", storage(status));
     for (subject, check) in away::parts(&status.routing, unix_seconds) {
         part(&subject, check);
@@ -48,6 +51,11 @@ fn told_of(problem: &Problem) -> Check {
     let Problem { subject, what, remedy } = problem;
     let is_remark = subject.starts_with("site \"") || subject.starts_with("rule \"");
     if is_remark { Check::warn(subject, what, remedy) } else { Check::fail(subject, what, remedy) }
+}
+
+/// A daemon that has not opened anything yet, or is not to, has nothing to be checked.
+fn http(http: &HttpStatus) -> Option<Check> {
+    crate::render::human::status::metrics(http).map(|ways| Check::ok("http", format!("metrics: {ways}")))
 }
 
 fn library(engine: &EngineStatus) -> Check {

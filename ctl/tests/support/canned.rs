@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "the tests of the renderers use these records, too, and not all of them")]
 
 use edge_wire::dto::{
-    BrokerStatus, CacheEntry, Counters, EngineStatus, Info, JobStatus, ModelStatus, MqttStatus, MqttTls, Platform,
-    Problem, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace, TraceStep,
+    BrokerStatus, CacheEntry, Counters, EngineStatus, HttpStatus, Info, JobStatus, ModelStatus, MqttStatus, MqttTls,
+    Platform, Problem, ProviderInfo, ReadingInfo, Status, TensorInfo, Trace, TraceStep,
 };
 use edge_wire::governor::{
     CapacityInfo, GovernedZone, GovernorPoint, GovernorReport, GovernorStatus, RegimeChange, SlowModel, ThermalModel,
@@ -26,6 +26,11 @@ pub fn serving() -> Status {
         rss_bytes: 14_680_064,
         engine: engine(),
         mqtt: mqtt(),
+        http: HttpStatus {
+            socket: "/run/edged/api.sock".into(),
+            address: "127.0.0.1:9464".into(),
+            ..HttpStatus::default()
+        },
         models: vec![text_line(), file_type(), speech()],
         counters: Counters {
             arrived: 1402,

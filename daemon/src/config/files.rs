@@ -37,6 +37,13 @@ pub fn locate(machine: &Machine, name: &str) -> Found {
     Found { path, fault, is_unseen }
 }
 
+/// Why the file of a secret is none: every user of the box may open it. Systemd looks after its own credentials.
+pub fn open_to_all(machine: &Machine, name: &str) -> Option<String> {
+    let mode = (machine.mode)(name.starts_with('/').then(|| Path::new(name))?)? & 0o7777;
+    let takes = "takes a systemd credential, or a file that only its owner and group may read, mode 0640 or less";
+    (mode & 0o007 != 0).then(|| format!("{name} is open to every user (mode {mode:04o}): {takes}"))
+}
+
 /// Whether there is certainly no such file: one that the caller may not look at may well be there for the service.
 pub fn is_missing(path: &Path) -> bool {
     match std::fs::metadata(path) {

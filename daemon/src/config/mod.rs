@@ -61,6 +61,7 @@ pub struct Config {
     /// Only where there is `mqtt`.
     pub sparkplug: Option<SparkplugConfig>,
     pub limits: LimitsConfig,
+    pub http: HttpConfig,
     /// Power mode that is asked for by name, and put back at the end.
     pub power_mode: Option<String>,
     pub telemetry_interval: Duration,
@@ -244,6 +245,17 @@ pub struct LimitsConfig {
     pub max_submitted: usize,
     /// Private peer connections of one user.
     pub max_peers: usize,
+}
+
+/// The local HTTP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Serve on the socket among the runtime files.
+    pub socket: bool,
+    /// Serve on this port of the loopback.
+    pub port: Option<u16>,
+    /// Connections that may be open at once.
+    pub max_connections: usize,
 }
 
 /// Why there is no connection to the broker before one was tried: nothing is wrong.

@@ -14,14 +14,14 @@ use super::bindings::{self, BindingConfig};
 use super::brokers::fallback;
 use super::files::Secret;
 pub use super::files::is_missing;
-use super::files::locate;
+use super::files::{locate, open_to_all};
 use super::keys::NAME_LIMIT;
 use super::policy::PolicyFile;
 use super::raw::{Fault, Values};
 use super::sites::Around;
 use super::{
-    BusConfig, CacheConfig, Config, Discovery, EngineConfig, FleetConfig, LimitsConfig, Metered, ModelsConfig,
-    MqttConfig, MqttProtocol, PullConfig, TlsConfig, Tune,
+    BusConfig, CacheConfig, Config, Discovery, EngineConfig, FleetConfig, HttpConfig, LimitsConfig, Metered,
+    ModelsConfig, MqttConfig, MqttProtocol, PullConfig, TlsConfig, Tune,
 };
 use crate::pull::Address;
 use crate::pull::address::mirror_fault;
@@ -143,6 +143,11 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
             max_submitted: size(values.int("limits.max_submitted")),
             max_peers: size(values.int("limits.max_peers")),
         },
+        http: HttpConfig {
+            socket: values.flag("http.socket"),
+            port: values.is_set("http.port").then(|| small(values.int("http.port"))),
+            max_connections: size(values.int("http.max_connections")),
+        },
         power_mode: values.text("governor.power_mode"),
         telemetry_interval: millis(&values, "telemetry.interval_ms"),
         drain_limit: millis(&values, "policy.drain_limit_ms"),
@@ -223,7 +228,7 @@ fn mqtt(values: &mut Values, machine: &Machine, node: &str) -> MqttConfig {
         client_id: values.text("mqtt.client_id").unwrap_or_else(|| client_id(node, &machine.machine_id)),
         keep_alive: Duration::from_secs(values.int("mqtt.keep_alive_s")),
         username: values.text("mqtt.username"),
-        password_file: file(values, machine, "mqtt.password_file"),
+        password_file: secret(values, machine, "mqtt.password_file"),
         tls,
         reply_allow: values.texts("mqtt.reply_allow"),
         max_request_bytes,
@@ -266,7 +271,7 @@ fn home_assistant(values: &mut Values) -> (Discovery, String) {
 fn tls(values: &mut Values, machine: &Machine) -> Option<TlsConfig> {
     let ca = file(values, machine, "mqtt.tls.ca");
     let cert = file(values, machine, "mqtt.tls.client_cert");
-    let key = file(values, machine, "mqtt.tls.client_key");
+    let key = secret(values, machine, "mqtt.tls.client_key");
     let client = match (cert, key) {
         (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,
@@ -309,7 +314,7 @@ fn pull(values: &mut Values, machine: &Machine) -> PullConfig {
             values.fault_at("pull.credentials", format!("{host:?} is no host: takes \"HOST\" or \"HOST:PORT\""));
         }
         let Some(name) = names.into_iter().next() else { continue };
-        let path = named_file(values, machine, "pull.credentials", &name);
+        let path = named_secret(values, machine, "pull.credentials", &name);
         credentials.insert(host, path);
     }
     let mirrors = values.by_name("pull.mirrors");
@@ -357,6 +362,19 @@ fn fleet(values: &mut Values) -> FleetConfig {
 fn file(values: &mut Values, machine: &Machine, key: &str) -> Option<PathBuf> {
     let name = values.text(key)?;
     Some(named_file(values, machine, key, &name))
+}
+
+/// The file of a secret, which not everybody may open.
+fn secret(values: &mut Values, machine: &Machine, key: &str) -> Option<PathBuf> {
+    let name = values.text(key)?;
+    Some(named_secret(values, machine, key, &name))
+}
+
+fn named_secret(values: &mut Values, machine: &Machine, key: &str, name: &str) -> PathBuf {
+    if let Some(fault) = open_to_all(machine, name) {
+        values.fault_at(key, fault);
+    }
+    named_file(values, machine, key, name)
 }
 
 /// The file of this name.
@@ -580,6 +598,26 @@ mod tests {
         ] {
             assert_eq!(check(&format!("[mqtt]\nhost='{host}'")).unwrap().mqtt.unwrap().zone, zone);
         }
+    }
+
+    #[test]
+    fn a_secret_that_every_user_may_open_is_refused() {
+        let mut open = machine();
+        open.is_missing = |_| false;
+        open.mode = |path| Some(if path.starts_with("/open") { 0o100_644 } else { 0o100_640 });
+        let text = |dir: &str| {
+            format!(
+                "[mqtt]\nhost='b'\nusername='u'\npassword_file='{dir}/pw'\n[mqtt.tls]\nca='/open/ca'\n\
+                 client_cert='/open/cert'\nclient_key='{dir}/key'\n[pull.credentials]\n'h' = '{dir}/token'"
+            )
+        };
+        let faults = |dir: &str| check_on(&open, &text(dir)).err().unwrap_or_default();
+        let found = faults("/open").join("\n");
+        for key in ["mqtt.password_file: /open/pw", "mqtt.tls.client_key: /open/key", "pull.credentials: /open/token"] {
+            assert!(found.contains(&format!("{key} is open to every user (mode 0644)")), "{key}: {found}");
+        }
+        assert_eq!(faults("/open").len(), 3, "certificates are no secrets");
+        assert!(faults("/closed").is_empty(), "{:?}", faults("/closed"));
     }
 
     #[test]

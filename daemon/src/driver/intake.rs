@@ -10,6 +10,7 @@ use edge_wire::error::ErrorCode;
 use super::Driver;
 use super::chunks::cut;
 use super::clock;
+use super::counts;
 use super::duplicates::{Key, Known};
 use super::entry::{Entry, MAX_WAITERS};
 use super::host::HostState;
@@ -296,6 +297,7 @@ impl Driver {
 
     fn refuse_early(&mut self, request: Request, mut info: Info, failure: Failure, reply: ReplySender) {
         self.counters.refused += 1;
+        self.count_refused(request.caller.origin(), counts::name_of(&request), failure.code.as_str());
         info.verdict = "refuse".into();
         info.reason = failure.code.as_str().into();
         info.completed_at = clock::rfc3339(clock::wall());
@@ -314,6 +316,7 @@ impl Driver {
         self.counters.arrived += 1;
         self.counters.refused += 1;
         let code = failure.code.as_str();
+        self.count_refused(caller.origin(), &info.model, code);
         self.stories.keep(Story {
             request_id: info.request_id.clone(),
             caller,

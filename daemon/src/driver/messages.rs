@@ -107,6 +107,10 @@ impl Driver {
                 self.publish();
                 answer(done, self.outside.status.borrow().clone());
             }
+            Message::Scrape { done } => {
+                let scrape = Box::new(self.scrape());
+                answer(done, scrape);
+            }
             Message::Trace { request_id, found } => {
                 let open = || {
                     let asked = self.entries.values().filter(|entry| !entry.place.is_child());
@@ -141,6 +145,10 @@ impl Driver {
             }
             Message::Sparkplug(status) => {
                 self.sparkplug = *status;
+                self.touch();
+            }
+            Message::Http(status) => {
+                self.http = *status;
                 self.touch();
             }
         }

@@ -10,6 +10,7 @@ mod bundles;
 mod carry;
 mod chunks;
 pub mod clock;
+pub mod counts;
 pub mod duplicates;
 mod entry;
 mod heat;
@@ -47,7 +48,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{ClientId, Event, HostId, Mono, RequestId, Scheduler};
-use edge_wire::dto::{Counters, MqttStatus, Status};
+use edge_wire::dto::{Counters, HttpStatus, MqttStatus, Status};
 use edge_wire::sparkplug::SparkplugStatus;
 use tokio::sync::{mpsc, watch};
 
@@ -169,8 +170,10 @@ pub struct Driver {
     versions: versions::Versions,
     stories: Ring,
     counters: Counters,
+    counts: counts::Counts,
     mqtt: MqttStatus,
     sparkplug: SparkplugStatus,
+    http: HttpStatus,
     reloading: Reloading,
     runtime: runtime::RuntimeFile,
     /// Why what providers compile is not kept.
@@ -242,8 +245,10 @@ impl Driver {
             versions: versions::Versions::default(),
             stories: Ring::default(),
             counters: Counters::default(),
+            counts: counts::Counts::default(),
             mqtt,
             sparkplug,
+            http: HttpStatus::default(),
             reloading: Reloading::default(),
             runtime,
             cache_fault: None,

@@ -213,6 +213,7 @@ impl Driver {
         self.finish_info(&mut entry, outcome, result.is_ok());
         self.finish_travel(&mut entry, outcome);
         self.count_usage(&entry, result.is_ok());
+        self.count_settled(&entry, outcome, result.as_ref().err());
         self.finish_pipeline(&mut entry, result.as_mut().err());
         self.finish_divided(&mut entry, result.is_ok());
         self.finish_story(&mut entry, outcome, result.as_ref().err());

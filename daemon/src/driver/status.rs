@@ -10,6 +10,7 @@ use super::host::HostState;
 use super::models::{Bundle, Life};
 use super::{Driver, State};
 use crate::config::{FIRST_ATTEMPT, WAITING_FOR_MODELS};
+use crate::handle::Scrape;
 
 const LIBRARY_REMEDY: &str =
     "put libonnxruntime.so into /usr/lib/edged/onnxruntime, or set `engine.library` to where it is; restart edged";
@@ -38,6 +39,22 @@ impl Driver {
     /// Puts the status together and hands it to whoever watches.
     pub(super) fn publish(&mut self) {
         self.dirty_since = None;
+        let status = self.status_now();
+        self.tuning.hot = super::tuning::is_hot(&status.readings);
+        self.outside.status.send_replace(Arc::new(status));
+    }
+
+    /// The state as it is now with what was counted, for whoever scrapes it. Nobody who watches the state is woken.
+    pub(super) fn scrape(&mut self) -> Scrape {
+        let began = self.clock.now();
+        let status = self.status_now();
+        let meter = self.outside.power.as_ref();
+        let energy = meter.map(|meter| (meter.name.clone(), Duration::from_micros(meter.taken().energy_uj)));
+        let energy = energy.map(|(rail, joules)| (rail, joules.as_secs_f64()));
+        Scrape { status, counts: self.counts.clone(), energy, took: self.clock.now().since(began) }
+    }
+
+    fn status_now(&mut self) -> Status {
         let snapshot = self.core.snapshot();
         let mut models = Vec::new();
         for (index, bundle) in self.models.bundles().iter().enumerate().filter(|(_, bundle)| !bundle.gone) {
@@ -72,8 +89,7 @@ impl Driver {
         let power = self.power().filter(|power| sample.readings.iter().all(|reading| reading.name != power.name));
         sample.readings.extend(power);
         engine.rss_bytes = sample.engine_rss_bytes;
-        self.tuning.hot = super::tuning::is_hot(&sample.readings);
-        let status = Status {
+        Status {
             state: state.into(),
             reason,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -87,6 +103,7 @@ impl Driver {
             engine,
             mqtt: self.mqtt.clone(),
             sparkplug: self.sparkplug.clone(),
+            http: self.http.clone(),
             models,
             jobs: self.jobs.status(self.now),
             fleet: self.fleet_status(),
@@ -100,8 +117,7 @@ impl Driver {
             problems,
             config_files: self.config.files.iter().map(|file| file.display().to_string()).collect(),
             config_pending: self.reloading.pending.clone(),
-        };
-        self.outside.status.send_replace(Arc::new(status));
+        }
     }
 
     /// Whether requests are run here now, which is what other boxes need to know.
@@ -228,6 +244,7 @@ impl Driver {
         }
         problems.extend(self.mqtt.problems.iter().cloned());
         problems.extend(self.sparkplug.problems.iter().cloned());
+        problems.extend(self.http.problems.iter().cloned());
         problems
     }
 }

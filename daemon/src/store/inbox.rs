@@ -215,7 +215,7 @@ pub fn blame(error: &InstallError) -> End {
 fn blame_trust(error: &TrustError) -> End {
     match error {
         TrustError::Malformed { path, .. } if path != Path::new(super::archive::SIGNATURE) => End::Hindered,
-        TrustError::Read { .. } | TrustError::Terms { .. } => End::Hindered,
+        TrustError::Read { .. } | TrustError::Terms { .. } | TrustError::Open { .. } => End::Hindered,
         TrustError::Unsigned
         | TrustError::Malformed { .. }
         | TrustError::Unknown { .. }

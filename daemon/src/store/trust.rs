@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -38,6 +39,10 @@ pub enum TrustError {
         #[source]
         source: minisign::PError,
     },
+    #[error(
+        "{path} may be written by every user of this box (mode {mode:04o}), so nobody knows whose it is: `chmod -R o-w` it, and look at what it holds"
+    )]
+    Open { path: PathBuf, mode: u32 },
     #[error("{path}: {what}")]
     Terms { path: PathBuf, what: String },
     #[error(
@@ -129,8 +134,9 @@ fn is_comment_whole(signature: &str) -> bool {
     signature.lines().nth(3).is_some_and(|line| line.trim().len() == 88 && line.trim().ends_with("=="))
 }
 
-/// Checks the signature of the bundle in `dir`.
+/// Checks the signature of the bundle in `dir`, and that not everybody may change it after it was checked.
 pub fn check(dir: &Path, config: &ModelsConfig, now: SystemTime) -> Result<Signer, TrustError> {
+    shut(dir)?;
     let read = |name: &str, most| {
         let path = dir.join(name);
         match read_text(&path, most) {
@@ -144,8 +150,22 @@ pub fn check(dir: &Path, config: &ModelsConfig, now: SystemTime) -> Result<Signe
     Trust::read(config)?.judge(&manifest, signature.as_deref(), now)
 }
 
+/// That not every user may write here or to what lies here; what does not lie here is told where it is read.
+fn shut(dir: &Path) -> Result<(), TrustError> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    for path in std::iter::once(dir.to_owned()).chain(entries) {
+        let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
+        let mode = found.permissions().mode() & 0o7777;
+        if mode & 0o002 != 0 && !found.is_symlink() {
+            return Err(TrustError::Open { path, mode });
+        }
+    }
+    Ok(())
+}
+
 fn keys(dir: &Path) -> Result<Vec<PublicKey>, TrustError> {
     let read = |path: &Path, source| TrustError::Read { path: path.to_owned(), source };
+    shut(dir)?;
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -247,6 +267,28 @@ mod tests {
         fn says(&self, now: SystemTime) -> Result<Signer, String> {
             let (dir, config) = self.bundle();
             check(dir.path(), &config, now).map_err(|error| crate::driver::chain(&error))
+        }
+    }
+
+    #[test]
+    fn what_everybody_may_write_is_nobodys() {
+        let now = day("2026-11-27");
+        for (name, mode) in [("", 0o777), (MANIFEST, 0o666), ("site.pub", 0o646), ("golden", 0o1777)] {
+            let (dir, mut config) = GOOD.bundle();
+            std::fs::create_dir(dir.path().join("golden")).unwrap();
+            assert_eq!(check(dir.path(), &config, now).map_err(|error| error.to_string()), Ok(NUMBER.into()));
+            let path = if name.is_empty() { dir.path().to_owned() } else { dir.path().join(name) };
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let expected = format!("{} may be written by every user of this box (mode {mode:04o})", path.display());
+            let found = check(dir.path(), &config, now).unwrap_err().to_string();
+            assert!(found.starts_with(&expected), "{found}");
+            // A directory of keys is held to the same.
+            let bundle = tempfile::tempdir().unwrap();
+            std::fs::write(bundle.path().join(MANIFEST), MANIFEST_TEXT).unwrap();
+            std::fs::write(bundle.path().join(SIGNATURE), SIGNED).unwrap();
+            config.keys_dir = dir.path().into();
+            let found = check(bundle.path(), &config, now).unwrap_err().to_string();
+            assert!(found.starts_with(&expected), "{found}");
         }
     }
 

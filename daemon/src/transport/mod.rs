@@ -3,6 +3,7 @@
 
 pub mod convert;
 pub mod dbus;
+pub mod http;
 pub mod mqtt;
 pub mod options;
 pub mod sparkplug;

@@ -207,7 +207,9 @@ fn take(message: Message, seen: &mut Seen, status: &watch::Sender<Arc<Status>>) 
         Message::Notes(_)
         | Message::Refused(_)
         | Message::Mqtt(_)
+        | Message::Scrape { .. }
         | Message::Sparkplug(_)
+        | Message::Http(_)
         | Message::SiblingDone(_)
         | Message::SiblingHeard(_) => {}
     }

@@ -116,6 +116,18 @@ pub struct Problem {
     pub remedy: String,
 }
 
+/// The local HTTP server, with `/metrics`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpStatus {
+    /// Path of the socket that takes connections; empty if none does.
+    pub socket: String,
+    /// Address of the port of this box that takes connections; empty if none does.
+    pub address: String,
+    /// What could not be opened, and what is known of why.
+    pub problems: Vec<Problem>,
+}
+
 /// A probe's answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -276,6 +288,8 @@ pub struct Status {
     pub mqtt: MqttStatus,
     /// The edge node for SCADA hosts.
     pub sparkplug: crate::sparkplug::SparkplugStatus,
+    /// The local HTTP server.
+    pub http: HttpStatus,
     /// Every model found.
     pub models: Vec<ModelStatus>,
     /// Long work that runs or ended lately, in the order in which it began.

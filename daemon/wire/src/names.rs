@@ -49,6 +49,8 @@ pub const STATE_DIR: &str = "/var/lib/edged";
 pub const CACHE_DIR: &str = "/var/cache/edged";
 /// Runtime files.
 pub const RUNTIME_DIR: &str = "/run/edged";
+/// Name of the local HTTP socket among the runtime files.
+pub const API_SOCKET: &str = "api.sock";
 /// Group that may infer.
 pub const INFER_GROUP: &str = "edge";
 /// Environment variable by which `edgectl` picks the bus: `session` or `system`.

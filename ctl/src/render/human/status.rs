@@ -1,8 +1,8 @@
 //! `edgectl status`: one screen that tells the story of the box.
 
 use edge_wire::dto::{
-    BindingStatus, BrokerStatus, EngineStatus, HostStatus, JobStatus, MqttStatus, OutboxStatus, Platform, Problem,
-    ReadingInfo, Status,
+    BindingStatus, BrokerStatus, EngineStatus, HostStatus, HttpStatus, JobStatus, MqttStatus, OutboxStatus, Platform,
+    Problem, ReadingInfo, Status,
 };
 use edge_wire::sparkplug::SparkplugStatus;
 
@@ -65,6 +65,7 @@ fn service(status: &Status) -> String {
         engine(&status.engine),
         broker(&status.mqtt),
         edge_node(&status.sparkplug),
+        metrics(&status.http).map_or(String::new(), |ways| field("metrics", &clean(&ways))),
         sites::line(&status.routing).map_or(String::new(), |line| field("sites", &clean(&line))),
         requests(status),
     ]
@@ -243,6 +244,15 @@ fn edge_node(node: &SparkplugStatus) -> String {
     ];
     let last = (!node.last_command.is_empty()).then(|| format!("last command: {}", node.last_command));
     block("sparkplug", &lines.into_iter().chain(last).map(|line| clean(&line)).collect::<Vec<_>>())
+}
+
+/// Where what is counted is read; `None` where nothing is open.
+pub fn metrics(http: &HttpStatus) -> Option<String> {
+    let port = (!http.address.is_empty()).then(|| format!("http://{}/metrics", http.address));
+    let socket =
+        (!http.socket.is_empty()).then(|| format!("curl --unix-socket {} http://localhost/metrics", http.socket));
+    let ways: Vec<String> = port.into_iter().chain(socket).collect();
+    (!ways.is_empty()).then(|| ways.join(", or "))
 }
 
 fn requests(status: &Status) -> String {

@@ -374,12 +374,8 @@ impl<'a> Reader<'a> {
             return None;
         }
         let path = self.file(KEY)?;
-        // Systemd looks after its own credentials.
-        let mode = if name.starts_with('/') { (self.around.machine.mode)(&path) } else { None };
-        if let Some(mode) = mode.filter(|mode| mode & 0o007 != 0) {
-            let (path, mode) = (path.display(), mode & 0o7777);
-            let takes = "takes a file that only its owner and group may read, mode 0640 or less";
-            self.fault(KEY, format!("{path} is open to every user (mode {mode:04o}): {takes}"));
+        if let Some(fault) = files::open_to_all(self.around.machine, &name) {
+            self.fault(KEY, fault);
         }
         if let Some(fault) = (self.around.machine.secret)(&path, files::Secret::Proxy) {
             self.fault(KEY, fault);

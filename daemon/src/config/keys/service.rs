@@ -1,4 +1,4 @@
-//! The keys of the service itself: its name and bus, `[limits]` of callers, `[governor]`, `[telemetry]`, `[cache]` and
+//! The keys of the service itself: its name and bus, `[limits]` of callers, `[http]`, `[governor]`, `[telemetry]`, `[cache]` and
 //! `[paths]`. Must not know what becomes of a value.
 
 use super::{Absent, HOUR, Key, Kind, SECOND, key, live};
@@ -39,6 +39,24 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Int { min: 1, max: 1024 },
         Absent::Int(64),
         "Private connections of `Connect` that one user may have at once.",
+    ),
+    key(
+        "http.socket",
+        Kind::Bool,
+        Absent::Bool(true),
+        "Serve HTTP on the socket `api.sock` of `paths.runtime_dir`: `/metrics`, `/v2/health/live`, `/v2/health/ready`. Any local user may read these.",
+    ),
+    key(
+        "http.port",
+        Kind::Int { min: 1, max: 65_535 },
+        Absent::Unset("no port"),
+        "Serve the same on this port of 127.0.0.1, for programs that cannot use a socket: then any program of this box can read it, whoever runs it. Never on another address.",
+    ),
+    key(
+        "http.max_connections",
+        Kind::Int { min: 4, max: 4096 },
+        Absent::Int(64),
+        "HTTP connections that may be open at once. One user, or all that come by the port together, may have half of them; one connection more is answered 503 and closed.",
     ),
     live(
         "governor.margin_c",

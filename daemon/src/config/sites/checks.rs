@@ -312,15 +312,18 @@ impl<'a> Reader<'a> {
 
     /// The file that a key names.
     fn file(&mut self, key: &'static str) -> Option<PathBuf> {
-        let found = files::locate(self.around.machine, &self.record.text(key)?);
+        let name = self.record.text(key)?;
+        let found = files::locate(self.around.machine, &name);
         if let Some(fault) = found.fault {
             self.fault(key, fault);
         }
         if found.is_unseen {
             self.unseen.push(self.record.place(key));
         }
-        if key == "client_key" {
-            self.open_to_all(key, &found.path);
+        if key == "client_key"
+            && let Some(fault) = files::open_to_all(self.around.machine, &name)
+        {
+            self.fault(key, fault);
         }
         Some(found.path)
     }
@@ -334,23 +337,14 @@ impl<'a> Reader<'a> {
             return None;
         }
         let path = self.file(key)?;
-        self.open_to_all(key, &path);
+        if let Some(fault) = files::open_to_all(self.around.machine, &name) {
+            self.fault(key, fault);
+        }
         let kind = if key == "proxy_credential" { files::Secret::Proxy } else { files::Secret::Token };
         if let Some(fault) = (self.around.machine.secret)(&path, kind) {
             self.fault(key, fault);
         }
         Some(path)
-    }
-
-    fn open_to_all(&mut self, key: &str, path: &std::path::Path) {
-        // Systemd looks after its own credentials.
-        let is_file = self.record.text(key).is_some_and(|name| name.starts_with('/'));
-        let mode = if is_file { (self.around.machine.mode)(path) } else { None };
-        if let Some(mode) = mode.filter(|mode| mode & 0o007 != 0) {
-            let (path, mode) = (path.display(), mode & 0o7777);
-            let takes = "takes a file that only its owner and group may read, mode 0640 or less";
-            self.fault(key, format!("{path} is open to every user (mode {mode:04o}): {takes}"));
-        }
     }
 }
 

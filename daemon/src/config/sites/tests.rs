@@ -364,7 +364,7 @@ fn files_are_looked_for_where_that_is_possible_and_secrets_must_not_be_open() {
     assert_eq!(
         faults,
         [
-            "e: site \"a\": credential: /etc/token is open to every user (mode 0644): takes a file that only its owner and group may read, mode 0640 or less"
+            "e: site \"a\": credential: /etc/token is open to every user (mode 0644): takes a systemd credential, or a file that only its owner and group may read, mode 0640 or less"
         ]
     );
     assert_eq!(read_on(&open, &text).err(), None);
