@@ -3,6 +3,7 @@
 //! Knows the bus and its errors; knows no verb and prints nothing.
 
 mod routing;
+mod unit;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

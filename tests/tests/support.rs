@@ -7,14 +7,26 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use edge_tests::answer::Options;
 use edge_tests::disk::Small;
 use edge_tests::runner::block_on;
+use edge_tests::secrets::keep;
 use edge_tests::stack::{Setup, Stack};
-use edge_tests::versions::{MODEL, command, edgectl};
+use edge_tests::versions::{MODEL, command};
 use serde_json::Value;
 
 /// In the configuration of the stack, one in each place where such are found by mistake.
 const SECRETS: [&str; 3] = ["hunter2-of-the-proxy", "hunter3-of-the-mirror", "hunter4-in-a-comment"];
+/// In files that are only listed, and in what programs of the system print.
+const ELSEWHERE: [&str; 7] = [
+    "hunter6-in-a-credential",
+    "hunter7-in-a-payload",
+    "hunter8-in-the-log",
+    "hunter9-in-an-address-of-the-log",
+    "hunter10 in a unit",
+    "hunter11-in-the-environment",
+    "hunter12-in-a-key",
+];
 /// Names that are hidden when that is asked for.
 const NAMES: [&str; 2] = ["proxy.plant", "mirror.plant"];
 
@@ -29,8 +41,47 @@ fn stack() -> Result<Stack> {
 /// `edgectl support-bundle` with the configuration of the stack: exit code, and what was answered and said, on one line.
 fn bundle(stack: &Stack, arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let config = stack.config_file().display().to_string();
-    let (code, out, err) = edgectl(stack, &[&["support-bundle", "--config", &config], arguments].concat())?;
-    Ok((code, format!("{out} {err}").split_whitespace().collect::<Vec<_>>().join(" ")))
+    let mut command = command(stack, &[&["support-bundle", "--config", &config], arguments].concat())?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::iter::once(stack.dir().join("programs")).chain(std::env::split_paths(&path));
+    let done = command.env("PATH", std::env::join_paths(dirs)?).output().context("run edgectl")?;
+    let said = [done.stdout, b" ".to_vec(), done.stderr].concat();
+    let words: Vec<String> = String::from_utf8_lossy(&said).split_whitespace().map(str::to_owned).collect();
+    Ok((done.status.code(), words.join(" ")))
+}
+
+/// Files with secrets where edged has its own, and programs that print some; gives the directory of those.
+fn plant(stack: &Stack) -> Result<PathBuf> {
+    let [credential, payload, log, address, unit, environment, key] = ELSEWHERE;
+    let [proxy, ..] = SECRETS;
+    let (state, programs) = (stack.dir().join("state"), stack.dir().join("programs"));
+    for dir in ["credentials", "journal", "inbox"] {
+        fs::create_dir_all(state.join(dir))?;
+    }
+    keep(&state.join("credentials/mqtt-password"), credential)?;
+    fs::write(state.join("journal/requests-copy.db"), format!("SQLite format 3\0{payload}"))?;
+    fs::write(state.join("inbox/a.json"), format!("{{\"text\": \"{payload}\"}}"))?;
+    fs::create_dir_all(&programs)?;
+    let told = [
+        (
+            "journalctl",
+            format!(
+                "10:00 edged starts\n10:01 password={log}\n10:02 try mqtts://box:{address}@b:8883\n10:03 the proxy refused {proxy}\n-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n10:04 it saw {environment}"
+            ),
+        ),
+        (
+            "systemctl",
+            format!(
+                "[Service]\nUser=edged\nSetCredential=mqtt:{unit}\nEnvironment=\"MQTT_TOKEN={environment}\" LANG=C"
+            ),
+        ),
+    ];
+    for (name, text) in told {
+        let file = programs.join(name);
+        fs::write(&file, format!("#!/bin/sh\ncat <<'END'\n{text}\nEND\n"))?;
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o755))?;
+    }
+    Ok(programs)
 }
 
 /// Where it was unpacked; the only directory in it.
@@ -76,7 +127,13 @@ fn missing(manifest: &Value) -> String {
 fn with_a_daemon_all_of_its_state_is_in_it_and_no_secret() -> Result<()> {
     block_on(async {
         let mut stack = stack()?;
+        plant(&stack)?;
         stack.start_daemon().await?;
+        // What was asked is refused by name, and is in no log.
+        let client = stack.client().await?;
+        let asked = format!("{{\"text\": \"{}\"}}", ELSEWHERE[1]);
+        let answered = client.infer_bytes(MODEL, "application/json", asked.as_bytes(), &Options::new()).await?;
+        ensure!(answered.is_err(), "{answered:?}");
         let file = stack.dir().join("a.tar.gz");
         let path = file.to_str().context("a path")?;
         let (code, said) = bundle(&stack, &[path])?;
@@ -85,7 +142,7 @@ fn with_a_daemon_all_of_its_state_is_in_it_and_no_secret() -> Result<()> {
         ensure!(fs::metadata(&file)?.permissions().mode() & 0o777 == 0o600);
         let dir = unpack(&stack, &file)?;
         let all = files(&dir)?;
-        for secret in SECRETS {
+        for secret in SECRETS.iter().chain(&ELSEWHERE) {
             ensure!(contains(&all, secret).is_empty(), "{secret} is in {:?}", contains(&all, secret));
         }
         ensure!(!contains(&all, "proxy.plant").is_empty(), "names of hosts are told");
@@ -100,13 +157,17 @@ fn with_a_daemon_all_of_its_state_is_in_it_and_no_secret() -> Result<()> {
             "usage.json",
             "audit.json",
             "telemetry.json",
+            "journal.txt",
+            "unit/cat.txt",
         ] {
             ensure!(dir.join(part).is_file(), "{part} is missing: {}", missing(&manifest(&dir)?));
         }
-        ensure!(
-            !contains(&all, "state/journal").is_empty() || !contains(&all, "state/").is_empty(),
-            "files are listed"
-        );
+        let listed = fs::read_to_string(dir.join("files.txt"))?;
+        for file in ["state/credentials/mqtt-password", "state/journal/requests-copy.db", "state/inbox/a.json"] {
+            ensure!(listed.contains(file), "{file} is not listed: {listed}");
+        }
+        let log = fs::read_to_string(dir.join("journal.txt"))?;
+        ensure!(log.contains("the proxy refused <removed>") && log.contains("10:04 it saw <removed>"), "{log}");
 
         // The same name again is refused before anything is asked; what is there stays.
         let before = fs::read(&file)?;
@@ -129,6 +190,7 @@ fn with_a_daemon_all_of_its_state_is_in_it_and_no_secret() -> Result<()> {
 #[test]
 fn without_a_daemon_the_rest_is_in_it_and_why_the_state_is_not() -> Result<()> {
     let stack = stack()?;
+    plant(&stack)?;
     stack.launch.write()?;
     // A configuration with a fault is what such a bundle is made for.
     fs::write(
@@ -140,7 +202,7 @@ fn without_a_daemon_the_rest_is_in_it_and_why_the_state_is_not() -> Result<()> {
     ensure!(code == Some(0) && said.contains("Not in it:"), "{code:?} {said}");
     let dir = unpack(&stack, &file)?;
     let all = files(&dir)?;
-    for secret in SECRETS.iter().chain(&["hunter5-in-a-broken-file"]) {
+    for secret in SECRETS.iter().chain(&ELSEWHERE).chain(&["hunter5-in-a-broken-file"]) {
         ensure!(contains(&all, secret).is_empty(), "{secret} is in {:?}", contains(&all, secret));
     }
     let manifest = manifest(&dir)?;

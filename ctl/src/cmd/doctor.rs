@@ -1,14 +1,15 @@
 //! `edgectl doctor`: gathers facts; what they mean is decided in `diagnose`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use edge_wire::names::INFER_GROUP;
+use edge_wire::names::{CONFIG_FILE, INFER_GROUP};
 
 use crate::check::Report;
 use crate::cli::{Bus, Common, ConfigArgs};
 use crate::client::Client;
 use crate::clock;
+use crate::diagnose::unit::Unit;
 use crate::diagnose::{self, Caller, Clock, Daemon, Facts, Group};
 use crate::edged;
 use crate::failure::Failure;
@@ -24,15 +25,17 @@ pub async fn run(common: &Common, args: &ConfigArgs) -> Result<Answer, Failure> 
 /// All checks; `config` is the file that the command line names.
 pub async fn report(common: &Common, config: Option<PathBuf>) -> Result<Report, Failure> {
     let bus = super::bus(common)?;
-    let (daemon, synchronised) = match Client::connect(bus, common.timeout).await {
-        Ok(client) => (ask(&client).await, synchronised(&client).await),
-        Err(failure) => (Daemon::NoBus(failure), None),
+    let (daemon, synchronised, unit) = match Client::connect(bus, common.timeout).await {
+        Ok(client) => (ask(&client).await, synchronised(&client).await, unit(&client).await),
+        Err(failure) => (Daemon::NoBus(failure), None, None),
     };
     let config = config.or_else(|| config_of(&daemon));
     let facts = Facts {
         bus,
         config: edged::check_config(config.as_deref()).await,
         daemon,
+        unit,
+        settings: settings(config.as_deref()),
         caller: caller(),
         clock: Clock { unix_seconds: clock::unix_seconds(), synchronised },
     };
@@ -55,6 +58,21 @@ async fn ask(client: &Client) -> Daemon {
 async fn synchronised(client: &Client) -> Option<bool> {
     match client.bus() {
         Bus::System => client.clock_synchronised().await,
+        Bus::Session => None,
+    }
+}
+
+/// The files that systemd's generator reads as well: those at the one place.
+fn settings(config: Option<&Path>) -> Vec<String> {
+    let files =
+        if config.is_none_or(|path| path == Path::new(CONFIG_FILE)) { edged::config_files(None) } else { Vec::new() };
+    files.iter().filter_map(|path| edged::text(path).ok()).collect()
+}
+
+/// The daemon of a session is no service.
+async fn unit(client: &Client) -> Option<Unit> {
+    match client.bus() {
+        Bus::System => client.unit().await,
         Bus::Session => None,
     }
 }

@@ -126,9 +126,9 @@ mod tests {
     #[test]
     fn this_machine_has_a_c_library_with_versions() {
         let this = elf::read(&env::current_exe().unwrap()).unwrap();
-        let part = Part { name: "libonnxruntime.so".into(), library: this };
-        let here = here(Path::new("/"), &[part.clone()], Path::new("/nowhere"));
+        let parts = [Part { name: "libonnxruntime.so".into(), library: this }];
+        let here = here(Path::new("/"), &parts, Path::new("/nowhere"));
         assert!(here.offers.contains_key("libc.so.6"), "{:?}", here.offers.keys());
-        assert_eq!(super::super::fit::judge(&[part], &here).fault, None, "this program runs here");
+        assert_eq!(super::super::fit::judge(&parts, &here).fault, None, "this program runs here");
     }
 }

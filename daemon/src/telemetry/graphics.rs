@@ -48,9 +48,12 @@ fn on_the_bus(root: &Path) -> bool {
 mod tests {
     use super::*;
 
+    /// Files of a machine: path, content.
+    type Files<'a> = &'a [(&'a str, &'a str)];
+
     #[test]
     fn a_board_or_card_is_told_by_what_the_kernel_shows() {
-        let cases: [(&[(&str, &str)], Option<&str>); 7] = [
+        let cases: [(Files<'_>, Option<&str>); 7] = [
             (&[], None),
             (&[("proc/device-tree/model", "Raspberry Pi 5\0")], None),
             (&[("proc/device-tree/model", "NVIDIA Jetson Orin NX\0")], Some("NVIDIA Jetson Orin NX")),

@@ -22,7 +22,7 @@ pub async fn all(common: &Common, config: Option<PathBuf>) -> Result<Found, Fail
     daemon::doctor(common, config.clone(), &mut found).await?;
     let files = match &status {
         Some(status) if !status.config_files.is_empty() => status.config_files.iter().map(PathBuf::from).collect(),
-        _ => places::config_files(config.as_deref()),
+        _ => edged::config_files(config.as_deref()),
     };
     let texts = places::config(&files, &mut found);
     programs::run(&mut found).await;

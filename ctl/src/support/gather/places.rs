@@ -1,20 +1,15 @@
 //! Files: the configuration, what the kernel tells of the machine, and lists of edged's own files, which are not opened.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use edge_wire::names::CONFIG_FILE;
 use toml::Table;
 
 use crate::calendar::Instant;
+use crate::edged::text;
 use crate::support::{Content, Found};
 
-/// Most of one file that is read.
-const MOST: u64 = 1 << 20;
-/// Most files of the configuration.
-const FILES: usize = 64;
 /// Most entries of all lists, and how deep they go.
 const ENTRIES: usize = 10_000;
 const DEPTH: u32 = 6;
@@ -44,16 +39,6 @@ const OWN: [(&str, &str, &str); 6] = [
 /// Directories that no key names.
 const ALWAYS: [&str; 2] = ["/usr/lib/edged", "/etc/edged"];
 
-/// The files that a daemon would read: this one and its drop-ins.
-pub fn config_files(config: Option<&Path>) -> Vec<PathBuf> {
-    let main = config.unwrap_or(Path::new(CONFIG_FILE));
-    let entries = fs::read_dir(main.with_extension("toml.d")).into_iter().flatten().flatten();
-    let mut more: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    more.retain(|path| path.extension().is_some_and(|end| end == "toml"));
-    more.sort();
-    std::iter::once(main.to_owned()).chain(more).take(FILES).collect()
-}
-
 /// Notes the files of the configuration; their texts.
 pub fn config(files: &[PathBuf], found: &mut Found) -> Vec<String> {
     let mut texts = Vec::new();
@@ -72,13 +57,6 @@ pub fn system(found: &mut Found) {
     for (file, what, path) in SYSTEM {
         found.text(file, what, text(Path::new(path)));
     }
-}
-
-fn text(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MOST).read_to_end(&mut bytes));
-    read.map_err(|error| format!("read {}: {error}", path.display()))?;
-    Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned())
 }
 
 /// Notes which files edged has, with sizes and times. Their content is not read.
@@ -148,18 +126,5 @@ mod tests {
         let Content::Text(text) = &found.parts[0].content else { panic!("a text") };
         assert!(text.contains("state/deep/journal.db") && text.contains(" 7 ") && !text.contains("hunter2"), "{text}");
         assert!(text.contains("state/link\n"), "a link is listed and not followed: {text}");
-    }
-
-    #[test]
-    fn the_drop_ins_of_a_configuration_belong_to_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let main = dir.path().join("edged.toml");
-        fs::create_dir(dir.path().join("edged.toml.d")).unwrap();
-        for name in ["20-b.toml", "10-a.toml", "note.txt"] {
-            fs::write(dir.path().join("edged.toml.d").join(name), "").unwrap();
-        }
-        let names = config_files(Some(&main));
-        let names: Vec<_> = names.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["edged.toml", "10-a.toml", "20-b.toml"]);
     }
 }

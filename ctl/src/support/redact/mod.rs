@@ -78,10 +78,7 @@ impl Secrets {
             Value::Array(list) => Value::Array(list.into_iter().map(|one| self.json(one)).collect()),
             Value::Object(map) => {
                 let one = |(key, value): (String, Value)| {
-                    let value = match value {
-                        Value::String(_) | Value::Array(_) if is_credential(&key) => Value::from(REMOVED),
-                        other => self.json(other),
-                    };
+                    let value = if is_credential(&key) { emptied(value) } else { self.json(value) };
                     (self.text(&key), value)
                 };
                 Value::Object(map.into_iter().map(one).collect())
@@ -92,6 +89,15 @@ impl Secrets {
 
     fn without_known(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), REMOVED))
+    }
+}
+
+/// Under a secret name: nothing is told but the keys that are there.
+fn emptied(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(map.into_iter().map(|(key, value)| (key, emptied(value))).collect()),
+        Value::Null => Value::Null,
+        _ => Value::from(REMOVED),
     }
 }
 

@@ -24,6 +24,8 @@ const TOKENS: [&str; 16] = [
 ];
 /// A token is at least so long.
 const TOKEN: usize = 16;
+/// A setting of systemd units whose value has a secret in it, in plain text and with blanks.
+const CREDENTIAL: &str = "SetCredential";
 /// Words before a token of any look.
 const SCHEMES: [&str; 2] = ["bearer", "basic"];
 
@@ -37,6 +39,7 @@ pub fn text(text: &str) -> String {
             // The key itself; the line that ends it says nothing either.
             Some(Within::Key) => within = (!content.contains("-----END")).then_some(Within::Key),
             Some(Within::Next) => within = None,
+            Some(Within::Continued) => within = content.ends_with('\\').then_some(Within::Continued),
             None => {
                 out.push_str(&one(content));
                 out.push_str(end);
@@ -52,6 +55,8 @@ pub fn text(text: &str) -> String {
 enum Within {
     Key,
     Next,
+    /// Of a setting of a unit, up to a line that does not end with a backslash.
+    Continued,
 }
 
 fn begins(line: &str) -> Option<Within> {
@@ -59,6 +64,7 @@ fn begins(line: &str) -> Option<Within> {
     match key {
         Some(rest) if rest.contains("PRIVATE") && !rest.contains("-----END") => Some(Within::Key),
         _ if line.contains("secret key") && line.contains("comment:") => Some(Within::Next),
+        _ if line.contains(CREDENTIAL) && line.ends_with('\\') => Some(Within::Continued),
         _ => None,
     }
 }
@@ -193,7 +199,7 @@ fn value<'a>(word: &str, quote: Option<char>, after: &'a str) -> Option<(&'a str
             behind.get(closing(behind, quote.unwrap_or('"'))..).unwrap_or_default()
         }
         // `name: all of it`.
-        _ if sign == Some(':') => "",
+        _ if sign == Some(':') || word.starts_with(CREDENTIAL) => "",
         _ => behind.find(char::is_whitespace).and_then(|end| behind.get(end..)).unwrap_or_default(),
     };
     Some((kept(behind), left))

@@ -51,6 +51,11 @@ fn secrets_go_from_lines_and_the_rest_stays() {
         ("password = \"hunter 2\" # old", "password = \"<removed>\" # old"),
         ("{\"token\":\"abc\\\"def\",\"n\":1}", "{\"token\":\"<removed>\",\"n\":1}"),
         ("Environment=\"MQTT_PASSWORD=a b c\" LANG=C", "Environment=\"MQTT_PASSWORD=<removed>\" LANG=C"),
+        ("SetCredential=mqtt:open sesame \\\n and more\nUser=edged", "SetCredential=<removed>\nUser=edged"),
+        (
+            "SetCredentialEncrypted=mqtt: \\\n Whxqht+d \\\n AA=\nUser=edged",
+            "SetCredentialEncrypted=<removed>\nUser=edged",
+        ),
         ("Authorization: Bearer abc.def", "Authorization: <removed>"),
         ("sent Bearer abcdef on", "sent Bearer <removed> on"),
         ("run --api-key abc --model add", "run --api-key <removed> --model add"),
@@ -82,9 +87,11 @@ fn documents_lose_values_by_their_keys_and_what_is_known_everywhere() {
     secrets.learn("s3cr\"et");
     let document = json!({
         "username": "box", "password": "x", "list": [{"url": "https://u:p@h/x"}], "said": "it was s3cr\"et", "tokens": 3,
+        "pin_token": 1234, "secret": {"of": "me", "is": [true, null]},
     });
     let expected = json!({
         "username": REMOVED, "password": REMOVED, "list": [{"url": "https://<removed>@h/x"}], "said": "it was <removed>", "tokens": 3,
+        "pin_token": REMOVED, "secret": {"of": REMOVED, "is": REMOVED},
     });
     assert_eq!(secrets.json(document), expected);
     assert!(secrets.are_in(b"..s3cr\\\"et..") && secrets.are_in(b"s3cr%22et") && !secrets.are_in(b"s3cret"));

@@ -13,7 +13,7 @@ type Member<'a> = (&'a str, &'a [u8]);
 fn elf(bytes: usize) -> Vec<u8> {
     let mut content = b"\x7fELF".to_vec();
     // What does not shrink much, so that only the size is odd where the size is odd.
-    content.extend((0..bytes as u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).take(bytes));
+    content.extend((0_u32..).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).take(bytes));
     content
 }
 
