@@ -70,6 +70,9 @@ _edgectl() {
             edgectl,status)
                 cmd="edgectl__subcmd__status"
                 ;;
+            edgectl,support-bundle)
+                cmd="edgectl__subcmd__support__subcmd__bundle"
+                ;;
             edgectl,top)
                 cmd="edgectl__subcmd__top"
                 ;;
@@ -197,7 +200,7 @@ _edgectl() {
 
     case "${cmd}" in
         edgectl)
-            opts="-h -V --json --bus --host --timeout --help --version status top models jobs infer bench doctor governor sites bindings route audit usage hold drain resume reload trace runtime config completions"
+            opts="-h -V --json --bus --host --timeout --help --version status top models jobs infer bench doctor governor sites bindings route audit usage hold drain resume reload trace runtime support-bundle config completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1921,6 +1924,40 @@ _edgectl() {
                 return 0
             fi
             case "${prev}" in
+                --bus)
+                    COMPREPLY=($(compgen -W "system session" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        edgectl__subcmd__support__subcmd__bundle)
+            opts="-h --stdout --force --hide-names --max-mib --config --json --bus --host --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --max-mib)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --bus)
                     COMPREPLY=($(compgen -W "system session" -- "${cur}"))
                     return 0

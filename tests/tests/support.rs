@@ -31,11 +31,22 @@ const ELSEWHERE: [&str; 7] = [
 const NAMES: [&str; 2] = ["proxy.plant", "mirror.plant"];
 
 fn stack() -> Result<Stack> {
-    let [proxy, mirror, comment] = SECRETS;
+    let [_, _, comment] = SECRETS;
     let config = format!(
-        "# it was {comment}\n[pull]\nproxy = 'http://me:{proxy}@proxy.plant:3128'\nmirrors = ['https://mirror.plant/a?sig={mirror}']\n"
+        "# it was {comment}\n[pull]\nproxy = 'http://proxy.plant:3128'\nmirrors = {{ 'models.plant' = ['https://mirror.plant/a'] }}\n"
     );
     Setup::new().bundles(&[MODEL]).without_broker().config(&config).prepare()
+}
+
+/// Settings as edged does not take them: the secrets are where they do not belong.
+fn misplace(stack: &Stack) -> Result<()> {
+    let [proxy, mirror, _] = SECRETS;
+    let text = format!(
+        "[pull]\nproxy = 'http://me:{proxy}@proxy.plant:3128'\nmirrors = ['https://mirror.plant/a?sig={mirror}']\n\
+         [pull.credentials]\n'proxy.plant:3128' = '{}'\n",
+        stack.dir().join("state/credentials/mqtt-password").display()
+    );
+    Ok(fs::write(stack.dir().join("edged.toml.d/70-later.toml"), text)?)
 }
 
 /// `edgectl support-bundle` with the configuration of the stack: exit code, and what was answered and said, on one line.
@@ -134,6 +145,7 @@ fn with_a_daemon_all_of_its_state_is_in_it_and_no_secret() -> Result<()> {
         let asked = format!("{{\"text\": \"{}\"}}", ELSEWHERE[1]);
         let answered = client.infer_bytes(MODEL, "application/json", asked.as_bytes(), &Options::new()).await?;
         ensure!(answered.is_err(), "{answered:?}");
+        misplace(&stack)?;
         let file = stack.dir().join("a.tar.gz");
         let path = file.to_str().context("a path")?;
         let (code, said) = bundle(&stack, &[path])?;
@@ -166,6 +178,9 @@ fn with_a_daemon_all_of_its_state_is_in_it_and_no_secret() -> Result<()> {
         for file in ["state/credentials/mqtt-password", "state/journal/requests-copy.db", "state/inbox/a.json"] {
             ensure!(listed.contains(file), "{file} is not listed: {listed}");
         }
+        let later =
+            fs::read_to_string(dir.join("config/02-70-later.toml")).context("settings that wait for a restart")?;
+        ensure!(later.contains("http://<removed>@proxy.plant:3128"), "{later}");
         let log = fs::read_to_string(dir.join("journal.txt"))?;
         ensure!(log.contains("the proxy refused <removed>") && log.contains("10:04 it saw <removed>"), "{log}");
 
@@ -192,6 +207,7 @@ fn without_a_daemon_the_rest_is_in_it_and_why_the_state_is_not() -> Result<()> {
     let stack = stack()?;
     plant(&stack)?;
     stack.launch.write()?;
+    misplace(&stack)?;
     // A configuration with a fault is what such a bundle is made for.
     fs::write(
         stack.dir().join("edged.toml.d/60-broken.toml"),
@@ -276,9 +292,9 @@ fn a_bundle_is_not_larger_than_it_may_be() -> Result<()> {
     };
     let state = stack.dir().join("state");
     fs::create_dir_all(&state)?;
-    for number in 0..9000_u64 {
-        let name: String = (0..6).map(|part| noise(number * 7 + part + 1)).collect();
-        fs::write(state.join(name), "")?;
+    for number in 0..9900_u64 {
+        let name: String = (0..8).map(|part| noise(number * 8 + part + 1)).collect();
+        fs::write(state.join(&name[..240]), "")?;
     }
     let file = stack.dir().join("d.tar.gz");
     let (code, said) = bundle(&stack, &["--max-mib", "1", file.to_str().context("a path")?])?;

@@ -19,8 +19,8 @@ use crate::support::Found;
 
 /// How far back usage and audit go.
 const DAYS: u64 = 7;
-/// Most departures that are counted.
-const MOST: u32 = 10_000;
+/// Most departures that are counted: no more are given at once. All of them are in the usage, by site.
+const MOST: u32 = 1000;
 
 /// Departures of one kind: how many, and nothing of any of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -70,7 +70,11 @@ async fn more(client: &Client, found: &mut Found) {
     found.record("usage.json", "what was served in seven days", usage.map_err(told));
     options.insert("limit", Variant::from(MOST));
     let audit = client.audit(&options).await.map(|entries| counted(&entries));
-    found.record("audit.json", "how much left the device in seven days: counts only", audit.map_err(told));
+    found.record(
+        "audit.json",
+        "how much left the device in seven days, of the newest 1000: counts only",
+        audit.map_err(told),
+    );
 }
 
 fn counted(entries: &[AuditEntry]) -> Vec<Count> {

@@ -20,10 +20,10 @@ pub async fn all(common: &Common, config: Option<PathBuf>) -> Result<Found, Fail
     let given = status.as_ref().and_then(|status| edged::given(&status.config_files));
     let config = config.or(given);
     daemon::doctor(common, config.clone(), &mut found).await?;
-    let files = match &status {
-        Some(status) if !status.config_files.is_empty() => status.config_files.iter().map(PathBuf::from).collect(),
-        _ => edged::config_files(config.as_deref()),
-    };
+    // What the daemon would read now, and before that what was taken away since it read it.
+    let now = edged::config_files(config.as_deref());
+    let read = status.iter().flat_map(|status| &status.config_files).map(PathBuf::from);
+    let files: Vec<PathBuf> = read.filter(|path| !now.contains(path)).chain(now.iter().cloned()).collect();
     let texts = places::config(&files, &mut found);
     programs::run(&mut found).await;
     programs::edged(config.as_deref(), &mut found).await;
