@@ -5,6 +5,8 @@ mod bring;
 mod govern;
 mod models;
 mod routing;
+mod runtime;
+mod support;
 mod versions;
 
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ pub use self::bring::{CheckArgs, EvalArgs, GoldensArgs, KeygenArgs, NewArgs, Pac
 pub use self::govern::{GovernorArgs, HoldArgs, TopArgs};
 pub use self::models::{CacheCommand, ExportArgs, ImportArgs, ModelsCommand, PlanArgs, ShowArgs, TuneArgs};
 pub use self::routing::{AuditArgs, ExplainArgs, LearnArgs, ReplayArgs, RouteCommand, UsageArgs};
+pub use self::runtime::{BackArgs, RuntimeCommand, TakenArgs, WheelArgs};
+pub use self::support::SupportArgs;
 pub use self::versions::{ActivateArgs, HistoryArgs, HowArgs, InstallArgs, PullArgs, RemoveArgs, RollbackArgs};
 use crate::duration;
 
@@ -181,6 +185,24 @@ pub enum Command {
         after_help = "Examples:\n  edgectl infer text-line label.png --request-id mine-1\n  edgectl trace mine-1"
     )]
     Trace(TraceArgs),
+    /// Install ONNX Runtimes that come as wheels, such as those for the graphics processor of a Jetson, and go back
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  edgectl runtime list\n  sudo edgectl runtime install onnxruntime_gpu-1.24.0-cp310-cp310-linux_aarch64.whl\n  \
+                      sudo edgectl runtime rollback"
+    )]
+    Runtime(RuntimeCommand),
+    /// Write all that this box tells of edged into one file to be mailed, without secrets
+    ///
+    /// State, checks, configuration, log of one day, versions and the machine; requests, answers and pictures are not in it, and
+    /// passwords, tokens and keys are taken out. It works while edged does not run. Nothing is sent anywhere. As root it has the log
+    /// and the lists of files as well; what could not be had is named in it, with the reason.
+    #[command(
+        name = "support-bundle",
+        after_help = "Examples:\n  sudo edgectl support-bundle\n  sudo edgectl support-bundle --hide-names case-17.tar.gz\n  \
+                      edgectl --host root@press-7 support-bundle --stdout > press-7.tar.gz"
+    )]
+    SupportBundle(SupportArgs),
     /// Work with the configuration
     #[command(subcommand, after_help = "Example:\n  edgectl config check")]
     Config(ConfigCommand),

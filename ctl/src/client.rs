@@ -3,6 +3,7 @@
 //! Knows the bus and its errors; knows no verb and prints nothing.
 
 mod routing;
+mod unit;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -96,6 +97,11 @@ impl Client {
     /// Which bus this is.
     pub fn bus(&self) -> Bus {
         self.bus
+    }
+
+    /// The time limit of the command line, if it names one.
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit
     }
 
     /// Who owns the daemon's name; `None` if nobody does.

@@ -3,6 +3,8 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -19,8 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the daemon's binary ends with when something was asked for that makes no sense.
 const USAGE: i32 = 2;
 
+/// Most of one file that is read.
+const MOST: u64 = 1 << 20;
+/// Most files of the configuration.
+const FILES: usize = 64;
+
 /// The role of the daemon's binary that works on bundles.
 pub const BUNDLE: &str = "bundle";
+/// The role that works on installed runtimes.
+pub const RUNTIME: &str = "runtime";
 /// The role that learns of outcomes.
 pub const QUALITY: &str = "quality";
 
@@ -31,6 +40,24 @@ pub fn given(files: &[String]) -> Option<PathBuf> {
     let first = Path::new(files.first()?);
     let by_itself = first == Path::new(CONFIG_FILE) || first.parent() == Some(drop_ins.as_path());
     (!by_itself).then(|| first.to_owned())
+}
+
+/// The files that a daemon would read: this one and its drop-ins.
+pub fn config_files(config: Option<&Path>) -> Vec<PathBuf> {
+    let main = config.unwrap_or(Path::new(CONFIG_FILE));
+    let entries = fs::read_dir(main.with_extension("toml.d")).into_iter().flatten().flatten();
+    let mut more: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    more.retain(|path| path.extension().is_some_and(|end| end == "toml"));
+    more.sort();
+    std::iter::once(main.to_owned()).chain(more).take(FILES).collect()
+}
+
+/// The beginning of a file, as text.
+pub fn text(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST).read_to_end(&mut bytes));
+    read.map_err(|error| format!("read {}: {error}", path.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned())
 }
 
 /// Lets `edged --check-config` judge `config`, or what the daemon would read by itself.
@@ -73,6 +100,11 @@ impl Words {
         // A name that begins with a hyphen is a name.
         let about = OsString::from_iter([OsStr::new(if is_option(about) { "./" } else { "" }), about]);
         Words(vec![role.into(), verb.into(), about])
+    }
+
+    /// `edged ROLE VERB`.
+    pub fn bare(role: &str, verb: &str) -> Words {
+        Words(vec![role.into(), verb.into()])
     }
 
     /// With this option, if it has a value.
@@ -139,5 +171,18 @@ mod tests {
             let files: Vec<String> = files.iter().map(|&file| file.to_owned()).collect();
             assert_eq!(given(&files), expected.map(PathBuf::from), "{files:?}");
         }
+    }
+
+    #[test]
+    fn the_drop_ins_of_a_configuration_belong_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = dir.path().join("edged.toml");
+        fs::create_dir(dir.path().join("edged.toml.d")).unwrap();
+        for name in ["20-b.toml", "10-a.toml", "note.txt"] {
+            fs::write(dir.path().join("edged.toml.d").join(name), "").unwrap();
+        }
+        let names = config_files(Some(&main));
+        let names: Vec<_> = names.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["edged.toml", "10-a.toml", "20-b.toml"]);
     }
 }

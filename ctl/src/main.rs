@@ -24,6 +24,7 @@ mod remote;
 mod render;
 mod screen;
 mod since;
+mod support;
 mod top;
 
 use std::process::ExitCode;

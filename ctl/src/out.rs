@@ -97,6 +97,13 @@ pub fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", text.trim_end());
 }
 
+/// Writes what is no text to stdout, before an answer that is empty.
+pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(bytes).and_then(|()| out.flush());
+    written.map_err(|error| Failure::local(format!("write to standard output: {error}")))
+}
+
 /// Writes to stdout. Says how the run ends if that did not work: a reader that left early has all it wanted.
 fn print(text: &str) -> Option<Exit> {
     let mut out = io::stdout().lock();

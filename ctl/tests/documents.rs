@@ -113,6 +113,11 @@ fn every_key_of_every_record_is_explained_where_the_record_is() {
     check(section(&page, "Evaluation"), &value(serde_json::to_value(&evaluated)), &[]);
     let quantized = edge_wire::bring::Quantized { held_out: Some(evaluated), ..Default::default() };
     check(section(&page, "Quantised"), &value(serde_json::to_value(quantized)), &["all", "held_out"]);
+    let installed = edge_wire::runtime::InstalledRuntime { providers: vec![Default::default()], ..Default::default() };
+    let runtimes = edge_wire::runtime::Runtimes { installed: vec![installed], ..Default::default() };
+    check(section(&page, "Runtimes"), &value(serde_json::to_value(runtimes)), &[]);
+    let change = edge_wire::runtime::RuntimeChange { providers: vec![Default::default()], ..Default::default() };
+    check(section(&page, "Change of the runtime"), &value(serde_json::to_value(change)), &[]);
     check(section(&page, "Answer"), &value(serde_json::to_value(info)), &[]);
     check(section(&page, "Trace"), &value(serde_json::to_value(trace)), &["info"]);
 }

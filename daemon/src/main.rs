@@ -12,6 +12,7 @@ use edged::config::{BusConfig, Config, files, keys, reference, users};
 use edged::difficulty::cli::{self as quality, QualityCommand};
 use edged::driver::clock;
 use edged::run::{self, Options};
+use edged::runtimes::cli::{self as runtimes, RuntimeCommand};
 use edged::service;
 use edged::telemetry::hailort::child;
 use edged::telemetry::machines::{self, Board};
@@ -87,6 +88,15 @@ enum Role {
     /// Work on a bundle that is not served yet (run by edgectl)
     #[command(hide = true, subcommand)]
     Bundle(Box<BundleCommand>),
+    /// Work on the runtimes that are installed from wheels (run by edgectl)
+    #[command(hide = true)]
+    Runtime {
+        /// As of the daemon
+        #[arg(long, global = true, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: RuntimeCommand,
+    },
     /// Learn from outcomes when a stronger site helps (run by edgectl)
     #[command(hide = true, subcommand)]
     Quality(Box<QualityCommand>),
@@ -99,7 +109,8 @@ fn main() -> ExitCode {
         Some(Role::ProbeHailo { library, c_only }) => {
             return probe_hailo(child::Options { root: arguments.root, library, c_only });
         }
-        Some(Role::Bundle(command)) => return bundle(*command),
+        Some(Role::Bundle(command)) => return blocking(edged::bring::cli::run(*command)),
+        Some(Role::Runtime { config, command }) => return runtime(Arguments { config, ..arguments }, command),
         Some(Role::Quality(command)) => return quality::run(&command),
         None => {}
     }
@@ -219,9 +230,21 @@ fn reload(arguments: &Arguments) -> Result<Config, String> {
     configure(arguments, false).map_err(words)
 }
 
-fn bundle(command: BundleCommand) -> ExitCode {
+/// Works on installed runtimes where the daemon looks for them. Secrets are the service's alone, and none is needed.
+fn runtime(arguments: Arguments, command: RuntimeCommand) -> ExitCode {
+    let config = command.needs_config().then(|| configure(&arguments, true)).transpose();
+    match config {
+        Ok(config) => blocking(runtimes::run(command, config.as_ref().map(|config| &config.engine))),
+        Err(faults) => {
+            faults.iter().for_each(|fault| eprintln!("{fault}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn blocking(work: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(edged::bring::cli::run(command)),
+        Ok(runtime) => runtime.block_on(work),
         Err(error) => {
             eprintln!("start the runtime: {error}");
             ExitCode::FAILURE

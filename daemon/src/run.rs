@@ -277,7 +277,7 @@ fn outside(
 ) -> Result<Outside, RunError> {
     let library = (!options.simulated).then(|| {
         let env = |name: &str| std::env::var_os(name);
-        edge_engine::library::find(config.engine.library.as_deref(), &env)
+        edge_engine::library::find(config.engine.places(), &env)
             .map(|found| (found.path, found.found_by.to_string()))
             .map_err(|error| crate::driver::chain(&error))
     });
@@ -294,6 +294,8 @@ fn outside(
     let rail = Rail::find(root).filter(|_| !options.simulated || machine.is_some());
     let power = rail.map(Meter::start).transpose().map_err(RunError::Telemetry)?;
     let platform = telemetry::platform(root);
+    // What is simulated without a machine is no machine at all.
+    let graphics = (!options.simulated || machine.is_some()).then(|| telemetry::graphics(root)).flatten();
     Ok(Outside {
         inbox,
         bundles: bundles(config, options.simulated),
@@ -317,6 +319,7 @@ fn outside(
         copied_machine: (options.root != std::path::Path::new("/")).then_some(options.root),
         available_bytes: telemetry::available_bytes,
         watchdog: service::watchdog(),
+        graphics,
         platform,
     })
 }

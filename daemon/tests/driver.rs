@@ -83,6 +83,7 @@ fn start_with(found: mpsc::Receiver<Found>, config: Config, later: Config, ways:
         device_free: Box::new(|_| None),
         available_bytes: || None,
         watchdog: None,
+        graphics: None,
         platform: Platform::default(),
         samples: None,
         uplink: ways.uplink,

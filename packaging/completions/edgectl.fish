@@ -49,6 +49,8 @@ complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "drain" -d 'Take no 
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "resume" -d 'Take requests again after a drain'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "reload" -d 'Read the configuration again, without a restart'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "trace" -d 'Show what happened to one request, and when'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "runtime" -d 'Install ONNX Runtimes that come as wheels, such as those for the graphics processor of a Jetson, and go back'
+complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "support-bundle" -d 'Write all that this box tells of edged into one file to be mailed, without secrets'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "config" -d 'Work with the configuration'
 complete -c edgectl -n "__fish_edgectl_needs_command" -f -a "completions" -d 'Print the completions for a shell'
 complete -c edgectl -n "__fish_edgectl_using_subcommand status" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
@@ -475,6 +477,57 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l host -d 'Run t
 complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and not __fish_seen_subcommand_from list install rollback remove" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and not __fish_seen_subcommand_from list install rollback remove" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and not __fish_seen_subcommand_from list install rollback remove" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and not __fish_seen_subcommand_from list install rollback remove" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and not __fish_seen_subcommand_from list install rollback remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and not __fish_seen_subcommand_from list install rollback remove" -f -a "list" -d 'List the runtimes that were installed, which one is current, and which providers of it work here'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and not __fish_seen_subcommand_from list install rollback remove" -f -a "install" -d 'Check a wheel of ONNX Runtime, install the libraries in it and let the daemon use them'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and not __fish_seen_subcommand_from list install rollback remove" -f -a "rollback" -d 'Go back to the runtime before: another one that was installed, or the package\'s'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and not __fish_seen_subcommand_from list install rollback remove" -f -a "remove" -d 'Remove a runtime that is not the current one'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from list" -l config -d 'Configuration file to check [default: that of the daemon that runs, else what it would read]' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from list" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from list" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from list" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from install" -l config -d 'Configuration file to check [default: that of the daemon that runs, else what it would read]' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from install" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from install" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from install" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from install" -l no-switch -d 'Only check whether it would work here: nothing is installed or changed'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from install" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from rollback" -l config -d 'Configuration file to check [default: that of the daemon that runs, else what it would read]' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from rollback" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from rollback" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from rollback" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from rollback" -l package -d 'To the package\'s, whichever was before'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from rollback" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from remove" -l config -d 'Configuration file to check [default: that of the daemon that runs, else what it would read]' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from remove" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from remove" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand runtime; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c edgectl -n "__fish_edgectl_using_subcommand support-bundle" -l max-mib -d 'Largest file, MiB: of what is longest the beginning is left out' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand support-bundle" -l config -d 'Configuration file to check [default: that of the daemon that runs, else what it would read]' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand support-bundle" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
+session\t'The bus of the user\'s session: for development'"
+complete -c edgectl -n "__fish_edgectl_using_subcommand support-bundle" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand support-bundle" -l timeout -d 'Give up when the daemon has not answered within this time [default: 30s; drain, resume, reload, hold, route replay: 2m; infer, and each request of bench: the deadline and 5s, without one 605s]' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand support-bundle" -l stdout -d 'Write the file to standard output; what is in it is told on standard error'
+complete -c edgectl -n "__fish_edgectl_using_subcommand support-bundle" -l force -d 'Replace a file that is there'
+complete -c edgectl -n "__fish_edgectl_using_subcommand support-bundle" -l hide-names -d 'Replace names of boxes, hosts, topics and users, and addresses, by words that are the same everywhere in it'
+complete -c edgectl -n "__fish_edgectl_using_subcommand support-bundle" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
+complete -c edgectl -n "__fish_edgectl_using_subcommand support-bundle" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l bus -d 'Bus on which to find the daemon [default: the environment\'s EDGED_BUS, else system]' -r -f -a "system\t'The bus of the whole box: where the service runs'
 session\t'The bus of the user\'s session: for development'"
 complete -c edgectl -n "__fish_edgectl_using_subcommand config; and not __fish_seen_subcommand_from check" -l host -d 'Run the same command on this box over ssh; files are files there, `-` is sent along' -r

@@ -28,6 +28,8 @@ pub struct Launch {
     pub models: Vec<PathBuf>,
     /// Port of the broker on the loopback; `None` leaves MQTT off.
     pub mqtt_port: Option<u16>,
+    /// Whether the configuration names the ONNX Runtime that was fetched; without that, edged looks for one.
+    pub names_library: bool,
     /// Written to `edged.toml.d`, so that it wins over what is derived from the fields above.
     pub overlay: String,
     /// Name of the node.
@@ -49,14 +51,18 @@ impl Launch {
     }
 
     fn main_file(&self) -> Result<String> {
-        let library = toml::Value::from(places::runtime_library()?.display().to_string());
+        let library = match self.names_library {
+            true => format!("library = {}\n", toml::Value::from(places::runtime_library()?.display().to_string())),
+            false => String::new(),
+        };
         let models: Vec<String> = self.models.iter().map(|dir| dir.display().to_string()).collect();
         let dir = |name: &str| toml::Value::from(self.dir.join(name).display().to_string());
         let mut text = format!(
-            "node = {}\n\n[engine]\nlibrary = {library}\n\n[models]\ndirs = {}\nallow_unsigned = true\nkeys_dir = {}\ninbox = {}\n\
+            "node = {}\n\n[engine]\n{library}runtimes_dir = {}\n\n[models]\ndirs = {}\nallow_unsigned = true\nkeys_dir = {}\ninbox = {}\n\
              tune = \"on-request\"\n\n[cache]\ndir = {}\n\n[paths]\nstate_dir = {}\nruntime_dir = {}\n\n\
              [fleet]\ndir = {}\n\n[telemetry]\ninterval_ms = 1000\n",
             toml::Value::from(self.node.as_str()),
+            dir("runtimes"),
             toml::Value::from(models),
             dir("keys.d"),
             dir("inbox"),
@@ -77,6 +83,9 @@ impl Launch {
         let mut command = Command::new(places::binary("edged")?);
         command.arg("--session").arg("--config").arg(config).args(&self.arguments);
         command.env("DBUS_SESSION_BUS_ADDRESS", &self.bus_address).env_remove("NOTIFY_SOCKET");
+        if !self.names_library {
+            command.env_remove("ORT_DYLIB_PATH");
+        }
         command.envs(self.environment.iter().cloned());
         Ok(command)
     }

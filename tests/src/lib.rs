@@ -37,3 +37,4 @@ pub mod tamper;
 pub mod usage;
 pub mod versions;
 pub mod wall;
+pub mod wheels;

@@ -24,6 +24,7 @@ const TINY: [&str; 3] = ["add", "echo-types", "spin"];
 pub struct Setup {
     bundles: Vec<String>,
     broker: bool,
+    names_library: bool,
     overlay: String,
     arguments: Vec<String>,
 }
@@ -31,7 +32,7 @@ pub struct Setup {
 impl Setup {
     /// The tiny models that work, a broker, and the defaults of the daemon.
     pub fn new() -> Setup {
-        Setup { bundles: Vec::new(), broker: true, overlay: String::new(), arguments: Vec::new() }
+        Setup { bundles: Vec::new(), broker: true, names_library: true, overlay: String::new(), arguments: Vec::new() }
     }
 
     /// Only these bundles, demo or tiny, by name; without any name the tiny ones that work.
@@ -43,6 +44,12 @@ impl Setup {
     /// No broker, and no `[mqtt]` in the configuration.
     pub fn without_broker(mut self) -> Setup {
         self.broker = false;
+        self
+    }
+
+    /// No ONNX Runtime is named: edged looks for one, among those in `runtimes` first.
+    pub fn without_library(mut self) -> Setup {
+        self.names_library = false;
         self
     }
 
@@ -71,6 +78,7 @@ impl Setup {
             bus_address: bus.address(),
             models: vec![models],
             mqtt_port: broker.as_ref().map(Broker::port),
+            names_library: self.names_library,
             overlay: self.overlay,
             node: NODE.into(),
             arguments: self.arguments,

@@ -9,6 +9,7 @@ use edge_tests::clock::{PATIENCE, eventually};
 use edge_tests::places;
 use edge_tests::runner::block_on;
 use edge_tests::stack::{Setup, Stack};
+use edge_tests::versions::edgectl;
 use edge_wire::dto::Status;
 use edge_wire::hardware::Hardware;
 
@@ -118,8 +119,9 @@ fn each_board_is_told_with_its_zones_trips_rails_and_modes() -> Result<()> {
             ensure!(trips(hardware, "cpu") == of_cpu, "{machine}: {hardware:?}");
             ensure!(trips(hardware, "tj") == ["critical 104.5"], "{machine}: {hardware:?}");
             let notes: Vec<&str> = hardware.notes.iter().map(|note| note.subject.as_str()).collect();
-            let capped: &[&str] = if machine == "orin-nx" { &["power mode"] } else { &[] };
-            ensure!(notes == capped, "{machine}: {:?}", hardware.notes);
+            // What is simulated has no provider for graphics processors.
+            let expected: &[&str] = if machine == "orin-nx" { &["power mode", "runtime"] } else { &["runtime"] };
+            ensure!(notes == expected, "{machine}: {:?}", hardware.notes);
             ensure!(hardware.software.starts_with("L4T "), "{machine}: {}", hardware.software);
             ensure!(hardware.fans.iter().any(|fan| fan.percent.value.is_some()), "{machine}: {:?}", hardware.fans);
             ensure!(hardware.over_current.len() == 3, "{machine}: {hardware:?}");
@@ -199,4 +201,32 @@ fn an_unknown_machine_is_a_usage_error_that_lists_those_there_are() -> Result<()
     let plain = Command::new(&edged).args(["--sim", "--check-config"]).output()?;
     ensure!(plain.status.success(), "{plain:?}");
     Ok(())
+}
+
+#[test]
+fn a_board_whose_runtime_cannot_use_its_graphics_says_so_and_is_well() -> Result<()> {
+    block_on(async {
+        let said = |stack: &Stack, words: &[&str]| -> Result<(Option<i32>, String)> {
+            let (code, out, err) = edgectl(stack, words)?;
+            Ok((code, format!("{out} {err}").split_whitespace().collect::<Vec<_>>().join(" ")))
+        };
+        for (machine, config, told) in [
+            ("orin-nano", "", true),
+            // Nobody wants it.
+            ("orin-nano", "[engine]\nproviders = ['cpu']", false),
+            ("rpi5-hailo8l", "", false),
+        ] {
+            let setup = Setup::new().without_broker().config(config).argument("--sim");
+            let stack = setup.argument(&format!("machine={machine}")).start().await?;
+            for verb in ["status", "doctor"] {
+                let (_, text) = said(&stack, &[verb])?;
+                let says =
+                    text.contains("CPU only: no GPU runtime") && text.contains("`edgectl runtime install FILE.whl`");
+                ensure!(says == told, "{machine} {config} {verb}: {text}");
+            }
+            let (code, text) = said(&stack, &["status", "--check"])?;
+            ensure!(code == Some(0), "it is good to know, and no fault: {machine} {config}: {code:?} {text}");
+        }
+        Ok(())
+    })?
 }

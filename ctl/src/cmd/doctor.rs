@@ -1,12 +1,15 @@
 //! `edgectl doctor`: gathers facts; what they mean is decided in `diagnose`.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use edge_wire::names::INFER_GROUP;
+use edge_wire::names::{CONFIG_FILE, INFER_GROUP};
 
+use crate::check::Report;
 use crate::cli::{Bus, Common, ConfigArgs};
 use crate::client::Client;
 use crate::clock;
+use crate::diagnose::unit::Unit;
 use crate::diagnose::{self, Caller, Clock, Daemon, Facts, Group};
 use crate::edged;
 use crate::failure::Failure;
@@ -14,22 +17,29 @@ use crate::out::Answer;
 use crate::render::{human, json};
 
 pub async fn run(common: &Common, args: &ConfigArgs) -> Result<Answer, Failure> {
+    let report = report(common, args.config.clone()).await?;
+    let text = if common.json { json::record(&report) } else { human::checks::report(&report) };
+    Ok(Answer::done(text).ending(report.exit))
+}
+
+/// All checks; `config` is the file that the command line names.
+pub async fn report(common: &Common, config: Option<PathBuf>) -> Result<Report, Failure> {
     let bus = super::bus(common)?;
-    let (daemon, synchronised) = match Client::connect(bus, common.timeout).await {
-        Ok(client) => (ask(&client).await, synchronised(&client).await),
-        Err(failure) => (Daemon::NoBus(failure), None),
+    let (daemon, synchronised, unit) = match Client::connect(bus, common.timeout).await {
+        Ok(client) => (ask(&client).await, synchronised(&client).await, unit(&client).await),
+        Err(failure) => (Daemon::NoBus(failure), None, None),
     };
-    let config = args.config.clone().or_else(|| config_of(&daemon));
+    let config = config.or_else(|| config_of(&daemon));
     let facts = Facts {
         bus,
         config: edged::check_config(config.as_deref()).await,
         daemon,
+        unit,
+        settings: settings(config.as_deref()),
         caller: caller(),
         clock: Clock { unix_seconds: clock::unix_seconds(), synchronised },
     };
-    let report = diagnose::report(&facts);
-    let text = if common.json { json::record(&report) } else { human::checks::report(&report) };
-    Ok(Answer::done(text).ending(report.exit))
+    Ok(diagnose::report(&facts))
 }
 
 async fn ask(client: &Client) -> Daemon {
@@ -52,8 +62,23 @@ async fn synchronised(client: &Client) -> Option<bool> {
     }
 }
 
+/// The files that systemd's generator reads as well: those at the one place.
+fn settings(config: Option<&Path>) -> Vec<String> {
+    let files =
+        if config.is_none_or(|path| path == Path::new(CONFIG_FILE)) { edged::config_files(None) } else { Vec::new() };
+    files.iter().filter_map(|path| edged::text(path).ok()).collect()
+}
+
+/// The daemon of a session is no service.
+async fn unit(client: &Client) -> Option<Unit> {
+    match client.bus() {
+        Bus::System => client.unit().await,
+        Bus::Session => None,
+    }
+}
+
 /// The file that the running daemon was given, when it is not the one that it finds by itself.
-fn config_of(daemon: &Daemon) -> Option<std::path::PathBuf> {
+fn config_of(daemon: &Daemon) -> Option<PathBuf> {
     let Daemon::Here { status, .. } = daemon else { return None };
     edged::given(&status.config_files)
 }

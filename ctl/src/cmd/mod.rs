@@ -7,7 +7,7 @@ mod bring;
 mod carry;
 mod completions;
 mod config;
-mod doctor;
+pub mod doctor;
 mod drain;
 mod gen_docs;
 mod governor;
@@ -21,8 +21,10 @@ mod plan;
 mod reload;
 mod resume;
 mod route;
+mod runtime;
 mod sites;
 mod status;
+mod support;
 mod top;
 mod trace;
 mod usage;
@@ -60,6 +62,8 @@ pub async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Resume => resume::run(common).await,
         Command::Reload => reload::run(common).await,
         Command::Trace(args) => trace::run(common, args).await,
+        Command::Runtime(command) => runtime::run(common, command).await,
+        Command::SupportBundle(args) => support::run(common, args).await,
         Command::Config(command) => config::run(common, command).await,
         Command::Completions(args) => completions::run(common, args),
         Command::Gen(args) => gen_docs::run(args),
@@ -67,7 +71,7 @@ pub async fn run(cli: &Cli) -> Result<Answer, Failure> {
 }
 
 /// A client on the bus that this command line and environment name.
-async fn connect(common: &Common) -> Result<Client, Failure> {
+pub async fn connect(common: &Common) -> Result<Client, Failure> {
     Client::connect(bus(common)?, common.timeout).await
 }
 

@@ -6,6 +6,7 @@ mod away;
 mod inside;
 mod link;
 mod place;
+pub mod unit;
 
 use edge_wire::dto::Status;
 use edge_wire::names::BUS_NAME;
@@ -23,6 +24,10 @@ pub struct Facts {
     /// The way to the daemon, as far as it goes.
     pub daemon: Daemon,
     pub config: ConfigVerdict,
+    /// What the service may open, if systemd runs it.
+    pub unit: Option<unit::Unit>,
+    /// The files of the configuration that could be read.
+    pub settings: Vec<String>,
     pub caller: Caller,
     pub clock: Clock,
 }
@@ -78,6 +83,7 @@ pub fn report(facts: &Facts) -> Report {
         Daemon::Here { status, .. } => checks.extend(inside::parts(status, facts.clock.unix_seconds)),
         _ => checks.push(Check::skip("inside", "library, engine, models and broker are known to the daemon alone")),
     }
+    checks.extend(unit::opened(facts.unit.as_ref(), &facts.settings));
     checks.push(place::permission(facts));
     checks.push(place::clock(facts.clock));
     let failed = checks.iter().any(|check| check.level == Level::Fail);
@@ -184,6 +190,8 @@ mod tests {
             bus: Bus::System,
             daemon: Daemon::Here { owner: OWNER, status: Box::new(status) },
             config: ConfigVerdict::Valid("valid".into()),
+            unit: None,
+            settings: Vec::new(),
             caller: Caller { uid: 1000, name: "ana".into(), groups: vec![1000, 500], infer_group: Some(group) },
             clock: Clock { unix_seconds: EARLIEST + 1, synchronised: Some(true) },
         }

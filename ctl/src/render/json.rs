@@ -1,5 +1,7 @@
 //! The stable form: the records of edge-wire as they are, one JSON document and a line end.
 
+use std::path::Path;
+
 use edge_wire::dto::{Counters, Info, ModelStatus, ReadingInfo, Status};
 use edge_wire::governor::GovernorStatus;
 use edge_wire::hardware::Hardware;
@@ -7,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::support::Manifest;
 use crate::top::View;
 use crate::top::rates::Rates;
 
@@ -45,6 +48,17 @@ pub fn flow(status: &Status) -> String {
         running: status.running,
         config_pending: &status.config_pending,
     })
+}
+
+/// A support bundle: where it is, and what it says of itself.
+pub fn bundled(path: &Path, bytes: usize, manifest: &Manifest) -> String {
+    #[derive(Serialize)]
+    struct Bundled<'a> {
+        file: String,
+        bytes: usize,
+        manifest: &'a Manifest,
+    }
+    record(&Bundled { file: path.display().to_string(), bytes, manifest })
 }
 
 /// One look of `top`: what the machine tells, what the governor does, what waits, and how fast it goes.

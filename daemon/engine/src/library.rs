@@ -3,6 +3,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+/// Where `edgectl runtime install` puts runtimes, unless the configuration names another directory.
+pub const INSTALLED: &str = "/usr/local/lib/edged/onnxruntime";
+/// The link there to the one that is used.
+pub const CURRENT: &str = "current";
 /// Where the package of the product puts it.
 pub const PACKAGED: &str = "/usr/lib/edged/onnxruntime";
 /// The variable that names it.
@@ -12,7 +16,7 @@ pub const VARIABLE: &str = "ORT_DYLIB_PATH";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     pub path: PathBuf,
-    /// `config`, `ORT_DYLIB_PATH`, `/usr/lib/edged/onnxruntime` or `python`.
+    /// `config`, `ORT_DYLIB_PATH`, `installed`, `/usr/lib/edged/onnxruntime` or `python`.
     pub found_by: &'static str,
 }
 
@@ -23,14 +27,37 @@ pub struct LibraryError {
     pub tried: Vec<String>,
 }
 
-/// Looks in the configured place, in `ORT_DYLIB_PATH`, in the package's directory and in installed Python wheels, in
-/// this order. A place that was named by the operator and has no library is an error, never skipped.
-pub fn find(config: Option<&Path>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Found, LibraryError> {
-    search(config, env, Path::new("/"))
+/// The oldest version that the binding can talk to; all later ones keep to what it calls.
+pub const OLDEST: (u32, u32) = (1, ort::MINOR_VERSION);
+
+/// How the library that was installed is found, in [`Found::found_by`].
+pub const FOUND_INSTALLED: &str = "installed";
+
+/// Where is looked besides the places that every machine has.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// What the operator named.
+    pub config: Option<&'a Path>,
+    /// The directory of installed runtimes.
+    pub installed: &'a Path,
+}
+
+/// Looks in the configured place, in `ORT_DYLIB_PATH`, for the installed runtime that is current, in the package's directory
+/// and in installed Python wheels, in this order. A place that was named by the operator, or made the current one, and has no
+/// library is an error, never skipped.
+pub fn find(places: Places<'_>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Found, LibraryError> {
+    search(places, env, Path::new("/"))
+}
+
+/// The one that serves where none is installed and none was named.
+pub fn find_without_installed() -> Option<Found> {
+    let nowhere = Places { config: None, installed: Path::new("/nonexistent") };
+    search(nowhere, &|_| None, Path::new("/")).ok()
 }
 
 /// The same below another root directory.
-fn search(config: Option<&Path>, env: &dyn Fn(&str) -> Option<OsString>, root: &Path) -> Result<Found, LibraryError> {
+fn search(places: Places<'_>, env: &dyn Fn(&str) -> Option<OsString>, root: &Path) -> Result<Found, LibraryError> {
+    let Places { config, installed } = places;
     let variable = env(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
     for (named, found_by) in [(config.map(Path::to_owned), "config"), (variable, VARIABLE)] {
         let Some(path) = named else { continue };
@@ -39,16 +66,26 @@ fn search(config: Option<&Path>, env: &dyn Fn(&str) -> Option<OsString>, root: &
             None => Err(LibraryError { tried: vec![format!("{found_by} {} (no library there)", path.display())] }),
         };
     }
+    let current = installed.join(CURRENT);
+    if current.symlink_metadata().is_ok() {
+        // The directory itself and not the link, so that a host that is started later gets the same one until the link is
+        // looked at again.
+        let found = current.canonicalize().ok().and_then(|dir| inside(&dir));
+        return found.map(|path| Found { path, found_by: FOUND_INSTALLED }).ok_or_else(|| LibraryError {
+            tried: vec![format!("{} (no library there: `edgectl runtime rollback`)", current.display())],
+        });
+    }
     let packaged = root.join(PACKAGED.trim_start_matches('/'));
     if let Some(path) = inside(&packaged) {
         return Ok(Found { path, found_by: PACKAGED });
     }
-    let places = python_places(env, root);
-    let found = places.iter().find_map(|place| inside(&place.join("onnxruntime/capi")));
+    let packages = python_places(env, root);
+    let found = packages.iter().find_map(|place| inside(&place.join("onnxruntime/capi")));
     found.map(|path| Found { path, found_by: "python" }).ok_or_else(|| {
         let mut tried = vec!["config (not set)".into(), format!("{VARIABLE} (not set)")];
+        tried.push(format!("{} (none is installed)", current.display()));
         tried.push(format!("{PACKAGED} (no library there)"));
-        tried.push(format!("onnxruntime in {} Python package directories", places.len()));
+        tried.push(format!("onnxruntime in {} Python package directories", packages.len()));
         LibraryError { tried }
     })
 }
@@ -140,24 +177,32 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let lib = |name: &str| put(&root.path().join(name));
         let none = |_: &str| None;
-        let error = search(None, &none, root.path()).unwrap_err();
+        let installed = root.path().join("installed");
+        let places = Places { config: None, installed: &installed };
+        let error = search(places, &none, root.path()).unwrap_err();
         assert!(error.to_string().contains("ORT_DYLIB_PATH (not set)"), "{error}");
 
         let python = lib("usr/local/lib/python3.11/dist-packages/onnxruntime/capi/libonnxruntime.so.1.32.0");
         lib("usr/local/lib/python3.9/dist-packages/onnxruntime/capi/libonnxruntime.so.1.20.0");
         lib("usr/local/lib/python3.11/dist-packages/onnxruntime/capi/libonnxruntime_providers_shared.so");
-        let found = search(None, &none, root.path()).unwrap();
+        let found = search(places, &none, root.path()).unwrap();
         assert_eq!((found.path, found.found_by), (python, "python"));
 
         lib("usr/lib/edged/onnxruntime/libonnxruntime.so.1.9.0");
         let packaged = lib("usr/lib/edged/onnxruntime/libonnxruntime.so.1.32.0");
-        let found = search(None, &none, root.path()).unwrap();
+        let found = search(places, &none, root.path()).unwrap();
         assert_eq!((found.path, found.found_by), (packaged, PACKAGED));
+
+        let inside = lib("installed/1.33.0-0123abcd/libonnxruntime.so.1.33.0");
+        std::os::unix::fs::symlink("1.33.0-0123abcd", installed.join(CURRENT)).unwrap();
+        let found = search(places, &none, root.path()).unwrap();
+        assert_eq!((found.path, found.found_by), (inside.canonicalize().unwrap(), FOUND_INSTALLED));
 
         let named = lib("opt/ort.so");
         let env = |key: &str| (key == VARIABLE).then(|| named.clone().into_os_string());
-        assert_eq!(search(None, &env, root.path()).unwrap().found_by, VARIABLE);
-        assert_eq!(search(Some(&named), &none, root.path()).unwrap().found_by, "config");
+        assert_eq!(search(places, &env, root.path()).unwrap().found_by, VARIABLE);
+        let configured = Places { config: Some(&named), ..places };
+        assert_eq!(search(configured, &none, root.path()).unwrap().found_by, "config");
     }
 
     #[test]
@@ -165,7 +210,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         put(&root.path().join("usr/lib/edged/onnxruntime/libonnxruntime.so"));
         let missing = root.path().join("nothing.so");
-        let error = search(Some(&missing), &|_| None, root.path()).unwrap_err();
+        let places = Places { config: Some(&missing), installed: root.path() };
+        let error = search(places, &|_| None, root.path()).unwrap_err();
         assert!(error.to_string().contains("config") && error.to_string().contains("nothing.so"), "{error}");
+        std::os::unix::fs::symlink("gone", root.path().join(CURRENT)).unwrap();
+        let places = Places { config: None, ..places };
+        let error = search(places, &|_| None, root.path()).unwrap_err();
+        assert!(error.to_string().contains("edgectl runtime rollback"), "{error}");
     }
 }

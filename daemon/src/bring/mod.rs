@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use edge_engine::bundle::{BundleError, ManifestError};
 use edge_engine::graph::GraphError;
-use edge_engine::library::LibraryError;
+use edge_engine::library::{LibraryError, Places};
 
 pub use room::{Room, RoomError};
 
@@ -70,7 +70,8 @@ fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Bring
 
 /// An engine host with the runtime of this machine.
 async fn room(library: Option<&Path>) -> Result<Room, BringError> {
-    let found = edge_engine::library::find(library, &|name| std::env::var_os(name))?;
+    let places = Places { config: library, installed: Path::new(edge_engine::library::INSTALLED) };
+    let found = edge_engine::library::find(places, &|name| std::env::var_os(name))?;
     let program = std::env::current_exe().map_err(BringError::Program)?;
     Ok(Room::start(&program, &found.path).await?)
 }

@@ -76,6 +76,8 @@ pub struct Room {
     process: Process,
     /// Version of the runtime.
     pub runtime: String,
+    /// Providers that are compiled into it.
+    pub providers: Vec<String>,
     next: u64,
     loads: u32,
     /// Nanoseconds that the last request took in the model.
@@ -85,13 +87,18 @@ pub struct Room {
 impl Room {
     /// Starts `program engine-host` with this ONNX Runtime.
     pub async fn start(program: &Path, library: &Path) -> Result<Room, RoomError> {
-        let process = Process::spawn(program)?;
-        let mut room = Room { process, runtime: String::new(), next: 0, loads: 0, took_ns: 0 };
         let provider = ProviderSetup { name: REFERENCE.into(), plugin: None, options: DeviceOptions::default() };
+        Room::start_for(program, library, provider).await
+    }
+
+    /// The same for another provider, to find out whether it registers; models are run on the reference alone.
+    pub async fn start_for(program: &Path, library: &Path, provider: ProviderSetup) -> Result<Room, RoomError> {
+        let process = Process::spawn(program)?;
+        let mut room = Room { process, runtime: String::new(), providers: Vec::new(), next: 0, loads: 0, took_ns: 0 };
         let start = ToHost::Start { library: library.to_owned(), provider, background: false };
         room.process.send(&start, Vec::new())?;
         match room.answer(|message| matches!(message, FromHost::Started { .. } | FromHost::StartFailed { .. })).await? {
-            (FromHost::Started { version, .. }, _) => room.runtime = version,
+            (FromHost::Started { version, providers, .. }, _) => (room.runtime, room.providers) = (version, providers),
             (FromHost::StartFailed { message }, _) => {
                 return Err(RoomError::Start { library: library.to_owned(), message });
             }

@@ -100,6 +100,8 @@ pub enum BusConfig {
 pub struct EngineConfig {
     /// Path of the ONNX Runtime library; found otherwise if unset.
     pub library: Option<PathBuf>,
+    /// Where runtimes are installed by `edgectl runtime install`.
+    pub runtimes_dir: PathBuf,
     /// Execution providers that may be used, by short name.
     pub providers: Vec<String>,
     /// Where those are that come as libraries of their own.
@@ -110,6 +112,13 @@ pub struct EngineConfig {
     pub memory_bytes: Option<u64>,
     /// What a load leaves free, bytes.
     pub memory_reserve_bytes: u64,
+}
+
+impl EngineConfig {
+    /// Where ONNX Runtime is looked for.
+    pub fn places(&self) -> edge_engine::library::Places<'_> {
+        edge_engine::library::Places { config: self.library.as_deref(), installed: &self.runtimes_dir }
+    }
 }
 
 /// Where bundles are.

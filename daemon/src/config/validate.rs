@@ -107,6 +107,7 @@ pub fn validate(mut values: Values, machine: &Machine) -> Result<Config, Vec<Fau
         detect,
         engine: EngineConfig {
             library: values.text("engine.library").map(PathBuf::from),
+            runtimes_dir: path(&values, "engine.runtimes_dir"),
             providers: values.texts("engine.providers"),
             providers_dir: path(&values, "engine.providers_dir"),
             device: device(&values),

@@ -34,6 +34,8 @@ const STILLBORN: u32 = 3;
 const SOON: Duration = Duration::from_millis(500);
 /// State of a host without a runtime.
 const NO_LIBRARY: &str = "no_library";
+/// Nor without the provider in it.
+const NO_PROVIDER: &str = "no_provider";
 /// State of a host that was up and is not needed, and what is said of it.
 const IDLE: (&str, &str) = ("idle", "no model needs it: it is started when one does");
 /// How long to wait for the first host to say which providers are compiled into the library.
@@ -179,6 +181,29 @@ impl HostState {
     pub(super) fn replace(&mut self) {
         self.replaced = true;
         self.end(Fault::HostLost);
+    }
+
+    /// The library is another one: what kept this host from starting may be gone, so it is not waited any longer. Whether a
+    /// provider is a part of the library shows when the first host is up ([`HostState::release`]).
+    pub(super) fn retry(&mut self, now: Mono) {
+        let no_library = matches!(self.life, Phase::Hopeless) && self.status.state == NO_LIBRARY;
+        if no_library || matches!(self.life, Phase::Down(_)) {
+            self.life = Phase::Down(now);
+            (self.unfit, self.stillborn) = (None, 0);
+            self.status.state = "down".into();
+        }
+    }
+
+    /// The library turns out to have the provider of this host, which could not be started without: it may be wanted again.
+    /// Whether it was one.
+    fn release(&mut self, providers: &[String]) -> bool {
+        let lacked = matches!(self.life, Phase::Hopeless) && self.status.state == NO_PROVIDER;
+        let released = lacked && providers.contains(&self.provider);
+        if released {
+            self.life = Phase::Unused;
+            (self.status.state, self.status.reason) = ("unused".into(), String::new());
+        }
+        released
     }
 
     /// Whether this is not the first host.
@@ -391,7 +416,7 @@ impl Driver {
                 Some((version, have)) => {
                     let have = have.join(", ");
                     let why = format!("provider {name} is not part of this ONNX Runtime {version}, which has {have}");
-                    Err(NoStart::Hopeless("no_provider", why))
+                    Err(NoStart::Hopeless(NO_PROVIDER, why))
                 }
                 None => match self.hosts.first().filter(|first| first.is_hopeless()).and_then(HostState::why_down) {
                     Some(why) => Err(NoStart::Hopeless(NO_LIBRARY, why)),
@@ -510,7 +535,7 @@ impl Driver {
         state.answer_by = None;
         state.status.state = if state.simulated { "simulated" } else { "up" }.into();
         state.status.reason.clear();
-        let before = state.library.replace((version.clone(), providers));
+        let before = state.library.replace((version.clone(), providers.clone()));
         let other = before.filter(|(before, _)| *before != version);
         state.status.provider_version.clone_from(&identity.version);
         state.status.device.clone_from(&identity.device);
@@ -521,11 +546,22 @@ impl Driver {
             tracing::warn!(%before, %version, "an engine host came back with another ONNX Runtime");
             self.runtime_changed(id, &before, &version);
         }
+        self.release_hosts(&providers);
         self.drop_foreign_plans();
         self.adopt_found();
         self.choose_setups();
         self.load_next(id);
         self.touch();
+    }
+
+    /// Providers that the library before did not have can be wanted again.
+    fn release_hosts(&mut self, providers: &[String]) {
+        for at in 0..self.hosts.iter().count() {
+            let id = HostId(u8::try_from(at).unwrap_or(u8::MAX));
+            if self.hosts.get_mut(id).is_some_and(|state| state.release(providers)) {
+                self.runtime_changed(id, "", "");
+            }
+        }
     }
 
     /// A host is gone: fail what was on it by name, and plan the next start.

@@ -127,6 +127,8 @@ pub struct Outside {
     pub available_bytes: fn() -> Option<u64>,
     /// Pinged while the loop turns.
     pub watchdog: Option<(Duration, Box<dyn FnMut() + Send>)>,
+    /// The graphics processor that ONNX Runtime could use here with the right build; `None` without one.
+    pub graphics: Option<String>,
     /// Facts of the machine that do not change.
     pub platform: edge_wire::dto::Platform,
 }

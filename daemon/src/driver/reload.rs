@@ -101,7 +101,7 @@ impl Driver {
                 self.config.models.objective = config.models.objective;
                 self.adopt_again();
             }
-            self.look_for_runtime(self.config.engine.library.clone());
+            self.look_for_runtime();
             Ok(())
         });
         self.look_into_inbox();

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::models::Life;
 use super::{Driver, chain};
 use crate::bring::room::Room;
+use crate::config::EngineConfig;
 
 /// What tells one file from another, whatever it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub(super) type Looked = Result<Option<Fresh>, String>;
 pub(super) struct RuntimeFile {
     stamp: Option<Stamp>,
     looking: Option<JoinHandle<Looked>>,
+    /// Somebody asked while it was looked for: what was found may be out of date.
+    again: bool,
     /// Why the last one that was found is not taken over.
     fault: Option<String>,
     /// Versions before and after the last change in this life of the daemon.
@@ -90,11 +93,26 @@ impl RuntimeFile {
     }
 }
 
+/// Providers that run on NVIDIA's graphics processors.
+const ON_GRAPHICS: [&str; 3] = ["cuda", "tensorrt", "tensorrt-rtx"];
+
+/// What is said of a graphics processor that nothing here can use, unless nobody wants it: which one there is, what models may
+/// run on, and what this runtime has.
+fn idle_graphics(name: &str, allowed: &[String], has: &[String]) -> Option<Problem> {
+    let on_graphics = |names: &[String]| names.iter().any(|name| ON_GRAPHICS.contains(&name.as_str()));
+    (on_graphics(allowed) && !on_graphics(has)).then(|| Problem {
+        subject: "runtime".into(),
+        what: format!("CPU only: no GPU runtime. This is {name}, and the ONNX Runtime that serves has no provider for it"),
+        remedy: "get a wheel of onnxruntime-gpu for this box (docs/runtime.md says which), then `edgectl runtime install FILE.whl`"
+            .into(),
+    })
+}
+
 /// Looks for the library, and tries one that is another file.
-async fn look(config: Option<PathBuf>, program: PathBuf, before: Option<Stamp>) -> Looked {
+async fn look(engine: EngineConfig, program: PathBuf, before: Option<Stamp>) -> Looked {
     let found = tokio::task::spawn_blocking(move || {
         let env = |name: &str| std::env::var_os(name);
-        let found = edge_engine::library::find(config.as_deref(), &env).map_err(|error| chain(&error))?;
+        let found = edge_engine::library::find(engine.places(), &env).map_err(|error| chain(&error))?;
         Ok::<_, String>((Stamp::of(&found.path), found))
     });
     let (stamp, found) = found.await.map_err(|error| format!("look for ONNX Runtime: {error}"))??;
@@ -107,19 +125,36 @@ async fn look(config: Option<PathBuf>, program: PathBuf, before: Option<Stamp>) 
 }
 
 impl Driver {
+    /// A graphics processor that lies idle because of the runtime, once the runtime has said what it has.
+    pub(super) fn graphics_note(&self) -> Option<Problem> {
+        let name = self.outside.graphics.as_deref()?;
+        let (_, compiled) = self.hosts.library()?;
+        let up = self.hosts.iter().filter(|host| host.is_up()).map(|host| host.provider.clone());
+        let has: Vec<String> = compiled.iter().cloned().chain(up).collect();
+        idle_graphics(name, &self.config.engine.providers, &has)
+    }
+
     /// Looks for the runtime's library again.
-    pub(super) fn look_for_runtime(&mut self, config: Option<PathBuf>) {
-        if self.outside.library.is_none() || self.runtime.looking.is_some() {
+    pub(super) fn look_for_runtime(&mut self) {
+        if self.outside.library.is_none() {
             return;
         }
+        if self.runtime.looking.is_some() {
+            self.runtime.again = true;
+            return;
+        }
+        // Whoever asks meanwhile is not told of a library that may be gone.
+        self.runtime.fault = None;
         let (program, before) = (self.outside.program.clone(), self.runtime.stamp.clone());
-        self.runtime.looking = Some(tokio::spawn(look(config, program, before)));
+        self.runtime.looking = Some(tokio::spawn(look(self.config.engine.clone(), program, before)));
     }
 
     /// Takes over another library, if there is one that loads.
     pub(super) fn on_runtime(&mut self, looked: Looked) {
         self.now = self.clock.now();
-        self.runtime.fault = None;
+        if std::mem::take(&mut self.runtime.again) {
+            return self.look_for_runtime();
+        }
         match looked {
             Ok(None) => {}
             Ok(Some(Fresh { path, found_by, version, stamp })) => {
@@ -130,8 +165,11 @@ impl Driver {
                 for at in 0..self.hosts.iter().count() {
                     let id = HostId(u8::try_from(at).unwrap_or(u8::MAX));
                     self.runtime_changed(id, &before, &version);
-                    if let Some(state) = self.hosts.get_mut(id).filter(|state| state.is_up()) {
-                        state.replace();
+                    let now = self.now;
+                    match self.hosts.get_mut(id) {
+                        Some(state) if state.is_up() => state.replace(),
+                        Some(state) => state.retry(now),
+                        None => {}
                     }
                 }
             }
@@ -157,6 +195,29 @@ impl Driver {
                 (model.life, model.loaded) = (Life::Standby, None);
                 self.recovery.forget(id);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_graphics_processor_that_lies_idle_is_told_of_unless_nobody_wants_it() {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let all = ["cpu", "cuda", "tensorrt", "tensorrt-rtx", "openvino"];
+        for (allowed, has, told) in [
+            (&all[..], &["cpu"][..], true),
+            (&all, &["cpu", "openvino"], true),
+            (&all, &["cpu", "cuda"], false),
+            (&all, &["cpu", "tensorrt-rtx"], false),
+            (&["cpu"], &["cpu"], false),
+            (&["cpu", "cuda"], &["cpu"], true),
+        ] {
+            let note = idle_graphics("a board", &words(allowed), &words(has));
+            assert_eq!(note.is_some(), told, "{allowed:?} {has:?}");
+            assert!(note.is_none_or(|note| note.what.starts_with("CPU only: no GPU runtime")));
         }
     }
 }

@@ -82,6 +82,7 @@ impl Driver {
         let mut sample = (self.outside.sampler)(if self.warm { engine.pid } else { 0 });
         let mut problems = self.problems();
         problems.append(&mut sample.problems);
+        sample.hardware.notes.extend(self.graphics_note());
         problems.extend(self.heat_problem(&snapshot));
         problems.extend(self.site_problems(&snapshot));
         let (state, reason) = self.state_words(&problems);

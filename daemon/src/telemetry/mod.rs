@@ -10,6 +10,7 @@ mod coolers;
 mod disk;
 mod fan;
 pub mod gpu;
+mod graphics;
 mod hailo;
 pub mod hailort;
 pub mod machines;
@@ -33,8 +34,11 @@ mod watch;
 mod zones;
 
 pub use accelerators::Told;
+pub use graphics::graphics;
 pub use memory::available_bytes;
-pub use platform::{board_software, gpu_driver, graphics_names, platform, processor_features, processor_name};
+pub use platform::{
+    board_software, gpu_driver, graphics_names, jetpack_of, platform, processor_features, processor_name,
+};
 pub use reading::{Absence, Reading};
 pub use sampler::Sampler;
 pub use watch::{INTERVAL, Sample, Watch};

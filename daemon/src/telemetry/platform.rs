@@ -72,10 +72,15 @@ pub fn board_software(root: &Path) -> String {
 /// The same for people: with the release of JetPack that it belongs to, as far as that is known.
 pub(super) fn software(root: &Path) -> String {
     let l4t = board_software(root);
-    match jetpack(l4t.strip_prefix("L4T ").unwrap_or_default()) {
+    match jetpack_of(&l4t) {
         Some(jetpack) => format!("{l4t} (JetPack {jetpack})"),
         None => l4t,
     }
+}
+
+/// The release of JetPack that a board's software belongs to, as far as that is known.
+pub fn jetpack_of(software: &str) -> Option<&'static str> {
+    jetpack(software.strip_prefix("L4T ").unwrap_or_default())
 }
 
 /// Releases of the board's software and the JetPack each is in; a release that is not listed belongs to that of its number.

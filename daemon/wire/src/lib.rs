@@ -15,6 +15,7 @@ pub mod names;
 pub mod oip;
 pub mod plan;
 pub mod proxy;
+pub mod runtime;
 pub mod sites;
 pub mod sparkplug;
 pub mod tensor;

@@ -113,6 +113,7 @@ async fn start(dir: &Path) -> Result<()> {
         // What is installed stays with the stack.
         models: vec![dir.join("bundles"), places::demo_bundles()?],
         mqtt_port: Some(broker.port()),
+        names_library: true,
         overlay: format!("[engine]\nproviders_dir = '{}'\n\n[models]\ntune = 'idle'\n", places::providers().display()),
         node: NODE.into(),
         arguments: Vec::new(),

@@ -10,8 +10,16 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "engine.library",
         Kind::Path,
-        Absent::Unset("searched: `ORT_DYLIB_PATH`, `/usr/lib/edged/onnxruntime`, an installed Python wheel"),
+        Absent::Unset(
+            "searched: `ORT_DYLIB_PATH`, what `edgectl runtime install` made the current one, `/usr/lib/edged/onnxruntime`, an installed Python wheel",
+        ),
         "The ONNX Runtime library, or the directory that holds it.",
+    ),
+    key(
+        "engine.runtimes_dir",
+        Kind::Path,
+        Absent::Text(edge_engine::library::INSTALLED),
+        "Directory in which `edgectl runtime install` puts ONNX Runtimes, one directory each, with a link `current` to the one that is used.",
     ),
     key(
         "engine.providers",

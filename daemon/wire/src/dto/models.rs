@@ -162,7 +162,7 @@ pub struct EngineStatus {
     pub reason: String,
     /// Path of the ONNX Runtime library.
     pub library: String,
-    /// How it was found: `config`, `ORT_DYLIB_PATH`, `/usr/lib/edged/onnxruntime`, `python`.
+    /// How it was found: `config`, `ORT_DYLIB_PATH`, `installed` (by `edgectl runtime install`), `/usr/lib/edged/onnxruntime`, `python`.
     pub found_by: String,
     /// Its version.
     pub version: String,

@@ -1,0 +1,74 @@
+//! The file: a compressed archive of the parts, which only its owner may read, and which is whole or not there.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rustix::fs::{CWD, RenameFlags};
+
+use super::Clean;
+
+/// The archive's bytes; everything in it is below the directory `root`.
+pub fn packed(root: &str, unix_seconds: u64, parts: &[Clean]) -> io::Result<Vec<u8>> {
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
+    for part in parts {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o600);
+        header.set_mtime(unix_seconds);
+        header.set_size(part.bytes.len() as u64);
+        tar.append_data(&mut header, format!("{root}/{}", part.file), part.bytes.as_slice())?;
+    }
+    tar.into_inner()?.finish()
+}
+
+/// Writes it beside its place, and moves it there when all of it is on the disk. Replaces what is there only with `force`.
+pub fn write(path: &Path, bytes: &[u8], force: bool) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let part = Unfinished(path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id())));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part.0)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    let flags = if force { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+    match rustix::fs::renameat_with(CWD, &part.0, CWD, path, flags) {
+        // Some file systems cannot do that at one instant.
+        Err(rustix::io::Errno::INVAL) if !force => {
+            fs::hard_link(&part.0, path)?;
+        }
+        done => done?,
+    }
+    File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Goes away with this value, unless it was moved.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // It is not there any more when all went well.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_its_owners_alone_and_replaces_nothing_unless_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.tar.gz");
+        write(&path, b"one", false).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(write(&path, b"two", false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        write(&path, b"two", true).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left over");
+        assert!(write(&dir.path().join("no/a.tar.gz"), b"", false).is_err());
+    }
+}

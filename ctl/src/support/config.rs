@@ -1,0 +1,189 @@
+//! A configuration file as it may be told: keys and values without secrets and comments; and what is learnt of secrets and names on
+//! the way. Pure. A file that is no TOML is told line by line: then only what cannot be a secret is left of its values.
+
+use serde_json::Value as Document;
+use toml::{Table, Value};
+
+use super::names::{Kind, Names};
+use super::redact::{REMOVED, Secrets, is_credential, is_secret};
+
+/// Ends of keys whose value is the name of this or another box, or of its place.
+const NODES: [&str; 5] = ["node", "client_id", "edge_node", "group", "channel"];
+/// Keys whose value is where something is on the network.
+const HOSTS: [&str; 7] = ["host", "url", "address", "broker", "fallback", "proxy", "mirrors"];
+/// Keys whose value is a topic, or a pattern of topics.
+const TOPICS: [&str; 8] = ["topic", "topics", "prefix", "output", "outputs", "filter", "filters", "source"];
+
+/// Learns what is secret in a file, and which names are in it.
+pub fn learn(text: &str, secrets: &mut Secrets, names: &mut Names) {
+    match text.parse::<Table>() {
+        Ok(table) => learn_document(&serde_json::to_value(table).unwrap_or_default(), secrets, names),
+        Err(_) => {
+            for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+                let value = value.trim().trim_matches(['"', '\'']);
+                if is_secret(key.trim()) {
+                    secrets.learn(value);
+                }
+                secrets.learn_address(value);
+            }
+        }
+    }
+}
+
+/// The same of a document.
+pub fn learn_document(document: &Document, secrets: &mut Secrets, names: &mut Names) {
+    visit("", document, secrets, names);
+}
+
+fn visit(key: &str, value: &Document, secrets: &mut Secrets, names: &mut Names) {
+    match value {
+        Document::Object(table) => table.iter().for_each(|(name, value)| {
+            // Of a table of hosts or topics the keys are the names.
+            if HOSTS.contains(&key) || is_secret(key) {
+                names.learn_address(name);
+            }
+            // A secret is no less one in a table: `password = { value = ".." }`.
+            let inner = if is_secret(key) { key } else { name };
+            visit(inner, value, secrets, names);
+        }),
+        Document::Array(list) => list.iter().for_each(|one| visit(key, one, secrets, names)),
+        Document::String(text) => {
+            secrets.learn_address(text);
+            // The name of a file that holds a secret is none: it would be searched everywhere.
+            let is_name = key == "credentials" && !text.contains([':', ' ']);
+            if is_secret(key) && !is_name {
+                secrets.learn(text);
+            }
+            match key {
+                _ if NODES.contains(&key) => names.learn(Kind::Node, text),
+                _ if HOSTS.contains(&key) || text.contains("://") => names.learn_address(text),
+                _ if TOPICS.contains(&key) => names.learn_topic(text),
+                _ if is_credential(key) && !is_secret(key) => names.learn(Kind::User, text),
+                _ => {}
+            }
+        }
+        other if is_secret(key) => secrets.learn(&other.to_string()),
+        _ => {}
+    }
+}
+
+/// The file without secrets and comments.
+pub fn told(text: &str, secrets: &Secrets) -> String {
+    match text.parse::<Table>() {
+        Ok(table) => {
+            let clean = table.into_iter().map(|(key, value)| (key.clone(), cleaned(&key, value, secrets)));
+            let table: Table = clean.collect();
+            toml::to_string(&table).unwrap_or_else(|_| REMOVED.to_owned())
+        }
+        Err(error) => {
+            let lines: String = text.lines().filter_map(line).collect();
+            format!("# no TOML: {}\n{}", secrets.text(error.message()), secrets.text(&lines))
+        }
+    }
+}
+
+fn cleaned(key: &str, value: Value, secrets: &Secrets) -> Value {
+    match value {
+        Value::Table(table) => {
+            let inner = |name: &str| if is_secret(key) { key.to_owned() } else { name.to_owned() };
+            let clean = table.into_iter().map(|(name, value)| {
+                let value = cleaned(&inner(&name), value, secrets);
+                (secrets.text(&name), value)
+            });
+            Value::Table(clean.collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(|one| cleaned(key, one, secrets)).collect()),
+        _ if is_credential(key) => Value::String(REMOVED.into()),
+        Value::String(text) => Value::String(secrets.value(&text)),
+        other => other,
+    }
+}
+
+/// A line of what is no TOML: headings, and of values numbers and yes or no.
+fn line(line: &str) -> Option<String> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return None;
+    }
+    let is_heading = line.starts_with('[') && line.ends_with(']') && !line.contains('=');
+    match line.split_once('=') {
+        _ if is_heading => Some(format!("{line}\n")),
+        Some((key, value)) if is_key(key.trim()) => {
+            let (key, value) = (key.trim(), value.trim());
+            let plain = !is_credential(key) && (value.parse::<f64>().is_ok() || matches!(value, "true" | "false"));
+            Some(format!("{key} = {}\n", if plain { value } else { REMOVED }))
+        }
+        _ => Some(format!("{REMOVED}\n")),
+    }
+}
+
+fn is_key(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text.chars().all(|char| char.is_ascii_alphanumeric() || "_-.".contains(char))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"
+        # the old password was hunter1
+        node = "press-7"
+        [mqtt]
+        host = "broker.plant"
+        username = "edge-box"
+        password = "hunter2"
+        password_file = "/etc/edged/password"
+        port = 8883
+        [pull]
+        proxy = "http://me:hunter3@proxy.plant:3128"
+        mirrors = ["https://m.plant/x?sig=hunter4"]
+        [pull.credentials]
+        "registry.plant:5000" = "registry"
+        [[binding]]
+        topic = "plant/line1/+/camera"
+        "#;
+
+    fn learnt(text: &str) -> (Secrets, Names) {
+        let (mut secrets, mut names) = (Secrets::default(), Names::default());
+        learn(text, &mut secrets, &mut names);
+        (secrets, names)
+    }
+
+    #[test]
+    fn a_file_is_told_without_secrets_and_comments() {
+        let (secrets, names) = learnt(FILE);
+        let told = told(FILE, &secrets);
+        for gone in ["hunter1", "hunter2", "hunter3", "hunter4", "edge-box", "\"registry\""] {
+            assert!(!told.contains(gone), "{gone}: {told}");
+        }
+        for kept in [
+            "node = \"press-7\"",
+            "port = 8883",
+            "password_file = \"/etc/edged/password\"",
+            "http://<removed>@proxy.plant:3128",
+        ] {
+            assert!(told.contains(kept), "{kept}: {told}");
+        }
+        assert_eq!(
+            secrets.text("refused hunter2 and hunter3 of registry"),
+            "refused <removed> and <removed> of registry"
+        );
+        let hidden = names.hide("press-7 broker.plant proxy.plant registry.plant m.plant edge-box plant/line1/cam");
+        for gone in ["press-7", "broker.plant", "proxy.plant", "registry.plant", "m.plant", "edge-box", "plant/line1"] {
+            assert!(!hidden.contains(gone), "{gone}: {hidden}");
+        }
+    }
+
+    #[test]
+    fn of_a_file_that_is_no_toml_only_what_cannot_be_secret_is_told() {
+        let broken = "node = \"a\"\n[mqtt\n[mqtt]\nport = 1883\npassword = hunter2\nhost = b\n key = \"\"\"\nhunter3\n\"\"\"\n# hunter4\n";
+        let (secrets, _) = learnt(broken);
+        let told = told(broken, &secrets);
+        assert!(!told.contains("hunter"), "{told}");
+        assert!(told.contains("[mqtt]\nport = 1883\npassword = <removed>\nhost = <removed>\n"), "{told}");
+        assert!(told.starts_with("# no TOML"), "{told}");
+        assert_eq!(secrets.text("hunter2"), REMOVED);
+    }
+}
