@@ -124,3 +124,38 @@ fn the_models_of_the_package_are_signed_as_they_are() -> Result<()> {
     ensure!(signed == listed, "{signed} signatures for {listed} bundles");
     Ok(())
 }
+
+#[test]
+fn polkit_has_words_for_each_change_and_two_actions_that_imply_the_others() -> Result<()> {
+    use edge_wire::names::action;
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let policy = fs::read_to_string(root.join("packaging/polkit/org.edged.Edge1.policy"))?;
+    let between = |text: &str, from: &str, to: &str| {
+        text.split_once(from).and_then(|(_, rest)| rest.split_once(to)).map(|(found, _)| found.to_owned())
+    };
+    let mut found = Vec::new();
+    let mut said = std::collections::BTreeSet::new();
+    for part in policy.split("<action ").skip(1) {
+        let id = between(part, "id=\"", "\"").context("an action without a name")?;
+        let description = between(part, "<description>", "</description>").context("no description")?;
+        let message = between(part, "<message>Authentication is required to ", "</message>").context("no message")?;
+        ensure!(said.insert(description) && said.insert(message), "{id} says what another says");
+        ensure!(part.contains(r#"policykit.owner">unix-user:edged<"#), "{id} can be asked about by root alone");
+        ensure!(part.contains("<allow_any>auth_admin</allow_any>"), "{id} is allowed to anybody");
+        let implied = between(part, r#"policykit.imply">"#, "<").unwrap_or_default();
+        let implied: Vec<&str> = implied.split_whitespace().collect();
+        match id.as_str() {
+            action::MANAGE => ensure!(implied == action::MANAGING, "{id} implies {implied:?}"),
+            action::MODELS => ensure!(implied == action::OF_MODELS, "{id} implies {implied:?}"),
+            _ => ensure!(implied.is_empty(), "{id} implies {implied:?}"),
+        }
+        found.push(id);
+    }
+    let mut wanted = vec![action::MANAGE, action::MODELS];
+    wanted.extend(action::MANAGING);
+    wanted.extend(action::OF_MODELS);
+    found.sort_unstable();
+    wanted.sort_unstable();
+    ensure!(found == wanted, "{found:?}");
+    Ok(())
+}

@@ -56,10 +56,66 @@ pub const INFER_GROUP: &str = "edge";
 /// Environment variable by which `edgectl` picks the bus: `session` or `system`.
 pub const BUS_ENV: &str = "EDGED_BUS";
 
-/// polkit action for draining, resuming and reloading.
-pub const ACTION_MANAGE: &str = "org.edged.edge1.manage";
-/// polkit action for loading and unloading models, and for giving up the jobs that this takes.
-pub const ACTION_MODELS: &str = "org.edged.edge1.models";
+/// What polkit is asked about: an action for each change, so that its dialogue says which, and a rule may allow one alone.
+pub mod action {
+    /// Take no new requests.
+    pub const DRAIN: &str = "org.edged.edge1.drain";
+    /// Take requests again.
+    pub const RESUME: &str = "org.edged.edge1.resume";
+    /// Take over a changed configuration.
+    pub const RELOAD: &str = "org.edged.edge1.reload";
+    /// Reserve the device.
+    pub const HOLD: &str = "org.edged.edge1.hold";
+    /// Load a model.
+    pub const LOAD: &str = "org.edged.edge1.load";
+    /// Unload a model.
+    pub const UNLOAD: &str = "org.edged.edge1.unload";
+    /// Measure a model.
+    pub const TUNE: &str = "org.edged.edge1.tune";
+    /// Install a version that lies on the box.
+    pub const INSTALL: &str = "org.edged.edge1.install";
+    /// Fetch a version and install it.
+    pub const PULL: &str = "org.edged.edge1.pull";
+    /// Bring the models to what the fleet's list says.
+    pub const SYNC: &str = "org.edged.edge1.sync";
+    /// Serve another version.
+    pub const ACTIVATE: &str = "org.edged.edge1.activate";
+    /// Serve the version before.
+    pub const ROLLBACK: &str = "org.edged.edge1.rollback";
+    /// Remove a version.
+    pub const REMOVE: &str = "org.edged.edge1.remove";
+    /// Give up a job.
+    pub const CANCEL: &str = "org.edged.edge1.cancel";
+    /// Write what was compiled and measured to a file.
+    pub const EXPORT_CACHE: &str = "org.edged.edge1.export-cache";
+    /// Take over what another box compiled and measured.
+    pub const IMPORT_CACHE: &str = "org.edged.edge1.import-cache";
+    /// Forget what was compiled.
+    pub const CLEAR_CACHE: &str = "org.edged.edge1.clear-cache";
+
+    /// Whoever may do this may do all that concerns the daemon as a whole.
+    pub const MANAGE: &str = "org.edged.edge1.manage";
+    /// What [`MANAGE`] implies.
+    pub const MANAGING: [&str; 4] = [DRAIN, RESUME, RELOAD, HOLD];
+    /// Whoever may do this may do all that concerns models, and give up the jobs that this takes.
+    pub const MODELS: &str = "org.edged.edge1.models";
+    /// What [`MODELS`] implies.
+    pub const OF_MODELS: [&str; 13] = [
+        LOAD,
+        UNLOAD,
+        TUNE,
+        INSTALL,
+        PULL,
+        SYNC,
+        ACTIVATE,
+        ROLLBACK,
+        REMOVE,
+        CANCEL,
+        EXPORT_CACHE,
+        IMPORT_CACHE,
+        CLEAR_CACHE,
+    ];
+}
 
 /// Version of the bus interfaces; grows with each addition, so that a client can tell what is there.
 pub const INTERFACE_VERSION: u32 = 1;

@@ -15,7 +15,7 @@ FILES = {
     "Routing": "routing.rs",
     "Telemetry": "telemetry.rs",
 }
-WHO = {"Access::Read": "everybody", "ACTION_MANAGE": "manage", "ACTION_MODELS": "models"}
+EVERYBODY = "Access::Read"
 
 
 def bodies(text):
@@ -29,16 +29,16 @@ def snake(name):
 
 
 def who(interface, method):
-    """infer, everybody, or the polkit action that is asked about: manage or models."""
+    """infer, everybody, or the polkit action that is asked about, by the end of its name."""
     if interface in INFER:
         return "infer"
     if interface not in FILES:
         raise Fault(f"packaging/dev/manual/access.py does not know the interface {interface}")
     found = bodies(read(f"daemon/src/transport/dbus/{FILES[interface]}"))
     body = found.get(snake(method), "")
-    if "self.command(" in body:
-        body += found.get("command", "")
-    asked = {word for sign, word in WHO.items() if sign in body}
+    asked = {word.lower().replace("_", "-") for word in re.findall(r"\baction::([A-Z_]+)", body)}
+    if EVERYBODY in body:
+        asked.add("everybody")
     if len(asked) != 1:
         raise Fault(f"who may call {interface}.{method}? {FILES[interface]} says {sorted(asked) or 'nothing'}")
     return asked.pop()

@@ -42,9 +42,14 @@ TYPES = {
 WHO = {
     "infer": "For group `edge`.",
     "everybody": "For everybody.",
-    "manage": "Asks polkit about `org.edged.edge1.manage`.",
-    "models": "Asks polkit about `org.edged.edge1.models`.",
 }
+
+
+def who(word):
+    """Who may call a method, in words."""
+    return WHO.get(word, f"Asks polkit about `org.edged.edge1.{word}`.")
+
+
 CHANGES = {"const": "It never changes.", "false": "Its changes are not signalled: ask again.", "true": ""}
 
 LOOK = """\
@@ -179,7 +184,7 @@ def arguments(member, direction):
 
 def method(page, interface, member, text):
     given, back = arguments(member, "in"), arguments(member, "out")
-    page.item(f"`{member.get('name')}` ({given})" + (f" \u2192 {back}" if back else ""), text, WHO[access.who(interface, member.get("name"))])
+    page.item(f"`{member.get('name')}` ({given})" + (f" \u2192 {back}" if back else ""), text, who(access.who(interface, member.get("name"))))
 
 
 def prop(page, member, text):
@@ -272,8 +277,8 @@ def written():
     page.section("WHO MAY CALL")
     page.item("Everybody", "May look: all properties, and the methods that say so below. No payload is ever shown.")
     page.item("Group `edge`", "May infer, and give up and read what it asked for: interfaces `Inference` and `Request`.")
-    page.item("Whoever polkit lets", "May change what the action says: `org.edged.edge1.manage` (drain, resume, reload, hold) and "
-              "`org.edged.edge1.models` (load, install, activate and so on). Unless a rule of the site says otherwise, an "
+    page.item("Whoever polkit lets", "May change what the action says, which is named with each method. Whoever may `org.edged.edge1.manage` may drain, "
+              "resume, reload and hold; whoever may `org.edged.edge1.models` may all that concerns models and jobs. Unless a rule of the site says otherwise, an "
               "administrator's password is asked for, if the call has the flag `ALLOW_INTERACTIVE_AUTHORIZATION` and somebody is there to type it.")
     page.item("Root", "May do all of it.")
     page.text("Changes are made on the bus, and not over a private connection of `Connect`.")

@@ -117,8 +117,8 @@ class Sources(unittest.TestCase):
 class Bus(unittest.TestCase):
     def test_who_may_call_is_what_the_code_asks(self):
         for interface, method, who in (
-                ("Inference", "Infer", "infer"), ("Manager", "Drain", "manage"), ("Manager", "Describe", "everybody"), ("Models", "Pull", "models"),
-                ("Model", "Unload", "models"), ("Model", "Plan", "everybody"), ("Job", "Cancel", "models"), ("Routing", "Audit", "everybody")):
+                ("Inference", "Infer", "infer"), ("Manager", "Drain", "drain"), ("Manager", "Describe", "everybody"), ("Models", "ExportCache", "export-cache"),
+                ("Model", "Unload", "unload"), ("Model", "Plan", "everybody"), ("Job", "Cancel", "cancel"), ("Routing", "Audit", "everybody")):
             self.assertEqual(access.who(interface, method), who, f"{interface}.{method}")
 
     def test_a_method_or_an_interface_that_nobody_can_place_is_a_fault(self):

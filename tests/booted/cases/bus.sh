@@ -51,8 +51,18 @@ END
     within $soon "tech, once a rule of polkit allows it: edgectl drain" as tech edgectl drain
     ends "visitor, whom the rule does not name: edgectl resume" 4 as visitor edgectl resume
     ends "tech: edgectl resume" 0 as tech edgectl resume
+    sed -i s/edge1.manage/edge1.drain/ "$root/etc/polkit-1/rules.d/50-edged.rules"
+    within $soon "tech, whom the rule lets drain alone: edgectl resume is refused" refused tech edgectl resume
+    ends "tech: edgectl drain" 0 as tech edgectl drain
+    ends "root: edgectl resume" 0 inside edgectl resume
     rm "$root/etc/polkit-1/rules.d/50-edged.rules"
     within $soon "it serves" serves
+}
+
+refused() { # USER COMMAND...
+    local code=0
+    as "$@" || code=$?
+    [ "$code" -eq 4 ]
 }
 
 activation() {

@@ -56,7 +56,7 @@ first_minutes() {
     types 0 'sudo usermod -aG edge tech'
     types 0 'edgectl infer text-line label.png' 'SN 0093-5521-X7'
     says 'Everything that inference needs, checked, with what to do where something is missing:' ''
-    types 0 'edgectl doctor' "may infer" "CPU only"
+    types 0 'edgectl doctor' "may infer"
     says '## MQTT' '' 'The plant has a broker; here it runs on the box. The settings go into a file of their own, are checked, and taken over.' ''
     types 0 "printf '[mqtt]\\nhost = \"localhost\"\\n' | sudo tee /etc/edged/edged.toml.d/10-mqtt.toml" '[mqtt]'
     types 0 'sudo edgectl config check' fine
@@ -82,7 +82,7 @@ first_minutes() {
     within $soon "it serves" serves
     types 0 'edgectl infer text-line label.png' 'SN 0093-5521-X7'
     says '## Ask for help' '' 'One file for whoever helps, made without a network, without payloads and without secrets; what is in it, it lists.' ''
-    types 0 'sudo edgectl support-bundle --output help.tar.gz'
+    types 0 'sudo edgectl support-bundle help.tar.gz' help.tar.gz
     says '## Away with it' '' '`apt remove` leaves settings and models, `apt purge` leaves nothing.' ''
     types 0 'sudo apt-get purge -qq edged edged-onnxruntime edged-models' Purging
 

@@ -2,7 +2,7 @@
 
 use edge_wire::dict::PlatformDict;
 use edge_wire::dto::Status;
-use edge_wire::names::{ACTION_MANAGE, INTERFACE_VERSION};
+use edge_wire::names::{INTERFACE_VERSION, action};
 use tokio::io::AsyncReadExt as _;
 use zbus::interface;
 use zbus::message::Header;
@@ -32,8 +32,8 @@ impl Manager {
         Ok(())
     }
 
-    async fn command(&self, call: &Header<'_>, message: Message) -> Result<(), No> {
-        let _place = self.0.open(call, Access::Change { action: ACTION_MANAGE, call }).await?;
+    async fn command(&self, call: &Header<'_>, action: &'static str, message: Message) -> Result<(), No> {
+        let _place = self.0.open(call, Access::Change { action, call }).await?;
         Ok(self.0.service.handle.send(message).await?)
     }
 }
@@ -42,19 +42,19 @@ impl Manager {
 impl Manager {
     /// Takes nothing new and finishes what was accepted; returns at once, State tells when it is done.
     async fn drain(&self, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
-        self.command(&header, Message::Drain).await
+        self.command(&header, action::DRAIN, Message::Drain).await
     }
 
     /// Takes requests again.
     async fn resume(&self, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
-        self.command(&header, Message::Resume).await
+        self.command(&header, action::RESUME, Message::Resume).await
     }
 
     /// Reserves the device: nothing is run on it until the descriptor that this gives, and every copy of it, is closed. why is
     /// shown to whoever wonders.
     #[zbus(out_args("hold"))]
     async fn hold(&self, why: String, #[zbus(header)] header: Header<'_>) -> Result<zbus::OwnedFd, No> {
-        let _place = self.0.open(&header, Access::Change { action: ACTION_MANAGE, call: &header }).await?;
+        let _place = self.0.open(&header, Access::Change { action: action::HOLD, call: &header }).await?;
         let (ours, theirs) = hold_pair()?;
         let handle = self.0.service.handle.clone();
         let id = handle.ask(|done| Message::Hold { why, done }).await??;
@@ -64,7 +64,7 @@ impl Manager {
 
     /// Reads the policy part of the configuration again; fails with every fault if there is one.
     async fn reload(&self, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
-        let access = Access::Change { action: ACTION_MANAGE, call: &header };
+        let access = Access::Change { action: action::RELOAD, call: &header };
         let _place = self.0.open(&header, access).await?;
         let read = self.0.service.handle.ask(|done| Message::Reload { done }).await?;
         Ok(read.map_err(Failure::invalid)?)

@@ -1,7 +1,7 @@
 //! The interface `Job`: one object for each job that runs or ended lately. Its state is what the driver published.
 
 use edge_wire::dto::{JobStatus, Status};
-use edge_wire::names::{ACTION_MODELS, job_path};
+use edge_wire::names::{action, job_path};
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 use zbus::{ObjectPath, OwnedObjectPath, interface};
@@ -92,7 +92,7 @@ impl Job {
     /// Gives it up; returns when that is under way, Completed tells of its end.
     async fn cancel(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
         let _unused = options;
-        let _place = self.door.open(&header, Access::Change { action: ACTION_MODELS, call: &header }).await?;
+        let _place = self.door.open(&header, Access::Change { action: action::CANCEL, call: &header }).await?;
         let id = self.id;
         Ok(self.door.service.handle.ask(|done| Message::CancelJob { id, done }).await??)
     }

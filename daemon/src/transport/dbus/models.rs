@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use edge_wire::dto::{ModelStatus, Status, TensorInfo};
 use edge_wire::error::ErrorCode;
-use edge_wire::names::{ACTION_MODELS, job_path, model_path};
+use edge_wire::names::{action, job_path, model_path};
 use tokio::sync::oneshot;
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
@@ -42,7 +42,7 @@ impl Models {
         options: HashMap<&str, Variant<'_>>,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, No> {
-        let (_place, who) = self.0.change(&header, ACTION_MODELS).await?;
+        let (_place, who) = self.0.change(&header, action::INSTALL).await?;
         let (from, activate, how) = (bundle.into(), flag(&options, "activate")?, how(&options)?);
         let install = |done| Message::Install { from, activate, how, who, done };
         Ok(job_object(self.0.service.handle.ask(install).await??)?)
@@ -58,7 +58,7 @@ impl Models {
         options: HashMap<&str, Variant<'_>>,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, No> {
-        let (_place, who) = self.0.change(&header, ACTION_MODELS).await?;
+        let (_place, who) = self.0.change(&header, action::PULL).await?;
         let (activate, Activate { pause, force }) = (flag(&options, "activate")?, how(&options)?);
         let wish = Box::new(Wish { url: url.to_owned(), activate, pause, force, who });
         Ok(job_object(self.0.service.handle.ask(|done| Message::Pull { wish, done }).await??)?)
@@ -70,7 +70,7 @@ impl Models {
     #[zbus(out_args("look"))]
     async fn sync(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<u64, No> {
         let _unused = options;
-        let (_place, _who) = self.0.change(&header, ACTION_MODELS).await?;
+        let (_place, _who) = self.0.change(&header, action::SYNC).await?;
         Ok(self.0.service.handle.ask(|done| Message::Sync { done }).await??)
     }
 
@@ -104,7 +104,7 @@ impl Models {
     ) -> Result<OwnedObjectPath, No> {
         let _unused = options;
         // Reading, but of the models themselves: whoever may not change them may not carry them off.
-        let (_place, who) = self.0.change(&header, ACTION_MODELS).await?;
+        let (_place, who) = self.0.change(&header, action::EXPORT_CACHE).await?;
         let (models, to) = (models.into_iter().map(str::to_owned).collect(), to.into());
         let export = |done| Message::ExportCache { models, to, who, done };
         Ok(job_object(self.0.service.handle.ask(export).await??)?)
@@ -120,7 +120,7 @@ impl Models {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, No> {
         let _unused = options;
-        let (_place, who) = self.0.change(&header, ACTION_MODELS).await?;
+        let (_place, who) = self.0.change(&header, action::IMPORT_CACHE).await?;
         let from = from.into();
         Ok(job_object(self.0.service.handle.ask(|done| Message::ImportCache { from, who, done }).await??)?)
     }
@@ -132,7 +132,7 @@ impl Models {
         options: HashMap<&str, Variant<'_>>,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(u32, u64), No> {
-        let _place = self.0.open(&header, Access::Change { action: ACTION_MODELS, call: &header }).await?;
+        let _place = self.0.open(&header, Access::Change { action: action::CLEAR_CACHE, call: &header }).await?;
         let model = match options.get("model") {
             None => None,
             Some(model) => {
@@ -208,9 +208,10 @@ impl Model {
     async fn command(
         &self,
         call: &Header<'_>,
+        action: &'static str,
         message: fn(String, oneshot::Sender<Result<(), Failure>>) -> Message,
     ) -> Result<(), No> {
-        let _place = self.door.open(call, Access::Change { action: ACTION_MODELS, call }).await?;
+        let _place = self.door.open(call, Access::Change { action, call }).await?;
         let model = format!("{}:{}", self.name, self.version);
         Ok(self.door.service.handle.ask(|done| message(model, done)).await??)
     }
@@ -262,20 +263,20 @@ impl Model {
     /// Has it loaded, also where that failed before; returns at once, and its state and reason say what comes of it.
     async fn load(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
         let _unused = options;
-        self.command(&header, |model, done| Message::Load { model, done }).await
+        self.command(&header, action::LOAD, |model, done| Message::Load { model, done }).await
     }
 
     /// Unloads it; what waits for it is shed.
     async fn unload(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
         let _unused = options;
-        self.command(&header, |model, done| Message::Unload { model, done }).await
+        self.command(&header, action::UNLOAD, |model, done| Message::Unload { model, done }).await
     }
 
     /// Measures it on this box, as soon as nobody asks for anything, and serves it by what comes of that; the job.
     #[zbus(out_args("job"))]
     async fn tune(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, No> {
         let _unused = options;
-        let _place = self.door.open(&header, Access::Change { action: ACTION_MODELS, call: &header }).await?;
+        let _place = self.door.open(&header, Access::Change { action: action::TUNE, call: &header }).await?;
         let model = format!("{}:{}", self.name, self.version);
         Ok(job_object(self.door.service.handle.ask(|done| Message::Tune { model, done }).await??)?)
     }
@@ -289,7 +290,7 @@ impl Model {
         options: HashMap<&str, Variant<'_>>,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, No> {
-        let (_place, who) = self.door.change(&header, ACTION_MODELS).await?;
+        let (_place, who) = self.door.change(&header, action::ACTIVATE).await?;
         let (model, how) = (format!("{}:{}", self.name, self.version), how(&options)?);
         let activate = |done| Message::Activate { model, how, who, done };
         Ok(job_object(self.door.service.handle.ask(activate).await??)?)
@@ -299,7 +300,7 @@ impl Model {
     #[zbus(out_args("job"))]
     async fn rollback(&self, options: Given, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, No> {
         let _unused = options;
-        let (_place, who) = self.door.change(&header, ACTION_MODELS).await?;
+        let (_place, who) = self.door.change(&header, action::ROLLBACK).await?;
         let model = String::from(&*self.name);
         Ok(job_object(self.door.service.handle.ask(|done| Message::Rollback { model, who, done }).await??)?)
     }
@@ -307,7 +308,7 @@ impl Model {
     /// Takes it out of the store. The active version is refused; with `force` it is not, if the box has no other version of the
     /// model: nothing answers for the model then.
     async fn remove(&self, options: HashMap<&str, Variant<'_>>, #[zbus(header)] header: Header<'_>) -> Result<(), No> {
-        let (_place, who) = self.door.change(&header, ACTION_MODELS).await?;
+        let (_place, who) = self.door.change(&header, action::REMOVE).await?;
         tell_unknown(&options, &["force"]);
         let (model, force) = (format!("{}:{}", self.name, self.version), flag(&options, "force")?.unwrap_or_default());
         Ok(self.door.service.handle.ask(|done| Message::Remove { model, force, who, done }).await??)
