@@ -44,6 +44,10 @@ clients: build fetch ## Run every example of docs/mqtt as it stands: mosquitto, 
 	@python3 tests/clients/setup.py .fetch
 	@EDGE_BIN_DIR='$(BIN)' python3 tests/clients/run.py .fetch/clients
 
+.PHONY: manual
+manual: build fetch ## Run every example of the manual pages as it stands: busctl, gdbus, Python, mosquitto, edgectl
+	@EDGE_BIN_DIR='$(BIN)' python3 tests/manual/run.py
+
 .PHONY: screenshot
 screenshot: build fetch ## Take the picture of docs/mqtt/node-red.md again; needs chromium
 	@python3 tests/clients/setup.py .fetch --screenshot
@@ -68,6 +72,13 @@ deb: fetch ## Debian packages for ARCH (amd64 or arm64; this machine's unless sa
 .PHONY: sign
 sign: build ## Sign the manifests of the models that are packaged, with the secret key KEY (edgectl models keygen)
 	@EDGE_BIN_DIR='$(BIN)' packaging/dev/sign.sh '$(KEY)'
+
+.PHONY: lint-deb
+lint-deb: ## What Debian's lintian says of the packages in target/deb: an error or a warning ends it
+	@if command -v lintian >/dev/null; then \
+	  lintian --fail-on error,warning --tag-display-limit 0 $(if $(filter 0,$(shell id -u)),--allow-root) '$(CARGO_TARGET_DIR)'/deb/*.deb && \
+	  echo "lint-deb: nothing to say of the packages in $(CARGO_TARGET_DIR)/deb"; \
+	else echo "lint-deb: SKIPPED: no lintian here (Debian package lintian)"; fi
 
 .PHONY: install
 install: ## Put what `make dist` built where it belongs, below DESTDIR (as root, or for a package)
@@ -99,8 +110,9 @@ down: ## Stop what `make up` started
 .PHONY: test
 test: build fetch peers ## Everything that must hold, system tests included
 	$(CARGO) test $(PROFILE) --no-fail-fast
-	@$(MAKE) --no-print-directory clients
+	@$(MAKE) --no-print-directory clients manual e2e
 	@python3 -m unittest discover --quiet -s packaging/dev/bills -t packaging/dev
+	@python3 -m unittest discover --quiet -s packaging/dev/manual -t packaging/dev
 
 .PHONY: arch
 arch: ## The direction of dependencies between crates
@@ -160,6 +172,10 @@ kills-deferred: build fetch ## The daemon dies KILLS_DEFERRED times at random mo
 .PHONY: e2e
 e2e: build fetch ## The packages on a booted systemd, in a container: install, boot, faults, upgrade, purge (as root; else SKIPPED)
 	@EDGE_BIN_DIR='$(BIN)' tests/booted/run.sh $(CASES)
+
+.PHONY: emulated
+emulated: ## The packages of `make deb ARCH=arm64` under emulation: four bundles, all golden answers (as root; else SKIPPED)
+	@tests/emulated/run.sh
 
 .PHONY: gpu-test
 gpu-test: build fetch ## What needs an NVIDIA graphics processor; says SKIPPED where there is none

@@ -186,7 +186,14 @@ fn serve(config: Config, arguments: Arguments) -> Result<(), (u8, anyhow::Error)
     let (simulated, root) = (arguments.sim.is_some(), arguments.root.clone());
     let machine = arguments.sim.and_then(|Simulation(machine)| machine);
     let options = Options { simulated, machine, root, reload: std::sync::Arc::new(move || reload(&arguments)) };
-    let ended = runtime.block_on(run::run(config, options));
+    let ended = runtime.block_on(async {
+        let Ok(restarts) = service::pause().await else { return Ok(()) };
+        let ended = run::run(config, options).await;
+        if let (Some(restarts), Ok(())) = (restarts, &ended) {
+            service::end_well(restarts);
+        }
+        ended
+    });
     // Not waited for: a thread that reads from a disk which does not answer.
     runtime.shutdown_background();
     ended.map_err(|error| (error.exit_code(), error.into()))

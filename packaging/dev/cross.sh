@@ -27,12 +27,13 @@ suite=forky
 packages=ca-certificates,rustc,cargo,gcc,g++,make,libc6-dev,gcc-$gnu,g++-$gnu,libc6-dev:$arch,libstd-rust-dev:$arch,debhelper,dpkg-dev,fakeroot,python3,file
 debian=$cross/$suite-$(cksum <<<"$packages" | cut -d ' ' -f 1)
 
+# The place that this machine takes Debian from, whatever release it has.
+# shellcheck disable=SC2016 # apt fills these in
+mirror=$(apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+    awk '$1 == "main" && $2 !~ /security/ { print $2; exit }') || true
+
 if [ ! -d "$debian" ]; then
     echo "deb: making a Debian that compiles for $arch, once" >&2
-    # Of the place that this machine takes Debian from, whatever release it has.
-    # shellcheck disable=SC2016 # apt fills these in
-    mirror=$(apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-        awk '$1 == "main" && $2 !~ /security/ { print $2; exit }') || true
     rm -rf "$debian.new"
     # shellcheck disable=SC2086 # no mirror, no argument
     mmdebstrap --variant=apt --architectures="$here,$arch" --include="$packages" \
@@ -43,6 +44,25 @@ if [ ! -d "$debian" ]; then
     }
     mv "$debian.new" "$debian"
 fi
+
+# What is linked against: the libraries of the oldest system that the packages are for, or next to it. Those of the compiler's own
+# release would make programs that older systems refuse to start.
+oldest=bookworm
+sysroot=$cross/$oldest-$arch
+if [ ! -d "$sysroot" ]; then
+    rm -rf "$sysroot.new"
+    # shellcheck disable=SC2086 # no mirror, no argument
+    mmdebstrap --variant=extract --architectures="$arch" --include=libc6-dev,libgcc-s1 \
+        --aptopt='Acquire::Check-Valid-Until "false"' $oldest "$sysroot.new" ${mirror:-} </dev/null >"$cross/sysroot.log" 2>&1 || {
+        tail -n 5 "$cross/sysroot.log" >&2
+        rm -rf "$sysroot.new"
+        exit 1
+    }
+    mv "$sysroot.new" "$sysroot"
+fi
+
+printf '#!/bin/sh\nexec %s-gcc --sysroot=%s "$@"\n' $gnu "$sysroot" >"$cross/cc"
+chmod +x "$cross/cc"
 
 # Runtime and models for that machine; the downloads are shared.
 fetched=.fetch/$arch
@@ -60,7 +80,7 @@ home=${CARGO_HOME:-$HOME/.cargo}
 # In mounts of its own, so that none is left behind. The tree and cargo's downloads are seen where they are; the network is not.
 export debian home triple gnu arch version SOURCE_DATE_EPOCH
 debs=$(cd "$debs" && pwd) tree=$PWD fetched=$(cd "$fetched" && pwd -P)
-export debs tree fetched cross
+export debs tree fetched cross sysroot
 unshare --mount --propagation private bash -euo pipefail -c '
     for place in "$tree" "$home" "$debs" "$cross" "$fetched" "$(cd .fetch && pwd -P)"; do
         mkdir -p "$debian$place"
@@ -70,9 +90,9 @@ unshare --mount --propagation private bash -euo pipefail -c '
     mount --bind /dev "$debian/dev"
     chroot "$debian" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
         CARGO_HOME="$home" CARGO_NET_OFFLINE=true CARGO_TARGET_DIR="$cross/target" \
-        CARGO_BUILD_TARGET="$triple" CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER="$gnu-gcc" \
-        CC_aarch64_unknown_linux_gnu="$gnu-gcc" AR_aarch64_unknown_linux_gnu="$gnu-ar" \
-        SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" DEB_BUILD_OPTIONS="${DEB_BUILD_OPTIONS:-}" \
+        CARGO_BUILD_TARGET="$triple" CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER="$cross/cc" \
+        CC_aarch64_unknown_linux_gnu="$cross/cc" AR_aarch64_unknown_linux_gnu="$gnu-ar" \
+        SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" DEB_BUILD_OPTIONS="nocheck ${DEB_BUILD_OPTIONS:-}" \
         EDGE_FETCHED="$fetched" EDGE_DEBS="$debs" EDGE_DEB_LEVEL="${EDGE_DEB_LEVEL:-6}" EDGE_BIN_DIR="$cross/bin" \
         bash -euo pipefail -c "
             cd \"$tree\"
@@ -82,6 +102,7 @@ unshare --mount --propagation private bash -euo pipefail -c '
             cargo build --profile dist-ctl --workspace --locked --bin edgectl
             mkdir -p \"$cross/bin\"
             cp -p \"$cross/target/$triple/dist/edged\" \"$cross/target/$triple/dist-ctl/edgectl\" \"$cross/bin/\"
+            packaging/dev/symbols.sh \"$cross/bin/edged\" \"$cross/bin/edgectl\"
             dpkg-buildpackage --host-arch=$arch --build=any --no-sign --no-check-builddeps --no-pre-clean \
                 --buildinfo-option=-u\"$debs\" --buildinfo-file=\"$debs/edged_${version}_$arch.buildinfo\" \
                 --changes-option=-u\"$debs\" --changes-file=\"$debs/edged_${version}_$arch.changes\"

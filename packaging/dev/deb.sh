@@ -27,6 +27,11 @@ if [ -n "$missing" ]; then
         </dev/null >&2
 fi
 
+# debian/ has room for one build at a time.
+mkdir -p "${CARGO_TARGET_DIR:-target}"
+exec 8>"${CARGO_TARGET_DIR:-target}/deb.lock"
+flock -n 8 || { echo "deb: waiting for another build in this tree" >&2 && flock 8; }
+
 if [ "$arch" != "$here" ]; then exec packaging/dev/cross.sh "$arch"; fi
 
 # One time for everything in the packages: that of the last change of the packages' own change log.
@@ -45,5 +50,7 @@ dpkg-buildpackage --build=binary --no-sign --no-check-builddeps --no-pre-clean \
     echo "deb: no packages; the whole of it is in $EDGE_DEBS/build.log" >&2
     exit 1
 }
+# Programs that were given are for this machine's tests.
+[ -n "${EDGE_BIN_DIR:-}" ] || packaging/dev/symbols.sh debian/edged/usr/bin/edged debian/edged/usr/bin/edgectl
 debian/rules clean >>"$EDGE_DEBS/build.log" 2>&1
 (cd "$EDGE_DEBS" && sha256sum -- *.deb)

@@ -38,6 +38,7 @@ put 644 packaging/dbus/org.edged.Edge1.conf /usr/share/dbus-1/system.d
 put 644 packaging/dbus/org.edged.Edge1.service /usr/share/dbus-1/system-services
 put 644 daemon/wire/dbus/*.xml /usr/share/dbus-1/interfaces
 put 644 packaging/polkit/org.edged.Edge1.policy /usr/share/polkit-1/actions
+put 644 packaging/journal/edged.catalog /usr/lib/systemd/catalog
 put 644 packaging/man/*.1 /usr/share/man/man1
 put 644 packaging/man/*.5 /usr/share/man/man5
 put 644 packaging/man/*.7 /usr/share/man/man7

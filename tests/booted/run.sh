@@ -43,7 +43,9 @@ done
 cases() {
     check 1a "apt install: users, places, a unit without faults, models that serve" installed
     check 1b "apt remove, apt purge: nothing stays" purged
-    check 1c "apt install again" installed
+    check 1c "a technician's first ten minutes, as in docs/first-ten-minutes.md" first_minutes
+    check 1d "apt install again" installed
+    check 1e "apt install edged-openvino, and purge" openvino
     check 2a "systemctl start: active when ready, not before" ready
     check 2b "boot: it serves by itself, and how soon" at_boot
     check 2c "platforms: what each opens, and how exposed the service is" platforms
@@ -53,13 +55,17 @@ cases() {
     check 4 "MQTT: the box's own broker, password from a credential" mqtt
     check 5a "journal: fields and priorities, no raw lines" records
     check 5b "journal: one message in each record" one_message
+    check 5c "journal: explanations, and how much is said" explained
+    check 5d "journal: no payload, no secret" secrets
     check 6 "systemctl reload: a new policy, and a bad one" reload
     check 7a "SIGSTOP: the watchdog ends it, systemd starts it again" watchdog
     check 7b "kill -9 of the daemon: started again" killed
+    check 7d "kill -9 again and again: pauses that grow" again_and_again
     check 7c "kill -9 of the engine host: every request is answered" host_killed
     check 8 "systemctl stop: drains what is open" stopped
     check 9a "no bus: exit code 3, tried until there is one" no_bus
     check 9b "the bus dies: exit code 3, started again" bus_lost
+    check 9c "the clock is set while it works" time_jump
     check 10a "sandbox: user, capabilities, files" confined
     check 10b "sandbox: the engine host reaches no network" no_network
     check 11a "bad settings: the old ones hold; at a start exit code 2" bad_settings

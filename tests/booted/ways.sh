@@ -25,22 +25,7 @@ property_is() { # NAME VALUE
 # Infers on a golden input as an ordinary user of the box, and compares with the answer that the bundle expects.
 right() { # MODEL FILE
     as tech edgectl infer "$1" "/srv/golden/$1/$2" --json >"$work/run/answer.json" &&
-        python3 - "$work/run/answer.json" "$goldens/$1/golden/$2.expected.json" <<'END'
-import json, sys
-
-def same(found, wanted):
-    if isinstance(wanted, dict):
-        return all(key in found and same(found[key], wanted[key]) for key in wanted)
-    if isinstance(wanted, list):
-        return len(found) == len(wanted) and all(map(same, found, wanted))
-    if isinstance(wanted, float):
-        return abs(found - wanted) <= 0.01
-    return found == wanted
-
-found, wanted = (json.load(open(path)) for path in sys.argv[1:])
-if not same(found["result"], wanted):
-    sys.exit(f"{found['result']}\nis not\n{wanted}")
-END
+        python3 "$here/same.py" "$work/run/answer.json" "$goldens/$1/golden/$2.expected.json"
 }
 serves() { right text-line serial.png; }
 # All records of the service's own processes since it was installed, as a list of objects called d; not systemd's, which begins
@@ -75,11 +60,9 @@ listen() { # NAME COUNT
     listener=$!
     within $soon "a device listens for replies" grep -q Subscribed "$work/run/replies"
 }
-# Leaves requests open: a sound of four minutes over the bus, pictures over the broker. Sets $caller and $listener.
-requests=60
-open_requests() { # NAME
-    listen "$1" $requests
-    python3 - "$1" $requests "$goldens/text-line/golden/serial.png" >"$root/srv/burst" <<'END'
+# So many requests for a picture to be read, each a line.
+burst() { # NAME COUNT
+    python3 - "$1" "$2" "$goldens/text-line/golden/serial.png" <<'END'
 import base64, json, sys
 
 name, count, picture = sys.argv[1:]
@@ -87,6 +70,12 @@ image = base64.b64encode(open(picture, "rb").read()).decode()
 for number in range(int(count)):
     print(json.dumps({"id": f"{name}-{number}", "deadline_ms": 120000, "reply_to": f"edge/replies/{name}", "image": image}))
 END
+}
+# Leaves requests open: a sound of four minutes over the bus, pictures over the broker. Sets $caller and $listener.
+requests=60
+open_requests() { # NAME
+    listen "$1" $requests
+    burst "$1" $requests >"$root/srv/burst"
     (
         trap - ERR
         as tech edgectl infer speech /srv/long.wav --deadline 2m --json >"$work/run/caller" 2>&1 </dev/null

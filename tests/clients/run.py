@@ -36,11 +36,15 @@ class Failed(Exception):
     """An example did not do what its page says."""
 
 
+def binaries():
+    return Path(os.environ.get("EDGE_BIN_DIR", ROOT / "target/release")).absolute()
+
+
 class Stack:
     """Bus, broker and daemon with the pages' binding, as `make up` starts them; stopped with the block."""
 
     def __init__(self, directory):
-        self.program = Path(os.environ.get("EDGE_BIN_DIR", ROOT / "target/release")).absolute() / "edge-stack"
+        self.program = binaries() / "edge-stack"
         self.directory = directory
 
     def __enter__(self):
@@ -114,8 +118,7 @@ def free_port():
 
 def environment(installed):
     """That of a reader who has activated the Python environment and has node on the path."""
-    bins = Path(os.environ.get("EDGE_BIN_DIR", ROOT / "target/release")).absolute()
-    path = [str(installed / "venv/bin"), str(installed / "node/node_modules/.bin"), str(bins), os.environ["PATH"]]
+    path = [str(installed / "venv/bin"), str(installed / "node/node_modules/.bin"), str(binaries()), os.environ["PATH"]]
     return dict(os.environ, NODE_RED_PORT=free_port(), PATH=":".join(path), PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1", LC_ALL="C.UTF-8")
 
 

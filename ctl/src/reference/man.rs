@@ -9,6 +9,15 @@ use crate::exit::Exit;
 
 const MANUAL: &str = "edged";
 
+/// The pages that are no verb's.
+const ALL: [(&str, &str); 5] = [
+    ("edged.toml", "(5), "),
+    ("edged-bundle", "(5), "),
+    ("edged-dbus", "(7), "),
+    ("edged-mqtt", "(7), "),
+    ("edged", "(8)"),
+];
+
 /// The pages of `command` and of all its verbs.
 pub fn pages(command: &Command) -> Vec<File> {
     let mut files = vec![page(command, true)];
@@ -55,7 +64,9 @@ fn render(man: &Man, command: &Command, is_root: bool, out: &mut Vec<u8>) -> std
 fn environment(roff: &mut Roff) {
     roff.control("SH", ["ENVIRONMENT"]);
     item(roff, edge_wire::names::BUS_ENV, "bus on which to find the daemon, unless --bus names it: system or session");
-    item(roff, "DBUS_SESSION_BUS_ADDRESS", "where the session bus is");
+    item(roff, "DBUS_SYSTEM_BUS_ADDRESS, DBUS_SESSION_BUS_ADDRESS", "where the bus is, if not where it always is");
+    item(roff, "NO_COLOR", "anything: top draws without colours");
+    item(roff, "LC_ALL, LC_CTYPE, LANG", "whether the terminal takes UTF-8; otherwise plain characters are drawn");
 }
 
 fn exit_status(roff: &mut Roff) {
@@ -83,8 +94,7 @@ fn examples(roff: &mut Roff, command: &Command) {
 }
 
 fn see_also(roff: &mut Roff, is_root: bool) {
-    let pages: &[(&str, &str)] =
-        if is_root { &[("edged", "(8), "), ("edged.toml", "(5)")] } else { &[("edgectl", "(1), "), ("edged", "(8)")] };
+    let pages: &[(&str, &str)] = if is_root { &ALL } else { &[("edgectl", "(1), "), ("edged", "(8)")] };
     roff.control("SH", ["SEE ALSO"]);
     let words: Vec<Inline> = pages.iter().flat_map(|(name, rest)| [bold(*name), roman(*rest)]).collect();
     roff.text(words);

@@ -40,7 +40,8 @@ pub fn man_page() -> String {
         group.keys.iter().for_each(|key| man_key(&mut page, key, key.path));
     }
     page.push_str(
-        ".SH FILES\n.TP\n.I /etc/edged/keys.d/*.pub\ntrusted minisign keys\n.SH SEE ALSO\n.BR edged (8),\n.BR edgectl (1)\n",
+        ".SH FILES\n.TP\n.I /etc/edged/keys.d/*.pub\ntrusted minisign keys\n.SH SEE ALSO\n.BR edgectl (1),\n\
+         .BR edged\\-bundle (5),\n.BR edged\\-dbus (7),\n.BR edged\\-mqtt (7),\n.BR edged (8)\n",
     );
     page
 }

@@ -1,6 +1,8 @@
 //! The init system's side: logging, readiness, watchdog, signals.
 
+mod journal;
 pub mod power_mode;
+pub mod restarts;
 
 use std::time::Duration;
 
@@ -8,13 +10,21 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::journal::Journal;
+use self::restarts::Restarts;
+use crate::driver::clock::{self, Clock};
+
+/// What a start may take after its pause, until the loop that does the work asks for more: as the unit says.
+const STARTS_IN: Duration = Duration::from_secs(30);
+
 /// Logs to the journal when standard error is connected to it, else to standard error for people. `RUST_LOG` sets the
 /// detail; without it INFO, which tells a day's story in one screen.
 pub fn start_logging() -> Result<(), String> {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,zbus=warn,rumqttc=warn,ort=warn"));
     let registry = tracing_subscriber::registry().with(filter);
-    match is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), std::io::stderr()).then(tracing_journald::layer) {
+    let to_journal = is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), std::io::stderr());
+    match to_journal.then(|| Journal::connect(Clock::start())) {
         Some(Ok(journal)) => registry.with(journal).try_init(),
         Some(Err(_)) | None => {
             let people = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
@@ -38,6 +48,49 @@ fn is_journal(variable: Option<&str>, stream: impl std::os::fd::AsFd) -> bool {
 pub fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "systemd was not told");
+    }
+}
+
+/// Told to stop before anything began.
+#[derive(Debug)]
+pub struct Stopped;
+
+/// Waits as long as the ends before this start ask for, and says so. Nothing unless systemd started this.
+pub async fn pause() -> Result<Option<Restarts>, Stopped> {
+    let Some(dir) = std::env::var_os("RUNTIME_DIRECTORY") else { return Ok(None) };
+    let (restarts, noted) = Restarts::begin(std::path::Path::new(&dir), clock::boot_time());
+    if let Err(error) = noted {
+        tracing::warn!(%error, "this start could not be noted: pauses between starts do not grow");
+    }
+    if !restarts.pause.is_zero() {
+        let (pause, ends) = (restarts.pause, restarts.ends);
+        tracing::warn!(ends, ?pause, "it ended badly again and again: waits before it starts");
+        let more = u32::try_from((pause + STARTS_IN).as_micros()).unwrap_or(u32::MAX);
+        let told = format!("waits {} s: it ended badly {ends} times in a row", pause.as_secs());
+        notify(&[sd_notify::NotifyState::ExtendTimeoutUsec(more), sd_notify::NotifyState::Status(&told)]);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = told_to_stop() => {
+                end_well(restarts);
+                return Err(Stopped);
+            }
+        }
+    }
+    Ok(Some(restarts))
+}
+
+/// Notes that this life ends in good order.
+pub fn end_well(restarts: Restarts) {
+    if let Err(error) = restarts.end_well() {
+        tracing::warn!(%error, "the good end could not be noted: the next start may wait");
+    }
+}
+
+/// Returns when the init system asks for an end; never where its signal cannot be listened to, which then ends the process itself.
+async fn told_to_stop() {
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut asked) => drop(asked.recv().await),
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -61,21 +61,31 @@ def runtime(fetched, machine):
     library = Component("onnxruntime", wheel.version, "MIT", texts=[*licence, notices], cpe=f"cpe:2.3:a:microsoft:onnxruntime:{wheel.version}:*:*:*:*:*:*:*",
                         authors=[{"name": "Microsoft Corporation"}], description="Runs ONNX models",
                         inner=files("onnxruntime", wheel.members), **opened.facts())
-    named = list(third_parties(notices.text))
+    named = list(third_parties(notices.text, opened.archive.read(wheel.members[0][0])))
     return [library, *named], {library.reference: {other.reference for other in named}}
 
 
-def third_parties(notices):
+# Those of the notices that are of use on networks, with their licence, and how the library says which version of them it has: so that
+# known faults can be found. Mbed TLS is asked for its version at run time.
+TALKERS = {
+    "curl/curl": (rb"CLIENT libcurl (\d+\.\d+\.\d+)", "curl", "cpe:2.3:a:haxx:libcurl:{}:*:*:*:*:*:*:*"),
+    "Mbed TLS": (None, "Apache-2.0", ""),
+}
+
+
+def third_parties(notices, library):
     """Whom the notices name. Their versions are not told; a licence is, where the text under the name is one that is known."""
     seen = set()
-    for part in re.split(r"^_____+$", notices, flags=re.M)[1:]:
+    for part in re.split(r"^(?:_____+|\u2014{2,})$", notices, flags=re.M)[1:]:
         name = next((line.strip() for line in part.splitlines() if line.strip()), "")[:80]
         if not name or name in seen:
             continue
         seen.add(name)
-        found = spdx.recognised(part)
-        yield Component(name, None, found.pop() if len(found) == 1 else None, reference=f"library:onnxruntime/{slug(name)}", said="concluded",
-                        scope="optional", properties=[("named-by", "ThirdPartyNotices.txt of onnxruntime")])
+        pattern, licence, cpe = TALKERS.get(name, (None, None, ""))
+        version = (found := pattern and re.search(pattern, library)) and found[1].decode()
+        known = {licence} if licence else spdx.recognised(part)
+        yield Component(name, version, known.pop() if len(known) == 1 else None, reference=f"library:onnxruntime/{slug(name)}", said="concluded",
+                        scope="optional", cpe=cpe.format(version) if version else None, properties=[("named-by", "ThirdPartyNotices.txt of onnxruntime")])
 
 
 def slug(name):

@@ -15,7 +15,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from bills import crates, foreign, spdx, texts
+from bills import copyright, crates, foreign, spdx, texts
 
 HERE = Path(__file__).resolve().parent
 FETCHED = texts.ROOT / ".fetch"
@@ -67,6 +67,12 @@ class Bills(unittest.TestCase):
         self.assertNotIn("timestamp", none["metadata"])
         self.assertEqual(len({one["serialNumber"] for one in (bill, other, none)}), 3)
         self.assertEqual(bill["components"], none["components"])
+
+    def test_what_talks_to_networks_inside_the_runtime_is_named_with_what_is_known_of_it(self):
+        parts = {part["name"]: part for part in every(self.bills["edged-onnxruntime"]["components"])}
+        self.assertRegex(parts["curl/curl"]["version"], r"^\d+\.\d+\.\d+$")
+        self.assertIn(f":libcurl:{parts['curl/curl']['version']}:", parts["curl/curl"]["cpe"])
+        self.assertEqual(parts["Mbed TLS"]["licenses"][0]["expression"], "Apache-2.0")
 
     def test_every_bill_is_what_the_schema_wants(self):
         with tempfile.TemporaryDirectory() as out:
@@ -185,6 +191,31 @@ class Licences(unittest.TestCase):
         rows = [row for row in foreign.ROWS if row.crate != "libsqlite3-sys"]
         with mock.patch.object(foreign, "ROWS", rows), self.assertRaisesRegex(spdx.Fault, "libsqlite3-sys .* is built with cc"):
             crates.bill(foreign.host())
+
+
+class Copyright(unittest.TestCase):
+    def test_debians_file_is_what_the_bills_say(self):
+        self.assertEqual((texts.ROOT / "debian/copyright").read_text(), copyright.written(), "out of date: make gen")
+
+    def test_each_licence_that_is_named_has_its_paragraph_and_each_paragraph_is_named(self):
+        paragraphs = (texts.ROOT / "debian/copyright").read_text().split("\n\n")[1:]
+        named = copyright.used(line.removeprefix("License: ") for paragraph in paragraphs if paragraph.startswith("Files:")
+                               for line in paragraph.split("\n") if line.startswith("License: "))
+        standing = [paragraph.split("\n")[0].removeprefix("License: ") for paragraph in paragraphs if paragraph.startswith("License:")]
+        self.assertEqual(sorted(named), standing)
+
+    def test_expressions_are_put_in_debians_form(self):
+        for given, wanted in (("MIT OR Apache-2.0", "Apache-2.0 or Expat"), ("Zlib OR Apache-2.0 OR MIT", "Apache-2.0 or Expat"),
+                              ("MIT", "Expat"), ("Zlib OR ISC", "Zlib or ISC"), ("MIT AND CC0-1.0", "Expat and CC0-1.0"),
+                              ("(MIT OR Apache-2.0) AND Unicode-3.0", "Apache-2.0 or Expat, and Unicode-3.0"),
+                              ("Apache-2.0 WITH LLVM-exception OR MIT", "Expat")):
+            self.assertEqual(copyright.short(spdx.parsed(given)), wanted)
+
+    def test_code_inside_a_crate_comes_after_the_crate_for_the_later_paragraph_holds(self):
+        text = (texts.ROOT / "debian/copyright").read_text()
+        for inner in copyright.INSIDE.values():
+            crate = "/".join(inner.split("/")[:2]) + "/*"
+            self.assertLess(text.index(f" {crate}\n"), text.index(f" {inner}\n"))
 
 
 if __name__ == "__main__":

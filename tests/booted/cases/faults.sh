@@ -10,13 +10,82 @@ restarted() { # PID RESTARTS SECONDS
     within $soon "the broker is connected again" status_is 'd["mqtt"]["state"]' connected
 }
 
+milliseconds() { date +%s%3N; }
+
 watchdog() {
-    local pid restarts from
+    local pid restarts from began
+    plant
     pid=$(main_pid) restarts=$(property NRestarts) from=$(mark)
+    listen hang 10
+    began=$(milliseconds)
     inside kill -STOP "$pid"
-    # The watchdog's 30 s, the end of the stopped process, the pause before a restart.
+    burst hang 10 | broker mosquitto_pub -q 1 -l -t edge/$node/infer/text-line
+    # The watchdog's 30 s, the end of the stopped process, the start.
     restarted "$pid" "$restarts" 60
+    holds "from the hang to serving again: $(($(milliseconds) - began)) ms; the watchdog's interval is 30 s"
     has "the journal" "Failed with result 'watchdog'" "$(since "$from")"
+    wait "$listener" || fails "what came meanwhile is answered" "$(replies)"
+    is "requests over the broker that came meanwhile" "10 right" "$(replies)"
+}
+
+# Ends badly again and again: the pauses grow, and a stop ends them.
+again_and_again() {
+    local from count
+    inside systemctl restart edged
+    from=$(mark)
+    for count in 1 2 3; do
+        within $soon "it runs, for the $count. time" is_started
+        inside kill -KILL "$(main_pid)"
+    done
+    within $soon "after three kills it waits, and says so" property_is StatusText "waits 2 s: it ended badly 3 times in a row"
+    is "meanwhile it is" activating "$(property ActiveState)"
+    within $soon "then it serves" serves
+    inside kill -KILL "$(main_pid)"
+    within $soon "after the next it waits longer" property_is StatusText "waits 4 s: it ended badly 4 times in a row"
+    has "the journal" "it ended badly again and again: waits before it starts: ends 4, pause 4s" "$(since "$from")"
+    ends "systemctl stop ends the pause" 0 inside systemctl stop edged
+    ends "systemctl start" 0 inside systemctl start edged
+    is "and there was no pause any more" 2 "$(since "$from" | grep -c 'waits before it starts')"
+    within $soon "it serves" serves
+}
+is_started() { [ "$(property MainPID)" != 0 ] && property_is ActiveState active; }
+
+# A clock that is set far forth and back while it works, as by the first answer of a time server. The box's own clock is this
+# machine's: the daemon gets one of its own, which only it sees.
+time_jump() {
+    local pid restarts offset
+    if ! command -v cc >/dev/null; then
+        holds "SKIPPED: a clock that can be set needs a C compiler, and there is no cc"
+        return 0
+    fi
+    plant
+    cc -O1 -shared -fPIC -o "$root/srv/wall.so" "$here/../src/wall/wall.c"
+    set_clock 0
+    printf '[Service]\nEnvironment=LD_PRELOAD=/srv/wall.so TEST_WALL_CLOCK=/srv/wall\n' >"$root/etc/systemd/system/edged.service.d/wall.conf"
+    inside systemctl daemon-reload
+    ends "it starts with a clock of its own" 0 inside systemctl restart edged
+    within $soon "it serves" serves
+    pid=$(main_pid) restarts=$(property NRestarts)
+    for offset in 31536000 -86400 0; do
+        open_requests "jump$offset"
+        set_clock $offset
+        wait "$caller" || fails "the clock is set to $offset s: the caller on the bus is answered" "$(cat "$work/run/caller")"
+        wait "$listener" || fails "the clock is set to $offset s: $requests replies over the broker" "$(replies)"
+        is "the clock is set to $offset s: over the broker" "$requests right" "$(replies)"
+    done
+    is "it is the same process" "$pid $restarts" "$(main_pid) $(property NRestarts)"
+    within $soon "nothing is wrong" as tech edgectl status --check
+    rm "$root/etc/systemd/system/edged.service.d/wall.conf"
+    inside systemctl daemon-reload
+    inside systemctl restart edged
+}
+set_clock() { # SECONDS
+    python3 - "$1" "$root/srv/wall" <<'END'
+import os, struct, sys
+
+file = os.open(sys.argv[2], os.O_RDWR | os.O_CREAT, 0o644)
+os.pwrite(file, struct.pack("=q", int(sys.argv[1])), 0)
+END
 }
 
 killed() {

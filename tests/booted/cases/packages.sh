@@ -75,6 +75,29 @@ purged() {
     is "files, users, groups and units that went" "" "$(comm -23 "$work/run/before" "$work/run/after" || true)"
 }
 
+# A provider comes with its drop-in, and goes with it.
+openvino() {
+    if ! ls "$root"/srv/debs/edged-openvino_*.deb >/dev/null 2>&1; then
+        holds "SKIPPED: OpenVINO's plugin is for x86, and this machine is $(uname -m)"
+        return 0
+    fi
+    # shellcheck disable=SC2016 # the shell inside
+    ends "apt install ./edged-openvino_*.deb" 0 inside sh -c \
+        'cd /srv/debs && exec env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install ./edged-openvino_*.deb'
+    within $soon "the service knows of it" status_has_provider openvino
+    within $soon "it serves" serves
+    is "errors in the journal" "" "$(inside journalctl -u edged -p err --no-pager -o cat)"
+    at_most "exposure with it" 2.2 "$(exposure)"
+    ends "apt purge edged-openvino" 0 apt purge edged-openvino
+    within $soon "it serves without" serves
+}
+status_has_provider() { # NAME
+    local found
+    found=$(as tech edgectl status --json)
+    echo "$found"
+    grep -q "\"$1\"" <<<"$found"
+}
+
 # The packages in $root/srv/debs, as another version.
 as_version() { # VERSION
     local deb name unpacked=$work/run/unpacked

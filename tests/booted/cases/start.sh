@@ -24,9 +24,22 @@ ready() {
 # Microseconds on the box's clock at which this unit property was set.
 at() { inside systemctl show ${2:+"$2"} -p "$1" --value; }
 
+# Leaves the box four models: a reader of lines, what says how a picture lies, a finder of text, and a sorter of files.
+four_models() {
+    mkdir -p "$root/srv/aside"
+    local model
+    for model in $models; do
+        case $model in
+            text-line | text-direction | text-boxes | file-type) ;;
+            *) mv "$root/usr/share/edged/bundles/$model" "$root/srv/aside/" ;;
+        esac
+    done
+}
+
 at_boot() {
     local began ready took
     inside systemctl is-enabled edged
+    four_models
     reboot
     within $soon "active after a boot" property_is ActiveState active
     began=$(at UserspaceTimestampMonotonic)
@@ -35,6 +48,9 @@ at_boot() {
     holds "from the first process of the box to READY: $took ms, of which edged: \
 $(((ready - $(at InactiveExitTimestampMonotonic edged)) / 1000)) ms"
     within $soon "it serves" serves
+    mv "$root"/srv/aside/* "$root/usr/share/edged/bundles/"
+    inside systemctl restart edged
+    within $soon "and again with all" serves
     is "it waits for no network" "" "$(inside systemctl show edged -p After --value | tr ' ' '\n' | grep network-online || true)"
 }
 

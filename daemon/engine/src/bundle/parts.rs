@@ -57,6 +57,7 @@ impl fmt::Display for PartKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Need {
+    /// What it is.
     pub kind: PartKind,
     /// The part's name.
     pub name: String,

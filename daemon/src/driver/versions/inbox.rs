@@ -118,7 +118,7 @@ impl Driver {
             Ok(seen) => seen,
             Err(why) => {
                 if inbox.fault.as_ref() != Some(&why) {
-                    tracing::error!(%why, "inbox");
+                    tracing::error!(%why, "the inbox cannot be read");
                 }
                 inbox.fault = Some(why);
                 return;
@@ -202,7 +202,7 @@ impl Driver {
         match stuck {
             None => drop(inbox.files.remove(&name)),
             Some(stuck) => {
-                tracing::error!(file = %shown(&name), why = %stuck, "inbox");
+                tracing::error!(file = %shown(&name), why = %stuck, "a file stays in the inbox");
                 if let Some(file) = inbox.files.get_mut(&name) {
                     file.stuck = Some(stuck);
                 }
