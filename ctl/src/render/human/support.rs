@@ -21,6 +21,6 @@ pub fn told(place: &str, size: usize, manifest: &Manifest) -> String {
     for sentence in &manifest.redaction {
         out.push_str(&paragraph("- ", sentence));
     }
-    out.push_str("\nNothing was sent anywhere. Look into it before you mail it: tar -xzf\n");
+    out.push_str("\nNothing was sent anywhere. Look into it before you mail it: `tar -xzf FILE`.\n");
     out
 }
