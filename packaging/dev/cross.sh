@@ -82,7 +82,7 @@ export debian home triple gnu arch version SOURCE_DATE_EPOCH
 debs=$(cd "$debs" && pwd) tree=$PWD fetched=$(cd "$fetched" && pwd -P)
 export debs tree fetched cross sysroot
 unshare --mount --propagation private bash -euo pipefail -c '
-    for place in "$tree" "$home" "$debs" "$cross" "$fetched" "$(cd .fetch && pwd -P)"; do
+    for place in "$tree" "$home" "$debs" "$cross/.." "$fetched" "$(cd .fetch && pwd -P)"; do
         mkdir -p "$debian$place"
         mount --bind "$place" "$debian$place"
     done
@@ -103,6 +103,8 @@ unshare --mount --propagation private bash -euo pipefail -c '
             mkdir -p \"$cross/bin\"
             cp -p \"$cross/target/$triple/dist/edged\" \"$cross/target/$triple/dist-ctl/edgectl\" \"$cross/bin/\"
             packaging/dev/symbols.sh \"$cross/bin/edged\" \"$cross/bin/edgectl\"
+            # debian/ has room for one build at a time.
+            exec 8>\"$cross/../deb.lock\" && flock 8
             dpkg-buildpackage --host-arch=$arch --build=any --no-sign --no-check-builddeps --no-pre-clean \
                 --buildinfo-option=-u\"$debs\" --buildinfo-file=\"$debs/edged_${version}_$arch.buildinfo\" \
                 --changes-option=-u\"$debs\" --changes-file=\"$debs/edged_${version}_$arch.changes\"

@@ -27,12 +27,12 @@ if [ -n "$missing" ]; then
         </dev/null >&2
 fi
 
+if [ "$arch" != "$here" ]; then exec packaging/dev/cross.sh "$arch"; fi
+
 # debian/ has room for one build at a time.
 mkdir -p "${CARGO_TARGET_DIR:-target}"
 exec 8>"${CARGO_TARGET_DIR:-target}/deb.lock"
 flock -n 8 || { echo "deb: waiting for another build in this tree" >&2 && flock 8; }
-
-if [ "$arch" != "$here" ]; then exec packaging/dev/cross.sh "$arch"; fi
 
 # One time for everything in the packages: that of the last change of the packages' own change log.
 SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -S Timestamp)
