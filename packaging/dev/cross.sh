@@ -61,7 +61,12 @@ if [ ! -d "$sysroot" ]; then
     mv "$sysroot.new" "$sysroot"
 fi
 
-printf '#!/bin/sh\nexec %s-gcc --sysroot=%s "$@"\n' $gnu "$sysroot" >"$cross/cc"
+# The compiler looks into the folder of its own release first, unless it is led by the hand.
+cat >"$cross/cc" <<END
+#!/bin/sh
+exec $gnu-gcc --sysroot=$sysroot -B$sysroot/usr/lib/$gnu -L$sysroot/usr/lib/$gnu -L$sysroot/lib/$gnu \\
+    -isystem $sysroot/usr/include/$gnu -isystem $sysroot/usr/include "\$@"
+END
 chmod +x "$cross/cc"
 
 # Runtime and models for that machine; the downloads are shared.

@@ -55,6 +55,7 @@ unpack() {
     # Of 32 digits, as on a box that was booted before: an empty one would make each boot a first one.
     tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
     echo $node >"$root/etc/hostname"
+    printf '127.0.0.1 localhost\n127.0.1.1 %s\n' $node >"$root/etc/hosts"
     # The journal of the last moments is read after the end.
     mkdir -p "$root/var/log/journal"
     ln -sf /dev/null "$root/etc/systemd/system/apt-daily.timer"

@@ -105,6 +105,9 @@ impl Driver {
             Ok(())
         });
         self.look_into_inbox();
+        if let Err(why) = &result {
+            tracing::error!(%why, "configuration not taken over; the old one holds");
+        }
         self.reloading.fault = result.clone().err();
         self.touch();
         for done in std::mem::take(&mut self.reloading.asked) {

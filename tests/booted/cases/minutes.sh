@@ -62,16 +62,17 @@ first_minutes() {
     types 0 'sudo edgectl config check' fine
     types 0 'sudo systemctl restart edged'
     within $soon "connected" status_is 'd["mqtt"]["state"]' connected
-    says 'A device sends a picture and names the topic for the answer; `mosquitto_rr` does both.' ''
-    types 0 "mosquitto_rr -V mqttv5 -q 1 -W 10 -t edge/$node/infer/text-line -e answers/me -D publish content-type image/png -f label.png" \
-        '"ok":true' 'SN 0093-5521-X7'
+    says 'A device sends a request and names the topic for the answer; `mosquitto_rr` does both. Pictures go as they are, too:' \
+        '[mqtt/mosquitto.md](mqtt/mosquitto.md).' ''
+    types 0 "mosquitto_rr -V mqttv5 -q 1 -W 10 -t edge/$node/infer/file-type -e edge/answers/desk -m '{\"text\": \"[press]\\nspeed=40\\nforce=12\\n\"}'" \
+        '"ok":true' ini
     says '## A mistake' '' 'A key that is misspelt. What held before goes on to hold, and the command says what is wrong.' ''
     types 0 "printf '[policy]\\nmax_deadlin_ms = 5000\\n' | sudo tee /etc/edged/edged.toml.d/20-policy.toml" policy
-    types 2 'sudo edgectl config check' max_deadlin_ms
+    types 1 'sudo edgectl config check' max_deadlin_ms
     types 1 'sudo edgectl reload' max_deadlin_ms
     types 0 'edgectl infer text-line label.png' 'SN 0093-5521-X7'
     says 'The journal has it with an explanation, for whoever comes later:' ''
-    types 0 'journalctl -u edged -p err -n 1 -x --no-pager' 'The new configuration of edged has faults' max_deadlin_ms
+    types 0 'sudo journalctl -u edged -p err -n 1 -x --no-pager' 'The new configuration of edged has faults' max_deadlin_ms
     types 0 "printf '[policy]\\nmax_deadline_ms = 5000\\n' | sudo tee /etc/edged/edged.toml.d/20-policy.toml"
     types 0 'sudo edgectl reload'
     says '## A crash' '' 'systemd starts it again at once; requests over MQTT that came meanwhile are answered then.' ''
