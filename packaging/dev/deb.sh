@@ -29,6 +29,14 @@ fi
 
 if [ "$arch" != "$here" ]; then exec packaging/dev/cross.sh "$arch"; fi
 
+# Programs that were given are for this machine's tests; what is built here is for others, too.
+if [ -z "${EDGE_BIN_DIR:-}" ]; then
+    make dist >&2
+    EDGE_BIN_DIR=${CARGO_TARGET_DIR:-target}/dist
+    packaging/dev/symbols.sh "$EDGE_BIN_DIR/edged" "$EDGE_BIN_DIR/edgectl" >&2
+    export EDGE_BIN_DIR
+fi
+
 # debian/ has room for one build at a time.
 mkdir -p "${CARGO_TARGET_DIR:-target}"
 exec 8>"${CARGO_TARGET_DIR:-target}/deb.lock"
@@ -50,7 +58,5 @@ dpkg-buildpackage --build=binary --no-sign --no-check-builddeps --no-pre-clean \
     echo "deb: no packages; the whole of it is in $EDGE_DEBS/build.log" >&2
     exit 1
 }
-# Programs that were given are for this machine's tests.
-[ -n "${EDGE_BIN_DIR:-}" ] || packaging/dev/symbols.sh debian/edged/usr/bin/edged debian/edged/usr/bin/edgectl
 debian/rules clean >>"$EDGE_DEBS/build.log" 2>&1
 (cd "$EDGE_DEBS" && sha256sum -- *.deb)
