@@ -1,6 +1,7 @@
-"""Is an answer of `edgectl infer --json` what a bundle expects? Numbers may differ by a hundredth; what is not expected may be there.
+"""Is an answer of `edgectl infer --json` what a bundle expects? Shares may differ by a hundredth, or by what is said, and pixels by
+none, or by what is said; what is not expected may be there.
 
-    same.py ANSWER EXPECTED
+    same.py ANSWER EXPECTED [SHARE PIXELS]
 """
 
 import json
@@ -13,10 +14,13 @@ def same(found, wanted):
     if isinstance(wanted, list):
         return len(found) == len(wanted) and all(map(same, found, wanted))
     if isinstance(wanted, float):
-        return abs(found - wanted) <= 0.01
+        return abs(found - wanted) <= SHARE
+    if isinstance(wanted, int) and not isinstance(wanted, bool):
+        return abs(found - wanted) <= PIXELS
     return found == wanted
 
 
-found, wanted = (json.load(open(path)) for path in sys.argv[1:])
+SHARE, PIXELS = (float(word) for word in sys.argv[3:] or ("0.01", "0"))
+found, wanted = (json.load(open(path)) for path in sys.argv[1:3])
 if not same(found["result"], wanted):
     sys.exit(f"{found['result']}\nis not\n{wanted}")

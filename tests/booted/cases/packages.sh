@@ -39,6 +39,8 @@ END
 }
 
 installed() {
+    local from
+    from=$(mark)
     people
     mkdir -p "$root/srv/debs"
     cp "$debs"/*.deb "$root/srv/debs/"
@@ -58,7 +60,7 @@ installed() {
     ends "systemd-analyze verify edged.service" 0 inside systemd-analyze verify edged.service
     is "and it has nothing to say" "" "$said"
     ends "edged --check-config" 0 inside edged --check-config
-    is "errors in the journal" "" "$(inside journalctl -u edged -p err --no-pager -o cat)"
+    is "errors in the journal" "" "$(since "$from" -p err)"
 }
 
 purged() {
@@ -77,6 +79,8 @@ purged() {
 
 # A provider comes with its drop-in, and goes with it.
 openvino() {
+    local from
+    from=$(mark)
     if ! ls "$root"/srv/debs/edged-openvino_*.deb >/dev/null 2>&1; then
         holds "SKIPPED: OpenVINO's plugin is for x86, and this machine is $(uname -m)"
         return 0
@@ -86,7 +90,7 @@ openvino() {
         'cd /srv/debs && exec env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install ./edged-openvino_*.deb'
     within $soon "the service knows of it" status_has_provider openvino
     within $soon "it serves" serves
-    is "errors in the journal" "" "$(inside journalctl -u edged -p err --no-pager -o cat)"
+    is "errors in the journal" "" "$(since "$from" -p err)"
     at_most "exposure with it" 2.2 "$(exposure)"
     ends "apt purge edged-openvino" 0 apt purge edged-openvino
     within $soon "it serves without" serves
