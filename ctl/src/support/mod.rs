@@ -7,6 +7,7 @@ pub mod config;
 pub mod gather;
 pub mod names;
 pub mod redact;
+mod words;
 
 use serde::Serialize;
 use serde_json::Value;

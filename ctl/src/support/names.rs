@@ -1,10 +1,13 @@
 //! Names of places that somebody may not want to tell: boxes, hosts, topics, addresses. Pure: the same name is the same word
 //! everywhere in a bundle, so that what belongs together can still be seen.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::Value;
+
+use super::words;
 
 /// Shorter ones are found in every word.
 const SHORTEST: usize = 3;
@@ -107,22 +110,11 @@ fn replaced(text: &str, name: &str, word: &str) -> String {
 
 /// Addresses of networks: who they are cannot be told from a number, so all of them are one word.
 fn hide_addresses(text: &str) -> String {
-    let is_part = |char: char| char.is_ascii_hexdigit() || ".:".contains(char);
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(begin) = rest.find(is_part) {
-        let (before, from) = rest.split_at(begin);
-        let end = from.find(|char| !is_part(char)).unwrap_or(from.len());
-        let (word, after) = from.split_at(end);
-        out.push_str(before);
-        out.push_str(&hidden_address(word));
-        rest = after;
-    }
-    out + rest
+    words::replaced(text, |char| char.is_ascii_hexdigit() || ".:".contains(char), hidden_address)
 }
 
 /// `10.0.0.7:1883` is `address:1883`.
-fn hidden_address(word: &str) -> String {
+fn hidden_address(word: &str) -> Cow<'_, str> {
     let tells = |ip: &IpAddr| !ip.is_loopback() && !ip.is_unspecified();
     let trimmed = word.trim_end_matches(['.', ':']);
     let tail = word.get(trimmed.len()..).unwrap_or_default();
@@ -133,9 +125,9 @@ fn hidden_address(word: &str) -> String {
     // Versions of four numbers look the same, and `::` is the path of a module.
     let is_one = |text: &str| text.len() > SHORTEST && text.parse::<IpAddr>().is_ok_and(|ip| tells(&ip));
     match port {
-        Some(port) if is_one(address) => format!("address:{port}{tail}"),
-        None if is_one(address) => format!("address{tail}"),
-        _ => word.to_owned(),
+        Some(port) if is_one(address) => format!("address:{port}{tail}").into(),
+        None if is_one(address) => format!("address{tail}").into(),
+        _ => word.into(),
     }
 }
 

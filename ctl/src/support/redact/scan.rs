@@ -2,6 +2,7 @@
 
 use super::REMOVED;
 use super::label::is_secret;
+use crate::support::words;
 
 /// Beginnings of tokens that services give out.
 const TOKENS: [&str; 16] = [
@@ -221,17 +222,12 @@ fn closing(text: &str, quote: char) -> usize {
 
 /// Tokens of known kinds, wherever they stand.
 fn tokens(line: &str) -> String {
-    let is_part = |char: char| char.is_ascii_alphanumeric() || "_-.".contains(char);
-    let mut out = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(begin) = rest.find(is_part) {
-        let (before, from) = rest.split_at(begin);
-        let end = from.find(|char| !is_part(char)).unwrap_or(from.len());
-        let (word, after) = from.split_at(end);
-        let is_token = word.len() >= TOKEN && TOKENS.iter().any(|begin| word.starts_with(begin));
-        out.push_str(before);
-        out.push_str(if is_token { REMOVED } else { word });
-        rest = after;
-    }
-    out + rest
+    words::replaced(
+        line,
+        |char| char.is_ascii_alphanumeric() || "_-.".contains(char),
+        |word| {
+            let is_token = word.len() >= TOKEN && TOKENS.iter().any(|begin| word.starts_with(begin));
+            if is_token { REMOVED.into() } else { word.into() }
+        },
+    )
 }
