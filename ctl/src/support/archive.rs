@@ -24,8 +24,10 @@ pub fn packed(root: &str, unix_seconds: u64, parts: &[Clean]) -> io::Result<Vec<
     tar.into_inner()?.finish()
 }
 
-/// Writes it beside its place, and moves it there when all of it is on the disk. Replaces what is there only with `force`.
+/// Writes it beside its place, and moves it there when all of it is on the disk. Replaces a file that is there only with `force`,
+/// and anything else never: `/dev/null` would be a file from then on, for every program of the box.
 pub fn write(path: &Path, bytes: &[u8], force: bool) -> io::Result<()> {
+    replaceable(path)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let part = Unfinished(path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id())));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part.0)?;
@@ -40,6 +42,20 @@ pub fn write(path: &Path, bytes: &[u8], force: bool) -> io::Result<()> {
         done => done?,
     }
     File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Whether there is a regular file, or nothing.
+fn replaceable(path: &Path) -> io::Result<()> {
+    let what = match path.symlink_metadata().map(|meta| meta.file_type()) {
+        Ok(kind) if kind.is_file() => return Ok(()),
+        Ok(kind) if kind.is_symlink() => "a link",
+        Ok(kind) if kind.is_dir() => "a directory",
+        Ok(_) => "a device, a pipe or a socket",
+        // Whatever it is, writing meets it and says more.
+        Err(_) => return Ok(()),
+    };
+    let why = format!("it is {what}, which is not replaced: name another file, or use --stdout");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
 }
 
 /// Goes away with this value, unless it was moved.
@@ -70,5 +86,32 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left over");
         assert!(write(&dir.path().join("no/a.tar.gz"), b"", false).is_err());
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced_with_force_either() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("file"), "one").unwrap();
+        fs::create_dir(at("directory")).unwrap();
+        std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
+        std::os::unix::fs::symlink(at("gone"), at("dangling")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        let cases = [
+            (at("link"), "a link"),
+            (at("dangling"), "a link"),
+            (at("directory"), "a directory"),
+            (at("socket"), "a device, a pipe or a socket"),
+        ];
+        for (path, what) in cases {
+            let before = path.symlink_metadata().unwrap().file_type();
+            for force in [false, true] {
+                let refused = write(&path, b"two", force).unwrap_err().to_string();
+                assert!(refused.contains(what) && refused.contains("not replaced"), "{}: {refused}", path.display());
+            }
+            assert_eq!(path.symlink_metadata().unwrap().file_type(), before, "{}", path.display());
+        }
+        assert_eq!(fs::read(at("file")).unwrap(), b"one");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 5, "nothing is left over");
     }
 }
