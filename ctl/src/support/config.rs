@@ -5,7 +5,7 @@ use serde_json::Value as Document;
 use toml::{Table, Value};
 
 use super::names::{Kind, Names};
-use super::redact::{REMOVED, Secrets, is_credential, is_secret};
+use super::redact::{REMOVED, Secrets, is_credential, is_pin, is_secret};
 
 /// Ends of keys whose value is the name of this or another box, or of its place.
 const NODES: [&str; 5] = ["node", "client_id", "edge_node", "group", "channel"];
@@ -20,11 +20,7 @@ pub fn learn(text: &str, secrets: &mut Secrets, names: &mut Names) {
         Ok(table) => learn_document(&serde_json::to_value(table).unwrap_or_default(), secrets, names),
         Err(_) => {
             for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
-                let value = value.trim().trim_matches(['"', '\'']);
-                if is_secret(key.trim()) {
-                    secrets.learn(value);
-                }
-                secrets.learn_address(value);
+                secrets.learn_named(key.trim(), value.trim().trim_matches(['"', '\'']));
             }
         }
     }
@@ -48,21 +44,19 @@ fn visit(key: &str, value: &Document, secrets: &mut Secrets, names: &mut Names) 
         }),
         Document::Array(list) => list.iter().for_each(|one| visit(key, one, secrets, names)),
         Document::String(text) => {
-            secrets.learn_address(text);
-            // The name of a file that holds a secret is none: it would be searched everywhere.
-            let is_name = key == "credentials" && !text.contains([':', ' ']);
-            if is_secret(key) && !is_name {
-                secrets.learn(text);
-            }
-            match key {
-                _ if NODES.contains(&key) => names.learn(Kind::Node, text),
-                _ if HOSTS.contains(&key) || text.contains("://") => names.learn_address(text),
-                _ if TOPICS.contains(&key) => names.learn_topic(text),
-                _ if is_credential(key) && !is_secret(key) => names.learn(Kind::User, text),
-                _ => {}
-            }
+            secrets.learn_named(key, text);
+            learn_name(key, text, names);
         }
-        other if is_secret(key) => secrets.learn(&other.to_string()),
+        other => secrets.learn_named(key, &other.to_string()),
+    }
+}
+
+fn learn_name(key: &str, text: &str, names: &mut Names) {
+    match key {
+        _ if NODES.contains(&key) => names.learn(Kind::Node, text),
+        _ if HOSTS.contains(&key) || text.contains("://") => names.learn_address(text),
+        _ if TOPICS.contains(&key) => names.learn_topic(text),
+        _ if is_credential(key) && !is_secret(key) => names.learn(Kind::User, text),
         _ => {}
     }
 }
@@ -93,8 +87,9 @@ fn cleaned(key: &str, value: Value, secrets: &Secrets) -> Value {
             Value::Table(clean.collect())
         }
         Value::Array(list) => Value::Array(list.into_iter().map(|one| cleaned(key, one, secrets)).collect()),
-        _ if is_credential(key) => Value::String(REMOVED.into()),
+        other if is_credential(key) || is_pin(key, &other) => Value::String(REMOVED.into()),
         Value::String(text) => Value::String(secrets.value(&text)),
+        other if secrets.are_in(other.to_string().as_bytes()) => Value::String(REMOVED.into()),
         other => other,
     }
 }
@@ -110,7 +105,9 @@ fn line(line: &str) -> Option<String> {
         _ if is_heading => Some(format!("{line}\n")),
         Some((key, value)) if is_key(key.trim()) => {
             let (key, value) = (key.trim(), value.trim());
-            let plain = !is_credential(key) && (value.parse::<f64>().is_ok() || matches!(value, "true" | "false"));
+            let plain = !is_credential(key)
+                && !is_pin(key, &value)
+                && (value.parse::<f64>().is_ok() || matches!(value, "true" | "false"));
             Some(format!("{key} = {}\n", if plain { value } else { REMOVED }))
         }
         _ => Some(format!("{REMOVED}\n")),
@@ -185,5 +182,17 @@ mod tests {
         assert!(told.contains("[mqtt]\nport = 1883\npassword = <removed>\nhost = <removed>\n"), "{told}");
         assert!(told.starts_with("# no TOML"), "{told}");
         assert_eq!(secrets.text("hunter2"), REMOVED);
+    }
+
+    #[test]
+    fn a_key_of_the_broker_is_for_everybody_and_a_pin_is_not() {
+        let text = "[mqtt.tls]\npin = ['sha256/AbCd0123=']\n[plc]\npin = 4711\nPLC_PIN = '482913'\n[models]\nkeys_dir = '/etc/k'\n";
+        let (secrets, _) = learnt(text);
+        let told = told(text, &secrets);
+        for kept in ["sha256/AbCd0123=", "keys_dir = \"/etc/k\""] {
+            assert!(told.contains(kept), "{kept}: {told}");
+        }
+        assert!(!told.contains("4711") && !told.contains("482913"), "{told}");
+        assert_eq!(secrets.text("saw 482913 of 4711"), "saw <removed> of 4711");
     }
 }

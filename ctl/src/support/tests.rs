@@ -62,6 +62,38 @@ proptest! {
     }
 }
 
+/// Values that are no secrets of anybody's take nothing else with them.
+#[test]
+fn harmless_values_under_secret_names_cost_no_part() {
+    let config = "[mqtt]\npassword = 'removed'\n[[site]]\nname = 'far'\nprotocol = 'openai'\ncredential = 'openai'\n";
+    let environment = "Environment=HAS_TOKEN=true \"IS_SECRET=no\" MAX_TOKEN=17\nMainPID=7\n";
+    let record = serde_json::json!({"serving": true, "open": 17, "protocol": "openai", "tokens": 17});
+    let (secrets, _) = found(config, "", environment, record.clone()).learn();
+    let (parts, missing) = redacted(found(config, "removed a model", environment, record.clone()), &secrets, None);
+    assert_eq!(missing.iter().map(|one| one.file.as_str()).collect::<Vec<_>>(), ["gone.txt"]);
+    let text = |file: &str| {
+        let part = parts.iter().find(|part| part.file == file).unwrap();
+        String::from_utf8(part.bytes.clone()).unwrap()
+    };
+    assert_eq!(serde_json::from_str::<Value>(&text("status.json")).unwrap(), record);
+    assert_eq!(text("journal.txt"), "removed a model");
+    let config = text("config/00-edged.toml");
+    assert!(config.contains("protocol = \"openai\"") && config.contains("credential = \"<removed>\""), "{config}");
+    let told = "Environment=HAS_TOKEN=<removed> \"IS_SECRET=<removed>\" MAX_TOKEN=<removed>\nMainPID=7\n";
+    assert_eq!(text("unit/show.txt"), told);
+}
+
+/// What is in a unit under any name, and what a program of it is given.
+#[test]
+fn what_units_give_to_programs_never_comes_out() {
+    let unit = "Environment=PLC=hunter2 DB_AUTH=hunter3-of-the-log\nEnvironment=LONG_PASSWORD=\\\n  hunter4-of-the-log\n\
+                ExecStartPre=/usr/bin/mosquitto_pub -P hunter5\n";
+    let journal = "10:00 saw hunter3-of-the-log and hunter4-of-the-log\n";
+    let out = unpacked(found("", journal, unit, Value::Null), false);
+    assert!(!out.contains("hunter"), "{out}");
+    assert!(out.contains("PLC=<removed>") && out.contains("/usr/bin/mosquitto_pub <removed>"), "{out}");
+}
+
 #[test]
 fn a_part_that_a_secret_is_still_in_is_left_out() {
     let mut found = Found::default();

@@ -1,13 +1,16 @@
 //! Secrets out of what a technician mails: pure functions of text. A value goes because of its name (`password`, `token`), its
 //! place (before the `@` of an address, behind its `?`), its look (a private key, a token of a known kind), or because it is
-//! known: what the configuration holds under such a name goes from everything else, too. Rather too much than too little.
+//! known: what the configuration holds under such a name goes from everything else, too, unless it is too ordinary a word to be
+//! told from others. What units of systemd give to programs goes whatever its name. Rather too much than too little.
 
 mod label;
+mod ordinary;
 mod scan;
+mod unit;
 
 use serde_json::Value;
 
-pub use self::label::{is_credential, is_secret};
+pub use self::label::{is_credential, is_pin, is_secret};
 
 /// What stands where something was.
 pub const REMOVED: &str = "<removed>";
@@ -21,13 +24,16 @@ const MOST: usize = 256;
 pub struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// Learns one; it is searched as it is, and as addresses and JSON write it.
+    /// Learns one; it is searched as it is, and as addresses and JSON write it, if it is not an ordinary word.
     pub fn learn(&mut self, secret: &str) {
+        if ordinary::is_ordinary(secret) {
+            return;
+        }
         let json = Value::from(secret).to_string();
         let json = json.trim_matches('"').to_owned();
         let debug = secret.escape_debug().to_string();
         for form in [secret.to_owned(), percent(secret), json, debug] {
-            if form.len() >= SHORTEST && form != REMOVED && self.0.len() < MOST && !self.0.contains(&form) {
+            if form.len() >= SHORTEST && self.0.len() < MOST && !self.0.contains(&form) {
                 self.0.push(form);
             }
         }
@@ -45,14 +51,23 @@ impl Secrets {
         }
     }
 
+    /// Learns a value that stands under a name, if the name says that it is secret; and what is in it, if it is an address.
+    pub fn learn_named(&mut self, name: &str, value: &str) {
+        self.learn_address(value);
+        let last = name.rsplit(|char: char| !char.is_alphanumeric()).next().unwrap_or_default().to_ascii_lowercase();
+        // The name of a credential, or of the file that holds it, is no secret: it would be searched everywhere.
+        let is_name = last.starts_with("credential") && ordinary::is_name(value);
+        if (is_secret(name) || is_pin(name, &value)) && !is_name {
+            self.learn(value);
+        }
+    }
+
     /// Learns what stands behind secret names in a text such as `Environment="MQTT_PASSWORD=x"`.
     pub fn learn_environment(&mut self, text: &str) {
-        let lines = text.lines().filter_map(|line| line.trim().strip_prefix("Environment="));
-        for (name, value) in lines.flat_map(scan::variables) {
-            if is_secret(&name) {
-                self.learn(&value);
-            }
-            self.learn_address(&value);
+        for (name, value) in unit::variables(text) {
+            self.learn_named(&name, &value);
+            // As the program gets it: what is written `\"` is `"`.
+            self.learn_named(&name, &value.replace('\\', ""));
         }
     }
 
@@ -63,12 +78,12 @@ impl Secrets {
 
     /// A text of any kind without secrets.
     pub fn text(&self, text: &str) -> String {
-        scan::text(&self.without_known(text))
+        scan::text(&self.without_known(&unit::told(text)))
     }
 
     /// The value of a key that is a string.
     pub fn value(&self, text: &str) -> String {
-        scan::text(&scan::address(&self.without_known(text)))
+        scan::text(&scan::address(&self.without_known(&unit::told(text))))
     }
 
     /// A document without secrets.
@@ -78,11 +93,14 @@ impl Secrets {
             Value::Array(list) => Value::Array(list.into_iter().map(|one| self.json(one)).collect()),
             Value::Object(map) => {
                 let one = |(key, value): (String, Value)| {
-                    let value = if is_credential(&key) { emptied(value) } else { self.json(value) };
+                    let is_secret = is_credential(&key) || is_pin(&key, &value);
+                    let value = if is_secret { emptied(value) } else { self.json(value) };
                     (self.text(&key), value)
                 };
                 Value::Object(map.into_iter().map(one).collect())
             }
+            // A number is searched as well: otherwise the document would have to be left out.
+            Value::Number(number) if self.are_in(number.to_string().as_bytes()) => Value::from(REMOVED),
             other => other,
         }
     }

@@ -1,7 +1,7 @@
 //! Secrets in text that nobody knows the form of: line by line, by what stands before them and by how they look.
 
 use super::REMOVED;
-use super::label::is_secret;
+use super::label::{is_pin, is_secret};
 use crate::support::words;
 
 /// Beginnings of tokens that services give out.
@@ -56,7 +56,7 @@ pub fn text(text: &str) -> String {
 enum Within {
     Key,
     Next,
-    /// Of a setting of a unit, up to a line that does not end with a backslash.
+    /// Of a setting of a unit, or a value that was not at its end, up to a line that does not end with a backslash.
     Continued,
 }
 
@@ -65,7 +65,8 @@ fn begins(line: &str) -> Option<Within> {
     match key {
         Some(rest) if rest.contains("PRIVATE") && !rest.contains("-----END") => Some(Within::Key),
         _ if line.contains("secret key") && line.contains("comment:") => Some(Within::Next),
-        _ if line.contains(CREDENTIAL) && line.ends_with('\\') => Some(Within::Continued),
+        _ if !line.ends_with('\\') => None,
+        _ if line.contains(CREDENTIAL) || labelled(line).ends_with(REMOVED) => Some(Within::Continued),
         _ => None,
     }
 }
@@ -97,24 +98,6 @@ pub fn address(value: &str) -> String {
 pub fn users(value: &str) -> Vec<String> {
     let whole = value.split_once("://").filter(|(scheme, _)| is_scheme(scheme)).map(|(_, rest)| rest);
     whole.and_then(|rest| rest.rsplit_once('@')).map(|(user, _)| user.to_owned()).into_iter().collect()
-}
-
-/// `A=x "B=y z"` as systemd writes them.
-pub fn variables(list: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut rest = list.trim();
-    while !rest.is_empty() {
-        let end = match rest.strip_prefix('"') {
-            Some(inner) => 1 + closing(inner, '"'),
-            None => rest.find(char::is_whitespace).unwrap_or(rest.len()),
-        };
-        let (word, left) = rest.split_at(end.min(rest.len()));
-        if let Some((name, value)) = word.trim_start_matches('"').split_once('=') {
-            found.push((name.to_owned(), value.trim_matches('"').to_owned()));
-        }
-        rest = left.trim_start_matches('"').trim_start();
-    }
-    found
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -176,7 +159,8 @@ fn is_word(char: char) -> bool {
 /// What of the text behind a word stays before its secret value, and what comes behind that; `None` if it has none.
 fn value<'a>(word: &str, quote: Option<char>, after: &'a str) -> Option<(&'a str, &'a str)> {
     let is_scheme = SCHEMES.contains(&word.to_ascii_lowercase().as_str());
-    if !is_scheme && !is_secret(word) {
+    let is_named = is_scheme || is_secret(word);
+    if !is_named && !word.eq_ignore_ascii_case("pin") {
         return None;
     }
     let closed = after.strip_prefix(['"', '\'']).unwrap_or(after);
@@ -187,6 +171,9 @@ fn value<'a>(word: &str, quote: Option<char>, after: &'a str) -> Option<(&'a str
         None if (word.starts_with('-') || is_scheme) && spaced.len() < closed.len() => (None, spaced),
         None => return None,
     };
+    if !is_named && !is_pin(word, &behind) {
+        return None;
+    }
     let kept = |left: &str| after.get(..after.len() - left.len()).unwrap_or_default();
     let left = match behind.chars().next()? {
         // Of a value in quotes everything up to the last of them: rather too much.

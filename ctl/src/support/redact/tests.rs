@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-fn text(text: &str) -> String {
+pub fn text(text: &str) -> String {
     Secrets::default().text(text)
 }
 
@@ -21,6 +21,17 @@ fn names_of_secrets_are_told_from_names_of_files_and_counts() {
         "dbpassword",
         "Authorization",
         "pull.credentials",
+        "MQTT_PASS",
+        "wifiPsk",
+        "PLC_PIN",
+        "DB_AUTH",
+        "AUTH_KEY",
+        "LICENSE_KEY",
+        "licensekey",
+        "api_keys",
+        "DB_DSN",
+        "PASSWORD_2",
+        "token1",
     ] {
         assert!(is_secret(name), "{name}");
     }
@@ -35,6 +46,17 @@ fn names_of_secrets_are_told_from_names_of_files_and_counts() {
         "monkey",
         "",
         "secret_path",
+        "pass_rate",
+        "passed",
+        "bypass",
+        "auth_method",
+        "author",
+        "licence",
+        "public_key",
+        "mqtt.tls.pin",
+        "pin",
+        "pinned",
+        "goldens_passed",
     ] {
         assert!(!is_secret(name), "{name}");
     }
@@ -63,6 +85,14 @@ fn secrets_go_from_lines_and_the_rest_stays() {
         ("the tokens: 17, tokenizer=add", "the tokens: 17, tokenizer=add"),
         ("password_file=/etc/edged/password", "password_file=/etc/edged/password"),
         ("no password was given", "no password was given"),
+        ("{'pass': 'hunter 2', 'n': 1}", "{'pass': '<removed>', 'n': 1}"),
+        ("db_dsn=user:pw@tcp(db) next", "db_dsn=<removed> next"),
+        ("export LONG_PASSWORD=\\\n  hunter2\nUSER=edged", "export LONG_PASSWORD=<removed>\nUSER=edged"),
+        ("A=1 WIFI_PASS=\"hunter\\\n 2\" \\\nB=2\nC=3", "A=1 WIFI_PASS=\"<removed>\nC=3"),
+        ("PASSWORD=hunter2 \\\nUSER=edged", "PASSWORD=<removed> \\\nUSER=edged"),
+        ("pin: 4711", "pin: <removed>"),
+        ("mqtt.tls.pin: takes sha256/ and 43 characters", "mqtt.tls.pin: takes sha256/ and 43 characters"),
+        ("{\"pin\":\"sha256/AbC\"}", "{\"pin\":\"sha256/AbC\"}"),
         ("", ""),
     ];
     for (line, expected) in cases {
@@ -105,10 +135,67 @@ fn what_an_address_holds_is_known_everywhere() {
     assert_eq!(secrets.value("https://user:pass word@h"), "https://<removed>@h");
 }
 
+#[test]
+fn ordinary_values_go_where_they_stand_and_are_not_looked_for() {
+    let ordinary = [
+        "true",
+        "No",
+        "on",
+        "off",
+        "none",
+        "NONE",
+        "removed",
+        "<removed>",
+        "null",
+        "12345",
+        "-1.5",
+        "openai",
+        "Hunter",
+        "GEHEIM",
+        "password",
+        "regulated",
+    ];
+    for value in ordinary {
+        let mut secrets = Secrets::default();
+        secrets.learn_named("mqtt.password", value);
+        assert!(!secrets.are_in(value.as_bytes()), "{value}");
+        assert_eq!(secrets.json(json!({"password": value, "is": value})), json!({"password": REMOVED, "is": value}));
+    }
+    for value in ["hunter2", "s3cret", "123456", "hUnter", "geheimnis", "a b c", "pass:word", "tr\u{fc}e-x"] {
+        let mut secrets = Secrets::default();
+        secrets.learn_named("MQTT_PASS", value);
+        assert_eq!(secrets.text(&format!("at {value}.")), "at <removed>.", "{value}");
+    }
+}
+
+#[test]
+fn the_name_of_a_credential_is_no_secret_and_a_token_in_its_place_is_one() {
+    let mut secrets = Secrets::default();
+    for (key, value) in [
+        ("credential", "openai-production"),
+        ("proxy_credential", "proxy.plant-2"),
+        ("credentials", "/etc/edged/credentials/registry"),
+    ] {
+        secrets.learn_named(key, value);
+        assert!(!secrets.are_in(value.as_bytes()), "{value}");
+    }
+    for value in ["9f8e7d6c5b4a39281706", "user:pw-of-user", "Bearer abcdefgh", "AbCdEfGhIjKl", "/9j/4AAQ=="] {
+        secrets.learn_named("credential", value);
+        assert!(secrets.are_in(value.as_bytes()), "{value}");
+    }
+}
+
+#[test]
+fn a_number_that_is_a_secret_goes_and_leaves_the_document_whole() {
+    let mut secrets = Secrets::default();
+    secrets.learn_named("PLC_PIN", "482913");
+    assert_eq!(secrets.json(json!({"bytes": 482_913, "n": 17})), json!({"bytes": REMOVED, "n": 17}));
+}
+
 proptest! {
     /// Whatever a secret looks like, it does not come through where something says that it is one.
     #[test]
-    fn a_secret_that_is_named_does_not_come_through(secret in "[0-9a-f]{8}[A-Za-z0-9!#$%&*+,./:;=?@^_{|}~-]{1,24}", line in 0_usize..8) {
+    fn a_secret_that_is_named_does_not_come_through(secret in "[0-9a-f]{8}[A-Za-z0-9!#$%&*+,./:;=?@^_{|}~-]{1,24}", line in 0_usize..16) {
         let forms = [
             format!("password={secret}"),
             format!("x \"password\": \"{secret}\", y"),
@@ -118,6 +205,14 @@ proptest! {
             format!("Environment=\"API_KEY={secret}\" PATH=/bin"),
             format!("Authorization: Basic {secret}"),
             format!("edged --client-secret {secret} --session"),
+            format!("Environment=ANY={secret} LANG=C"),
+            format!("Environment='ANY=a {secret}' LANG=C"),
+            format!("Environment=LANG=C \\\n OTHER=\\\n{secret}\nUser=edged"),
+            format!("ExecStartPre=-/usr/bin/curl -u {secret} https://h"),
+            format!("ExecStart={{ path=/bin/x ; argv[]=/bin/x -p {secret} ; flags= ; pid=0 }}"),
+            format!("  Process: 7 ExecStopPost=/bin/x {secret} (code=exited, status=1/FAILURE)"),
+            format!("   ├─ 7 /bin/x {secret}"),
+            format!("{{'pass': '{secret}'}}"),
         ];
         let form = &forms[line];
         let told = text(form);
