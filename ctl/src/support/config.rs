@@ -7,12 +7,28 @@ use toml::{Table, Value};
 use super::names::{Kind, Names};
 use super::redact::{REMOVED, Secrets, is_credential, is_pin, is_secret};
 
-/// Ends of keys whose value is the name of this or another box, or of its place.
-const NODES: [&str; 5] = ["node", "client_id", "edge_node", "group", "channel"];
+/// Ends of keys whose value is the name of this or another box, of its place, or of a program that speaks to it.
+const NODES: [&str; 6] = ["node", "client_id", "edge_node", "group", "channel", "primary_host"];
 /// Keys whose value is where something is on the network.
-const HOSTS: [&str; 7] = ["host", "url", "address", "broker", "fallback", "proxy", "mirrors"];
+const HOSTS: [&str; 9] = ["host", "url", "address", "broker", "fallback", "proxy", "no_proxy", "mirrors", "snapshot"];
 /// Keys whose value is a topic, or a pattern of topics.
-const TOPICS: [&str; 8] = ["topic", "topics", "prefix", "output", "outputs", "filter", "filters", "source"];
+const TOPICS: [&str; 11] = [
+    "topic",
+    "topics",
+    "prefix",
+    "output",
+    "outputs",
+    "filter",
+    "filters",
+    "source",
+    "source_name",
+    "reply_allow",
+    "home_assistant_prefix",
+];
+/// A topic in a binding; in records of what was done it is how that went.
+const RESULT: &str = "result";
+/// Where a request comes from, as rules say it: `bus:user=NAME`, `mqtt:FILTER`.
+const SOURCES: &str = "sources";
 
 /// Learns what is secret in a file, and which names are in it.
 pub fn learn(text: &str, secrets: &mut Secrets, names: &mut Names) {
@@ -20,10 +36,18 @@ pub fn learn(text: &str, secrets: &mut Secrets, names: &mut Names) {
         Ok(table) => learn_document(&serde_json::to_value(table).unwrap_or_default(), secrets, names),
         Err(_) => {
             for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
-                secrets.learn_named(key.trim(), value.trim().trim_matches(['"', '\'']));
+                let key = key.trim().rsplit('.').next().unwrap_or_default();
+                visit(key, &alone(value.trim()), secrets, names);
             }
         }
     }
+}
+
+/// A value of a line of what is no TOML; what cannot be read is a text.
+fn alone(value: &str) -> Document {
+    let text = || Document::from(value.trim_matches(['"', '\'']));
+    let table = format!("value = {value}").parse::<Table>().ok().and_then(|table| serde_json::to_value(table).ok());
+    table.and_then(|mut table| table.get_mut("value").map(Document::take)).unwrap_or_else(text)
 }
 
 /// The same of a document.
@@ -55,7 +79,8 @@ fn learn_name(key: &str, text: &str, names: &mut Names) {
     match key {
         _ if NODES.contains(&key) => names.learn(Kind::Node, text),
         _ if HOSTS.contains(&key) || text.contains("://") => names.learn_address(text),
-        _ if TOPICS.contains(&key) => names.learn_topic(text),
+        _ if TOPICS.contains(&key) || (key == RESULT && text.contains('/')) => names.learn_topic(text),
+        SOURCES => names.learn_source(text),
         _ if is_credential(key) && !is_secret(key) => names.learn(Kind::User, text),
         _ => {}
     }
@@ -194,5 +219,51 @@ mod tests {
         }
         assert!(!told.contains("4711") && !told.contains("482913"), "{told}");
         assert_eq!(secrets.text("saw 482913 of 4711"), "saw <removed> of 4711");
+    }
+
+    #[test]
+    fn names_are_learnt_of_every_key_that_has_some_also_in_a_file_with_a_fault() {
+        let rows = [
+            ("node = 'gone-1'", "gone-1"),
+            ("host = 'gone.plant'", "gone.plant"),
+            ("fallback = ['gone-2.plant:1883', 'gone-3.plant']", "gone-2.plant gone-3.plant"),
+            (
+                "no_proxy = ['intranet.factory.lan', '.gone.lan', '*.away.lan']",
+                "intranet.factory.lan gone.lan away.lan",
+            ),
+            ("mirrors = { 'models.plant' = ['https://mirror.plant/a', 'origin'] }", "models.plant mirror.plant"),
+            ("snapshot = 'http://camera-7.plant/now.jpg'", "camera-7.plant"),
+            ("reference = ['/srv', 'https://store.plant/a']", "store.plant"),
+            ("result = 'halle3/erg/{1}/res'", "halle3/erg"),
+            ("topic = '$share/halle-group/+/halle4/{1}/x9z'", "halle-group halle4 x9z"),
+            ("source_name = 'halle5_{1}'", "halle5_7"),
+            ("flat = { topic = 'halle6/{1}/{field}' }", "halle6"),
+            ("reply_allow = ['scada/halle7/+']", "scada/halle7"),
+            ("prefix = 'werk2'", "werk2"),
+            ("home_assistant_prefix = 'haus3'", "haus3"),
+            ("sources = ['bus', 'bus:user=anna.mueller', 'bus:uid=7', 'mqtt:halle9/x/#']", "anna.mueller halle9/x"),
+            ("username = 'berta'", "berta"),
+            ("client_id = 'client-9'", "client-9"),
+            ("group = 'ring-4'", "ring-4"),
+            ("channel = 'early-birds'", "early-birds"),
+            ("primary_host = 'scada-1'", "scada-1"),
+        ];
+        for (line, gone) in rows {
+            for text in [line.to_owned(), format!("[[[\n{line}\n")] {
+                // A table over several keys is no value of one line.
+                if text.starts_with('[') && line.contains("{ ") {
+                    continue;
+                }
+                let (_, names) = learnt(&text);
+                for name in gone.split(' ') {
+                    let hidden = names.hide(&format!("at {name}, {line}"));
+                    assert!(!hidden.contains(name), "{text}: {hidden}");
+                }
+            }
+        }
+        let (_, names) =
+            learnt("result = 'done'\nprefix = 'edge'\ntopic = 'camera/+/image'\nsources = ['bus', 'mqtt']");
+        let text = "the bus is done with the image of a camera on mqtt of edge";
+        assert_eq!(names.hide(text), text, "words that tell nothing");
     }
 }

@@ -12,7 +12,14 @@ use super::words;
 /// Shorter ones are found in every word.
 const SHORTEST: usize = 3;
 /// Names that tell nothing.
-const PLAIN: [&str; 8] = ["localhost", "127.0.0.1", "::1", "0.0.0.0", "true", "false", "edged", "system"];
+const PLAIN: [&str; 10] =
+    ["localhost", "127.0.0.1", "::1", "0.0.0.0", "true", "false", "edged", "system", "edge", "homeassistant"];
+/// Levels of topics that are words of every log, and keys of the configuration.
+const LEVELS: [&str; 24] = [
+    "image", "images", "camera", "cameras", "frame", "frames", "picture", "result", "results", "status", "state",
+    "infer", "request", "requests", "reply", "answer", "value", "data", "event", "events", "topic", "model", "models",
+    "source",
+];
 
 /// What kind of name it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,10 +57,13 @@ impl Names {
         }
         let count = self.counts.entry(kind).or_default();
         *count += 1;
-        self.words.insert(name.to_owned(), format!("{}-{count}", kind.as_str()));
+        // Of `line_7` the word is `topic-1_7`.
+        let tail = name.trim_end_matches(|char: char| !char.is_alphanumeric()).len();
+        let tail = name.get(tail..).unwrap_or_default();
+        self.words.insert(name.to_owned(), format!("{}-{count}{tail}", kind.as_str()));
     }
 
-    /// Learns the host of an address: `mqtts://broker.plant:8883/x`, `broker.plant:1883`.
+    /// Learns the host of an address: `mqtts://broker.plant:8883/x`, `broker.plant:1883`; or a domain, `*.plant`.
     pub fn learn_address(&mut self, address: &str) {
         let place = address.split_once("://").map_or(address, |(_, place)| place);
         let place = place.split(['/', '?', '#']).next().unwrap_or_default();
@@ -62,14 +72,35 @@ impl Names {
             Some(six) => six.split(']').next().unwrap_or_default(),
             None => place.split(':').next().unwrap_or_default(),
         };
-        self.learn(Kind::Host, host);
+        self.learn(Kind::Host, host.trim_start_matches(['*', '.']));
     }
 
-    /// Learns a topic, or the part of a filter or pattern that is before its first wildcard.
+    /// Learns a topic, or of a filter or a template what is between its wildcards.
     pub fn learn_topic(&mut self, topic: &str) {
-        let end = topic.find(['+', '#', '{']).unwrap_or(topic.len());
-        let literal = topic.get(..end).unwrap_or_default().trim_end_matches('/');
-        self.learn(Kind::Topic, literal);
+        let filter = match topic.strip_prefix("$share/").and_then(|shared| shared.split_once('/')) {
+            Some((group, filter)) => {
+                self.learn(Kind::Node, group);
+                filter
+            }
+            None => topic,
+        };
+        // `{1}` is one; `{{` is a brace, and what is learnt on both sides of it is no less hidden.
+        for (at, piece) in filter.split(['+', '#', '{']).enumerate() {
+            let literal = piece.split_once('}').map_or(piece, |(_, literal)| literal).trim_matches('/');
+            // `out`, `res`: what a plant is called stands before the wildcard.
+            let is_short = literal.len() <= SHORTEST && literal.bytes().all(|byte| byte.is_ascii_lowercase());
+            if !LEVELS.contains(&literal) && (at == 0 || !is_short) {
+                self.learn(Kind::Topic, literal);
+            }
+        }
+    }
+
+    /// Learns who or what a rule speaks of: `bus:user=anna`, `mqtt:plant/line1/#`.
+    pub fn learn_source(&mut self, source: &str) {
+        match source.split_once("user=") {
+            Some((_, user)) => self.learn(Kind::User, user),
+            None => self.learn_topic(source.strip_prefix("mqtt:").unwrap_or_default()),
+        }
     }
 
     /// A text with words in their places, of addresses as well.
@@ -95,13 +126,16 @@ impl Names {
 
 /// Where the name stands by itself, and not as a part of a longer word.
 fn replaced(text: &str, name: &str, word: &str) -> String {
-    let joins = |char: Option<char>| char.is_some_and(|char| char.is_alphanumeric() || char == '_');
+    let is_letter = |char: char| char.is_alphanumeric() || char == '_';
+    let joins = |char: Option<char>| char.is_some_and(is_letter);
+    // Of a template `line_{1}` the name is `line_`: anything may follow it.
+    let (begins, ends) = (name.starts_with(is_letter), name.ends_with(char::is_alphanumeric));
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(name) {
         out.push_str(before);
-        let part = joins(before.chars().next_back().or(out.chars().next_back().filter(|_| before.is_empty())))
-            || joins(after.chars().next());
+        let last = before.chars().next_back().or(out.chars().next_back().filter(|_| before.is_empty()));
+        let part = (begins && joins(last)) || (ends && joins(after.chars().next()));
         out.push_str(if part { name } else { word });
         rest = after;
     }
@@ -145,11 +179,17 @@ mod tests {
         names.learn_topic("plant/line1/+/camera");
         names.learn_topic("{source}/x");
         names.learn(Kind::Host, "localhost");
+        names.learn_topic("hall9_{1}/out");
+        names.learn_address(".factory.lan");
+        names.learn_source("bus:user=anna.mueller");
         let cases = [
             ("edged on press-7 is serving", "edged on node-1 is serving"),
             ("text-boxes of box", "text-boxes of node-2"),
             ("broker.plant:8883, spare.plant", "host-1:8883, host-2"),
             ("plant/line1/cam3/camera", "topic-1/cam3/camera"),
+            ("hall9_7/x of anna.mueller, anna.muellers", "topic-2_7/x of user-1, anna.muellers"),
+            ("mail.factory.lan", "mail.host-3"),
+            ("timed out", "timed out"),
             ("press-77 at localhost", "press-77 at localhost"),
             ("from 10.1.2.3:1883 and fe80::1.", "from address:1883 and address."),
             ("127.0.0.1 and 12:30:45 and 1.32.0 and add::x", "127.0.0.1 and 12:30:45 and 1.32.0 and add::x"),
