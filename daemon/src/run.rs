@@ -20,6 +20,7 @@ use crate::ledger::spool::{self, Spool};
 use crate::pull::Puller;
 use crate::service;
 use crate::service::power_mode::{self, Setter};
+use crate::service::restarts::Restarts;
 use crate::store::{self, Found};
 use crate::telemetry::gpu::Gpus;
 use crate::telemetry::hailort::{self, Hailo};
@@ -79,9 +80,35 @@ impl RunError {
     }
 }
 
-/// Runs until told to stop.
+/// Runs until told to stop, after the pause that bad ends before this start ask for.
 pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
-    let mut signals = Signals::listen().map_err(RunError::Signals)?;
+    // First: none that comes from here on is lost.
+    let signals = Signals::listen().map_err(RunError::Signals)?;
+    let restarts = service::begin();
+    let ended = run_after(restarts.as_ref(), signals, config, options).await;
+    if let (Some(restarts), Ok(())) = (restarts, &ended) {
+        service::end_well(restarts);
+    }
+    ended
+}
+
+async fn run_after(
+    restarts: Option<&Restarts>,
+    mut signals: Signals,
+    config: Config,
+    options: Options,
+) -> Result<(), RunError> {
+    let mut read_again = false;
+    if let Some(restarts) = restarts {
+        tokio::select! {
+            () = service::pause(restarts) => {}
+            told = signals.next() => match told {
+                Told::Stop => return Ok(()),
+                // Somebody is there and changed something: no reason to wait any longer.
+                Told::Reload => read_again = true,
+            },
+        }
+    }
     let (inbox, receiver) = mpsc::channel(INBOX);
     let (status, watcher) = watch::channel(Arc::new(Status { state: "starting".into(), ..Status::default() }));
     let (milestones, mut reached) = mpsc::channel(8);
@@ -101,6 +128,9 @@ pub async fn run(config: Config, options: Options) -> Result<(), RunError> {
     let (siblings, orders) = mpsc::channel(siblings::WAITING);
     outside.siblings = config.mqtt.is_some().then_some(siblings);
     let driver = tokio::spawn(Driver::new(config.clone(), outside, clock).run());
+    if read_again {
+        drop(tokio::spawn(reload(handle.clone())));
+    }
     let bus = dbus::serve(handle.clone(), &config.bus, &config.limits).await.map_err(RunError::Bus)?;
     bus.own_name().await.map_err(RunError::Bus)?;
     let mut http = http::spawn(http::Setup {

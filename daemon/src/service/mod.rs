@@ -51,46 +51,33 @@ pub fn notify(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Told to stop before anything began.
-#[derive(Debug)]
-pub struct Stopped;
-
-/// Waits as long as the ends before this start ask for, and says so. Nothing unless systemd started this.
-pub async fn pause() -> Result<Option<Restarts>, Stopped> {
-    let Some(dir) = std::env::var_os("RUNTIME_DIRECTORY") else { return Ok(None) };
+/// The pause that the ends before this start ask for, and the record of this life. Nothing unless systemd started this.
+pub fn begin() -> Option<Restarts> {
+    let dir = std::env::var_os("RUNTIME_DIRECTORY")?;
     let (restarts, noted) = Restarts::begin(std::path::Path::new(&dir), clock::boot_time());
     if let Err(error) = noted {
         tracing::warn!(%error, "this start could not be noted: pauses between starts do not grow");
     }
-    if !restarts.pause.is_zero() {
-        let (pause, ends) = (restarts.pause, restarts.ends);
-        tracing::warn!(ends, ?pause, "it ended badly again and again: waits before it starts");
-        let more = u32::try_from((pause + STARTS_IN).as_micros()).unwrap_or(u32::MAX);
-        let told = format!("waits {} s: it ended badly {ends} times in a row", pause.as_secs());
-        notify(&[sd_notify::NotifyState::ExtendTimeoutUsec(more), sd_notify::NotifyState::Status(&told)]);
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = told_to_stop() => {
-                end_well(restarts);
-                return Err(Stopped);
-            }
-        }
+    Some(restarts)
+}
+
+/// Waits as long as the ends before this start ask for, and says so.
+pub async fn pause(restarts: &Restarts) {
+    let (pause, ends) = (restarts.pause, restarts.ends);
+    if pause.is_zero() {
+        return;
     }
-    Ok(Some(restarts))
+    tracing::warn!(ends, ?pause, "it ended badly again and again: waits before it starts");
+    let more = u32::try_from((pause + STARTS_IN).as_micros()).unwrap_or(u32::MAX);
+    let told = format!("waits {} s: it ended badly {ends} times in a row", pause.as_secs());
+    notify(&[sd_notify::NotifyState::ExtendTimeoutUsec(more), sd_notify::NotifyState::Status(&told)]);
+    tokio::time::sleep(pause).await;
 }
 
 /// Notes that this life ends in good order.
 pub fn end_well(restarts: Restarts) {
     if let Err(error) = restarts.end_well() {
         tracing::warn!(%error, "the good end could not be noted: the next start may wait");
-    }
-}
-
-/// Returns when the init system asks for an end; never where its signal cannot be listened to, which then ends the process itself.
-async fn told_to_stop() {
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut asked) => drop(asked.recv().await),
-        Err(_) => std::future::pending().await,
     }
 }
 
