@@ -41,6 +41,16 @@ pub struct Next {
     pub pause: Duration,
     pub contested: bool,
     pub reason: String,
+    /// Ends in a row for this reason, without a good connection between them.
+    pub times: u32,
+}
+
+impl Next {
+    /// Whether a log needs it: a broker that is away for a day ends thousands of attempts in the same words. The status has
+    /// the last one.
+    pub fn is_news(&self) -> bool {
+        self.times.is_power_of_two()
+    }
 }
 
 /// What is remembered from one connection to the next.
@@ -48,6 +58,9 @@ pub struct Next {
 pub struct Reconnect {
     failures: u32,
     short: u32,
+    /// The last end: contested or not, the reason, and how often in a row.
+    last: Option<(bool, String)>,
+    times: u32,
 }
 
 impl Reconnect {
@@ -67,7 +80,7 @@ impl Reconnect {
         };
         if end.taken_over {
             let reason = format!("another client uses the client id {client_id}: {}", end.reason);
-            return Next { pause: spread(CONTESTED, dice), contested: true, reason };
+            return self.next(good, CONTESTED, true, reason, dice);
         }
         if self.short >= SUSPICIOUS {
             let reason = format!(
@@ -75,12 +88,20 @@ impl Reconnect {
                  {client_id}",
                 self.short
             );
-            return Next { pause: spread(CONTESTED, dice), contested: true, reason };
+            return self.next(good, CONTESTED, true, reason, dice);
         }
         let doublings = self.failures.saturating_sub(1).min(16);
         let pause = FIRST.saturating_mul(1 << doublings).min(LONGEST);
         let pause = if end.refused { pause.max(REFUSED) } else { pause };
-        Next { pause: spread(pause, dice), contested: false, reason: end.reason }
+        self.next(good, pause, false, end.reason, dice)
+    }
+
+    fn next(&mut self, good: bool, pause: Duration, contested: bool, reason: String, dice: u64) -> Next {
+        // The reason of a contested client id counts connections, and is the same one nevertheless.
+        let again = matches!(&self.last, Some((was, last)) if *was == contested && (contested || *last == reason));
+        self.times = if again && !good { self.times.saturating_add(1) } else { 1 };
+        self.last = Some((contested, reason.clone()));
+        Next { pause: spread(pause, dice), contested, reason, times: self.times }
     }
 }
 
@@ -139,6 +160,23 @@ mod tests {
             reconnect.after(refused.clone(), "box", 0);
         }
         assert_eq!(reconnect.after(refused, "box", 0).pause.as_millis(), 22_500);
+    }
+
+    #[test]
+    fn a_day_without_a_broker_is_some_lines_and_what_is_new_is_one_more() {
+        let because = |reason: &str| End { reason: reason.into(), ..end(None, false) };
+        let mut reconnect = Reconnect::default();
+        let mut news = |end: &End| reconnect.after(end.clone(), "box", 0).is_news();
+        // An attempt every 30 s.
+        assert_eq!((0..2880).filter(|_| news(&because("refused"))).count(), 12);
+        assert!(news(&because("no route")));
+        assert!(news(&because("refused")), "again, after another reason");
+        assert!((0..3).filter(|_| news(&because("refused"))).count() < 3);
+        for stood in [60, 60, 60] {
+            assert!(news(&End { reason: "refused".into(), ..end(Some(stood), true) }), "the end of a good connection");
+        }
+        // Two boxes of one client id for a day, thrown out every 15 s.
+        assert_eq!((0..5760).filter(|_| news(&end(Some(1), true))).count(), 2 + 13);
     }
 
     #[test]

@@ -44,8 +44,9 @@ impl Task {
         self.forget_connection(now, &end.reason);
         let next = self.brokers.after(end, &self.config.client_id, self.throw(now));
         let stopping = self.is_stopping();
-        if !stopping {
-            tracing::warn!(broker = %self.speaker.broker(), reason = %next.reason, retry_in = ?next.pause, "no connection to the broker");
+        if !stopping && next.is_news() {
+            let (reason, times) = (&next.reason, next.times);
+            tracing::warn!(broker = %self.speaker.broker(), %reason, times, retry_in = ?next.pause, "no connection to the broker");
         }
         // While stopping too: without a broker there is nobody to wait for.
         self.speaker.lost(next.contested, next.reason);
