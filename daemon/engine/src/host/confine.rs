@@ -81,13 +81,17 @@ fn ignore_service_signals() {
     }
 }
 
-/// An empty network namespace; needs a privilege that the host has only under some init systems.
+/// An empty network namespace, where the host may have one. A service as it is installed may not, and the filter is the wall
+/// (record 10); so a refusal is nothing that a log has to say again at each start.
 fn own_network_namespace() -> Result<(), String> {
     // SAFETY: a new network namespace touches no memory, descriptor table or file system of this process.
     let result = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) };
-    result.map_err(|errno| {
-        format!("no network namespace of its own ({errno}): the system call filter alone keeps the engine host off the network")
-    })
+    match result {
+        Ok(()) | Err(rustix::io::Errno::PERM) => Ok(()),
+        Err(errno) => Err(format!(
+            "no network namespace of its own ({errno}): the system call filter alone keeps the engine host off the network"
+        )),
+    }
 }
 
 /// What every host gives up. Of sockets those are left that can be named and listened on within the machine, one kind of
