@@ -56,11 +56,11 @@ fn shelf(stack: &Stack) -> PathBuf {
     stack.dir().join("runtimes")
 }
 
-/// Everything in the directory of runtimes but the lock.
+/// Everything in the directory of runtimes but the locks.
 fn names(stack: &Stack) -> Vec<String> {
     let entries = fs::read_dir(shelf(stack)).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.retain(|name| name != ".work");
+    names.retain(|name| ![".work", ".edgectl"].contains(&name.as_str()));
     names.sort();
     names
 }
@@ -188,6 +188,72 @@ fn a_runtime_with_which_models_fail_is_taken_back_by_itself() -> Result<()> {
     })
 }
 
+/// Leaves half of the library of the current runtime, as a disk that goes wrong does.
+fn halve(stack: &Stack) -> Result<()> {
+    let current = shelf(stack).join("current").canonicalize()?;
+    for entry in fs::read_dir(current)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so")) {
+            let whole = fs::read(&path)?;
+            fs::remove_file(&path)?;
+            fs::write(&path, &whole[..whole.len() / 2])?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn from_a_runtime_that_broke_on_the_disk_rollback_and_install_lead_to_one_that_serves() -> Result<()> {
+    at_once(async {
+        let mut stack = stack()?;
+        let one = word(&install(&stack, &good(&stack, "first")?, 0)?, "id");
+        install(&stack, &good(&stack, "second")?, 0)?;
+        for way in ["rollback", "install"] {
+            halve(&stack)?;
+            stack.start_daemon().await?;
+            let told = async || {
+                let problems = stack.status().await?.problems;
+                Ok(problems.into_iter().find(|problem| problem.subject == "library"))
+            };
+            let told = eventually("the broken library is told", PATIENCE, told).await.with_context(|| stack.logs())?;
+            ensure!(told.remedy.contains("edgectl runtime rollback"), "{told:?}");
+            let back = tokio::task::block_in_place(|| match way {
+                "rollback" => record(&stack, &["rollback"], 0),
+                _ => install(&stack, &good(&stack, "third")?, 0),
+            })?;
+            ensure!((word(&back, "current") == one) == (way == "rollback"), "{way} {back}");
+            ready(&stack).await.with_context(|| way)?;
+            ensure!(ask(&stack.client().await?, MODEL).await? == ("1.0.0".into(), right("1.0.0")), "{way}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn whoever_keeps_files_to_himself_installs_for_the_service_all_the_same() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let stack = stack()?;
+    let config = stack.config_file().display().to_string();
+    let wheel = good(&stack, "first")?.display().to_string();
+    let mut command = command(&stack, &["runtime", "install", &wheel, "--config", &config])?;
+    // SAFETY: umask only, which may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+            Ok(())
+        })
+    };
+    let done = command.output()?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mode = |path: PathBuf| Ok::<_, std::io::Error>(fs::metadata(path)?.permissions().mode() & 0o777);
+    ensure!(mode(shelf(&stack))? == 0o755 && mode(shelf(&stack).join("current"))? == 0o755);
+    fs::set_permissions(shelf(&stack), fs::Permissions::from_mode(0o700))?;
+    let (code, said) = runtime(&stack, &["install", &wheel])?;
+    ensure!(code == Some(1) && said.contains("chmod 755"), "{code:?} {said}");
+    Ok(())
+}
+
 #[test]
 fn a_named_library_comes_first_so_nothing_is_installed_that_would_not_be_used() -> Result<()> {
     block_on(async {
@@ -282,7 +348,7 @@ fn who_is_not_root_and_who_comes_second_hear_it_before_anything_is_done() -> Res
     let wheel = good(&stack, "first")?;
     let wheel = wheel.to_str().context("a path")?;
     fs::create_dir(shelf(&stack))?;
-    let held = File::open(shelf(&stack))?;
+    let held = File::create(shelf(&stack).join(".edgectl"))?;
     flock(&held, FlockOperation::NonBlockingLockExclusive)?;
     let (code, said) = runtime(&stack, &["install", wheel])?;
     ensure!(code == Some(1) && said.contains("another `edgectl runtime` is at work"), "{code:?} {said}");

@@ -43,6 +43,13 @@ pub async fn switch(scene: &Scene, target: &Target, previous: &str) -> Result<Ca
         Ok((serving, models, remarks)) => return Ok(Came::Serves { serving, models, remarks }),
         Err(reason) => reason,
     };
+    if !before.served {
+        // There is nothing to go back to.
+        return Err(Failure::local(format!(
+            "{reason}; {} is current all the same, as edged served nothing with the one before",
+            target.named()
+        )));
+    }
     out::progress(&format!("{reason}; taking {} back", target.named()));
     let lost = |failure: Failure| {
         Failure::local(format!(

@@ -3,12 +3,13 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use edge_wire::dto::Status;
 use edge_wire::error::ErrorCode;
 use edge_wire::runtime::Runtimes;
-use rustix::fs::{Access, FlockOperation};
+use rustix::fs::{Access, FlockOperation, Mode};
 use rustix::io::Errno;
 
 use super::marked;
@@ -18,6 +19,8 @@ use crate::client::Client;
 use crate::edged::{self, RUNTIME, Words};
 use crate::failure::Failure;
 
+/// Held by whoever changes something; the programs that it starts have one of their own.
+const LOCK: &str = ".edgectl";
 /// The way that the daemon names a library that `edgectl runtime` made the current one.
 const FOUND_INSTALLED: &str = "installed";
 /// Ways that come before that one.
@@ -138,8 +141,14 @@ impl Scene {
             Err(Errno::ACCESS | Errno::PERM) => return Err(not_root(dir)),
             Err(errno) => return Err(failed("write to", nearest, errno.into())),
         }
+        // What is made is for everybody to read, above all for the user of the service, whatever the caller's habits.
+        rustix::process::umask(Mode::WGRP | Mode::WOTH);
         fs::create_dir_all(dir).map_err(|error| failed("make", dir, error))?;
-        let held = File::open(dir).map_err(|error| failed("open", dir, error))?;
+        open_to_all(dir)?;
+        // A file that nobody else can open, or else anybody could hold it for ever.
+        let lock = dir.join(LOCK);
+        let held = File::options().create(true).truncate(false).write(true).mode(0o600).open(&lock);
+        let held = held.map_err(|error| failed("open", &lock, error))?;
         match rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Hold(held)),
             Err(Errno::WOULDBLOCK) => {
@@ -148,6 +157,18 @@ impl Scene {
             Err(errno) => Err(failed("lock", dir, errno.into())),
         }
     }
+}
+
+/// That the user of the service may read what is there.
+fn open_to_all(dir: &Path) -> Result<(), Failure> {
+    let about = fs::metadata(dir).map_err(|error| failed("look at", dir, error))?;
+    if about.permissions().mode() & 0o005 == 0o005 {
+        return Ok(());
+    }
+    let dir = dir.display();
+    Err(Failure::local(format!(
+        "{dir} is closed to the user of the service, who has to load what is installed there: chmod 755 {dir} (nothing was changed)"
+    )))
 }
 
 fn not_root(dir: &Path) -> Failure {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use edge_wire::dto::{ModelStatus, Status};
+use edge_wire::dto::{ModelStatus, Problem, Status};
 
 /// The runtime that is to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub struct Before {
     ready: Vec<String>,
     /// Ways to run them that were.
     setups: Vec<Setup>,
+    /// What was said of the library already.
+    said: Vec<String>,
+    /// Whether anything was served.
+    pub served: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,19 +88,23 @@ impl Before {
                 provider: setup.provider.clone(),
             })
         });
-        Before { pids, setups: setups.collect(), ready: ready.map(label).collect() }
+        let said = of_library(status).map(|problem| problem.what.clone()).collect();
+        let served = status.engine.state == "up";
+        Before { pids, setups: setups.collect(), ready: ready.map(label).collect(), said, served }
     }
 
     /// The same models, looked at from another state of the daemon.
     pub fn again(&self, status: &Status, target: &Target) -> Before {
-        Before { pids: Before::of(status, target).pids, ..self.clone() }
+        let Before { pids, said, .. } = Before::of(status, target);
+        Before { pids, said, ..self.clone() }
     }
 
     /// What the status shows now.
     pub fn look(&self, target: &Target, now: &Status) -> Seen {
         let engine = &now.engine;
         if !target.is(&engine.library) {
-            let refused = now.problems.iter().find(|problem| problem.subject == "library");
+            // What was wrong with the library of before is no news of this one.
+            let refused = of_library(now).find(|problem| !self.said.contains(&problem.what));
             return match refused {
                 Some(problem) => Seen::Failed(problem.what.clone()),
                 None => Seen::Waits(format!("edged still uses {}", engine.library)),
@@ -173,13 +181,17 @@ impl Before {
     }
 }
 
+fn of_library(status: &Status) -> impl Iterator<Item = &Problem> {
+    status.problems.iter().filter(|problem| problem.subject == "library")
+}
+
 fn label(model: &ModelStatus) -> String {
     format!("{}:{}", model.name, model.version)
 }
 
 #[cfg(test)]
 mod tests {
-    use edge_wire::dto::{EngineStatus, HostStatus, JobStatus, Problem, SetupStatus};
+    use edge_wire::dto::{EngineStatus, HostStatus, JobStatus, SetupStatus};
 
     use super::*;
 
@@ -257,6 +269,21 @@ mod tests {
         let mut none = status(NEW, 0, vec![]);
         (none.engine.state, none.engine.reason) = ("no_library".into(), "gone".into());
         assert_eq!(failed(&none), "gone");
+    }
+
+    #[test]
+    fn what_was_wrong_with_the_library_of_before_is_no_fault_of_the_next_one() {
+        let problem = |what: &str| Problem { subject: "library".into(), what: what.into(), remedy: String::new() };
+        let mut broken = status("/usr/lib/x.so", 0, vec![model("failed", &[])]);
+        broken.engine.state = "down".into();
+        broken.problems = vec![problem("3 engine hosts in a row died")];
+        let before = Before::of(&broken, &target());
+        assert!(!before.served);
+        assert!(matches!(before.look(&target(), &broken), Seen::Waits(_)));
+        broken.problems.push(problem("the new one does not load"));
+        assert_eq!(before.look(&target(), &broken), Seen::Failed("the new one does not load".into()));
+        let now = status(NEW, 8, vec![model("ready", &[])]);
+        assert!(matches!(before.look(&target(), &now), Seen::Serves { .. }));
     }
 
     #[test]

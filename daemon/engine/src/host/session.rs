@@ -23,14 +23,23 @@ use crate::tensor::{self, Answer, AnswerData, Feed};
 /// Why the runtime could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("load ONNX Runtime from {}: {error}", path.display())]
-    Load { path: PathBuf, error: ort::LoadDynamicError },
+    #[error("load ONNX Runtime from {}: {why}", path.display())]
+    Load { path: PathBuf, why: String },
     #[error("start ONNX Runtime {version} from {}", path.display())]
     Environment { path: PathBuf, version: String, source: ort::Error },
     #[error(transparent)]
     Provider(#[from] ProviderError),
     #[error("start a thread")]
     Thread(#[source] std::io::Error),
+}
+
+/// What the dynamic loader said of a library: the error itself says only that it did not load.
+fn loader_says(error: &ort::LoadDynamicError) -> String {
+    let cause = match error {
+        ort::LoadDynamicError::Dlopen { error, .. } => std::error::Error::source(error).map(ToString::to_string),
+        _ => None,
+    };
+    cause.unwrap_or_else(|| error.to_string())
 }
 
 /// Why a session could not be made.
@@ -70,7 +79,8 @@ pub struct Runtime {
 impl Runtime {
     /// Loads the library and registers the provider. Their warnings become notes.
     pub fn start(library: &Path, provider: ProviderSetup, outbox: Outbox) -> Result<Runtime, StartError> {
-        let builder = ort::init_from(library).map_err(|error| StartError::Load { path: library.to_owned(), error })?;
+        let builder = ort::init_from(library)
+            .map_err(|error| StartError::Load { path: library.to_owned(), why: loader_says(&error) })?;
         let version = raw::version(library).unwrap_or_else(|| "of unknown version".into());
         let failed = |source| StartError::Environment { path: library.to_owned(), version: version.clone(), source };
         let logger = Arc::new(move |level: LogLevel, _: &str, _: &str, place: &str, message: &str| {
