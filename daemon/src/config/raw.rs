@@ -20,6 +20,31 @@ pub struct Fault {
     pub message: String,
 }
 
+impl Fault {
+    /// Everybody reads these, so what stands before the `@` of an address is left out.
+    pub fn new(file: Option<PathBuf>, key: String, message: &str) -> Fault {
+        Fault { file, key, message: without_users(message) }
+    }
+}
+
+/// `mqtt://user:password@host` is `mqtt://...@host`.
+fn without_users(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        let end = after.find(|char: char| char.is_whitespace() || "\"'`".contains(char)).unwrap_or(after.len());
+        let (address, left) = after.split_at(end);
+        out.push_str(before);
+        out.push_str("://");
+        match address.rsplit_once('@') {
+            Some((_, place)) => out.extend(["...@", place]),
+            None => out.push_str(address),
+        }
+        rest = left;
+    }
+    out + rest
+}
+
 impl std::fmt::Display for Fault {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(file) = &self.file {
@@ -175,13 +200,20 @@ impl Values {
 
     /// Notes a fault.
     pub fn fault(&mut self, file: Option<&Path>, key: &str, message: String) {
-        self.faults.push(Fault { file: file.map(Path::to_owned), key: key.to_owned(), message });
+        self.faults.push(Fault::new(file.map(Path::to_owned), key.to_owned(), &message));
     }
 
     /// Notes a fault of a value, with the file that set it.
     pub fn fault_at(&mut self, key: &str, message: String) {
         let file = self.source.get(key).cloned();
         self.fault(file.as_deref(), key, message);
+    }
+
+    /// Takes a path for a key that nobody set.
+    pub fn assume(&mut self, key: &'static str, path: &Path) {
+        if !self.set.is_set(key) {
+            self.set.insert(key, Value::String(path.display().to_string()));
+        }
     }
 
     /// What was set of the keys that a reload does not take over, as text.
@@ -194,6 +226,18 @@ impl Values {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_says_no_password() {
+        for (message, told) in [
+            ("\"mqtt://u:p@h\" is not accepted", "\"mqtt://...@h\" is not accepted"),
+            ("\"https://u:p@q@m/\", 'ftp://v:w@n'", "\"https://...@m/\", 'ftp://...@n'"),
+            ("https://m/a@b c@d ://", "https://...@b c@d ://"),
+            ("no address", "no address"),
+        ] {
+            assert_eq!(Fault::new(None, String::new(), message).message, told);
+        }
+    }
 
     #[test]
     fn a_pipe_among_the_files_is_named_and_not_waited_for() {

@@ -57,7 +57,7 @@ impl Record {
     /// A fault of one of its keys; of all of it if `key` is empty.
     pub fn fault(&self, key: &str, message: String) -> Fault {
         let key = if key.is_empty() { self.label.clone() } else { format!("{}: {key}", self.label) };
-        Fault { file: Some(self.file.clone()), key, message }
+        Fault::new(Some(self.file.clone()), key, &message)
     }
 
     /// What to call it, and one of its keys.

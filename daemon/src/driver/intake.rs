@@ -305,7 +305,7 @@ impl Driver {
         story.steps.push((self.now, Step::Refused { code: failure.code.as_str(), reason: failure.code.as_str() }));
         (story.outcome, story.code, story.message) = ("refused", failure.code.as_str(), failure.message.clone());
         story.info = Some(info.clone());
-        tracing::debug!(request = %info.request_id, model = %info.model, verdict = "refuse", reason = %info.reason, why = %failure.message, "refused");
+        tracing::debug!(request = %info.request_id, model = %info.model, verdict = "refuse", reason = %info.reason, "refused");
         self.stories.keep(story);
         reply.send(Reply { result: Err(failure), info });
     }

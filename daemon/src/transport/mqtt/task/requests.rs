@@ -345,7 +345,8 @@ impl Task {
             completed_at: clock::rfc3339((self.wall)()),
             ..Info::default()
         };
-        tracing::debug!(model = %open.model, topic = %open.target.topic, code = %failure.code, why = %failure.message, "refused");
+        // Not the message: it may have a value in it that the request holds.
+        tracing::debug!(model = %open.model, topic = %open.target.topic, code = %failure.code, "refused");
         let caller = Caller::Broker { reply_topic: open.target.topic.clone() };
         let refused = Refused { caller, received: open.received, failure: failure.clone(), info: info.clone() };
         if !self.handle.offer(Message::Refused(Box::new(refused))) {
