@@ -240,6 +240,48 @@ fn a_provider_that_does_not_start_fails_its_own_trials_by_name() -> Result<()> {
     })?
 }
 
+/// The same model with the processor first, so that nothing but a measurement asks for the other provider.
+fn second_choice(dir: &Path) -> Result<()> {
+    let (from, to) = (edge_tests::places::bundle(EITHER)?, dir.join(EITHER));
+    fs::create_dir_all(to.join("golden"))?;
+    for name in ["model.onnx", "golden/one.json", "golden/one.expected.json"] {
+        fs::copy(from.join(name), to.join(name))?;
+    }
+    let manifest = fs::read_to_string(from.join("model.toml"))?;
+    Ok(fs::write(to.join("model.toml"), manifest.replace("[\"openvino\", \"cpu\"]", "[\"cpu\", \"openvino\"]"))?)
+}
+
+#[test]
+fn a_provider_that_was_asked_for_and_cannot_start_when_it_is_measured_is_a_problem_with_its_reason() -> Result<()> {
+    block_on(async {
+        let providers = tempfile::tempdir()?;
+        let place = providers.path().join("openvino");
+        fs::create_dir(&place)?;
+        fs::write(place.join("libonnxruntime_providers_openvino_plugin.so"), "garbage")?;
+        for asked in [true, false] {
+            let listed = if asked { "providers = ['cpu', 'openvino']\n" } else { "" };
+            let config = format!("[engine]\n{listed}providers_dir = '{}'", providers.path().display());
+            let mut stack = Setup::new().bundles(&[EITHER]).without_broker().config(&config).prepare()?;
+            let models = stack.dir().join("second");
+            second_choice(&models)?;
+            stack.launch.models = vec![models];
+            stack.start_daemon().await?;
+            let client = stack.client().await?;
+            ensure!(client.status().await?.problems.is_empty(), "{:?}", client.status().await?.problems);
+            measured(&stack, EITHER).await?;
+            let status = client.status().await?;
+            let told =
+                status.problems.iter().any(|one| one.subject == "provider openvino" && one.what.contains("plugin.so"));
+            ensure!(told == asked, "{:?}", status.problems);
+            let ways = &status.models.first().context("no model")?.setups;
+            let way = ways.iter().find(|way| way.provider == "openvino").context("no way")?;
+            ensure!(way.state == "standby" && way.reason.contains("plugin.so"), "{way:?}");
+            add(&client).await?;
+        }
+        Ok(())
+    })?
+}
+
 #[test]
 fn a_box_that_is_left_alone_measures_its_models_by_itself() -> Result<()> {
     block_on(async {

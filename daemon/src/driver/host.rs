@@ -273,6 +273,13 @@ impl HostState {
         self.status.clone()
     }
 
+    /// A host of this provider could not start when it was measured; said of one that no model has wanted.
+    pub(super) fn found_unable(&mut self, why: &str) {
+        if matches!(self.life, Phase::Unused) {
+            self.status.reason = why.to_owned();
+        }
+    }
+
     /// Sends to a running host. An error concerns this message alone.
     pub(super) fn send(&mut self, message: &ToHost, fds: Vec<Arc<OwnedFd>>) -> Result<(), SendError> {
         match &mut self.life {

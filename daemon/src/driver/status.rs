@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::Snapshot;
-use edge_wire::dto::{EngineStatus, HostStatus, Problem, ReadingInfo, Status};
+use edge_wire::dto::{EngineStatus, HostStatus, Problem, ReadingInfo, SetupStatus, Status};
 
 use super::host::HostState;
 use super::models::{Bundle, Life};
@@ -12,8 +12,17 @@ use super::{Driver, State};
 use crate::config::{FIRST_ATTEMPT, WAITING_FOR_MODELS};
 use crate::handle::Scrape;
 
-const LIBRARY_REMEDY: &str =
-    "put libonnxruntime.so into /usr/lib/edged/onnxruntime, or set `engine.library` to where it is; restart edged";
+/// What to do about a library that cannot be used, by how it was found.
+fn library_remedy(engine: &EngineStatus) -> &'static str {
+    match engine.found_by.as_str() {
+        "installed" => {
+            "`edgectl runtime rollback` uses the one before, `edgectl runtime rollback --package` the package's"
+        }
+        _ => {
+            "put libonnxruntime.so into /usr/lib/edged/onnxruntime, or set `engine.library` to where it is; restart edged"
+        }
+    }
+}
 
 impl Driver {
     pub(super) fn sample(&mut self) {
@@ -60,6 +69,7 @@ impl Driver {
         for (index, bundle) in self.models.bundles().iter().enumerate().filter(|(_, bundle)| !bundle.gone) {
             let mut status = self.models.status(bundle, self.config.policy.default_deadline, |host| self.lacks(host));
             self.show_failures(bundle, &mut status.setups);
+            self.show_unable(&mut status.setups);
             for load in snapshot.models.iter().filter(|load| bundle.ids().any(|id| id == load.model)) {
                 status.waiting += u32::try_from(load.waiting).unwrap_or(u32::MAX);
                 if load.model == bundle.shown() {
@@ -165,13 +175,13 @@ impl Driver {
             "no_library" => problems.push(Problem {
                 subject: "library".into(),
                 what: engine.reason.clone(),
-                remedy: LIBRARY_REMEDY.into(),
+                remedy: library_remedy(&engine).into(),
             }),
             // It ended because it could not use the library.
             "down" | "starting" if first_unfit => problems.push(Problem {
                 subject: "library".into(),
                 what: format!("{}: {}", engine.library, engine.reason),
-                remedy: LIBRARY_REMEDY.into(),
+                remedy: library_remedy(&engine).into(),
             }),
             "down" => problems.push(Problem {
                 subject: "engine".into(),
@@ -250,18 +260,28 @@ impl Driver {
 }
 
 impl Driver {
-    /// Providers that the operator asked for, or that served before, and that do not serve now.
     /// Whether a host is for a provider that is not part of this runtime, which nobody asked for: that is no news.
     fn lacks(&self, host: edge_core::HostId) -> bool {
         let asked = self.config.fixed.contains_key("engine.providers");
         !asked && self.hosts.get(host).is_some_and(|host| host.status().state == "no_provider")
     }
 
+    /// Of ways that were never wanted: why they could not be, where that was found when they were measured.
+    fn show_unable(&self, setups: &mut [SetupStatus]) {
+        for setup in setups.iter_mut().filter(|setup| setup.state == "standby" && setup.reason.is_empty()) {
+            let host = self.hosts.iter().find(|host| host.provider == setup.provider).map(HostState::status);
+            if let Some(host) = host.filter(|host| host.state == "unused") {
+                setup.reason = host.reason;
+            }
+        }
+    }
+
+    /// Providers that the operator asked for, or that served before, and that do not serve now.
     fn provider_problems(&self, problems: &mut Vec<Problem>) {
         let asked = self.config.fixed.contains_key("engine.providers");
         for host in self.hosts.iter().skip(1).filter(|host| asked || host.has_started()) {
             let status = host.status();
-            if matches!(status.state.as_str(), "up" | "unused" | "idle" | "simulated") || status.reason.is_empty() {
+            if matches!(status.state.as_str(), "up" | "idle" | "simulated") || status.reason.is_empty() {
                 continue;
             }
             problems.push(Problem {

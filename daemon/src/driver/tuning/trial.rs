@@ -171,6 +171,10 @@ impl Driver {
 
     /// No setup of a provider can be tried.
     fn skip_provider(&mut self, provider: &str, why: &str) {
+        let host = self.hosts.of(provider);
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.found_unable(why);
+        }
         let Some(measuring) = self.tuning.now.as_mut() else { return };
         while let (at, of) = measuring.tuner.progress()
             && at < of
