@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use edged::bring::cli::BundleCommand;
 use edged::config::raw::{Fault, Values};
 use edged::config::validate::{Machine, is_missing, validate};
-use edged::config::{BusConfig, Config, files, keys, reference, users};
+use edged::config::{BusConfig, Config, files, keys, reference, session, users};
 use edged::difficulty::cli::{self as quality, QualityCommand};
 use edged::driver::clock;
 use edged::run::{self, Options};
@@ -24,7 +24,7 @@ struct Arguments {
     /// Configuration file; files of the directory FILE.d are read after it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Serve on the session bus
+    /// Serve on the session bus; what is kept is kept with the user (XDG base directories), unless the configuration says where
     #[arg(long)]
     session: bool,
     /// Simulated engine and models, and with a name a simulated machine: answers say so
@@ -136,6 +136,14 @@ fn main() -> ExitCode {
         println!("{}", verdict(&config));
         return ExitCode::SUCCESS;
     }
+    if arguments.session
+        && let Err(why) = [&config.state_dir, &config.runtime_dir, &config.cache.dir]
+            .into_iter()
+            .try_for_each(|place| session::make(place))
+    {
+        eprintln!("edged: {why}");
+        return ExitCode::from(2);
+    }
     match serve(config, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, error)) => {
@@ -186,14 +194,7 @@ fn serve(config: Config, arguments: Arguments) -> Result<(), (u8, anyhow::Error)
     let (simulated, root) = (arguments.sim.is_some(), arguments.root.clone());
     let machine = arguments.sim.and_then(|Simulation(machine)| machine);
     let options = Options { simulated, machine, root, reload: std::sync::Arc::new(move || reload(&arguments)) };
-    let ended = runtime.block_on(async {
-        let Ok(restarts) = service::pause().await else { return Ok(()) };
-        let ended = run::run(config, options).await;
-        if let (Some(restarts), Ok(())) = (restarts, &ended) {
-            service::end_well(restarts);
-        }
-        ended
-    });
+    let ended = runtime.block_on(run::run(config, options));
     // Not waited for: a thread that reads from a disk which does not answer.
     runtime.shutdown_background();
     ended.map_err(|error| (error.exit_code(), error.into()))
@@ -203,7 +204,12 @@ fn configure(arguments: &Arguments, is_start: bool) -> Result<Config, Vec<Fault>
     let main = arguments.config.clone().unwrap_or_else(|| edge_wire::names::CONFIG_FILE.into());
     // Whoever reads in the status which files hold may stand in another directory.
     let main = std::path::absolute(&main).unwrap_or(main);
-    let values = Values::read(&main, arguments.config.is_some());
+    let mut values = Values::read(&main, arguments.config.is_some());
+    if arguments.session {
+        for (key, place) in session::places(|name| std::env::var(name).ok()).into_iter().flatten() {
+            values.assume(key, &place);
+        }
+    }
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let machine = Machine {
         host_name: read("/proc/sys/kernel/hostname"),

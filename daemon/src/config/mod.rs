@@ -12,6 +12,7 @@ pub mod records;
 pub mod reference;
 pub mod routing;
 pub mod rules;
+pub mod session;
 pub mod set;
 pub mod sites;
 pub mod sparkplug;

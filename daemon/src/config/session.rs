@@ -1,0 +1,50 @@
+//! Where a daemon on a session bus keeps what it has, unless it is told: with its user, whom the places of the service are closed to.
+//! Pure; the places are those of the XDG base directories (specifications.freedesktop.org/basedir-spec).
+
+use std::path::{Path, PathBuf};
+
+/// Keys and their places, by the environment; nothing where it does not even name a home.
+pub fn places(variable: impl Fn(&str) -> Option<String>) -> Option<[(&'static str, PathBuf); 3]> {
+    // Relative ones are to be ignored.
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = absolute("HOME")?;
+    let place = |name: &str, below: &str| absolute(name).unwrap_or_else(|| home.join(below)).join("edged");
+    let state = place("XDG_STATE_HOME", ".local/state");
+    let runtime = absolute("XDG_RUNTIME_DIR").map_or_else(|| state.join("run"), |dir| dir.join("edged"));
+    Some([("paths.state_dir", state), ("paths.runtime_dir", runtime), ("cache.dir", place("XDG_CACHE_HOME", ".cache"))])
+}
+
+/// Makes a place that is not there, for its user alone; what went wrong is said.
+pub fn make(place: &Path) -> Result<(), String> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(place);
+    made.map_err(|error| format!("make {}: {error}", place.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_the_users_own() {
+        let found = |set: &[(&str, &str)]| {
+            let value = |name: &str| set.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned());
+            places(value).map(|places| places.map(|(_, place)| place.display().to_string()))
+        };
+        let cases: [(&[(&str, &str)], Option<[&str; 3]>); 4] = [
+            (&[], None),
+            (&[("HOME", "here")], None),
+            (
+                &[("HOME", "/h"), ("XDG_CACHE_HOME", "relative")],
+                Some(["/h/.local/state/edged", "/h/.local/state/edged/run", "/h/.cache/edged"]),
+            ),
+            (
+                &[("HOME", "/h"), ("XDG_STATE_HOME", "/s"), ("XDG_RUNTIME_DIR", "/r"), ("XDG_CACHE_HOME", "/c")],
+                Some(["/s/edged", "/r/edged", "/c/edged"]),
+            ),
+        ];
+        for (set, expected) in cases {
+            assert_eq!(found(set), expected.map(|places| places.map(str::to_owned)), "{set:?}");
+        }
+    }
+}
