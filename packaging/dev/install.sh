@@ -28,7 +28,7 @@ put 755 "$bin/edged" "$bin/edgectl" /usr/bin
 if [ "${EDGE_STRIP:-yes}" = yes ] && command -v strip >/dev/null 2>&1; then
     strip "$root/usr/bin/edged" "$root/usr/bin/edgectl"
 fi
-put 644 systemd/edged.service /usr/lib/systemd/system
+put 644 systemd/edged.service systemd/edged-again.service /usr/lib/systemd/system
 put 755 systemd/edged-platform /usr/lib/systemd/system-generators
 put 644 systemd/platform/camera.conf systemd/platform/hailo.conf systemd/platform/jetson.conf systemd/platform/nvidia.conf \
     /usr/lib/edged/platform
