@@ -82,7 +82,18 @@ fn cameras_and_folders_are_opened_if_a_binding_names_them() -> Result<()> {
         "# Written by edged-platform: folders of the bindings in /etc/edged.\n[Service]\n\
          ReadWritePaths=\"-/srv/done\"\nReadWritePaths=\"-/srv/in 100%%\"\n"
     );
-    assert!(names(&[of("folder = \"/\"\nafter = \"delete\"\n")])?.is_empty(), "never all of the disk, and no word");
+    for whole in ["/", "/.", "//", "/./"] {
+        let text = format!("folder = \"{whole}\"\nafter = \"delete\"\n");
+        let files = [("etc/edged/edged.toml.d/10-line.toml", text.as_str())];
+        assert!(names(&files)?.is_empty(), "never all of the disk, and no word: {whole}");
+    }
+    let inline =
+        of("binding = [{ name = \"a\", folder = \"/srv/in\", after=\"/srv/it's done\" }, {folder='/srv/b'}]\n");
+    assert_eq!(
+        added(&[inline])?["20-folders.conf"],
+        "# Written by edged-platform: folders of the bindings in /etc/edged.\n[Service]\n\
+         ReadWritePaths=\"-/srv/b\"\nReadWritePaths=\"-/srv/in\"\nReadWritePaths=\"-/srv/it's done\"\n"
+    );
     Ok(())
 }
 
