@@ -14,52 +14,30 @@ here=$(dpkg --print-architecture)
     echo "deb: a Debian for $arch in a directory takes root: sudo make deb ARCH=$arch" >&2
     exit 1
 }
-command -v mmdebstrap >/dev/null || {
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends mmdebstrap
-} </dev/null >&2
+. packaging/dev/debian.sh
 
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$target/cross"
 cross=$(cd "$target/cross" && pwd)
+fail() {
+    echo "deb: $1" >&2
+    exit 1
+}
+why=$(wanted "$cross/apt.log" mmdebstrap=mmdebstrap) || fail "$why"
 triple=aarch64-unknown-linux-gnu gnu=aarch64-linux-gnu
 # The release that has a compiler as new as Cargo.toml asks for.
 suite=forky
 packages=ca-certificates,rustc,cargo,gcc,g++,make,libc6-dev,gcc-$gnu,g++-$gnu,libc6-dev:$arch,libstd-rust-dev:$arch,debhelper,dpkg-dev,fakeroot,python3,file
 debian=$cross/$suite-$(cksum <<<"$packages" | cut -d ' ' -f 1)
 
-# The place that this machine takes Debian from, whatever release it has.
-# shellcheck disable=SC2016 # apt fills these in
-mirror=$(apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-    awk '$1 == "main" && $2 !~ /security/ { print $2; exit }') || true
-
-if [ ! -d "$debian" ]; then
-    echo "deb: making a Debian that compiles for $arch, once" >&2
-    rm -rf "$debian.new"
-    # shellcheck disable=SC2086 # no mirror, no argument
-    mmdebstrap --variant=apt --architectures="$here,$arch" --include="$packages" \
-        --aptopt='Acquire::Check-Valid-Until "false"' $suite "$debian.new" ${mirror:-} </dev/null >"$cross/debian.log" 2>&1 || {
-        tail -n 5 "$cross/debian.log" >&2
-        rm -rf "$debian.new"
-        exit 1
-    }
-    mv "$debian.new" "$debian"
-fi
+[ -d "$debian" ] || echo "deb: making a Debian that compiles for $arch, once" >&2
+why=$(debian_in "$debian" $suite --variant=apt --architectures="$here,$arch" --include="$packages") || fail "$why"
 
 # What is linked against: the libraries of the oldest system that the packages are for, or next to it. Those of the compiler's own
 # release would make programs that older systems refuse to start.
 oldest=bookworm
 sysroot=$cross/$oldest-$arch
-if [ ! -d "$sysroot" ]; then
-    rm -rf "$sysroot.new"
-    # shellcheck disable=SC2086 # no mirror, no argument
-    mmdebstrap --variant=extract --architectures="$arch" --include=libc6-dev,libgcc-s1 \
-        --aptopt='Acquire::Check-Valid-Until "false"' $oldest "$sysroot.new" ${mirror:-} </dev/null >"$cross/sysroot.log" 2>&1 || {
-        tail -n 5 "$cross/sysroot.log" >&2
-        rm -rf "$sysroot.new"
-        exit 1
-    }
-    mv "$sysroot.new" "$sysroot"
-fi
+why=$(debian_in "$sysroot" $oldest --variant=extract --architectures="$arch" --include=libc6-dev,libgcc-s1) || fail "$why"
 
 # The compiler looks into the folder of its own release first, unless it is led by the hand.
 cat >"$cross/cc" <<END

@@ -2,40 +2,18 @@
 # The container: its image, its start and its end. Sourced by run.sh.
 
 tools() {
-    local missing=""
-    command -v mmdebstrap >/dev/null || missing="$missing mmdebstrap"
-    command -v systemd-nspawn >/dev/null || missing="$missing systemd-container"
-    command -v python3 >/dev/null || missing="$missing python3"
-    if [ -z "${EDGE_DEBS:-}" ]; then
-        command -v dh >/dev/null || missing="$missing debhelper"
-        command -v dpkg-buildpackage >/dev/null || missing="$missing dpkg-dev"
-        command -v fakeroot >/dev/null || missing="$missing fakeroot"
-    fi
-    [ -n "$missing" ] || return 0
-    command -v apt-get >/dev/null || skip "please install, by the means of this system:$missing"
-    echo "e2e: installing$missing" >&2
-    # shellcheck disable=SC2086 # a list of words
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing; } \
-        </dev/null >"$work/apt.log" 2>&1 || skip "apt-get could not install$missing: $(tail -n 1 "$work/apt.log")"
+    local building=()
+    [ -n "${EDGE_DEBS:-}" ] || building=(dh=debhelper dpkg-buildpackage=dpkg-dev fakeroot=fakeroot)
+    why=$(wanted "$work/apt.log" mmdebstrap=mmdebstrap systemd-nspawn=systemd-container python3=python3 "${building[@]}") || skip "$why"
 }
 
-# Made once, from the mirror that this machine uses; another list of packages makes another one.
+# Made once; another list of packages makes another one.
 base_image() {
-    local suite=bookworm mirror
     base=$work/base-$suite-$(cksum <<<"$packages" | cut -d ' ' -f 1)
     [ ! -d "$base" ] || return 0
     echo "e2e: making the base image, which takes some minutes once" >&2
-    # shellcheck disable=SC2016 # apt fills these in
-    mirror=$(apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-        awk -v suite=$suite '$1 == suite && $2 == "main" { print $3; exit }') || true
-    rm -rf "$work"/base-*
-    # shellcheck disable=SC2086 # no mirror, no argument
-    if ! mmdebstrap --variant=minbase --include=$packages --aptopt='Acquire::Check-Valid-Until "false"' \
-        $suite "$base.new" ${mirror:-} </dev/null >"$work/base.log" 2>&1; then
-        rm -rf "$base.new"
-        skip "no base image: $(grep '^E:' "$work/base.log" | tail -n 1)"
-    fi
-    mv "$base.new" "$base"
+    rm -rf "$work/base-$suite"-*
+    why=$(debian_in "$base" "$suite" --variant=minbase --include="$packages") || skip "$why"
 }
 
 # Where systemd-nspawn --keep-unit puts its two groups: below the group that this runs in.

@@ -5,14 +5,13 @@
 #   tests/booted/run.sh [--list | CASE...]      all cases, or those whose number begins so: 3 runs 3a, 3b, 3c
 #
 # Ends with 0 only if every check passed, or if nothing could be checked here at all, which it says. Needs root; installs what
-# it needs where that is missing. EDGE_DEBS is where the packages are; without it they are made of EDGE_BIN_DIR.
+# it needs where that is missing. EDGE_DEBS is where the packages are; without it they are made of EDGE_BIN_DIR. EDGE_SUITE is the
+# system that is booted: bookworm (Debian 12, unless said), trixie, or jammy (Ubuntu 22.04, of which JetPack 6 is made) and noble;
+# EDGE_MIRROR where it is taken from.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-skip() {
-    echo "SKIPPED: $1"
-    exit 0
-}
+. packaging/dev/debian.sh
 if [ "${1:-}" != --list ]; then
     [ "$(id -u)" -eq 0 ] || skip "booting a container needs root"
     unshare --mount true 2>/dev/null || skip "this root may not mount anything"
@@ -30,7 +29,12 @@ fetched=$PWD/.fetch goldens=$PWD/onnx-models
 node=press-7
 models="character-boxes file-type label-reader part-type speech surface-flaws table-lines text-boxes text-direction text-line"
 # What a box has besides edged. man-db lets systemd look for the manual pages, gdb asks the kernel in another's name.
-packages=systemd,systemd-sysv,dbus,polkitd,libpam-systemd,procps,man-db,mosquitto,mosquitto-clients,gdb-minimal
+packages=systemd,systemd-sysv,dbus,polkitd,libpam-systemd,procps,man-db,mosquitto,mosquitto-clients
+suite=${EDGE_SUITE:-bookworm}
+case $suite in
+    jammy | noble) packages=$packages,apt,gdb ;;
+    *) packages=$packages,gdb-minimal ;;
+esac
 # Longest wait for what should come soon: a slow box under load, not a fault.
 soon=30
 
@@ -45,6 +49,7 @@ cases() {
     check 1b "apt remove, apt purge: nothing stays" purged
     check 1c "a technician's first ten minutes, as in docs/first-ten-minutes.md" first_minutes
     check 1d "apt install again" installed
+    check 1f "apt purge of edged alone, its state on a disk of its own, a user of before" purged_alone
     check 1e "apt install edged-openvino, and purge" openvino
     check 2a "systemctl start: active when ready, not before" ready
     check 2b "boot: it serves by itself, and how soon" at_boot
@@ -53,6 +58,7 @@ cases() {
     check 3b "system bus: who may change something, polkit asked" changes
     check 3c "system bus: a call starts the service" activation
     check 4 "MQTT: the box's own broker, password from a credential" mqtt
+    check 4b "a folder: its files are read, answered and deleted" folder
     check 5a "journal: fields and priorities, no raw lines" records
     check 5b "journal: one message in each record" one_message
     check 5c "journal: explanations, and how much is said" explained
@@ -61,6 +67,7 @@ cases() {
     check 7a "SIGSTOP: the watchdog ends it, systemd starts it again" watchdog
     check 7b "kill -9 of the daemon: started again" killed
     check 7d "kill -9 again and again: pauses that grow" again_and_again
+    check 7e "what keeps systemd from starting it: tried a while, then again" cannot_start
     check 7c "kill -9 of the engine host: every request is answered" host_killed
     check 8 "systemctl stop: drains what is open" stopped
     check 9a "no bus: exit code 3, tried until there is one" no_bus

@@ -9,10 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-skip() {
-    echo "SKIPPED: $1"
-    exit 0
-}
+. packaging/dev/debian.sh
 [ "$(id -u)" -eq 0 ] || skip "programs of another machine in a root of their own take root"
 unshare --mount true 2>/dev/null || skip "this root may not mount anything"
 if [ -z "${EDGE_EMULATED_MOUNTS:-}" ]; then
@@ -28,17 +25,10 @@ for package in edged edged-onnxruntime; do
         exit 1
     }
 done
-missing=""
-command -v qemu-aarch64-static >/dev/null || missing="$missing qemu-user-static"
-command -v mmdebstrap >/dev/null || missing="$missing mmdebstrap"
-command -v dbus-daemon >/dev/null || missing="$missing dbus"
-command -v aarch64-linux-gnu-gcc >/dev/null || missing="$missing gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
-if [ -n "$missing" ]; then
-    echo "emulated: installing$missing" >&2
-    # shellcheck disable=SC2086 # a list of words
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing; } \
-        </dev/null >&2 || skip "apt-get could not install$missing"
-fi
+mkdir -p "$target/emulated"
+work=$(cd "$target/emulated" && pwd)
+why=$(wanted "$work/apt.log" qemu-aarch64-static=qemu-user-static mmdebstrap=mmdebstrap dbus-daemon=dbus \
+    aarch64-linux-gnu-gcc="gcc-aarch64-linux-gnu libc6-dev-arm64-cross") || skip "$why"
 
 # Whatever starts a program of that machine, the kernel gives it to the emulator, which it opens now: the root has none.
 binfmt=/proc/sys/fs/binfmt_misc
@@ -50,20 +40,9 @@ if ! ls $binfmt/qemu-aarch64* >/dev/null 2>&1; then
         >$binfmt/register || skip "the kernel takes no emulator"
 fi
 
-mkdir -p "$target/emulated"
-work=$(cd "$target/emulated" && pwd)
 base=$work/bookworm-arm64
-if [ ! -d "$base" ]; then
-    # shellcheck disable=SC2016 # apt fills these in
-    mirror=$(apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-        awk '$1 == "main" && $2 !~ /security/ { print $2; exit }') || true
-    rm -rf "$base.new"
-    # shellcheck disable=SC2086 # no mirror, no argument
-    mmdebstrap --variant=extract --architectures=arm64 --include=libc6,libgcc-s1,libstdc++6,dash,coreutils \
-        --aptopt='Acquire::Check-Valid-Until "false"' bookworm "$base.new" ${mirror:-} </dev/null >"$work/base.log" 2>&1 ||
-        skip "no libraries for arm64: $(grep '^E:' "$work/base.log" | tail -n 1)"
-    mv "$base.new" "$base"
-fi
+why=$(debian_in "$base" bookworm --variant=extract --architectures=arm64 --include=libc6,libgcc-s1,libstdc++6,dash,coreutils) ||
+    skip "$why"
 
 # In memory: nothing of a run is worth keeping.
 mkdir -p "$work/run"

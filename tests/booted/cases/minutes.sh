@@ -42,6 +42,8 @@ first_minutes() {
         'What a technician types on a new box, and what comes. Every line of it was typed on a booted Debian 12 by a test' \
         '(`CASES=1c make e2e`), which fails if one of them ends otherwise; times, memory and processors are those of the machine that ran it.' \
         'The box has no graphics processor and no thermometer; [on-a-jetson.md](on-a-jetson.md) is about what a Jetson shows beyond this.' '' \
+        'Packages and a picture with a text in it (here `onnx-models/text-line/golden/serial.png` of the source tree, as `label.png`) are in' \
+        'the folder that the technician is in.' '' \
         '## Install' '' 'Three packages: the daemon with its command, an ONNX Runtime for the processor, and models to try.' ''
     types 0 'sudo apt-get install -qq ./edged_*.deb ./edged-onnxruntime_*.deb ./edged-models_*.deb' "Setting up edged"
     within $soon "it runs" property_is ActiveState active
@@ -52,12 +54,12 @@ first_minutes() {
     types 0 'edgectl models list' text-line
     says '## Infer' '' 'Who may infer is in the group `edge`. Whoever is not is told so:' ''
     types 4 'edgectl infer text-line label.png' edge
-    says 'A group holds from the next login on.' ''
-    types 0 'sudo usermod -aG edge tech'
+    says 'A group holds from the next login on (or in a shell of `newgrp edge`); the bus of Ubuntu 22.04 looks for new members only when it is told to.' ''
+    types 0 'sudo usermod -aG edge tech && sudo systemctl reload dbus'
     types 0 'edgectl infer text-line label.png' 'SN 0093-5521-X7'
     says 'Everything that inference needs, checked, with what to do where something is missing:' ''
     types 0 'edgectl doctor' "may infer"
-    says '## MQTT' '' 'The plant has a broker; here it runs on the box. The settings go into a file of their own, are checked, and taken over.' ''
+    says '## MQTT' '' 'The plant has a broker; here it runs on the box (`sudo apt install mosquitto mosquitto-clients`). The settings go into a file of their own, are checked, and taken over.' ''
     types 0 "printf '[mqtt]\\nhost = \"localhost\"\\n' | sudo tee /etc/edged/edged.toml.d/10-mqtt.toml" '[mqtt]'
     types 0 'sudo edgectl config check' fine
     types 0 'sudo systemctl restart edged'

@@ -47,3 +47,32 @@ mqtt() {
     within $soon "connected again after the broker was restarted" status_is 'd["mqtt"]["connects"], d["mqtt"]["state"]' \
         "($((connects + 1)), 'connected')"
 }
+
+# A picture that a camera's own program puts into a folder.
+folder() {
+    plant
+    mkdir -p "$root/srv/line"
+    inside chown edged /srv/line
+    printf '[[binding]]\nname = "line"\nfolder = "/srv/line"\nafter = "delete"\nmodel = "text-line"\nresult = "plant/line/{source}"\n' \
+        >"$root/etc/edged/edged.toml.d/40-line.toml"
+    within $soon "edgectl doctor names what is to be done" doctor_says "systemctl daemon-reload"
+    inside systemctl daemon-reload
+    ends "systemctl restart edged" 0 inside systemctl restart edged
+    within $soon "connected" status_is 'd["mqtt"]["state"]' connected
+    broker mosquitto_sub -t 'plant/line/#' -C 1 -W $soon >"$work/run/line" &
+    local listener=$!
+    within $soon "somebody listens" listens plant/line
+    cp "$root/srv/golden/text-line/serial.png" "$root/srv/line.part"
+    inside chown edged /srv/line.part
+    mv "$root/srv/line.part" "$root/srv/line/serial.png"
+    wait "$listener" || fails "the file is answered" "$(as tech edgectl bindings)"
+    has "the answer" "SN 0093-5521-X7" "$(cat "$work/run/line")"
+    within $soon "the file is deleted" is_gone "$root/srv/line/serial.png"
+    rm "$root/etc/edged/edged.toml.d/40-line.toml"
+    inside systemctl daemon-reload
+    ends "as it was" 0 inside systemctl restart edged
+    within $soon "nothing is wrong any more" as tech edgectl status --check
+}
+doctor_says() { grep -qF -- "$1" <<<"$(as tech edgectl doctor 2>&1 | tr -s ' \n' ' ')"; }
+listens() { pgrep -f "mosquitto_sub .*$1" >/dev/null; }
+is_gone() { [ ! -e "$1" ]; }

@@ -49,7 +49,9 @@ installed() {
     ends "apt install ./edged_*.deb ./edged-onnxruntime_*.deb ./edged-models_*.deb" 0 inside sh -c \
         'cd /srv/debs && exec env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
             ./edged_*.deb ./edged-onnxruntime_*.deb ./edged-models_*.deb'
+    # The bus of Ubuntu 22.04 looks the groups of a user up once.
     inside usermod -aG edge tech
+    inside systemctl reload dbus
     is "the user edged, of no privileged group" "edge edged" "$(inside id -nG edged | tr ' ' '\n' | sort | tr '\n' ' ' | sed 's/ $//')"
     is "and the group that may infer" edge "$(inside getent group edge | cut -d : -f 1)"
     is "places for settings and keys" "edged.toml.d keys.d models.d" \
@@ -58,7 +60,7 @@ installed() {
     within $soon "runs" property_is ActiveState active
     within $soon "serves models that are signed by a key that came with them" serves
     ends "systemd-analyze verify edged.service" 0 inside systemd-analyze verify edged.service
-    is "and it has nothing to say" "" "$said"
+    is "and it has nothing to say of edged" "" "$(grep -i edged <<<"$said" || true)"
     ends "edged --check-config" 0 inside edged --check-config
     is "errors in the journal" "" "$(since "$from" -p err)"
 }
@@ -75,6 +77,32 @@ purged() {
     inventory | sort >"$work/run/after"
     is "files, users, groups and units that stay" "" "$(comm -13 "$work/run/before" "$work/run/after" || true)"
     is "files, users, groups and units that went" "" "$(comm -23 "$work/run/before" "$work/run/after" || true)"
+}
+
+# A purge of edged leaves what is not its own: the key of edged-models, a user and a group of before, the place of a mount.
+purged_alone() {
+    ends "apt purge edged edged-onnxruntime edged-models" 0 apt purge edged edged-onnxruntime edged-models
+    inside groupadd --gid 1500 edge
+    inside useradd --uid 1600 --create-home --shell /bin/sh edged
+    inside usermod -aG edge visitor
+    mkdir -p "$root/var/lib/edged"
+    inside mount -t tmpfs tmpfs /var/lib/edged
+    # shellcheck disable=SC2016 # the shell inside
+    ends "apt install" 0 inside sh -c 'cd /srv/debs && exec env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
+        ./edged_*.deb ./edged-onnxruntime_*.deb ./edged-models_*.deb'
+    has "it says" "there is a user edged already who can log in" "$said"
+    within $soon "runs" property_is ActiveState active
+    ends "apt purge edged" 0 apt purge edged
+    has "it says" "/var/lib/edged stays, as something is mounted there" "$said"
+    is "what is in it is gone" "" "$(inside ls -A /var/lib/edged)"
+    is "the user stays" 1600 "$(inside id -u edged)"
+    is "the group and its members stay" "edge:x:1500:edged,visitor" "$(inside getent group edge)"
+    is "the key of edged-models stays" /etc/edged/keys.d/edged-models.pub "$(inside find /etc/edged -type l)"
+    inside umount /var/lib/edged
+    inside rmdir /var/lib/edged
+    inside userdel -r edged
+    inside groupdel edge
+    installed
 }
 
 # A provider comes with its drop-in, and goes with it.
