@@ -343,6 +343,26 @@ impl Client {
         bool::try_from(value).ok()
     }
 
+    /// Whether the bus passes on what this caller asks of inference; `None` if that cannot be told. Asks for a method that is
+    /// none: the bus decides by the interface, the daemon knows no such method, and nothing is inferred.
+    pub async fn may_infer(&self) -> Option<bool> {
+        let ask = self.connection.call_method(
+            Some(names::BUS_NAME),
+            names::ROOT_PATH,
+            Some(names::INFERENCE),
+            "MayInfer",
+            &(),
+        );
+        match tokio::time::timeout(Duration::from_secs(2), ask).await.ok()? {
+            Err(zbus::Error::MethodError(name, ..)) => match name.as_str() {
+                "org.freedesktop.DBus.Error.AccessDenied" => Some(false),
+                "org.freedesktop.DBus.Error.UnknownMethod" => Some(true),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     async fn manager(&self) -> zbus::Result<ManagerProxy<'static>> {
         ManagerProxy::builder(&self.connection).cache_properties(CacheProperties::No).build().await
     }

@@ -91,7 +91,9 @@ impl Failure {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Failure::Unreachable { remedy, .. } | Failure::Unfinished { remedy, .. } => Some(remedy.clone()),
-            Failure::Forbidden { .. } => Some("see `edgectl doctor`: who may do what on this bus".into()),
+            Failure::Forbidden { .. } => {
+                Some("inference needs group `edge`; `edgectl doctor` says what is missing".into())
+            }
             Failure::Mismatch { .. } => Some("update the older of edged and edgectl".into()),
             Failure::Refused { refused: Refused { code: ErrorCode::NotAuthorized, .. }, .. } => {
                 Some("inference needs group `edge`, changes need an administrator; see `edgectl doctor`".into())

@@ -25,9 +25,17 @@ pub async fn run(common: &Common, args: &ConfigArgs) -> Result<Answer, Failure> 
 /// All checks; `config` is the file that the command line names.
 pub async fn report(common: &Common, config: Option<PathBuf>) -> Result<Report, Failure> {
     let bus = super::bus(common)?;
-    let (daemon, synchronised, unit) = match Client::connect(bus, common.timeout).await {
-        Ok(client) => (ask(&client).await, synchronised(&client).await, unit(&client).await),
-        Err(failure) => (Daemon::NoBus(failure), None, None),
+    let (daemon, synchronised, unit, passed_on) = match Client::connect(bus, common.timeout).await {
+        Ok(client) => {
+            let daemon = ask(&client).await;
+            let passed_on = match daemon {
+                Daemon::Here { .. } => client.may_infer().await,
+                // A call to a name that nobody owns would start the service.
+                _ => None,
+            };
+            (daemon, synchronised(&client).await, unit(&client).await, passed_on)
+        }
+        Err(failure) => (Daemon::NoBus(failure), None, None, None),
     };
     let config = config.or_else(|| config_of(&daemon));
     let facts = Facts {
@@ -36,7 +44,7 @@ pub async fn report(common: &Common, config: Option<PathBuf>) -> Result<Report, 
         daemon,
         unit,
         settings: settings(config.as_deref()),
-        caller: caller(),
+        caller: caller(passed_on),
         clock: Clock { unix_seconds: clock::unix_seconds(), synchronised },
     };
     Ok(diagnose::report(&facts))
@@ -83,7 +91,7 @@ fn config_of(daemon: &Daemon) -> Option<PathBuf> {
     edged::given(&status.config_files)
 }
 
-fn caller() -> Caller {
+fn caller(passed_on: Option<bool>) -> Caller {
     let uid = rustix::process::getuid().as_raw();
     let groups = rustix::process::getgroups().unwrap_or_default();
     let own = rustix::process::getgid();
@@ -93,6 +101,7 @@ fn caller() -> Caller {
         name: name.unwrap_or_else(|| format!("uid {uid}")),
         groups: groups.into_iter().chain([own]).map(rustix::process::Gid::as_raw).collect(),
         infer_group: database("group", INFER_GROUP).and_then(|line| group(&line)),
+        passed_on,
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Caller {
     pub groups: Vec<u32>,
     /// The group that may infer, if the box has it.
     pub infer_group: Option<Group>,
+    /// Whether the bus passes on what this caller asks of inference, if that could be told.
+    pub passed_on: Option<bool>,
 }
 
 /// A group of the user database.
@@ -192,7 +194,13 @@ mod tests {
             config: ConfigVerdict::Valid("valid".into()),
             unit: None,
             settings: Vec::new(),
-            caller: Caller { uid: 1000, name: "ana".into(), groups: vec![1000, 500], infer_group: Some(group) },
+            caller: Caller {
+                uid: 1000,
+                name: "ana".into(),
+                groups: vec![1000, 500],
+                infer_group: Some(group),
+                passed_on: Some(true),
+            },
             clock: Clock { unix_seconds: EARLIEST + 1, synchronised: Some(true) },
         }
     }
@@ -304,13 +312,23 @@ mod tests {
 
     #[test]
     fn who_may_infer_depends_on_bus_group_and_login() {
-        let caller =
-            |uid, groups: &[u32], infer_group| Caller { uid, name: "ana".into(), groups: groups.into(), infer_group };
+        let caller = |uid, groups: &[u32], infer_group| Caller {
+            uid,
+            name: "ana".into(),
+            groups: groups.into(),
+            infer_group,
+            passed_on: None,
+        };
+        let passed = |passed_on, caller| Caller { passed_on: Some(passed_on), ..caller };
         let group =
             |members: &[&str]| Some(Group { gid: 500, members: members.iter().map(|&one| one.into()).collect() });
         let cases = [
             (Bus::System, caller(0, &[0], None), Level::Ok, "root"),
             (Bus::System, caller(1000, &[500], group(&[])), Level::Ok, "may infer"),
+            (Bus::System, passed(true, caller(1000, &[500], group(&[]))), Level::Ok, "may infer"),
+            (Bus::System, passed(false, caller(1000, &[500], group(&[]))), Level::Fail, "the bus does not know"),
+            (Bus::System, passed(false, caller(1000, &[1000], group(&["ana"]))), Level::Warn, "after this login"),
+            (Bus::System, passed(true, caller(1000, &[1000], group(&["ana"]))), Level::Ok, "may infer"),
             (Bus::System, caller(1000, &[1000], group(&["ana"])), Level::Warn, "after this login"),
             (Bus::System, caller(1000, &[1000], group(&[])), Level::Warn, "is not in group edge"),
             (Bus::System, caller(1000, &[1000], None), Level::Fail, "no group edge"),

@@ -27,19 +27,32 @@ pub fn permission(facts: &Facts) -> Check {
             format!("there is no group {INFER_GROUP} on this box: nobody but root may infer"),
             "`systemd-sysusers` makes it from the package's sysusers.d",
         ),
-        (Bus::System, Some(group)) if caller.groups.contains(&group.gid) => Check::ok(
-            "permission",
-            format!("{} is in group {INFER_GROUP} and may infer; changes ask for an administrator", caller.name),
-        ),
+        // Buses before 1.14 (Ubuntu 22.04 has 1.12) look a user's groups up once and remember them.
+        (Bus::System, Some(group)) if caller.groups.contains(&group.gid) && caller.passed_on == Some(false) => {
+            Check::fail(
+                "permission",
+                format!("{} is in group {INFER_GROUP}, and the bus does not know it yet", caller.name),
+                "`sudo systemctl reload dbus`",
+            )
+        }
+        (Bus::System, Some(group)) if caller.groups.contains(&group.gid) || caller.passed_on == Some(true) => {
+            Check::ok(
+                "permission",
+                format!("{} is in group {INFER_GROUP} and may infer; changes ask for an administrator", caller.name),
+            )
+        }
         (Bus::System, Some(group)) if group.members.contains(&caller.name) => Check::warn(
             "permission",
             format!("{} was added to group {INFER_GROUP} after this login", caller.name),
-            "log out and in again",
+            "log out and in again; where that is not enough (Ubuntu 22.04), `sudo systemctl reload dbus`",
         ),
         (Bus::System, Some(_)) => Check::warn(
             "permission",
             format!("{} is not in group {INFER_GROUP}: may look, may not infer", caller.name),
-            format!("`sudo usermod -aG {INFER_GROUP} {}`, then log in again", caller.name),
+            format!(
+                "`sudo usermod -aG {INFER_GROUP} {} && sudo systemctl reload dbus`, then log in again",
+                caller.name
+            ),
         ),
     }
 }
