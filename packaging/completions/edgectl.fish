@@ -316,12 +316,12 @@ complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l timeout -d 'Gi
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -s v -l verbose -d 'Also print who served, why, and how long it took'
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -l json -d 'Print the answer as JSON: keys are stable, new ones may be added'
 complete -c edgectl -n "__fish_edgectl_using_subcommand infer" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l file -d 'File to send; `-` reads standard input [default: the first golden input of the bundle that the model takes]' -r -F
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l file -d 'File to send; `-` reads standard input [default: the largest golden input of the bundle that the model takes]' -r -F
 complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l content-type -d 'What the file is [default: told from its first bytes and its name]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l shape -d 'Shape of one input whose sizes the model leaves open; implies --tensors [default: the smallest sensible]' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l clients -d 'Numbers of clients, each from 1 to 64' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l batch -d 'Rows of each request, from 1 to 1024, for models with a batch dimension; implies --tensors' -r
-complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l seconds -d 'How long each step is measured, from 1 to 60' -r
+complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l seconds -d 'How long each step is measured, from 1 to 3600' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l deadline -d 'After this time a reply has no value and work on it stops' -r
 complete -c edgectl -n "__fish_edgectl_using_subcommand bench" -l data-class -d 'How far the data may go [default: the operator\'s policy]' -r -f -a "regulated\t'Stays on the device'
 internal\t'May reach the premises'

@@ -198,7 +198,8 @@ fn named(file: &Path, content_type: Option<&str>, model: &ModelStatus) -> Result
     encoded(file, false, content_type, payload.fd)
 }
 
-/// The first golden input, by name, that the model takes as a payload; else why there is none.
+/// The largest golden input that the model takes as a payload, the first by name of equal ones; else why there is none. Small ones
+/// may be there for what is empty in them.
 fn golden(model: &ModelStatus) -> Result<Encoded, String> {
     let bundle = Path::new(&model.path);
     if !bundle.is_absolute() {
@@ -209,7 +210,7 @@ fn golden(model: &ModelStatus) -> Result<Encoded, String> {
     let entries: Result<Vec<_>, _> = fs::read_dir(&dir).map_err(cannot)?.take(MOST_FILES).collect();
     let mut files: Vec<PathBuf> = entries.map_err(cannot)?.iter().map(fs::DirEntry::path).collect();
     files.retain(|file| file.is_file() && !file.to_string_lossy().ends_with(".expected.json"));
-    files.sort();
+    files.sort_by_cached_key(|file| (std::cmp::Reverse(file.metadata().map_or(0, |about| about.len())), file.clone()));
     for file in files {
         let payload = payload::copied(&file).map_err(|failure| failure.to_string())?;
         let content_type = payload::choose(None, payload.content_type, &model.content_types).to_owned();

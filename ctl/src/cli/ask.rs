@@ -41,7 +41,7 @@ pub struct InferArgs {
 pub struct BenchArgs {
     /// Model, or model:version
     pub model: String,
-    /// File to send; `-` reads standard input [default: the first golden input of the bundle that the model takes]
+    /// File to send; `-` reads standard input [default: the largest golden input of the bundle that the model takes]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tensors", "shape", "batch"])]
     pub file: Option<PathBuf>,
     /// What the file is [default: told from its first bytes and its name]
@@ -63,8 +63,8 @@ pub struct BenchArgs {
     /// Rows of each request, from 1 to 1024, for models with a batch dimension; implies --tensors
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub batch: Vec<u16>,
-    /// How long each step is measured, from 1 to 60
-    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=60))]
+    /// How long each step is measured, from 1 to 3600
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=3600))]
     pub seconds: u16,
     /// After this time a reply has no value and work on it stops
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]

@@ -77,7 +77,7 @@ fn what_cannot_be_measured_is_refused_with_the_reason() {
         &["text-line", "--clients", "2,"],
         &["text-line", "--batch", "0"],
         &["text-line", "--seconds", "0"],
-        &["text-line", "--seconds", "61"],
+        &["text-line", "--seconds", "3601"],
         &["text-line", "--clients", "1,2,3,4,5,6,7,8", "--batch", "1,2,3,4,5,6,7,8"],
         &["text-line", "--file", "missing.png"],
         &["text-line", "--file", "/"],
