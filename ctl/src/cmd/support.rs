@@ -25,8 +25,9 @@ pub async fn run(common: &Common, args: &SupportArgs) -> Result<Answer, Failure>
         let why = if common.json { "--json takes the same place" } else { "it is a terminal: lead it into a file" };
         return Err(Failure::usage(format!("--stdout: {why}")));
     }
-    if let Some(path) = args.file.as_deref().filter(|_| !args.force) {
-        free(path)?;
+    if let Some(path) = args.file.as_deref() {
+        archive::replaceable(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        free_or_forced(path, args.force)?;
     }
     let now = clock::unix_seconds();
     out::progress("asking edged and the system");

@@ -44,8 +44,8 @@ pub fn write(path: &Path, bytes: &[u8], force: bool) -> io::Result<()> {
     File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Whether there is a regular file, or nothing.
-fn replaceable(path: &Path) -> io::Result<()> {
+/// That there is a regular file, or nothing.
+pub fn replaceable(path: &Path) -> io::Result<()> {
     let what = match path.symlink_metadata().map(|meta| meta.file_type()) {
         Ok(kind) if kind.is_file() => return Ok(()),
         Ok(kind) if kind.is_symlink() => "a link",
