@@ -359,7 +359,8 @@ impl Model {
         self.field(|model| model.path.clone())
     }
 
-    /// found, loading, ready or failed.
+    /// found, loading, ready, standby (let go to save memory; the next request loads it), failed or unloaded; of a pipeline also
+    /// unavailable (a stage is not ready).
     #[zbus(property)]
     fn state(&self) -> String {
         self.field(|model| model.state.clone())
