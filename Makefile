@@ -113,6 +113,7 @@ test: build fetch peers ## Everything that must hold, system tests included
 	@$(MAKE) --no-print-directory clients manual e2e
 	@python3 -m unittest discover --quiet -s packaging/dev/bills -t packaging/dev
 	@python3 -m unittest discover --quiet -s packaging/dev/manual -t packaging/dev
+	@python3 -m unittest discover --quiet -s onnx-models
 
 .PHONY: arch
 arch: ## The direction of dependencies between crates

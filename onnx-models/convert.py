@@ -11,7 +11,7 @@ from collections import OrderedDict
 # Blocks of MobileNetV2: widening, channels, how many, stride of the first.
 BLOCKS = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
 BYTES = {"FloatStorage": 4, "LongStorage": 8}
-FLOAT, INT64 = 1, 7
+FLOAT, UINT8, INT32, INT64 = 1, 2, 6, 7
 
 
 class Weights(pickle.Unpickler):
@@ -84,9 +84,9 @@ def attribute(name, value):
     return field(5, [field(1, name), *(field(8, one) for one in value), field(20, 7)])
 
 
-def tensor_type(name, shape):
+def tensor_type(name, shape, kind=FLOAT):
     places = [field(1, [field(2, size) if isinstance(size, str) else field(1, size)]) for size in shape]
-    return [field(1, name), field(2, [field(1, [field(1, FLOAT), field(2, places)])])]
+    return [field(1, name), field(2, [field(1, [field(1, kind), field(2, places)])])]
 
 
 class Graph:
@@ -95,11 +95,14 @@ class Graph:
     def __init__(self, found):
         self.found, self.nodes, self.constants = found, [], {}
 
-    def node(self, kind, inputs, **attributes):
-        output = f"{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(field(1, [*(field(1, one) for one in inputs), field(2, output), field(3, output),
-                                    field(4, kind), *(attribute(*pair) for pair in attributes.items())]))
-        return output
+    def node(self, kind, inputs, outputs=(), domain="", **attributes):
+        """What it computes gets a name of its own unless `outputs` has some; then the first of them is given."""
+        outputs = outputs or [f"{kind.lower()}_{len(self.nodes)}"]
+        self.nodes.append(field(1, [*(field(1, one) for one in inputs), *(field(2, one) for one in outputs),
+                                    field(3, outputs[0]), field(4, kind),
+                                    *(attribute(*pair) for pair in attributes.items()),
+                                    *([field(7, domain)] if domain else [])]))
+        return outputs[0]
 
     def constant(self, name, shape, raw, kind=FLOAT):
         self.constants[name] = field(5, [*(field(1, size) for size in shape), field(2, kind), field(8, name), field(9, raw)])
@@ -124,10 +127,15 @@ class Graph:
     def model(self, name, inputs, outputs):
         """`outputs` names what is given out, and as what: {computed: (name, shape)}."""
         for computed, (shown, _) in outputs.items():
-            self.nodes.append(field(1, [field(1, computed), field(2, shown), field(3, shown), field(4, "Identity")]))
+            self.node("Identity", [computed], [shown])
+        return self.written(name, inputs, outputs.values(), {"": 17})
+
+    def written(self, name, inputs, outputs, operators, version=8):
+        """The model as bytes; `operators` has the version of each domain of them, `version` is that of the format."""
         graph = [*self.nodes, field(2, name), *self.constants.values(),
-                 *(field(11, tensor_type(*one)) for one in inputs), *(field(12, tensor_type(*one)) for one in outputs.values())]
-        return b"".join([field(1, 8), field(2, "edged"), field(7, graph), field(8, [field(1, ""), field(2, 17)])])
+                 *(field(11, tensor_type(*one)) for one in inputs), *(field(12, tensor_type(*one)) for one in outputs)]
+        return b"".join([field(1, version), field(2, "edged"), field(7, graph),
+                         *(field(8, [field(1, domain), field(2, number)]) for domain, number in operators.items())])
 
 
 def mobilenet(graph, x, blocks):

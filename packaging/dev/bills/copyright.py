@@ -40,6 +40,8 @@ OWN = [
     ("daemon/src/inspect/detect/fold_table.rs", "1991-2021 Unicode, Inc.", "Unicode-3.0",
      "Made from the Unicode Character Database by packaging/dev/fold-table.py."),
     ("onnx-models/surface-flaws/golden/*", "the authors of CC0Textures", "CC0-1.0", None),
+    ("onnx-models/chat-small/golden/text.txt", "Jerome K. Jerome, 1889", "public-domain-by-age",
+     "From \"Three Men in a Boat\", slightly changed."),
 ]
 # Who holds the copyright of weights is not in the manifests.
 HOLDERS = {
