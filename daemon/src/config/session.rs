@@ -27,11 +27,12 @@ mod tests {
 
     #[test]
     fn places_are_the_users_own() {
-        let found = |set: &[(&str, &str)]| {
+        type Set = &'static [(&'static str, &'static str)];
+        let found = |set: Set| {
             let value = |name: &str| set.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned());
             places(value).map(|places| places.map(|(_, place)| place.display().to_string()))
         };
-        let cases: [(&[(&str, &str)], Option<[&str; 3]>); 4] = [
+        let cases: [(Set, Option<[&str; 3]>); 4] = [
             (&[], None),
             (&[("HOME", "here")], None),
             (
