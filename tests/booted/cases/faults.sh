@@ -60,6 +60,10 @@ cannot_start() {
     inside systemctl restart edged || true
     within $soon "it is tried a while, and again later" again_runs
     is "lines in the journal until then are few" yes "$([ "$(since "$from" | wc -l)" -lt 120 ] && echo yes || since "$from" | wc -l)"
+    ends "systemctl stop" 0 inside systemctl stop edged
+    is "whoever stops it is not asked again" inactive "$(inside systemctl is-active edged-again.service || true)"
+    inside systemctl restart edged || true
+    within $soon "tried again" again_runs
     echo secret >"$root/etc/edged/tokn"
     within 60 "once the credential is there it serves by itself" serves
     rm "$root/etc/systemd/system/edged.service.d/token.conf" "$root/etc/edged/tokn" "$root/etc/systemd/system/edged-again.service"
