@@ -137,9 +137,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if arguments.session
-        && let Err(why) = [&config.state_dir, &config.runtime_dir, &config.cache.dir]
-            .into_iter()
-            .try_for_each(|place| session::make(place))
+        && let Err(why) = session::make(&config)
     {
         eprintln!("edged: {why}");
         return ExitCode::from(2);
@@ -206,7 +204,7 @@ fn configure(arguments: &Arguments, is_start: bool) -> Result<Config, Vec<Fault>
     let main = std::path::absolute(&main).unwrap_or(main);
     let mut values = Values::read(&main, arguments.config.is_some());
     if arguments.session {
-        for (key, place) in session::places(|name| std::env::var(name).ok()).into_iter().flatten() {
+        for (key, place) in session::places().into_iter().flatten() {
             values.assume(key, &place);
         }
     }

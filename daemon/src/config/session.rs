@@ -1,10 +1,16 @@
 //! Where a daemon on a session bus keeps what it has, unless it is told: with its user, whom the places of the service are closed to.
-//! Pure; the places are those of the XDG base directories (specifications.freedesktop.org/basedir-spec).
+//! They are those of the XDG base directories (specifications.freedesktop.org/basedir-spec).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// Keys and their places, by the environment; nothing where it does not even name a home.
-pub fn places(variable: impl Fn(&str) -> Option<String>) -> Option<[(&'static str, PathBuf); 3]> {
+use super::Config;
+
+/// Keys and their places by the environment of this process; nothing where it does not even name a home.
+pub fn places() -> Option<[(&'static str, PathBuf); 3]> {
+    by(|name| std::env::var(name).ok())
+}
+
+fn by(variable: impl Fn(&str) -> Option<String>) -> Option<[(&'static str, PathBuf); 3]> {
     // Relative ones are to be ignored.
     let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = absolute("HOME")?;
@@ -14,11 +20,18 @@ pub fn places(variable: impl Fn(&str) -> Option<String>) -> Option<[(&'static st
     Some([("paths.state_dir", state), ("paths.runtime_dir", runtime), ("cache.dir", place("XDG_CACHE_HOME", ".cache"))])
 }
 
-/// Makes a place that is not there, for its user alone; what went wrong is said.
-pub fn make(place: &Path) -> Result<(), String> {
+/// Makes those of them that are used and are not there, for their user alone. What the configuration names is its own affair.
+///
+/// # Errors
+/// Which one cannot be made, and why.
+pub fn make(config: &Config) -> Result<(), String> {
     use std::os::unix::fs::DirBuilderExt as _;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(place);
-    made.map_err(|error| format!("make {}: {error}", place.display()))
+    let used = [&config.state_dir, &config.runtime_dir, &config.cache.dir];
+    for (_, place) in places().into_iter().flatten().filter(|(_, place)| used.contains(&place)) {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&place);
+        made.map_err(|error| format!("make {}: {error}", place.display()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -30,7 +43,7 @@ mod tests {
         type Set = &'static [(&'static str, &'static str)];
         let found = |set: Set| {
             let value = |name: &str| set.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned());
-            places(value).map(|places| places.map(|(_, place)| place.display().to_string()))
+            by(value).map(|places| places.map(|(_, place)| place.display().to_string()))
         };
         let cases: [(Set, Option<[&str; 3]>); 4] = [
             (&[], None),
