@@ -90,6 +90,13 @@ def texts(file, key):
     return found
 
 
+def above_zero(file, key):
+    found = file.fact(key, float)
+    if not (math.isfinite(found) and found > 0):
+        raise gguf.Fault(f"{key} is {found}: takes a number above 0")
+    return found
+
+
 class Sizes:
     """What the metadata says of a model, and whether the graph below is right for it."""
 
@@ -103,12 +110,17 @@ class Sizes:
         self.layers, self.hidden, self.wide = count("block_count"), count("embedding_length"), count("feed_forward_length")
         self.heads, self.kv_heads = count("attention.head_count"), count("attention.head_count_kv")
         self.context, self.head = count("context_length"), count("rope.dimension_count")
-        self.base = file.fact("llama.rope.freq_base", float)
-        self.epsilon = file.fact("llama.attention.layer_norm_rms_epsilon", float)
+        self.base = above_zero(file, "llama.rope.freq_base")
+        self.epsilon = above_zero(file, "llama.attention.layer_norm_rms_epsilon")
         self.tokens = len(texts(file, "tokenizer.ggml.tokens"))
         if self.heads * self.head != self.hidden or self.heads % self.kv_heads or self.head % 2:
             raise gguf.Fault(f"{self.heads} heads of {self.head}, {self.kv_heads} of them in the cache, "
                              f"do not make {self.hidden} numbers for a token")
+        # The tables of sines and cosines: no larger than those of a million places and heads of 128.
+        if self.context * self.head > MOST * 128:
+            raise gguf.Fault(f"a context of {self.context} tokens with heads of {self.head} numbers is too large")
+        if self.tokens * self.hidden < INLINE:
+            raise gguf.Fault(f"{self.tokens} tokens of {self.hidden} numbers: too few to be a model")
 
 
 class Model:
@@ -272,7 +284,7 @@ def tokenizer(file):
 
 
 def within(token, tokens):
-    if token >= tokens:
+    if not 0 <= token < tokens:
         raise gguf.Fault(f"there is no token {token} of {tokens}")
     return token
 

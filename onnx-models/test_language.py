@@ -287,6 +287,10 @@ class BadFiles(unittest.TestCase):
                 ({"tokenizer__ggml__tokens": [*TOKENS[:-1], "a"]}, "32 tokens, 31 of them different"),
                 ({"tokenizer__ggml__merges": [1, 2]}, "tokenizer.ggml.merges is not a list of texts"),
                 ({"tokenizer__ggml__merges": ["a b", "ab"]}, "tokenizer.ggml.merges has 'ab', which is no pair"),
+                ({"llama__rope__freq_base": 0.0}, "llama.rope.freq_base is 0.0: takes a number above 0"),
+                ({"llama__rope__freq_base": -1.0}, "llama.rope.freq_base is -1.0"),
+                ({"llama__rope__freq_base": math.inf}, "llama.rope.freq_base is inf"),
+                ({"llama__attention__layer_norm_rms_epsilon": math.nan}, "epsilon is nan"),
                 ({"tokenizer__ggml__eos_token_id": 32}, "token 32 of 32"),
                 ({"tokenizer__chat_template": None}, "no tokenizer.chat_template")]:
             with self.subTest(changed=changed):

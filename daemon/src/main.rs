@@ -204,8 +204,8 @@ fn configure(arguments: &Arguments, is_start: bool) -> Result<Config, Vec<Fault>
     let main = std::path::absolute(&main).unwrap_or(main);
     let mut values = Values::read(&main, arguments.config.is_some());
     if arguments.session {
-        for (key, place) in session::places().into_iter().flatten() {
-            values.assume(key, &place);
+        for (key, value) in session::values() {
+            values.assume(key, value);
         }
     }
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();

@@ -28,24 +28,23 @@ wanted() {
     }
 }
 
-# debian_in DIRECTORY SUITE [OPTION...]: made once by mmdebstrap with these options, from EDGE_MIRROR or else the mirror that this
-# machine takes Debian from, whatever release it has; says what is wrong where that cannot be. What mmdebstrap said is in
-# DIRECTORY.log. Suites of Ubuntu, too: without its keyring here (EDGE_MIRROR alone says where it is) what comes is not verified.
+# debian_in DIRECTORY SUITE [OPTION...]: made once by mmdebstrap with these options, from the mirror that this machine takes Debian
+# from, whatever release it has; says what is wrong where that cannot be. What mmdebstrap said is in DIRECTORY.log. Suites of Ubuntu
+# come from EDGE_UBUNTU_MIRROR where that is set; without Ubuntu's keyring here they are not verified then.
 debian_in() {
-    local directory=$1 suite=$2 components=main mirror=${EDGE_MIRROR:-}
+    local directory=$1 suite=$2 components=main mirror=""
     shift 2
     [ ! -d "$directory" ] || return 0
     case $suite in
         jammy | noble)
-            components=main,universe
+            components=main,universe mirror=${EDGE_UBUNTU_MIRROR:-}
             [ -z "$mirror" ] || [ -e /usr/share/keyrings/ubuntu-archive-keyring.gpg ] ||
                 mirror="deb [trusted=yes] $mirror $suite main universe"
             ;;
         *)
             # shellcheck disable=SC2016 # apt fills these in
-            [ -n "$mirror" ] ||
-                mirror=$(apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-                    awk '$1 == "Debian" && $2 == "main" && $3 !~ /security/ { print $3; exit }') || true
+            mirror=$(apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+                awk '$1 == "Debian" && $2 == "main" && $3 !~ /security/ { print $3; exit }') || true
             ;;
     esac
     rm -rf "$directory.new"

@@ -7,7 +7,7 @@
 # Ends with 0 only if every check passed, or if nothing could be checked here at all, which it says. Needs root; installs what
 # it needs where that is missing. EDGE_DEBS is where the packages are; without it they are made of EDGE_BIN_DIR. EDGE_SUITE is the
 # system that is booted: bookworm (Debian 12, unless said), trixie, or jammy (Ubuntu 22.04, of which JetPack 6 is made) and noble;
-# EDGE_MIRROR where it is taken from.
+# EDGE_UBUNTU_MIRROR where the last two are taken from.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -48,8 +48,11 @@ check() { # NUMBER NAME FUNCTION
     { inside systemctl status edged --no-pager --full --lines=0 2>&1 || true; } | sed 's/^/    /'
     echo "    --- the end of its journal"
     { inside journalctl -u edged --no-pager -n 40 2>&1 || true; } | sed 's/^/    /'
-    rm -f "$root/etc/edged/edged.toml.d/30-policy.toml" "$root/etc/polkit-1/rules.d/50-edged.rules"
-    inside sh -c '[ ! -e /run/dbus/system_bus_socket.away ] || mv /run/dbus/system_bus_socket.away /run/dbus/system_bus_socket
+    rm -f "$root"/etc/edged/edged.toml.d/{30-policy,40-line,40-scan,99-bad}.toml "$root/etc/polkit-1/rules.d/50-edged.rules" \
+        "$root/etc/polkit-1/localauthority/50-local.d/50-edged.pkla" "$root/etc/edged/tokn" \
+        "$root/etc/systemd/system/edged.service.d/token.conf" "$root/etc/systemd/system/edged-again.service"
+    inside sh -c 'systemctl daemon-reload; systemctl reset-failed edged || true
+        [ ! -e /run/dbus/system_bus_socket.away ] || mv /run/dbus/system_bus_socket.away /run/dbus/system_bus_socket
         timeout 60 systemctl restart edged' >/dev/null 2>&1 || true
 }
 

@@ -87,6 +87,8 @@ fn cameras_and_folders_are_opened_if_a_binding_names_them() -> Result<()> {
         let files = [("etc/edged/edged.toml.d/10-line.toml", text.as_str())];
         assert!(names(&files)?.is_empty(), "never all of the disk, and no word: {whole}");
     }
+    let commented = of("topic = \"a#1\" # was: folder = \"/etc\"\nafter = '/srv/a\"b'\n");
+    assert!(names(&[commented])?.is_empty(), "no comment, and nothing that systemd would read otherwise");
     let inline =
         of("binding = [{ name = \"a\", folder = \"/srv/in\", after=\"/srv/it's done\" }, {folder='/srv/b'}]\n");
     assert_eq!(

@@ -35,12 +35,16 @@ pub fn permission(facts: &Facts) -> Check {
                 "`sudo systemctl reload dbus`",
             )
         }
-        (Bus::System, Some(group)) if caller.groups.contains(&group.gid) || caller.passed_on == Some(true) => {
+        (Bus::System, Some(group)) if !caller.groups.contains(&group.gid) && caller.passed_on == Some(true) => {
             Check::ok(
                 "permission",
-                format!("{} is in group {INFER_GROUP} and may infer; changes ask for an administrator", caller.name),
+                format!("the bus lets {}, who may infer; changes ask for an administrator", caller.name),
             )
         }
+        (Bus::System, Some(group)) if caller.groups.contains(&group.gid) => Check::ok(
+            "permission",
+            format!("{} is in group {INFER_GROUP} and may infer; changes ask for an administrator", caller.name),
+        ),
         (Bus::System, Some(group)) if group.members.contains(&caller.name) => Check::warn(
             "permission",
             format!("{} was added to group {INFER_GROUP} after this login", caller.name),

@@ -27,22 +27,18 @@ impl Fault {
     }
 }
 
-/// `mqtt://user:password@host` is `mqtt://...@host`.
+/// `mqtt://user:password@host` is `mqtt://...@host`. A password may have any sign in it, so the last `@` before the next address counts.
 fn without_users(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("://") {
-        let end = after.find(|char: char| char.is_whitespace() || "\"'`".contains(char)).unwrap_or(after.len());
-        let (address, left) = after.split_at(end);
-        out.push_str(before);
+    let mut parts = text.split("://");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
         out.push_str("://");
-        match address.rsplit_once('@') {
+        match part.rsplit_once('@') {
             Some((_, place)) => out.extend(["...@", place]),
-            None => out.push_str(address),
+            None => out.push_str(part),
         }
-        rest = left;
     }
-    out + rest
+    out
 }
 
 impl std::fmt::Display for Fault {
@@ -209,10 +205,10 @@ impl Values {
         self.fault(file.as_deref(), key, message);
     }
 
-    /// Takes a path for a key that nobody set.
-    pub fn assume(&mut self, key: &'static str, path: &Path) {
+    /// Takes a value for a key that nobody set.
+    pub fn assume(&mut self, key: &'static str, value: Value) {
         if !self.set.is_set(key) {
-            self.set.insert(key, Value::String(path.display().to_string()));
+            self.set.insert(key, value);
         }
     }
 
@@ -232,7 +228,8 @@ mod tests {
         for (message, told) in [
             ("\"mqtt://u:p@h\" is not accepted", "\"mqtt://...@h\" is not accepted"),
             ("\"https://u:p@q@m/\", 'ftp://v:w@n'", "\"https://...@m/\", 'ftp://...@n'"),
-            ("https://m/a@b c@d ://", "https://...@b c@d ://"),
+            ("'mqtt://box:it's p\"w@h' is no host", "'mqtt://...@h' is no host"),
+            ("a@b ://", "a@b ://"),
             ("no address", "no address"),
         ] {
             assert_eq!(Fault::new(None, String::new(), message).message, told);

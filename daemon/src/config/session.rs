@@ -1,13 +1,25 @@
 //! Where a daemon on a session bus keeps what it has, unless it is told: with its user, whom the places of the service are closed to.
 //! They are those of the XDG base directories (specifications.freedesktop.org/basedir-spec).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use toml::Value;
 
 use super::Config;
 
 /// Keys and their places by the environment of this process; nothing where it does not even name a home.
-pub fn places() -> Option<[(&'static str, PathBuf); 3]> {
+fn places() -> Option<[(&'static str, PathBuf); 3]> {
     by(|name| std::env::var(name).ok())
+}
+
+/// What is taken for keys that nobody set: these places, and below the first what is installed there.
+pub fn values() -> Vec<(&'static str, Value)> {
+    let Some(places) = places() else { return Vec::new() };
+    let text = |path: &Path| path.display().to_string();
+    let [(_, state), ..] = &places;
+    let dirs = vec![text(&state.join("bundles")).into(), "/usr/share/edged/bundles".into()];
+    let below = [("models.dirs", Value::Array(dirs)), ("models.inbox", text(&state.join("inbox")).into())];
+    places.iter().map(|(key, place)| (*key, Value::from(text(place)))).chain(below).collect()
 }
 
 fn by(variable: impl Fn(&str) -> Option<String>) -> Option<[(&'static str, PathBuf); 3]> {

@@ -192,6 +192,8 @@ impl HostState {
             (self.unfit, self.stillborn) = (None, 0);
             self.status.state = "down".into();
         }
+        // With another library it may be able to.
+        self.was_tried(None);
     }
 
     /// The library turns out to have the provider of this host, which could not be started without: it may be wanted again.
@@ -273,10 +275,10 @@ impl HostState {
         self.status.clone()
     }
 
-    /// A host of this provider could not start when it was measured; said of one that no model has wanted.
-    pub(super) fn found_unable(&mut self, why: &str) {
+    /// Whether a host of this provider could start when it was measured, or why not; said of one that no model has wanted.
+    pub(super) fn was_tried(&mut self, why_not: Option<&str>) {
         if matches!(self.life, Phase::Unused) {
-            self.status.reason = why.to_owned();
+            self.status.reason = why_not.unwrap_or_default().to_owned();
         }
     }
 

@@ -53,17 +53,18 @@ is_started() { [ "$(property MainPID)" != 0 ] && property_is ActiveState active;
 # A credential that is not there: systemd cannot even start the daemon.
 cannot_start() {
     local from
+    mkdir -p "$root/etc/systemd/system/edged.service.d"
     sed 's/sleep 60/sleep 3/' "$root/lib/systemd/system/edged-again.service" >"$root/etc/systemd/system/edged-again.service"
     printf '[Service]\nLoadCredential=token:/etc/edged/tokn\n' >"$root/etc/systemd/system/edged.service.d/token.conf"
     inside systemctl daemon-reload
     from=$(mark)
     inside systemctl restart edged || true
-    within $soon "it is tried a while, and again later" again_runs
+    within $soon "it is tried a while, and again later" again_is active
     is "lines in the journal until then are few" yes "$([ "$(since "$from" | wc -l)" -lt 120 ] && echo yes || since "$from" | wc -l)"
     ends "systemctl stop" 0 inside systemctl stop edged
-    is "whoever stops it is not asked again" inactive "$(inside systemctl is-active edged-again.service || true)"
+    within $soon "whoever stops it is not asked again" again_is inactive
     inside systemctl restart edged || true
-    within $soon "tried again" again_runs
+    within $soon "tried again" again_is active
     echo secret >"$root/etc/edged/tokn"
     within 60 "once the credential is there it serves by itself" serves
     rm "$root/etc/systemd/system/edged.service.d/token.conf" "$root/etc/edged/tokn" "$root/etc/systemd/system/edged-again.service"
@@ -71,12 +72,12 @@ cannot_start() {
     ends "a configuration that is not valid" 1 sh -c "printf 'x = 1\n' >'$root/etc/edged/edged.toml.d/99-bad.toml'; \
         nsenter -t $init -a -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin systemctl restart edged"
     within $soon "is not tried again" property_is ActiveState failed
-    is "not even later" inactive "$(inside systemctl is-active edged-again.service || true)"
+    within $soon "not even later" again_is inactive
     rm "$root/etc/edged/edged.toml.d/99-bad.toml"
     ends "systemctl start" 0 inside systemctl start edged
     within $soon "it serves" serves
 }
-again_runs() { [ "$(inside systemctl is-active edged-again.service)" = activating ]; }
+again_is() { [ "$(inside systemctl is-active edged-again.service)" = "$1" ]; }
 
 # A clock that is set far forth and back while it works, as by the first answer of a time server. The box's own clock is this
 # machine's: the daemon gets one of its own, which only it sees.

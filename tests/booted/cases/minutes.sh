@@ -24,8 +24,8 @@ in_folder() {
         *) as tech sh -c "cd /home/tech/edged && $1" ;;
     esac
 }
-# Without the steps of apt, and colours.
-shown() { sed -e '/^(Reading database/d' -e '/^$/d' -e 's/\x1b\[[0-9;]*m//g' -e 's/[[:space:]]*$//'; }
+# Without the steps of apt, colours, and the name of this kernel.
+shown() { sed -E -e 's/(kernel [0-9]+\.[0-9]+)[^ ]*/\1/' -e '/^\(Reading database/d' -e '/^$/d' -e 's/\x1b\[[0-9;]*m//g' -e 's/[[:space:]]*$//'; }
 
 first_minutes() {
     if inside dpkg-query -W edged >/dev/null 2>&1; then

@@ -43,10 +43,10 @@ pub async fn switch(scene: &Scene, target: &Target, previous: &str) -> Result<Ca
         Ok((serving, models, remarks)) => return Ok(Came::Serves { serving, models, remarks }),
         Err(reason) => reason,
     };
-    if !before.served {
+    if before.broken {
         // There is nothing to go back to.
         return Err(Failure::local(format!(
-            "{reason}; {} is current all the same, as edged served nothing with the one before",
+            "{reason}; {} is current all the same, as the one before could not be used",
             target.named()
         )));
     }

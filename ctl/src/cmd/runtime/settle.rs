@@ -25,8 +25,10 @@ pub struct Before {
     setups: Vec<Setup>,
     /// What was said of the library already.
     said: Vec<String>,
-    /// Whether anything was served.
-    pub served: bool,
+    /// The library, which is told of with its path in front.
+    library: String,
+    /// Whether it was the library itself that kept the daemon from serving.
+    pub broken: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,15 +90,16 @@ impl Before {
                 provider: setup.provider.clone(),
             })
         });
-        let said = of_library(status).map(|problem| problem.what.clone()).collect();
-        let served = status.engine.state == "up";
-        Before { pids, setups: setups.collect(), ready: ready.map(label).collect(), said, served }
+        let said: Vec<String> = of_library(status).map(|problem| problem.what.clone()).collect();
+        let library = status.engine.library.clone();
+        let broken = status.engine.state == "no_library" || said.iter().any(|what| is_of(&library, what));
+        Before { pids, setups: setups.collect(), ready: ready.map(label).collect(), said, library, broken }
     }
 
     /// The same models, looked at from another state of the daemon.
     pub fn again(&self, status: &Status, target: &Target) -> Before {
-        let Before { pids, said, .. } = Before::of(status, target);
-        Before { pids, said, ..self.clone() }
+        let Before { pids, said, library, .. } = Before::of(status, target);
+        Before { pids, said, library, ..self.clone() }
     }
 
     /// What the status shows now.
@@ -104,7 +107,8 @@ impl Before {
         let engine = &now.engine;
         if !target.is(&engine.library) {
             // What was wrong with the library of before is no news of this one.
-            let refused = of_library(now).find(|problem| !self.said.contains(&problem.what));
+            let is_news = |what: &String| !self.said.contains(what) && !is_of(&self.library, what);
+            let refused = of_library(now).find(|problem| is_news(&problem.what));
             return match refused {
                 Some(problem) => Seen::Failed(problem.what.clone()),
                 None => Seen::Waits(format!("edged still uses {}", engine.library)),
@@ -181,6 +185,11 @@ impl Before {
     }
 }
 
+/// Whether it is said of the library at this path.
+fn is_of(library: &str, what: &str) -> bool {
+    !library.is_empty() && what.starts_with(library)
+}
+
 fn of_library(status: &Status) -> impl Iterator<Item = &Problem> {
     status.problems.iter().filter(|problem| problem.subject == "library")
 }
@@ -222,6 +231,12 @@ mod tests {
         let hosts = vec![HostStatus { pid, ..HostStatus::default() }];
         let engine = EngineStatus { state: "up".into(), library: library.into(), hosts, ..EngineStatus::default() };
         Status { engine, models, ..Status::default() }
+    }
+
+    fn before_all_was_well() -> Before {
+        let mut starting = status("/usr/lib/x.so", 0, vec![]);
+        starting.engine.state = "starting".into();
+        Before::of(&starting, &target())
     }
 
     fn before() -> Before {
@@ -276,9 +291,10 @@ mod tests {
         let problem = |what: &str| Problem { subject: "library".into(), what: what.into(), remedy: String::new() };
         let mut broken = status("/usr/lib/x.so", 0, vec![model("failed", &[])]);
         broken.engine.state = "down".into();
-        broken.problems = vec![problem("3 engine hosts in a row died")];
+        broken.problems = vec![problem("/usr/lib/x.so: an engine host died")];
         let before = Before::of(&broken, &target());
-        assert!(!before.served);
+        assert!(before.broken && !before_all_was_well().broken);
+        broken.problems = vec![problem("/usr/lib/x.so: 3 engine hosts in a row died")];
         assert!(matches!(before.look(&target(), &broken), Seen::Waits(_)));
         broken.problems.push(problem("the new one does not load"));
         assert_eq!(before.look(&target(), &broken), Seen::Failed("the new one does not load".into()));

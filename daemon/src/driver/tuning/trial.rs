@@ -64,6 +64,12 @@ impl Driver {
 
     fn trial_loaded(&mut self, way: usize, loaded: LoadedModel) {
         let Some(measuring) = self.tuning.now.as_mut() else { return };
+        if let Some(setup) = measuring.setups.get(way) {
+            let host = self.hosts.of(&setup.provider);
+            if let Some(host) = self.hosts.get_mut(host) {
+                host.was_tried(None);
+            }
+        }
         measuring.encoded |= !loaded.content_types.is_empty();
         measuring.asked = Asked::Nothing;
         let good = measuring.reports.get_mut(way).is_some_and(|report| {
@@ -173,7 +179,7 @@ impl Driver {
     fn skip_provider(&mut self, provider: &str, why: &str) {
         let host = self.hosts.of(provider);
         if let Some(host) = self.hosts.get_mut(host) {
-            host.found_unable(why);
+            host.was_tried(Some(why));
         }
         let Some(measuring) = self.tuning.now.as_mut() else { return };
         while let (at, of) = measuring.tuner.progress()
