@@ -72,7 +72,7 @@ for number in range(int(count)):
 END
 }
 # Leaves requests open: a sound of four minutes over the bus, pictures over the broker. Sets $caller and $listener.
-requests=60
+requests=120
 open_requests() { # NAME
     listen "$1" $requests
     burst "$1" $requests >"$root/srv/burst"
