@@ -26,7 +26,7 @@ bin=${EDGE_BIN_DIR:-$target/release}
 mkdir -p "$target/booted"
 work=$(cd "$target/booted" && pwd)
 fetched=$PWD/.fetch goldens=$PWD/onnx-models
-node=press-7
+node=press-7 arch=$(dpkg --print-architecture)
 models="character-boxes file-type label-reader part-type speech surface-flaws table-lines text-boxes text-direction text-line"
 # What a box has besides edged. man-db lets systemd look for the manual pages, gdb asks the kernel in another's name.
 packages=systemd,systemd-sysv,dbus,polkitd,libpam-systemd,procps,man-db,mosquitto,mosquitto-clients

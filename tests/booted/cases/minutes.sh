@@ -34,7 +34,7 @@ first_minutes() {
     people
     inside gpasswd -d tech edge >/dev/null 2>&1 || true
     mkdir -p "$root/home/tech/edged"
-    cp "$debs"/edged_*.deb "$debs"/edged-onnxruntime_*.deb "$debs"/edged-models_*.deb "$root/home/tech/edged/"
+    cp "$debs"/edged_*_"$arch".deb "$debs"/edged-onnxruntime_*_"$arch".deb "$debs"/edged-models_*.deb "$root/home/tech/edged/"
     cp "$goldens/text-line/golden/serial.png" "$root/home/tech/edged/label.png"
     inside chown -R tech /home/tech/edged
     : >"$work/run/page"

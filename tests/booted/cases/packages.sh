@@ -43,7 +43,7 @@ installed() {
     from=$(mark)
     people
     mkdir -p "$root/srv/debs"
-    cp "$debs"/*.deb "$root/srv/debs/"
+    cp "$debs"/*_all.deb "$debs"/*_"$arch".deb "$root/srv/debs/"
     [ -e "$work/run/before" ] || inventory | sort >"$work/run/before"
     # shellcheck disable=SC2016 # the shell inside
     ends "apt install ./edged_*.deb ./edged-onnxruntime_*.deb ./edged-models_*.deb" 0 inside sh -c \
